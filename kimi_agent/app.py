@@ -1,0 +1,301 @@
+"""The one place where the parts are joined: from a Config to an Agent that can take turns.
+
+The order of the wrappers is visible here: a call goes through the output cap, the repeat guard and the approval to the
+tool; a request goes through the retries to the wire.
+"""
+
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent import __version__
+from kimi_agent.agent import Agent, Brief
+from kimi_agent.config import Config
+from kimi_agent.config import load as load_config
+from kimi_agent.errors import ToolError, UserError
+from kimi_agent.guard.approval import approval
+from kimi_agent.guard.limits import Repeats, cap
+from kimi_agent.guard.policy import Policy, Rules, parse_mode
+from kimi_agent.guard.trust import Trust, fingerprint
+from kimi_agent.layers import PROJECT_FOLDER, Layer, Places, layers_of, places
+from kimi_agent.log.bugs import keep_traceback
+from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Seen
+from kimi_agent.log.interrupted import Unanswered, settled
+from kimi_agent.log.session import Session
+from kimi_agent.log.sessions import Sessions
+from kimi_agent.model.base import Model
+from kimi_agent.model.profiles import ModelSettings
+from kimi_agent.model.providers import open_model
+from kimi_agent.model.wrappers import RetryPolicy, retry
+from kimi_agent.prompts import agents_text, system_prompt
+from kimi_agent.tool import Context
+from kimi_agent.toolbox import MakeContext, Toolbox, Wrapper, load
+from kimi_agent.workspace.files import Files
+from kimi_agent.workspace.ledger import Ledger
+from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.process import Runner, sweep
+from kimi_agent.workspace.ripgrep import Ripgrep
+from kimi_agent.workspace.testrun import TestRun
+
+PLAN_NOTE = (
+    "Plan mode is on: only reading tools run. Find out what is needed, then answer with a concrete plan; "
+    "the user will leave plan mode to have it carried out."
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is known before a session is opened."""
+
+    config: Config
+    places: Places
+    workspace: Path
+    cwd: Path
+    layers: tuple[Layer, ...]
+    environ: Mapping[str, str]
+    notices: tuple[str, ...]
+    untrusted: Path | None
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of this workspace."""
+        return Sessions(self.places.state, self.workspace, now=time.time, rng=random.Random())
+
+
+def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path]:
+    """The workspace and the folder the shell starts in, as real paths.
+
+    The workspace is `given`, else the git top level of the cwd unless that is the home folder, else the cwd. Found by
+    looking for `.git`, not by running git: before trust nothing of the repository may run. Raises UserError.
+    """
+    if given:
+        folder = Path(given).expanduser()
+        folder = folder if folder.is_absolute() or cwd is None else cwd / folder
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {given}.", 2)
+        real = folder.resolve()
+        return real, real
+    if cwd is None:
+        raise UserError("The current folder is gone; change to one that exists, or name one with -C.", 2)
+    real = cwd.resolve()
+    for folder in (real, *real.parents):
+        if folder == home.resolve():
+            break
+        if os.path.lexists(folder / ".git"):
+            return folder, real
+    return real, real
+
+
+def prepare(
+    flags: Mapping[str, object], *, sets: Sequence[str], directory: str, environ: Mapping[str, str], trust: bool
+) -> Setup:
+    """Read the settings for a run in `directory` ("" for the cwd). Raises UserError.
+
+    A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
+    `untrusted` names the folder, and a notice says that it was left out.
+    """
+    own = places(environ)
+    workspace, cwd = find_workspace(directory, _cwd(), own.home)
+    project: Path | None = workspace / PROJECT_FOLDER
+    untrusted = None
+    notices: list[str] = []
+    if project is not None and not (project.is_dir() and workspace != own.home.resolve()):
+        project = None
+    elif project is not None:
+        store = Trust(own.state / "trust.json", home=own.home)
+        content = fingerprint(project)
+        if trust:
+            store.trust(workspace, content)
+        if not store.is_trusted(workspace, content):
+            notices.append(f"Left out {project}: not trusted yet (--trust, after you have read it).")
+            untrusted, project = project, None
+    config = load_config(own.config / "config.toml", project and project / "config.toml", environ, flags, sets)
+    notices += config.problems
+    layers = layers_of(own.config, project)
+    return Setup(config, own, workspace, cwd, layers, environ, tuple(notices), untrusted)
+
+
+def _cwd() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Home:
+    """An open agent and what its faces need beside it."""
+
+    agent: Agent
+    policy: Policy
+    setup: Setup
+    runner: Runner
+    files: Files
+    model: Model
+    notices: tuple[str, ...]
+
+    async def aclose(self) -> None:
+        """End every process, close the connection, then the log. Safe to call twice."""
+        await self.runner.aclose()
+        await self.model.aclose()
+        self.agent.session.close()
+
+
+OpenSession = Callable[[Sessions, Opened], Session]
+
+
+async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners: Sequence[Listener]) -> Home:
+    """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
+
+    `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with.
+    """
+    config = setup.config
+    tools, problems = load(setup.layers)
+    policy = _policy(setup)
+    settings = _model_settings(config)
+    opened = Opened("", str(setup.workspace), settings.model, __version__, _system(setup))
+    session = session_of(setup.sessions, opened)
+    model: Model | None = None
+    try:
+        model = retry(open_model(settings, setup.environ, blob=session.blobs.read), RetryPolicy())
+        files, runner = _capabilities(setup, session)
+        mended = [*files.recover(), *sweep(setup.places.state / "running")]
+        toolbox = Toolbox(
+            tools.values(),
+            wrappers=_wrappers(policy, ask, session),
+            context=_contexts(setup, session, files, runner),
+            emit=session.emit,
+            report_bug=lambda error: keep_traceback(setup.places.state, error),
+        )
+        agent = Agent(
+            model,
+            toolbox,
+            session,
+            Brief(session.opened.system or opened.system, config.number("max_steps")),
+            notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None],
+            settled=lambda calls: _settled(files, toolbox, calls),
+        )
+        for listener in listeners:
+            session.listen(listener)
+        await agent.resume()
+    except BaseException:
+        if model is not None:
+            await model.aclose()
+        session.close()
+        raise
+    notices = (*setup.notices, *mended, *(f"Left out {each.path}: {each.error}" for each in problems))
+    return Home(agent, policy, setup, runner, files, model, notices)
+
+
+def _policy(setup: Setup) -> Policy:
+    config = setup.config
+    rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
+    return Policy(parse_mode(config.text("mode")), rules, workspace=setup.workspace, home=setup.places.home)
+
+
+def _model_settings(config: Config) -> ModelSettings:
+    return ModelSettings(
+        model=config.text("model"),
+        base_url=config.text("base_url"),
+        key_env=config.text("key_env"),
+        key_command=config.text("key_command"),
+        thinking=config.on("thinking"),
+        max_output=config.number("max_output") or None,
+        window=config.number("window"),
+    )
+
+
+def _system(setup: Setup) -> str:
+    """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
+    values = {
+        "workspace": str(setup.workspace),
+        "platform": platform.system(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
+    folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
+    return system_prompt(setup.layers, values, agents_text(_reader(setup.workspace), folders))
+
+
+def _reader(workspace: Path) -> Callable[[str], str | None]:
+    """Texts of the repository for the prompt, through the same confinement that tools have."""
+    files = Files(workspace, outputs=Outputs(workspace), ledger=Ledger(_nobody), home=workspace, journal=workspace)
+
+    def read(path: str) -> str | None:
+        try:
+            return files.read(path, max_bytes=4_000_000).data.decode("utf-8-sig", "replace")
+        except ToolError:
+            return None
+
+    return read
+
+
+def _nobody(_: object) -> None:
+    return None
+
+
+def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
+    state = setup.places.state
+    outputs = Outputs(session.outputs_folder)
+    ledger = Ledger(session.emit)
+    for stamped in session.events():
+        if isinstance(stamped.event, Seen):
+            ledger.feed(stamped.event)
+    added = [Path(each).expanduser() for each in setup.config.texts("workspace.add_dirs")]
+    if missing := [each for each in added if not each.is_dir()]:
+        raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
+    files = Files(
+        setup.workspace,
+        outputs=outputs,
+        ledger=ledger,
+        home=setup.places.home,
+        cwd=setup.cwd,
+        added=added,
+        journal=state / "journal",
+    )
+    runner = Runner(
+        root=setup.workspace,
+        cwd=setup.cwd,
+        outputs=outputs,
+        environ=setup.environ,
+        env_pass=setup.config.texts("env.pass"),
+        register=state / "running",
+    )
+    return files, runner
+
+
+def _contexts(setup: Setup, session: Session, files: Files, runner: Runner) -> MakeContext:
+    ripgrep = Ripgrep(files, runner)
+    testrun = TestRun(files, runner, command=setup.config.text("test_command"))
+
+    def make(call_id: str, progress: Callable[[str], None]) -> Context:
+        return Context(
+            files, runner, ripgrep, testrun, session.agent, f"{session.id}/{session.agent}/{call_id}", progress
+        )
+
+    return make
+
+
+def _wrappers(policy: Policy, ask: Ask, session: Session) -> list[Wrapper]:
+    """From the tool outwards: may it run, did this very call fail before, is the result too long."""
+    return [
+        lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
+        Repeats().guard,
+        cap,
+    ]
+
+
+def _settled(files: Files, toolbox: Toolbox, calls: Sequence[Unanswered]) -> tuple[OpenCall, ...]:
+    """What changed since each interrupted call began; for a command, which names no files, whatever the model knew."""
+    found = settled(calls, files.fingerprints)
+    effects = {(each.answer, each.index): toolbox.effect(each.call.name) for each in calls}
+    return tuple(
+        OpenCall(each.answer, each.index, tuple(files.changed()))
+        if effects[each.answer, each.index] == "execute"
+        else each
+        for each in found
+    )

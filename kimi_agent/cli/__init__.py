@@ -1,0 +1,90 @@
+"""The command line: look at argv, and load only what that run needs.
+
+argv is looked at before typer is imported: `--version` and a bare start do not pay for it, and a first word that is a
+command must not be taken for a prompt (or the other way round).
+"""
+
+import sys
+from collections.abc import Sequence
+
+COMMANDS = ("sessions", "config", "mock", "demo", "completion")
+# Flags of a run that take a value, so that the first word can be told from a flag's value.
+VALUED = (
+    *("-C", "--cd", "-m", "--model", "--permission-mode", "--max-steps", "--max-turns", "--set", "--output-format"),
+    *("--input-format", "--add-dir", "--base-url", "-o", "--output-last-message"),
+)
+RESUME = ("-r", "--resume", "-S", "--session")
+
+
+def main() -> int:
+    """Run what argv says and return the exit code. The only place, besides the tool border, that catches everything."""
+    argv = sys.argv[1:]
+    if argv in (["--version"], ["-V"]):
+        from kimi_agent import __version__
+
+        sys.stdout.write(f"kimi-agent {__version__}\n")
+        return 0
+    if sys.platform == "win32":
+        sys.stderr.write("kimi-agent needs Linux or macOS; on Windows run it inside WSL.\n")
+        return 78
+    try:
+        return _dispatch(argv)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return _stdout_closed()
+    except Exception as error:
+        from kimi_agent.cli.trouble import say
+
+        return say(error, debug="--debug" in argv)
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    word = first_word(argv)
+    if word is not None and argv[word] in COMMANDS:
+        from kimi_agent.cli.manage import run_command
+
+        return run_command([*argv[word:], *argv[:word]])
+    if not argv and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
+        from kimi_agent.cli.interactive import talk
+        from kimi_agent.cli.options import Options
+
+        return talk(Options())
+    from kimi_agent.cli.flags import read_flags
+
+    return read_flags(named_resume(argv))
+
+
+def first_word(argv: Sequence[str]) -> int | None:
+    """The place of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
+    place = 0
+    while place < len(argv):
+        word = argv[place]
+        if word == "--":
+            return None
+        if word in RESUME:  # its value is optional: what follows is an id, never a command
+            return None
+        if not word.startswith("-") or word == "-":
+            return place
+        place += 2 if word in VALUED else 1
+    return None
+
+
+def named_resume(argv: Sequence[str]) -> list[str]:
+    """argv in which a bare `-r` carries an empty value, which the parser cannot express."""
+    found: list[str] = []
+    for place, word in enumerate(argv):
+        if word == "--":
+            return [*found, *argv[place:]]
+        following = argv[place + 1] if place + 1 < len(argv) else "-"
+        found.append("--resume=" if word in RESUME and following.startswith("-") else word)
+    return found
+
+
+def _stdout_closed() -> int:
+    import os
+
+    # What is still buffered would fail again when Python shuts down.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stderr.write("kimi-agent: standard output was closed before everything was written.\n")
+    return 0

@@ -1,0 +1,194 @@
+"""A run without a REPL: read the prompt, take the turn, say what came of it, exit with its code."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from kimi_agent.app import Home, Setup, open_agent, prepare
+from kimi_agent.cli.options import Options
+from kimi_agent.cli.sessions_of import session_of
+from kimi_agent.cli.trouble import say, tell
+from kimi_agent.errors import UserError
+from kimi_agent.faces.jsonl import JsonLines, read_messages, write_line
+from kimi_agent.faces.outcome import Outcome, result_object
+from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, read_pipe
+from kimi_agent.faces.text import TextFace
+from kimi_agent.faces.tty_ask import TtyAsk
+from kimi_agent.guard.approval import refuse_all
+from kimi_agent.log.events import Ask, Listener
+from kimi_agent.log.messages import said
+
+NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
+
+
+def run_once(options: Options) -> int:
+    """The whole run. Whatever happens, with a JSON format the result object is written, last."""
+    run = _Run(options)
+
+    def stop(number: int, _: object) -> None:
+        run.signal = number
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until the event loop takes them over
+        signal.signal(number, stop)
+    try:
+        code = run.go()
+    except KeyboardInterrupt:
+        code = 128 + (run.signal or signal.SIGINT)
+    except Exception as error:  # the top of the program: the result is written all the same
+        run.trouble = str(error)
+        code = say(error, debug=options.debug)
+    return run.close(code)
+
+
+class _Run:
+    """What a run must still know when it fails: enough to write its result."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.outcome = Outcome()
+        self.began = time.monotonic()
+        self.home: Home | None = None
+        self.signal: int | None = None
+        self.trouble = ""
+        self.model = ""
+        self.session_id = ""
+        self.text: TextFace | None = None
+
+    def go(self) -> int:
+        setup = prepare(
+            self.options.settings(),
+            sets=self.options.sets,
+            directory=self.options.directory,
+            environ=os.environ,
+            trust=self.options.trust,
+        )
+        self.model = setup.config.text("model")
+        return asyncio.run(self._guarded(setup))
+
+    async def _guarded(self, setup: Setup) -> int:
+        """The run as a task that SIGINT, SIGTERM and SIGHUP cancel; a second signal ends the process at once."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(setup))
+
+        def stop(number: int) -> None:
+            if self.signal is not None:
+                if self.home is not None:
+                    self.home.runner.kill_all()
+                os._exit(128 + number)
+            self.signal = number
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self.signal is None:
+                raise
+            return 128 + self.signal
+
+    async def _run(self, setup: Setup) -> int:
+        piped = None
+        if self.options.input == "text":
+            piped = await _piped(bool(self.options.prompt))
+            if piped is None and not self.options.prompt.strip():
+                raise UserError("The prompt is empty: give one as an argument, or pipe text in.", 65)
+        ask = TtyAsk()
+        answers: Ask = ask if ask.there else refuse_all(NO_TERMINAL)
+        self.home = home = await open_agent(setup, session_of(self.options), answers, self._listeners())
+        self.session_id = home.agent.session.id
+        try:
+            for notice in home.notices:
+                if not self.options.quiet:
+                    tell(notice)
+            async with aclosing(self._prompts(home, piped)) as prompts:
+                async for prompt in prompts:
+                    ended = await home.agent.run_turn(said(prompt))
+                    self.trouble = ended.text
+            return self.outcome.exit_code
+        finally:
+            await home.aclose()
+
+    def _listeners(self) -> Sequence[Listener]:
+        found: list[Listener] = [self.outcome]
+        if self.options.output == "text":
+            self.text = TextFace(sys.stdout, sys.stderr, quiet=self.options.quiet, live=sys.stdout.isatty())
+            found.append(self.text)
+        elif self.options.output == "stream-json":
+            found.append(JsonLines(sys.stdout))
+        return found
+
+    async def _prompts(self, home: Home, piped: Piped | None) -> AsyncIterator[str]:
+        if self.options.input == "text":
+            yield join(self.options.prompt, piped, home.files.outputs)
+            return
+        if self.options.prompt.strip():
+            yield self.options.prompt
+        messages = read_messages(iter(sys.stdin.buffer))
+        while (text := await asyncio.to_thread(_next, messages)) is not None:
+            yield text
+
+    def close(self, code: int) -> int:
+        """Write what is left to write; the code may become 1 where the answer could not be written."""
+        outcome = self.outcome
+        if self.signal is not None:
+            code = 128 + self.signal
+        try:
+            if self.options.output == "text":
+                self._close_text(code)
+            else:
+                result = result_object(
+                    outcome,
+                    session_id=self.session_id,
+                    model=self.model,
+                    duration_s=time.monotonic() - self.began,
+                    exit_code=code,
+                    trouble=self.trouble,
+                )
+                kind = {} if self.options.output == "json" else {"type": "result"}
+                write_line(sys.stdout, {**kind, **result})
+            if self.options.answer_file:
+                Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
+        except BrokenPipeError:
+            tell(f"Standard output was closed; the answer is kept in session {self.session_id}.")
+            _drop_stdout()
+        except OSError as error:
+            where = f" Session {self.session_id} keeps it." if self.session_id else ""
+            tell(f"The answer could not be written: {error.strerror}.{where}")
+            _drop_stdout()
+            return code or 1
+        return code
+
+    def _close_text(self, code: int) -> None:
+        if self.text is not None:
+            self.text.finish(self.outcome.answer)
+        ended = self.outcome.ended
+        if code == 77 and self.outcome.denials:
+            denial = self.outcome.denials[-1]
+            tell(f"Not done: {denial['tool']} was denied ({denial['why'] or 'refused'}); -y allows edits and commands.")
+        elif ended is not None and ended.text:
+            tell(ended.text)
+        if self.session_id and not self.options.quiet:
+            sys.stderr.write(f"session {self.session_id} (go on with: kimi-agent -r {self.session_id})\n")
+
+
+def _next(messages: Iterator[str]) -> str | None:
+    return next(messages, None)
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing: what is still buffered would fail again when Python shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+async def _piped(has_prompt: bool) -> Piped | None:
+    """What stdin holds, if it is not a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return None
+    return await asyncio.to_thread(read_pipe, sys.stdin.fileno(), WITH_PROMPT if has_prompt else ALONE)

@@ -1,0 +1,177 @@
+"""The commands beside a run: sessions, config, the mock server, the demo, completion scripts."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kimi_agent.app import prepare
+from kimi_agent.cli.completion import SHELLS, script
+from kimi_agent.config import SETTINGS
+from kimi_agent.errors import UserError
+from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.layers import PROJECT_FOLDER
+from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.summary import Summary
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings=_HELP,
+)
+sessions_app = typer.Typer(help="List, show, export and remove saved sessions.", no_args_is_help=True)
+config_app = typer.Typer(help="Where settings are, and what they are.", no_args_is_help=True)
+app.add_typer(sessions_app, name="sessions")
+app.add_typer(config_app, name="config")
+Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Parse and run one command; typer ends with SystemExit, whose code is the answer."""
+    try:
+        app(args=list(argv), prog_name="kimi-agent")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _sessions(directory: str) -> Sessions:
+    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
+
+
+@sessions_app.command("list")
+def list_sessions(
+    directory: Directory = "",
+    everything: Annotated[bool, typer.Option("--all", help="Those of every workspace.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The sessions of this workspace, the last used first."""
+    sessions = _sessions(directory)
+    found = sessions.everything() if everything else sessions.list()
+    for each in found:
+        typer.echo(json.dumps(_fields(each)) if as_json else _line(each, with_workspace=everything))
+    if not found and not as_json:
+        typer.echo("No sessions here yet; --all lists those of every workspace.", err=True)
+
+
+def _fields(each: Summary) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "title": each.title,
+        "workspace": each.workspace,
+        "model": each.model,
+        "started": each.started,
+        "last_used": each.last_used,
+        "turns": each.turns,
+        "bytes": each.size_bytes,
+        "in_use_by": each.in_use.pid if each.in_use else None,
+        "forked_from": each.forked_from,
+    }
+
+
+def _line(each: Summary, *, with_workspace: bool) -> str:
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.last_used))
+    turns = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
+    busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
+    where = f"  {clean_line(each.workspace)}" if with_workspace else ""
+    return f"{each.id}  {used}  {turns:>9}  {clean_line(each.title or '(nothing said)')}{where}{busy}"
+
+
+@sessions_app.command("show")
+def show_session(id: Id, directory: Directory = "") -> None:
+    """Print what was said and done."""
+    typer.echo(clean(_sessions(directory).export(id)))
+
+
+@sessions_app.command("export")
+def export_session(
+    id: Id,
+    directory: Directory = "",
+    form: Annotated[str, typer.Option("--format", help="markdown or json (every record).")] = "markdown",
+    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
+) -> None:
+    """Write a session out as one text."""
+    if form not in ("markdown", "json"):
+        raise UserError(f"--format is markdown or json; not {form!r}.")
+    text = _sessions(directory).export(id, "json" if form == "json" else "markdown")
+    if not to:
+        typer.echo(text)
+        return
+    try:
+        Path(to).write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write {to}: {error.strerror}.", 1) from error
+
+
+@sessions_app.command("rm")
+def remove_sessions(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
+) -> None:
+    """Delete sessions with all that was kept beside them."""
+    sessions = _sessions(directory)
+    for id in ids:
+        removed = sessions.remove(id)
+        typer.echo(f"removed {removed.id}  {clean_line(removed.title)}")
+
+
+@config_app.command("path")
+def config_path(directory: Directory = "") -> None:
+    """The files that settings are read from, and the folders in use."""
+    setup = prepare({}, sets=(), directory=directory, environ=os.environ, trust=False)
+    typer.echo(f"settings  {setup.places.config / 'config.toml'}")
+    typer.echo(f"project   {setup.workspace / PROJECT_FOLDER / 'config.toml'}")
+    typer.echo(f"state     {setup.places.state}")
+
+
+@config_app.command("show")
+def config_show(
+    directory: Directory = "",
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
+) -> None:
+    """Every setting, its value, and where it came from."""
+    setup = prepare({}, sets=sets or (), directory=directory, environ=os.environ, trust=False)
+    for key in SETTINGS:
+        value = setup.config.values[key]
+        shown = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+        typer.echo(f"{key} = {clean_line(shown)}  # {clean_line(setup.config.sources[key])}: {SETTINGS[key].meaning}")
+    for notice in setup.notices:
+        typer.echo(clean_line(notice), err=True)
+
+
+@app.command()
+def mock(
+    tape: Annotated[Path, typer.Argument(metavar="TAPE", help="The scripted answers, JSON lines.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep every request body there.")] = None,
+) -> None:
+    """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
+    from kimi_agent.model.mock_server import run_mock
+
+    run_mock(tape, host=host, port=port, save=save)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the repository and name it.")] = False,
+    tape: Annotated[Path | None, typer.Option(metavar="FILE", help="Play another tape.")] = None,
+) -> None:
+    """Watch a bug in a small repository being found and fixed; needs no key."""
+    from kimi_agent.demo import run_demo
+
+    raise typer.Exit(run_demo(keep=keep, tape=tape, stream=sys.stdout.isatty()))
+
+
+@app.command()
+def completion(shell: Annotated[str, typer.Argument(metavar="|".join(SHELLS), help="Your shell.")]) -> None:
+    """Print a completion script, for example for ~/.bashrc."""
+    typer.echo(script(shell))

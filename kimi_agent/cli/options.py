@@ -1,0 +1,48 @@
+"""What one run was asked to do, as a value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Format = Literal["text", "json", "stream-json"]
+Input = Literal["text", "stream-json"]
+FORMATS: tuple[Format, ...] = ("text", "json", "stream-json")
+INPUTS: tuple[Input, ...] = ("text", "stream-json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags of a run. None or "" means that it was not given; `resume` is None where no session was asked for.
+
+    `resume` "" is the picker, "last" the newest session; `sets` are `key=value` texts.
+    """
+
+    prompt: str = ""
+    one_shot: bool = False
+    resume: str | None = None
+    fork: bool = False
+    directory: str = ""
+    model: str | None = None
+    base_url: str | None = None
+    mode: str | None = None
+    max_steps: int | None = None
+    thinking: bool | None = None
+    trust: bool = False
+    debug: bool = False
+    quiet: bool = False
+    output: Format = "text"
+    input: Input = "text"
+    answer_file: str = ""
+    add_dirs: Sequence[str] = ()
+    sets: Sequence[str] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """The flags that are settings, by their keys; None where not given."""
+        return {
+            "model": self.model,
+            "base_url": self.base_url,
+            "mode": self.mode,
+            "max_steps": self.max_steps,
+            "thinking": self.thinking,
+            "workspace.add_dirs": list(self.add_dirs) or None,
+        }

@@ -1,0 +1,164 @@
+"""Settings in layers: built-in < user < trusted project < environment < flags. The result is one frozen Config.
+
+A project's file may set nothing that loosens safety or says where requests and keys go (DESIGN §7): such a key in it is
+left out and said.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kimi_agent.errors import UserError
+
+DEFAULT_MODEL = "kimi-k2.6"
+DEFAULT_BASE_URL = "https://api.moonshot.ai/v1"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key: its default (which gives its type), what it is for, and whether a project's own file may set it."""
+
+    default: Any
+    meaning: str
+    project: bool = False
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "model": Setting(DEFAULT_MODEL, "model id, or tape:FILE for a scripted one"),
+    "base_url": Setting(DEFAULT_BASE_URL, "OpenAI-compatible endpoint"),
+    "key_env": Setting("", "environment variable that holds the key (default: KIMI_API_KEY, then MOONSHOT_API_KEY)"),
+    "key_command": Setting("", "command that prints the key"),
+    "thinking": Setting(True, "let the model think before it answers", project=True),
+    "max_output": Setting(
+        0, "tokens of one answer at most, reasoning included (0: the server's default)", project=True
+    ),
+    "window": Setting(262_144, "tokens that the model can take, input and output together", project=True),
+    "mode": Setting("ask", "ask, accept-edits, plan or yolo"),
+    "max_steps": Setting(1000, "model calls per turn", project=True),
+    "test_command": Setting("", "command that runs this repository's tests", project=True),
+    "permissions.allow": Setting((), 'calls that need no question, such as "shell(git status)"'),
+    "permissions.deny": Setting((), 'calls that are never made, such as "shell(curl)"', project=True),
+    "env.pass": Setting((), "names of environment variables that commands may see, besides the usual ones"),
+    "workspace.add_dirs": Setting((), "folders outside the workspace that tools may read and write"),
+}
+
+_ENVIRONMENT: Mapping[str, str] = {
+    "KIMI_BASE_URL": "base_url",
+    "KIMI_MODEL": "model",
+    "KIMI_MODEL_NAME": "model",  # the name that Moonshot's own CLI reads
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting's value, where it came from, and what had to be left out."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    problems: tuple[str, ...] = field(default=())
+
+    def text(self, key: str) -> str:
+        """A string setting."""
+        return str(self.values[key])
+
+    def number(self, key: str) -> int:
+        """A whole-number setting."""
+        return int(self.values[key])
+
+    def on(self, key: str) -> bool:
+        """A yes-or-no setting."""
+        return bool(self.values[key])
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A setting that is a list of strings."""
+        return tuple(self.values[key])
+
+
+def load(
+    user: Path, project: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any], sets: Sequence[str]
+) -> Config:
+    """The settings as they stand. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
+
+    Raises UserError for a file that is not TOML, an unknown key, or a value of the wrong type.
+    """
+    values: dict[str, Any] = {key: setting.default for key, setting in SETTINGS.items()}
+    sources = dict.fromkeys(SETTINGS, "built in")
+    problems: list[str] = []
+
+    def take(found: Mapping[str, Any], source: str) -> None:
+        for key, value in found.items():
+            checked = _checked(key, value, source)
+            # Denials add up: a later layer may forbid more, never less.
+            values[key] = values[key] + checked if key == "permissions.deny" else checked
+            sources[key] = source
+
+    take(_file(user), str(user))
+    if project is not None:
+        own = _file(project)
+        loosening = [key for key in own if key in SETTINGS and not SETTINGS[key].project]
+        if loosening:
+            problems.append(f"{project} may not set {', '.join(loosening)}; set it in {user}.")
+        take({key: value for key, value in own.items() if key not in loosening}, str(project))
+    for name, key in _ENVIRONMENT.items():
+        if value := environ.get(name, "").strip():
+            take({key: value}, name)
+    take({key: value for key, value in flags.items() if value is not None}, "command line")
+    take(dict(_assignment(text) for text in sets), "--set")
+    return Config(values, sources, tuple(problems))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return _flat(tomllib.load(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.", 78) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.", 78) from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def _checked(key: str, value: Any, source: str) -> Any:
+    setting = SETTINGS.get(key)
+    if setting is None:
+        near = difflib.get_close_matches(key, SETTINGS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SETTINGS)}."
+        raise UserError(f"Unknown setting {key!r} ({source}); {hint}", 78)
+    default = setting.default
+    if isinstance(default, tuple):
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        raise UserError(f"The setting {key} ({source}) must be a list of strings.", 78)
+    if type(value) is not type(default):
+        kind = {str: "a string", bool: "true or false", int: "a whole number"}[type(default)]
+        raise UserError(f"The setting {key} ({source}) must be {kind}, not {value!r}.", 78)
+    if isinstance(value, int) and not isinstance(value, bool) and value < (0 if default == 0 else 1):
+        raise UserError(f"The setting {key} ({source}) must be at least {0 if default == 0 else 1}.", 78)
+    return value
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, raw = text.partition("=")
+    if not equals:
+        raise UserError(f"--set takes key=value, not {text!r}.")
+    key = key.strip()
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw  # a bare word is a string: --set mode=plan
+    if key in SETTINGS and isinstance(SETTINGS[key].default, str) and not isinstance(value, str):
+        value = raw
+    return key, value

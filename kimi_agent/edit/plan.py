@@ -1,0 +1,331 @@
+"""Plans a patch on a view of the files: what each becomes, or every reason why nothing is changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn, Protocol
+
+from kimi_agent.edit.explain import Trouble, about, collected
+from kimi_agent.edit.patch import Hunk, Section, parse
+from kimi_agent.edit.place import Placed, Placement, Views, place
+from kimi_agent.edit.text import Text, decode, encode, not_ascii
+from kimi_agent.edit.write import Spot, Written, write
+from kimi_agent.errors import NeedsConsent, ToolError
+from kimi_agent.workspace.change import FileChange
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as it is. `seen` is the hash that the model last saw (None: never met), `whole` whether it saw it all."""
+
+    path: str
+    data: bytes
+    sha256: str
+    mode: int = 0o644
+    seen: str | None = None
+    whole: bool = False
+
+
+class View(Protocol):
+    """What a plan may know of the disk. All three may raise ToolError."""
+
+    def name(self, spelling: str, /) -> str:
+        """The one spelling that every other spelling of a path becomes."""
+        ...
+
+    def file(self, name: str, /) -> FileState | None:
+        """The file of that name, None where nothing stands."""
+        ...
+
+    def similar(self, name: str, /) -> Sequence[str]:
+        """A few existing paths that may have been meant."""
+        ...
+
+
+@dataclass(frozen=True)
+class Done:
+    """What happens to one file: M, A, D or R (from `old_path`). `repair` says how the asked text was mended to fit."""
+
+    path: str
+    change: Literal["M", "A", "D", "R"]
+    before: bytes | None
+    after: bytes | None
+    old_path: str = ""
+    spots: tuple[Spot, ...] = ()
+    notes: tuple[str, ...] = ()
+    repair: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A plan: what `Files.commit` is to carry out, and the same as it is told."""
+
+    changes: tuple[FileChange, ...]
+    files: tuple[Done, ...]
+
+
+class PlanError(ToolError):
+    """Everything that keeps a patch from being applied; nothing was changed. Its code is that of the first reason."""
+
+    def __init__(self, troubles: Sequence[Trouble], fits: Sequence[str] = ()) -> None:
+        text, next_step = collected(troubles, fits)
+        super().__init__(troubles[0].code, text, next_step)
+        self.troubles = tuple(troubles)
+
+
+def plan_patch(patch: str, view: View) -> Change:
+    """What `patch` makes of the files of `view`. Raises ToolError: PlanError with all reasons, or that of `parse`."""
+    plan = _Plan(view)
+    for section in parse(patch):
+        plan.take(section)
+    return plan.change()
+
+
+@dataclass
+class _Now:
+    """One path while the plan is made: the disk's state, and what the sections so far made of it."""
+
+    disk: FileState | None
+    data: bytes | None
+    mode: int | None = None
+    origin: str = ""
+    spots: tuple[Spot, ...] = ()
+    notes: tuple[str, ...] = ()
+    failed: bool = False
+
+
+class _Plan:
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._files: dict[str, _Now] = {}
+        self._troubles: list[Trouble] = []
+        self._fits: list[str] = []
+
+    def take(self, section: Section) -> None:
+        """Add one section, or note why it cannot be."""
+        known = len(self._troubles)
+        name = section.paths[0]
+        try:
+            name = self._chosen(section)
+            now = self._now(name)
+            if now.failed:
+                return
+            match section.action:
+                case "create":
+                    self._create(name, now, section)
+                case "delete":
+                    self._delete(name, now, section)
+                case "update":
+                    self._update(name, now, section)
+        except NeedsConsent:
+            raise
+        except ToolError as error:
+            self._troubles.append(Trouble(name, error.code, error.text, error.next_step))
+        if len(self._troubles) > known and name in self._files:
+            self._files[name].failed = True
+        elif len(self._troubles) == known:
+            self._fits.append(name)
+
+    def change(self) -> Change:
+        """The whole plan. Raises PlanError, or ToolError (noop) where nothing would change."""
+        if self._troubles:
+            raise PlanError(self._troubles, self._fits)
+        moved = {now.origin for now in self._files.values() if now.origin and now.data is not None}
+        files = [
+            done
+            for name, now in self._files.items()
+            if not (name in moved and now.data is None) and (done := _done(name, now, self._files)) is not None
+        ]
+        changes = [change for name, now in self._files.items() if (change := _file_change(name, now)) is not None]
+        if not changes:
+            raise ToolError("noop", "the files already are as this patch would make them", "go on; nothing was changed")
+        return Change(tuple(changes), tuple(files))
+
+    def _now(self, name: str) -> _Now:
+        if name not in self._files:
+            disk = self._view.file(name)
+            self._files[name] = _Now(disk, disk.data if disk else None)
+        return self._files[name]
+
+    def _chosen(self, section: Section) -> str:
+        """The file that is meant: the first spelling that exists, else the first."""
+        names = [self._view.name(path) for path in section.paths[:1]]
+        if section.action == "create" or len(section.paths) == 1:
+            return names[0]
+        names = list(dict.fromkeys(self._view.name(path) for path in section.paths))
+        there = [name for name in names if self._now(name).data is not None]
+        for name in names:
+            if self._files[name].disk is None and self._files[name].data is None and name != (there or names)[0]:
+                del self._files[name]
+        if there[:2] == names[:2] and len(there) > 1 and not section.paths[0].endswith("/" + section.paths[1]):
+            both = f"the header names two files that both exist: {there[0]} and {there[1]}"
+            raise ToolError("parse", both, "write the path of the one file on both header lines")
+        return (there or names)[0]
+
+    def _create(self, name: str, now: _Now, section: Section) -> None:
+        if now.data is not None:
+            raise ToolError(
+                "exists",
+                f"{name} exists already",
+                f"change it with `*** Update File: {name}`, or choose another path",
+            )
+        new = Text()
+        for hunk in section.hunks:
+            new = write(new, [Placed(hunk, 0)]).text
+        now.data, now.mode = encode(new, name), section.mode
+
+    def _delete(self, name: str, now: _Now, section: Section) -> None:
+        data = self._there(name, now)
+        if section.hunks:
+            text = decode(data, name)
+            self._readable(name, text, section.hunks)
+            views, hunk = Views(text), section.hunks[0]
+            whole = [each.start for each in views.of(hunk).places(hunk.old)] == [0]
+            if len(section.hunks) > 1 or not whole or len(hunk.old) != len(text.bodies):
+                raise ToolError(
+                    "not_found",
+                    f"{name} holds {len(text.bodies)} lines that differ from the {len(hunk.old)} this diff deletes",
+                    f"to delete it whatever it holds, read it and send `*** Delete File: {name}`",
+                )
+        else:
+            _must_be_known(name, now)
+        now.data, now.mode, now.spots = None, None, ()
+
+    def _update(self, name: str, now: _Now, section: Section) -> None:
+        data = self._there(name, now)
+        target = self._view.name(section.move_to) if section.move_to else name
+        after, mode = data, now.mode
+        if section.mode is not None:
+            mode = _with_execute_bit(mode if mode is not None else now.disk.mode if now.disk else 0o644, section.mode)
+        spots, notes = now.spots, now.notes
+        if section.hunks:
+            written, more = self._hunks(name, now, section.hunks, data)
+            after = encode(written.text, name)
+            spots = (*(_shifted(spot, written.spots) for spot in now.spots), *written.spots)
+            notes = (*notes, *more)
+        if target == name:
+            now.data, now.mode, now.spots, now.notes = after, mode, spots, notes
+            return
+        goal = self._now(target)
+        if goal.data is not None:
+            raise ToolError("exists", f"cannot move {name}: {target} exists already", "choose another path")
+        _must_be_known(name, now)
+        origin = now.origin or (name if now.disk else "")
+        if mode is None and now.disk is not None:
+            mode = now.disk.mode
+        goal.data, goal.mode, goal.origin, goal.spots, goal.notes = after, mode, origin, spots, notes
+        now.data, now.mode, now.origin, now.spots = None, None, "", ()
+
+    def _hunks(self, name: str, now: _Now, hunks: Sequence[Hunk], data: bytes) -> tuple[Written, list[str]]:
+        text = decode(data, name)
+        self._readable(name, text, hunks)
+        views = Views(text)
+        placement = place(hunks, views)
+        if placement.misfits:
+            self._misfits(name, placement, views)
+        changed = now.disk is not None and now.disk.seen is not None and now.disk.seen != now.disk.sha256
+        blind = [each for each in placement.placed if not each.proved or each.tier > 1]
+        if changed and blind:
+            raise stale(name, f"and hunk {blind[0].hunk.number} is not placed by its own lines")
+        written = write(text, placement.placed)
+        notes = [f"hunk {each.hunk.number} {note}" for each in placement.placed for note in each.notes]
+        if changed:
+            notes.append("changed on disk since you last saw it; every hunk still fitted")
+        if written.gave_crlf:
+            notes.append("CRLF kept")
+        if text.codec.note:
+            notes.append(text.codec.note)
+        return written, notes
+
+    def _misfits(self, name: str, placement: Placement, views: Views) -> NoReturn:
+        troubles = [about(name, misfit, views) for misfit in placement.misfits]
+        self._troubles += troubles[:-1]
+        fitting = ", ".join(str(each.hunk.number) for each in placement.placed)
+        if fitting:
+            self._fits.append(f"{name} hunk {fitting}")
+        raise ToolError(troubles[-1].code, troubles[-1].text, troubles[-1].next_step)
+
+    def _there(self, name: str, now: _Now) -> bytes:
+        if now.data is None:
+            raise missing(name, self._view, "check the path; a new file needs `*** Add File: path`")
+        return now.data
+
+    def _readable(self, name: str, text: Text, hunks: Sequence[Hunk]) -> None:
+        char = not_ascii(line.text for hunk in hunks for line in hunk.lines) if text.codec.opaque else ""
+        if char:
+            raise opaque(name, char)
+
+
+def opaque(name: str, char: str) -> ToolError:
+    """The error for a character beyond ASCII in an edit of a file whose encoding is not known."""
+    return ToolError(
+        "encoding",
+        f"{name} is not UTF-8, so {char!r} of your text cannot be compared with its bytes",
+        "keep to ASCII lines, or convert the file first, by shell: iconv -f ENCODING -t UTF-8",
+    )
+
+
+def _must_be_known(name: str, now: _Now) -> None:
+    """What vanishes must have been seen as it is; an own or empty file needs no proof."""
+    disk = now.disk
+    if disk is None or not disk.data:
+        return
+    if disk.seen is not None and disk.seen != disk.sha256:
+        raise stale(name, "so it cannot be deleted, moved or overwritten unread")
+    if disk.seen is None or not disk.whole:
+        raise ToolError("unread", f"{name} was not read whole", f"read all of it first: read_file(path={name!r})")
+
+
+def missing(name: str, view: View, next_step: str) -> ToolError:
+    """The error for a file that is not there, with those that may have been meant."""
+    similar = ", ".join(view.similar(name)[:3])
+    return ToolError("missing", f"there is no file {name}" + (f"; similar: {similar}" if similar else ""), next_step)
+
+
+def stale(name: str, why: str) -> ToolError:
+    """The error for a file that somebody else changed since the model saw it."""
+    return ToolError(
+        "stale",
+        f"{name} changed on disk since you last saw it, {why}",
+        f"read it again: read_file(path={name!r}), then send hunks with context lines",
+    )
+
+
+def _with_execute_bit(mode: int, wanted: int) -> int:
+    """`mode` with the execute bits that git's `wanted` (0o755 or 0o644) stands for."""
+    return mode | (mode & 0o444) >> 2 if wanted & 0o100 else mode & ~0o111
+
+
+def _shifted(spot: Spot, later: Sequence[Spot]) -> Spot:
+    """A place of the text before, in the text after `later` changes."""
+    delta = 0
+    for each in later:
+        if each.first - delta <= spot.first:
+            delta += each.added - each.removed
+    return replace(spot, first=max(0, spot.first + delta))
+
+
+def _done(name: str, now: _Now, files: dict[str, _Now]) -> Done | None:
+    before = now.disk.data if now.disk else None
+    if now.data is None:
+        return Done(name, "D", before, None) if before is not None else None
+    if now.origin and now.origin != name:
+        source = files[now.origin].disk
+        old = source.data if source else None
+        return Done(name, "R", old, now.data, now.origin, now.spots, now.notes)
+    if before is None:
+        return Done(name, "A", None, now.data, spots=now.spots, notes=now.notes)
+    notes = now.notes
+    if now.mode is not None and now.disk is not None and now.mode != now.disk.mode:
+        notes = (*notes, f"mode {now.mode:04o}")
+    elif before == now.data:
+        notes = (*notes, "nothing changed in it")
+    return Done(name, "M", before, now.data, spots=now.spots, notes=notes)
+
+
+def _file_change(name: str, now: _Now) -> FileChange | None:
+    if now.disk is None:
+        return None if now.data is None else FileChange(name, None, now.data, now.mode)
+    mode = now.mode if now.mode != now.disk.mode else None
+    if now.data == now.disk.data and mode is None:
+        return None
+    return FileChange(name, now.disk.sha256, now.data, mode if now.data is not None else None)

@@ -1,0 +1,116 @@
+"""The errors of the house, and who must hear each of them.
+
+    Exception
+    ├── ToolError            the model hears it, as a tool result that says what to do next
+    │   └── NeedsConsent     the guard hears it first: a person may allow the path, then the call runs again
+    ├── UserError            the person hears it: one sentence and a mend, then an exit code
+    └── ModelError           the loop hears it
+        ├── Unavailable      trying again later may work
+        ├── Refused          the server will not take this request
+        └── TooLong          the conversation no longer fits the model's window
+
+Anything else is a bug: it rises. At the tool border it becomes a failed result, at the top of the program one
+sentence; its traceback goes to the log folder.
+"""
+
+from typing import Literal, get_args
+
+ErrorCode = Literal[
+    "not_found",
+    "already_applied",
+    "ambiguous",
+    "anchor_not_found",
+    "exists",
+    "missing",
+    "stale",
+    "unread",
+    "outside",
+    "git_internal",
+    "sensitive",
+    "encoding",
+    "binary",
+    "not_regular",
+    "parse",
+    "no_patch",
+    "truncated",
+    "noop",
+    "io",
+    "refused",
+    "denied",
+    "unknown_tool",
+    "bad_arguments",
+    "timeout",
+    "interrupted",
+    "failed",
+]
+"""The closed set of codes that a tool result may open with; screens and the repeat guard count by them."""
+
+ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
+
+
+class ToolError(Exception):
+    """A call that could not do what was asked; `str(error)` is the text that the model reads.
+
+    `text` says what happened; `next_step` says what to do now, in words that need no asking back.
+    """
+
+    def __init__(self, code: ErrorCode, text: str, next_step: str = "") -> None:
+        super().__init__(text)
+        self.code: ErrorCode = code
+        self.text = text
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        shown = f"Error [{self.code}]: {self.text}"
+        return f"{shown}\nNext: {self.next_step}" if self.next_step else shown
+
+
+class NeedsConsent(ToolError):
+    """Reading `path` (absolute, resolved) is for a person to allow: it lies outside, or its name says secret."""
+
+    def __init__(self, code: Literal["outside", "sensitive"], path: str, text: str, next_step: str = "") -> None:
+        super().__init__(code, text, next_step)
+        self.path = path
+
+
+class UserError(Exception):
+    """The person must mend something: `str(error)` is one sentence with the mend, `exit_code` a sysexits number."""
+
+    def __init__(self, text: str, exit_code: int = 2) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class ModelError(Exception):
+    """Asking the model failed; `str(error)` is one sentence a person can read."""
+
+    exit_code = 1
+
+
+class Unavailable(ModelError):
+    """The server asks for patience, or cannot be reached; trying again after `wait_s` seconds may work.
+
+    `exit_code` is 75 where a quota or rate was the reason and 69 otherwise; `retry` is False where waiting
+    seconds cannot help (a used-up quota).
+    """
+
+    exit_code = 69
+
+    def __init__(self, why: str, wait_s: float = 0.0, *, retry: bool = True, exit_code: int = 69) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+        self.retry = retry
+        self.exit_code = exit_code
+
+
+class Refused(ModelError):
+    """The server will not take this request: `status` is its HTTP status, `exit_code` 78 for keys and names."""
+
+    def __init__(self, why: str, status: int, *, exit_code: int = 1) -> None:
+        super().__init__(why)
+        self.status = status
+        self.exit_code = exit_code
+
+
+class TooLong(ModelError):
+    """The conversation no longer fits the window of the model."""

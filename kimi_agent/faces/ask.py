@@ -1,0 +1,123 @@
+"""Approvals in the REPL: who is asked, what is shown, and which keys answer.
+
+What is asked about is shown whole; what does not show by itself is escaped and counted. A key that was pressed before
+the choices were on the screen is no answer, and neither is pasted text.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kimi_agent.faces.ink import Ink
+from kimi_agent.faces.sanitize import clean, clean_line, specials, wrap
+from kimi_agent.faces.views import is_cut, whole_rows
+from kimi_agent.log.events import Ask, Decision, Question
+from kimi_agent.log.views import DiffView, OutputView, TextView, View
+
+Answer = Literal["yes", "always", "no"]
+
+
+class Asker:
+    """The `Ask` that an agent is opened with before there is a screen; `bind` says who answers.
+
+    Questions come one after another: parallel calls may ask at the same time. Nobody bound means no.
+    """
+
+    def __init__(self) -> None:
+        self._answer: Ask | None = None
+        self._turn = asyncio.Lock()
+
+    def bind(self, answer: Ask) -> None:
+        """From now on `answer` answers."""
+        self._answer = answer
+
+    async def __call__(self, question: Question) -> Decision:
+        """What the person decides."""
+        async with self._turn:
+            if self._answer is None:
+                return Decision(allowed=False, message="nobody is there to be asked", by="policy")
+            return await self._answer(question)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer: the keys that give it, and its words."""
+
+    answer: Answer
+    number: str
+    key: str
+    text: str
+
+
+def choices(question: Question) -> tuple[Choice, ...]:
+    """The answers to a question. "Always" is there only with a rule, and only if nothing of the question is cut."""
+    offered = [Choice("yes", "1", "y", "yes")]
+    if question.rule and not is_cut(question.view):
+        offered.append(Choice("always", "2", "a", f"yes, and don't ask again for {clean_line(question.rule)}"))
+    return (*offered, Choice("no", "3", "n", "no, and say what to do instead"))
+
+
+@dataclass
+class Asking:
+    """An open question. The choice that Enter takes is "no" until the person moves it."""
+
+    question: Question
+    done: asyncio.Future[Decision]
+    armed: bool = False
+    telling: bool = False
+    at: int = field(init=False)
+    choices: tuple[Choice, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.choices = choices(self.question)
+        self.at = len(self.choices) - 1
+
+    def move(self, by: int) -> None:
+        """Move the chosen answer."""
+        self.at = (self.at + by) % len(self.choices)
+
+    def press(self, key: str) -> None:
+        """Take the answer that `key` ("y", "2", "enter", "escape") stands for, if it stands for one."""
+        if key == "escape":
+            self.decide(Decision(allowed=False))
+            return
+        chosen = self.choices[self.at] if key == "enter" else None
+        chosen = chosen or next((each for each in self.choices if key in (each.number, each.key)), None)
+        if chosen is None:
+            return
+        if chosen.answer == "no":
+            self.telling = True
+        else:
+            self.decide(Decision(allowed=True, always=chosen.answer == "always"))
+
+    def decide(self, decision: Decision) -> None:
+        """The answer is given."""
+        if not self.done.done():
+            self.done.set_result(decision)
+
+
+def question_rows(question: Question, ink: Ink, width: int) -> list[str]:
+    """The whole question: what is to be done, the command or diff itself, why it is asked, what is hidden in it."""
+    bar = ink("yellow", ink.glyphs.bar)
+    rows = [ink("bold", row) for row in wrap(clean_line(question.title), width - 4, words=False)]
+    rows += whole_rows(question.view, ink, width - 4)
+    if question.why:
+        rows += [ink("dim", row) for line in clean(question.why).split("\n") for row in wrap(line, width - 4)]
+    hidden = specials(question.title + _raw(question.view))
+    if hidden:
+        rows.append(ink("strong", f"{hidden} control or invisible characters in it are shown as escapes."))
+    if is_cut(question.view):
+        rows.append(ink("strong", "It is too long to be shown whole."))
+    return [f"{bar} {row}" for row in rows]
+
+
+def _raw(view: View | None) -> str:
+    match view:
+        case DiffView(files):
+            return "".join(file.path + file.old_path + file.diff for file in files)
+        case OutputView(command, text):
+            return command + text
+        case TextView(text):
+            return text
+        case _:
+            return ""

@@ -1,0 +1,114 @@
+"""Slash commands: what there is, and what a typed line means."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_WORD = re.compile(r"/([A-Za-z][\w:-]*)(?:\s+(.*))?\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A built-in command; `takes` says what may follow it."""
+
+    name: str
+    does: str
+    takes: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "keys and commands"),
+    Command("clear", "start a new session; this one stays saved", aliases=("new",)),
+    Command("resume", "list the saved sessions, or open one", "[ID]", ("sessions",)),
+    Command("model", "show the model, or change it", "[NAME]"),
+    Command("mode", "show how calls are approved, or change it", "[ask|accept-edits|plan]"),
+    Command("status", "session, model, folder, mode, tokens"),
+    Command("exit", "leave; the session is saved", aliases=("quit",)),
+)
+MODES = ("ask", "accept-edits", "plan")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A built-in command that was typed, by its own name, and what followed it."""
+
+    name: str
+    rest: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A line for the model: `text` is sent; `shown` is what the person typed for it."""
+
+    text: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A command that there is not; `text` says so and names the nearest ones."""
+
+    text: str
+
+
+def read(line: str, prompts: Mapping[str, str]) -> Invocation | Prompt | Unknown:
+    """What a typed line asks for. `prompts` are the commands from files, by name; a built-in one cannot be replaced.
+
+    A line that begins with a path (`/usr/bin/env is missing`) is not a command.
+    """
+    match = _WORD.match(line.strip())
+    if match is None:
+        return Prompt(line, line)
+    word, rest = match.group(1), (match.group(2) or "").strip()
+    for command in COMMANDS:
+        if word.lower() in (command.name, *command.aliases):
+            return Invocation(command.name, rest)
+    if word in prompts:
+        return Prompt(filled(prompts[word], rest), line.strip())
+    return Unknown(_unknown(word, prompts))
+
+
+def filled(template: str, words: str) -> str:
+    """A prompt file with `$ARGUMENTS` replaced by what was typed behind the command, or that at its end."""
+    if "$ARGUMENTS" in template:
+        return template.replace("$ARGUMENTS", words)
+    return f"{template.rstrip()}\n\n{words}" if words else template
+
+
+def names(prompts: Mapping[str, str]) -> list[str]:
+    """Every name that can be typed behind the slash."""
+    built_in = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    return sorted({*built_in, *prompts})
+
+
+def matching(text: str, prompts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Commands that `text` ("/mo") may become, each with what it does; none once there is a blank."""
+    if not text.startswith("/") or any(each.isspace() for each in text):
+        return []
+    does = {command.name: command.does for command in COMMANDS}
+    does |= {alias: f"the same as /{command.name}" for command in COMMANDS for alias in command.aliases}
+    return [(name, does.get(name) or first_line(prompts[name])) for name in names(prompts) if name.startswith(text[1:])]
+
+
+def first_line(template: str) -> str:
+    """What a prompt file says of itself: its first line that is not empty."""
+    lines = (line.strip("# \t") for line in template.splitlines())
+    return next((line for line in lines if line), "")
+
+
+def help_rows(prompts: Mapping[str, str], keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The sheet of keys and commands, in two columns."""
+    rows = [*keys, ("", "")]
+    for command in COMMANDS:
+        also = "".join(f", /{alias}" for alias in command.aliases)
+        rows.append((f"/{command.name} {command.takes}".rstrip() + also, command.does))
+    rows += [(f"/{name}", first_line(text)) for name, text in sorted(prompts.items())]
+    return rows
+
+
+def _unknown(word: str, prompts: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(word.lower(), names(prompts), n=3, cutoff=0.5)
+    meant = f"; did you mean {' or '.join('/' + name for name in near)}?" if near else "; /help lists what there is."
+    return f"There is no command /{word}{meant}"

@@ -1,0 +1,52 @@
+"""What was typed, per project and shared between sessions: one JSON string a line, in a file of the person's own."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prompt_toolkit.history import History
+
+_MAX_BYTES = 400_000
+_MAX_ENTRIES = 2_000
+
+
+class TypedHistory(History):
+    """A history that other sessions append to as well. A file that cannot be used costs the history, not the prompt."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The newest entries, newest first; records that a crash tore are passed over."""
+        try:
+            with self._path.open("rb") as file:
+                start = max(0, os.fstat(file.fileno()).st_size - _MAX_BYTES)
+                file.seek(start)
+                lines = file.read(_MAX_BYTES).split(b"\n")
+        except OSError:
+            return []
+        entries = [text for line in lines[1 if start else 0 :] if (text := _entry(line))]
+        return reversed(entries[-_MAX_ENTRIES:])
+
+    def store_string(self, string: str) -> None:
+        """Append one entry, in one write."""
+        data = json.dumps(string).encode("ascii") + b"\n"
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, data)
+            finally:
+                os.close(fd)
+        except OSError:
+            return
+
+
+def _entry(line: bytes) -> str:
+    try:
+        text = json.loads(line)
+    except ValueError:
+        return ""
+    return text if isinstance(text, str) else ""

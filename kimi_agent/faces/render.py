@@ -1,0 +1,302 @@
+"""From events to rows: what stays in the scrollback, drawn once, and what is still in motion below it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kimi_agent.faces.ink import Ink, Style
+from kimi_agent.faces.markdown import Block, MarkdownStream
+from kimi_agent.faces.sanitize import clean, clean_line, cut, width, wrap
+from kimi_agent.faces.summaries import call_line, result_line, seconds, turn_line
+from kimi_agent.faces.views import fold, result_rows
+from kimi_agent.log.events import (
+    Answered,
+    CallDelta,
+    CallStarted,
+    Compacted,
+    Decision,
+    Notice,
+    Partial,
+    Progress,
+    Queued,
+    ReasoningDelta,
+    Recovered,
+    Retrying,
+    Returned,
+    Said,
+    Stamped,
+    TextDelta,
+    TurnEnded,
+)
+from kimi_agent.log.messages import Assistant, Call, Usage, User
+
+Kind = Literal["", "user", "thought", "text", "call", "note"]
+MAX_WIDTH = 120
+"""Cells; prose in longer lines is hard to read. Code and commands may be wider."""
+
+_MOST_ECHO_ROWS = 20
+
+
+@dataclass
+class Running:
+    """A call between its start and its return."""
+
+    call: Call
+    since: float
+    progress: str = ""
+
+
+class Transcript:
+    """Reads one session's events. `take` gives the rows that an event finished; `live` what is in motion.
+
+    `columns` is asked when rows are drawn. Only the main agent's events are drawn; those of its children reach the
+    person through their parent's call.
+    """
+
+    def __init__(self, ink: Ink, columns: Callable[[], int]) -> None:
+        self._ink = ink
+        self._columns = columns
+        self._stream = MarkdownStream(ink, self._width)
+        self._last: Kind = ""
+        self._heard: list[str] = []
+        self._thought = ""
+        self._thinking = False
+        self._calls: dict[tuple[int, int], Call] = {}
+        self._names: dict[str, str] = {}
+        self._arriving = ""
+        self._began = 0.0
+        self.running: dict[tuple[int, int], Running] = {}
+        self.queued: dict[int, str] = {}
+        self.usage = Usage()
+        self.turn_usage = Usage()
+
+    def _width(self) -> int:
+        return max(20, min(self._columns() - 1, MAX_WIDTH))
+
+    def take(self, stamped: Stamped) -> list[str]:
+        """The rows, without line ends, that this event adds for ever."""
+        if stamped.agent != "main" and not isinstance(stamped.event, Notice):
+            return []
+        return list(self._rows(stamped))
+
+    def _rows(self, stamped: Stamped) -> Iterator[str]:
+        match stamped.event:
+            case TextDelta(text):
+                yield from self._close_thought()
+                yield from self._text(text)
+            case ReasoningDelta(text):
+                yield from self._reason(text)
+            case CallDelta(_, _, name, _):
+                self._arriving = name or self._arriving
+            case Said(User() as message, _, _, queued):
+                yield from self._user(message, queued, stamped.at)
+            case Said(Assistant() as message, usage):
+                yield from self._assistant(message, usage or Usage(), stamped.seq)
+            case CallStarted(answer, index, name):
+                call = self._calls.get((answer, index), Call("", name, ""))
+                self.running[answer, index] = Running(call, stamped.at)
+            case Progress(answer, index, text):
+                if (answer, index) in self.running:
+                    self.running[answer, index].progress = text
+            case Returned(answer, index, result):
+                running = self.running.pop((answer, index), None)
+                call = running.call if running else self._calls.get((answer, index), Call("", "a call", ""))
+                yield from self._space("call")
+                yield self._call_row(call, result_line(result, self._width() // 2), failed=result.failed)
+                yield from self._folded(result_rows(result, self._ink, self._width() - 4))
+            case Answered(_, decision):
+                yield from self._answered(decision)
+            case Queued(message):
+                self.queued[stamped.seq] = message.text
+            case _:
+                yield from self._rare(stamped)
+
+    def _rare(self, stamped: Stamped) -> Iterator[str]:
+        match stamped.event:
+            case Retrying(why, wait_s, attempt):
+                yield from self._void()
+                yield from self.note(f"{why}; trying again in {seconds(wait_s)} (attempt {attempt + 1})", "yellow")
+            case Partial(_, _, _):
+                yield from self.settle()
+            case Notice(text):
+                yield from self.note(text, "yellow")
+            case Recovered(cut_bytes, bad_records, calls):
+                torn = [f"{cut_bytes} bytes of a torn record cut off"] * bool(cut_bytes)
+                torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
+                torn += [f"{len(calls)} interrupted calls settled"] * bool(calls)
+                if torn:
+                    yield from self.note(f"Recovered: {', '.join(torn)}.", "dim")
+            case Compacted():
+                yield from self.note("The conversation so far was compacted into a summary.", "dim")
+            case TurnEnded() as ended:
+                yield from self._ended(ended, stamped.at)
+            case _:
+                pass
+
+    def note(self, text: str, style: Style) -> list[str]:
+        """A sentence of the house."""
+        rows = [row for line in clean(text).split("\n") for row in wrap(line, self._width())]
+        return [*self.settle(), *self._space("note"), *(self._ink(style, row) for row in rows)]
+
+    def settle(self) -> list[str]:
+        """Finish whatever streams, so that something else may follow."""
+        return [*self._close_thought(), *self._text_rows(self._stream.finish())]
+
+    # What the parties say
+
+    def _user(self, message: User, queued: int, at: float) -> Iterator[str]:
+        if queued:
+            self.queued.pop(queued, None)
+        else:
+            self._began, self.turn_usage = at, Usage()
+        yield from self.settle()
+        text = self._names.pop(message.text, message.text)
+        media = len(message.parts) - sum(hasattr(part, "text") for part in message.parts)
+        text += f" [{media} attached]" * bool(media)
+        lines = [row for line in clean(text).split("\n") for row in wrap(line.expandtabs(4), self._width() - 2)]
+        yield from self._space("user")
+        shown = fold(lines, self._ink, most=_MOST_ECHO_ROWS, head=_MOST_ECHO_ROWS // 2)
+        sign = self._ink.glyphs.prompt
+        for at_row, row in enumerate(shown):
+            yield f"{self._ink('cyan', sign) if at_row == 0 else ' '} {self._ink('bold', row)}".rstrip()
+
+    def shown(self, message: User | Assistant) -> list[str]:
+        """A message of the past: what was said, without what was done."""
+        if isinstance(message, User):
+            return list(self._user(message, 0, 0.0))
+        return [*self._text(message.text), *self.settle(), *self._forget()]
+
+    def _forget(self) -> list[str]:
+        self._heard.clear()
+        return []
+
+    def echo_as(self, sent: str, typed: str) -> None:
+        """When the message `sent` comes by, show what the person typed for it."""
+        self._names[sent] = typed
+
+    def _text(self, text: str) -> Iterator[str]:
+        self._heard.append(text)
+        yield from self._text_rows(self._stream.feed(text))
+
+    def _text_rows(self, blocks: Sequence[Block]) -> list[str]:
+        rows = [row for block in blocks for row in block.rows]
+        return [*self._space("text"), *rows] if rows else []
+
+    def _reason(self, text: str) -> Iterator[str]:
+        self._thinking = True
+        *lines, self._thought = (self._thought + text).split("\n")
+        yield from self._thought_rows([clean(line) for line in lines])
+
+    def _close_thought(self) -> list[str]:
+        if not self._thinking:
+            return []
+        rows = self._thought_rows([clean(self._thought)])
+        self._thought, self._thinking = "", False
+        return rows
+
+    def _thought_rows(self, lines: Sequence[str]) -> list[str]:
+        rows = [row for line in lines if line.strip() for row in wrap(line.expandtabs(4), self._width() - 2)]
+        drawn = [self._ink("dim", f"{self._ink.glyphs.bar} {row}") for row in rows]
+        return [*self._space("thought"), *drawn] if drawn else []
+
+    def _assistant(self, message: Assistant, usage: Usage, seq: int) -> Iterator[str]:
+        """The message as it was kept has the last word: what the deltas did not bring is drawn now."""
+        if message.reasoning and self._last != "thought" and not self._thinking and not self._heard:
+            yield from self._reason(message.reasoning)
+        yield from self._close_thought()
+        heard = "".join(self._heard)
+        if message.text.startswith(heard):
+            yield from self._text(message.text[len(heard) :])
+        elif clean(message.text) != clean(heard):
+            yield from self.note("The answer differs from what was streamed; this is how it was kept:", "yellow")
+            yield from self._text(message.text)
+        yield from self.settle()
+        self._heard.clear()
+        self._arriving = ""
+        self._calls |= {(seq, index): call for index, call in enumerate(message.calls)}
+        self.usage += usage
+        self.turn_usage += usage
+
+    # What happens
+
+    def _call_row(self, call: Call, outcome: str, *, failed: bool) -> str:
+        ink, room = self._ink, self._width()
+        outcome = cut(outcome, room // 2)
+        line = call_line(call, max(10, room - 4 - width(outcome)))
+        name, _, about = line.partition(" ")
+        dot = ink("red", ink.glyphs.dot) if failed else ink("green", ink.glyphs.dot)
+        ending = f"  {ink('red' if failed else 'dim', outcome)}" if outcome else ""
+        return f"{dot} {ink('bold', name)} {about}".rstrip() + ending
+
+    def _folded(self, rows: Sequence[str]) -> Iterator[str]:
+        for at, row in enumerate(rows):
+            yield f"  {self._ink('dim', self._ink.glyphs.under) if at == 0 else ' '} {row}"
+
+    def _answered(self, decision: Decision) -> Iterator[str]:
+        if decision.by != "person":
+            return
+        said = f": {clean_line(decision.message)}" if decision.message else ""
+        words = "allowed" if decision.allowed else "refused"
+        words += ", and from now on without asking" * decision.always
+        yield from self._folded(
+            [self._ink("dim" if decision.allowed else "yellow", row) for row in wrap(words + said, self._width() - 4)]
+        )
+
+    def _void(self) -> Iterator[str]:
+        """The attempt is void: what was not drawn yet is dropped, what was is disowned."""
+        drawn = self._last in ("text", "thought") and bool(self._heard or self._thinking)
+        self._stream = MarkdownStream(self._ink, self._width)
+        self._heard.clear()
+        self._thought, self._thinking, self._arriving = "", False, ""
+        if drawn:
+            yield from self.note("(this answer broke off and is void)", "dim")
+
+    def _ended(self, ended: TurnEnded, at: float) -> Iterator[str]:
+        yield from self.settle()
+        self._heard.clear()
+        self._arriving = ""
+        for running in list(self.running.values()):
+            yield from self._space("call")
+            yield self._call_row(running.call, "interrupted", failed=True)
+        self.running.clear()
+        if ended.status == "interrupted":
+            yield from self.note(ended.text or "Interrupted. Say what to do instead.", "yellow")
+        elif ended.text:
+            yield from self.note(ended.text, "dim" if ended.status == "done" else "red")
+        summary = turn_line(ended, max(0.0, at - self._began) if self._began else 0.0, self.turn_usage)
+        yield from self.note(summary, "dim")
+
+    def _space(self, kind: Kind) -> list[str]:
+        """The empty row where the kind of rows changes."""
+        last, self._last = self._last, kind
+        return [""] if last and (last != kind or kind == "user") else []
+
+    # What is in motion
+
+    def doing(self) -> str:
+        """One word or two for the activity line."""
+        if self.running:
+            first = next(iter(self.running.values()))
+            more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
+            return f"{call_line(first.call, 40)}{more}"
+        if self._arriving:
+            return f"preparing {clean_line(self._arriving, 30)}"
+        if self._heard:
+            return "writing"
+        return "thinking"
+
+    def live(self, rows: int) -> list[tuple[Style | Literal[""], str]]:
+        """At most `rows` rows of what is not finished, as style and clean text."""
+        room = self._width()
+        if self._thinking and self._thought.strip():
+            kept = wrap(clean(self._thought[-rows * room :]).expandtabs(4), room - 2)
+            return [("dim", f"{self._ink.glyphs.bar} {row}") for row in kept[-rows:]]
+        if tail := self._stream.last(rows, rows * room):
+            lines = tail.strip("\n").split("\n")[-rows:]
+            shown = [row for line in lines for row in wrap(line.expandtabs(4), room)]
+            return [("", row) for row in shown[-rows:]] if tail.strip() else []
+        return [
+            ("dim", cut(f"  {clean_line(each.progress.rstrip().split(chr(10))[-1])}", room))
+            for each in self.running.values()
+            if each.progress.strip()
+        ][:rows]

@@ -1,0 +1,166 @@
+"""Calls, results and turns in one clean line each, and views as plain text; no terminal library is needed for these."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.log.events import TurnEnded
+from kimi_agent.log.messages import Call, Usage
+from kimi_agent.log.views import (
+    DiffView,
+    FileDiff,
+    MatchesView,
+    OutputView,
+    PlanView,
+    Result,
+    TestReport,
+    TextView,
+    View,
+)
+
+_FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
+"""The argument that says most about a call, in this order of preference."""
+
+_PLACES = ("path", "glob", "directory")
+
+
+def call_line(call: Call, cells: int = 100) -> str:
+    """`read_file src/a.py`: the tool and what it is called for."""
+    name = clean_line(call.name, 40)
+    about = _about(call.arguments)
+    return clean_line(f"{name} {about}".rstrip(), cells)
+
+
+def _about(raw: str) -> str:
+    try:
+        arguments: Any = json.loads(raw, strict=False)
+    except (ValueError, RecursionError):
+        return " ".join(raw.split())
+    if not isinstance(arguments, dict):
+        return " ".join(raw.split())
+    given = {key: value for key, value in arguments.items() if value not in (None, "", [], {})}
+    first = next((key for key in _FIRST if key in given), "")
+    shown = [_short(given[first])] if first else [_short(v) for v in given.values() if isinstance(v, str | int | float)]
+    if first in ("pattern", "query"):
+        shown += [f"in {_short(given[key])}" for key in _PLACES if key in given][:1]
+    return ", ".join(shown[:3]) if not first else " ".join(shown)
+
+
+def _short(value: Any) -> str:
+    """A value on one line. Lists of values are joined; what is still longer is cut where the line is drawn."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    lines = text.strip().split("\n")
+    return lines[0] if len(lines) == 1 else f"{lines[0]} (+{len(lines) - 1} lines)"
+
+
+def result_line(result: Result, cells: int = 100) -> str:
+    """What came of a call: `120 lines`, `exit 1, 2.3 s`, `+3 -1`, or the first line of an error."""
+    if result.failed and not isinstance(result.view, TestReport | OutputView):
+        return clean_line(result.content.strip().split("\n")[0], cells) or "failed"
+    match result.view:
+        case TextView(_, title):
+            return clean_line(title, cells)
+        case DiffView(files):
+            return f"+{sum(file.added for file in files)} -{sum(file.removed for file in files)}"
+        case OutputView(_, _, exit_code, duration_s):
+            return f"{_exit(exit_code)}, {seconds(duration_s)}"
+        case MatchesView(_, matches, files):
+            return f"{_count(matches, 'match', 'matches')} in {_count(files, 'file')}" if matches else "no match"
+        case TestReport() as report:
+            return test_line(report)
+        case PlanView(items):
+            return f"{sum(item.status == 'done' for item in items)}/{len(items)} done"
+        case None:
+            return ""
+        case _ as view:
+            assert_never(view)
+
+
+def test_line(report: TestReport) -> str:
+    """`12 passed, 1 failed, 3.2 s`, or why nothing is known."""
+    counts = ", ".join(
+        f"{count} {word}"
+        for outcome, word in (("passed", "passed"), ("failed", "failed"), ("error", "errors"), ("skipped", "skipped"))
+        if (count := report.count(outcome))
+    )
+    verdict = {"none_ran": "no test ran", "broken": "stopped before testing", "timed_out": "timed out"}
+    words = [verdict.get(report.verdict, ""), counts or ("" if report.verdict in verdict else report.verdict)]
+    return ", ".join([*(word for word in words if word), seconds(report.duration_s)])
+
+
+def view_text(view: View | None) -> str:
+    """The whole view as clean plain text, for a person without a screen of ours; "" for none."""
+    match view:
+        case None:
+            return ""
+        case TextView(text):
+            return clean(text)
+        case DiffView(files):
+            return "\n".join(f"{file_line(file)}\n{clean(file.diff)}".rstrip() for file in files)
+        case OutputView(command, text):
+            return clean(f"$ {command}\n{text}".rstrip())
+        case MatchesView(_, _, _, text):
+            return clean(text)
+        case TestReport() as report:
+            return "\n".join([test_line(report), *failing(report)])
+        case PlanView(items):
+            marks = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
+            return "\n".join(f"{marks[item.status]} {clean_line(item.step)}" for item in items)
+        case _:
+            assert_never(view)
+
+
+def failing(report: TestReport) -> Iterable[str]:
+    """A line for each test that failed, and what kept the run from testing."""
+    for case in report.cases:
+        if case.outcome in ("failed", "error"):
+            yield clean_line(f"{case.id}  {case.message}".rstrip())
+    if report.trouble:
+        yield clean(report.trouble)
+
+
+def file_line(file: FileDiff) -> str:
+    """`src/a.py +3 -1`, `new src/b.py +12`, `deleted src/c.py -8`, `old.py -> new.py`."""
+    path = clean_line(file.path)
+    words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{clean_line(file.old_path)} -> {path}", "M": path}
+    counts = f" +{file.added}" * bool(file.added) + f" -{file.removed}" * bool(file.removed)
+    return words[file.change] + counts
+
+
+def turn_line(ended: TurnEnded, duration_s: float, usage: Usage) -> str:
+    """`3 steps, 12.3 s, 4.1k tokens in (3.9k cached), 310 out`."""
+    parts = [_count(ended.steps, "step"), seconds(duration_s)]
+    if usage.input or usage.output:
+        cached = f" ({amount(usage.cached)} cached)" if usage.cached else ""
+        parts.append(f"{amount(usage.input)} tokens in{cached}, {amount(usage.output)} out")
+    return ", ".join(parts)
+
+
+def seconds(duration_s: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if duration_s < 9.95:
+        return f"{duration_s:.1f} s"
+    whole = round(duration_s)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def amount(number: int) -> str:
+    """`950`, `4.1k`, `1.2M`."""
+    if number < 1_000:
+        return str(number)
+    return f"{number / 1_000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
+
+
+def _exit(exit_code: int | None) -> str:
+    return "stopped" if exit_code is None else f"exit {exit_code}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,32 @@
+"""The modes of a terminal: quiet from the first moment, restored at the last."""
+
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def quiet_keys(fd: int) -> Iterator[None]:
+    """From the very start, keys neither echo nor wait for a line: what is typed while we load belongs to the prompt.
+
+    On the way out the terminal has the modes it had, whatever happened.
+    """
+    try:
+        before = termios.tcgetattr(fd)
+    except (termios.error, ValueError):
+        yield
+        return
+    modes = list(before)
+    modes[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR)
+    modes[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(fd, termios.TCSANOW, modes)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def discard_typed(fd: int) -> None:
+    """Throw away what was typed and not read yet."""
+    with suppress(termios.error, ValueError):
+        termios.tcflush(fd, termios.TCIFLUSH)

@@ -1,0 +1,126 @@
+"""Names that a text may run, for deny rules: too many rather than too few, and the places where none can be told.
+
+A deny rule `shell(curl)` must also hold for `env curl`, `timeout 5 curl`, `sh -c 'curl x'`, `/usr/bin/curl`, `c""url`.
+"""
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from kimi_agent.guard.catastrophe import SHELLS, WRAPPERS
+from kimi_agent.guard.shellwords import Segment, Word, ansi_c, read_shell
+
+BREAK = "\n"
+"""Stands between commands in a list of words."""
+
+_BREAKS = re.compile(r"[;&|()<>`\n\r{}]+")
+_BLANKS = re.compile(r"[\s\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff$]+")
+_PARTS = re.compile(r"[=,:@!]+")
+_EMPTY = re.compile(r"\$\{[^{}]{0,200}\}|\$\([^()]{0,200}\)|``|\$[@*#?!0-9-]")
+_ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*+)'", re.DOTALL)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Every word of `text` that might be a command's name, bare of its folder, in lower case.
+
+    A name may hold `*?[]`: then it is a pattern, and whatever fits it may run.
+    """
+    found: set[str] = set()
+    for words in word_lists(text):
+        for word in words:
+            for part in (word, *_PARTS.split(word)):
+                name = part.rstrip("/").rpartition("/")[2]
+                found |= {name, name.removesuffix(".exe"), name.lstrip("-+")}
+    return frozenset(found - {"", BREAK})
+
+
+def may_run(name: str, text_names: frozenset[str]) -> bool:
+    """Whether `name` is among `text_names`, or fits a pattern among them."""
+    name = name.casefold()
+    if name in text_names:
+        return True
+    return any(fnmatchcase(name, each) for each in text_names if re.search(r"[*?\[]", each))
+
+
+def word_lists(text: str) -> Iterator[list[str]]:
+    """The words of `text` in order, in every way in which quotes and expansions may melt, in lower case."""
+    text = _ANSI.sub(lambda match: ansi_c(match[1]), text.replace("\\\n", "")).casefold()
+    glued = re.sub(r"[\\'\"]", "", text)
+    split = re.sub(r"['\"]", " ", text).replace("\\", "")
+    for variant in dict.fromkeys((glued, split, _EMPTY.sub("", glued), _EMPTY.sub("", split))):
+        words: list[str] = []
+        for command in _BREAKS.split(variant):
+            words += [word for word in _BLANKS.split(command) if word]
+            words.append(BREAK)
+        yield words
+
+
+def follows(rule: tuple[str, ...], text: str) -> bool:
+    """Whether the words of `rule` stand one after another in a command of `text`, options (and a value each) between.
+
+    An option of the rule (`-rf`) holds wherever it stands in that command and however its letters are spread.
+    """
+    wanted = [word.casefold() for word in rule]
+    plain = [word for word in wanted if not word.startswith("-")]
+    options = [word for word in wanted if word.startswith("-")]
+    return any(_found(plain, options, words) for words in word_lists(text))
+
+
+def _found(plain: list[str], options: list[str], words: list[str]) -> bool:
+    for at, word in enumerate(words):
+        if may_run(plain[0], frozenset([word.rpartition("/")[2]])) and _continues(plain[1:], words[at + 1 :]):
+            end = words.index(BREAK, at)
+            if all(_has_option(option, words[at:end]) for option in options):
+                return True
+    return False
+
+
+def _continues(plain: list[str], words: list[str]) -> bool:
+    """Whether `plain` come next in `words`, with nothing between them but options and at most one value for each."""
+    if not plain:
+        return True
+    spare = 0
+    for at, word in enumerate(words[:100]):
+        if word == plain[0]:
+            return _continues(plain[1:], words[at + 1 :])
+        if word == BREAK:
+            return False
+        if word.startswith("-"):
+            spare = 1
+        elif spare:
+            spare = 0
+        else:
+            return False
+    return False
+
+
+def _has_option(option: str, words: list[str]) -> bool:
+    if option.startswith("--"):
+        given = [word.partition("=")[0] for word in words if word.startswith("--")]
+        return any(option == word or (len(word) > 3 and option.startswith(word)) for word in given)
+    letters = {letter for word in words if re.match(r"-[^-]", word) for letter in word[1:]}
+    return set(option[1:]) <= letters
+
+
+def hides_a_name(text: str) -> bool:
+    """Whether `text` runs something whose name only the run would show: `$X y`, `c{ur,}l`, `echo ... | sh`."""
+    reading = read_shell(text)
+    if any(hides_a_name(inner) for inner in reading.substitutions[:50] if len(inner) < len(text)):
+        return True
+    return len(reading.substitutions) > 50 or any(map(_is_hidden, reading.segments))
+
+
+def _is_hidden(segment: Segment) -> bool:
+    words = [word for word in segment.words if not re.match(r"[A-Za-z_]\w*\+?=", word[0].text)]
+    if not words:
+        return False
+    name = "".join(piece.text for piece in words[0]).rpartition("/")[2]
+    if _is_open(words[0]) or name in {"eval", "source", "."}:
+        return True
+    if name in SHELLS:
+        return not any(piece.text for word in words[1:] for piece in word if not piece.text.startswith(("-", "+")))
+    return name in WRAPPERS and name != "find" and any(map(_is_open, words[1:4]))
+
+
+def _is_open(word: Word) -> bool:
+    return any(piece.kind != "text" or (not piece.quoted and re.search(r"[*?\[{]\S", piece.text)) for piece in word)

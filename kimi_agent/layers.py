@@ -1,0 +1,86 @@
+"""Where tools, prompts, commands and config are found: built-in < user < project (only if trusted).
+
+Every layer is a folder of the same shape: `tools/`, `prompts/` (with `commands/` and `roles/`), `config.toml`. A later
+layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool cannot.
+"""
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kimi_agent.errors import UserError
+
+PROJECT_FOLDER = ".kimi-agent"
+LayerName = Literal["built-in", "user", "project"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its name, and the folder that holds `tools/`, `prompts/` and `config.toml`."""
+
+    name: LayerName
+    root: Path
+
+    def files(self, folder: str, suffix: str) -> Iterator[Path]:
+        """The files with `suffix` directly in `folder`, by name; none where there is no such folder."""
+        try:
+            found = sorted((self.root / folder).iterdir())
+        except OSError:
+            return
+        yield from (path for path in found if path.suffix == suffix and path.is_file())
+
+
+@dataclass(frozen=True)
+class Places:
+    """The person's own folders: `config` is read, `state` is written. `KIMI_AGENT_HOME` moves both."""
+
+    home: Path
+    config: Path
+    state: Path
+
+
+def places(environ: Mapping[str, str]) -> Places:
+    """The folders that `environ` names, by XDG where it says nothing else. Raises UserError where nobody has a home."""
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    own = environ.get("KIMI_AGENT_HOME", "")
+    if own:
+        base = Path(own).expanduser().absolute()
+        return Places(Path(home or own), base, base / "state")
+    if not home.startswith("/"):
+        raise UserError("There is no home folder to keep sessions in; set HOME or KIMI_AGENT_HOME.", 78)
+    config = _xdg(environ, "XDG_CONFIG_HOME", Path(home, ".config"))
+    state = _xdg(environ, "XDG_STATE_HOME", Path(home, ".local", "state"))
+    return Places(Path(home), config / "kimi-agent", state / "kimi-agent")
+
+
+def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    value = environ.get(name, "")
+    return Path(value) if value.startswith("/") else default  # the specification: relative values are ignored
+
+
+def built_in_root() -> Path:
+    """`kimi_agent/builtin` of a wheel, or the top of the repository in an editable install."""
+    package = Path(__file__).resolve().parent
+    wheel = package / "builtin"
+    return wheel if wheel.is_dir() else package.parent
+
+
+def layers_of(user_config: Path, project: Path | None) -> tuple[Layer, ...]:
+    """The layers in order; `project` is the folder of a trusted workspace's layer, or None."""
+    found = [Layer("built-in", built_in_root()), Layer("user", user_config)]
+    if project is not None:
+        found.append(Layer("project", project))
+    return tuple(found)
+
+
+def find(layers: Sequence[Layer], folder: str, suffix: str) -> dict[str, Path]:
+    """Names (without suffix) in `folder` over all layers; the last layer that has a name wins."""
+    return {path.stem: path for layer in layers for path in layer.files(folder, suffix)}

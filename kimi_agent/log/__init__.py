@@ -1,0 +1,1 @@
+"""What happened: messages, views, events, their codec, the session file and its readings."""

@@ -1,0 +1,199 @@
+"""A record of the log as one line of JSON, and back.
+
+    {"v":1,"crc":"89abcdef","seq":7,"at":1795307680.25,"agent":"main","event":{"type":"Said",...}}
+
+`crc` is the CRC-32 of everything behind its comma, so that it stands at a fixed place and is checked before anything
+is parsed. Bytes 10 never occur inside a line. Long strings of big records lie in blobs: {"$blob": sha256, "chars": n}.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from kimi_agent.log.events import Durable, Stamped
+
+HEAD = b'{"v":1,"crc":"'
+_REST_AT = len(HEAD) + len('89abcdef",')
+BIG_RECORD = 64 * 1024
+"""Bytes of a line from which its long strings become blobs."""
+LONG_STRING = 16 * 1024
+"""Characters of a string from which it becomes a blob in such a record."""
+_MOST = 2**63 - 1
+_NEWER = re.compile(rb'\{"v":([0-9]{1,9}),')
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class _Rest(msgspec.Struct, frozen=True):
+    """A record behind its checksum; its fields stand in the order of the line."""
+
+    seq: int
+    at: float
+    agent: str
+    event: Durable
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is to be written: the line with its newline, the blobs that must lie beside it first, and the record as
+    a later reader will find it (memory never differs from the disk)."""
+
+    data: bytes
+    stamped: Stamped
+    blobs: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A sound record that this version cannot read (a newer one wrote it): kept, and passed over."""
+
+    seq: int
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Bytes that hold no record."""
+
+
+Record = Stamped | Unknown | Damaged
+ReadBlob = Callable[[str], str | None]
+"""The text of a blob by its sha256 (hex), or None where it is lost."""
+
+
+def encode(stamped: Stamped) -> Line:
+    """The line of a durable event.
+
+    Lone surrogates and NUL become U+FFFD, numbers that JSON has no room for become ones it has.
+    """
+    rest = _rest(stamped)
+    try:
+        body = msgspec.json.encode(rest)
+        # NaN is written as null, and a null where a number must be could not be read again.
+        doubtful = b"\\u0000" in body or b'_s":null' in body or b'"at":null' in body[:64]
+    except ValueError:
+        doubtful = True
+    if doubtful:
+        rest = msgspec.convert(_cleaned(msgspec.to_builtins(rest)), _Rest)
+        body = msgspec.json.encode(rest)
+    blobs: dict[str, bytes] = {}
+    if len(body) > BIG_RECORD:
+        body = msgspec.json.encode(_with_blobs(msgspec.to_builtins(rest), blobs))
+    tail = body[1:]
+    return Line(
+        data=b'%s%08x",%s\n' % (HEAD, crc32(tail), tail),
+        stamped=Stamped(rest.agent, rest.seq, rest.at, rest.event) if doubtful else stamped,
+        blobs=tuple(blobs.items()),
+    )
+
+
+def _rest(stamped: Stamped) -> _Rest:
+    event: Any = stamped.event  # fleeting events never come here: Session.emit tells them apart
+    return _Rest(stamped.seq, stamped.at, stamped.agent, event)
+
+
+def decode(line: bytes, read_blob: ReadBlob) -> Record:
+    """The record of one line (without its newline)."""
+    if not line.startswith(HEAD):
+        return _newer(line)
+    rest = line[_REST_AT:]
+    if b'%08x",' % crc32(rest) != line[len(HEAD) : _REST_AT]:
+        return Damaged()
+    body = b"{" + rest
+    try:
+        if b'{"$blob":"' in body:
+            found = msgspec.convert(_without_blobs(msgspec.json.decode(body), read_blob), _Rest)
+        else:
+            found = msgspec.json.decode(body, type=_Rest)
+    except msgspec.ValidationError:  # sound bytes, so it is news to us, not damage
+        return Unknown(_seq(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return Damaged()
+    return Stamped(found.agent, found.seq, found.at, found.event)
+
+
+def salvage(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[Record, int]]:
+    """What a damaged line still holds: its sound records and its damages, each with the offset of its end.
+
+    A flipped newline glues two good records together, and so does a writer that appends to a torn one.
+    """
+    # No string of a record can hold these bytes: its quotes would be escaped.
+    starts = [match.start() for match in re.finditer(re.escape(HEAD), line)]
+    stops = [*starts[1:], len(line)] if starts else []
+    if not line.startswith(HEAD):
+        yield Damaged(), starts[0] if starts else len(line)
+    for start, stop in zip(starts, stops, strict=True):
+        end = line.rfind(b"}", start, stop) + 1
+        record = decode(line[start:end], read_blob)
+        yield record, stop if isinstance(record, Damaged) else end
+
+
+def _newer(line: bytes) -> Unknown | Damaged:
+    version = _NEWER.match(line)
+    if version is None or int(version[1]) < 2:
+        return Damaged()
+    try:
+        return Unknown(_seq(msgspec.json.decode(line)))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return Damaged()
+
+
+def _seq(record: Any) -> int:
+    seq = record.get("seq") if isinstance(record, dict) else None
+    return seq if isinstance(seq, int) and 0 < seq < _MOST else 0
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            # UTF-16 joins the surrogates that belong together and replaces those that stand alone.
+            whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            return whole.replace("\0", "\ufffd")
+        case dict():
+            return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_cleaned(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else 0.0
+        case int() if not isinstance(value, bool):
+            return max(-_MOST, min(value, _MOST))
+        case _:
+            return value
+
+
+def _with_blobs(value: Any, blobs: dict[str, bytes]) -> Any:
+    match value:
+        case str() if len(value) > LONG_STRING:
+            data = value.encode()
+            sha256 = hashlib.sha256(data).hexdigest()
+            blobs[sha256] = data
+            return {"$blob": sha256, "chars": len(value)}
+        case dict():
+            return {key: _with_blobs(item, blobs) for key, item in value.items()}
+        case list() | tuple():
+            return [_with_blobs(item, blobs) for item in value]
+        case _:
+            return value
+
+
+def _without_blobs(value: Any, read_blob: ReadBlob, key: str = "") -> Any:
+    match value:
+        case {"$blob": str(sha256)}:
+            text = read_blob(sha256) if _SHA256.fullmatch(sha256) else None
+            return _lost(value.get("chars"), key) if text is None else text
+        case dict():
+            return {name: _without_blobs(item, read_blob, name) for name, item in value.items()}
+        case list():
+            return [_without_blobs(item, read_blob) for item in value]
+        case _:
+            return value
+
+
+def _lost(chars: Any, key: str) -> str:
+    text = f"[{chars:,} characters stood here; their blob is lost or damaged]" if isinstance(chars, int) else "[lost]"
+    # The arguments of a call go back to the server, which wants a JSON object there.
+    return msgspec.json.encode({"lost": text}).decode() if key == "arguments" else text

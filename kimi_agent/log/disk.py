@@ -1,0 +1,45 @@
+"""The few moves on a disk that log files, blobs and locks share."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+
+def private_folder(path: Path) -> None:
+    """Make `path` and whatever is missing above it, each 0700. Raises OSError."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    except FileNotFoundError:
+        private_folder(path.parent)
+        private_folder(path)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte: at a size limit, and on some filesystems, write() takes fewer than it was given."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def sync_data(fd: int) -> None:
+    """Make what was written to `fd` survive a power loss, where the filesystem can."""
+    try:
+        # macOS has no fdatasync.
+        os.fdatasync(fd) if hasattr(os, "fdatasync") else os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in `path` survive a power loss; not every filesystem can, and none needs it to work on."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

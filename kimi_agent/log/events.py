@@ -1,0 +1,263 @@
+"""Everything that can happen, as frozen values in the past tense.
+
+Durable events are appended to the session's file; fleeting ones only reach the listeners. Numbers: `answer` is the
+`seq` of the `Said` event that holds the assistant message, `index` the place of a call in it, so that (answer, index)
+names a call for ever; wire ids do not (Kimi starts them again at 0 in each answer).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+
+from kimi_agent.log.messages import Assistant, Usage, User
+from kimi_agent.log.views import Result, View
+
+Effect = Literal["read", "write", "execute", "network"]
+Status = Literal["done", "failed", "blocked", "step_limit", "budget", "time_limit", "refused", "interrupted"]
+
+
+class Opened(msgspec.Struct, frozen=True, tag="Opened"):
+    """The first record: who, where, with what. `system` is the system prompt as sent, once per session."""
+
+    session: str
+    workspace: str
+    model: str
+    version: str
+    system: str = ""
+    forked_from: str = ""
+
+
+class Said(msgspec.Struct, frozen=True, tag="Said"):
+    """A message joined the conversation. `queued` is the seq of the `Queued` event it came from, else 0."""
+
+    message: User | Assistant
+    usage: Usage | None = None
+    finish: str = ""
+    queued: int = 0
+
+
+class Requested(msgspec.Struct, frozen=True, tag="Requested"):
+    """A request went out: how many messages it held, and the notes at its tail."""
+
+    model: str
+    messages: int
+
+
+class Partial(msgspec.Struct, frozen=True, tag="Partial"):
+    """What had been streamed when an answer broke off. Never holds calls: half a call is never history."""
+
+    text: str
+    reasoning: str = ""
+    why: str = ""
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """A path and the sha256 (hex) of its bytes; "" where there is no regular file."""
+
+    path: str
+    sha256: str
+
+
+class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
+    """Written before the effect, with what the named paths held then."""
+
+    answer: int
+    index: int
+    name: str
+    effect: Effect
+    before: tuple[Fingerprint, ...] = ()
+
+
+class Returned(msgspec.Struct, frozen=True, tag="Returned"):
+    """Written after the effect."""
+
+    answer: int
+    index: int
+    result: Result
+    duration_s: float = 0.0
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a person is asked before a call runs. `view` is the real command or diff; `rule` what "always" would allow.
+
+    `rule` is "" where "don't ask again" must not be offered.
+    """
+
+    tool: str
+    title: str
+    view: View | None = None
+    why: str = ""
+    rule: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer: `message` is what the person wants done instead; `always` adds the question's rule to this session."""
+
+    allowed: bool
+    always: bool = False
+    message: str = ""
+    by: str = "person"
+
+
+Ask = Callable[[Question], Awaitable[Decision]]
+
+
+class Asked(msgspec.Struct, frozen=True, tag="Asked"):
+    question: Question
+
+
+class Answered(msgspec.Struct, frozen=True, tag="Answered"):
+    question: Question
+    decision: Decision
+
+
+class Seen(msgspec.Struct, frozen=True, tag="Seen"):
+    """The model saw (or wrote) a file: `ranges` are first and last lines shown, () for a hash without text.
+
+    `whole` says that every line was shown or written by us.
+    """
+
+    path: str
+    sha256: str
+    ranges: tuple[tuple[int, int], ...] = ()
+    whole: bool = False
+    by: Literal["read", "write"] = "read"
+
+
+class Noted(msgspec.Struct, frozen=True, tag="Noted"):
+    """A note stood at the tail of the requests from here on ("" ends it)."""
+
+    text: str
+
+
+class Queued(msgspec.Struct, frozen=True, tag="Queued"):
+    """The person typed this while a turn ran; it joins at the next step."""
+
+    message: User
+
+
+class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
+    """The tree of the workspace was kept under this name."""
+
+    tree: str
+    when: Literal["before", "after"] = "before"
+
+
+class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
+    """Everything up to and with record `through` reads as this summary from here on."""
+
+    through: int
+    summary: str
+
+
+class Rewound(msgspec.Struct, frozen=True, tag="Rewound"):
+    """The conversation (and, by `what`, the files) went back to just before record `to`."""
+
+    to: int
+    what: Literal["chat", "code", "both"] = "both"
+
+
+class Renamed(msgspec.Struct, frozen=True, tag="Renamed"):
+    title: str
+
+
+class TurnEnded(msgspec.Struct, frozen=True, tag="TurnEnded"):
+    """The prompt is back. `text` says why where the status alone does not; `exit_code` is what a one-shot run ends with."""
+
+    status: Status
+    steps: int
+    text: str = ""
+    exit_code: int = 0
+
+
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call that was started and never returned, and the files that differ from what they were then."""
+
+    answer: int
+    index: int
+    changed: tuple[str, ...] = ()
+
+
+class Recovered(msgspec.Struct, frozen=True, tag="Recovered"):
+    """A break was mended: bytes of a torn record cut off, bad records passed over, open calls settled."""
+
+    cut_bytes: int = 0
+    bad_records: int = 0
+    calls: tuple[OpenCall, ...] = ()
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="TextDelta"):
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag="ReasoningDelta"):
+    text: str
+    field: str = "reasoning_content"
+
+
+class CallDelta(msgspec.Struct, frozen=True, tag="CallDelta"):
+    """A fragment of call `index`: id and name come once (else ""), `arguments` is to be appended."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, tag="Progress"):
+    """A running call has something to show."""
+
+    answer: int
+    index: int
+    text: str
+
+
+class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
+    """The attempt is void, what it had streamed too; the next one starts in `wait_s` seconds."""
+
+    why: str
+    wait_s: float
+    attempt: int
+
+
+class Notice(msgspec.Struct, frozen=True, tag="Notice"):
+    """One sentence of the harness to the person (for example: the disk is full)."""
+
+    text: str
+
+
+Durable = (
+    Opened
+    | Said
+    | Requested
+    | Partial
+    | CallStarted
+    | Returned
+    | Asked
+    | Answered
+    | Seen
+    | Noted
+    | Queued
+    | Checkpoint
+    | Compacted
+    | Rewound
+    | Renamed
+    | TurnEnded
+    | Recovered
+)
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Event = Durable | Fleeting
+
+
+class Stamped(msgspec.Struct, frozen=True):
+    """An event with its place: agent path, seq (0 for a fleeting one), Unix time in seconds."""
+
+    agent: str
+    seq: int
+    at: float
+    event: Event
+
+
+Listener = Callable[[Stamped], None]
+Emit = Callable[[Event], Stamped]

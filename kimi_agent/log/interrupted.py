@@ -1,0 +1,48 @@
+"""What a call reads as that a crash or Ctrl-C left without a result."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from kimi_agent.log.events import CallStarted, Fingerprint, OpenCall
+from kimi_agent.log.messages import Call
+
+NOT_RUN = "not run: the turn was interrupted before this call began"
+_MOST_NAMES = 20
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A call without a result: (answer, index) names it; `started` is None where it never began."""
+
+    answer: int
+    index: int
+    call: Call
+    started: CallStarted | None
+
+
+def interrupted(started: CallStarted | None, changed: Sequence[str] | None) -> str:
+    """The text in place of the result; `changed` names the files that differ since, None where nobody looked."""
+    if started is None:
+        return NOT_RUN
+    lines = ["Error [interrupted]: interrupted; it may or may not have taken effect"]
+    if changed:
+        more = f" and {len(changed) - _MOST_NAMES:,} more" if len(changed) > _MOST_NAMES else ""
+        lines.append(f"Files that changed since it began: {', '.join(changed[:_MOST_NAMES])}{more}")
+    elif changed is not None and started.before:
+        lines.append("None of the files it names changed since it began.")
+    lines.append("Next: check before repeating it")
+    return "\n".join(lines)
+
+
+def settled(
+    calls: Iterable[Unanswered], fingerprints: Callable[[Iterable[str]], Iterable[Fingerprint]]
+) -> tuple[OpenCall, ...]:
+    """For a `Recovered`: each call that was started, and which of the files it names differ from what they were."""
+    found = []
+    for call in calls:
+        if call.started is not None:
+            before = call.started.before
+            now = {file.path: file.sha256 for file in fingerprints([file.path for file in before])}
+            changed = tuple(file.path for file in before if now.get(file.path, "") != file.sha256)
+            found.append(OpenCall(call.answer, call.index, changed))
+    return tuple(found)

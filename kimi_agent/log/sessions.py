@@ -1,0 +1,172 @@
+"""The sessions of one workspace: find, list, create, resume, copy, remove and export them."""
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+from kimi_agent.errors import UserError
+from kimi_agent.log.disk import sync_data
+from kimi_agent.log.events import Opened
+from kimi_agent.log.fork import fork
+from kimi_agent.log.lock import InUse, Lock
+from kimi_agent.log.logfile import LogFile
+from kimi_agent.log.scan import read_events
+from kimi_agent.log.session import Session
+from kimi_agent.log.summary import Summary, summary
+from kimi_agent.log.transcript import as_json, transcript
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+"""Of an id: no letter that is easily taken for another."""
+_MOST_CANDIDATES = 8
+
+
+def workspace_key(workspace: Path) -> str:
+    """The folder name of a workspace: readable, and by its hash never shared by two.
+
+    The real path counts, so that a start through a symlink finds the same sessions.
+    """
+    real = os.path.realpath(workspace)
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", real).strip("-.")[-48:].lstrip("-.")
+    digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    return f"{slug or 'root'}-{digest}"
+
+
+class Sessions:
+    """`STATE/sessions/WORKSPACE KEY/`, with a folder for each session."""
+
+    def __init__(self, state: Path, workspace: Path, *, now: Callable[[], float], rng: random.Random) -> None:
+        self.workspace = Path(os.path.realpath(workspace))
+        self._all = state / "sessions"
+        self.folder = self._all / workspace_key(self.workspace)
+        self._now = now
+        self._rng = rng
+
+    def list(self) -> tuple[Summary, ...]:
+        """The sessions of this workspace, the last used first."""
+        return _summaries(self.folder)
+
+    def everything(self) -> tuple[Summary, ...]:
+        """The sessions of all workspaces, the last used first."""
+        found = [one for folder in _folders(self._all) for one in _summaries(folder)]
+        return tuple(sorted(found, key=_recency, reverse=True))
+
+    def find(self, word: str) -> Summary:
+        """The one session that `word` means: its id, the start of it, "last", or (part of) its title.
+
+        Raises UserError, with the candidates, where there is none or more than one.
+        """
+        all_ = self.list()
+        if not all_:
+            raise UserError(f"there is no session of {self.workspace} yet{self._elsewhere(word)}", 1)
+        if word == "last":
+            return all_[0]
+        title = word.casefold()
+        readings: tuple[Callable[[Summary], bool], ...] = (
+            lambda one: one.id == word,
+            lambda one: bool(word) and one.id.startswith(word),
+            lambda one: bool(word) and one.title.casefold() == title,
+            lambda one: bool(word) and title in one.title.casefold(),
+        )
+        for reads in readings:
+            meant = tuple(one for one in all_ if reads(one))
+            if len(meant) == 1:
+                return meant[0]
+            if meant:
+                raise UserError(f"{word!r} means more than one session; say which: {_named(meant)}")
+        raise UserError(f"there is no session {word!r} here{self._elsewhere(word)}; there are: {_named(all_)}", 1)
+
+    def _elsewhere(self, word: str) -> str:
+        """Where a session of this id lies, if it is another workspace's."""
+        if re.fullmatch(r"[0-9]{8}-[0-9]{6}-[a-z0-9]+", word):
+            for folder in _folders(self._all):
+                one = summary(folder / word)
+                if one is not None:
+                    return f" (it belongs to {one.workspace}: use -C)"
+        return ""
+
+    def create(self, *, model: str, version: str, system: str = "") -> Session:
+        """A new session of this workspace."""
+        folder = self._new_folder()
+        opened = Opened(folder.name, str(self.workspace), model, version, system)
+        return Session.create(folder, opened, now=self._now)
+
+    def resume(self, word: str) -> Session:
+        """The session that `word` means, open for writing. Raises UserError, InUse among them."""
+        return Session.resume(self.find(word).folder, now=self._now)
+
+    def fork(self, word: str) -> Session:
+        """An open copy of the session that `word` means, which may be in use."""
+        return fork(self.find(word).folder, self._new_folder(), now=self._now)
+
+    def remove(self, word: str) -> Summary:
+        """Delete a session with all that lies beside its log. Raises InUse where it is open somewhere."""
+        found = self.find(word)
+        with ExitStack() as locked:
+            for log in sorted(found.folder.glob("*.jsonl")):
+                lock = Lock(log.with_suffix(".lock"), session=found.id, now=self._now)
+                file = LogFile(log, lock, sync_data)
+                try:
+                    file.open()
+                except InUse as error:
+                    raise UserError(f"{str(error).partition(';')[0]}; end it first", 1) from error
+                except OSError as error:
+                    raise UserError(f"session {found.id} cannot be removed: {error.strerror} ({log})", 1) from error
+                locked.callback(file.close)
+            try:
+                shutil.rmtree(found.folder)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise UserError(f"session {found.id} cannot be removed whole: {why} ({error.filename})", 1) from error
+        return found
+
+    def export(self, word: str, form: Literal["markdown", "json"] = "markdown") -> str:
+        """The session as one text; JSON holds the records of its sub-agents too, each log behind the other."""
+        folder = self.find(word).folder
+        try:
+            if form == "markdown":
+                return transcript(read_events(folder / "main.jsonl"), clock=_clock)
+            logs = sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
+            return as_json(stamped for log in logs for stamped in read_events(log))
+        except OSError as error:
+            raise UserError(f"session {folder.name} cannot be read: {error.strerror} ({error.filename})", 1) from error
+
+    def _new_folder(self) -> Path:
+        """Sorts by time, and is free: two sessions of one second differ in their letters."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._now()))
+        while True:
+            folder = self.folder / f"{stamp}-{''.join(self._rng.choices(_LETTERS, k=4))}"
+            if not os.path.lexists(folder):
+                return folder
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _summaries(folder: Path) -> tuple[Summary, ...]:
+    found = [one for one in map(summary, _folders(folder)) if one is not None]
+    return tuple(sorted(found, key=_recency, reverse=True))
+
+
+def _recency(one: Summary) -> tuple[float, str]:
+    return one.last_used, one.id
+
+
+def _named(found: tuple[Summary, ...]) -> str:
+    shown = [f"{one.id} ({one.title})" if one.title else one.id for one in found[:_MOST_CANDIDATES]]
+    more = f" and {len(found) - _MOST_CANDIDATES:,} more" if len(found) > _MOST_CANDIDATES else ""
+    return ", ".join(shown) + more
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))

@@ -1,0 +1,117 @@
+"""What a person sees of a tool's result: a closed union of plain data, drawn by the faces.
+
+A view holds no markup and no escape sequences of ours; its texts are raw and are sanitised where they are drawn.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class TextView(msgspec.Struct, frozen=True, tag="text"):
+    """Plain text; `title` stands on the line of the call, for example "120 lines"."""
+
+    text: str
+    title: str = ""
+
+
+class FileDiff(msgspec.Struct, frozen=True):
+    """What happened to one file. `change` is M, A, D or R; `diff` is a unified diff (capped), `old_path` for R."""
+
+    path: str
+    change: Literal["M", "A", "D", "R"]
+    added: int
+    removed: int
+    diff: str
+    old_path: str = ""
+
+
+class DiffView(msgspec.Struct, frozen=True, tag="diff"):
+    """Edits to files, as done or as asked for."""
+
+    files: tuple[FileDiff, ...]
+
+
+class OutputView(msgspec.Struct, frozen=True, tag="output"):
+    """A process that ran, or (exit_code None and duration_s 0.0) a command that is to be run."""
+
+    command: str
+    text: str = ""
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    cwd: str = ""
+
+
+class MatchesView(msgspec.Struct, frozen=True, tag="matches"):
+    """Hits of a search: how many in how many files, and the text as the model read it."""
+
+    pattern: str
+    matches: int
+    files: int
+    text: str
+
+
+class TestCase(msgspec.Struct, frozen=True):
+    """One test's outcome. `id` can be given to the runner again; `detail` is at most 15 lines."""
+
+    __test__ = False  # pytest collects classes by this name
+
+    id: str
+    outcome: Literal["passed", "failed", "error", "skipped"]
+    place: str = ""
+    message: str = ""
+    detail: str = ""
+    new: bool = False
+
+
+class TestReport(msgspec.Struct, frozen=True, tag="tests"):
+    """One run of a repository's tests, as the harness read it (never as a model told it).
+
+    `verdict`: `passed` and `failed` come from parsed results; `none_ran` is its own outcome, not success; `broken`
+    means that it stopped before testing; `timed_out` that it was killed. `exit_code` is None after a kill.
+    """
+
+    __test__ = False
+
+    verdict: Literal["passed", "failed", "none_ran", "broken", "timed_out"]
+    runner: str
+    evidence: str
+    command: str
+    exit_code: int | None
+    duration_s: float
+    cases: tuple[TestCase, ...] = ()
+    running: str = ""
+    log: str = ""
+    trouble: str = ""
+
+    def count(self, outcome: str) -> int:
+        """How many cases ended with `outcome`."""
+        return sum(case.outcome == outcome for case in self.cases)
+
+
+class PlanItem(msgspec.Struct, frozen=True):
+    """One step of a plan."""
+
+    step: str
+    status: Literal["pending", "in_progress", "done"]
+
+
+class PlanView(msgspec.Struct, frozen=True, tag="plan"):
+    """The plan as it stands."""
+
+    items: tuple[PlanItem, ...]
+
+
+View = TextView | DiffView | OutputView | MatchesView | TestReport | PlanView
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Both sides of a tool's result: `content` for the model, `view` for a person.
+
+    `code` is the error code of a failed result (see `errors.ErrorCode`), else "".
+    """
+
+    content: str
+    view: View | None = None
+    failed: bool = False
+    code: str = ""

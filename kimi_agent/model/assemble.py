@@ -1,0 +1,61 @@
+"""Deltas put together to one answer."""
+
+from dataclasses import dataclass
+
+from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
+from kimi_agent.log.messages import Assistant, Call
+from kimi_agent.model.base import Delta
+
+
+@dataclass
+class _Call:
+    id: str
+    name: str
+    arguments: list[str]
+
+
+class Assembly:
+    """What has been streamed so far. A `Retrying` voids it; usage and finish are for others to keep."""
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._field = ""
+        self._calls: dict[int, _Call] = {}
+
+    def add(self, delta: Delta) -> None:
+        """Join one delta to what is there."""
+        match delta:
+            case TextDelta(text):
+                self._text.append(text)
+            case ReasoningDelta(text, field):
+                if not any(self._reasoning):
+                    self._field = field
+                self._reasoning.append(text)
+            case CallDelta(index, wire_id, name, arguments):
+                call = self._calls.setdefault(index, _Call("", "", []))
+                call.id = call.id or wire_id
+                call.name = call.name or name
+                call.arguments.append(arguments)
+            case Retrying():
+                self._start()
+            case _:
+                pass
+
+    @property
+    def text(self) -> str:
+        """The visible text so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str | None:
+        """The reasoning so far: None where none came, "" where an empty one did."""
+        return "".join(self._reasoning) if self._reasoning else None
+
+    def assistant(self) -> Assistant:
+        """The whole answer, its calls in the model's order; arguments stay the raw text, parseable or not."""
+        calls = tuple(Call(call.id, call.name, "".join(call.arguments)) for _, call in sorted(self._calls.items()))
+        return Assistant(self.text, self.reasoning, calls, self._field or "reasoning_content")

@@ -1,0 +1,66 @@
+"""What the loop knows of a model: a name, a window, and a stream of deltas.
+
+Every provider, wrapper, tape and test double is a `Model`. A stream either ends normally, after a `Finish`, or raises a
+`ModelError`; a `Retrying` in it voids everything that came before it.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
+from kimi_agent.log.messages import Message, Usage
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The answer is complete; `reason` is the wire's word: stop, tool_calls, length, content_filter, or unknown."""
+
+    reason: str
+
+
+Delta = TextDelta | ReasoningDelta | CallDelta | Usage | Retrying | Finish
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool as the model is told of it; `schema` is a JSON object schema within Moonshot's subset."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that one answer depends on.
+
+    `messages` only grows within a session, so that what was encoded for one request is a prefix of the next; `notes`
+    are added behind it for this request alone. `session` and `agent` name the cache key and the tape's route.
+    """
+
+    system: str
+    tools: tuple[ToolSpec, ...]
+    messages: Sequence[Message]
+    notes: tuple[str, ...] = ()
+    session: str = ""
+    agent: str = "main"
+
+
+class Model(Protocol):
+    """Something that answers requests. `window` is in tokens, input and output together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def window(self) -> int: ...
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """The deltas of one answer. Raises Unavailable, Refused or TooLong."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections."""
+        ...

@@ -1,0 +1,90 @@
+"""Bytes of a server-sent event stream in, events out.
+
+Lines end with LF, CR or CRLF and nothing else: line iterators that split like str.splitlines cut a frame at U+2028,
+U+2029 and U+0085, which JSON may hold unescaped.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class Frame(NamedTuple):
+    """One event: its `event:` name ("" for none) and its data lines, joined by LF."""
+
+    name: str
+    data: bytes
+
+
+class EventTooLong(Exception):
+    """One event, or an answer that is no event stream, is longer than MAX_EVENT_BYTES."""
+
+
+class Frames:
+    """Cuts a stream into frames, however its bytes are split. Comments and fields that nobody needs are passed over.
+
+    `any` says that a frame was seen; until then `stray` holds the raw bytes, which may be no event stream at all.
+    """
+
+    def __init__(self) -> None:
+        self.stray = bytearray()
+        self.any = False
+        self._line = bytearray()
+        self._after_cr = False
+        self._name = ""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """The frames that `chunk` completes. Raises EventTooLong."""
+        if not self.any:
+            self.stray += chunk
+            self._check(len(self.stray))
+        if self._after_cr and chunk:
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+        lines = chunk.splitlines(keepends=True)  # of bytes: at LF, CR and CRLF only
+        for line in lines:
+            ended = line.endswith((b"\n", b"\r"))
+            if self._line or not ended:
+                self._line += line
+                self._check(len(self._line))
+                if not ended:
+                    return
+                line = bytes(self._line)
+                self._line.clear()
+            if frame := self._take(line.rstrip(b"\r\n")):
+                yield frame
+        self._after_cr = chunk.endswith(b"\r")
+
+    def end(self) -> Iterator[Frame]:
+        """The frame that the end of the stream completes: servers exist that leave out the last blank line."""
+        self._after_cr = False
+        yield from self.feed(b"\n\n")
+
+    def _take(self, line: bytes) -> Frame | None:
+        if not line:
+            if not self._data and not self._name:
+                return None
+            frame = Frame(self._name, b"\n".join(self._data))
+            self._name, self._data, self._size = "", [], 0
+            self.any = True
+            self.stray.clear()
+            return frame
+        if line.startswith(b"\xef\xbb\xbf") and not self.any:
+            line = line[3:]
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value)
+            self._check(self._size)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        return None
+
+    @staticmethod
+    def _check(size: int) -> None:
+        if size > MAX_EVENT_BYTES:
+            raise EventTooLong

@@ -1,0 +1,322 @@
+"""A Kimi endpoint on loopback that plays a tape over real HTTP: `kimi-agent mock TAPE`, the demo, and the tests.
+
+Raw asyncio streams and no web framework, so that it can break off at a byte. It answers POST /v1/chat/completions,
+streamed or not, and GET /v1/models; refuses what Moonshot refuses, in its words; and keeps every body it was sent.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import msgspec
+
+from kimi_agent.errors import UserError
+from kimi_agent.model.mock_rules import MODELS, WINDOW, Refusal
+from kimi_agent.model.profiles import is_loopback
+from kimi_agent.model.tape import Pace, Tape
+from kimi_agent.model.tape_model import Player
+from kimi_agent.model.tape_script import Answer, TapeMismatch
+from kimi_agent.model.tape_wire import Reply, completion
+
+_MAX_HEAD_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 100 * 1024 * 1024
+_FLUSH_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came: header names in lower case, the body's raw bytes."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class MockServer:
+    """The running endpoint. `connections` counts them; `left` is set when a client hangs up within an answer."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        pace: Pace | None = None,
+        key: str = "",
+        received: Callable[[Received], object] | None = None,
+        mismatched: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        """`pace` overrides the tape's own; with `key` other keys get the 401.
+
+        `received` is told each request; without it they are kept in `requests`. `mismatched` is told what the tape
+        did not expect. Raises UserError for a `host` that others could reach.
+        """
+        if not is_loopback(host):
+            raise UserError(f"The mock server listens on loopback only, not on {host!r}; use 127.0.0.1.")
+        self.requests: list[Received] = []
+        self.connections = 0
+        self.left = asyncio.Event()
+        self._address = (host, port)
+        self._player = Player(tape, pace)
+        self._key = key
+        self._received = received or self.requests.append
+        self._mismatched = mismatched
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._trace = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connection, *self._address, limit=_MAX_HEAD_BYTES)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client is given."""
+        assert self._server is not None, "the server runs inside its `async with` only"
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """The raw bodies of the chat completions asked for so far."""
+        return [each.body for each in self.requests if each.method == "POST"]
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self.connections += 1
+        exchange = _Exchange(reader, writer, self.left)
+        try:
+            while await self._one(exchange):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except (asyncio.LimitOverrunError, ValueError):
+            await exchange.error(Refusal("Invalid request: this is no HTTP/1.1 request"))
+        except asyncio.CancelledError:
+            pass  # the server is closing; a stream protocol would report a cancelled handler as an error
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _one(self, exchange: "_Exchange") -> bool:
+        """Answer one request; whether the connection can take another."""
+        request = await exchange.request()
+        if request is None:
+            return False
+        self._received(request)
+        self._trace += 1
+        exchange.trace = f"{self._trace:032x}"
+        if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
+            text = "Incorrect API key provided" if "authorization" in request.headers else "Invalid Authentication"
+            return await exchange.error(Refusal(text, 401, "incorrect_api_key_error"))
+        match request.method, request.path.partition("?")[0]:
+            case "GET", "/v1/models":
+                return await exchange.json(200, _models())
+            case "POST", "/v1/chat/completions":
+                return await self._complete(exchange, request.body)
+            case _:
+                return await exchange.error(Refusal("url.not_found", 404, "url.not_found"))
+
+    async def _complete(self, exchange: "_Exchange", body: bytes) -> bool:
+        try:
+            said = self._player.answer(body)
+        except TapeMismatch as error:
+            self._mismatched(str(error))
+            return await exchange.error(Refusal(str(error), 400, "tape_mismatch"))
+        if isinstance(said, Refusal):
+            return await exchange.error(said)
+        return await self._say(exchange, said, msgspec.json.decode(body))
+
+    async def _say(self, exchange: "_Exchange", said: Answer, body: dict[str, Any]) -> bool:
+        model = str(body["model"])
+        fault = self._player.fault(said, str(body.get("prompt_cache_key") or ""))
+        if not body.get("stream") and fault is None:
+            return await exchange.json(200, completion(said, model))
+        options = body.get("stream_options")
+        include_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return await exchange.play(self._player.reply(said, model, include_usage=include_usage, fault=fault))
+
+
+class _Exchange:
+    """One connection: requests in, answers out."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: asyncio.Event) -> None:
+        self.trace = ""
+        self._reader = reader
+        self._writer = writer
+        self._left = left
+
+    async def request(self) -> Received | None:
+        """The next request; None where the client has gone. Raises ValueError for what is none."""
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return None
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, path, _ = first.split(" ", 2)
+        pairs = (line.partition(":") for line in lines if line)
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if headers.get("expect", "").lower() == "100-continue":
+            self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return Received(method, path, headers, await self._chunked())
+        size = int(headers.get("content-length", "0"))
+        if not 0 <= size <= _MAX_BODY_BYTES:
+            raise ValueError("body too large")
+        return Received(method, path, headers, await self._reader.readexactly(size))
+
+    async def _chunked(self) -> bytes:
+        body = bytearray()
+        while size := int((await self._reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            if size < 0 or len(body) + size > _MAX_BODY_BYTES:
+                raise ValueError("body too large")
+            body += await self._reader.readexactly(size)
+            await self._reader.readexactly(2)
+        await self._reader.readuntil(b"\r\n")
+        return bytes(body)
+
+    async def error(self, refusal: Refusal) -> bool:
+        return await self.json(refusal.status, refusal.body)
+
+    async def json(self, status: int, value: object) -> bool:
+        body = msgspec.json.encode(value)
+        headers = {"content-type": "application/json; charset=utf-8", "content-length": str(len(body))}
+        self._writer.write(self._head(status, headers) + body)
+        await self._writer.drain()
+        return True
+
+    async def play(self, reply: Reply) -> bool:
+        """Send a reply piece by piece, each as an HTTP chunk of its own, and end it as it says."""
+        if reply.ending == "drop":
+            return False
+        waiting = bytearray(self._head(reply.status, reply.headers | {"transfer-encoding": "chunked"}))
+        for piece, delay_s in reply.pieces:
+            if delay_s:
+                await self._flush(waiting)
+                await asyncio.sleep(delay_s)
+            if piece:
+                waiting += b"%x\r\n%b\r\n" % (len(piece), piece)
+            if len(waiting) >= _FLUSH_BYTES:
+                await self._flush(waiting)
+        if reply.ending == "end":
+            waiting += b"0\r\n\r\n"
+        await self._flush(waiting)
+        if reply.ending == "stall":
+            await self._reader.read(1)
+            self._left.set()
+        return reply.ending == "end"
+
+    async def _flush(self, waiting: bytearray) -> None:
+        if self._reader.at_eof():
+            self._left.set()
+            raise ConnectionResetError
+        self._writer.write(bytes(waiting))
+        waiting.clear()
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            self._left.set()
+            raise
+
+    def _head(self, status: int, headers: dict[str, str]) -> bytes:
+        try:
+            words = HTTPStatus(status).phrase
+        except ValueError:
+            words = "Unknown"
+        fields = {"connection": "keep-alive", "x-msh-trace-id": self.trace} | headers
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"HTTP/1.1 {status} {words}\r\n{lines}\r\n".encode("latin-1", "replace")
+
+
+def run_mock(
+    tape: Path,
+    *,
+    out: TextIO,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    save: Path | None = None,
+    pace: Pace | None = None,
+) -> None:
+    """Serve the tape in the file `tape` until SIGINT or SIGTERM.
+
+    The first line on `out` is the base URL, further ones say what the tape did not expect. With `save` each body
+    becomes a numbered file in that folder. Raises UserError for a bad tape, folder or port.
+    """
+
+    def say(text: str) -> None:
+        out.write(f"{text}\n")
+        out.flush()
+
+    keep = _saver(save, say) if save else lambda received: None
+    asyncio.run(_run(MockServer(Tape.load(tape), host=host, port=port, pace=pace, received=keep, mismatched=say), say))
+
+
+async def _run(server: MockServer, say: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with server:
+            say(server.base_url)
+            await stop.wait()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"The mock server cannot listen there: {error}.") from error
+
+
+def _saver(folder: Path, say: Callable[[str], None]) -> Callable[[Received], object]:
+    """What keeps the bodies of a served tape: numbered files, going on from those that are there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal()), default=0)
+    except OSError as error:
+        raise UserError(f"Cannot keep requests in {folder}: {error.strerror}.") from error
+
+    def keep(received: Received) -> None:
+        nonlocal kept
+        if received.method != "POST":
+            return
+        kept += 1
+        try:
+            (folder / f"{kept:05}.json").write_bytes(received.body)
+        except OSError as error:
+            say(f"Cannot keep request {kept} in {folder}: {error.strerror}.")
+
+    return keep
+
+
+def _models() -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": [
+            {
+                "id": name,
+                "object": "model",
+                "created": 1_700_000_000,
+                "owned_by": "moonshot",
+                "context_length": 1_048_576 if name == "kimi-k3" else WINDOW,
+                "supports_image_in": True,
+                "supports_video_in": True,
+                "supports_reasoning": True,
+            }
+            for name in MODELS
+        ],
+    }

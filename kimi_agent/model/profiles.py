@@ -1,0 +1,102 @@
+"""What is known of an endpoint before it is asked: plain data by host name, and the settings a person may change."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from kimi_agent.errors import UserError
+
+THINKING_ALIAS = "kimi-k2.6-thinking"
+"""In no official list, but widely typed: kimi-k2.6 with thinking on."""
+THINKING_TARGET = "kimi-k2.6"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one kind of endpoint wants its requests.
+
+    `reasoning`: "reasoning_content" puts earlier reasoning under that name on every assistant message; "seen" under
+    the name it came with, on every one; "only seen" leaves the field out where none came. `aliases` says that this
+    host is known to call kimi-k2.6-thinking by its real name.
+    """
+
+    name: str
+    reasoning: Literal["reasoning_content", "seen", "only seen"]
+    needs_key: bool = True
+    aliases: bool = False
+    key_hint: str = ""
+
+
+MOONSHOT = Profile(
+    "Moonshot",
+    "reasoning_content",
+    aliases=True,
+    key_hint="Keys of platform.moonshot.ai and platform.moonshot.cn are not interchangeable.",
+)
+LOOPBACK = Profile("loopback", "seen", needs_key=False)
+UNKNOWN = Profile("unknown", "only seen")
+
+_MOONSHOT_HOSTS = ("api.moonshot.ai", "api.moonshot.cn")
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """How long is waited for what, in seconds. Comments of a stream are bytes, but not content."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 120.0
+    no_bytes_s: float = 90.0
+    no_content_s: float = 600.0
+    after_finish_s: float = 2.0
+
+
+DEFAULT_CLOCKS = Clocks()
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a person may set about the model. `max_output` and `window` are in tokens; None leaves it to the server."""
+
+    model: str = "kimi-k2.6"
+    base_url: str = "https://api.moonshot.ai/v1"
+    key_env: str = ""
+    key_command: str = ""
+    thinking: bool = True
+    max_output: int | None = None
+    window: int = 262_144
+    clocks: Clocks = DEFAULT_CLOCKS
+
+
+def host_of(base_url: str) -> str:
+    """The host of `base_url` in lower case. Raises UserError where it is not an http(s) address."""
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or not base_url.isprintable():
+        raise UserError(
+            f"The base URL {base_url!r} is not an http or https address; set it to one like "
+            "https://api.moonshot.ai/v1 (KIMI_BASE_URL or base_url).",
+            78,
+        )
+    return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def profile_of(base_url: str) -> Profile:
+    """The profile for `base_url`, by its host name. Raises UserError where it is not an http(s) address."""
+    host = host_of(base_url)
+    if host in _MOONSHOT_HOSTS:
+        return MOONSHOT
+    return LOOPBACK if is_loopback(host) else UNKNOWN

@@ -1,0 +1,126 @@
+"""A model that plays a tape in this process: the same body and the same bytes as over HTTP, without the HTTP."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from kimi_agent.errors import Refused, Unavailable
+from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.dialect import Blob, Dialect, Encoder, cache_key
+from kimi_agent.model.mock_rules import Refusal, refusal
+from kimi_agent.model.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
+from kimi_agent.model.stream import Now, read_answer
+from kimi_agent.model.tape import Fault, Pace, Tape
+from kimi_agent.model.tape_script import Answer, Asking, TapeMismatch, answer, choose
+from kimi_agent.model.tape_wire import Reply, pace_of, reply
+from kimi_agent.model.trouble import Endpoint, of_status
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass
+class Player:
+    """Plays one tape. All it remembers is how often each fault has struck; `pace` overrides the tape's own."""
+
+    tape: Tape
+    pace: Pace | None = None
+    _struck: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def answer(self, body: bytes) -> Answer | Refusal:
+        """What the tape answers to this request body, or why it is not taken. Raises TapeMismatch."""
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return Refusal(f"Invalid request: the body is not JSON in UTF-8 ({error})")
+        if refused := refusal(value):
+            return refused
+        asking = Asking(value, len(body))
+        return answer(self.tape, choose(self.tape, asking), asking)
+
+    def fault(self, answer: Answer, session: str) -> Fault | None:
+        """The fault of this line, if it has still to strike in this conversation."""
+        fault = answer.fault
+        if fault is None:
+            return None
+        self._struck[session, answer.number] += 1
+        if fault.times != "always" and self._struck[session, answer.number] > fault.times:
+            return None
+        return fault
+
+    def reply(self, answer: Answer, model: str, *, include_usage: bool, fault: Fault | None) -> Reply:
+        """The streamed answer, as fast as the tape or `pace` says, and with what goes wrong this time."""
+        pace = self.pace or pace_of(answer.pace)
+        return reply(answer, model, pace=pace, include_usage=include_usage, fault=fault)
+
+
+class TapeModel:
+    """A `Model` whose answers stand in a tape. It refuses what Moonshot would refuse."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        blob: Blob,
+        window: int = 262_144,
+        pace: Pace | None = None,
+        clocks: Clocks = DEFAULT_CLOCKS,
+        sleep: Sleep = asyncio.sleep,
+        now: Now = time.time,
+        seen: Callable[[bytes], object] = lambda body: None,
+    ) -> None:
+        """`pace` overrides the tape's own; `seen` gets each request's body as it would go over the wire."""
+        self._player = Player(tape, pace)
+        self._encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT), blob)
+        self._endpoint = Endpoint("kimi-k2.6", tape.name)
+        self._window = window
+        self._clocks = clocks
+        self._sleep = sleep
+        self._now = now
+        self._seen = seen
+
+    @property
+    def name(self) -> str:
+        """`tape:` and the tape's name."""
+        return f"tape:{self._player.tape.name}"
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    async def aclose(self) -> None:
+        """There is nothing to give back."""
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """The deltas of the line that answers. Raises Refused where the request is not what the tape expects."""
+        body = self._encoder.body(request)
+        self._seen(body)
+        try:
+            said = self._player.answer(body)
+        except TapeMismatch as error:
+            raise Refused(str(error), 400) from error
+        if isinstance(said, Refusal):
+            raise of_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
+        fault = self._player.fault(said, cache_key(request))
+        reply = self._player.reply(said, "kimi-k2.6", include_usage=True, fault=fault)
+        if reply.status != 200:
+            content = b"".join(piece for piece, _ in reply.pieces)
+            raise of_status(reply.status, reply.headers, content, self._endpoint, self._now())
+        content_type = reply.headers["content-type"]
+        async for delta in read_answer(
+            self._chunks(reply), content_type=content_type, endpoint=self._endpoint, clocks=self._clocks, now=self._now
+        ):
+            yield delta
+
+    async def _chunks(self, reply: Reply) -> AsyncIterator[bytes]:
+        for piece, delay_s in reply.pieces:
+            if delay_s:
+                await self._sleep(delay_s)
+            yield piece
+        if reply.ending == "stall":
+            await asyncio.Event().wait()
+        if reply.ending in ("cut", "drop"):
+            raise Unavailable("The connection broke off (the tape says so).")

@@ -1,0 +1,63 @@
+"""The words the model starts from: the system prompt, slash commands from files, and a repository's AGENTS.md."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.errors import UserError
+from kimi_agent.layers import Layer, find
+
+AGENTS_MAX_CHARS = 24_000
+"""A repository's instructions are paid for in every request; the rest can be read like any file."""
+
+_SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """`template` with its `{{ name }}` slots filled. A slot without a value stays as it is: text may hold braces."""
+    return _SLOT.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def system_prompt(layers: Sequence[Layer], values: Mapping[str, str], agents: str) -> str:
+    """The system prompt of a session. Raises UserError where no layer has a readable `prompts/system.md`."""
+    path = find(layers, "prompts", ".md").get("system")
+    if path is None:
+        raise UserError("prompts/system.md is missing from this installation; install kimi-agent again.", 78)
+    text = fill(read_text(path), values).strip()
+    return f"{text}\n\n{agents}".strip() + "\n"
+
+
+def commands(layers: Sequence[Layer]) -> dict[str, Path]:
+    """The slash commands that are files: name -> Markdown file whose `{{ arguments }}` are filled when it is typed."""
+    return find(layers, "prompts/commands", ".md")
+
+
+def read_text(path: Path, max_chars: int = 200_000) -> str:
+    """The text of one of our own Markdown files. Raises UserError naming the file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(max_chars).decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.", 78) from error
+
+
+def agents_text(read: Callable[[str], str | None], folders: Sequence[str]) -> str:
+    """What the repository tells agents, nearest folder last, marked as the repository's and capped.
+
+    `read(path)` gives a file's text or None. In each folder AGENTS.md is taken, else CLAUDE.md. It is text, never a
+    permission: what it asks for goes through the same gates as everything else.
+    """
+    found: list[str] = []
+    room = AGENTS_MAX_CHARS
+    for folder in folders:
+        for name in ("AGENTS.md", "CLAUDE.md"):
+            path = f"{folder}/{name}".lstrip("/") if folder else name
+            text = read(path)
+            if text and text.strip() and room > 0:
+                cut = text.strip()[:room]
+                if len(cut) < len(text.strip()):
+                    cut += f"\n[cut here: read {path} for the rest]"
+                room -= len(cut)
+                found.append(f'<repository-instructions path="{path}">\n{cut}\n</repository-instructions>')
+                break
+    return "\n\n".join(found)

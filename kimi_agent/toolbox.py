@@ -1,0 +1,167 @@
+"""The tools of a session: loaded from the layers' folders, and run, a batch of calls at a time."""
+
+import asyncio
+import hashlib
+import importlib
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.errors import ToolError
+from kimi_agent.layers import Layer
+from kimi_agent.log.events import CallStarted, Emit, Fingerprint, Progress, Returned
+from kimi_agent.log.messages import Call
+from kimi_agent.log.views import Result
+from kimi_agent.model.base import ToolSpec
+from kimi_agent.tool import Context, Run, Tool
+
+Wrapper = Callable[[Tool], Tool]
+MakeContext = Callable[[str, Callable[[str], None]], Context]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A tool module that could not be loaded: shown at start, never fatal to the rest."""
+
+    path: Path
+    error: str
+
+
+def load(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[Problem]]:
+    """The tools of all layers by name (a later layer replaces a name), and the modules that failed."""
+    tools: dict[str, Tool] = {}
+    problems: list[Problem] = []
+    for layer in layers:
+        package = _package(layer)
+        for path in layer.files("tools", ".py"):
+            if path.stem.startswith("_"):
+                continue
+            try:
+                module = _import(f"{package}.{path.stem}", write_bytecode=layer.name != "project")
+            except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
+                problems.append(Problem(path, f"{type(error).__name__}: {error}"))
+            else:
+                tools |= {value.name: value for value in vars(module).values() if isinstance(value, Tool)}
+    return tools, problems
+
+
+def _package(layer: Layer) -> str:
+    """An empty package whose path is the layer's folder, so that modules import their `._neighbours`."""
+    folder = str(layer.root / "tools")
+    name = f"kimi_agent_tools_{hashlib.sha256(folder.encode()).hexdigest()[:12]}"
+    if layer.name != "built-in":  # a person edits these between two sessions of one process
+        for module in [each for each in sys.modules if each.startswith(name)]:
+            del sys.modules[module]
+        importlib.invalidate_caches()
+    if name not in sys.modules:
+        package = types.ModuleType(name)
+        package.__path__ = [folder]
+        sys.modules[name] = package
+    return name
+
+
+def _import(name: str, *, write_bytecode: bool) -> types.ModuleType:
+    # A project is trusted by the hash of its folder, bytecode included: writing there would undo the trust.
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = before or not write_bytecode
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.dont_write_bytecode = before
+
+
+class Toolbox:
+    """Runs calls. Every call is answered by exactly one `Returned`, whatever the tool does."""
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        *,
+        wrappers: Sequence[Wrapper],
+        context: MakeContext,
+        emit: Emit,
+        report_bug: Callable[[Exception], str],
+    ) -> None:
+        """`wrappers` go around a tool innermost first; `report_bug` keeps a traceback and says where."""
+        self._tools = {tool.name: tool for tool in tools}
+        self._wrappers = wrappers
+        self._context = context
+        self._emit = emit
+        self._report_bug = report_bug
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools as the model is told of them, in a stable order."""
+        return tuple(ToolSpec(tool.name, tool.description, tool.schema) for _, tool in sorted(self._tools.items()))
+
+    def effect(self, name: str) -> str:
+        """What the tool `name` may do at most; "" for one that is not here."""
+        return self._tools[name].effect if name in self._tools else ""
+
+    async def run(self, answer: int, calls: Iterable[tuple[int, Call]]) -> None:
+        """Run calls of the answer with seq `answer`, each with its index in it.
+
+        Together if all are reading, else one by one in the model's order.
+        """
+        wanted = list(calls)
+        if len(wanted) > 1 and all(self.effect(call.name) == "read" for _, call in wanted):
+            async with asyncio.TaskGroup() as group:
+                for index, call in wanted:
+                    group.create_task(self._answer(answer, index, call))
+        else:
+            for index, call in wanted:
+                await self._answer(answer, index, call)
+
+    async def _answer(self, answer: int, index: int, call: Call) -> None:
+        began = time.monotonic()
+        result = await self._result(answer, index, call)
+        self._emit(Returned(answer, index, result, round(time.monotonic() - began, 3)))
+
+    async def _result(self, answer: int, index: int, call: Call) -> Result:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            names = ", ".join(sorted(self._tools))
+            error = ToolError("unknown_tool", f"there is no tool {call.name[:80]!r}", f"use one of: {names}")
+            return Result(str(error), failed=True, code=error.code)
+        ctx = self._context(f"{answer}.{index}", lambda text: void(self._emit(Progress(answer, index, text))))
+        guarded = tool.wrapped(self._recorded(tool, answer, index))
+        for wrap in self._wrappers:
+            guarded = wrap(guarded)
+        try:
+            return await guarded.run(ctx, call.arguments)
+        except ToolError as error:
+            return Result(str(error), failed=True, code=error.code)
+        except Exception as error:  # the tool border: a broken tool is a failed result, and its traceback is kept
+            kept = self._report_bug(error)
+            text = f"the tool {tool.name} is broken: {type(error).__name__}: {error}\n(traceback: {kept})"
+            shown = ToolError("failed", text, "go on without this tool, and tell the user that it is broken")
+            return Result(str(shown), failed=True, code="failed")
+
+    def _recorded(self, tool: Tool, answer: int, index: int) -> Run:
+        """The tool's own run behind its `CallStarted`: written after the guard said yes, before the effect."""
+        started = False
+
+        async def run(ctx: Context, raw: str) -> Result:
+            nonlocal started
+            if not started:
+                started = True
+                self._emit(CallStarted(answer, index, tool.name, tool.effect, _before(tool, ctx, raw)))
+            return await tool.run(ctx, raw)
+
+        return run
+
+
+def _before(tool: Tool, ctx: Context, raw: str) -> tuple[Fingerprint, ...]:
+    if tool.effect == "read":
+        return ()
+    try:
+        return ctx.files.fingerprints(tool.touches(raw))
+    except ToolError:
+        return ()  # arguments that do not parse name no paths; the run itself says so
+
+
+def void(_: object) -> None:
+    """Nothing, of something."""

@@ -1,0 +1,1 @@
+"""Touching the machine: confined files, processes, search, git, test runs."""

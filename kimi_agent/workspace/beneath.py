@@ -1,0 +1,104 @@
+"""Opening files so that no link, `..` or race can lead out of a folder."""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable
+
+RESOLVE = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+OPENAT2 = 437  # one number on every architecture
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TRIES = 10_000
+LOOK = getattr(os, "O_PATH", os.O_RDONLY)  # macOS has no O_PATH
+
+Syscall = Callable[[int, bytes, int, int], int]
+
+
+class Beneath:
+    """Opens paths relative to a folder; the path must be resolved already: a link met on the way is ELOOP.
+
+    That is why absolute links inside the workspace need no special case (RESOLVE_BENEATH alone refuses them), and why a
+    folder swapped for a link between resolving and opening cannot lead astray. `openat2=False` walks the components
+    with O_NOFOLLOW instead, as macOS and old kernels need it.
+    """
+
+    def __init__(self, *, openat2: bool = sys.platform == "linux") -> None:
+        self._openat2 = openat2
+        self._syscall: Syscall | None = None
+
+    def open(self, root: str, relative: str, flags: int, mode: int = 0) -> int:
+        """A descriptor of `relative` ("" for the folder itself) below `root`. Raises OSError as `os.open` does."""
+        parts = [part for part in relative.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise OSError(errno.EXDEV, "not resolved", relative)
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+        if not parts:
+            return os.open(root, flags)
+        top = os.open(root, LOOK | FOLDER)
+        try:
+            if self._openat2:
+                return self._open2(top, parts, flags, mode)
+            return walk(top, parts, flags, mode)
+        finally:
+            os.close(top)
+
+    def _open2(self, top: int, parts: list[str], flags: int, mode: int) -> int:
+        if self._syscall is None:
+            self._syscall = openat2()
+        path = os.fsencode("/".join(parts))
+        for _ in range(TRIES):
+            # The kernel wants mode 0 where nothing is created.
+            fd = self._syscall(top, path, flags, mode if flags & os.O_CREAT else 0)
+            if fd >= 0:
+                return fd
+            if -fd in (errno.EAGAIN, errno.EINTR):  # EAGAIN: something was renamed meanwhile
+                continue
+            if -fd == errno.ENOSYS:
+                self._openat2 = False
+                return walk(top, parts, flags, mode)
+            if -fd == errno.EPERM:  # old seccomp profiles say so of calls they don't know
+                opened = walk(top, parts, flags, mode)
+                self._openat2 = False
+                return opened
+            raise OSError(-fd, os.strerror(-fd), "/".join(parts))
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/".join(parts))
+
+
+def walk(top: int, parts: list[str], flags: int, mode: int) -> int:
+    """Open `parts` one by one below descriptor `top`, following no link."""
+    at = top
+    try:
+        for part in parts[:-1]:
+            try:
+                below = os.open(part, LOOK | FOLDER, dir_fd=at)
+            except NotADirectoryError:
+                if stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), part) from None
+                raise
+            if at != top:
+                os.close(at)
+            at = below
+        return os.open(parts[-1], flags, mode, dir_fd=at)
+    finally:
+        if at != top:
+            os.close(at)
+
+
+def openat2() -> Syscall:
+    """The system call as a function that gives a descriptor or a negative errno."""
+    import ctypes  # 5 ms that a start without files need not pay
+
+    class How(ctypes.Structure):
+        _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.restype = ctypes.c_long
+
+    def call(top: int, path: bytes, flags: int, mode: int) -> int:
+        how = How(flags, mode, RESOLVE)
+        size = ctypes.c_size_t(ctypes.sizeof(how))
+        fd = int(syscall(ctypes.c_long(OPENAT2), ctypes.c_long(top), path, ctypes.byref(how), size))
+        return fd if fd >= 0 else -ctypes.get_errno()
+
+    return call

@@ -1,0 +1,83 @@
+"""What a child process may know of our environment: an allow-list, never the keys of the user."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+RUN_MARK = "KIMI_AGENT_RUN"
+"""Names the run a process belongs to, so that it is found again; runs within runs are joined by "/"."""
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_NAMES = frozenset(
+    {"PATH", "HOME", "LANG", "TERM", "TZ", "USER", "SHELL", "TMPDIR"}
+    | {"VIRTUAL_ENV", "JAVA_HOME", "CARGO_HOME", "RUSTUP_HOME", "NVM_DIR"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    | {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+)
+_FAMILIES = ("LC_", "CONDA_", "GO", "XDG_", "SSL_CERT_")
+# "GO*" is meant for Go's own variables, not for Google's keys, which the prefix would let through.
+_SECRET = re.compile(r"GOOGLE|KEY|TOKEN|SECRET|PASS|CRED|AUTH", re.IGNORECASE)
+_USERINFO = re.compile(r"//[^/\s]*@|^[^/\s]*:[^/\s]*@")
+
+_SHELL = {
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GH_PAGER": "cat",
+    "MANPAGER": "cat",
+    "SYSTEMD_PAGER": "",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "true",
+    "GIT_EDITOR": "true",
+    "GCM_INTERACTIVE": "never",
+    "GH_PROMPT_DISABLED": "1",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_NO_INPUT": "1",
+    "PIP_PROGRESS_BAR": "off",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def allowed(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str, str]:
+    """The part of `environ` that a child gets; `passed` are further names that the user's own config lets through.
+
+    Entries that no process could be given (an empty name, "=" in a name, a NUL) are dropped, values that carry a
+    user or a password in a proxy's address too.
+    """
+    extra = frozenset(passed)
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if _possible(name, value) and (name in extra or (_listed(name) and not _has_login(name, value)))
+    }
+    kept.setdefault("PATH", DEFAULT_PATH)
+    return kept
+
+
+def for_shell(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for a shell that nobody sits at: no pagers, prompts, colours or progress bars."""
+    fixed = dict(_SHELL)
+    if not any(name in environ for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        fixed["LC_ALL"] = "C.UTF-8"
+    return {**environ, **fixed}
+
+
+def _listed(name: str) -> bool:
+    if name in _NAMES:
+        return True
+    return name.startswith(_FAMILIES) and not _SECRET.search(name)
+
+
+def _has_login(name: str, value: str) -> bool:
+    return "PROXY" in name.upper() and _USERINFO.search(value) is not None
+
+
+def _possible(name: str, value: str) -> bool:
+    if not name or "=" in name or "\0" in name or "\0" in value:
+        return False
+    try:
+        (name + value).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True

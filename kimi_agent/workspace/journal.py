@@ -1,0 +1,125 @@
+"""A commit on paper before it happens: what a later start needs to finish it or to take it back.
+
+One file per commit, locked by its owner as long as that lives. Its first byte is the state, overwritten in place (a
+full disk can't hinder that), the rest one JSON record that is complete before anything else is touched.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+# P preparing: only temps and folders were made.  R ready: renames may have begun, they can be finished.
+# U undoing: the originals go back.  D done: only the originals' second names are left.
+State = Literal["P", "R", "U", "D"]
+STATES: dict[bytes, State] = {b"P": "P", b"R": "R", b"U": "U", b"D": "D"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` are hashes or None."""
+
+    root: str
+    folder: str
+    name: str
+    shown: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One commit: its files, the folders it makes (root, relative), and the stem of its temporary names."""
+
+    workspace: str
+    stem: str
+    entries: tuple[Entry, ...]
+    made: tuple[tuple[str, str], ...] = ()
+
+    def new(self, index: int) -> str:
+        """The name beside the target under which the new content is written."""
+        return f"{self.stem}.{index}.new"
+
+    def old(self, index: int) -> str:
+        """The name beside the target under which the original is kept."""
+        return f"{self.stem}.{index}.old"
+
+
+class Journal:
+    """A journal file that is open and locked."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self.fd = fd
+
+    def mark(self, state: State) -> None:
+        """Go over to `state`."""
+        os.pwrite(self.fd, state.encode(), 0)
+
+    def remove(self) -> None:
+        """The commit is over."""
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give up the lock; a file that is still there is for the next `unfinished`."""
+        os.close(self.fd)
+
+    def read(self) -> tuple[State, Record] | None:
+        """What it says, or None if it was not complete, so that nothing was touched."""
+        with os.fdopen(os.dup(self.fd), "rb") as file:
+            file.seek(0)
+            raw = file.read()
+        state, body = STATES.get(raw[:1]), raw[1:]
+        if state is None or not body.endswith(b"\n"):
+            return None
+        told = json.loads(body)
+        entries = tuple(Entry(**entry) for entry in told["entries"])
+        made = tuple((root, folder) for root, folder in told["made"])
+        return state, Record(told["workspace"], told["stem"], entries, made)
+
+
+def begin(folder: Path, record: Record) -> Journal:
+    """Write `record` down and lock it; the caller syncs."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{record.stem.lstrip('.')}.journal"
+    body = b"P" + json.dumps(asdict(record)).encode("ascii") + b"\n"
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            locked(fd, wait=True)
+            if os.fstat(fd).st_nlink == 0:  # a start of another process took it for a dead one's before the lock
+                os.close(fd)
+                continue
+            while body:
+                body = body[os.write(fd, body) :]
+        except BaseException:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        return Journal(path, fd)
+
+
+def unfinished(folder: Path) -> Iterator[Journal]:
+    """The journals whose owner is dead, each locked by us while the caller looks at it."""
+    for path in sorted(folder.glob("*.journal")):
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if locked(fd, wait=False) and os.fstat(fd).st_nlink:
+                yield Journal(path, fd)
+        finally:
+            os.close(fd)
+
+
+def locked(fd: int, *, wait: bool) -> bool:
+    """Lock the file; False if its owner lives. Where a file system has no locks, the owner goes on without one."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

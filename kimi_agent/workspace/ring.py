@@ -1,0 +1,156 @@
+"""The output of a process as bounded, clean text: its head and its tail, whatever it prints."""
+
+import codecs
+import re
+from collections import deque
+
+_HOLD = 8_192
+"""Characters of an unfinished line that are held back, because a carriage return may yet overwrite them."""
+
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c\n]*(?:[\x07\x9c]|(?=[\x1b\n]))"  # OSC, DCS ...: titles, links, clipboard
+    r"|\x1b[ -/]+[0-~]"  # character sets
+    r"|\x1b[0-OQ-WYZ\\`-~]"  # two characters, the end of a string (ESC \) among them
+)
+_STRING_BEGUN = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c\n]*\Z")
+_SEQUENCE_BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,200}[ -/]{0,20}|[ -/]{0,20})\Z")
+_STRING_END = re.compile(r"[\x07\x9c]|(?=[\x1b\n])")
+_C1_INTRODUCERS = str.maketrans(
+    {"\x9b": "\x1b[", "\x9d": "\x1b]", "\x90": "\x1bP", "\x98": "\x1bX", "\x9e": "\x1b^", "\x9f": "\x1b_"}
+)
+_CONTROLS = dict.fromkeys([*(set(range(0x20)) - {8, 9, 10, 13}), *range(0x7F, 0xA0)])
+_SUSPECT = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+class Cleaner:
+    """Bytes in pieces of any size to text that a terminal would not act on.
+
+    Invalid UTF-8 becomes U+FFFD, escape sequences and control characters go, a line overwritten by carriage returns
+    or backspaces is what stood there last. Nothing here swallows a newline, so lines can be counted behind it.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._escape = ""
+        self._in_string = False
+        self._line = ""
+
+    @property
+    def line(self) -> str:
+        """The line being written, as it stands."""
+        return self._line.rstrip("\r")
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """The text that is settled by `data`; with `final` all that was held back too."""
+        text = self._line + self._stripped(self._decoder.decode(data, final))
+        if "\r" not in text and "\b" not in text:
+            body, newline, rest = text.rpartition("\n")
+        else:
+            whole, newline, unfinished = text.rpartition("\n")
+            body = "\n".join(_overwritten(line) for line in whole.split("\n"))
+            rest = _overwritten(unfinished) + ("\r" if unfinished.endswith("\r") else "")
+        out = body + newline
+        if final or len(rest) > _HOLD:
+            out, rest = out + rest.rstrip("\r"), ""
+        self._line = rest
+        return out
+
+    def _stripped(self, text: str) -> str:
+        """`text` without escape sequences; one that is unfinished at its end waits for the next piece."""
+        text = self._escape + text
+        self._escape = ""
+        if not self._in_string and not _SUSPECT.search(text):
+            return text
+        text = text.translate(_C1_INTRODUCERS)
+        if self._in_string:
+            end = _STRING_END.search(text)
+            if end is None:
+                return ""
+            self._in_string, text = False, text[end.end() :]
+        text = _ESCAPE.sub("", text)
+        last = text.rfind("\x1b")
+        if last >= 0:
+            if _STRING_BEGUN.match(text, last):
+                self._in_string, text = True, text[:last]
+            elif _SEQUENCE_BEGUN.match(text, last):
+                self._escape, text = text[last:], text[:last]
+        return text.translate(_CONTROLS)
+
+
+def _overwritten(line: str) -> str:
+    """What stands on the screen when `line`, with its carriage returns and backspaces, has been written."""
+    if "\r" in line:
+        line = line.rstrip("\r").rpartition("\r")[2]
+    if "\b" not in line:
+        return line
+    shown: list[str] = []
+    for character in line:
+        if character != "\b":
+            shown.append(character)
+        elif shown:
+            shown.pop()
+    return "".join(shown)
+
+
+class Ends:
+    """The first `head` and the last `tail` characters of a text that comes in pieces, with exact counts."""
+
+    def __init__(self, head: int, tail: int) -> None:
+        self._head_chars = head
+        self._tail_chars = tail
+        self._head = ""
+        self._tail: deque[str] = deque()
+        self._tail_held = 0
+        self.chars = 0
+        self.bytes = 0
+        self.newlines = 0
+        self._open_line = False
+
+    @property
+    def lines(self) -> int:
+        """Lines so far; an unfinished last one counts."""
+        return self.newlines + self._open_line
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing has to be left out."""
+        return self.chars <= self._head_chars + self._tail_chars
+
+    def add(self, text: str) -> None:
+        """Take in the next piece."""
+        if not text:
+            return
+        self.chars += len(text)
+        self.bytes += len(text.encode("utf-8", "replace"))
+        self.newlines += text.count("\n")
+        self._open_line = not text.endswith("\n")
+        room = self._head_chars - len(self._head)
+        if room > 0:
+            self._head, text = self._head + text[:room], text[room:]
+        if text:
+            text = text[-self._tail_chars :] if self._tail_chars else ""
+            self._tail.append(text)
+            self._tail_held += len(text)
+            while self._tail and self._tail_held - len(self._tail[0]) >= self._tail_chars:
+                self._tail_held -= len(self._tail.popleft())
+
+    def text(self, where: str) -> str:
+        """All of it if that fits, else its ends around a line that counts what is missing and says `where` it is."""
+        tail = "".join(self._tail)
+        if self.whole:
+            return self._head + tail
+        tail = tail[len(tail) - self._tail_chars :]
+        head = self._head
+        # Whole lines where that costs little; a line without end is cut where it is.
+        cut = head.rfind("\n") + 1
+        if cut > len(head) * 3 // 4:
+            head = head[:cut]
+        begin = tail.find("\n") + 1
+        if 0 < begin < len(tail) // 4:
+            tail = tail[begin:]
+        lines = self.newlines - head.count("\n") - tail.count("\n")
+        size = self.bytes - len(head.encode("utf-8", "replace")) - len(tail.encode("utf-8", "replace"))
+        missing = f"{lines:,} lines, {size:,} bytes" if lines else f"{size:,} bytes of one line"
+        gap = "" if head.endswith("\n") or not head else "\n"
+        return f"{head}{gap}[… {missing} left out; {where} …]\n{tail}"

@@ -1,0 +1,5 @@
+"""Finding a repository's tests, running them, and reading what they report."""
+
+from kimi_agent.workspace.testrun.run import TestRun
+
+__all__ = ["TestRun"]

@@ -1,0 +1,104 @@
+"""The table of test runners: how each is recognised, started and read. A new ecosystem is a new row."""
+
+import shlex
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.workspace.process import Runner
+from kimi_agent.workspace.testrun import evidence, pytest_row, unittest_row
+from kimi_agent.workspace.testrun.folder import Folder
+from kimi_agent.workspace.testrun.interpreter import Interpreter, Interpreters
+from kimi_agent.workspace.testrun.junit import read_report
+from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
+
+# What a shell answers for a command that could not be started.
+_NOT_STARTED = (126, 127)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a row needs to start a runner: which programs there are, and where a report may be written."""
+
+    runner: Runner
+    interpreters: Interpreters
+    report: Path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What is left of a run: its exit code (None after a kill), the lines it printed, its report."""
+
+    exit_code: int | None
+    lines: Iterable[str]
+    report: Path
+    root: Path
+    folder: Folder
+
+
+Read = Callable[[Ran], Reading]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One runner. `evidence` gives "" where nothing speaks for it; `launch` None where it cannot run what is wished."""
+
+    runner: str
+    ecosystem: str
+    evidence: Callable[[Folder], str]
+    launch: Callable[[Folder, Wish, str, Bench], Awaitable[Launch | None]]
+    read: Read
+
+
+async def _launch_pytest(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch:
+    python = await bench.interpreters.choose(folder.path, pytest=True)
+    words = pytest_row.arguments(wish, folder.path)
+    options = pytest_row.reporting(str(bench.report), folder)
+    return _python("pytest", why, python, ("-m", "pytest", *options, *words), ("-m", "pytest", *words), folder)
+
+
+async def _launch_unittest(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch:
+    python = await bench.interpreters.choose(folder.path, pytest=False)
+    words = ("-m", "unittest", *unittest_row.arguments(wish, folder))
+    return _python("unittest", why, python, words, words, folder)
+
+
+async def _launch_make(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
+    make = bench.runner.which("make")
+    if make is None or wish.targets or wish.name:
+        return None
+    return Launch("make test", why, (make, "test"), "make test", folder.path)
+
+
+def read_pytest(ran: Ran) -> Reading:
+    """From the report, or from the lines of a run that was killed before it wrote one."""
+    return pytest_row.read(read_report(ran.report), ran.lines, root=ran.root, folder=ran.folder.path)
+
+
+def read_unittest(ran: Ran) -> Reading:
+    """From the verbose text."""
+    return unittest_row.read(ran.lines, root=ran.root, folder=ran.folder)
+
+
+def read_exit(ran: Ran) -> Reading:
+    """The exit code is all that is known: no cases."""
+    if ran.exit_code in _NOT_STARTED:
+        return Reading(broken=f"the command could not be started (exit {ran.exit_code})")
+    return Reading(claim="passed" if ran.exit_code == 0 else "failed", by_exit=True)
+
+
+def _python(
+    runner: str, why: str, python: Interpreter, real: tuple[str, ...], typed: tuple[str, ...], folder: Folder
+) -> Launch:
+    evidence = f"{why}; {python.note}" if python.note else why
+    # No bytecode is written: a file edited twice within a second, to the same size, would run from a stale one.
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    shown = f"{python.shown} {shlex.join(typed)}"
+    return Launch(runner, evidence, (*python.argv, *real), shown, folder.path, env)
+
+
+PYTEST = Row("pytest", "Python", evidence.pytest_evidence, _launch_pytest, read_pytest)
+UNITTEST = Row("unittest", "Python", evidence.unittest_evidence, _launch_unittest, read_unittest)
+MAKE = Row("make test", "make", evidence.make_evidence, _launch_make, read_exit)
+
+TABLE: tuple[Row, ...] = (PYTEST, UNITTEST, MAKE)

@@ -1,0 +1,261 @@
+"""What `make bench` prints: our own costs, each beside the floor it rests on. Medians; nothing here passes or fails.
+
+Processes are measured by the kernel's own accounting of each finished child (wall, CPU, peak memory).
+"""
+
+import argparse
+import json
+import os
+import pty
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+OURS = (sys.executable, "-P", "-m", "kimi_agent")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One process: wall and CPU seconds, peak memory in MB."""
+
+    wall_s: float
+    cpu_s: float
+    rss_mb: float
+
+
+def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: str = "") -> Cost:
+    """Run once and account for it."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+        given.write(stdin.encode())
+        given.seek(0)
+        began = time.perf_counter()
+        child = subprocess.Popen(argv, env=env, cwd=cwd, stdin=given, stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            errors.seek(0)
+            raise SystemExit(f"{argv} exited with {child.returncode}: {errors.read().decode()[-2000:]}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def median(argv: Sequence[str], *, runs: int, env: Mapping[str, str], cwd: Path, stdin: str = "") -> Cost:
+    """The median of each figure over `runs` runs, after one to warm up."""
+    run(argv, env=env, cwd=cwd, stdin=stdin)
+    costs = [run(argv, env=env, cwd=cwd, stdin=stdin) for _ in range(runs)]
+    return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in ("wall_s", "cpu_s", "rss_mb")))
+
+
+def row(what: str, value: str, budget: str, floor: str) -> None:
+    print(f"{what:<44} {value:>26}   budget {budget:<22} floor {floor}", flush=True)
+
+
+@contextmanager
+def mock(tape: Path, env: Mapping[str, str], save: Path | None = None) -> Iterator[str]:
+    """The mock server as a process of its own; yields its base URL."""
+    argv = [*OURS, "mock", str(tape), *(["--save", str(save)] if save else [])]
+    server = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def calib() -> float:
+    """CPU milliseconds of one fixed piece of Python: how fast this machine is just now."""
+    began = time.process_time()
+    sum(hash(str(number)) & 7 for number in range(120_000))
+    return (time.process_time() - began) * 1000
+
+
+def starts(runs: int, env: Mapping[str, str], cwd: Path) -> None:
+    bare = median([sys.executable, "-c", "pass"], runs=runs, env=env, cwd=cwd)
+    floor = f"python -c pass {bare.wall_s * 1000:.0f} ms"
+    for flag, budget in (("--version", "40 ms"), ("--help", "130 ms")):
+        cost = median([*OURS, flag], runs=runs, env=env, cwd=cwd)
+        row(flag, f"{cost.wall_s * 1000:.0f} ms wall, {cost.cpu_s * 1000:.0f} CPU", budget, floor)
+    times = [first_echo(env, cwd) for _ in range(runs)]
+    toolkit = median([sys.executable, "-c", "import prompt_toolkit"], runs=runs, env=env, cwd=cwd)
+    row(
+        "exec to a prompt that echoes a key",
+        f"{statistics.median(times) * 1000:.0f} ms",
+        "200 ms",
+        f"import prompt_toolkit {toolkit.wall_s * 1000:.0f} ms",
+    )
+
+
+def first_echo(env: Mapping[str, str], cwd: Path) -> float:
+    """Seconds from exec until a typed key stands on the screen."""
+    began = time.perf_counter()
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execvpe(OURS[0], list(OURS), {**env, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    os.write(fd, b"~")
+    seen = b""
+    try:
+        # The terminal itself echoes until the program has it in raw mode: only what is drawn after counts.
+        while not (b"\x1b[" in seen and b"~" in seen[seen.index(b"\x1b[") :]):
+            if not select.select([fd], [], [], 20)[0]:
+                raise SystemExit(f"no prompt within 20 s: {seen!r}")
+            seen += os.read(fd, 65536)
+        return time.perf_counter() - began
+    finally:
+        os.kill(pid, 9)
+        os.close(fd)
+        os.waitpid(pid, 0)
+
+
+def one_shot(runs: int, env: Mapping[str, str], cwd: Path, scratch: Path) -> None:
+    tape = scratch / "hello.jsonl"
+    tape.write_text('{"say": "Hello.", "repeat": true}\n')
+    saved = scratch / "bodies"
+    with mock(tape, env, saved) as url:
+        ours = median([*OURS, "-p", "hi"], runs=runs, env={**env, "KIMI_BASE_URL": url}, cwd=cwd)
+    floor = median([sys.executable, "-c", "import openai"], runs=runs, env=env, cwd=cwd)
+    row(
+        "one shot, instant answer",
+        f"{ours.cpu_s:.2f} s CPU = {ours.cpu_s / floor.cpu_s:.2f} x, {ours.wall_s:.2f} s wall",
+        "1.3 x import openai",
+        f"import openai {floor.cpu_s:.2f} s CPU",
+    )
+    row("one shot, peak memory", f"{ours.rss_mb:.0f} MB", "85 MB", f"import openai {floor.rss_mb:.0f} MB")
+    first = sorted(saved.iterdir())[0]
+    row("first request, tools and all", f"{first.stat().st_size / 1000:.1f} kB", "10 kB", "-")
+
+
+BARE_LOOP = """
+import http.client, json, sys, urllib.parse
+url = urllib.parse.urlsplit(sys.argv[1]); steps = int(sys.argv[2])
+link = http.client.HTTPConnection(url.hostname, url.port)
+messages = [{"role": "user", "content": "go"}]
+for step in range(steps + 1):
+    body = json.dumps({"model": "kimi-k2.6", "stream": True, "prompt_cache_key": "bare", "messages": messages})
+    link.request("POST", url.path + "/chat/completions", body, {"Content-Type": "application/json"})
+    text, reason, name, call, args = "", "", "", "", ""
+    for line in link.getresponse().read().split(b"\\n"):
+        if line.startswith(b"data: {"):
+            for choice in json.loads(line[6:])["choices"]:
+                delta = choice["delta"]
+                text += delta.get("content") or ""
+                reason += delta.get("reasoning_content") or ""
+                for each in delta.get("tool_calls") or ():
+                    call = call or each.get("id", ""); name = name or each["function"].get("name", "")
+                    args += each["function"].get("arguments", "")
+    answer = {"role": "assistant", "reasoning_content": reason}
+    if text: answer["content"] = text
+    if call:
+        answer["tool_calls"] = [{"id": call, "type": "function", "function": {"name": name, "arguments": args}}]
+        messages += [answer, {"role": "tool", "tool_call_id": call, "content": open("big.txt").read(300)}]
+"""
+
+
+def steps(env: Mapping[str, str], cwd: Path, scratch: Path, count: int) -> None:
+    """A turn of `count` steps, each a file read of 300 bytes; times are taken from the session's own log."""
+    (cwd / "big.txt").write_text("".join(f"line {number:06d} of the file\n" for number in range(1, count * 12 + 13)))
+    lines = [
+        {
+            "reason": "Next.",
+            "calls": [{"name": "read_file", "args": {"path": "big.txt", "offset": n * 12 + 1, "limit": 12}}],
+        }
+        for n in range(count)
+    ]
+    tape = scratch / "steps.jsonl"
+    tape.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"say": "Done."}]))
+    with mock(tape, env) as url:
+        bare = run([sys.executable, "-c", BARE_LOOP, url, str(count)], env=env, cwd=cwd)
+    with mock(tape, env) as url:
+        ours = run([*OURS, "-p", "go", "-q"], env={**env, "KIMI_BASE_URL": url}, cwd=cwd)
+    log = max(Path(env["KIMI_AGENT_HOME"]).rglob("main.jsonl"), key=lambda path: path.stat().st_size)
+    asked, own, said_at = [], [], 0.0
+    for line in log.read_text().splitlines():
+        record = json.loads(line)
+        kind = record["event"]["type"]
+        if kind == "Requested":
+            asked.append(record["at"])
+            if said_at:
+                own.append(record["at"] - said_at)
+        elif kind == "Said":
+            said_at = record["at"]
+    periods = [after - before for before, after in pairwise(asked)]
+    tenth = max(1, count // 10)
+    first, last = statistics.median(periods[:tenth]), statistics.median(periods[-tenth:])
+    row(
+        f"step of {count}: whole, the mock's part included",
+        f"{statistics.median(periods) * 1000:.1f} ms",
+        "-",
+        f"bare loop {bare.wall_s / count * 1000:.1f} ms",
+    )
+    row("  own time from answer to next request", f"{statistics.median(own) * 1000:.2f} ms", "4 ms", "-")
+    row("  last tenth / first tenth", f"{last / first:.2f}", "1.3", "-")
+    row(
+        "  whole run",
+        f"{ours.cpu_s:.2f} s CPU, {ours.rss_mb:.0f} MB",
+        "3 s CPU, 90 MB",
+        f"bare loop {bare.cpu_s:.2f} s CPU",
+    )
+    row("  session file", f"{log.stat().st_size / 1000:.0f} kB", "800 kB", "-")
+
+
+def installed() -> None:
+    import re
+    from importlib.metadata import distributions, requires
+
+    wanted, queue = {"kimi-agent"}, ["kimi-agent"]
+    while queue:
+        for line in requires(queue.pop()) or ():
+            name = re.split(r"[ ;<>=!\[~(]", line)[0].lower().replace("_", "-")
+            if "extra ==" not in line and name not in wanted:
+                try:
+                    requires(name)
+                except Exception:
+                    continue
+                wanted.add(name)
+                queue.append(name)
+    size = sum(
+        path.locate().stat().st_size
+        for each in distributions()
+        if each.metadata["Name"].lower().replace("_", "-") in wanted
+        for path in each.files or ()
+        if path.locate().is_file()
+    )
+    row("install", f"{size / 1e6:.0f} MB, {len(wanted)} distributions", "100 MB, 36", "-")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=400)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        work = scratch / "work"
+        work.mkdir()
+        env = {
+            **{
+                key: value for key, value in os.environ.items() if not key.startswith(("KIMI_", "MOONSHOT_", "OPENAI_"))
+            },
+            "KIMI_AGENT_HOME": str(scratch / "home"),
+            "KIMI_API_KEY": "sk-bench",
+            "PYTHONPATH": str(ROOT),
+        }
+        print(f"calib {statistics.median(calib() for _ in range(5)):.0f} ms CPU; Python {sys.version.split()[0]}")
+        starts(given.runs, env, work)
+        one_shot(given.runs, env, work, scratch)
+        steps(env, work, scratch, given.steps)
+        installed()
+
+
+if __name__ == "__main__":
+    main()

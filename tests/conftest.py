@@ -1,0 +1,62 @@
+"""Fixtures that more than one room uses: built-in tools, and a Context of real capabilities."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.layers import Layer, built_in_root
+from kimi_agent.tool import Context, Tool
+from kimi_agent.toolbox import load
+from kimi_agent.workspace.files import Files
+from kimi_agent.workspace.ledger import Ledger
+from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.process import Runner
+from kimi_agent.workspace.ripgrep import Ripgrep
+from kimi_agent.workspace.testrun import TestRun
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], Tool]:
+    """The built-in tool of a name, loaded as the program loads it."""
+    tools, problems = load([Layer("built-in", built_in_root())])
+    assert problems == []
+    return tools.__getitem__
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """An empty workspace; `tmp_path` around it is outside."""
+    folder = tmp_path / "work space"
+    folder.mkdir()
+    return folder.resolve()
+
+
+@pytest.fixture
+async def context(workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
+    """Real capabilities on `workspace`; the ledger tells nobody."""
+    state = tmp_path / "state"
+    outputs = Outputs(state / "outputs")
+    files = Files(
+        workspace, outputs=outputs, ledger=Ledger(lambda seen: None), home=tmp_path / "home", journal=state / "journal"
+    )
+    runner = Runner(
+        root=workspace, cwd=workspace, outputs=outputs, environ=dict(os.environ), register=state / "running"
+    )
+    yield Context(
+        files=files,
+        runner=runner,
+        ripgrep=Ripgrep(files, runner),
+        testrun=TestRun(files, runner, python=sys.executable),
+        agent="main",
+        call_id="1.0",
+        progress=lambda text: None,
+    )
+    await runner.aclose()

@@ -1,0 +1,371 @@
+"""The loop, told with a scripted model: what is asked, what is run, and what the log says of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from tests.scripted import Scripted, agent_on, calls, says
+
+from kimi_agent.errors import Refused, TooLong, ToolError, Unavailable
+from kimi_agent.log.conversation import Conversation
+from kimi_agent.log.events import (
+    CallStarted,
+    Durable,
+    Event,
+    Noted,
+    Partial,
+    Recovered,
+    Requested,
+    Returned,
+    Said,
+    Stamped,
+    TextDelta,
+    TurnEnded,
+)
+from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, said
+from kimi_agent.log.session import Session
+from kimi_agent.log.views import Result
+from kimi_agent.model.base import Delta, Request
+from kimi_agent.tool import Context, Field, Tool, tool
+
+
+@tool(effect="read")
+async def echo(ctx: Context, text: Annotated[str, Field("What to say back.")]) -> str:
+    """Say it back."""
+    return f"echo {text}"
+
+
+@tool(effect="write")
+async def keep(ctx: Context, path: Annotated[str, Field("Where.")]) -> str:
+    """Keep the id of this call in a file."""
+    with (ctx.files.root / path).open("a") as file:
+        file.write(ctx.call_id + "\n")
+    return "kept"
+
+
+@tool(effect="read")
+async def broken(ctx: Context) -> str:
+    """Break."""
+    raise ZeroDivisionError("by design")
+
+
+@tool(effect="read")
+async def unwilling(ctx: Context) -> str:
+    """Say no."""
+    raise ToolError("missing", "nothing there", "look elsewhere")
+
+
+def durable(agent_events: list[Stamped]) -> list[Event]:
+    return [each.event for each in agent_events if isinstance(each.event, Durable)]
+
+
+def results(session: Session) -> list[str]:
+    return [each.event.result.content for each in session.events() if isinstance(each.event, Returned)]
+
+
+async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Context, tmp_path: Path) -> None:
+    agent = agent_on(Scripted(says("Hello.", reasoning="hm")), [], context, tmp_path / "s")
+    heard: list[Stamped] = []
+    agent.session.listen(heard.append)
+    ended = await agent.run_turn(said("hi"))
+    assert ended == TurnEnded("done", 1)
+    kinds = [type(each.event).__name__ for each in heard]
+    assert kinds == ["Said", "Requested", "ReasoningDelta", "TextDelta", "Said", "TurnEnded"]
+    assert agent.session.conversation.messages() == [said("hi"), Assistant("Hello.", "hm")]
+
+
+async def test_calls_run_and_their_results_are_the_next_request(context: Context, tmp_path: Path) -> None:
+    model = Scripted(calls(("echo", {"text": "a"}), ("echo", {"text": "b"})), says("Done."))
+    agent = agent_on(model, [echo], context, tmp_path / "s")
+    assert (await agent.run_turn(said("go"))).status == "done"
+    assert list(model.requests[1].messages) == [
+        said("go"),
+        Assistant(
+            "",
+            None,
+            (
+                Call("functions.echo:0", "echo", '{"text": "a"}'),
+                Call("functions.echo:1", "echo", '{"text": "b"}'),
+            ),
+        ),
+        ToolReturn("functions.echo:0", "echo", "echo a"),
+        ToolReturn("functions.echo:1", "echo", "echo b"),
+    ]
+
+
+async def test_reading_calls_run_together_and_writing_ones_in_order(context: Context, tmp_path: Path) -> None:
+    gate = asyncio.Barrier(2)
+    order: list[str] = []
+
+    @tool(effect="read")
+    async def meet(ctx: Context) -> str:
+        """Wait for the other one."""
+        await gate.wait()
+        return "met"
+
+    @tool(effect="write")
+    async def note_down(ctx: Context, text: Annotated[str, Field("x")]) -> str:
+        """Remember the order."""
+        order.append(f"start {text}")
+        await asyncio.sleep(0)
+        order.append(f"end {text}")
+        return text
+
+    model = Scripted(
+        calls(("meet", {}), ("meet", {})),
+        calls(("note_down", {"text": "1"}), ("note_down", {"text": "2"})),
+        says("."),
+    )
+    agent = agent_on(model, [meet, note_down], context, tmp_path / "s")
+    async with asyncio.timeout(10):
+        await agent.run_turn(said("go"))
+    assert order == ["start 1", "end 1", "start 2", "end 2"]
+    assert results(agent.session) == ["met", "met", "1", "2"]
+
+
+async def test_started_is_written_before_the_effect_and_returned_after(context: Context, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    @tool(effect="write")
+    async def look(ctx: Context) -> str:
+        """Look into the log."""
+        seen.extend(type(each.event).__name__ for each in session.events())
+        return "ok"
+
+    agent = agent_on(Scripted(calls(("look", {})), says(".")), [look], context, tmp_path / "s")
+    session = agent.session
+    await agent.run_turn(said("go"))
+    assert seen[-1] == "CallStarted"
+    assert [type(each.event).__name__ for each in session.events()][-5:] == [
+        "CallStarted",
+        "Returned",
+        "Requested",
+        "Said",
+        "TurnEnded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "words"),
+    [
+        (("nothing", "{}"), "unknown_tool", "use one of: broken, echo, unwilling"),
+        (("Echo", '{"text": "a"}'), "unknown_tool", "there is no tool 'Echo'"),
+        (("echo", "{"), "bad_arguments", "not valid JSON"),
+        (("unwilling", "{}"), "missing", "Next: look elsewhere"),
+        (("broken", "{}"), "failed", "ZeroDivisionError: by design\n(traceback: kept ZeroDivisionError)"),
+    ],
+)
+async def test_whatever_goes_wrong_in_a_call_is_its_result(
+    context: Context, tmp_path: Path, call: tuple[str, str], code: str, words: str
+) -> None:
+    agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, unwilling], context, tmp_path / "s")
+    assert (await agent.run_turn(said("go"))).status == "done"
+    returned = [each.event.result for each in agent.session.events() if isinstance(each.event, Returned)]
+    assert (returned[0].failed, returned[0].code) == (True, code)
+    assert returned[0].content.startswith(f"Error [{code}]: ")
+    assert words in returned[0].content
+
+
+async def test_the_step_limit_ends_the_turn_and_the_next_turn_goes_on(context: Context, tmp_path: Path) -> None:
+    model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(3)], says("Done."))
+    agent = agent_on(model, [echo], context, tmp_path / "s", max_steps=3)
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, ended.steps, ended.exit_code) == ("step_limit", 3, 53)
+    assert (await agent.run_turn(said("continue"))).status == "done"
+
+
+async def test_what_is_typed_meanwhile_joins_at_the_next_step(context: Context, tmp_path: Path) -> None:
+    @tool(effect="read")
+    async def interject(ctx: Context) -> str:
+        """The person types now."""
+        agent.queue(said("and be quick"))
+        return "ok"
+
+    model = Scripted(calls(("interject", {})), says("Quickly."))
+    agent = agent_on(model, [interject], context, tmp_path / "s")
+    await agent.run_turn(said("go"))
+    assert list(model.requests[1].messages)[-2:] == [
+        ToolReturn("functions.interject:0", "interject", "ok"),
+        said("and be quick"),
+    ]
+
+
+async def test_what_is_typed_during_the_last_answer_starts_another_step(context: Context, tmp_path: Path) -> None:
+    async def answer(request: Request) -> AsyncIterator[Delta]:
+        agent.queue(said("one more thing"))
+        for delta in says("First."):
+            yield delta
+
+    model = Scripted(answer, says("Second."))
+    agent = agent_on(model, [], context, tmp_path / "s")
+    ended = await agent.run_turn(said("go"))
+    assert (ended.steps, list(model.requests[1].messages)[-1]) == (2, said("one more thing"))
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "words"),
+    [
+        (Unavailable("The server is down."), 69, "The server is down."),
+        (Unavailable("Quota used up.", retry=False, exit_code=75), 75, "Quota used up."),
+        (Refused("No such model.", 404, exit_code=78), 78, "No such model."),
+        (TooLong("The window is full."), 1, "This session is kept"),
+    ],
+)
+async def test_a_model_error_ends_the_turn_and_leaves_the_session_whole(
+    context: Context, tmp_path: Path, error: Exception, exit_code: int, words: str
+) -> None:
+    model = Scripted(error, says("Here again."))  # type: ignore[arg-type]
+    agent = agent_on(model, [], context, tmp_path / "s")
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, ended.exit_code) == ("failed", exit_code)
+    assert words in ended.text
+    assert (await agent.run_turn(said("again"))).status == "done"
+    assert list(model.requests[1].messages) == [said("go"), said("again")]
+
+
+@pytest.mark.parametrize(("finish", "status", "exit_code"), [("length", "done", 0), ("content_filter", "refused", 1)])
+async def test_an_answer_that_was_stopped_says_so(
+    context: Context, tmp_path: Path, finish: str, status: str, exit_code: int
+) -> None:
+    agent = agent_on(Scripted(says("Half", finish=finish)), [], context, tmp_path / "s")
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, ended.exit_code, ended.text != "") == (status, exit_code, True)
+
+
+async def cancelled(agent_turn: "asyncio.Task[TurnEnded]", when: asyncio.Event) -> float:
+    """Cancel the turn at `when`; the seconds until it was back."""
+    await when.wait()
+    began = time.monotonic()
+    agent_turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agent_turn
+    return time.monotonic() - began
+
+
+async def test_a_cancelled_stream_keeps_its_words_and_the_next_turn_works(context: Context, tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def endless(request: Request) -> AsyncIterator[Delta]:
+        yield TextDelta("I was about to")
+        begun.set()
+        await asyncio.Event().wait()
+
+    model = Scripted(endless, says("Now then."))
+    agent = agent_on(model, [], context, tmp_path / "s")
+    await cancelled(asyncio.create_task(agent.run_turn(said("go"))), begun)
+    assert [type(each.event) for each in agent.session.events()][-2:] == [Partial, TurnEnded]
+    await agent.run_turn(said("go on"))
+    first, partial, last = model.requests[1].messages
+    assert (first, last) == (said("go"), said("go on"))
+    assert isinstance(partial, Assistant)
+    assert partial.text.startswith("I was about to")
+
+
+async def test_a_cancelled_tool_is_answered_as_interrupted_with_what_changed(context: Context, tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    @tool(effect="write")
+    async def scribble(ctx: Context, path: Annotated[str, Field("Where.")]) -> str:
+        """Write half of it."""
+        (ctx.files.root / path).write_text("half")
+        begun.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    (context.files.root / "a.txt").write_text("whole")
+    model = Scripted(calls(("scribble", {"path": "a.txt"}), ("scribble", {"path": "b.txt"})), says("I see."))
+    agent = agent_on(model, [scribble], context, tmp_path / "s")
+    await cancelled(asyncio.create_task(agent.run_turn(said("go"))), begun)
+    await agent.run_turn(said("what now?"))
+    answers = [each.content for each in model.requests[1].messages if isinstance(each, ToolReturn)]
+    assert "may or may not have taken effect" in answers[0]
+    assert "a.txt" in answers[0]
+    assert answers[1] == "not run: the turn was interrupted before this call began"
+
+
+async def test_after_a_crash_reading_is_done_again_and_an_effect_never(context: Context, tmp_path: Path) -> None:
+    first = agent_on(Scripted(), [echo, keep], context, tmp_path / "s")
+    reply = Assistant("", None, (Call("e:0", "echo", '{"text": "x"}'), Call("k:1", "keep", '{"path": "ids"}')))
+    first.session.emit(said_event(said("go")))
+    answer = first.session.emit(Said(reply)).seq
+    first.session.emit(CallStarted(answer, 0, "echo", "read"))
+    first.session.emit(CallStarted(answer, 1, "keep", "write"))
+    first.session.close()
+
+    session = Session.resume(tmp_path / "s", now=time.time)
+    model = Scripted(says("Fine."))
+    agent = agent_on(model, [echo, keep], context, tmp_path / "s", session=session)
+    await agent.resume()
+    await agent.run_turn(said("go on"))
+    answers = [each.content for each in model.requests[0].messages if isinstance(each, ToolReturn)]
+    assert answers[0] == "echo x"
+    assert "may or may not have taken effect" in answers[1]
+    assert not (context.files.root / "ids").exists()
+    assert [type(each.event) for each in session.events()].count(Recovered) == 1
+
+
+def said_event(message: User) -> Said:
+    return Said(message)
+
+
+async def test_what_was_queued_before_a_crash_is_said_after_it(context: Context, tmp_path: Path) -> None:
+    first = agent_on(Scripted(), [], context, tmp_path / "s")
+    first.queue(said("do not forget"))
+    first.session.close()
+    session = Session.resume(tmp_path / "s", now=time.time)
+    model = Scripted(says("No."))
+    agent = agent_on(model, [], context, tmp_path / "s", session=session)
+    await agent.resume()
+    await agent.run_turn(said("go"))
+    assert list(model.requests[0].messages) == [said("go"), said("do not forget")]
+
+
+async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: Context, tmp_path: Path) -> None:
+    texts = iter(["be careful", "be careful", None])
+
+    def note(conversation: Conversation) -> str | None:
+        return next(texts)
+
+    model = Scripted(calls(("echo", {"text": "a"})), calls(("echo", {"text": "b"})), says("."))
+    agent = agent_on(model, [echo], context, tmp_path / "s", notes=[note])
+    await agent.run_turn(said("go"))
+    assert [request.notes for request in model.requests] == [("be careful",), ("be careful",), ()]
+    assert [each.event for each in agent.session.events() if isinstance(each.event, Noted)] == [
+        Noted("be careful"),
+        Noted(""),
+    ]
+
+
+async def test_each_request_begins_with_the_messages_of_the_one_before(context: Context, tmp_path: Path) -> None:
+    model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(4)], says("."), says("again"))
+    agent = agent_on(model, [echo], context, tmp_path / "s")
+    await agent.run_turn(said("go"))
+    await agent.run_turn(said("more"))
+    for before, after in zip(model.requests, model.requests[1:], strict=False):
+        assert list(after.messages)[: len(before.messages)] == list(before.messages)
+        assert all(old is new for old, new in zip(before.messages, after.messages, strict=False))
+
+
+async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Context, tmp_path: Path) -> None:
+    @tool(effect="read")
+    async def both(ctx: Context) -> Result:
+        """Two sides."""
+        return Result("for the model")
+
+    async def shout(inner: Tool) -> None:
+        return None
+
+    def loud(inner: Tool) -> Tool:
+        async def run(ctx: Context, raw: str) -> Result:
+            found = await inner.run(ctx, raw)
+            return Result(found.content.upper())
+
+        return inner.wrapped(run)
+
+    agent = agent_on(Scripted(calls(("both", {})), says(".")), [both], context, tmp_path / "s", wrappers=[loud])
+    await agent.run_turn(said("go"))
+    assert results(agent.session) == ["FOR THE MODEL"]
+    assert sum(isinstance(each.event, Requested) for each in agent.session.events()) == 2

@@ -1,0 +1,157 @@
+"""A function's signature as a schema, and what a model may write against it."""
+
+import json
+from typing import Annotated, Any, Literal, TypedDict
+
+import pytest
+
+from kimi_agent.errors import ToolError
+from kimi_agent.schema import Field, Signature
+
+
+class Item(TypedDict):
+    step: str
+    status: Literal["pending", "done"]
+
+
+async def sample(
+    ctx: object,
+    path: Annotated[str, Field("Where.")],
+    limit: Annotated[int, Field("How many.", minimum=1, maximum=50)] = 20,
+    mode: Annotated[Literal["content", "files"], Field("What to show.")] = "content",
+    all_of_it: Annotated[bool, Field("Everything.")] = False,
+    names: Annotated[list[str] | None, Field("Only these.")] = None,
+    items: Annotated[list[Item] | None, Field("The plan.")] = None,
+    share: Annotated[float | None, Field("A part of one.")] = None,
+) -> str:
+    """Do something."""
+    return ""
+
+
+SAMPLE = Signature("sample", sample)
+
+
+def test_the_schema_is_flat_typed_and_described() -> None:
+    assert SAMPLE.schema == {
+        "type": "object",
+        "properties": {
+            "path": {"type": "string", "description": "Where."},
+            "limit": {"type": "integer", "description": "How many.", "minimum": 1, "maximum": 50, "default": 20},
+            "mode": {
+                "type": "string",
+                "enum": ["content", "files"],
+                "description": "What to show.",
+                "default": "content",
+            },
+            "all_of_it": {"type": "boolean", "description": "Everything.", "default": False},
+            "names": {"type": "array", "items": {"type": "string"}, "description": "Only these."},
+            "items": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "step": {"type": "string"},
+                        "status": {"type": "string", "enum": ["pending", "done"]},
+                    },
+                    "required": ["step", "status"],
+                },
+                "description": "The plan.",
+            },
+            "share": {"type": "number", "description": "A part of one."},
+        },
+        "required": ["path"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"path": "a"}', {"path": "a"}),
+        ('{"path": " a "}', {"path": "a"}),
+        ('{"file_path": "a"}', {"path": "a"}),
+        ('{"filePath": "a"}', {"path": "a"}),
+        ('{"path": "a", "limit": "12"}', {"path": "a", "limit": 12}),
+        ('{"path": "a", "limit": 12.0}', {"path": "a", "limit": 12}),
+        ('{"path": "a", "limit": null}', {"path": "a"}),
+        ('{"path": "a", "all_of_it": "true"}', {"path": "a", "all_of_it": True}),
+        ('{"path": "a", "all_of_it": "False"}', {"path": "a", "all_of_it": False}),
+        ('{"path": "a", "mode": " FILES "}', {"path": "a", "mode": "files"}),
+        ('{"path": "a", "names": "[\\"x\\", \\"y\\"]"}', {"path": "a", "names": ["x", "y"]}),
+        ('{"path": "a", "names": "x"}', {"path": "a", "names": ["x"]}),
+        ('{"path": 7}', {"path": "7"}),
+        ('{"path": "a", "share": 1}', {"path": "a", "share": 1.0}),
+        ('"{\\"path\\": \\"a\\"}"', {"path": "a"}),
+        ('{"path": "a\tb"}', {"path": "a\tb"}),
+        (
+            '{"path": "a", "todos": [{"step": "x", "status": "DONE", "id": 3}]}',
+            {"path": "a", "items": [{"step": "x", "status": "done"}]},
+        ),
+    ],
+)
+def test_arguments_are_read_forgivingly(raw: str, expected: dict[str, Any]) -> None:
+    assert SAMPLE.read(raw) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        ("", "'path' is missing"),
+        ("{}", "'path' is missing"),
+        ("[1]", "one JSON object, not list"),
+        ("{path: 'a'}", "not valid JSON"),
+        ('{"path": "a"} trailing', "not valid JSON"),
+        ('{"path": "a", "path": "b"}', "stands twice"),
+        ('{"path": {}}', "'path' must be a string"),
+        ('{"path": "a", "limit": "many"}', "'limit' must be a number"),
+        ('{"path": "a", "limit": 1.5}', "'limit' must be a whole number"),
+        ('{"path": "a", "limit": 0}', "'limit' must be at least 1"),
+        ('{"path": "a", "limit": 51}', "'limit' must be at most 50"),
+        ('{"path": "a", "limit": true}', "'limit' must be a number"),
+        ('{"path": "a", "share": NaN}', "NaN is not JSON"),
+        ('{"path": "a", "share": "inf"}', "'share' must be a finite number"),
+        ('{"path": "a", "limit": ' + "9" * 5000 + "}", "not valid JSON"),
+        ('{"path": "a", "mode": "rows"}', "'mode' must be one of content, files"),
+        ('{"path": "a", "all_of_it": "perhaps"}', "'all_of_it' must be true or false"),
+        ('{"path": "a", "names": 3}', "'names' must be an array"),
+        ('{"path": "a", "items": [{"step": "x"}]}', "items[0].status is missing"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_the_call_is_shown(raw: str, why: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        SAMPLE.read(raw)
+    assert caught.value.code == "bad_arguments"
+    assert why in str(caught.value)
+    assert "path: string - Where." in str(caught.value)
+    assert 'Next: call sample again, for example with {"path": "..."}' in str(caught.value)
+
+
+def test_unknown_names_are_told_not_taken() -> None:
+    assert SAMPLE.read(json.dumps({"path": "a", "colour": "red", "b": 1})) == ({"path": "a"}, ["b", "colour"])
+
+
+def test_an_alias_never_takes_the_place_of_a_real_parameter() -> None:
+    async def both(ctx: object, path: Annotated[str, Field("x")], file: Annotated[str, Field("y")]) -> str:
+        return ""
+
+    assert Signature("both", both).read('{"file": "f", "path": "p"}')[0] == {"path": "p", "file": "f"}
+
+
+@pytest.mark.parametrize("hint", [dict, str | int, list[dict], Literal[1, 2], bytes])
+def test_a_type_that_moonshot_does_not_take_is_refused_at_load(hint: Any) -> None:
+    async def bad(ctx, value):  # type: ignore[no-untyped-def]
+        return ""
+
+    bad.__annotations__ = {"value": Annotated[hint, Field("x")]}
+    with pytest.raises(TypeError):
+        Signature("bad", bad)
+
+
+def test_a_parameter_without_words_and_a_name_out_of_form_are_refused_at_load() -> None:
+    async def silent(ctx: object, path: str) -> str:
+        return path
+
+    with pytest.raises(TypeError, match="path"):
+        Signature("silent", silent)
+    with pytest.raises(TypeError, match="3 to 64"):
+        Signature("a b", sample)

@@ -1,0 +1,100 @@
+"""Tools from folders: layers, broken modules, neighbours, and what the model is told of the built-in ones."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from kimi_agent.layers import Layer, built_in_root
+from kimi_agent.tool import Tool
+from kimi_agent.toolbox import load
+
+TOOL = '''
+from typing import Annotated
+from kimi_agent.tool import Context, Field, tool
+{extra}
+@tool(effect="read")
+async def {name}(ctx: Context, text: Annotated[str, Field("x")]) -> str:
+    """{words}"""
+    return {value}
+'''
+
+
+def layer(root: Path, **modules: str) -> Layer:
+    (root / "tools").mkdir(parents=True)
+    for name, source in modules.items():
+        (root / "tools" / f"{name}.py").write_text(source)
+    return Layer("user", root)
+
+
+def source(name: str, *, words: str = "Words.", value: str = "text", extra: str = "") -> str:
+    return TOOL.format(name=name, words=words, value=value, extra=extra)
+
+
+def test_a_later_layer_replaces_a_name(tmp_path: Path) -> None:
+    one = layer(tmp_path / "one", a=source("same", words="First."), b=source("other"))
+    two = layer(tmp_path / "two", a=source("same", words="Second."))
+    tools, problems = load([one, two])
+    assert (sorted(tools), tools["same"].description, problems) == (["other", "same"], "Second.", [])
+
+
+def test_a_module_that_fails_is_a_problem_and_the_rest_stands(tmp_path: Path) -> None:
+    broken = {
+        "syntax": "def (:",
+        "raises": "raise RuntimeError('no luck')",
+        "exits": "import sys; sys.exit(3)",
+        "untyped": "from kimi_agent.tool import tool\n@tool(effect='read')\nasync def bad(ctx, x): 'w'\n",
+    }
+    tools, problems = load([layer(tmp_path / "one", good=source("good"), **broken)])
+    assert sorted(tools) == ["good"]
+    assert sorted(problem.path.stem for problem in problems) == sorted(broken)
+    assert "RuntimeError: no luck" in [problem.error for problem in problems]
+
+
+def test_modules_reach_their_neighbours_and_underscored_ones_are_no_tools(tmp_path: Path) -> None:
+    found = layer(
+        tmp_path / "one", a=source("greet", extra="from ._words import HELLO", value="HELLO"), _words="HELLO = 'hi'"
+    )
+    tools, problems = load([found])
+    assert (sorted(tools), problems) == (["greet"], [])
+
+
+def test_an_edited_tool_is_read_anew_in_the_same_process(tmp_path: Path) -> None:
+    found = layer(tmp_path / "one", a=source("same", words="First."))
+    assert load([found])[0]["same"].description == "First."
+    (tmp_path / "one" / "tools" / "a.py").write_text(source("same", words="Second, longer."))
+    assert load([found])[0]["same"].description == "Second, longer."
+
+
+def test_a_trusted_projects_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    found = layer(tmp_path / "one", a=source("same"))
+    load([Layer("project", found.root)])
+    assert [path.name for path in (found.root / "tools").iterdir()] == ["a.py"]
+
+
+def test_a_missing_folder_is_an_empty_layer(tmp_path: Path) -> None:
+    assert load([Layer("user", tmp_path / "none")]) == ({}, [])
+
+
+def test_the_built_in_tools_are_all_there_and_fit_moonshots_rules(tool: Callable[[str], Tool]) -> None:
+    names = "apply_patch edit_file list_files read_file run_tests search_code shell update_plan write_file".split()
+    tools, _ = load([Layer("built-in", built_in_root())])
+    assert sorted(tools) == names
+    for each in tools.values():
+        assert each.description
+        schemas = [each.schema]
+        while schemas:
+            schema = schemas.pop()
+            assert isinstance(schema["type"], str)
+            assert not {"anyOf", "oneOf", "allOf", "$ref", "const", "format"} & set(schema)
+            assert set(schema.get("required", ())) <= set(schema.get("properties", ()))
+            schemas += schema.get("properties", {}).values()
+            schemas += [schema["items"]] if "items" in schema else []
+
+
+def test_what_the_model_is_told_of_them_stays_small() -> None:
+    tools, _ = load([Layer("built-in", built_in_root())])
+    told = [
+        {"type": "function", "function": {"name": each.name, "description": each.description, "parameters": each.schema}}
+        for each in tools.values()
+    ]
+    assert len(json.dumps(told, ensure_ascii=False).encode()) < 7_500

@@ -1,0 +1,51 @@
+"""apply_patch: many changes in many files, all or none."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from kimi_agent.edit import Change, Disk, applied, carry_out, diff_view, parse, plan_patch
+from kimi_agent.tool import Context, Field, Preview, Result, tool
+
+
+def _touches(arguments: dict[str, Any]) -> Sequence[str]:
+    sections = parse(str(arguments["patch"]))
+    named = (path for each in sections for path in (*each.paths[:1], each.move_to) if path)
+    return tuple(dict.fromkeys(named))
+
+
+async def _planned(ctx: Context, patch: str) -> Change:
+    return await asyncio.to_thread(plan_patch, patch, Disk(ctx.files))
+
+
+async def preview(ctx: Context, patch: str) -> Preview:
+    """The diffs that the call would make."""
+    change = await _planned(ctx, patch)
+    first, *more = (done.path for done in change.files)
+    return Preview(f"patch {first}" + (f" and {len(more)} more" if more else ""), diff_view(change))
+
+
+@tool(effect="write", preview=preview, touches=_touches)
+async def apply_patch(ctx: Context, patch: Annotated[str, Field("The whole patch.")]) -> Result:
+    """Change several places or files, all or none. Takes a unified diff, or this form:
+
+    *** Begin Patch
+    *** Update File: src/a.py
+    *** Move to: src/b.py
+    @@ def name
+     context line
+    -old line
+    +new line
+    *** Add File: c.txt
+    +every line starts with +
+    *** Delete File: d.txt
+    *** End Patch
+
+    "Move to" and "@@ line above" are optional. Context and - lines must equal the file's; about 3 lines of context. A
+    hunk that fits several places is refused: add context, or "@@" with the def or class line above it. "@@" starts each
+    hunk, in file order; *** End of File pins one to the end. Read a file whole before you delete or move it. On any
+    error nothing is changed.
+    """
+    change = await _planned(ctx, patch)
+    notes = carry_out(change, ctx.files, around=2)
+    return Result(applied(change, notes), diff_view(change))

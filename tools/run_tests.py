@@ -1,0 +1,133 @@
+"""run_tests: the repository's tests, found by evidence, run by the harness and read from their reports."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from kimi_agent.log.views import OutputView, TestCase, TestReport
+from kimi_agent.tool import Context, Field, Preview, Result, ToolError, tool
+
+MOST_IN_FULL, MOST_IDS, TAIL_LINES = 20, 200, 15
+
+
+async def _preview(
+    ctx: Context,
+    targets: Sequence[str] | None = None,
+    name: str = "",
+    command: str = "",
+    failed_only: bool = False,
+    timeout_s: float = 600.0,
+) -> Preview:
+    planned = await ctx.testrun.planned(targets or (), name=name, command=command, failed_only=failed_only)
+    return Preview(f"run tests: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
+
+
+@tool(effect="execute", preview=_preview, touches=lambda _: ())
+async def run_tests(
+    ctx: Context,
+    targets: Annotated[list[str] | None, Field("Paths or node ids (tests/test_x.py::test_a); default all.")] = None,
+    name: Annotated[str, Field("Only tests whose name contains this.")] = "",
+    command: Annotated[str, Field("Your own test command instead of the detected one.")] = "",
+    failed_only: Annotated[bool, Field("Only those that failed when last run.")] = False,
+    timeout_s: Annotated[float, Field("Seconds.", minimum=1, maximum=3600)] = 600.0,
+) -> Result:
+    """Run the repository's tests and read their report: counts, each failure with its assertion and frames, what is new
+    since the last run. The runner is detected (pytest, unittest, make test). Prefer this to running tests in the shell.
+    "no tests ran" and "broken" are not success."""
+    report = await ctx.testrun.run(
+        targets or (),
+        name=name,
+        command=command,
+        failed_only=failed_only,
+        timeout_s=timeout_s,
+        progress=ctx.progress,
+    )
+    lines = [*_head(report), *_body(ctx, report), *_foot(ctx, report)]
+    return Result("\n".join(lines), report)
+
+
+def _head(report: TestReport) -> list[str]:
+    ended = "killed" if report.exit_code is None else f"exit {report.exit_code}"
+    first = f"{report.runner} (detected: {report.evidence}; {report.command}) {ended} in {report.duration_s:.1f} s"
+    return [first, _outcome(report)]
+
+
+def _outcome(report: TestReport) -> str:
+    counts = _counts(report)
+    match report.verdict:
+        case "passed" | "failed":
+            return counts or f"{report.verdict}, {report.trouble}"
+        case "none_ran":
+            return f"no tests ran{f' ({report.trouble})' if report.trouble else ''}: this is not success"
+        case "broken":
+            return "broken: it ended before its tests were through" + (f" ({counts})" if counts else "")
+        case "timed_out":
+            running = f"; running then: {report.running}" if report.running else ""
+            return f"timed out, {report.trouble}; until then {counts or 'no test finished'}{running}"
+
+
+def _counts(report: TestReport) -> str:
+    new = sum(case.new for case in report.cases)
+    failed = report.count("failed")
+    said = {
+        "passed": "",
+        "failed": f" ({new} new since the last run)" if new and failed else "",
+        "error": "",
+        "skipped": "",
+    }
+    parts = []
+    for outcome, more in said.items():
+        if number := report.count(outcome):
+            word = "errors" if outcome == "error" and number > 1 else outcome
+            parts.append(f"{number:,} {word}{more}")
+    return ", ".join(parts)
+
+
+def _body(ctx: Context, report: TestReport) -> list[str]:
+    lines = []
+    bad = [case for case in report.cases if case.outcome in ("failed", "error")]
+    for number, case in enumerate(bad[:MOST_IN_FULL], start=1):
+        lines += _failure(number, case)
+    if len(bad) > MOST_IN_FULL:
+        rest = bad[MOST_IN_FULL:]
+        lines.append(f"{len(rest):,} more failed:")
+        lines += [f"  {case.id}{'  [new]' if case.new else ''}" for case in rest[:MOST_IDS]]
+        if len(rest) > MOST_IDS:
+            lines.append(f"  … {len(rest) - MOST_IDS:,} more; narrow with targets")
+    return lines
+
+
+def _failure(number: int, case: TestCase) -> list[str]:
+    at = f"  at {case.place}" if case.place else ""
+    new = "     [new]" if case.new else ""
+    head = f"{number}. {case.id}{at}  {case.message}{new}".rstrip()
+    return [head, *(f"     {line}" for line in case.detail.split("\n") if line)]
+
+
+def _foot(ctx: Context, report: TestReport) -> list[str]:
+    lines = []
+    if report.verdict == "broken":
+        lines += [report.trouble, *_tail(ctx, report)]
+    elif report.verdict in ("passed", "failed") and report.trouble and report.cases:
+        lines.append(f"Note: {report.trouble}")
+    elif not report.cases and report.verdict in ("failed", "none_ran", "timed_out"):
+        lines += _tail(ctx, report)
+    if changed := ctx.files.changed():
+        lines.append(f"changed on disk by this command: {', '.join(changed)}")
+    again = next((case.id for case in report.cases if case.outcome in ("failed", "error")), "")
+    rerun = f'rerun one: run_tests(targets=["{again}"])' if again and "::" in again else ""
+    full = f"full log: {report.log}" if report.log else ""
+    return [*lines, "; ".join(filter(None, (full, rerun)))] if full or rerun else lines
+
+
+def _tail(ctx: Context, report: TestReport) -> list[str]:
+    if not report.log:
+        return []
+    try:
+        with ctx.files.open(report.log) as log:
+            log.seek(0, 2)
+            log.seek(max(0, log.tell() - 8_000))
+            text = log.read().decode("utf-8", "replace")
+    except ToolError:
+        return []
+    shown = [line.rstrip()[:300] for line in text.split("\n") if line.strip()][-TAIL_LINES:]
+    return ["last lines of the output:", *(f"  {line}" for line in shown)]
