@@ -4,12 +4,13 @@ The order of the wrappers is visible here: a call goes through the output cap, t
 tool; a request goes through the retries to the wire.
 """
 
+import asyncio
 import os
 import platform
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent import __version__
@@ -28,6 +29,7 @@ from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.model.base import Model
+from kimi_agent.model.dialect import Blob
 from kimi_agent.model.profiles import ModelSettings
 from kimi_agent.model.providers import open_model
 from kimi_agent.model.wrappers import RetryPolicy, retry
@@ -158,12 +160,11 @@ async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners:
     policy = _policy(setup)
     settings = _model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, _system(setup))
+    model = _model(settings, setup, lambda sha256: _blob(session, sha256))  # first: without a key there is no session
     session = session_of(setup.sessions, opened)
-    model: Model | None = None
     try:
-        model = retry(open_model(settings, setup.environ, blob=session.blobs.read), RetryPolicy())
         files, runner = _capabilities(setup, session)
-        mended = [*files.recover(), *sweep(setup.places.state / "running")]
+        notices = [*setup.notices, *files.recover(), *_swept(setup.places.state / "running")]
         toolbox = Toolbox(
             tools.values(),
             wrappers=_wrappers(policy, ask, session),
@@ -183,12 +184,39 @@ async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners:
             session.listen(listener)
         await agent.resume()
     except BaseException:
-        if model is not None:
-            await model.aclose()
+        await model.aclose()
         session.close()
         raise
-    notices = (*setup.notices, *mended, *(f"Left out {each.path}: {each.error}" for each in problems))
-    return Home(agent, policy, setup, runner, files, model, notices)
+    notices += [f"Left out {each.path}: {each.error}" for each in problems]
+    return Home(agent, policy, setup, runner, files, model, tuple(notices))
+
+
+async def change_model(home: Home, name: str) -> Home:
+    """The same session on another model. Raises UserError; then the old one stays."""
+    session = home.agent.session
+    settings = replace(_model_settings(home.setup.config), model=name)
+    model = _model(settings, home.setup, lambda sha256: _blob(session, sha256))
+    await home.model.aclose()
+    home.agent.model = model
+    return replace(home, model=model)
+
+
+def _model(settings: ModelSettings, setup: Setup, blob: Blob) -> Model:
+    """What a request goes through: the retries, then the wire."""
+    wire = open_model(settings, setup.environ, blob=blob, version=__version__)
+    return retry(wire, RetryPolicy(), sleep=asyncio.sleep, random=random.random, clock=time.time)
+
+
+def _blob(session: Session, sha256: str) -> bytes:
+    data = session.blobs.get(sha256)
+    if data is None:
+        raise FileNotFoundError(sha256)
+    return data
+
+
+def _swept(register: Path) -> list[str]:
+    killed = sweep(register)
+    return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
 def _policy(setup: Setup) -> Policy:

@@ -21,12 +21,25 @@ from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
 from kimi_agent.log.views import Result, View
 from kimi_agent.schema import Field, Signature
+from kimi_agent.workspace.change import FileChange
 from kimi_agent.workspace.files import Files
 from kimi_agent.workspace.process import Runner
 from kimi_agent.workspace.ripgrep import Found, Ripgrep
 from kimi_agent.workspace.testrun import TestRun
 
-__all__ = ["Context", "Field", "Fingerprint", "Found", "NeedsConsent", "Preview", "Result", "Tool", "ToolError", "tool"]
+__all__ = [
+    "Context",
+    "Field",
+    "FileChange",
+    "Fingerprint",
+    "Found",
+    "NeedsConsent",
+    "Preview",
+    "Result",
+    "Tool",
+    "ToolError",
+    "tool",
+]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from tests.scripted import Scripted, agent_on, calls, says
 
-from kimi_agent.errors import Refused, TooLong, ToolError, Unavailable
+from kimi_agent.errors import Refused, ToolError, TooLong, Unavailable
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     CallStarted,
@@ -30,6 +29,7 @@ from kimi_agent.log.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import Delta, Request
 from kimi_agent.tool import Context, Field, Tool, tool
+from tests.scripted import Scripted, agent_on, calls, says
 
 
 @tool(effect="read")

@@ -39,7 +39,11 @@ def test_a_project_may_not_loosen_safety_or_move_the_endpoint(tmp_path: Path) ->
     )
     found = config(tmp_path, "", loosening)
     assert found.number("max_steps") == 9
-    assert (found.text("base_url"), found.text("mode"), found.texts("permissions.allow")) == (DEFAULT_BASE_URL, "ask", ())
+    assert (found.text("base_url"), found.text("mode"), found.texts("permissions.allow")) == (
+        DEFAULT_BASE_URL,
+        "ask",
+        (),
+    )
     assert (found.text("key_command"), found.texts("env.pass"), found.texts("workspace.add_dirs")) == ("", (), ())
     assert all(
         key in found.problems[0]

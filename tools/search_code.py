@@ -15,26 +15,24 @@ async def _preview(ctx: Context, pattern: str, path: str = ".", **others: object
 @tool(effect="read", preview=_preview)
 async def search_code(
     ctx: Context,
-    pattern: Annotated[str, Field("Regular expression (ripgrep).")],
+    pattern: Annotated[str, Field("Regular expression.")],
     path: Annotated[str, Field("Folder or file.")] = ".",
-    glob: Annotated[str, Field("Only these files, e.g. *.py or src/**/*.ts; !x excludes.")] = "",
-    type: Annotated[str, Field("ripgrep file type: py, js, rust ...")] = "",
-    mode: Annotated[Literal["content", "files", "count"], Field("Lines, files by match count, or counts.")] = "content",
-    case: Annotated[
-        Literal["smart", "sensitive", "ignore"], Field("Smart: ignored unless a capital is in it.")
-    ] = "smart",
-    literal: Annotated[bool, Field("Take pattern as plain text.")] = False,
-    multiline: Annotated[bool, Field("Matches may span lines; . matches newlines.")] = False,
-    context: Annotated[int, Field("Lines around a match.", minimum=0, maximum=20)] = 0,
-    before: Annotated[int | None, Field("Lines before it.", minimum=0, maximum=20)] = None,
-    after: Annotated[int | None, Field("Lines after it.", minimum=0, maximum=20)] = None,
-    include_ignored: Annotated[bool, Field("Search files that .gitignore names too.")] = False,
-    limit: Annotated[int, Field("Matches (or files) shown.", minimum=1, maximum=1000)] = 100,
-    offset: Annotated[int, Field("Matches (or files) to skip.", minimum=0, maximum=5000)] = 0,
+    glob: Annotated[str, Field("Like *.py, src/**/*.ts, !*.min.js")] = "",
+    type: Annotated[str, Field("Like py, js, rust")] = "",
+    mode: Annotated[Literal["content", "files", "count"], Field("files: by match count.")] = "content",
+    case: Annotated[Literal["smart", "sensitive", "ignore"], Field("smart: a capital counts.")] = "smart",
+    literal: Annotated[bool, Field("pattern is plain text.")] = False,
+    multiline: Annotated[bool, Field("Matches may span lines.")] = False,
+    context: Annotated[int, Field("Lines around, at most 20.")] = 0,
+    before: Annotated[int | None, Field("Lines before.")] = None,
+    after: Annotated[int | None, Field("Lines after.")] = None,
+    include_ignored: Annotated[bool, Field("Also what .gitignore names.")] = False,
+    limit: Annotated[int, Field("Matches or files, at most 1000.")] = 100,
+    offset: Annotated[int, Field("How many to skip.")] = 0,
 ) -> Result:
-    """Search file contents: `path:` headings, `N:` matches, `N-` context; the last lines give totals.
+    """Search file contents with ripgrep. `path:` headings, `N:` matches, `N-` context, totals at the end.
 
-    Hidden files are searched, .git and ignored ones not; a search without a hit says what it covered.
+    Hidden files are searched, .git and ignored ones are not; without a hit it says what was covered.
     """
     found = await ctx.ripgrep.search(
         pattern,
@@ -57,18 +55,21 @@ async def search_code(
 
 def _shown(found: Found, mode: str) -> Sequence[str]:
     """The hits and the line of totals."""
-    scope = [] if found.searched == 0 else [f"{_number(found.searched, 'file')} searched"]
     if not found.matches:
         return [f"No matches in {found.where} ({_number(found.searched, 'file')}).", *_ignored(found)]
-    totals = f"{_number(found.matches, 'match')} in {_number(found.files, 'file')}"
+    matches, files = _number(found.matches, "match"), _number(found.files, "file")
     if not found.hits:
-        return [f"[nothing at this offset; {totals}]"]
-    unit = "matches" if mode == "content" else "files"
+        return [f"[nothing at this offset: {matches} in {files}]"]
+    page = f"{found.first:,}-{found.last:,}"
     total = found.matches if mode == "content" else found.files
-    if (found.first, found.last) != (1, total):
-        totals = f"{unit} {found.first:,}-{found.last:,} of {totals}"
-    more = [f"continue with offset={found.last}"] if found.last < total else []
-    trailer = f"[{'; '.join([totals, *scope, *more])}]"
+    totals = f"{matches} in {files}"
+    if page != f"1-{total:,}":
+        totals = (
+            f"matches {page} of {total:,} in {files}" if mode == "content" else f"files {page} of {total:,}; {matches}"
+        )
+    scope = f"; {_number(found.searched, 'file')} searched" if found.searched else ""
+    more = f"; continue with offset={found.last}" if found.last < total else ""
+    trailer = f"[{totals}{scope}{more}]"
     if mode == "files":
         return [*(hits.path for hits in found.hits), trailer]
     if mode == "count":

@@ -44,7 +44,7 @@ async def shell(
     done = await ctx.runner.shell(command, timeout_s=timeout_s, cwd=start, on_output=ctx.progress)
     changed = [path for path in ctx.files.changed() if path not in stale]
 
-    place = ctx.files.shown(str(done.cwd))
+    place = _printable(ctx.files.shown(str(done.cwd)))
     outcome, next_step = f"exit {done.exit_code}", ""
     if done.timed_out:
         outcome, next_step = (
@@ -59,7 +59,7 @@ async def shell(
     notes = [_meaning(command, done.exit_code), done.note]
     if changed:
         more = f" and {len(changed) - _MOST_CHANGED} more" if len(changed) > _MOST_CHANGED else ""
-        notes.append(f"changed on disk by this command: {', '.join(changed[:_MOST_CHANGED])}{more}")
+        notes.append(f"changed on disk by this command: {', '.join(map(_printable, changed[:_MOST_CHANGED]))}{more}")
     lines = [
         f"Error [{'timeout' if done.timed_out else 'failed'}]: the command was {outcome}; its output:"
         if next_step
@@ -75,6 +75,11 @@ async def shell(
         failed=bool(next_step),
         code="timeout" if done.timed_out else "failed" if done.cut_off else "",
     )
+
+
+def _printable(path: str) -> str:
+    """`path` on one line, whatever it holds."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
 
 
 def _meaning(command: str, exit_code: int | None) -> str:
@@ -94,5 +99,5 @@ def _meaning(command: str, exit_code: int | None) -> str:
     names = (name, " ".join([name, *words[1:2]]))
     for answer, commands in _ANSWERS.items():
         if any(each in commands for each in names):
-            return f"exit 1 of {name} means: {answer}; that is an answer, not an error"
+            return f"exit 1 of {name} means {answer}; that is an answer, not an error"
     return ""

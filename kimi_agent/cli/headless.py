@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,10 +13,9 @@ from kimi_agent.app import Home, Setup, open_agent, prepare
 from kimi_agent.cli.options import Options
 from kimi_agent.cli.sessions_of import session_of
 from kimi_agent.cli.trouble import say, tell
-from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines, read_messages, write_line
 from kimi_agent.faces.outcome import Outcome, result_object
-from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, read_pipe
+from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_pipe
 from kimi_agent.faces.text import TextFace
 from kimi_agent.faces.tty_ask import TtyAsk
 from kimi_agent.guard.approval import refuse_all
@@ -94,11 +93,10 @@ class _Run:
             return 128 + self.signal
 
     async def _run(self, setup: Setup) -> int:
-        piped = None
+        piped, prompt = None, self.options.prompt
         if self.options.input == "text":
             piped = await _piped(bool(self.options.prompt))
-            if piped is None and not self.options.prompt.strip():
-                raise UserError("The prompt is empty: give one as an argument, or pipe text in.", 65)
+            prompt = join(self.options.prompt, piped)
         ask = TtyAsk()
         answers: Ask = ask if ask.there else refuse_all(NO_TERMINAL)
         self.home = home = await open_agent(setup, session_of(self.options), answers, self._listeners())
@@ -107,9 +105,11 @@ class _Run:
             for notice in home.notices:
                 if not self.options.quiet:
                     tell(notice)
-            async with aclosing(self._prompts(home, piped)) as prompts:
-                async for prompt in prompts:
-                    ended = await home.agent.run_turn(said(prompt))
+            if piped is not None:
+                keep(piped, home.files.outputs)
+            async with aclosing(self._prompts(prompt)) as prompts:
+                async for text in prompts:
+                    ended = await home.agent.run_turn(said(text))
                     self.trouble = ended.text
             return self.outcome.exit_code
         finally:
@@ -124,12 +124,11 @@ class _Run:
             found.append(JsonLines(sys.stdout))
         return found
 
-    async def _prompts(self, home: Home, piped: Piped | None) -> AsyncIterator[str]:
+    async def _prompts(self, prompt: str) -> AsyncGenerator[str, None]:
+        if prompt.strip():
+            yield prompt
         if self.options.input == "text":
-            yield join(self.options.prompt, piped, home.files.outputs)
             return
-        if self.options.prompt.strip():
-            yield self.options.prompt
         messages = read_messages(iter(sys.stdin.buffer))
         while (text := await asyncio.to_thread(_next, messages)) is not None:
             yield text

@@ -157,7 +157,7 @@ def mock(
     """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
     from kimi_agent.model.mock_server import run_mock
 
-    run_mock(tape, host=host, port=port, save=save)
+    run_mock(tape, out=sys.stdout, host=host, port=port, save=save)
 
 
 @app.command()

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 
-from kimi_agent.edit.plan import Change, FileState
+from kimi_agent.edit.plan import Change
 from kimi_agent.edit.report import shown_ranges
+from kimi_agent.edit.state import FileState
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.files import Files
 

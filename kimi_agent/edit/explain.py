@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from kimi_agent.edit.match import Lines
 from kimi_agent.edit.place import Misfit, Views
 from kimi_agent.errors import ErrorCode
+from kimi_agent.workspace.places import named
 
 MAX_LINE_CHARS = 160
 MAX_CHARS = 6_000
@@ -47,7 +48,7 @@ def collected(troubles: Sequence[Trouble], fits: Sequence[str]) -> tuple[str, st
 def about(path: str, misfit: Misfit, views: Views) -> Trouble:
     """What is wrong with one hunk."""
     hunk, lines = misfit.hunk, views.of(misfit.hunk)
-    where = f"{path} hunk {hunk.number} (line {hunk.at + 1} of the patch)"
+    where = f"{named(path)} hunk {hunk.number} (line {hunk.at + 1} of the patch)"
     if misfit.rival:
         return Trouble(
             path, misfit.code, f"{where} changes the same lines as hunk {misfit.rival}", "join the two hunks"
@@ -121,7 +122,8 @@ def nearest(old: Sequence[str], lines: Lines) -> str:
     start = lines.likeliest(old)
     if start is None:
         wanted = max(old, key=lambda line: len(line.strip()), default="")
-        close = get_close_matches(wanted, list(dict.fromkeys(lines.shown))[:3_000], n=1, cutoff=0.6)
+        choices = list(dict.fromkeys(lines.shown))[:3_000] if wanted.strip() else []
+        close = get_close_matches(wanted, choices, n=1, cutoff=0.6)
         hint = f"\nThe closest line is {lines.shown.index(close[0]) + 1}: `{shown(close[0])}`" if close else ""
         return f"None of its lines is in the file.{lost}{hint}"
     differs = next((at for at, line in enumerate(old) if _at(lines, start + at) != line), 0)

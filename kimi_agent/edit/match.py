@@ -37,10 +37,11 @@ class Lines:
     """The lines of one text, indexed by what they hold. With `literal`, the CR of a CRLF belongs to the line."""
 
     def __init__(self, text: Text, *, literal: bool) -> None:
-        self.shown: Sequence[str] = text.bodies
+        self.shown = list(text.bodies)
         if literal:
             pairs = zip(text.bodies, text.ends, strict=True)
             self.shown = [body + "\r" if end == "\r\n" else body for body, end in pairs]
+        self._found: dict[tuple[tuple[str, ...], bool], list[Place]] = {}
         self._loosest = _Index(self.shown, TIERS[-1].key)
 
     @cached_property
@@ -57,6 +58,12 @@ class Lines:
 
     def places(self, old: Sequence[str], *, at_end: bool = False) -> list[Place]:
         """All places of the lines `old` (at least one), ascending; with `at_end` only the last of the file."""
+        asked = (tuple(old), at_end)
+        if asked not in self._found:
+            self._found[asked] = self._places(list(old), at_end)
+        return list(self._found[asked])
+
+    def _places(self, old: list[str], at_end: bool) -> list[Place]:
         wanted = [TIERS[-1].key(line) for line in old]
         keys, where = self._loosest.keys, self._loosest.where
         # From the rarest line outwards: 20,000 lines and 130 hunks take milliseconds.
@@ -67,8 +74,10 @@ class Lines:
         fitting = (start for start in starts if first <= start <= last and keys[start : start + size] == wanted)
         return [Place(start, self._tier(old, start)) for start in fitting]
 
-    def _tier(self, old: Sequence[str], start: int) -> int:
+    def _tier(self, old: list[str], start: int) -> int:
         part = self.shown[start : start + len(old)]
+        if part == old:
+            return 0
         return next(
             tier
             for tier, each in enumerate(TIERS)

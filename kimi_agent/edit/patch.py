@@ -60,8 +60,8 @@ class Hunk:
 
     @cached_property
     def tail(self) -> int:
-        """How many context lines come last."""
-        return next((place for place, line in enumerate(reversed(self.lines)) if line.op != " "), len(self.lines))
+        """How many context lines come last (those of a hunk without changes all come first)."""
+        return next((place for place, line in enumerate(reversed(self.lines)) if line.op != " "), 0)
 
     def without_blank_tail(self) -> "Hunk":
         """Without blank context lines at its end: they may only separate it from the next header."""

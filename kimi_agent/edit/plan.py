@@ -2,43 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, NoReturn
 
 from kimi_agent.edit.explain import Trouble, about, collected
 from kimi_agent.edit.patch import Hunk, Section, parse
 from kimi_agent.edit.place import Placed, Placement, Views, place
+from kimi_agent.edit.state import FileState, View, missing, must_be_known, opaque, stale
 from kimi_agent.edit.text import Text, decode, encode, not_ascii
 from kimi_agent.edit.write import Spot, Written, write
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.change import FileChange
-
-
-@dataclass(frozen=True)
-class FileState:
-    """A file as it is. `seen` is the hash that the model last saw (None: never met), `whole` whether it saw it all."""
-
-    path: str
-    data: bytes
-    sha256: str
-    mode: int = 0o644
-    seen: str | None = None
-    whole: bool = False
-
-
-class View(Protocol):
-    """What a plan may know of the disk. All three may raise ToolError."""
-
-    def name(self, spelling: str, /) -> str:
-        """The one spelling that every other spelling of a path becomes."""
-        ...
-
-    def file(self, name: str, /) -> FileState | None:
-        """The file of that name, None where nothing stands."""
-        ...
-
-    def similar(self, name: str, /) -> Sequence[str]:
-        """A few existing paths that may have been meant."""
-        ...
+from kimi_agent.workspace.places import named
 
 
 @dataclass(frozen=True)
@@ -157,7 +131,7 @@ class _Plan:
             if self._files[name].disk is None and self._files[name].data is None and name != (there or names)[0]:
                 del self._files[name]
         if there[:2] == names[:2] and len(there) > 1 and not section.paths[0].endswith("/" + section.paths[1]):
-            both = f"the header names two files that both exist: {there[0]} and {there[1]}"
+            both = f"the header names two files that both exist: {named(there[0])} and {named(there[1])}"
             raise ToolError("parse", both, "write the path of the one file on both header lines")
         return (there or names)[0]
 
@@ -165,8 +139,8 @@ class _Plan:
         if now.data is not None:
             raise ToolError(
                 "exists",
-                f"{name} exists already",
-                f"change it with `*** Update File: {name}`, or choose another path",
+                f"{named(name)} exists already",
+                f"change it with `*** Update File: {named(name)}`, or choose another path",
             )
         new = Text()
         for hunk in section.hunks:
@@ -183,11 +157,11 @@ class _Plan:
             if len(section.hunks) > 1 or not whole or len(hunk.old) != len(text.bodies):
                 raise ToolError(
                     "not_found",
-                    f"{name} holds {len(text.bodies)} lines that differ from the {len(hunk.old)} this diff deletes",
-                    f"to delete it whatever it holds, read it and send `*** Delete File: {name}`",
+                    f"{named(name)} holds {len(text.bodies)} lines, not the {len(hunk.old)} that this diff deletes",
+                    f"to delete it whatever it holds, read it and send `*** Delete File: {named(name)}`",
                 )
         else:
-            _must_be_known(name, now)
+            must_be_known(name, now.disk)
         now.data, now.mode, now.spots = None, None, ()
 
     def _update(self, name: str, now: _Now, section: Section) -> None:
@@ -207,8 +181,10 @@ class _Plan:
             return
         goal = self._now(target)
         if goal.data is not None:
-            raise ToolError("exists", f"cannot move {name}: {target} exists already", "choose another path")
-        _must_be_known(name, now)
+            raise ToolError(
+                "exists", f"cannot move {named(name)}: {named(target)} exists already", "choose another path"
+            )
+        must_be_known(name, now.disk)
         origin = now.origin or (name if now.disk else "")
         if mode is None and now.disk is not None:
             mode = now.disk.mode
@@ -222,7 +198,7 @@ class _Plan:
         placement = place(hunks, views)
         if placement.misfits:
             self._misfits(name, placement, views)
-        changed = now.disk is not None and now.disk.seen is not None and now.disk.seen != now.disk.sha256
+        changed = now.disk is not None and now.disk.changed
         blind = [each for each in placement.placed if not each.proved or each.tier > 1]
         if changed and blind:
             raise stale(name, f"and hunk {blind[0].hunk.number} is not placed by its own lines")
@@ -253,41 +229,6 @@ class _Plan:
         char = not_ascii(line.text for hunk in hunks for line in hunk.lines) if text.codec.opaque else ""
         if char:
             raise opaque(name, char)
-
-
-def opaque(name: str, char: str) -> ToolError:
-    """The error for a character beyond ASCII in an edit of a file whose encoding is not known."""
-    return ToolError(
-        "encoding",
-        f"{name} is not UTF-8, so {char!r} of your text cannot be compared with its bytes",
-        "keep to ASCII lines, or convert the file first, by shell: iconv -f ENCODING -t UTF-8",
-    )
-
-
-def _must_be_known(name: str, now: _Now) -> None:
-    """What vanishes must have been seen as it is; an own or empty file needs no proof."""
-    disk = now.disk
-    if disk is None or not disk.data:
-        return
-    if disk.seen is not None and disk.seen != disk.sha256:
-        raise stale(name, "so it cannot be deleted, moved or overwritten unread")
-    if disk.seen is None or not disk.whole:
-        raise ToolError("unread", f"{name} was not read whole", f"read all of it first: read_file(path={name!r})")
-
-
-def missing(name: str, view: View, next_step: str) -> ToolError:
-    """The error for a file that is not there, with those that may have been meant."""
-    similar = ", ".join(view.similar(name)[:3])
-    return ToolError("missing", f"there is no file {name}" + (f"; similar: {similar}" if similar else ""), next_step)
-
-
-def stale(name: str, why: str) -> ToolError:
-    """The error for a file that somebody else changed since the model saw it."""
-    return ToolError(
-        "stale",
-        f"{name} changed on disk since you last saw it, {why}",
-        f"read it again: read_file(path={name!r}), then send hunks with context lines",
-    )
 
 
 def _with_execute_bit(mode: int, wanted: int) -> int:

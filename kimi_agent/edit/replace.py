@@ -11,11 +11,13 @@ from kimi_agent.edit.explain import candidates, nearest, shown
 from kimi_agent.edit.match import Lines
 from kimi_agent.edit.patch import Hunk, Line
 from kimi_agent.edit.place import Placed
-from kimi_agent.edit.plan import Change, Done, FileState, View, missing, opaque, stale
+from kimi_agent.edit.plan import Change, Done
+from kimi_agent.edit.state import FileState, View, missing, opaque, stale
 from kimi_agent.edit.text import Text, decode, encode, not_ascii
 from kimi_agent.edit.write import write
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.change import FileChange
+from kimi_agent.workspace.places import named
 
 _NUMBERED = re.compile(r" *(\d+)\t")
 _PLACEHOLDER = re.compile(
@@ -63,10 +65,9 @@ def plan_replacement(wanted: Replacement, view: View) -> Change:
         raise _not_found(name, text, wanted)
     if len(found.hits) > 1 and not wanted.everywhere:
         raise _ambiguous(name, text, found)
-    changed = state.seen is not None and state.seen != state.sha256
-    if changed and wanted.everywhere:
+    if state.changed and wanted.everywhere:
         raise stale(name, "and replace_all needs to know all of it")
-    return _change(name, state, text, found, changed)
+    return _change(name, state, text, found)
 
 
 def _sensible(wanted: Replacement) -> None:
@@ -117,16 +118,16 @@ def _hits(text: str, old: str, *, overlapping: bool) -> tuple[int, ...]:
     return tuple(hits)
 
 
-def _change(name: str, state: FileState, text: Text, found: _Found, changed: bool) -> Change:
+def _change(name: str, state: FileState, text: Text, found: _Found) -> Change:
     placed = _hunks(text, found)
     written = write(text, placed)
     data = encode(written.text, name)
     if data == state.data:
-        raise ToolError("noop", f"{name} already is as this edit would make it", "go on; nothing was changed")
+        raise ToolError("noop", f"{named(name)} already is as this edit would make it", "go on; nothing was changed")
     notes = [note for note in (found.repair, text.codec.note) if note]
     if written.gave_crlf:
         notes.append("CRLF kept")
-    if changed:
+    if state.changed:
         notes.append("changed on disk since you last saw it; old_string still fitted")
     done = Done(name, "M", state.data, data, spots=written.spots, notes=tuple(notes), repair=found.repair)
     return Change((FileChange(name, state.sha256, data),), (done,))
@@ -171,7 +172,8 @@ def _hunk(text: Text, lines: Sequence[str], span: tuple[int, int], piece: str, l
     mine = [(line, at_end and not had and at == last - 1 and has) for at, line in enumerate(lines[first:last], first)]
     its = [(line, at_end and had and not has and at == len(new) - 1) for at, line in enumerate(new)]
     out: list[Line] = []
-    for tag, a, b, c, d in SequenceMatcher(None, mine, its, autojunk=False).get_opcodes():
+    # autojunk bounds the work on long repetitive texts; what it misses is written anew, with its own ending again.
+    for tag, a, b, c, d in SequenceMatcher(None, mine, its).get_opcodes():
         if tag == "equal":
             out += [Line(" ", line, 0) for line, _ in mine[a:b]]
         else:
@@ -188,16 +190,16 @@ def _not_found(name: str, text: Text, wanted: Replacement) -> ToolError:
     if real != old and real in whole:
         return ToolError(
             "not_found",
-            f"old_string is not in {name}, but it is with its backslash escapes read as the characters they stand for",
+            f"old_string is not in {named(name)}; it would be if its backslash escapes were what they stand for",
             'send real line breaks, tabs and quotes instead of \\n, \\t and \\"',
         )
     if len(new.strip()) >= 8 and new.strip("\n") in whole and old.strip() not in new:
         line = whole[: whole.index(new.strip("\n"))].count("\n") + 1
-        text_ = f"old_string is not in {name}, and new_string stands already at line {line}"
+        text_ = f"old_string is not in {named(name)}, and new_string stands already at line {line}"
         return ToolError("already_applied", text_, "go on; read the file if you are not sure")
     return ToolError(
         "not_found",
-        f"old_string is not in {name}. {nearest(old.removesuffix(chr(10)).split(chr(10)), lines)}",
+        f"old_string is not in {named(name)}. {nearest(old.removesuffix(chr(10)).split(chr(10)), lines)}",
         "send the text as the file has it; a shorter old_string is enough if it is unique",
     )
 
@@ -210,7 +212,7 @@ def _ambiguous(name: str, text: Text, found: _Found) -> ToolError:
     hint = "".join(f"\nUnique for line {start + 1}:\n{each}" for start, each in zip(starts, longer, strict=False))
     return ToolError(
         "ambiguous",
-        f"old_string stands {count} in {name}: {candidates(lines, starts)}; nothing was changed{hint}",
+        f"old_string stands {count} in {named(name)}: {candidates(lines, starts)}; nothing was changed{hint}",
         "add lines around it so that it is unique, or set replace_all=true to change all",
     )
 

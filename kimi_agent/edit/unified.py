@@ -68,7 +68,8 @@ def _headers(lines: list[str], place: int) -> tuple[_File, int]:
         while place < len(lines) and _extended(lines, place, file):
             place += 1
     if place < len(lines) and _is_pair(lines, place):
-        file.old, file.new = _name(lines[place][4:]), _name(lines[place + 1][4:])
+        if not file.moved:  # `rename from` and `rename to` have no prefix that could be mistaken
+            file.old, file.new = _name(lines[place][4:]), _name(lines[place + 1][4:])
         place += 2
         if file.old == NOWHERE:
             file.action = "create"

@@ -10,12 +10,18 @@ from kimi_agent.edit.text import Text, usual_end
 
 @dataclass(frozen=True)
 class Spot:
-    """A changed place of the new text: `added` lines from line `first` on (0-based), where `removed` had been."""
+    """A changed place of the new text, from line `first` on (0-based): lines added, removed, and kept in between."""
 
     hunk: int
     first: int
     added: int
     removed: int
+    kept: int = 0
+
+    @property
+    def last(self) -> int:
+        """The line after it."""
+        return self.first + self.added + self.kept
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def _write_core(page: _Page, placed: Placed, usual: str) -> Spot:
         if at < placed.core[1]:
             page.copy(at, at + 1)
             at += 1
-    return Spot(hunk.number, first, added, removed)
+    kept = placed.core[1] - placed.core[0] - removed
+    return Spot(hunk.number, first, added, removed, kept)
 
 
 def _write_run(page: _Page, plus: list[Line], replaced: tuple[int, int], hunk: Hunk, usual: str) -> None:

@@ -132,7 +132,10 @@ class Drawer:
         if max((token.level for token in tokens), default=0) > 2 * _MAX_DEPTH:
             return _plain(source, width)
         options = self._console.options.update(width=width)
-        return list(self._drawn(self._console.render(_Document(list(_visible(tokens, self._ink))), options)))
+        rows = list(self._drawn(self._console.render(_Document(list(_visible(tokens, self._ink))), options)))
+        while rows and not rows[0]:  # rich begins a list or quote with an empty line, also where it comes first
+            del rows[0]
+        return rows
 
     def _drawn(self, segments: Iterable[Segment]) -> Iterator[str]:
         row: list[tuple[str, Style | None]] = []

@@ -1,6 +1,5 @@
 """Slash commands: what there is, and what a typed line means."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,6 +108,8 @@ def help_rows(prompts: Mapping[str, str], keys: Sequence[tuple[str, str]]) -> li
 
 
 def _unknown(word: str, prompts: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(word.lower(), names(prompts), n=3, cutoff=0.5)
+    from difflib import get_close_matches
+
+    near = get_close_matches(word.lower(), names(prompts), n=3, cutoff=0.5)
     meant = f"; did you mean {' or '.join('/' + name for name in near)}?" if near else "; /help lists what there is."
     return f"There is no command /{word}{meant}"

@@ -8,7 +8,7 @@ from kimi_agent.faces.render import Transcript
 from kimi_agent.log.events import Decision, Question
 
 KEYS: tuple[tuple[str, str], ...] = (
-    ("Enter", "send; while a turn runs: queue, it joins at the next step"),
+    ("Enter", "send; while a turn runs: queue"),
     ("Alt-Enter, Ctrl-J, \\ Enter", "a new line"),
     ("Esc", "interrupt the model and its tools"),
     ("Ctrl-C", "interrupt; else clear the line; twice: leave"),

@@ -17,7 +17,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
     """The keys of the prompt; what is not here is readline's, as prompt-toolkit has it."""
     keys = KeyBindings()
     at_prompt = Condition(lambda: not screen.choosing)
-    empty = Condition(lambda: not screen.buffer.text)
+    empty = Condition(lambda: not screen.buffer.text and screen.asking is None)
     searching = Condition(lambda: screen.searching)
 
     @keys.add("enter", filter=at_prompt & ~searching)
@@ -85,7 +85,7 @@ def question_keys(screen: Screen) -> KeyBindings:
     for key in "123yan":
         keys.add(key, filter=armed, eager=True)(_press(screen, key))
     keys.add("enter", filter=armed, eager=True)(_press(screen, "enter"))
-    keys.add("escape", filter=armed)(_press(screen, "escape"))
+    keys.add("escape", filter=armed, eager=True)(_press(screen, "escape"))
 
     @keys.add("up", filter=armed, eager=True)
     @keys.add("s-tab", filter=armed, eager=True)

@@ -98,9 +98,9 @@ class Outcome:
 
 
 def result_object(
-    outcome: Outcome, *, session_id: str, model: str, duration_s: float, exit_code: int
+    outcome: Outcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
 ) -> dict[str, Any]:
-    """The final JSON object of a run (DESIGN §7 "Result object")."""
+    """The final JSON object of a run (DESIGN §7 "Result object"); `trouble` says why where no turn could."""
     ended = outcome.ended
     status: Status = ended.status if ended is not None else "failed"
     error = None

@@ -29,6 +29,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Usage, User
+from kimi_agent.log.views import View
 
 Kind = Literal["", "user", "thought", "text", "call", "note"]
 MAX_WIDTH = 120
@@ -64,6 +65,7 @@ class Transcript:
         self._calls: dict[tuple[int, int], Call] = {}
         self._names: dict[str, str] = {}
         self._arriving = ""
+        self._agreed: View | None = None
         self._began = 0.0
         self.running: dict[tuple[int, int], Running] = {}
         self.queued: dict[int, str] = {}
@@ -72,6 +74,11 @@ class Transcript:
 
     def _width(self) -> int:
         return max(20, min(self._columns() - 1, MAX_WIDTH))
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was drawn."""
+        return bool(self._last)
 
     def take(self, stamped: Stamped) -> list[str]:
         """The rows, without line ends, that this event adds for ever."""
@@ -103,8 +110,11 @@ class Transcript:
                 call = running.call if running else self._calls.get((answer, index), Call("", "a call", ""))
                 yield from self._space("call")
                 yield self._call_row(call, result_line(result, self._width() // 2), failed=result.failed)
-                yield from self._folded(result_rows(result, self._ink, self._width() - 4))
-            case Answered(_, decision):
+                if result.view is None or result.view != self._agreed:  # what was agreed to stands above
+                    yield from self._folded(result_rows(result, self._ink, self._width() - 4))
+                self._agreed = None
+            case Answered(question, decision):
+                self._agreed = question.view if decision.allowed and decision.by == "person" else None
                 yield from self._answered(decision)
             case Queued(message):
                 self.queued[stamped.seq] = message.text
@@ -133,10 +143,13 @@ class Transcript:
             case _:
                 pass
 
-    def note(self, text: str, style: Style) -> list[str]:
-        """A sentence of the house."""
+    def note(self, text: str, style: Style, *, apart: bool = False) -> list[str]:
+        """A sentence of the house; `apart` from the one before it where it answers a command."""
         rows = [row for line in clean(text).split("\n") for row in wrap(line, self._width())]
-        return [*self.settle(), *self._space("note"), *(self._ink(style, row) for row in rows)]
+        before = self.settle()
+        if apart and self._last == "note":
+            before.append("")
+        return [*before, *self._space("note"), *(self._ink(style, row) for row in rows)]
 
     def settle(self) -> list[str]:
         """Finish whatever streams, so that something else may follow."""

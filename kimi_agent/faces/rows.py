@@ -48,7 +48,7 @@ def styles() -> Iterator[tuple[str, str]]:
 
 def bottom(screen: Screen) -> Bottom:
     """Lay out the bottom rows of `screen`."""
-    search = SearchToolbar(vi_mode=False)
+    search = SearchToolbar(backward_search_prompt="search history: ", forward_search_prompt="search forward: ")
     sign = screen.desk.ink.glyphs.prompt
     typing = Condition(lambda: not screen.choosing)
 
@@ -77,6 +77,7 @@ def bottom(screen: Screen) -> Bottom:
     )
     root = HSplit(
         [
+            Window(height=1),
             _text(lambda: _live(screen)),
             _text(lambda: _activity(screen)),
             _text(lambda: _queued(screen)),
@@ -109,7 +110,7 @@ def _live(screen: Screen) -> StyleAndTextTuples:
     room = max(2, min(_LIVE_ROWS, screen.rows() // 3))
     rows = screen.desk.transcript.live(room)
     lines: list[StyleAndTextTuples] = [[(f"class:{style}" if style else "", text)] for style, text in rows]
-    return _lines([[("", "")], *lines] if lines else [])
+    return _lines([*lines, [("", "")]] if lines and screen.asking is None else lines)
 
 
 def _activity(screen: Screen) -> StyleAndTextTuples:
@@ -120,7 +121,7 @@ def _activity(screen: Screen) -> StyleAndTextTuples:
     spinner = glyphs.spinner[int(elapsed * 4) % len(glyphs.spinner)]
     doing = cut(screen.desk.transcript.doing(), max(10, screen.columns() - 40))
     tail = f" {seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
-    return [("", "\n"), ("class:cyan", spinner), ("", f" {doing}{glyphs.more}"), ("class:dim", tail)]
+    return [("class:cyan", spinner), ("", f" {doing}{glyphs.more}"), ("class:dim", tail)]
 
 
 def _queued(screen: Screen) -> StyleAndTextTuples:

@@ -172,8 +172,8 @@ class Screen:
     def complete(self) -> None:
         """Tab: the command that is meant; while a turn runs and none is, queue the text."""
         found = [name for name, _ in matching(self.buffer.text, self.desk.prompts)]
-        if not found:
-            if self.desk.busy_s is not None:
+        if not found or self.asking is not None:
+            if self.asking is None and self.desk.busy_s is not None:
                 self.send()
             return
         typed = self.buffer.text[1:]

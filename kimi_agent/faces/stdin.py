@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import IO
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.outputs import PREFIX, Outputs
 
 INLINE_MAX = 200_000
 """Bytes of piped text that go into the prompt whole (DESIGN §7); more is kept as `output:stdin`."""
 KEEP_MAX = 256_000_000
 _SHOWN = 20_000
+_NAME = "stdin"
 _CHUNK = 1 << 16
 
 
@@ -61,9 +62,12 @@ def read_pipe(fd: int, patience: Patience) -> Piped:
     return Piped(file, size, cut=True, open=False)
 
 
-def join(prompt: str, piped: Piped | None, outputs: Outputs) -> str:
-    """The message for the model. Raises UserError (65) for binary input, or where there is nothing to say at all."""
-    text = "" if piped is None or piped.size == 0 else _text(piped, outputs)
+def join(prompt: str, piped: Piped | None) -> str:
+    """The message for the model; of a large input its head, its tail, and the name under which `keep` keeps it.
+
+    Raises UserError (65) for binary input, or where there is nothing to say at all.
+    """
+    text = "" if piped is None or piped.size == 0 else _text(piped)
     if not text.strip():
         if prompt.strip():
             return prompt
@@ -73,23 +77,28 @@ def join(prompt: str, piped: Piped | None, outputs: Outputs) -> str:
     return f"{prompt}\n\n<stdin>\n{text.rstrip()}\n</stdin>"
 
 
-def _text(piped: Piped, outputs: Outputs) -> str:
+def keep(piped: Piped, outputs: Outputs) -> None:
+    """Keep an input that is too large for the prompt as `output:stdin`."""
+    if piped.size > INLINE_MAX:
+        _, fd = outputs.new(_NAME)
+        with os.fdopen(fd, "wb") as target:
+            piped.file.seek(0)
+            shutil.copyfileobj(piped.file, target, _CHUNK)
+
+
+def _text(piped: Piped) -> str:
     piped.file.seek(0)
     if piped.size <= INLINE_MAX:
         data = piped.file.read()
         encoding = _encoding(data)
         return _decode(data, encoding)
-    name, fd = outputs.new("stdin")
-    with os.fdopen(fd, "wb") as target:
-        shutil.copyfileobj(piped.file, target, _CHUNK)
-    piped.file.seek(0)
     first = piped.file.read(_SHOWN)
     encoding = _encoding(first)
     piped.file.seek(piped.size - _SHOWN - piped.size % 2)  # even: a UTF-16 unit stays whole
     head, tail = _decode(first, encoding), _decode(piped.file.read(), encoding)
     more = " (cut there: more came than is kept)" if piped.cut else ""
     left_out = f"{piped.size - 2 * _SHOWN:,} of {piped.size:,} bytes left out{more}"
-    return f"{head}\n[... {left_out}; read_file {name} pages it all ...]\n{tail}"
+    return f"{head}\n[... {left_out}; read_file {PREFIX}{_NAME} pages it all ...]\n{tail}"
 
 
 def _encoding(data: bytes) -> str:

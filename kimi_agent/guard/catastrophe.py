@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kimi_agent.guard.irreplaceable import Danger, Parts, Place, parts_of, removal, resolved, spellings
 from kimi_agent.guard.shellwords import Segment, Word, read_shell, source
+from kimi_agent.guard.wrappers import KEYWORDS, SHELLS, WRAPPERS
 
 MAX_CHARS = 100_000
 MAX_DEPTH = 8
@@ -22,13 +23,6 @@ MAX_WORDS = 4_000
 MAX_VALUES = 16
 
 REMOVERS = frozenset(["rm", "grm", "srm", "rimraf"])
-SHELLS = frozenset(["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "rbash"])
-WRAPPERS = frozenset(
-    {"sudo", "doas", "env", "nice", "ionice", "chrt", "taskset", "nohup", "setsid", "stdbuf", "timeout", "gtimeout"}
-    | {"time", "command", "builtin", "exec", "xargs", "parallel", "busybox", "toybox", "watch", "strace", "script"}
-    | {"su", "runuser", "ssh", "chroot", "unshare", "nsenter", "flock", "caffeinate", "systemd-run", "then", "else"}
-    | {"do", "if", "elif", "while", "until", "!", "{", "coproc", "unbuffer", "proot", "fakeroot", "npx", "find"}
-)
 TOO_DEEP = Danger("commands are nested in it too deeply to be read", certain=False)
 _MODE_CHANGERS = frozenset(["chmod", "chown", "chgrp"])
 _DISK_WRITERS = frozenset(["tee", "cp", "shred", "wipefs", "blkdiscard", "sgdisk", "parted", "fdisk", "sfdisk", "cat"])
@@ -115,7 +109,7 @@ class _Reader:
             if name in SHELLS or name in {"eval", "trap"}:
                 for payload in _payloads(name, args, segment, fed):
                     yield from self.dangers(payload, place, depth + 1)
-            elif name in WRAPPERS:
+            elif name in WRAPPERS or name in KEYWORDS:
                 yield from self._of_wrapped(words, segment, fed, place, depth)
             yield from _harm(name, args, place)
 
@@ -129,7 +123,7 @@ class _Reader:
             if " " in text or "\n" in text:
                 yield from self.dangers(text, place, depth + 1)
             name = _name(spellings(word, place)[0].text)
-            if name in _HARMFUL or name in WRAPPERS or name.startswith(("mkfs", "newfs")):
+            if name in _HARMFUL or name in WRAPPERS or name in KEYWORDS or name.startswith(("mkfs", "newfs")):
                 rest = words[at:]
                 if wrapper == "find":
                     if name in SHELLS:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from kimi_agent.guard.catastrophe import SHELLS, WRAPPERS
 from kimi_agent.guard.shellwords import Segment, Word, ansi_c, read_shell
+from kimi_agent.guard.wrappers import KEYWORDS, SHELLS, WRAPPERS
 
+MAX_TEXTS = 40
+MAX_PATTERN = 100
 BREAK = "\n"
 """Stands between commands in a list of words."""
 
@@ -39,7 +41,8 @@ def may_run(name: str, text_names: frozenset[str]) -> bool:
     name = name.casefold()
     if name in text_names:
         return True
-    return any(fnmatchcase(name, each) for each in text_names if re.search(r"[*?\[]", each))
+    patterns = [each for each in text_names if re.search(r"[*?\[]", each)]
+    return any(len(each) > MAX_PATTERN or fnmatchcase(name, each) for each in patterns)
 
 
 def word_lists(text: str) -> Iterator[list[str]]:
@@ -104,22 +107,32 @@ def _has_option(option: str, words: list[str]) -> bool:
 
 def hides_a_name(text: str) -> bool:
     """Whether `text` runs something whose name only the run would show: `$X y`, `c{ur,}l`, `echo ... | sh`."""
-    reading = read_shell(text)
-    if any(hides_a_name(inner) for inner in reading.substitutions[:50] if len(inner) < len(text)):
-        return True
-    return len(reading.substitutions) > 50 or any(map(_is_hidden, reading.segments))
+    waiting, left = [text], MAX_TEXTS
+    while waiting and left:
+        left -= 1
+        reading = read_shell(waiting.pop())
+        if any(map(_is_hidden, reading.segments)):
+            return True
+        waiting += reading.substitutions
+    return bool(waiting)
 
 
 def _is_hidden(segment: Segment) -> bool:
     words = [word for word in segment.words if not re.match(r"[A-Za-z_]\w*\+?=", word[0].text)]
+    while words and _literal(words[0]) in KEYWORDS:
+        words = words[1:]
     if not words:
         return False
-    name = "".join(piece.text for piece in words[0]).rpartition("/")[2]
+    name = _literal(words[0]).rpartition("/")[2]
     if _is_open(words[0]) or name in {"eval", "source", "."}:
         return True
     if name in SHELLS:
-        return not any(piece.text for word in words[1:] for piece in word if not piece.text.startswith(("-", "+")))
+        return not any(_literal(word) and _literal(word)[0] not in "-+" for word in words[1:])
     return name in WRAPPERS and name != "find" and any(map(_is_open, words[1:4]))
+
+
+def _literal(word: Word) -> str:
+    return "".join(piece.text for piece in word)
 
 
 def _is_open(word: Word) -> bool:

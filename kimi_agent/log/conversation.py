@@ -32,6 +32,7 @@ _SUMMARY = """\
 
 """
 _TITLE_CHARS = 60
+_SEARCHED_CHARS = 2_000
 
 
 @dataclass
@@ -143,7 +144,7 @@ class Conversation:
             case Rewound(to, what) if what != "code":
                 self._rewind(to)
             case Renamed(title):
-                self.title, self._renamed = title, True
+                self.title, self._renamed = _on_one_line(title), True
             case Noted(text):
                 self.noted = text
         self._seq = max(self._seq, stamped.seq)
@@ -171,7 +172,8 @@ class Conversation:
             self._place(seq, message)
 
     def _name_after(self, seq: int, message: User) -> None:
-        first = next((" ".join(line.split()) for line in message.text.splitlines() if line.strip()), "")
+        lines = map(_on_one_line, message.text[:_SEARCHED_CHARS].splitlines())
+        first = next((line for line in lines if line), "")
         if first and not self._first_text:
             self._first_text = seq
             if not self._renamed:
@@ -244,6 +246,11 @@ class Conversation:
         if self._first_text >= to:
             self._first_text = 0
             self.title = self.title if self._renamed else ""
+
+
+def _on_one_line(text: str) -> str:
+    """A title stands in lists and messages, so it can hold nothing that moves a cursor."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _rest_of(answer: _Answer, changed: Mapping[tuple[int, int], Sequence[str]]) -> list[Message]:

@@ -65,8 +65,8 @@ class Sessions:
         all_ = self.list()
         if not all_:
             raise UserError(f"there is no session of {self.workspace} yet{self._elsewhere(word)}", 1)
-        if word == "last":
-            return all_[0]
+        if word == "last":  # one that was opened and left without a word is not what people mean
+            return next((one for one in all_ if one.turns), all_[0])
         title = word.casefold()
         readings: tuple[Callable[[Summary], bool], ...] = (
             lambda one: one.id == word,

@@ -21,17 +21,19 @@ class Key:
         return f"{self.source} (…{self.value[-4:]})" if len(self.value) > 12 else self.source
 
 
-def find_key(settings: ModelSettings, environ: Mapping[str, str]) -> Key | None:
+def find_key(
+    settings: ModelSettings, environ: Mapping[str, str], *, timeout_s: float = _COMMAND_TIMEOUT_S
+) -> Key | None:
     """The key to send: from `key_env`, KIMI_API_KEY, MOONSHOT_API_KEY or `key_command`, in this order.
 
     None where none is set and the endpoint needs none (loopback). Raises UserError (78) where one is needed, where
-    `key_command` fails, and where a key holds what no key can hold.
+    `key_command` fails or takes longer than `timeout_s`, and where a key holds what no key can hold.
     """
     for name in (settings.key_env, "KIMI_API_KEY", "MOONSHOT_API_KEY"):
         if value := environ.get(name, "").strip() if name else "":
             return _checked(Key(value, name))
     if settings.key_command:
-        return _checked(Key(_printed(settings.key_command, environ), "key_command"))
+        return _checked(Key(_printed(settings.key_command, environ, timeout_s), "key_command"))
     if not profile_of(settings.base_url).needs_key:
         return None
     raise UserError(
@@ -47,7 +49,7 @@ def _checked(key: Key) -> Key:
     return key
 
 
-def _printed(command: str, environ: Mapping[str, str]) -> str:
+def _printed(command: str, environ: Mapping[str, str], timeout_s: float) -> str:
     """What `command` prints. Not a group of its own: it may have to ask for a passphrase on the terminal."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],
@@ -59,9 +61,9 @@ def _printed(command: str, environ: Mapping[str, str]) -> str:
         errors="replace",
     )
     try:
-        out, complaint = process.communicate(timeout=_COMMAND_TIMEOUT_S)
+        out, complaint = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"key_command did not end within {_COMMAND_TIMEOUT_S:g} s; run it by hand.", 78) from error
+        raise UserError(f"key_command did not end within {timeout_s:g} s; run it by hand.", 78) from error
     finally:
         # Its own children may hold the pipes open: they are closed, not read to their end.
         process.kill()

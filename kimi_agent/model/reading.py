@@ -20,6 +20,7 @@ MAX_ANSWER_CHARS = 4 * 1024 * 1024
 MAX_CALLS = 64
 
 _REASONING = ("reasoning_content", "reasoning_details", "reasoning")
+_REASONING_NAMES = frozenset(_REASONING)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -68,7 +69,7 @@ class Reading:
             return []
         self._usage = _usage(choice.get("usage")) or self._usage
         body = choice.get("delta") or choice.get("message")
-        deltas = list(self._deltas(body)) if isinstance(body, dict) else []
+        deltas = self._deltas(body) if isinstance(body, dict) else []
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
             self.finish = reason
         if self._size > MAX_ANSWER_CHARS:
@@ -97,16 +98,18 @@ class Reading:
         error = event.get("error", event) if isinstance(event, dict) else event
         raise self._blame(error or "an error event without words")
 
-    def _deltas(self, body: Mapping[str, Any]) -> Iterator[Delta]:
-        yield from self._read_reasoning(body)
+    def _deltas(self, body: Mapping[str, Any]) -> list[Delta]:
+        deltas: list[Delta] = []
+        if not _REASONING_NAMES.isdisjoint(body):
+            deltas += self._read_reasoning(body)
         if text := _text(body.get("content")):
             self._size += len(text)
-            yield TextDelta(text)
-        calls = body.get("tool_calls")
-        if isinstance(calls, list):
+            deltas.append(TextDelta(text))
+        if isinstance(calls := body.get("tool_calls"), list):
             for fragment in calls:
                 if isinstance(fragment, dict):
-                    yield from self._read_call(fragment)
+                    deltas += self._read_call(fragment)
+        return deltas
 
     def _read_reasoning(self, body: Mapping[str, Any]) -> Iterator[Delta]:
         # Hosts exist that send the same thought under two names: the first that held a word is the one.

@@ -6,6 +6,7 @@ The in-process tape and the HTTP client share it, so that a scripted answer take
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from typing import Self
 
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
@@ -14,6 +15,9 @@ from kimi_agent.model.frames import MAX_EVENT_BYTES, EventTooLong, Frame, Frames
 from kimi_agent.model.profiles import Clocks
 from kimi_agent.model.reading import Reading, decode
 from kimi_agent.model.trouble import Endpoint, of_error_object, of_stray
+
+_AHEAD_BYTES = 1024 * 1024
+_DRAIN_S = 0.25
 
 Now = Callable[[], float]
 """Unix time in seconds."""
@@ -24,28 +28,30 @@ async def read_answer(
 ) -> AsyncGenerator[Delta, None]:
     """The deltas of the answer that `chunks` hold, at the end Usage (if it came) and Finish.
 
-    It ends as soon as the answer is complete; bytes behind that are left unread. Raises a ModelError for an answer
-    that breaks off, stalls, or is none.
+    It ends as soon as the answer is complete. Raises a ModelError for an answer that breaks off, stalls, or is none.
     """
     frames = Frames()
     reading = Reading(lambda error: of_error_object(error, endpoint, now()))
     watch = _Watch(clocks, asyncio.get_running_loop().time)
-    try:
-        while not reading.done:
-            chunk = await watch.next(chunks, finished=bool(reading.finish))
-            for frame in frames.feed(chunk) if chunk is not None else _last(frames):
-                for delta in reading.read(frame):
-                    watch.saw(delta)
-                    yield delta
-            if chunk is None:
-                break
-    except EventTooLong as error:
-        raise Unavailable(f"The server sent an event of more than {MAX_EVENT_BYTES} bytes.", retry=False) from error
-    if not frames.any:
-        for delta in _whole(bytes(frames.stray), reading, content_type, endpoint, now):
+    async with _Pump(chunks) as pump:
+        try:
+            while not reading.done:
+                taken = await watch.next(pump, finished=bool(reading.finish))
+                for frame in frames.feed(taken) if taken is not None else _last(frames):
+                    for delta in reading.read(frame):
+                        yield delta
+                        watch.saw(delta)
+                if taken is None:
+                    break
+        except EventTooLong as error:
+            text = f"The server sent an event of more than {MAX_EVENT_BYTES} bytes."
+            raise Unavailable(text, retry=False) from error
+        if not frames.any:
+            for delta in _whole(bytes(frames.stray), reading, content_type, endpoint, now):
+                yield delta
+        for delta in reading.end():
             yield delta
-    for delta in reading.end():
-        yield delta
+        await pump.drain()
 
 
 def _last(frames: Frames) -> Iterator[Frame]:
@@ -68,6 +74,64 @@ def _whole(body: bytes, reading: Reading, content_type: str, endpoint: Endpoint,
     raise of_stray(content_type, body, endpoint, now())
 
 
+class _Pump:
+    """Reads ahead of who reads the answer, so that a burst of chunks is taken (and timed) as one.
+
+    With one timer for each chunk of an answer of 20,000 tokens, a third of the time went into timers. It reads at most
+    _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._ready = bytearray()
+        self._ended = False
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        try:
+            async for chunk in self._chunks:
+                self._ready += chunk
+                self._news.set()
+                if len(self._ready) > _AHEAD_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._ended = True
+            self._news.set()
+
+    async def take(self) -> bytes | None:
+        """All that has come; None at the end. Raises what ended it, behind all that came before."""
+        await self._news.wait()
+        if self._ready:
+            taken = bytes(self._ready)
+            self._ready.clear()
+            self._room.set()
+            if not self._ended:
+                self._news.clear()
+            return taken
+        if self._task is not None:
+            await self._task
+        return None
+
+    async def drain(self) -> None:
+        """Read a complete answer to its end, so that its connection can be used again; what comes late is lost."""
+        with contextlib.suppress(TimeoutError, ModelError):
+            async with asyncio.timeout(_DRAIN_S):
+                while await self.take() is not None:
+                    pass
+
+
 class _Watch:
     """The clocks of one answer. Once a finish_reason was seen nothing more is an error: the rest is a courtesy."""
 
@@ -83,15 +147,13 @@ class _Watch:
         if isinstance(delta, TextDelta | ReasoningDelta | CallDelta):
             self._content_at = self._time()
 
-    async def next(self, chunks: AsyncIterator[bytes], *, finished: bool) -> bytes | None:
-        """The next bytes; None at the end of the stream."""
+    async def next(self, pump: _Pump, *, finished: bool) -> bytes | None:
+        """What has come; None at the end of the stream."""
         if finished and self._finished_at is None:
             self._finished_at = self._time()
         try:
             async with asyncio.timeout(self._wait_s()):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return None
+                taken = await pump.take()
         except TimeoutError as error:
             if finished:
                 return None
@@ -101,7 +163,7 @@ class _Watch:
                 return None
             raise
         self._started = True
-        return chunk
+        return taken
 
     def _wait_s(self) -> float:
         now, clocks = self._time(), self._clocks

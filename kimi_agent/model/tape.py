@@ -184,7 +184,7 @@ def _read(number: int, text: str, name: str) -> tuple[int, Line]:
     try:
         line = msgspec.json.decode(text, type=Line)
         _check(line)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError, ValueError) as error:
+    except (msgspec.DecodeError, RecursionError, ValueError, re.error) as error:
         reason = str(error).replace("Object contains", "it holds the")
         raise UserError(f"{name}, line {number}: {reason}. Known keys: {_known_keys()}.", 78) from error
     return number, line

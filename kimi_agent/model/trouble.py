@@ -116,7 +116,7 @@ def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
     base = endpoint.base_url
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = endpoint.shown(cause.verify_message or str(cause), 120)
+            why = endpoint.shown(str(getattr(cause, "verify_message", "") or cause), 120)
             text = (
                 f"The TLS certificate of {base} cannot be trusted ({why}). If a proxy of your own signs it, "
                 "name its certificate in SSL_CERT_FILE."

@@ -77,10 +77,11 @@ class Child:
                     await pipe.ended.wait()
 
     def release(self) -> None:
-        """Give back what the event loop holds of it."""
+        """Give back what the event loop holds of it, and wake who waits: nothing more will be told."""
         for pipe in self.pipes:
             pipe.close()
         self._unwatch()
+        self.wake.set()
 
     def _watch(self) -> None:
         """Have `wake` set at the exit: by a pidfd, or by looking where there is none (macOS, old kernels)."""

@@ -51,8 +51,7 @@ def allowed(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str,
         for name, value in environ.items()
         if _possible(name, value) and (name in extra or (_listed(name) and not _has_login(name, value)))
     }
-    kept.setdefault("PATH", DEFAULT_PATH)
-    return kept
+    return {**kept, "PATH": kept.get("PATH") or DEFAULT_PATH}
 
 
 def for_shell(environ: Mapping[str, str]) -> dict[str, str]:

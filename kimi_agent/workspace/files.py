@@ -83,6 +83,15 @@ class Files:
             return self.outputs.path(spelling)
         return Path(self._may_read(spelling).path)
 
+    def writable(self, spelling: str) -> str:
+        """The path as `shown`, if a file may be written there. Raises ToolError (outside, git_internal, refused, ...).
+
+        For a tool's preview: nobody should be asked to allow what the commit would refuse.
+        """
+        if spelling.startswith(PREFIX):
+            raise ToolError("refused", f"{named(spelling)} is kept output: it can only be read", "name a file instead")
+        return self._shown(self._may_write(spelling, self._places.find(spelling)))
+
     def kind(self, spelling: str) -> Kind:
         """What stands at `spelling`, every link followed. Raises ToolError for what can be no path."""
         if spelling.startswith(PREFIX):
@@ -91,10 +100,11 @@ class Files:
 
     def read(self, spelling: str, *, max_bytes: int = 100_000_000) -> FileBytes:
         """The whole file, also `output:ID`. Raises ToolError (missing, not_regular, failed if larger), NeedsConsent."""
-        with self.open(spelling) as file:
+        place = None if spelling.startswith(PREFIX) else self._may_read(spelling)
+        shown = self._shown(place) if place else spelling
+        with self._opened(spelling, place) if place else self.open(spelling) as file:
             found = os.fstat(file.fileno())
             data = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
-        shown = self.shown(spelling)
         if found.st_size > max_bytes or len(data) > max_bytes:
             size = max(found.st_size, len(data))
             text = f"{named(shown)} has {size:,} bytes, more than the {max_bytes:,} that can be taken at once"
@@ -105,7 +115,9 @@ class Files:
         """A regular file to stream from, also `output:ID`. Raises ToolError (missing, not_regular), NeedsConsent."""
         if spelling.startswith(PREFIX):
             return self.outputs.path(spelling).open("rb")
-        place = self._may_read(spelling)
+        return self._opened(spelling, self._may_read(spelling))
+
+    def _opened(self, spelling: str, place: Place) -> BinaryIO:
         if place.stat is None:
             raise self._missing(spelling, place)
         if not stat.S_ISREG(place.stat.st_mode):
@@ -193,8 +205,7 @@ class Files:
             raise NeedsConsent("sensitive", place.path, text, "go on without it, or ask the user to allow it")
         return place
 
-    def _may_write(self, spelling: str) -> Place:
-        place = self._places.find(spelling, base=str(self.root))
+    def _may_write(self, spelling: str, place: Place) -> Place:
         if not place.root:
             text = f"{named(spelling)} leads to {named(place.path)}, outside of the workspace {named(str(self.root))}"
             raise ToolError("outside", f"{text}; nothing was written", "write inside the workspace, or ask the user")
@@ -217,7 +228,7 @@ class Files:
             raise ToolError("refused", text, "big results are read as output:ID")
 
     def _step(self, change: FileChange) -> Step:
-        place = self._may_write(change.path)
+        place = self._may_write(change.path, self._places.find(change.path, base=str(self.root)))
         if change.mode is not None and change.mode & ~0o777:
             raise ToolError(
                 "refused", f"mode {change.mode:o} for {named(change.path)}: only permission bits can be set"

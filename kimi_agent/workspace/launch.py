@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.environ import DEFAULT_PATH
+from kimi_agent.workspace.places import named
 
 _OOM_SCORE = "1000"
 
@@ -83,10 +84,10 @@ def _unstarted(error: OSError, program: str, cwd: Path) -> ToolError:
                 "write it to a file with write_file and run that file",
             )
         case errno.ENOENT | errno.ENOTDIR if not cwd.is_dir():
-            return ToolError("missing", f"there is no directory {cwd}", "give a cwd that exists")
+            return ToolError("missing", f"there is no directory {named(str(cwd))}", "give a cwd that exists")
         case errno.ENOENT:
             return ToolError("missing", f"there is no program {program!r}, or its interpreter is missing")
         case errno.EACCES if not os.access(cwd, os.X_OK):
-            return ToolError("io", f"the directory {cwd} may not be entered", "give another cwd")
+            return ToolError("io", f"the directory {named(str(cwd))} may not be entered", "give another cwd")
         case _:
             return ToolError("io", f"{program!r} could not be started: {error.strerror or error}")

@@ -15,6 +15,7 @@ from kimi_agent.workspace.child import Child, Pipe
 from kimi_agent.workspace.children import Children
 from kimi_agent.workspace.launch import trusted, within
 from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.places import named
 from kimi_agent.workspace.ring import Ends
 from kimi_agent.workspace.sandbox import Wrap, unconfined
 
@@ -114,11 +115,11 @@ class Runner:
     ) -> Finished:
         """Run a command in a fresh shell. Where it ends inside the workspace, there the next one starts."""
         if cwd is not None and not within(cwd, self.root):
-            raise ToolError("outside", f"{cwd} is outside the workspace", "give a cwd inside it")
+            raise ToolError("outside", f"{named(str(cwd))} is outside the workspace", "give a cwd inside it")
         read_end, write_end = os.pipe()
         try:
             finished = await self._captured(
-                self._shell_argv(command, report=write_end),
+                shell_words(self._shell(), command, report=write_end),
                 self._capture(Ends(HEAD_CHARS, TAIL_CHARS), on_output),
                 timeout_s=timeout_s,
                 cwd=cwd,
@@ -251,9 +252,11 @@ class Runner:
             return self.cwd
         gone, self.cwd = self.cwd, self.root
         if gone == self.root:
-            raise ToolError("missing", f"the workspace {gone} is gone", "tell the user")
+            raise ToolError("missing", f"the workspace {named(str(gone))} is gone", "tell the user")
         raise ToolError(
-            "missing", f"the working directory {gone} is gone", "call again: it starts in the workspace root"
+            "missing",
+            f"the working directory {named(str(gone))} is gone",
+            "call again: it starts in the workspace root",
         )
 
     def _moved(self, finished: Finished, reported: bytes) -> Finished:
@@ -264,21 +267,14 @@ class Runner:
         if within(there, self.root):
             self.cwd = there
             return replace(finished, cwd=there)
-        note = f"the shell ended in {there}, outside the workspace; the next call starts in {self.cwd} again"
+        note = f"the shell ended in {named(str(there))}, outside the workspace; the next call starts where this one did"
         return replace(finished, note="\n".join(filter(None, (finished.note, note))))
 
-    def _shell_argv(self, command: str, *, report: int) -> list[str]:
-        bash = self.which("bash")
-        if bash:
-            shell, redirect = [bash, "--noprofile", "--norc", "-c"], f">&{report}"
-        else:
-            sh = self.which("sh")
-            if sh is None:
-                raise ToolError("missing", "there is neither bash nor sh on PATH", "tell the user")
-            shell, redirect = [sh, "-c"], f">/dev/fd/{report}"  # dash knows `>&` for one digit only
-        # On the command's first line, so that the shell's own messages count its lines right.
-        trap = f"trap '{{ set +x; pwd -P {redirect} || :; }} 2>/dev/null' EXIT; "
-        return [*shell, trap + command]
+    def _shell(self) -> str:
+        shell = self.which("bash") or self.which("sh")
+        if shell is None:
+            raise ToolError("missing", "there is neither bash nor sh on PATH", "tell the user")
+        return shell
 
     def _words(self, argv: Sequence[str], cwd: Path) -> Sequence[str]:
         """`argv` as it is started: the program by its absolute path, the whole inside the sandbox."""
@@ -287,6 +283,15 @@ class Runner:
         if program is None:
             raise ToolError("missing", f"there is no program {name!r} on PATH", "install it, or give its path")
         return self._wrap([program, *argv[1:]])
+
+
+def shell_words(shell: str, command: str, *, report: int) -> list[str]:
+    """The argument vector that runs `command` and writes the directory where it ended to the descriptor `report`."""
+    bash = os.path.basename(shell) == "bash"
+    redirect = f">&{report}" if bash else f">/dev/fd/{report}"  # dash knows `>&` for one digit only
+    # On the command's first line, so that the shell's own messages count its lines right.
+    trap = f"trap '{{ set +x; pwd -P {redirect} || :; }} 2>/dev/null' EXIT; "
+    return [shell, *(["--noprofile", "--norc"] if bash else []), "-c", trap + command]
 
 
 async def _woken(child: Child, timeout_s: float) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kimi_agent.workspace.environ import RUN_MARK
 
-_PROC = Path("/proc")
 _MARK = re.compile(rf"(?:^|\s){RUN_MARK}=(\S+)")
 
 
@@ -33,7 +32,9 @@ def processes() -> dict[int, Process]:
     if not has_proc():
         done = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, check=False)
         return parsed(done.stdout.decode("ascii", "replace"))
-    found = (process(int(folder.name)) for folder in _PROC.iterdir() if folder.name.isdigit())
+    # After every shell call: plain descriptors here, which cost a third of what Path objects do.
+    with os.scandir("/proc") as folders:
+        found = [process(int(folder.name)) for folder in folders if folder.name.isdigit()]
     return {each.pid: each for each in found if each is not None}
 
 
@@ -51,7 +52,11 @@ def parsed(listing: str) -> dict[int, Process]:
 def process(pid: int) -> Process | None:
     """One process of /proc, or None if it is not there."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_bytes()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stat = os.read(fd, 4_096)
+        finally:
+            os.close(fd)
     except OSError:
         return None
     # The name, in parentheses, may hold blanks and parentheses itself.
@@ -63,7 +68,7 @@ def marks(pid: int) -> tuple[str, ...]:
     """The runs that a process belongs to by the mark in its environment; () where it has none or does not tell."""
     if has_proc():
         try:
-            entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return ()
         name = RUN_MARK.encode() + b"="

@@ -21,21 +21,26 @@ from pathlib import Path
 from kimi_agent.workspace.proctable import Process, has_proc, marks, process, processes, this_machine
 
 _PR_SET_CHILD_SUBREAPER = 36
+_FORGET_S = 30 * 86_400
 
 
 @dataclass
 class Tree:
-    """The processes of one run: its mark, the pid of its first process, when that began, and those seen so far."""
+    """The processes of one run: its mark, the pid of its first process, when that began, and those seen so far.
+
+    `ours` says that the first process is a child of this process, and not a record of someone else's.
+    """
 
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     leader: int = 0
     since: int = 0
+    ours: bool = False
     seen: set[tuple[int, int]] = field(default_factory=set)
 
     def begun(self, pid: int) -> None:
         """Its first process runs, as a child of ours that leads a session."""
         first = process(pid)
-        self.leader, self.since = pid, first.start if first else 0
+        self.leader, self.since, self.ours = pid, first.start if first else 0, True
 
 
 def adopt_orphans() -> None:
@@ -66,7 +71,8 @@ def send(trees: Sequence[Tree], number: signal.Signals) -> set[int]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
     sent: set[int] = set()
-    for pid in alive:
+    # Parents first, mostly: a shell that is told before its child does not report the child's end.
+    for pid in sorted(alive):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
             sent.add(pid)
@@ -90,8 +96,9 @@ def _members(tree: Tree, table: dict[int, Process]) -> set[int]:
     me, own_session = os.getpid(), os.getsid(0)
     others = {pid: each for pid, each in table.items() if pid != me and each.sid != own_session}
     members = {pid for pid, each in others.items() if (pid, each.start) in tree.seen}
-    if tree.leader in others and others[tree.leader].ppid == me:
-        members.add(tree.leader)
+    leader = others.get(tree.leader)
+    if leader and tree.ours and leader.ppid == me and leader.start == tree.since:
+        members.add(leader.pid)
     for pid, each in others.items():
         if pid in members or each.start < tree.since:
             continue
@@ -100,8 +107,8 @@ def _members(tree: Tree, table: dict[int, Process]) -> set[int]:
         marked = marks(pid)
         # A child of ours in a session of its own, without any mark: a daemon that wiped its environment and came to
         # us as an orphan. Process 1 gets the orphans of strangers too.
-        stray = not marked and not each.zombie and each.ppid == me and tree.since > 0 and me != 1
-        if tree.mark in marked or stray:
+        stray = not marked and not each.zombie and each.ppid == me and tree.ours and me != 1
+        if tree.mark in marked:
             members.add(pid)
     return _closed(members, others)
 
@@ -142,6 +149,13 @@ class _Record:
     leader: int
 
 
+def record(tree: Tree, *, owner: int) -> str:
+    """The record of a run as it is written down."""
+    living_owner = process(owner)
+    start = living_owner.start if living_owner else 0
+    return json.dumps(asdict(_Record(this_machine(), owner, start, tree.mark, tree.leader)))
+
+
 class Register:
     """A folder with one small file for each live run, so that a later start can end what a kill -9 left behind."""
 
@@ -150,13 +164,11 @@ class Register:
 
     def note(self, tree: Tree) -> None:
         """Write down a run; where that is not possible the work goes on."""
-        me = process(os.getpid())
-        record = _Record(this_machine(), os.getpid(), me.start if me else 0, tree.mark, tree.leader)
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # By rename, so that a sweep beside us never reads half a record.
             fresh = self._folder / f".{tree.mark}"
-            fresh.write_text(json.dumps(asdict(record)), "ascii")
+            fresh.write_text(record(tree, owner=os.getpid()), "ascii")
             fresh.replace(self._folder / tree.mark)
 
     def drop(self, tree: Tree) -> None:
@@ -173,19 +185,26 @@ def sweep(register: Path) -> int:
     """
     swept = 0
     for path in _files(register):
-        record = _read(path)
-        if record is not None:
-            if record.machine != this_machine() and path.stat().st_mtime > time.time() - 30 * 86_400:
+        run = _read(path)
+        if run is not None and run.machine != this_machine():
+            if _age_s(path) < _FORGET_S:
                 continue  # another container or machine with the same home
-            if record.machine == this_machine():
-                if _alive(record):
-                    continue
-                tree = Tree(record.mark, record.leader)
-                swept += len(living([tree]))
-                kill([tree], within_s=2.0)
+        elif run is not None:
+            if _alive(run):
+                continue
+            tree = Tree(run.mark, run.leader)
+            swept += len(living([tree]))
+            kill([tree], within_s=2.0)
         with contextlib.suppress(OSError):
             path.unlink()
     return swept
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _files(folder: Path) -> list[Path]:
@@ -206,13 +225,13 @@ def _read(path: Path) -> _Record | None:
         return None
 
 
-def _alive(record: _Record) -> bool:
+def _alive(run: _Record) -> bool:
     """Whether the owner of a run still lives (and is not a later process with the same pid)."""
     if has_proc():
-        owner = process(record.owner)
-        return owner is not None and owner.start == record.owner_start and not owner.zombie
+        owner = process(run.owner)
+        return owner is not None and owner.start == run.owner_start and not owner.zombie
     try:
-        os.kill(record.owner, 0)
+        os.kill(run.owner, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -94,8 +94,6 @@ def took_back(ops: Ops, folder: int, entry: Entry, new: str, old: str) -> bool:
         ops.unlink(folder, entry.name)
     elif kept is not None and ours is None:
         # The temporary name is gone, so the original had been replaced; or it had been moved away to be deleted.
-        if target is not None and target.st_ino == kept.st_ino:
-            return True  # a rename of one inode onto itself would leave both names
         if target is not None and hashed(folder, entry.name) != entry.after:
             return False
         ops.rename(folder, old, entry.name)

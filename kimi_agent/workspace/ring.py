@@ -15,12 +15,12 @@ _ESCAPE = re.compile(
 )
 _STRING_BEGUN = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c\n]*\Z")
 _SEQUENCE_BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,200}[ -/]{0,20}|[ -/]{0,20})\Z")
-_STRING_END = re.compile(r"[\x07\x9c]|(?=[\x1b\n])")
-_C1_INTRODUCERS = str.maketrans(
-    {"\x9b": "\x1b[", "\x9d": "\x1b]", "\x90": "\x1bP", "\x98": "\x1bX", "\x9e": "\x1b^", "\x9f": "\x1b_"}
-)
-_CONTROLS = dict.fromkeys([*(set(range(0x20)) - {8, 9, 10, 13}), *range(0x7F, 0xA0)])
-_SUSPECT = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_STRING_END = re.compile(r"[\x07\x9c\x1b\n]")
+_C1_INTRODUCERS = {"\x9b": "\x1b[", "\x9d": "\x1b]", "\x90": "\x1bP", "\x98": "\x1bX", "\x9e": "\x1b^", "\x9f": "\x1b_"}
+_C1_INTRODUCER = re.compile("[" + "".join(_C1_INTRODUCERS) + "]")
+_CONTROLS = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]+")  # all but BS, TAB, LF and CR
+
+_ASCII_KEPT = bytes([8, 9, 10, 13, *range(0x20, 0x7F)])
 
 
 class Cleaner:
@@ -60,22 +60,32 @@ class Cleaner:
         """`text` without escape sequences; one that is unfinished at its end waits for the next piece."""
         text = self._escape + text
         self._escape = ""
-        if not self._in_string and not _SUSPECT.search(text):
+        if not self._in_string and _plain(text):
             return text
-        text = text.translate(_C1_INTRODUCERS)
         if self._in_string:
             end = _STRING_END.search(text)
             if end is None:
                 return ""
-            self._in_string, text = False, text[end.end() :]
-        text = _ESCAPE.sub("", text)
+            # A newline or the next sequence ends it too, and stays.
+            self._in_string = False
+            text = text[end.end() if end[0] in "\x07\x9c" else end.start() :]
+        text = _C1_INTRODUCER.sub(lambda found: _C1_INTRODUCERS[found[0]], text)
         last = text.rfind("\x1b")
-        if last >= 0:
-            if _STRING_BEGUN.match(text, last):
-                self._in_string, text = True, text[:last]
-            elif _SEQUENCE_BEGUN.match(text, last):
-                self._escape, text = text[last:], text[:last]
-        return text.translate(_CONTROLS)
+        begun = last >= 0 and _SEQUENCE_BEGUN.match(text, last)
+        self._in_string = last >= 0 and _STRING_BEGUN.match(text, last) is not None
+        unfinished = len(text) - last if begun or self._in_string else 0
+        self._escape = text[last:] if begun else ""
+        # On the whole of it, because a string sequence is also ended by the one that is unfinished.
+        text = _ESCAPE.sub("", text)
+        text = text[: len(text) - unfinished]
+        return _CONTROLS.sub("", text)
+
+
+def _plain(text: str) -> bool:
+    """Whether nothing in `text` has to go. ASCII is asked by a table, six times as fast as by the expression."""
+    if text.isascii():
+        return not text.encode("ascii").translate(None, _ASCII_KEPT)
+    return not _CONTROLS.search(text)
 
 
 def _overwritten(line: str) -> str:
@@ -122,17 +132,18 @@ class Ends:
         if not text:
             return
         self.chars += len(text)
-        self.bytes += len(text.encode("utf-8", "replace"))
+        self.bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
         self.newlines += text.count("\n")
         self._open_line = not text.endswith("\n")
         room = self._head_chars - len(self._head)
         if room > 0:
             self._head, text = self._head + text[:room], text[room:]
         if text:
-            text = text[-self._tail_chars :] if self._tail_chars else ""
+            # One character more than is shown tells whether the tail begins at the begin of a line.
+            text = text[-self._tail_chars - 1 :]
             self._tail.append(text)
             self._tail_held += len(text)
-            while self._tail and self._tail_held - len(self._tail[0]) >= self._tail_chars:
+            while self._tail_held - len(self._tail[0]) > self._tail_chars:
                 self._tail_held -= len(self._tail.popleft())
 
     def text(self, where: str) -> str:
@@ -140,15 +151,14 @@ class Ends:
         tail = "".join(self._tail)
         if self.whole:
             return self._head + tail
-        tail = tail[len(tail) - self._tail_chars :]
         head = self._head
         # Whole lines where that costs little; a line without end is cut where it is.
         cut = head.rfind("\n") + 1
         if cut > len(head) * 3 // 4:
             head = head[:cut]
-        begin = tail.find("\n") + 1
-        if 0 < begin < len(tail) // 4:
-            tail = tail[begin:]
+        start = len(tail) - self._tail_chars
+        begin = tail.find("\n", max(0, start - 1)) + 1
+        tail = tail[begin if 0 < begin < start + self._tail_chars // 4 else start :]
         lines = self.newlines - head.count("\n") - tail.count("\n")
         size = self.bytes - len(head.encode("utf-8", "replace")) - len(tail.encode("utf-8", "replace"))
         missing = f"{lines:,} lines, {size:,} bytes" if lines else f"{size:,} bytes of one line"

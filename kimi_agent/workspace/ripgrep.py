@@ -1,6 +1,7 @@
 """Searches the workspace with ripgrep, or slowly in Python where it is missing."""
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -137,7 +138,7 @@ class Ripgrep:
         return self._program()[-1] == slow_rg.__file__
 
     async def _ask(self, words: list[str], pattern: str, target: "_Target", page: Page, timeout_s: float) -> Fed:
-        argv = [*self._program(), *_FIXED, *_PLAIN, *words, "-e", pattern, "--", target.argument]
+        argv = [*self._program(), *_FIXED, *_PLAIN, *words, f"--regexp={pattern}", "--", target.argument]
         fed = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
         page.finish()
         # Exit 1 is "no match" and 2 "something could not be read", but 2 without statistics is "nothing was done".
@@ -179,6 +180,8 @@ class Ripgrep:
         return self._engine
 
 
+_NEWLINE = re.compile(r"(?<!\\)(?:\\\\)*\\n")
+_RULE = re.compile(r"^~+\n", re.MULTILINE)
 _FIXED = ("--no-config", "--color=never", "--hidden", "--null")
 # The engine "auto" takes PCRE2 for what ripgrep's own cannot do (look-around), where it is built in.
 _PLAIN = (
@@ -230,17 +233,23 @@ def _matching(pattern: str, *, case: Case, literal: bool, multiline: bool) -> li
     """Flags that say what matches."""
     if not pattern:
         raise ToolError("bad_arguments", "pattern is empty", "give a regular expression, or list_files to see files")
-    if "\n" in pattern and not multiline:
-        raise ToolError("bad_arguments", "the pattern spans lines", "pass multiline=true")
     words = [{"smart": "--smart-case", "sensitive": "--case-sensitive", "ignore": "--ignore-case"}[case]]
     words += ["--fixed-strings"] if literal else []
-    words += ["--multiline", "--multiline-dotall"] if multiline else []
+    words += ["--multiline-dotall"] if multiline else []
+    # A newline in the pattern says it too. (Without the flag PCRE2 would quietly find nothing.)
+    spans = "\n" in pattern or (not literal and _NEWLINE.search(pattern) is not None)
+    words += ["--multiline"] if multiline or spans else []
     return words
 
 
 def _among(glob: str, file_type: str) -> list[str]:
     """Flags that say which files. The last glob wins, so `.git` comes last."""
-    return [*([f"--glob={glob}"] if glob else []), *([f"--type={file_type}"] if file_type else []), "--glob=!.git"]
+    excluding = "!" if glob.startswith("!") else ""
+    glob = glob.removeprefix("!").removeprefix("./")
+    # For ripgrep `src/` is the folder alone, without what is in it.
+    glob = f"{glob}**" if glob.endswith("/") else glob
+    words = [f"--glob={excluding}{glob}"] if glob else []
+    return [*words, *([f"--type={file_type}"] if file_type else []), "--glob=!.git"]
 
 
 def _content(groups: list[Group], offset: int, limit: int, before: int, after: int) -> list[Group]:
@@ -278,7 +287,9 @@ def _unreadable(errors: str) -> tuple[str, ...]:
 
 
 def _refusal(errors: str, target: _Target) -> ToolError:
-    text = errors.removeprefix("rg: ").strip()[:2_000]
+    text = _RULE.sub("", errors).removeprefix("rg: ").strip()[:2_000]
+    if "multiline" in text:
+        return ToolError("bad_arguments", text, "pass multiline=true")
     if "regex" in text:
         return ToolError("bad_arguments", text, "mend the pattern; literal=true searches the text as it stands")
     if "unrecognized file type" in text:

@@ -66,7 +66,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--glob", action="append", default=[])
     parser.add_argument("-B", dest="before", type=int, default=0)
     parser.add_argument("-A", dest="after", type=int, default=0)
-    parser.add_argument("-e", dest="pattern", default="")
+    parser.add_argument("--regexp", dest="pattern", default="")
     parser.add_argument("path")
     return parser.parse_args(argv)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.guard.catastrophe import catastrophe
+from kimi_agent.guard.irreplaceable import Danger
 
 HOME = Path("/home/me")
 WORKSPACE = Path("/home/me/src/app")
@@ -247,5 +248,95 @@ sudo apt-get install find
 """.strip().splitlines()
 
 
-def danger(text: str):  # type: ignore[no-untyped-def]
-    return catastrophe(text, home=HOME, workspace=WORKSPACE)
+def seen(text: str, cwd: Path | None = None) -> Danger | None:
+    return catastrophe(text, home=HOME, workspace=WORKSPACE, cwd=cwd)
+
+
+@pytest.mark.parametrize("text", CERTAIN)
+def test_what_would_surely_be_lost_is_certain(text: str) -> None:
+    danger = seen(text)
+    assert danger is not None
+    assert danger.certain
+
+
+@pytest.mark.parametrize("text", UNCERTAIN)
+def test_what_only_the_run_would_show_is_uncertain(text: str) -> None:
+    danger = seen(text)
+    assert danger is not None
+    assert not danger.certain
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_everyday_work_is_not_refused(text: str) -> None:
+    assert seen(text) is None
+
+
+@pytest.mark.parametrize(
+    ("cwd", "text", "certain"),
+    [
+        (WORKSPACE / "build", "rm -rf *", None),
+        (WORKSPACE / "build", "rm -rf ..", True),
+        (WORKSPACE / "build", "rm -rf ../../app", True),
+        (WORKSPACE, "rm -rf *", True),
+        (Path("/"), "rm -rf *", True),
+        (Path("/"), "rm -rf home", True),
+        (Path("/tmp"), "rm -rf *", None),
+    ],
+)
+def test_it_matters_where_the_command_starts(cwd: Path, text: str, certain: bool | None) -> None:
+    danger = seen(text, cwd)
+    assert (danger and danger.certain) == certain
+
+
+def test_a_document_that_is_only_written_down_is_not_run() -> None:
+    assert seen("cat > clean.sh <<'EOF'\nrm -rf /\nEOF\nchmod +x clean.sh") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bash <<'EOF'\nrm -rf /\nEOF",
+        "sudo sh <<EOF\nrm -rf ~\nEOF",
+        "cat <<EOF | sh\nrm -rf /\nEOF",
+        "bash <<< 'rm -rf /'",
+        "cat > x <<EOF\n$(rm -rf /)\nEOF",
+        "cat <<'E' > x\nit's\nE\nrm -rf /",
+        "ls \\\n-l\nrm \\\n-rf /",
+        "rm -rf \\\n/",
+        "echo don\\'t; rm -rf /",
+        "cd /\nrm -rf *",
+    ],
+)
+def test_text_over_several_lines_is_read_as_the_shell_reads_it(text: str) -> None:
+    assert seen(text) is not None
+
+
+def test_what_stays_is_named() -> None:
+    assert seen("rm -rf ..") == Danger("it would remove /home/me/src, in which the workspace lies", certain=True)
+    assert seen("rm -rf .") == Danger("it would remove the workspace itself", certain=True)
+    assert seen('rm -rf "$X"') == Danger("what it removes is only known when it runs (an expansion)", certain=False)
+
+
+def test_a_workspace_whose_name_looks_like_a_pattern_is_protected_too() -> None:
+    place = Path("/home/me/a[b]*{c,d}~")
+    assert catastrophe("rm -rf '/home/me/a[b]*{c,d}~'", home=HOME, workspace=place) is not None
+    assert catastrophe("rm -rf '/home/me/ab'", home=HOME, workspace=place) is None
+
+
+HOSTILE = ["a" * 99_000, "$(" * 49_000, "rm -rf " + "{a,b}" * 19_000, "cd x;" * 19_000, "A=b;" * 24_000, "(" * 99_000]
+HOSTILE += ["x|" * 49_000, "sudo " * 19_000, "env 'a b' " * 9_000, "eval '" * 16_000, "xargs rm -rf x|" * 6_000]
+HOSTILE += [
+    "rm -rf " + "*a" * 40_000,
+    "rm -rf " + "{," * 40_000 + "}",
+    "`\\`" * 30_000,
+    "<<x\n" * 20_000,
+    "x" * 500_000,
+]
+HOSTILE += ["A=b;" * 12_000 + "rm -rf " + "$A" * 20_000, "\x00rm\ud800 -rf /\x1b", "'" * 99_999, '"$(' * 30_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_makes_the_reading_last(text: str) -> None:
+    began = time.monotonic()
+    seen(text)
+    assert time.monotonic() - began < 20

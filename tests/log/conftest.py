@@ -1,6 +1,6 @@
 """A log with every kind of record in it, for whoever needs one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Media, Text, Usage, User, said
+from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.views import DiffView, FileDiff, OutputView, PlanItem, PlanView, Result, TextView
 
@@ -144,3 +144,24 @@ def write_log(clock: Callable[[], float]) -> Callable[[Path, list[Durable]], Pat
         return session.path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def assert_valid() -> Callable[[Sequence[Message]], None]:
+    """Holds messages to what the server takes: each call has one result right behind its answer; nothing is empty."""
+
+    def check(messages: Sequence[Message]) -> None:
+        due: list[str] = []
+        for message in messages:
+            if isinstance(message, ToolReturn):
+                assert due
+                assert due.pop(0) == message.call_id
+                continue
+            assert not due
+            if isinstance(message, Assistant):
+                assert message.text.strip() or message.calls
+                due = [call.id for call in message.calls]
+        assert not due
+        str(messages).encode()
+
+    return check

@@ -4,7 +4,7 @@ import json
 from zlib import crc32
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.log.codec import BIG_RECORD, Damaged, Line, Unknown, decode, encode
@@ -62,6 +62,7 @@ def test_a_number_of_five_thousand_digits_is_no_crash() -> None:
     assert line.stamped == back(line) == at_seven(Said(Assistant("x"), Usage(input=2**63 - 1)))
 
 
+@settings(deadline=None, database=None)
 @given(st.text(), st.text(), st.floats(), st.integers())
 def test_memory_never_differs_from_the_disk(text: str, call_id: str, duration_s: float, tokens: int) -> None:
     for event in (

@@ -17,32 +17,18 @@ from hypothesis import strategies as st
 import kimi_agent
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Durable, Opened, Said, Stamped
-from kimi_agent.log.messages import Assistant, Message, ToolReturn, said
+from kimi_agent.log.messages import Assistant, Message, said
 from kimi_agent.log.scan import read_events
 from kimi_agent.log.session import Session
 
 Clock = Callable[[], float]
 WriteLog = Callable[[Path, list[Durable]], Path]
+Check = Callable[[Sequence[Message]], None]
 ROOT = Path(kimi_agent.__file__).parent.parent
 
 
 def nothing(fd: int) -> None:
     """A sync that waits for no disk."""
-
-
-def assert_valid(messages: Sequence[Message]) -> None:
-    due: list[str] = []
-    for message in messages:
-        if isinstance(message, ToolReturn):
-            assert due
-            assert due.pop(0) == message.call_id
-            continue
-        assert not due
-        if isinstance(message, Assistant):
-            assert message.text.strip() or message.calls
-            due = [call.id for call in message.calls]
-    assert not due
-    str(messages).encode()
 
 
 def whole_records(log: bytes, cut: int) -> int:
@@ -51,8 +37,11 @@ def whole_records(log: bytes, cut: int) -> int:
     return sum(end - 1 <= cut for end in ends)
 
 
-def survives_a_double_crash(path: Path, log: bytes, written: list[Stamped], cut: int, second_cut: int) -> None:
+def survives_a_double_crash(
+    path: Path, log: bytes, written: list[Stamped], cuts: tuple[int, int], assert_valid: Check
+) -> None:
     """Cut the log, resume, say something, cut what was said, resume again."""
+    cut, second_cut = cuts
     path.write_bytes(log[:cut])
     kept = written[: whole_records(log, cut)]
     if not kept:
@@ -92,24 +81,24 @@ def edges(log: bytes) -> Iterable[int]:
 
 
 def test_a_crash_at_the_edges_of_every_record_loses_no_whole_one(
-    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog
+    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog, assert_valid: Check
 ) -> None:
     path = write_log(tmp_path / "s", rich_events)
     log, written = path.read_bytes(), list(read_events(path))
     for nth, cut in enumerate(edges(log)):
-        survives_a_double_crash(path, log, written, cut, second_cut=nth * 7 % 260)
+        survives_a_double_crash(path, log, written, (cut, nth * 7 % 260), assert_valid)
 
 
 def test_a_crash_anywhere_twice_loses_no_whole_record(
-    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog
+    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog, assert_valid: Check
 ) -> None:
     path = write_log(tmp_path / "s", rich_events)
     log, written = path.read_bytes(), list(read_events(path))
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, len(log)), st.integers(0, 300))
     def crash(cut: int, second_cut: int) -> None:
-        survives_a_double_crash(path, log, written, cut, second_cut)
+        survives_a_double_crash(path, log, written, (cut, second_cut), assert_valid)
 
     crash()
 
@@ -117,16 +106,16 @@ def test_a_crash_anywhere_twice_loses_no_whole_record(
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_a_crash_at_every_byte_loses_no_whole_record(
-    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog
+    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog, assert_valid: Check
 ) -> None:
     path = write_log(tmp_path / "s", rich_events)
     log, written = path.read_bytes(), list(read_events(path))
     for cut in range(len(log) + 1):
-        survives_a_double_crash(path, log, written, cut, second_cut=cut % 260)
+        survives_a_double_crash(path, log, written, (cut, cut % 260), assert_valid)
 
 
 def test_a_flipped_bit_costs_no_more_than_its_own_record(
-    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog
+    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog, assert_valid: Check
 ) -> None:
     path = write_log(tmp_path / "s", rich_events)
     log, written = path.read_bytes(), list(read_events(path))
@@ -134,7 +123,7 @@ def test_a_flipped_bit_costs_no_more_than_its_own_record(
     starts = [sum(map(len, lines[:n])) for n in range(len(lines))]
     newlines = [start + len(line) - 1 for start, line in zip(starts, lines, strict=True)]
     rng = random.Random(7)
-    for at in [*newlines, *starts, *rng.sample(range(len(log)), 600)]:
+    for at in [*newlines, *starts, *rng.sample(range(len(log)), 300)]:
         flipped = bytearray(log)
         flipped[at] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
@@ -170,11 +159,11 @@ def python(script: str, *args: object) -> "subprocess.Popen[bytes]":
         [sys.executable, "-c", script, *map(str, args)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ.get("PATH", "")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
     )
 
 
-def test_kill_9_loses_nothing_that_was_acknowledged_and_frees_the_lock(tmp_path: Path) -> None:
+def test_kill_9_loses_nothing_that_was_acknowledged_and_frees_the_lock(tmp_path: Path, assert_valid: Check) -> None:
     rng, acknowledged = random.Random(11), 0
     for _ in range(8):
         with python(WRITER, tmp_path / "s") as writer:
@@ -211,7 +200,7 @@ else:
 
 
 def test_of_two_processes_that_race_for_a_session_one_gets_it(
-    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog
+    tmp_path: Path, rich_events: list[Durable], write_log: WriteLog, assert_valid: Check
 ) -> None:
     write_log(tmp_path / "s", rich_events)
     with python(OPENER, tmp_path / "s") as one, python(OPENER, tmp_path / "s") as two:
@@ -246,17 +235,23 @@ for n in range(8):
     sizes.append(session.path.read_bytes().endswith(b"}}\\n"))
 session.emit(Partial("y" * 100_000))
 in_memory = [s.seq for s in session.events()]
+other = Session.create(Path(sys.argv[1] + "2"), Opened("s2", "/w", "k", "0"), now=time.time)
+other.emit(Partial("y" * 100_000))
+halves = [path.name for path in (other.folder / "blobs").iterdir()]
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 session.emit(Said(said("room again")))
-print(json.dumps([notices, unsaved, all(sizes), in_memory, [s.seq for s in session.events()], session.unsaved]))
+other.emit(Said(said("room again")))
+events = [[s.seq for s in one.events()] for one in (session, other)]
+print(json.dumps([notices, unsaved, all(sizes), in_memory, halves, events, session.unsaved + other.unsaved]))
 session.close()
+other.close()
 """
 
 
 def test_a_full_disk_stops_neither_the_work_nor_the_history(tmp_path: Path) -> None:
     with python(FULL_DISK, tmp_path / "s") as writer:
         out, _ = writer.communicate(timeout=50)
-    notices, unsaved, always_whole, in_memory, events, left = json.loads(out)
+    notices, unsaved, always_whole, in_memory, halves, events, left = json.loads(out)
     assert [text.partition(";")[0] for text in notices] == [
         "session not being saved: File too large",
         "session is being saved again (8 records written that waited)",
@@ -264,12 +259,12 @@ def test_a_full_disk_stops_neither_the_work_nor_the_history(tmp_path: Path) -> N
     assert unsaved == [0, 0, 1, 2, 3, 4, 5, 6]
     assert always_whole
     assert in_memory == list(range(1, 11))
-    assert events == list(range(1, 12))
+    assert halves == []
+    assert events == [list(range(1, 12)), [1, 2, 3]]
     assert left == 0
     session = Session.resume(tmp_path / "s", now=lambda: 1.0)
     assert session.recovered is None
-    assert [stamped.seq for stamped in session.events()] == events
-    assert not [path for path in (tmp_path / "s" / "blobs").iterdir() if path.suffix]
+    assert [stamped.seq for stamped in session.events()] == events[0]
     session.close()
 
 

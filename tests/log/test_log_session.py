@@ -1,6 +1,7 @@
 """A session: stamping, saving, telling, locking, resuming."""
 
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -31,6 +32,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.fork import fork
 from kimi_agent.log.lock import Holder, InUse, Lock, is_alive, read_holder
+from kimi_agent.log.logfile import LogFile
 from kimi_agent.log.messages import Assistant, Call, said
 from kimi_agent.log.scan import read_events
 from kimi_agent.log.session import Session
@@ -259,7 +261,10 @@ def test_two_sessions_never_fight_over_one_path(tmp_path: Path, clock: Clock) ->
     one = create(tmp_path / "s", clock)
     one.path.unlink()
     two = create(tmp_path / "s", clock)
+    heard: list[Stamped] = []
+    one.listen(heard.append)
     one.emit(Said(said("from one")))
+    assert "another process put its own log in place of this one" in told(heard)[0]
     two.emit(Said(said("from two")))
     assert (one.unsaved, two.unsaved) == (1, 0)
     two.close()
@@ -282,6 +287,27 @@ def test_a_second_opener_hears_who_has_the_session(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already there"):
         Session.create(tmp_path / "s1", OPENED, now=lambda: 1.0)
     Session.resume(tmp_path / "s1", now=lambda: 1.0).close()
+
+
+def test_a_lock_on_a_file_that_was_just_replaced_is_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "main.jsonl"
+    path.write_bytes(b"old\n")
+
+    def replaced_meanwhile(fd: int, operation: int) -> None:
+        if path.read_bytes() == b"old\n":
+            path.rename(tmp_path / "old")
+            path.write_bytes(b"new\n")
+        fcntl.flock(fd, operation)
+
+    lock = Lock(tmp_path / "main.lock", session="s", now=lambda: 1.0, flock=replaced_meanwhile)
+    file = LogFile(path, lock, nothing)
+    file.open()
+    fd = os.open(path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file.close()
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)
 
 
 def no_flock(fd: int, operation: int) -> None:
@@ -531,10 +557,13 @@ def test_a_fork_goes_on_from_the_same_history(
         fork(tmp_path / "nope", tmp_path / "newer", now=clock)
 
 
-def test_a_log_written_by_the_first_version_can_be_read(tmp_path: Path, clock: Clock) -> None:
-    lines = (
-        b'{"v":1,"crc":"%s","seq":1,"at":1.5,"agent":"main","event":{"type":"Opened","session":"s","workspace":"/w",'
-        b'"model":"kimi-k2.6","version":"0.1","system":"","forked_from":""}}\n'
+def test_the_form_of_version_one_stays_readable(tmp_path: Path, clock: Clock) -> None:
+    line = (
+        b'{"v":1,"crc":"3e17912a","seq":1,"at":1.5,"agent":"main","event":{"type":"Opened","session":"s",'
+        b'"workspace":"/w","model":"kimi-k2.6","version":"0.1","system":"","forked_from":""}}\n'
     )
-    made = encode(Stamped("main", 1, 1.5, Opened("s", "/w", "kimi-k2.6", "0.1"))).data
-    assert made == lines % made[14:22]
+    assert encode(Stamped("main", 1, 1.5, Opened("s", "/w", "kimi-k2.6", "0.1"))).data == line
+    (tmp_path / "main.jsonl").write_bytes(line)
+    session = resume(tmp_path, clock)
+    assert session.opened == Opened("s", "/w", "kimi-k2.6", "0.1")
+    session.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from kimi_agent.errors import ToolError
 from kimi_agent.workspace import journal
 from kimi_agent.workspace.beneath import Beneath
 from kimi_agent.workspace.change import FileChange
@@ -57,10 +58,12 @@ class Dying(Ops):
         return (lambda fd: None) if name == "sync" else value
 
 
-def opened(folder: Path, last: int = FOREVER, end: Callable[[], None] = gone) -> Files:
+def opened(folder: Path, last: int = FOREVER, end: Callable[[], None] = gone, ops: Ops | None = None) -> Files:
     outputs, ledger = Outputs(folder / "state/outputs"), Ledger(lambda seen: None)
     papers = folder / "state/journal"
-    return Files(folder / "ws", outputs=outputs, ledger=ledger, home=folder, journal=papers, ops=Dying(last, end))
+    return Files(
+        folder / "ws", outputs=outputs, ledger=ledger, home=folder, journal=papers, ops=ops or Dying(last, end)
+    )
 
 
 def prepare(folder: Path) -> None:
@@ -161,11 +164,57 @@ def test_a_kill_at_any_call_leaves_old_or_new_after_the_next_start(tmp_path: Pat
     judge((json.loads(line) for line in run.stdout.splitlines()), ALL)
 
 
-@pytest.mark.parametrize(("paths", "recoveries"), [(ALL[:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)])
+@pytest.mark.parametrize(
+    ("paths", "recoveries"), [(ALL[:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
+)
 def test_starts_that_are_killed_too_change_nothing_about_that(
     tmp_path: Path, paths: tuple[str, ...], recoveries: int
 ) -> None:
     judge(sweep(tmp_path, paths, in_this_process, recoveries), paths)
+
+
+class Failing(Dying):
+    """Its `at`-th call to `name` fails; from then on it lives for `last` calls more."""
+
+    def __init__(self, name: str, at: int, last: int) -> None:
+        super().__init__(FOREVER, gone)
+        self._name = name
+        self._at = at
+        self._last = last
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_"):
+            return object.__getattribute__(self, name)
+        self._at -= name == self._name
+        if self._at == 0 and name == self._name:
+            self._left = self._last
+            raise OSError(5, "Input/output error")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize(("call", "at"), [("rename", 1), ("rename", 2), ("rename", 3), ("link", 3), ("write", 2)])
+def test_a_kill_while_an_error_is_undone_leaves_the_old_tree_after_the_next_start(
+    tmp_path: Path, call: str, at: int
+) -> None:
+    outcomes = []
+    for last in range(FOREVER):
+        folder = tmp_path / str(last)
+        prepare(folder)
+        try:
+            opened(folder, ops=Failing(call, at, last)).commit([change(path) for path in ALL])
+        except Killed:
+            notes = opened(folder).recover()
+        except ToolError as error:
+            outcomes.append(error.code)
+            notes = opened(folder).recover()
+        assert not any("somebody else" in note for note in notes), last
+        if last == 0 and contents(folder) == NEW:
+            continue  # gone before it could say that it wants to undo: then it is finished
+        assert contents(folder) == OLD, last
+        assert not (folder / "ws/deep").exists(), last
+        if outcomes:
+            assert (outcomes, last > 5) == (["io"], True)
+            return
 
 
 def test_a_journal_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:

@@ -52,13 +52,17 @@ def refusal_of_read(files: Files, path: str) -> ToolError:
     return caught.value
 
 
-@pytest.mark.parametrize("spelling", ["in.txt", "./in.txt", "sub/../in.txt", "~/app/in.txt", "{root}/in.txt", "sub/..//in.txt"])
+@pytest.mark.parametrize(
+    "spelling", ["in.txt", "./in.txt", "sub/../in.txt", "~/app/in.txt", "{root}/in.txt", "sub/..//in.txt"]
+)
 def test_any_spelling_that_resolves_inside_is_taken(files: Files, spelling: str) -> None:
     got = files.read(spelling.format(root=files.root))
     assert (got.path, got.data, got.links) == ("in.txt", b"in\n", 1)
 
 
-@pytest.mark.parametrize("spelling", ["../app-secret/k", "{out}/k", "~/app-secret/k", "link", "d/k", "sub/up/../app-secret/k"])
+@pytest.mark.parametrize(
+    "spelling", ["../app-secret/k", "{out}/k", "~/app-secret/k", "link", "d/k", "sub/up/../app-secret/k"]
+)
 def test_what_leads_outside_is_asked_for_reading_and_refused_for_writing(
     files: Files, tmp_path: Path, spelling: str
 ) -> None:
@@ -160,8 +164,10 @@ def test_a_sparse_terabyte_is_refused_by_its_size(files: Files) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [".git/config", ".GIT/hooks/x", ".git./config", ".g\u200cit/config", ".git /x", "sub/.git/x", ".git", "git~1/config"]
-    + ["hidden/config", ".git/../.git/x"],
+    [
+        *(".git/config", ".GIT/hooks/x", ".git./config", ".g\u200cit/config", ".git /x", "sub/.git/x", ".git"),
+        *("git~1/config", "hidden/config", ".git/../.git/x"),
+    ],
 )
 def test_nothing_is_written_into_git(files: Files, path: str) -> None:
     (files.root / ".git").mkdir()
@@ -182,7 +188,18 @@ def test_names_that_only_begin_like_git_are_ordinary(files: Files) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".env", ".env.local", ".ENV", "id_ed25519", "server.pem", "tls.key", ".netrc", "credentials", ".docker/config.json"]
+    "name",
+    [
+        ".env",
+        ".env.local",
+        ".ENV",
+        "id_ed25519",
+        "server.pem",
+        "tls.key",
+        ".netrc",
+        "credentials",
+        ".docker/config.json",
+    ],
 )
 def test_reading_a_secret_is_asked_until_that_very_path_is_allowed(files: Files, name: str) -> None:
     (files.root / name).parent.mkdir(exist_ok=True)
@@ -201,7 +218,9 @@ def test_a_link_called_like_a_secret_is_asked_too(files: Files) -> None:
     assert refusal_of_read(files, ".env").code == "sensitive"
 
 
-@pytest.mark.parametrize("name", [".env.example", ".env.sample", ".env.template", "id_rsa.pub", "environment.py", "key.py"])
+@pytest.mark.parametrize(
+    "name", [".env.example", ".env.sample", ".env.template", "id_rsa.pub", "environment.py", "key.py"]
+)
 def test_names_that_only_look_like_secrets_are_read(files: Files, name: str) -> None:
     (files.root / name).write_text("x")
     assert files.read(name).data == b"x"

@@ -39,7 +39,9 @@ def put(root: Path, files: dict[str, str]) -> None:
         ("it's", "command"),
     ],
 )
-def test_only_a_plain_command_gets_our_options(context: Context, workspace: Path, command: str, runner: str) -> None:
+async def test_only_a_plain_command_gets_our_options(
+    context: Context, workspace: Path, command: str, runner: str
+) -> None:
     launch, _ = as_written(command, Folder(context.files, workspace), "because", "/r.xml")
     assert launch.runner == runner
     assert launch.argv[2].startswith(command)
@@ -114,7 +116,7 @@ async def test_where_nothing_is_found_the_error_says_what_to_pass(context: Conte
         ({"env3/pyvenv.cfg": "", "env3/lib/test_a.py": "import pytest\n"}, ""),
     ],
 )
-def test_pytest_is_known_by_what_stands_in_the_folder(
+async def test_pytest_is_known_by_what_stands_in_the_folder(
     context: Context, workspace: Path, files: dict[str, str], evidence: str
 ) -> None:
     put(workspace, files)
@@ -123,7 +125,7 @@ def test_pytest_is_known_by_what_stands_in_the_folder(
     assert make_evidence(folder) == ""
 
 
-def test_evidence_is_never_read_through_links_that_lead_outside(context: Context, workspace: Path) -> None:
+async def test_evidence_is_never_read_through_links_that_lead_outside(context: Context, workspace: Path) -> None:
     outside = workspace.parent / "outside"
     put(outside, {"pyproject.toml": "[tool.pytest]\n", "test_a.py": "import unittest\n"})
     (workspace / "pyproject.toml").symlink_to(outside / "pyproject.toml")

@@ -156,7 +156,7 @@ FAILED (failures=1, errors=1, skipped=1)
 """
 
 
-def test_the_text_of_older_pythons_is_read(context: Context, workspace: Path) -> None:
+async def test_the_text_of_older_pythons_is_read(context: Context, workspace: Path) -> None:
     reading = read(PYTHON_310.split("\n"), root=workspace, folder=Folder(context.files, workspace))
     assert [(case.id, case.outcome, case.message) for case in reading.cases] == [
         ("test_x.Case.test_a", "passed", ""),
@@ -164,10 +164,11 @@ def test_the_text_of_older_pythons_is_read(context: Context, workspace: Path) ->
         ("test_x.Case.test_c", "skipped", "so"),
         ("test_x.Case.test_d", "error", "KeyError: 'k'"),
     ]
+    assert reading.cases[1].detail == "AssertionError: None"
     assert (reading.claim, reading.whole) == ("failed", True)
 
 
-def test_a_text_that_breaks_off_names_the_test_that_was_running(context: Context, workspace: Path) -> None:
+async def test_a_text_that_breaks_off_names_the_test_that_was_running(context: Context, workspace: Path) -> None:
     lines = PYTHON_310.split("\n")[:2]
     reading = read(lines, root=workspace, folder=Folder(context.files, workspace))
     assert (reading.running, reading.whole) == ("test_x.Case.test_b", False)

@@ -19,8 +19,8 @@ MANIFESTS = (
 _REQUIREMENTS = re.compile(r"(?:.*[-_.])?requirements.*\.(?:txt|in)")
 # A requirement on pytest or one of its plugins: quoted, at the start of a line, or as a key.
 _REQUIRED = re.compile(r"""(?:^\s*|["'])pytest(?:-[\w-]+)?(?=["'\s<>=~!\[;,@]|$)""", re.MULTILINE)
-_USES_PYTEST = re.compile(r"^\s*(?:import|from)\s+pytest\b", re.MULTILINE)
-_USES_UNITTEST = re.compile(r"^\s*(?:import|from)\s+unittest\b", re.MULTILINE)
+_USES_PYTEST = re.compile(r"^\s*(?:from\s+|import\s+(?:[\w.]+(?: as \w+)?, *)*)pytest\b", re.MULTILINE)
+_USES_UNITTEST = re.compile(r"^\s*(?:from\s+|import\s+(?:[\w.]+(?: as \w+)?, *)*)unittest\b", re.MULTILINE)
 _TEST_FUNCTION = re.compile(r"^(?:async )?def test\w*\(", re.MULTILINE)
 _TEST_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
 

@@ -109,18 +109,18 @@ class TestRun:
         return found
 
     async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> _Plan:
-        name = check_name(name)
-        if failed_only:
-            targets = [*targets, *self._failing(targets)]
-        wish = Wish(read_targets(self._files, targets), name)
-        if command.strip() and (targets or name):
+        name, command = check_name(name), command.strip()
+        if command and (targets or name or failed_only):
             raise ToolError(
                 "bad_arguments",
-                "'command' is run as written and takes no targets or name",
+                "'command' is run as written and takes no targets, name or failed_only",
                 "put them into the command, or leave 'command' out",
             )
-        if command.strip():
-            return self._as_written(command.strip(), self._runner.cwd, "command of this call", report)
+        if failed_only:
+            targets = self._failing(targets)
+        wish = Wish(read_targets(self._files, targets), name)
+        if command:
+            return self._as_written(command, self._runner.cwd, "command of this call", report)
         if self._command and not (targets or name):
             return self._as_written(self._command, self._files.root, "configured test command", report)
         return await self._detect(wish, Bench(self._runner, self._interpreters, report))

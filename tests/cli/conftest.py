@@ -1,0 +1,64 @@
+"""The program as a person runs it: a real process in a real folder, with a tape for a model."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = (sys.executable, "-P", "-m", "kimi_agent")
+
+
+@dataclass
+class Place:
+    """A workspace, a home, and a way to start the program in them."""
+
+    root: Path
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def tape(self, *lines: Mapping[str, Any]) -> str:
+        """A tape of these lines, as a `--model` value."""
+        path = self.home / "tape.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return f"tape:{path}"
+
+    def start(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        """The program as a child without a controlling terminal."""
+        given = {"cwd": self.root, "env": self.env, "stdin": subprocess.DEVNULL, "start_new_session": True} | options
+        return subprocess.Popen([*PROGRAM, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **given)
+
+    def run(self, *argv: str, stdin: bytes = b"", **options: Any) -> "subprocess.CompletedProcess[str]":
+        """Run to the end; output as text."""
+        child = self.start(argv, stdin=subprocess.PIPE, **options)
+        out, err = child.communicate(stdin, timeout=50)
+        return subprocess.CompletedProcess(argv, child.returncode, out.decode(), err.decode())
+
+    def logs(self) -> list[Path]:
+        """The logs of every session."""
+        return sorted((self.home / "state").rglob("main.jsonl"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty workspace and an empty home; nothing of the tester's own settings."""
+    root, home = tmp_path / "wörk space", tmp_path / "home"
+    root.mkdir()
+    home.mkdir()
+    env = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    source = str(Path(__file__).resolve().parents[2])
+    return Place(root, home, {**env, "KIMI_AGENT_HOME": str(home), "PYTHONPATH": source, "LANG": "C"})
+
+
+@pytest.fixture
+def make_executable() -> Callable[[Path, str], None]:
+    def made(path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    return made

@@ -1,0 +1,40 @@
+"""What argv means, before any parser sees it."""
+
+import pytest
+
+from kimi_agent.cli import first_word, named_resume
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["demo"], "demo"),
+        (["-C", "demo", "sessions", "list"], "sessions"),
+        (["--set", "a=b", "-y", "config"], "config"),
+        (["--model=x", "fix it"], "fix it"),
+        (["-p", "demo"], "demo"),
+        (["--", "demo"], None),
+        (["-y", "--", "demo"], None),
+        (["-r", "demo"], None),
+        (["-"], "-"),
+        ([], None),
+        (["-c"], None),
+    ],
+)
+def test_the_first_word_is_found_among_flags(argv: list[str], word: str | None) -> None:
+    place = first_word(argv)
+    assert (None if place is None else argv[place]) == word
+
+
+@pytest.mark.parametrize(
+    ("argv", "read"),
+    [
+        (["-r"], ["--resume="]),
+        (["-r", "-p", "go"], ["--resume=", "-p", "go"]),
+        (["-r", "abc", "go"], ["-r", "abc", "go"]),
+        (["--session"], ["--resume="]),
+        (["--", "-r"], ["--", "-r"]),
+    ],
+)
+def test_a_bare_resume_gets_its_empty_value(argv: list[str], read: list[str]) -> None:
+    assert named_resume(argv) == read

@@ -1,0 +1,155 @@
+"""Approvals on a real pty: what is shown, and what counts as an answer."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from kimi_agent.faces.ask import Asker, choices, question_rows
+from kimi_agent.faces.ink import Ink
+from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.views import DiffView, FileDiff, OutputView
+from tests.faces.driver import Terminal
+
+Start = Callable[..., Terminal]
+ASKED = "Allow this?"
+
+
+def decisions(screen: Terminal) -> list[str]:
+    return [text for what, text in screen.log() if what == "decision"]
+
+
+def asked(terminal: Start, prompt: str, *texts: str) -> Terminal:
+    screen = terminal()
+    screen.ready()
+    screen.press(f"{prompt}\r")
+    screen.until(ASKED, *texts)
+    return screen
+
+
+@pytest.mark.parametrize(
+    ("keys", "decision"),
+    [
+        ("y", "True False "),
+        ("1", "True False "),
+        ("a", "True True "),
+        ("2", "True True "),
+        ("\x1b", "False False "),
+        ("\x1b[A\r", "True True "),
+        ("\x1b[A\x1b[A\r", "True False "),
+    ],
+    ids=["y", "1", "a", "2", "esc", "up", "up up"],
+)
+def test_each_key_gives_its_answer(terminal: Start, keys: str, decision: str) -> None:
+    screen = asked(terminal, "shell git log always", "$ git log always", "2 yes, and don't ask again for git log (a)")
+    screen.press(keys)
+    screen.ready("2 steps")
+    assert decisions(screen) == [decision]
+
+
+@pytest.mark.parametrize("key", ["n", "3", "\r"], ids=["n", "3", "enter"])
+def test_no_asks_what_to_do_instead(terminal: Start, key: str) -> None:
+    screen = asked(terminal, "shell rm -rf build")
+    assert "don't ask again" not in screen.shown()
+    screen.press(key)
+    screen.until("instead ›")
+    screen.press("list it first\r")
+    screen.ready("refused: list it first", "2 steps")
+    assert decisions(screen) == ["False False list it first"]
+
+
+def test_escape_leaves_the_words_away(terminal: Start) -> None:
+    screen = asked(terminal, "shell make")
+    screen.press("n")
+    screen.until("instead ›")
+    screen.press("neve\x1b")
+    screen.ready("2 steps")
+    assert decisions(screen) == ["False False "]
+
+
+def test_keys_typed_ahead_answer_nothing(terminal: Start) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("shell make\ry\ny\r1a2\x1b[200~y\r\x1b[201~")
+    screen.until(ASKED)
+    assert decisions(screen) == []
+    screen.press("\x1b")
+    screen.until("refused", "2 steps")
+    assert decisions(screen) == ["False False "]
+
+
+def test_pasted_text_answers_nothing(terminal: Start) -> None:
+    screen = asked(terminal, "shell make")
+    screen.press("\x1b[200~y\ry\r\x1b[201~x")
+    screen.press("\x1b")
+    screen.ready("2 steps")
+    assert decisions(screen) == ["False False "]
+
+
+def test_control_c_interrupts_the_turn_that_asks(terminal: Start) -> None:
+    screen = asked(terminal, "shell make")
+    screen.press("\x03")
+    screen.ready("Interrupted")
+    assert decisions(screen) == []
+    screen.press("still here\r")
+    screen.ready("You said: here")
+
+
+def test_the_draft_comes_back_after_the_answer(terminal: Start) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("shell make always\r")
+    screen.until(ASKED)
+    screen.press("y")
+    screen.ready("allowed")
+    screen.press("slow a b c d e f g h\r")
+    screen.until("esc to interrupt")
+    screen.press("half a thought")
+    screen.until("› half a thought", "2 steps")
+
+
+def test_an_edit_shows_its_diff_with_line_numbers_and_only_once(terminal: Start) -> None:
+    screen = asked(
+        terminal, "edit", "│   11 -     old = 2", "│   11 +     new = 2", "│ new src/日本.py +1", "x = 'ไทย'"
+    )
+    screen.press("y")
+    seen = screen.ready("● edit_file src/a.py  +2 -1")
+    assert seen.count("new = 2") == 1
+
+
+def test_a_command_is_shown_whole_with_what_hides_in_it_counted() -> None:
+    command = "ls" + " " * 2000 + "\u202e\u200b;\r curl evil " + "x" * 500
+    rows = question_rows(Question("shell", "shell ls", OutputView(command), "", "ls"), Ink(False), 80)
+    text = "".join(row.removeprefix("│ ") for row in rows)
+    assert "$ ls⟨2000 blanks⟩\\u202e\\u200b;␍ curl evil " + "x" * 500 in text
+    assert "3 control or invisible characters in it are shown as escapes." in rows[-1]
+
+
+def test_a_diff_that_is_cut_offers_no_always() -> None:
+    file = FileDiff("a.py", "M", 100, 0, "@@ -1 +1,2 @@\n+one\n")
+    question = Question("write_file", "write_file a.py", DiffView((file,)), "", "write_file a.py")
+    assert [choice.answer for choice in choices(question)] == ["yes", "no"]
+    assert "It is too long to be shown whole." in question_rows(question, Ink(False), 80)[-1]
+
+
+async def test_questions_come_one_after_another_and_nobody_means_no() -> None:
+    asker = Asker()
+    question = Question("t", "t")
+    assert await asker(question) == Decision(False, False, "nobody is there to be asked", "policy")
+    open_questions: list[asyncio.Future[Decision]] = []
+
+    async def answer(asked: Question) -> Decision:
+        open_questions.append(asyncio.get_running_loop().create_future())
+        return await open_questions[-1]
+
+    asker.bind(answer)
+    both = [asyncio.ensure_future(asker(question)) for _ in range(2)]
+    while not open_questions:
+        await asyncio.sleep(0)
+    assert len(open_questions) == 1
+    open_questions[0].set_result(Decision(True))
+    await both[0]
+    while len(open_questions) == 1:
+        await asyncio.sleep(0)
+    open_questions[1].set_result(Decision(False))
+    assert (await both[1]).allowed is False

@@ -1,0 +1,157 @@
+"""One answer's bytes through the clocks, without a network."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kimi_agent.errors import Unavailable
+from kimi_agent.log.events import TextDelta
+from kimi_agent.log.messages import Assistant, Call
+from kimi_agent.model.assemble import Assembly
+from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.profiles import Clocks
+from kimi_agent.model.stream import read_answer
+from kimi_agent.model.trouble import Endpoint
+
+FAST = Clocks(first_byte_s=0.05, no_bytes_s=0.05, no_content_s=0.05, after_finish_s=0.02)
+TEXT = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'
+STOP = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+CALL = (
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"f:0","function":{"name":"go","arguments":""}}]}}]}\n\n'
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\\"a\\":1}"}}]}}]}\n\n'
+    b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n'
+)
+
+
+async def deltas(
+    *chunks: bytes, then: BaseException | None = None, hang: bool = False, clocks: Clocks = FAST
+) -> list[Delta]:
+    async def arriving() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+        if hang:
+            await asyncio.Event().wait()
+        if then is not None:
+            raise then
+
+    endpoint = Endpoint("m", "http://x/v1")
+    answer = read_answer(arriving(), content_type="text/event-stream", endpoint=endpoint, clocks=clocks, now=lambda: 0)
+    return [delta async for delta in answer]
+
+
+def put_together(found: list[Delta]) -> Assistant:
+    assembly = Assembly()
+    for delta in found:
+        assembly.add(delta)
+    return assembly.assistant()
+
+
+async def outcome(*chunks: bytes, then: BaseException | None) -> Assistant | Unavailable:
+    try:
+        return put_together(await deltas(*chunks, then=then))
+    except Unavailable as error:
+        return error
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize(
+    ("body", "whole"),
+    [
+        (TEXT + STOP + USAGE + DONE, Assistant("Hello")),
+        (CALL + USAGE + DONE, Assistant("", None, (Call("f:0", "go", '{"a":1}'),))),
+    ],
+)
+@pytest.mark.parametrize("ending", ["clean", "broken"])
+async def test_cut_at_any_byte_an_answer_is_whole_or_an_error(
+    body: bytes, whole: Assistant, line_end: bytes, ending: str
+) -> None:
+    body = body.replace(b"\n", line_end)
+    complete_from = body.index(b"finish_reason")
+    broken = Unavailable("cut") if ending == "broken" else None
+    for cut in range(len(body)):
+        found = await outcome(body[:cut], then=broken)
+        if isinstance(found, Unavailable):
+            assert found.retry, cut
+            assert cut < complete_from + 60, "after its finish_reason an answer is complete"
+        else:
+            assert found == whole, cut
+            assert cut > complete_from
+
+
+async def test_nothing_within_the_first_byte_clock_is_an_error() -> None:
+    with pytest.raises(Unavailable, match=r"sent nothing within 0.05 s"):
+        await deltas(hang=True)
+
+
+async def test_silence_in_the_middle_is_an_error() -> None:
+    with pytest.raises(Unavailable, match=r"no bytes for 0.05 s"):
+        await deltas(TEXT, hang=True, clocks=Clocks(no_bytes_s=0.05))
+
+
+async def test_comments_are_bytes_but_no_progress() -> None:
+    async def comments() -> AsyncIterator[bytes]:
+        yield TEXT
+        while True:
+            yield b": keep\n\n"
+            await asyncio.sleep(0.001)
+
+    clocks = Clocks(no_content_s=0.05)
+    answer = read_answer(comments(), content_type="", endpoint=Endpoint("m", "u"), clocks=clocks, now=lambda: 0)
+    with pytest.raises(Unavailable, match="no progress"):
+        assert [delta async for delta in answer] == []
+
+
+async def test_after_a_finish_reason_usage_is_waited_for_only_shortly() -> None:
+    found = await deltas(TEXT, STOP, hang=True)
+    assert isinstance(found[-1], Finish)
+
+
+async def test_bytes_behind_done_do_not_matter_and_are_not_waited_for() -> None:
+    found = await deltas(TEXT + STOP + DONE, b"data: {junk\n\n", then=Unavailable("reset"))
+    assert found[-1] == Finish("stop")
+
+
+async def test_a_whole_answer_in_json_is_read_too() -> None:
+    body = b'{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
+    assert put_together(await deltas(body[:20], body[20:])) == Assistant("Hi")
+
+
+async def test_what_came_before_a_break_is_delivered_before_the_error() -> None:
+    got: list[Delta] = []
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield TEXT
+        raise Unavailable("reset")
+
+    answer = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
+    with pytest.raises(Unavailable, match="reset"):
+        got.extend([delta async for delta in answer])
+    again = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
+    assert await anext(again) == TextDelta("Hello")
+    await again.aclose()
+
+
+async def test_a_bug_below_rises_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await deltas(TEXT, then=ZeroDivisionError())
+
+
+async def test_a_reader_that_does_not_read_is_not_run_ahead_of_without_end() -> None:
+    sent = 0
+
+    async def arriving() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield TEXT * 1000
+            await asyncio.sleep(0)
+
+    answer = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
+    await anext(answer)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert sent < 60, "each is 50 kB"
+    await answer.aclose()

@@ -1,0 +1,128 @@
+"""list_files: what there is, as git sees it."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from kimi_agent.log.views import TextView
+from kimi_agent.tool import Context, Field, Result, ToolError, tool
+
+from ._shown import entry, name
+
+MAX_VIEW = 8_000
+MAX_FOLDERS = 5_000  # whose entries are looked at for times and sizes
+
+
+@tool(effect="read")
+async def list_files(
+    ctx: Context,
+    path: Annotated[str, Field("Folder.")] = ".",
+    pattern: Annotated[str, Field("Only files that match this glob, newest first: *.py, src/**/test_*.py")] = "",
+    depth: Annotated[int, Field("Levels of folders to show.", minimum=1, maximum=20)] = 2,
+    include_ignored: Annotated[bool, Field("Also what .gitignore hides.")] = False,
+    limit: Annotated[int, Field("Most entries.", minimum=1, maximum=2_000)] = 200,
+) -> Result:
+    """List a folder, folders first; or find files by name with pattern (all levels). Use search_code for contents."""
+    kind = ctx.files.kind(path)
+    if kind != "directory":
+        ctx.files.list(path)  # raises what a missing folder, or one outside, is to be told
+        raise ToolError("not_regular", f"{name(path)} is a file", "use read_file")
+    base = ctx.files.shown(path)
+    found = await ctx.ripgrep.files(path, include_ignored=include_ignored)
+    if pattern:
+        # A glob given to ripgrep brings ignored files back, hence the second list.
+        matching = set(await ctx.ripgrep.files(path, glob=within(base, pattern), include_ignored=include_ignored))
+        found = [each for each in found if each in matching]
+    known = Known(ctx, base)
+    if pattern:
+        rows = await asyncio.to_thread(newest, known, found, limit)
+        total = len(found)
+    else:
+        tree = list(walked([below(base, each) for each in found], depth))
+        total = len(tree)
+        rows = await asyncio.to_thread(lambda: [known.row(*each) for each in tree[:limit]])
+    return told(base, pattern, rows, total, include_ignored)
+
+
+def told(base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool) -> Result:
+    """The rows, and what is not among them."""
+    if not rows:
+        what = f"no files match {pattern} in {name(base)}" if pattern else f"{name(base)} has no files"
+        hint = "" if include_ignored else "; ignored files were left out (include_ignored=true shows them)"
+        return Result(what + hint, TextView("", "0 entries"))
+    narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
+    more = [f"… {total - len(rows):,} more; {narrow}"] if total > len(rows) else []
+    text = "\n".join([*rows, *more])
+    return Result(text, TextView(text[:MAX_VIEW], f"{total:,} entries"))
+
+
+class Known:
+    """What the folders say of their files, each folder looked at once. Paths are below `base`."""
+
+    def __init__(self, ctx: Context, base: str) -> None:
+        self._ctx = ctx
+        self._base = base
+        self._folders: dict[str, dict[str, tuple[str, int, float]]] = {}
+
+    def spelled(self, path: str) -> str:
+        """The path as results spell it."""
+        return path if self._base == "." else f"{self._base}/{path}" if path else self._base
+
+    def look(self, path: str) -> tuple[str, int, float]:
+        """Kind, size and time of a file."""
+        folder, _, last = path.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = {}
+            if len(self._folders) <= MAX_FOLDERS:
+                spelled = self._ctx.files.root / self.spelled(folder)
+                try:
+                    entries = self._ctx.files.list(str(spelled))
+                except ToolError:  # gone, or not to be read: listed without its size
+                    entries = []
+                self._folders[folder] = {each.name: (each.kind, each.size, each.mtime) for each in entries}
+        return self._folders[folder].get(last, ("file", 0, 0.0))
+
+    def row(self, path: str, files: int) -> str:
+        """A line of the listing; `files` counts what is not shown of a folder, -1 for a file."""
+        if path.endswith("/"):
+            return name(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
+        kind, size, _ = self.look(path)
+        return entry(self.spelled(path), kind, size)
+
+
+def newest(known: Known, found: Sequence[str], limit: int) -> list[str]:
+    """The rows of the files, the newest first."""
+    paths = [below(known.spelled(""), each) for each in found]
+    return [known.row(each, -1) for each in sorted(paths, key=lambda path: (-known.look(path)[2], path))[:limit]]
+
+
+def walked(paths: Sequence[str], depth: int) -> Iterator[tuple[str, int]]:
+    """The tree of `paths` down to `depth`, folders ("a/") first; of the deepest ones how many files they hold."""
+    yield from level([path.split("/") for path in paths], "", depth)
+
+
+def level(paths: Sequence[list[str]], above: str, depth: int) -> Iterator[tuple[str, int]]:
+    """One folder of the tree."""
+    folders: dict[str, list[list[str]]] = {}
+    for parts in paths:
+        if len(parts) > 1:
+            folders.setdefault(parts[0], []).append(parts[1:])
+    for folder in sorted(folders):
+        yield f"{above}{folder}/", len(folders[folder]) if depth == 1 else 0
+        if depth > 1:
+            yield from level(folders[folder], f"{above}{folder}/", depth - 1)
+    for parts in sorted(parts for parts in paths if len(parts) == 1):
+        yield above + parts[0], -1
+
+
+def below(base: str, path: str) -> str:
+    """`path` relative to the listed folder."""
+    return path if base in (".", "") else path.removeprefix(f"{base}/")
+
+
+def within(base: str, pattern: str) -> str:
+    """The glob from the workspace's root: with a "/" in it, it starts at the listed folder (as in a .gitignore)."""
+    if base == "." or "/" not in pattern.rstrip("/") or base.startswith("/"):
+        return pattern
+    escaped = "".join(f"\\{c}" if c in "*?[]{}\\!" else c for c in base)
+    return f"/{escaped}/{pattern.lstrip('/')}"

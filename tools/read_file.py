@@ -1,0 +1,98 @@
+"""read_file: a page of a file's text, with line numbers."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Annotated
+
+from kimi_agent.log.views import TextView
+from kimi_agent.tool import Context, Field, Result, tool
+
+from ._reading import Reading, Wanted, read
+from ._shown import entry, lines, name, size
+
+MAX_LINES = 2_000
+IN_THREAD = 1_000_000  # bytes from which a reading would hold up the screen
+MAX_VIEW = 8_000
+MAX_ENTRIES = 500
+
+
+@tool(effect="read")
+async def read_file(
+    ctx: Context,
+    path: Annotated[str, Field("File, or output:ID of a result.")],
+    offset: Annotated[int, Field("First line; negative counts from the end.")] = 1,
+    limit: Annotated[int, Field("Most lines.", minimum=1, maximum=MAX_LINES)] = MAX_LINES,
+    column_offset: Annotated[int, Field("First character of each line, for lines that were cut.", minimum=1)] = 1,
+) -> Result:
+    """Read a text file or notebook as `number<TAB>text` lines; a folder gives its listing.
+
+    At most 2000 lines, 60 KB, 2000 characters a line; <file-info> at the end tells the rest and the next offset. The
+    numbers are no part of the text.
+    """
+    if ctx.files.kind(path) == "directory":
+        return listing(ctx, path)
+    output = path.startswith("output:")
+    wanted = Wanted(path, offset, limit, column_offset)
+    with ctx.files.open(path) as file:
+        stat = os.fstat(file.fileno())
+        if stat.st_size > IN_THREAD:
+            got = await asyncio.to_thread(read, file, stat.st_size, wanted, forgiving=output)
+        else:
+            got = read(file, stat.st_size, wanted, forgiving=output)
+    if got.sha256 and not output:
+        seen = remember(ctx, ctx.files.shown(path), got, stat)
+        if seen:
+            text = f"{name(path)} is unchanged since you read {seen} above."
+            return Result(
+                f"{text}\nNext: use that text; call again only if you no longer have it", TextView("", "unchanged")
+            )
+    text = "".join(f"{line}\n" for line in got.page.numbered())
+    info = "; ".join([extent(got, stat.st_size), *got.page.notes(), *got.notes])
+    return Result(f"{text}<file-info>{info}</file-info>", TextView(text[:MAX_VIEW], lines(len(got.page.lines))))
+
+
+def extent(got: Reading, bytes_: int) -> str:
+    """Which lines these are, and how to go on."""
+    page = got.page
+    if not page.lines:
+        return "file is empty"
+    total = f"{page.total:,}" if got.complete else f"more than can be counted quickly ({size(bytes_)})"
+    more = f"; continue with offset={page.last + 1}" if not got.complete or page.last < page.total else ""
+    return f"lines {page.first}-{page.last} of {total}{more}"
+
+
+def remember(ctx: Context, path: str, got: Reading, stat: os.stat_result) -> str:
+    """Tell the ledger; the lines as "lines 1-9" if just this text is in the conversation already, else ""."""
+    page, ledger = got.page, ctx.files.ledger
+    known = ledger.known(path)
+    ranges = tuple(shown(got)) if got.literal and page.column == 1 else ()
+    before = known.ranges if known is not None and known.sha256 == got.sha256 else ()
+    if ranges == ((page.first, page.last),) and any(a <= page.first and page.last <= b for a, b in before):
+        # Asked a third time, it is shown: then the text was lost on the way.
+        ledger.forget_text(path)
+        return f"lines {page.first}-{page.last}"
+    ledger.saw(path, got.sha256, ranges=ranges, stat=stat)
+    now = ledger.known(path)
+    every_line = now is not None and now.ranges == ((1, page.total),)
+    if got.complete and got.literal and (every_line or not page.total):
+        ledger.saw(path, got.sha256, whole=True, stat=stat)
+    return ""
+
+
+def shown(got: Reading) -> Iterator[tuple[int, int]]:
+    """The ranges of lines that are shown whole."""
+    first = got.page.first
+    for number in (*got.page.cut, got.page.last + 1):
+        if first < number:
+            yield first, number - 1
+        first = number + 1
+
+
+def listing(ctx: Context, path: str) -> Result:
+    """What a folder holds, ignored or not, one level deep."""
+    entries = sorted(ctx.files.list(path), key=lambda each: each.kind != "directory")
+    rows = [entry(each.name, each.kind, each.size) for each in entries[:MAX_ENTRIES]]
+    more = [f"… {len(entries) - MAX_ENTRIES} more; use list_files"] if len(entries) > MAX_ENTRIES else []
+    text = "\n".join([f"{name(ctx.files.shown(path))} is a folder:", *rows, *more]) if rows else "the folder is empty"
+    return Result(text, TextView(text[:MAX_VIEW], f"{len(entries)} entries"))
