@@ -180,8 +180,7 @@ async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners:
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None],
             settled=lambda calls: _settled(files, toolbox, calls),
         )
-        for listener in listeners:
-            session.listen(listener)
+        session.listen(*listeners)
         await agent.resume()
     except BaseException:
         await model.aclose()
@@ -283,6 +282,7 @@ def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
         home=setup.places.home,
         cwd=setup.cwd,
         added=added,
+        private=(setup.places.config, state),  # also where the workspace is the home folder itself
         journal=state / "journal",
     )
     runner = Runner(
@@ -313,7 +313,7 @@ def _wrappers(policy: Policy, ask: Ask, session: Session) -> list[Wrapper]:
     return [
         lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
         Repeats().guard,
-        cap,
+        lambda tool: tool if tool.name == "read_file" else cap(tool),  # it pages by itself, up to 60 kB
     ]
 
 

@@ -4,6 +4,7 @@ argv is looked at before typer is imported: `--version` and a bare start do not 
 command must not be taken for a prompt (or the other way round).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ RESUME = ("-r", "--resume", "-S", "--session")
 
 def main() -> int:
     """Run what argv says and return the exit code. The only place, besides the tool border, that catches everything."""
+    _open_streams()
     argv = sys.argv[1:]
     if argv in (["--version"], ["-V"]):
         from kimi_agent import __version__
@@ -39,13 +41,20 @@ def main() -> int:
         return say(error, debug="--debug" in argv)
 
 
+def _open_streams() -> None:
+    """Put /dev/null where a standard stream was closed: else the next file that is opened would become it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the life of the process
+
+
 def _dispatch(argv: Sequence[str]) -> int:
     word = first_word(argv)
     if word is not None and argv[word] in COMMANDS:
         from kimi_agent.cli.manage import run_command
 
         return run_command([*argv[word:], *argv[:word]])
-    if not argv and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
+    if not argv and sys.stdin.isatty() and sys.stdout.isatty():
         from kimi_agent.cli.interactive import talk
         from kimi_agent.cli.options import Options
 
@@ -82,8 +91,6 @@ def named_resume(argv: Sequence[str]) -> list[str]:
 
 
 def _stdout_closed() -> int:
-    import os
-
     # What is still buffered would fail again when Python shuts down.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stderr.write("kimi-agent: standard output was closed before everything was written.\n")

@@ -103,7 +103,7 @@ def start(options: Options) -> int:
 
     if options.fork and options.resume is None:
         raise UserError("--fork-session goes with -c or -r.")
-    here = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    here = sys.stdin.isatty() and sys.stdout.isatty()
     if here and not options.one_shot:
         from kimi_agent.cli.interactive import talk
 

@@ -174,7 +174,7 @@ class _Run:
         elif ended is not None and ended.text:
             tell(ended.text)
         if self.session_id and not self.options.quiet:
-            sys.stderr.write(f"session {self.session_id} (go on with: kimi-agent -r {self.session_id})\n")
+            tell(f"session {self.session_id}; go on with: kimi-agent -r {self.session_id}")
 
 
 def _next(messages: Iterator[str]) -> str | None:
@@ -188,6 +188,6 @@ def _drop_stdout() -> None:
 
 async def _piped(has_prompt: bool) -> Piped | None:
     """What stdin holds, if it is not a terminal."""
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin.isatty():
         return None
     return await asyncio.to_thread(read_pipe, sys.stdin.fileno(), WITH_PROMPT if has_prompt else ALONE)

@@ -32,5 +32,5 @@ def tell(text: str) -> None:
     try:
         sys.stderr.write(f"kimi-agent: {clean(text)}\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return  # nobody can hear it; the exit code still says it

@@ -53,7 +53,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
 
     @keys.add("c-z")
     def _suspend(event: KeyPressEvent) -> None:
-        event.app.suspend_to_background()
+        screen.suspend()
 
     @keys.add("s-tab", filter=at_prompt)
     @keys.add("escape", "m", filter=at_prompt)

@@ -27,6 +27,9 @@ from kimi_agent.faces.tty import discard_typed
 from kimi_agent.log.events import Decision, Question
 
 FRAME_S = 1 / 15
+TAIL_S = 1 / 10
+"""A frame that only shows more of the unfinished text may wait a little longer: it costs more bytes than it brings."""
+
 TICK_S = 0.25
 SLICE_S = 0.012
 SETTLE_S = 0.3
@@ -91,7 +94,8 @@ class Screen:
         if more:
             loop.call_soon(self._work)
         if self._frame is None:
-            self._frame = loop.call_at(max(loop.time(), self._last_frame + FRAME_S), self._draw)
+            wait_s = FRAME_S if self._pending else TAIL_S
+            self._frame = loop.call_at(max(loop.time(), self._last_frame + wait_s), self._draw)
         if self._tick is None and self.desk.busy_s is not None:
             self._tick = loop.call_later(TICK_S, self._beat)
 
@@ -102,7 +106,7 @@ class Screen:
             self._output.held = True
             self.app.renderer.erase()
             if self._pending:
-                self._output.write_raw("\r\n".join(self._pending) + "\r\n")
+                self._output.write_rows(self._pending)
                 self._pending = []
             self._output.held = False
         self.app.invalidate()
@@ -125,6 +129,11 @@ class Screen:
         self._pending += self.desk.pull(float("inf"))[0]
         self._draw()
 
+    def suspend(self) -> None:
+        """Ctrl-Z: stop this job, with the terminal as the shell expects it."""
+        self._output.restore()
+        self.app.suspend_to_background()
+
     def redraw(self) -> None:
         """Draw the bottom rows anew."""
         self.app.renderer.erase()
@@ -136,6 +145,8 @@ class Screen:
             await self.app.run_async(pre_run=self.wake)
         except EOFError:
             self.desk.leave(129)
+        finally:
+            self._output.restore()
         for timer in (self._frame, self._tick, self._arming):
             if timer is not None:
                 timer.cancel()

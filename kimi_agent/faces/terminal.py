@@ -1,7 +1,7 @@
 """The output under the screen: it writes one frame as one piece, and as few bytes as do."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from prompt_toolkit.data_structures import Size
@@ -28,6 +28,8 @@ class FrameOutput(Vt100_Output):
         self._gone = gone
         self._paste = self._paste_wanted = False
         self._cursor = self._cursor_wanted = True
+        self._wraps = True
+        self._style = ""
         self._alive = True
 
     def _size(self) -> Size:
@@ -78,10 +80,40 @@ class FrameOutput(Vt100_Output):
     def show_cursor(self) -> None:
         self._cursor_wanted = True
 
+    def disable_autowrap(self) -> None:
+        if self._wraps:
+            self._wraps = False
+            super().disable_autowrap()
+
+    def enable_autowrap(self) -> None:
+        """Put off until `write_rows` or `restore` needs it: the library switches it for each frame."""
+
     def reset_attributes(self) -> None:
-        if self._colour:
-            super().reset_attributes()
+        self._set_style("\x1b[0m")
 
     def set_attributes(self, attrs: Attrs, color_depth: ColorDepth) -> None:
-        if self._colour:
-            super().set_attributes(attrs, color_depth)
+        self._set_style(self._escape_code_caches[color_depth][attrs])
+
+    def _set_style(self, code: str) -> None:
+        if self._colour and code != self._style:
+            self._style = code
+            self.write_raw(code)
+
+    def write_rows(self, rows: Sequence[str]) -> None:
+        """Rows for the scrollback; long ones wrap."""
+        self.reset_attributes()
+        self._wrap()
+        self.write_raw("\r\n".join(rows) + "\r\n")
+
+    def restore(self) -> None:
+        """Leave the terminal as others expect it."""
+        self.reset_attributes()
+        self._wrap()
+        self.disable_bracketed_paste()
+        self.show_cursor()
+        self.flush()
+
+    def _wrap(self) -> None:
+        if not self._wraps:
+            self._wraps = True
+            super().enable_autowrap()

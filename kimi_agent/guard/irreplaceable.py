@@ -153,7 +153,27 @@ def _is_all(name: str) -> bool:
     return bool(re.fullmatch(r"[.*?]*[*?][.*?]*", re.sub(r"\[[^\]]*\]", "", bare)))
 
 
-_SYSTEM = frozenset(["bin", "sbin", "lib", "lib64", "local", "share", "include", "libexec"])
+_TOP = (
+    *(
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "media",
+        "mnt",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+    ),
+    *("srv", "sys", "usr", "var", "System", "Library", "Applications", "Users", "Volumes", "private"),
+)
+_USR = frozenset({"bin", "sbin", "lib", "lib64", "local", "share", "include", "libexec"})
 
 
 def _loss(parts: Parts | None, place: Place, *, workspace_too: bool) -> Danger | None:
@@ -180,7 +200,8 @@ def _loss(parts: Parts | None, place: Place, *, workspace_too: bool) -> Danger |
         return Danger("it would remove .git, the history of the workspace", certain=False)
     elif len(parts) == 1 and not (contents and parts[0] == "tmp"):
         why = f"it would remove {shown}, a folder at the top of this machine"
-    elif len(parts) == 2 and (parts[0] in {"home", "Users"} or (parts[0] == "usr" and parts[1] in _SYSTEM)):
+        return Danger(why, certain=any(_name_fits(name, parts[0]) for name in _TOP))
+    elif len(parts) == 2 and (parts[0] in {"home", "Users"} or (parts[0] == "usr" and parts[1] in _USR)):
         why = f"it would remove {shown}, which others need"
     return Danger(why, certain=True) if why else None
 

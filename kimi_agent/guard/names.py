@@ -12,9 +12,7 @@ from kimi_agent.guard.wrappers import KEYWORDS, SHELLS, WRAPPERS
 
 MAX_TEXTS = 40
 MAX_PATTERN = 100
-BREAK = "\n"
-"""Stands between commands in a list of words."""
-
+MAX_SKIPPED = 200
 _BREAKS = re.compile(r"[;&|()<>`\n\r{}]+")
 _BLANKS = re.compile(r"[\s\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff$]+")
 _PARTS = re.compile(r"[=,:@!]+")
@@ -28,12 +26,12 @@ def names_in(text: str) -> frozenset[str]:
     A name may hold `*?[]`: then it is a pattern, and whatever fits it may run.
     """
     found: set[str] = set()
-    for words in word_lists(text):
+    for words in commands_in(text):
         for word in words:
             for part in (word, *_PARTS.split(word)):
                 name = part.rstrip("/").rpartition("/")[2]
                 found |= {name, name.removesuffix(".exe"), name.lstrip("-+")}
-    return frozenset(found - {"", BREAK})
+    return frozenset(found - {""})
 
 
 def may_run(name: str, text_names: frozenset[str]) -> bool:
@@ -45,17 +43,14 @@ def may_run(name: str, text_names: frozenset[str]) -> bool:
     return any(len(each) > MAX_PATTERN or fnmatchcase(name, each) for each in patterns)
 
 
-def word_lists(text: str) -> Iterator[list[str]]:
-    """The words of `text` in order, in every way in which quotes and expansions may melt, in lower case."""
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words of each command of `text`, in every way in which quotes and expansions may melt, in lower case."""
     text = _ANSI.sub(lambda match: ansi_c(match[1]), text.replace("\\\n", "")).casefold()
     glued = re.sub(r"[\\'\"]", "", text)
     split = re.sub(r"['\"]", " ", text).replace("\\", "")
     for variant in dict.fromkeys((glued, split, _EMPTY.sub("", glued), _EMPTY.sub("", split))):
-        words: list[str] = []
         for command in _BREAKS.split(variant):
-            words += [word for word in _BLANKS.split(command) if word]
-            words.append(BREAK)
-        yield words
+            yield [word for word in _BLANKS.split(command) if word]
 
 
 def follows(rule: tuple[str, ...], text: str) -> bool:
@@ -66,35 +61,30 @@ def follows(rule: tuple[str, ...], text: str) -> bool:
     wanted = [word.casefold() for word in rule]
     plain = [word for word in wanted if not word.startswith("-")]
     options = [word for word in wanted if word.startswith("-")]
-    return any(_found(plain, options, words) for words in word_lists(text))
+    return any(
+        all(_has_option(option, words) for option in options)
+        and any(_starts(plain, words, at) for at in range(len(words)))
+        for words in commands_in(text)
+    )
 
 
-def _found(plain: list[str], options: list[str], words: list[str]) -> bool:
-    for at, word in enumerate(words):
-        if may_run(plain[0], frozenset([word.rpartition("/")[2]])) and _continues(plain[1:], words[at + 1 :]):
-            end = words.index(BREAK, at)
-            if all(_has_option(option, words[at:end]) for option in options):
-                return True
-    return False
-
-
-def _continues(plain: list[str], words: list[str]) -> bool:
-    """Whether `plain` come next in `words`, with nothing between them but options and at most one value for each."""
-    if not plain:
-        return True
-    spare = 0
-    for at, word in enumerate(words[:100]):
-        if word == plain[0]:
-            return _continues(plain[1:], words[at + 1 :])
-        if word == BREAK:
-            return False
-        if word.startswith("-"):
-            spare = 1
+def _starts(plain: list[str], words: list[str], at: int) -> bool:
+    """Whether `plain` stand from `at` on, with nothing between them but options and at most one value for each."""
+    if not may_run(plain[0], frozenset([words[at].rpartition("/")[2]])):
+        return False
+    wanted, spare = plain[1:], False
+    for word in words[at + 1 : at + MAX_SKIPPED]:
+        if not wanted:
+            break
+        if word == wanted[0]:
+            wanted, spare = wanted[1:], False
+        elif word.startswith("-"):
+            spare = True
         elif spare:
-            spare = 0
+            spare = False
         else:
             return False
-    return False
+    return not wanted
 
 
 def _has_option(option: str, words: list[str]) -> bool:

@@ -51,7 +51,8 @@ def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
     if depth > MAX_DEPTH:
         raise UserError(f"{folder} is nested more than {MAX_DEPTH} folders deep; make it flatter.")
     try:
-        entries = sorted(islice(os.scandir(folder), MAX_FILES + 1), key=lambda entry: os.fsencode(entry.name))
+        with os.scandir(folder) as found:
+            entries = sorted(islice(found, MAX_FILES + 1), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror}); mend its permissions.") from error
     for entry in entries:
@@ -73,17 +74,31 @@ def _content(path: Path, folder: Path, left: int) -> tuple[bytes, bytes]:
             return b"link", os.fsencode(path.readlink())
         if stat.S_ISDIR(info.st_mode):
             return b"folder", b""
-        if not stat.S_ISREG(info.st_mode):
-            raise UserError(f"{path} is not a regular file, so {folder} cannot be trusted; remove it.")
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            content = file.read(left + 1)
+        opened, content = _read_regular(path, left + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}), so {folder} cannot be trusted.") from error
+    if content is None:
+        raise UserError(f"{path} is not a regular file, so {folder} cannot be trusted; remove it.")
     if len(content) > left:
         raise UserError(f"{folder} holds more than {MAX_BYTES // 1_000_000} MB; take out what is not kimi-agent's.")
     # Of the mode only this bit is kept by git; the others differ by umask from clone to clone.
-    return (b"program" if info.st_mode & 0o111 else b"file"), content
+    return (b"program" if opened.st_mode & 0o111 else b"file"), content
+
+
+def _read_regular(path: Path, max_bytes: int) -> tuple[os.stat_result, bytes | None]:
+    """What `path` is and its bytes, None if it is no regular file; never waits. Raises OSError, for a link too."""
+    info = path.lstat()
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISLNK(info.st_mode):
+        return info, None
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            return info, None
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return info, file.read(max_bytes)
+    finally:
+        os.close(fd)
 
 
 class Trust:
@@ -122,19 +137,17 @@ class Trust:
         """The entries and the problem with them; a file that others may write, or that is broken, holds none."""
         broken = f"{self._store} cannot be used ({{}}); no project is trusted until you trust it again."
         try:
-            fd = os.open(self._store, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            info, content = _read_regular(self._store, MAX_BYTES)
         except FileNotFoundError:
             return {}, ""
         except OSError as error:
             return {}, broken.format(error.strerror)
-        with os.fdopen(fd, "rb") as file:
-            mode = os.fstat(fd).st_mode
-            if not stat.S_ISREG(mode) or mode & 0o022:
-                return {}, broken.format("others may write it")
-            try:
-                held = json.loads(file.read(MAX_BYTES))
-            except (OSError, ValueError, RecursionError):
-                return {}, broken.format("it is damaged")
+        if content is None or info.st_mode & 0o022:
+            return {}, broken.format("it is no file that only you may write")
+        try:
+            held = json.loads(content)
+        except (ValueError, RecursionError):
+            return {}, broken.format("it is damaged")
         entries = held.get("trusted") if isinstance(held, dict) else None
         if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
             return {}, broken.format("it is damaged")

@@ -14,6 +14,8 @@ def private_folder(path: Path) -> None:
         if not path.is_dir():
             raise
     except FileNotFoundError:
+        if path.parent.is_dir():  # /proc says this of a folder that it will not have
+            raise
         private_folder(path.parent)
         private_folder(path)
 

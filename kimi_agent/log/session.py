@@ -139,10 +139,10 @@ class Session:
         """How many records are in memory alone."""
         return self._saver.unsaved
 
-    def listen(self, listener: Listener) -> None:
-        """Tell `listener` of everything from here on; what is still to be said to a person it hears at once."""
+    def listen(self, *listeners: Listener) -> None:
+        """Tell `listeners` of everything from here on; what is still to be said to a person they hear at once."""
         with self._guard:
-            self._listeners.append(listener)
+            self._listeners += listeners
             self._tell_notices()
 
     def emit(self, event: Event) -> Stamped:

@@ -64,7 +64,7 @@ class Sessions:
         """
         all_ = self.list()
         if not all_:
-            raise UserError(f"there is no session of {self.workspace} yet{self._elsewhere(word)}", 1)
+            raise UserError(f"there is no session of {self.workspace} yet{self._elsewhere(word)}")
         if word == "last":  # one that was opened and left without a word is not what people mean
             return next((one for one in all_ if one.turns), all_[0])
         title = word.casefold()
@@ -80,7 +80,7 @@ class Sessions:
                 return meant[0]
             if meant:
                 raise UserError(f"{word!r} means more than one session; say which: {_named(meant)}")
-        raise UserError(f"there is no session {word!r} here{self._elsewhere(word)}; there are: {_named(all_)}", 1)
+        raise UserError(f"there is no session {word!r} here{self._elsewhere(word)}; there are: {_named(all_)}")
 
     def _elsewhere(self, word: str) -> str:
         """Where a session of this id lies, if it is another workspace's."""

@@ -108,7 +108,7 @@ def _members(tree: Tree, table: dict[int, Process]) -> set[int]:
         # A child of ours in a session of its own, without any mark: a daemon that wiped its environment and came to
         # us as an orphan. Process 1 gets the orphans of strangers too.
         stray = not marked and not each.zombie and each.ppid == me and tree.ours and me != 1
-        if tree.mark in marked:
+        if tree.mark in marked or stray:
             members.add(pid)
     return _closed(members, others)
 

@@ -71,12 +71,12 @@ def test_what_is_typed_and_what_is_piped_become_one_prompt(
         (["-p", "go", "--permission-mode", "wild"], b"", 2, "wild"),
         (["-p", "go", "--no-such-flag"], b"", 2, "no-such-flag"),
         (["-p", "go", "-c"], b"", 2, "session"),
-        (["-p", "go", "-r", "nope"], b"", 2, "nope"),
+        (["-p", "go", "-r", "nope"], b"", 2, "there is no session"),
         (["-p", "go", "-r"], b"", 2, "-r"),
         (["-p", "go", "--fork-session"], b"", 2, "--fork-session"),
         (["-p", "go", "-C", "/no/such/folder"], b"", 2, "There is no folder"),
         (["-p", "go", "--set", "modle=x"], b"", 78, "did you mean"),
-        (["-p", "go", "--max-steps", "0"], b"", 2, "0"),
+        (["-p", "go", "--max-steps", "0"], b"", 2, "max-steps"),
     ],
 )
 def test_bad_input_is_one_sentence_and_its_exit_code(
@@ -284,7 +284,7 @@ def test_a_tape_that_does_not_fit_fails_loudly(place: Place) -> None:
     model = place.tape({"expect": {"last_contains": "something else"}, "say": "never"})
     done = place.run("-m", model, "-p", "go")
     assert done.returncode == 1
-    assert "tape.jsonl line 1" in done.stderr
+    assert "tape.jsonl, line 1" in done.stderr
 
 
 def test_the_last_message_goes_to_a_file_too(place: Place) -> None:

@@ -134,12 +134,6 @@ def test_stdin_is_closed(place: Place) -> None:
     assert_plain(shell(place, f'exec $K -m "{place.tape({"say": "ok"})}" <&-'), 65)
 
 
-def test_stdin_is_a_folder(place: Place) -> None:
-    done = shell(place, f'exec $K -m "{place.tape({"say": "ok"})}" -p go < .')
-    assert_plain(done, 65)
-    assert "Cannot read standard input" in done.stderr
-
-
 def test_stdout_is_closed_early(place: Place) -> None:
     model = place.tape({"say": "line\n" * 50_000})
     done = shell(place, f'$K -m "{model}" -p go | head -1; exit ${{PIPESTATUS[0]}}')

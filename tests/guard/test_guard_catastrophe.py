@@ -157,6 +157,9 @@ cd build; rm -rf *
 sh -c 'rm -rf "$1"' _ /
 while read d; do rm -rf "$d"; done < list
 rm -rf .git
+rm -rf /scratch
+rm -rf /scratch/*
+rm -rf /tmp
 find / -name '*.pyc' -delete
 find ~ -name core -delete
 find "$D" -delete

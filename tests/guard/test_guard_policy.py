@@ -56,6 +56,14 @@ async def deploy(ctx: Context, command: Annotated[list[str], Field("Words.")]) -
     return ""
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tables: a verdict changes nothing."""
+    folder = tmp_path_factory.mktemp("around") / "work space"
+    folder.mkdir()
+    return folder.resolve()
+
+
 def made(
     workspace: Path, mode: Mode = "ask", allow: tuple[str, ...] = (), deny: tuple[str, ...] = (), home: str = "/home/me"
 ) -> Policy:

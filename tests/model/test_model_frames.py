@@ -60,3 +60,8 @@ def test_many_data_lines_count_as_one_event() -> None:
     line = b"data: " + b"x" * (1024 * 1024) + b"\n"
     with pytest.raises(EventTooLong):
         [list(frames.feed(line)) for _ in range(9)]
+
+
+def test_line_ends_may_be_mixed_within_one_event() -> None:
+    assert read(b"data: a\rdata: b\r\ndata: c\n\n") == [Frame("", b"a\nb\nc")]
+    assert read(b"data: a\rdata: b\n\n") == [Frame("", b"a\nb")]

@@ -127,6 +127,15 @@ def test_calls_are_assembled_whatever_a_server_leaves_out(fragments: list[dict[s
     assert answer(call(*fragments)).calls == tuple(calls)
 
 
+def test_id_and_name_of_a_call_are_told_once() -> None:
+    fragment = {"index": 0, "id": "i", "function": {"name": "a", "arguments": "x"}}
+    assert read(*[call(fragment)] * 3)[:-1] == [
+        CallDelta(0, "i", "a", "x"),
+        CallDelta(0, "", "", "x"),
+        CallDelta(0, "", "", "x"),
+    ]
+
+
 def test_a_call_that_never_gets_a_name_is_no_answer() -> None:
     with pytest.raises(Unavailable, match="without a name"):
         read(call({"index": 0, "id": "i", "function": {"arguments": "{}"}}))

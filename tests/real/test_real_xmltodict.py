@@ -3,6 +3,7 @@
 Needs the package index: `python -m pytest tests/real -m real -s`. KILLS sets how often the second test kills (60).
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,10 @@ class Place:
     def records(self) -> dict[Path, bytes]:
         """The complete records of every log file, byte for byte."""
         return {path: data[: data.rfind(b"\n") + 1] for path in self.logs for data in [path.read_bytes()]}
+
+    def count(self) -> int:
+        """How many complete records there are."""
+        return sum(path.read_bytes().count(b"\n") for path in self.logs)
 
     def tests_pass(self) -> bool:
         argv = (sys.executable, "-m", "unittest", "-q", "tests.test_xmltodict", "tests.test_dicttoxml")
@@ -154,9 +159,8 @@ def test_a_real_bug_goes_from_red_to_green(source: Path, tmp_path: Path) -> None
         began = time.monotonic()
         process = start(at, prompt=(HERE / "issue.md").read_bytes())
         process.wait(PATIENCE_S)
-        print(
-            f"\n{at.said.read_text()}\nxmltodict 0.14.1: exit {process.returncode} after {time.monotonic() - began:.1f} s"
-        )
+        took_s = time.monotonic() - began
+        print(f"\n{at.said.read_text()}\nxmltodict 0.14.1: exit {process.returncode} after {took_s:.1f} s")
         assert server.complaints() == []
     assert process.returncode == 0
     assert at.tests_pass()
@@ -179,7 +183,7 @@ def test_a_run_that_is_killed_again_and_again_loses_and_repeats_nothing(source: 
             while not done:
                 before = at.records()
                 process = start(at, *(("-c",) if before else ()), prompt=b"Go on." if before else issue)
-                done = not _killed_within(process, rng.uniform(0, whole_s) if kills < wanted else PATIENCE_S)
+                done = not _killed(process, _instant(at, rng, whole_s) if kills < wanted else lambda: False)
                 _check(at, before)
                 if done:
                     assert process.returncode == 0, at.said.read_text()
@@ -188,6 +192,7 @@ def test_a_run_that_is_killed_again_and_again_loses_and_repeats_nothing(source: 
                     landed[_last_event(at)] += 1
                 assert server.complaints() == []
             assert at.tests_pass(), f"round {rounds} ended red"
+            assert _survivors(at) == []
     print(f"\nan undisturbed run takes {whole_s:.1f} s; {kills} kills in {rounds} sessions, each ended green")
     print("the last complete record when the kill came:")
     for name, count in landed.most_common():
@@ -204,15 +209,35 @@ def _undisturbed(at: Place, issue: bytes) -> float:
     return time.monotonic() - began
 
 
-def _killed_within(process: subprocess.Popen[bytes], delay_s: float) -> bool:
-    """Wait that long and kill; False where the process had ended by itself."""
-    try:
-        process.wait(delay_s)
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
-    return False
+def _instant(at: Place, rng: random.Random, whole_s: float) -> Callable[[], bool]:
+    """When to kill: at some time, or as soon as some number of further records is in the log."""
+    if rng.random() < 0.4:
+        end = time.monotonic() + rng.uniform(0, whole_s)
+        return lambda: time.monotonic() >= end
+    count = at.count() + rng.randint(1, 30)
+    return lambda: at.count() >= count
+
+
+def _killed(process: subprocess.Popen[bytes], due: Callable[[], bool]) -> bool:
+    """Kill the process when it is `due`; False where it ended by itself before."""
+    end = time.monotonic() + PATIENCE_S
+    while not due():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < end, "the run hangs"
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def _survivors(at: Place) -> list[str]:
+    """Processes that still live in the repository (where /proc shows them)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(at.repository):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
 
 
 def _check(at: Place, before: Mapping[Path, bytes]) -> None:

@@ -165,7 +165,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_after_the_next_start(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("paths", "recoveries"), [(ALL[:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
+    ("paths", "recoveries"), [(ALL[1:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
 )
 def test_starts_that_are_killed_too_change_nothing_about_that(
     tmp_path: Path, paths: tuple[str, ...], recoveries: int
