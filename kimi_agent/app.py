@@ -18,6 +18,7 @@ from kimi_agent.agent import Agent, Brief
 from kimi_agent.config import Config
 from kimi_agent.config import load as load_config
 from kimi_agent.errors import ToolError, UserError
+from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
 from kimi_agent.guard.limits import Repeats, cap
 from kimi_agent.guard.policy import Policy, Rules, parse_mode
@@ -150,10 +151,13 @@ class Home:
 OpenSession = Callable[[Sessions, Opened], Session]
 
 
-async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners: Sequence[Listener]) -> Home:
+async def open_agent(
+    setup: Setup, session_of: OpenSession, ask: Ask, listeners: Sequence[Listener], *, debug: bool
+) -> Home:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
-    `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with.
+    `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. With `debug` every
+    event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
     tools, problems = load(setup.layers)
@@ -180,7 +184,7 @@ async def open_agent(setup: Setup, session_of: OpenSession, ask: Ask, listeners:
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None],
             settled=lambda calls: _settled(files, toolbox, calls),
         )
-        session.listen(*listeners)
+        session.listen(*listeners, *([_debug_log(session)] if debug else []))
         await agent.resume()
     except BaseException:
         await model.aclose()
@@ -211,6 +215,11 @@ def _blob(session: Session, sha256: str) -> bytes:
     if data is None:
         raise FileNotFoundError(sha256)
     return data
+
+
+def _debug_log(session: Session) -> Listener:
+    fd = os.open(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    return JsonLines(os.fdopen(fd, "w"))
 
 
 def _swept(register: Path) -> list[str]:

@@ -60,3 +60,7 @@ async def context(workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
         progress=lambda text: None,
     )
     await runner.aclose()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="write the golden files anew")

@@ -15,8 +15,11 @@ from kimi_agent.demo.mock import paced
 ROOT = Path(__file__).resolve().parent.parent
 TAPE = ROOT / "kimi_agent/demo/demo.jsonl"
 DEMO = (sys.executable, "-P", "-m", "kimi_agent", "demo")
-PATIENCE_S = 55
+PATIENCE_S = 150
 NOWHERE = "http://127.0.0.1:9"
+
+
+pytestmark = pytest.mark.timeout(170)
 
 
 @pytest.fixture
@@ -67,22 +70,15 @@ def test_the_demo_goes_from_red_to_green_with_one_line_changed(temp: Path) -> No
     assert diff[-2:] == ["-        if seconds > size:", "+        if seconds >= size:"]
 
 
-@pytest.mark.parametrize(
-    ("was", "becomes"),
-    [
-        ("-        if seconds > size:", "-        if seconds > sighs:"),
-        ("+        if seconds >= size:", "+        if seconds > 2 * size:"),
-    ],
-    ids=["does not apply", "does not help"],
-)
-def test_a_corrupted_patch_ends_red(temp: Path, tmp_path: Path, was: str, becomes: str) -> None:
+def test_a_corrupted_patch_ends_red(temp: Path, tmp_path: Path) -> None:
     text = TAPE.read_text("utf-8")
-    assert text.count(was) == 1
+    removed = "-        if seconds > size:"
+    assert text.count(removed) == 1
     tape = tmp_path / "bad.jsonl"
-    tape.write_text(text.replace(was, becomes), "utf-8")
+    tape.write_text(text.replace(removed, "-        if seconds > sighs:"), "utf-8")
     ran = play(temp, "--tape", str(tape))
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "\nRed: kimi-agent ended with " in ran.stdout
+    assert "\nRed: kimi-agent ended with 1, the tests with 1 before and 1 after it." in ran.stdout
     assert "Green" not in ran.stdout
     assert list(temp.iterdir()) == []
 

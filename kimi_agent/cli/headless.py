@@ -99,7 +99,9 @@ class _Run:
             prompt = join(self.options.prompt, piped)
         ask = TtyAsk()
         answers: Ask = ask if ask.there else refuse_all(NO_TERMINAL)
-        self.home = home = await open_agent(setup, session_of(self.options), answers, self._listeners())
+        self.home = home = await open_agent(
+            setup, session_of(self.options), answers, self._listeners(), debug=self.options.debug
+        )
         self.session_id = home.agent.session.id
         try:
             for notice in home.notices:

@@ -67,17 +67,18 @@ def _pick(sessions: Sessions) -> str:
 
 async def _talk(setup: Setup, options: Options) -> int:
     asker = Asker()
-    home = await open_agent(setup, session_of(options), asker, ())
-    return await repl.talk(_Desk(setup, asker, home).home(options.prompt))
+    home = await open_agent(setup, session_of(options), asker, (), debug=options.debug)
+    return await repl.talk(_Desk(setup, asker, home, debug=options.debug).home(options.prompt))
 
 
 class _Desk:
     """What the REPL may ask of the house: another session, another model, another mode."""
 
-    def __init__(self, setup: Setup, asker: Asker, home: Home) -> None:
+    def __init__(self, setup: Setup, asker: Asker, home: Home, *, debug: bool) -> None:
         self._setup = setup
         self._asker = asker
         self._home = home
+        self._debug = debug
 
     def home(self, first_message: str = "") -> ReplHome:
         setup, home = self._setup, self._home
@@ -108,7 +109,7 @@ class _Desk:
     async def _other(self, options: Options) -> ReplHome:
         if options.resume is not None and self._setup.sessions.find(options.resume).id == self._home.agent.session.id:
             return self.home()
-        opened = await open_agent(self._setup, session_of(options), self._asker, ())
+        opened = await open_agent(self._setup, session_of(options), self._asker, (), debug=self._debug)
         opened.policy.mode = self._home.policy.mode
         await self._home.aclose()
         self._home = replace(opened, notices=())

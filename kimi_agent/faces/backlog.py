@@ -44,6 +44,10 @@ class Backlog:
         """A sentence to the person, behind everything that happened so far."""
         self.say([*self.drain(), *self.transcript.note(text, style, apart=True)])
 
+    def echo(self, text: str) -> None:
+        """A command that was typed."""
+        self.say([*self.drain(), *self.transcript.typed(text)])
+
     def recall(self, messages: Sequence[Message]) -> None:
         """The last exchange of a session that is taken up again."""
         self.note(f"Resumed: {len(messages)} messages so far. The last exchange:")

@@ -56,9 +56,9 @@ class Ink:
         return f"\x1b[{SGR[style]}m{text}\x1b[0m"
 
 
-def ink_for(environ: Mapping[str, str], encoding: str, *, is_tty: bool = True) -> Ink:
+def ink_for(environ: Mapping[str, str], encoding: str) -> Ink:
     """The ink that suits a terminal: plain for NO_COLOR and TERM=dumb, ASCII for an encoding without our signs."""
-    plain = bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") in ("dumb", "") or not is_tty
+    plain = bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") in ("dumb", "")
     try:
         "●✓▸…⠋".encode(encoding)
     except (UnicodeEncodeError, LookupError):

@@ -28,7 +28,7 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Usage, User
+from kimi_agent.log.messages import Assistant, Call, Media, Usage, User
 from kimi_agent.log.views import View
 
 Kind = Literal["", "user", "thought", "text", "call", "note"]
@@ -162,10 +162,13 @@ class Transcript:
             self.queued.pop(queued, None)
         else:
             self._began, self.turn_usage = at, Usage()
-        yield from self.settle()
         text = self._names.pop(message.text, message.text)
-        media = len(message.parts) - sum(hasattr(part, "text") for part in message.parts)
-        text += f" [{media} attached]" * bool(media)
+        media = sum(isinstance(part, Media) for part in message.parts)
+        yield from self.typed(text + f" [{media} attached]" * bool(media))
+
+    def typed(self, text: str) -> Iterator[str]:
+        """What the person typed, as it stays in the scrollback."""
+        yield from self.settle()
         lines = [row for line in clean(text).split("\n") for row in wrap(line.expandtabs(4), self._width() - 2)]
         yield from self._space("user")
         shown = fold(lines, self._ink, most=_MOST_ECHO_ROWS, head=_MOST_ECHO_ROWS // 2)

@@ -205,8 +205,10 @@ class Repl:
             return
         match read(text, self._home.commands):
             case Unknown(words):
+                self._backlog.echo(text)
                 self._backlog.note(words, "yellow")
             case Invocation(name, rest):
+                self._backlog.echo(text)
                 self._command(name, rest)
             case Prompt(sent, shown):
                 self.transcript.echo_as(sent, shown)

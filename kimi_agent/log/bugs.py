@@ -1,4 +1,4 @@
-"""Tracebacks of our own bugs and of broken tools: kept in the state folder, so that the screen needs only one sentence."""
+"""Tracebacks of our own bugs and of broken tools: kept in a file, so that the screen needs only one sentence."""
 
 import os
 import platform

@@ -92,7 +92,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer: `message` is what the person wants done instead; `always` adds the question's rule to this session."""
+    """The answer: `message` is what the person wants instead; `always` adds the question's rule to this session."""
 
     allowed: bool
     always: bool = False
@@ -163,7 +163,7 @@ class Renamed(msgspec.Struct, frozen=True, tag="Renamed"):
 
 
 class TurnEnded(msgspec.Struct, frozen=True, tag="TurnEnded"):
-    """The prompt is back. `text` says why where the status alone does not; `exit_code` is what a one-shot run ends with."""
+    """The prompt is back. `text` says why where the status alone does not; a one-shot run ends with `exit_code`."""
 
     status: Status
     steps: int

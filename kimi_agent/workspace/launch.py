@@ -31,7 +31,7 @@ def launch(
             stdout=stdout,
             stderr=stderr,
             pass_fds=inherit,
-            start_new_session=False,
+            start_new_session=True,
         )
     except OSError as error:
         raise _unstarted(error, argv[0], cwd) from error

@@ -18,7 +18,7 @@ class Outputs:
         self._folder = folder
 
     def new(self, id: str = "") -> tuple[str, int]:
-        """A fresh output as (`output:ID`, descriptor open for reading and writing); `id` where it should have a set name."""
+        """A fresh output as (`output:ID`, descriptor open for reading and writing); `id` gives it a set name."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = id or secrets.token_hex(4)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

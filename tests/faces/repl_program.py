@@ -49,6 +49,7 @@ from kimi_agent.log.views import (
     TextView,
 )
 
+HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
 +++ b/src/a.py
 @@ -10,3 +10,3 @@ def f():
@@ -333,7 +334,7 @@ def main() -> int:
             environ=dict(os.environ),
             notices=[given["notice"]] if "notice" in given else [],
             commands={"review": "# Review the change\n\nLook at $ARGUMENTS closely."},
-            warm=lambda: agent.note("warm", ""),
+            warm=lambda: agent.note("warm", " ".join(each for each in HEAVY if each in sys.modules)),
             first_message=given.get("first", ""),
         )
 

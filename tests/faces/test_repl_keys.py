@@ -256,7 +256,7 @@ def test_a_bug_of_the_agent_rises_after_the_terminal_is_restored(terminal: Start
     assert screen.raw.rindex(b"\x1b[?2004l") > screen.raw.rindex(b"\x1b[?2004h")
 
 
-def test_loading_begins_once_the_prompt_is_drawn(terminal: Start) -> None:
+def test_nothing_heavy_is_loaded_before_the_prompt_is_drawn(terminal: Start) -> None:
     screen = terminal()
     screen.ready()
     screen.press("hello" + ENTER)

@@ -9,6 +9,7 @@ import pytest
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.tool import Context
 from kimi_agent.workspace import slow_rg
+from kimi_agent.workspace.process import Runner
 from kimi_agent.workspace.ripgrep import Found, Ripgrep
 
 SLOW = (sys.executable, "-I", slow_rg.__file__)
@@ -323,9 +324,20 @@ async def test_endless_matches_are_broken_off(rg: Ripgrep, workspace: Path) -> N
     assert found.matches >= 200_000
 
 
-async def test_configuration_of_the_user_changes_nothing(rg: Ripgrep, workspace: Path) -> None:
-    lay(workspace, _ripgreprc="--invert-match\n", a="hit\n", _ignore="b\n", b="hit\n")
-    assert set(listed(await rg.search("hit"))) == {"a"}
+async def test_a_ripgrep_configuration_changes_nothing(context: Context, workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "ripgreprc").write_text("--invert-match\n")
+    lay(workspace, a="hit\n", _ignore="b\n", b="hit\n")
+    environ = {**os.environ, "RIPGREP_CONFIG_PATH": str(tmp_path / "ripgreprc")}
+    runner = Runner(
+        root=workspace,
+        cwd=workspace,
+        outputs=context.files.outputs,
+        environ=environ,
+        env_pass=["RIPGREP_CONFIG_PATH"],
+        register=tmp_path / "running",
+    )
+    found = await Ripgrep(context.files, runner).search("hit")
+    assert listed(found) == {"a": [(1, "hit", True)]}
 
 
 async def test_files_are_listed_without_git_and_ignored_ones(rg: Ripgrep, workspace: Path) -> None:

@@ -1,7 +1,6 @@
 """Which Python runs a project's tests."""
 
 import dataclasses
-import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.tool import Context
 from kimi_agent.workspace.process import Runner
 from kimi_agent.workspace.testrun import TestRun
+
+OFF = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"  # the plugins of our own environment only cost time here
 
 
 def script(path: Path, text: str) -> None:
@@ -28,7 +29,8 @@ async def bare(context: Context, workspace: Path, tmp_path: Path) -> AsyncIterat
         root=workspace,
         cwd=workspace,
         outputs=context.files.outputs,
-        environ={"PATH": f"{tmp_path / 'bin'}:{workspace}", "HOME": os.environ.get("HOME", "/")},
+        environ={"PATH": f"{tmp_path / 'bin'}:{workspace}", OFF: "1"},
+        env_pass=(OFF,),
         register=tmp_path / "bare",
     )
     testrun = TestRun(context.files, runner, python=sys.executable, virtual_env=str(workspace / "env"))

@@ -1,0 +1,129 @@
+"""What goes over the wire only grows at its end: the server's cache, and the bill, depend on it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, Place
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
+
+@contextmanager
+def mock(place: Place, tape: str, bodies: Path) -> Iterator[str]:
+    """The mock server as a process of its own, saving every request body."""
+    argv = [*PROGRAM, "mock", tape.removeprefix("tape:"), "--save", str(bodies)]
+    server = subprocess.Popen(argv, env=place.env, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        server.stdout.close()
+
+
+def messages_bytes(body: bytes) -> bytes:
+    """The encoded messages, without what closes the list."""
+    return body[body.index(b'"messages":') :].removesuffix(b"]}")
+
+
+def tools_bytes(body: bytes) -> bytes:
+    return body[body.index(b'"tools":') : body.index(b'"messages":')]
+
+
+def is_note(message: dict[str, str]) -> bool:
+    return message["role"] == "user" and "<note>" in message["content"]
+
+
+def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes(place: Place, tmp_path: Path) -> None:
+    (place.root / "a.txt").write_text("one\ntwo\n")
+    read = {"name": "read_file", "args": {"path": "a.txt"}}
+    tape = place.tape(
+        {"reason": "I look.", "say": "Looking.", "calls": [read, {"name": "list_files", "args": {}}]},
+        {"reason": "", "calls": [{"name": "write_file", "args": {"path": "b.txt", "content": "x\n"}}]},
+        {"say": "First done."},
+        {"expect": {"note_contains": "Plan mode"}, "calls": [{"name": "search_code", "args": {"pattern": "one"}}]},
+        {"expect": {"note_contains": "Plan mode"}, "say": "A plan: \u2028 日本."},
+        {"say": "Third done."},
+    )
+    bodies = tmp_path / "bodies"
+    with mock(place, tape, bodies) as url:
+        env = {**place.env, "KIMI_BASE_URL": url, "HTTP_PROXY": "http://127.0.0.1:9", "OPENAI_ORG_ID": "org-x"}
+        for argv in (["-y"], ["-c", "--permission-mode", "plan"], ["-c"]):
+            done = place.run(*argv, "-p", "go on", env=env)
+            assert done.returncode == 0, done.stderr
+    sent = [path.read_bytes() for path in sorted(bodies.iterdir())]
+    assert len(sent) == 6
+    assert len({tools_bytes(body) for body in sent}) == 1
+    notes = [sum(is_note(message) for message in json.loads(body)["messages"]) for body in sent]
+    assert notes == [0, 0, 0, 1, 1, 0]
+    without_notes = []
+    for body in sent:
+        value = json.loads(body)
+        last = value["messages"][-1]
+        text = messages_bytes(body)
+        if is_note(last):
+            cut = text.rindex(b',{"role":"user"')
+            text = text[:cut]
+        without_notes.append(text)
+    for before, after in pairwise(without_notes):
+        assert after.startswith(before)
+
+
+def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
+    bodies = tmp_path / "bodies"
+    with mock(place, place.tape({"say": "hi"}), bodies) as url:
+        assert place.run("-p", "hi", env={**place.env, "KIMI_BASE_URL": url}).returncode == 0
+    body = next(bodies.iterdir()).read_bytes()
+    assert len(body) < 10_000
+    value = json.loads(body)
+    assert list(value)[-1] == "messages"
+    assert (value["model"], value["thinking"], value["stream"]) == (
+        "kimi-k2.6",
+        {"type": "enabled", "keep": "all"},
+        True,
+    )
+    assert not {"temperature", "top_p", "n", "tool_choice", "max_tokens"} & set(value)
+
+
+@pytest.mark.golden
+def test_what_the_model_is_told_reads_as_reviewed(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    bodies = tmp_path / "bodies"
+    with mock(place, place.tape({"say": "hi"}), bodies) as url:
+        place.run("-p", "hi", env={**place.env, "KIMI_BASE_URL": url})
+    value = json.loads(next(bodies.iterdir()).read_bytes())
+    system = value["messages"][0]["content"].replace(str(place.root), "WORKSPACE")
+    date = system[system.index("(") : system.index(")")]
+    system = system.replace(date, "(PLATFORM, DATE")
+    lines = [system]
+    for each in value["tools"]:
+        function = each["function"]
+        lines += [f"## {function['name']}", function["description"], json.dumps(function["parameters"], indent=1)]
+    text = "\n".join(lines) + "\n"
+    path = GOLDEN / "told.md"
+    if request.config.getoption("--golden"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), "read the change, then: make golden"
+
+
+def test_no_key_is_written_anywhere(place: Place, tmp_path: Path) -> None:
+    secret = "sk-canary-5d0c1b7e"
+    tape = place.tape({"calls": [{"name": "shell", "args": {"command": "env; echo done"}}]}, {"say": "ok"})
+    with mock(place, tape, tmp_path / "bodies") as url:
+        env = {**place.env, "KIMI_BASE_URL": url, "KIMI_API_KEY": secret}
+        done = place.run("-y", "-p", "go", "--debug", "--output-format", "stream-json", env=env)
+    assert done.returncode == 0
+    assert secret not in done.stdout + done.stderr
+    for folder in (place.home, tmp_path / "bodies"):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                assert secret.encode() not in path.read_bytes(), path
+    assert os.environ.get("KIMI_API_KEY") != secret
