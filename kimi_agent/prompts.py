@@ -28,7 +28,7 @@ def system_prompt(layers: Sequence[Layer], values: Mapping[str, str], agents: st
 
 
 def commands(layers: Sequence[Layer]) -> dict[str, Path]:
-    """The slash commands that are files: name -> Markdown file whose `{{ arguments }}` are filled when it is typed."""
+    """The slash commands that are files: name -> Markdown file (`$ARGUMENTS` in it is what was typed behind)."""
     return find(layers, "prompts/commands", ".md")
 
 

@@ -37,7 +37,8 @@ def run_demo(
     """Make the repository, let the agent mend it, then run its tests ourselves; 0 if they went from red to green.
 
     `keep` leaves the repository, `tape` replaces the packaged one, `stream` lets the model speak at reading speed.
-    Progress goes to `out` (stdout), the agent writes to our own stdout and stderr. Raises UserError where git is missing or nothing can be written.
+    Progress goes to `out` (stdout), the agent writes to our own stdout and stderr. Raises UserError where git is
+    missing or nothing can be written.
     """
     out = out or sys.stdout
     env = {name: value for name, value in environ.items() if not _PRIVATE.match(name)}
@@ -52,7 +53,9 @@ def run_demo(
             return _Demo(folder, env, out).play(tape or HERE / "demo.jsonl", stream=stream)
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
+    except BrokenPipeError:  # nobody reads any more: for the top of the program to tell
+        raise
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"The demo could not go on: {error}.", 78) from error
     finally:
         if keep:

@@ -37,14 +37,14 @@ def mock_server(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
 def paced(tape: Path, tokens_per_s: float, copy: Path) -> Path:
     """A copy of the tape at `copy` whose lines come at this speed, where they have none of their own."""
     lines = []
-    for line in tape.read_text("utf-8").split("\n"):
+    for line in tape.read_bytes().split(b"\n"):
         try:
             value = json.loads(line)
         except ValueError:
             lines.append(line)  # a comment, or what the server will complain of
             continue
-        lines.append(json.dumps({"pace": tokens_per_s, **value} if isinstance(value, dict) else value))
-    copy.write_text("\n".join(lines), "utf-8")
+        lines.append(json.dumps({"pace": tokens_per_s, **value} if isinstance(value, dict) else value).encode())
+    copy.write_bytes(b"\n".join(lines))
     return copy
 
 

@@ -40,7 +40,8 @@ def _file_diff(done: Done, most: int) -> FileDiff:
             kept.append(f"… {len(rows) - len(kept)} more lines of this diff are not shown")
             break
         kept.append(row)
-    return FileDiff(done.path, done.change, added, removed, "\n".join(kept), done.old_path)
+    path, old_path = (each.encode("utf-8", "backslashreplace").decode() for each in (done.path, done.old_path))
+    return FileDiff(path, done.change, added, removed, "\n".join(kept), old_path)
 
 
 def _diff(done: Done) -> Iterator[str]:

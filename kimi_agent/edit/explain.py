@@ -141,7 +141,8 @@ def nearest(old: Sequence[str], lines: Lines) -> str:
 
 
 def shown(line: str) -> str:
-    """A line of the file, cut where it is too long."""
+    """A line for a text: cut where it is too long, half characters as escapes."""
+    line = line.encode("utf-8", "backslashreplace").decode()
     return line if len(line) <= MAX_LINE_CHARS else line[: MAX_LINE_CHARS - 1] + "…"
 
 

@@ -146,7 +146,7 @@ def wrong(number: int, line: str, expected: str, example: str) -> ToolError:
     )
 
 
-_NUMBERS = re.compile(r"@@+ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@+(?: (.*))?\s*$")
+_NUMBERS = re.compile(r"@@+ *-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))?\s*(?:@@.*)?$")
 
 
 @dataclass(frozen=True)

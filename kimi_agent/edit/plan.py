@@ -174,7 +174,8 @@ class _Plan:
         if section.hunks:
             written, more = self._hunks(name, now, section.hunks, data)
             after = encode(written.text, name)
-            spots = (*(_shifted(spot, written.spots) for spot in now.spots), *written.spots)
+            moved = [_shifted(spot, written.spots) for spot in now.spots]
+            spots = tuple(sorted((*moved, *written.spots), key=lambda spot: spot.first))
             notes = (*notes, *more)
         if target == name:
             now.data, now.mode, now.spots, now.notes = after, mode, spots, notes

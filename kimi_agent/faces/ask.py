@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kimi_agent.faces.ink import Ink
-from kimi_agent.faces.sanitize import clean, clean_line, specials, wrap
+from kimi_agent.faces.sanitize import clean, clean_line, specials, squeezed, wrap
 from kimi_agent.faces.views import is_cut, whole_rows
 from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.views import DiffView, OutputView, TextView, View
@@ -99,7 +99,7 @@ class Asking:
 def question_rows(question: Question, ink: Ink, width: int) -> list[str]:
     """The whole question: what is to be done, the command or diff itself, why it is asked, what is hidden in it."""
     bar = ink("yellow", ink.glyphs.bar)
-    rows = [ink("bold", row) for row in wrap(clean_line(question.title), width - 4, words=False)]
+    rows = [ink("bold", row) for row in wrap(squeezed(clean_line(question.title)), width - 4, words=False)]
     rows += whole_rows(question.view, ink, width - 4)
     if question.why:
         rows += [ink("dim", row) for line in clean(question.why).split("\n") for row in wrap(line, width - 4)]

@@ -63,6 +63,11 @@ class MarkdownStream:
         """What is not finished yet, as clean text."""
         return "".join(self._lines) + clean("".join(self._rest))
 
+    @property
+    def in_code(self) -> bool:
+        """Whether the text goes on within a fence."""
+        return self._fence is not None
+
     def last(self, lines: int, characters: int) -> str:
         """The end of `tail`, at a cost that does not grow with it."""
         rest: list[str] = []

@@ -130,10 +130,9 @@ class Transcript:
                 yield from self.settle()
             case Notice(text):
                 yield from self.note(text, "yellow")
-            case Recovered(cut_bytes, bad_records, calls):
+            case Recovered(cut_bytes, bad_records):  # settled calls show as their own results
                 torn = [f"{cut_bytes} bytes of a torn record cut off"] * bool(cut_bytes)
                 torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
-                torn += [f"{len(calls)} interrupted calls settled"] * bool(calls)
                 if torn:
                     yield from self.note(f"Recovered: {', '.join(torn)}.", "dim")
             case Compacted():
@@ -309,7 +308,8 @@ class Transcript:
             return [("dim", f"{self._ink.glyphs.bar} {row}") for row in kept[-rows:]]
         if tail := self._stream.last(rows, rows * room):
             lines = tail.strip("\n").split("\n")[-rows:]
-            shown = [row for line in lines for row in wrap(line.expandtabs(4), room)]
+            inset = "  " * self._stream.in_code
+            shown = [inset + row for line in lines for row in wrap(line.expandtabs(4), room - len(inset))]
             return [("", row) for row in shown[-rows:]] if tail.strip() else []
         return [
             ("dim", cut(f"  {clean_line(each.progress.rstrip().split(chr(10))[-1])}", room))

@@ -1,6 +1,7 @@
 """Calls, results and turns in one clean line each, and views as plain text; no terminal library is needed for these."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, assert_never
 
@@ -22,6 +23,9 @@ from kimi_agent.log.views import (
 _FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
 """The argument that says most about a call, in this order of preference."""
 
+_PATCHED = re.compile(r"^(?:\*\*\* (?:Update|Add|Delete) File: |\+\+\+ (?:b/)?)([^\t\r\n]+)", re.MULTILINE)
+"""The files that a patch of either dialect names."""
+
 _PLACES = ("path", "glob", "directory")
 
 
@@ -39,6 +43,8 @@ def _about(raw: str) -> str:
         return " ".join(raw.split())
     if not isinstance(arguments, dict):
         return " ".join(raw.split())
+    if isinstance(patch := arguments.get("patch"), str) and (files := _PATCHED.findall(patch)):
+        return " ".join(dict.fromkeys(files))
     given = {key: value for key, value in arguments.items() if value not in (None, "", [], {})}
     first = next((key for key in _FIRST if key in given), "")
     shown = [_short(given[first])] if first else [_short(v) for v in given.values() if isinstance(v, str | int | float)]

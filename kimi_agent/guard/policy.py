@@ -212,7 +212,7 @@ def _protected(call: _Call) -> str:
 
 
 def _reason(call: _Call) -> str:
-    """Why a person is asked."""
+    """Why a person is asked, where that is not plain."""
     if isinstance(call.reading, Complex):
         return f"no rule can speak for it: it holds {call.reading.why}"
     if call.outside:
@@ -225,7 +225,7 @@ def _reason(call: _Call) -> str:
             return f"{risky[0][:60]} can make it run or write more than its name says"
         if payload_at(call.reading.words) > 0:
             return "it runs another command"
-    return "no rule allows it"
+    return ""
 
 
 def _offer(call: _Call) -> str:

@@ -244,7 +244,7 @@ def main() -> None:
         work.mkdir()
         env = {
             **{
-                key: value for key, value in os.environ.items() if not key.startswith(("KIMI_", "MOONSHOT_", "OPENAI_"))
+                key: value for key, value in os.environ.items() if not key.startswith(("KIMI_", "MOONSHOT_", "OPENAI_", "PYTHON"))
             },
             "KIMI_AGENT_HOME": str(scratch / "home"),
             "KIMI_API_KEY": "sk-bench",

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.edit import Disk, carry_out, plan_patch
+from kimi_agent.edit import Disk, applied, carry_out, diff_view, plan_patch
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
+from kimi_agent.workspace.files import Files
 
 PATCH = """*** Begin Patch
 *** Add File: new/n
@@ -39,13 +40,31 @@ async def test_what_was_written_and_shown_is_known(context: Context, workspace: 
 
 
 async def test_names_are_read_from_the_workspace_though_the_shell_stands_elsewhere(
-    context: Context, workspace: Path
+    context: Context, workspace: Path, tmp_path: Path
 ) -> None:
     (workspace / "sub").mkdir()
     (workspace / "a").write_text("x\n")
     (workspace / "sub/a").write_text("other\n")
-    context.files.cwd = workspace / "sub"
-    disk = Disk(context.files)
-    found = disk.file("a")
-    assert found is not None
-    assert found.data == b"x\n"
+    files = Files(
+        workspace,
+        outputs=context.files.outputs,
+        ledger=context.files.ledger,
+        home=tmp_path,
+        cwd=workspace / "sub",
+        journal=tmp_path / "journal",
+    )
+    carry_out(plan_patch(PATCH.replace("File: a", "File: ../a"), Disk(files)), files, around=2)
+    assert (workspace / "a").read_text() == "y\n"
+    assert (workspace / "sub/a").read_text() == "other\n"
+    assert (workspace / "sub/new/n").read_text() == "n\n"
+
+
+async def test_names_that_are_no_text_are_told_as_text(context: Context, workspace: Path) -> None:
+    patch = '--- /dev/null\n+++ "b/\\377\\001"\n@@ -0,0 +1 @@\n+x\n'
+    change = plan_patch(patch, Disk(context.files))
+    view = diff_view(change)
+    for text in (applied(change, view), view.files[0].path):
+        assert text.encode().isascii()
+    with pytest.raises(ToolError) as caught:
+        plan_patch(patch.replace("/dev/null", '"a/\\377"').replace("+x", "-\udc00"), Disk(context.files))
+    assert str(caught.value).encode()

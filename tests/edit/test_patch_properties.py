@@ -196,7 +196,7 @@ def test_a_damaged_patch_changes_nothing_or_something_that_it_says(
         view = diff_view(change)
         assert len(applied(change, view)) <= 4_000
         for file, done in zip(view.files, change.files, strict=True):
-            # The diff that a person is shown is the change that is made (CRs are left out of it where all lines end so).
+            # The diff that a person is shown is the change that is made (CRs of a pure CRLF file are left out of it).
             if done.change in "MR" and file.diff and "\r" not in both[0] + "".join(lines):
                 back = tree({"f": done.before or b""}).patched(f"--- a/f\n+++ b/f\n{file.diff}\n")
                 assert back["f"] == done.after

@@ -92,6 +92,14 @@ class Terminal:
         path = self.state / "log.jsonl"
         return [(what, text) for what, text in map(json.loads, path.read_text().splitlines())] if path.exists() else []
 
+    def until_logged(self, what: str) -> None:
+        """Wait until the scripted agent wrote `what` down, with or without a sign on the screen."""
+        until = time.monotonic() + 20
+        while what not in [each for each, _ in self.log()]:
+            assert time.monotonic() < until, f"never logged {what}"
+            if select.select([self.fd], [], [], 0.02)[0]:
+                self.read()
+
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, 9)

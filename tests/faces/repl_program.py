@@ -100,6 +100,7 @@ class ScriptedAgent:
             "slow": self._slow,
             "stream": self._stream,
             "shell": self._shell,
+            "held": self._held,
             "edit": self._edit,
             "work": self._work,
             "forever": self._forever,
@@ -189,6 +190,13 @@ class ScriptedAgent:
             text, OutputView(command, text, 0, 1.2) if decision.allowed else None, failed=not decision.allowed
         )
         await self._call("shell", {"command": command}, result)
+
+    async def _held(self, rest: str) -> None:
+        """Keep the loop from reading keys until the test has typed some, then ask."""
+        self.note("held", "")
+        while not (self._log.parent / "typed").exists():
+            time.sleep(0.01)
+        await self._shell(rest)
 
     async def _edit(self, rest: str) -> None:
         view = DiffView(

@@ -70,11 +70,14 @@ def test_escape_leaves_the_words_away(terminal: Start) -> None:
 def test_keys_typed_ahead_answer_nothing(terminal: Start) -> None:
     screen = terminal()
     screen.ready()
-    screen.press("shell make\ry\ny\r1a2\x1b[200~y\r\x1b[201~")
+    screen.press("held make always\r")
+    screen.until_logged("held")
+    screen.press("y\ny\r1a2\x1b[200~y\r\x1b[201~")
+    (screen.state / "typed").touch()
     screen.until(ASKED)
     assert decisions(screen) == []
     screen.press("\x1b")
-    screen.until("refused", "2 steps")
+    screen.ready("refused", "2 steps")
     assert decisions(screen) == ["False False "]
 
 

@@ -244,6 +244,7 @@ def test_a_signal_leaves_and_restores_the_terminal(terminal: Start, number: sign
     screen.end()
     assert after[3] & (termios.ECHO | termios.ICANON) == before[3] & (termios.ECHO | termios.ICANON)
     assert screen.raw.rindex(b"\x1b[?2004l") > screen.raw.rindex(b"\x1b[?2004h")
+    assert screen.raw.rindex(b"\x1b[?7h") > screen.raw.rindex(b"\x1b[?7l")
     assert [what for what, _ in screen.log() if what != "warm"] == ["turn", "interrupted", "closed"]
 
 
@@ -259,6 +260,5 @@ def test_a_bug_of_the_agent_rises_after_the_terminal_is_restored(terminal: Start
 def test_nothing_heavy_is_loaded_before_the_prompt_is_drawn(terminal: Start) -> None:
     screen = terminal()
     screen.ready()
-    screen.press("hello" + ENTER)
-    screen.ready("You said")
-    assert screen.log()[0] == ("warm", "")
+    screen.until_logged("warm")
+    assert screen.log() == [("warm", "")]

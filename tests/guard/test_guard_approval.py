@@ -93,7 +93,7 @@ async def test_what_is_allowed_runs_unasked(context: Context, workspace: Path) -
 async def test_a_question_shows_the_real_command_and_both_sides_are_kept(context: Context, workspace: Path) -> None:
     person = Person([YES])
     assert (await run(context, shell, made(workspace), person, command="git log")).content == "ran git log"
-    question = Question("shell", "shell git log", OutputView("git log"), "no rule allows it", "shell(git log)")
+    question = Question("shell", "shell git log", OutputView("git log"), "", "shell(git log)")
     assert person.events == [Asked(question), Answered(question, YES)]
 
 

@@ -155,3 +155,19 @@ async def test_a_reader_that_does_not_read_is_not_run_ahead_of_without_end() -> 
         await asyncio.sleep(0)
     assert sent < 60, "each is 50 kB"
     await answer.aclose()
+
+
+async def test_a_complete_answer_is_read_to_its_end_so_that_its_connection_can_be_used_again() -> None:
+    ended = False
+
+    async def arriving() -> AsyncIterator[bytes]:
+        nonlocal ended
+        yield TEXT + STOP + DONE
+        for _ in range(5):
+            await asyncio.sleep(0)
+            yield b"\n"
+        ended = True
+
+    answer = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=Clocks(), now=lambda: 0)
+    assert [delta async for delta in answer][-1] == Finish("stop")
+    assert ended

@@ -251,6 +251,17 @@ async def test_tolerances_are_told(tool: Load, context: Context, workspace: Path
     assert "Note: b hunk 1 without context: put at the end of the file" in content
 
 
+async def test_places_of_an_earlier_section_are_shown_where_they_are_in_the_end(
+    tool: Load, context: Context, workspace: Path
+) -> None:
+    (workspace / "a").write_text("1\n2\n3\n4\n5\n6\n7\n8\n9\n")
+    lines = ["*** Update File: a", "@@", "-9", "+nine", "*** Update File: a", "@@", "+zero", "+half", " 1"]
+    content = (await tool("apply_patch").run(context, patch(*lines))).content
+    assert content == (
+        "Applied to 1 file.\nM a +3 -1 (hunks at 1, 11)\n1\tzero\n2\thalf\n3\t1\n4\t2\n9\t7\n10\t8\n11\tnine"
+    )
+
+
 async def test_a_long_result_is_capped(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a").write_text("".join(f"line {number} {'x' * 300}\n" for number in range(400)))
     hunks = [row for number in range(0, 400, 7) for row in ("@@", f"-line {number} {'x' * 300}", f"+new {number}")]

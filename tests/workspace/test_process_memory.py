@@ -15,8 +15,11 @@ from pathlib import Path
 from kimi_agent.workspace.outputs import Outputs
 from kimi_agent.workspace.process import Runner
 def peak():
-    top = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return top if sys.platform == "darwin" else top * 1024
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would hold the peak of the test process too: Linux carries it over an exec
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 async def main(root, state, command):
     runner = Runner(root=root, cwd=root, outputs=Outputs(state / "o"), environ=os.environ, register=state / "r")
     await runner.shell("seq 1000", timeout_s=60)
