@@ -25,10 +25,11 @@ from kimi_agent.guard.policy import Policy, Rules, parse_mode
 from kimi_agent.guard.trust import Trust, fingerprint
 from kimi_agent.layers import PROJECT_FOLDER, Layer, Places, layers_of, places
 from kimi_agent.log.bugs import keep_traceback
-from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Seen
+from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Returned, Seen
 from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.views import Result, TestReport
 from kimi_agent.model.base import Model
 from kimi_agent.model.dialect import Blob
 from kimi_agent.model.profiles import ModelSettings
@@ -278,9 +279,6 @@ def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
     state = setup.places.state
     outputs = Outputs(session.outputs_folder)
     ledger = Ledger(session.emit)
-    for stamped in session.events():
-        if isinstance(stamped.event, Seen):
-            ledger.feed(stamped.event)
     added = [Path(each).expanduser() for each in setup.config.texts("workspace.add_dirs")]
     if missing := [each for each in added if not each.is_dir()]:
         raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
@@ -307,12 +305,20 @@ def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
 
 def _contexts(setup: Setup, session: Session, files: Files, runner: Runner) -> MakeContext:
     ripgrep = Ripgrep(files, runner)
-    testrun = TestRun(files, runner, command=setup.config.text("test_command"))
+    virtual_env = setup.environ.get("VIRTUAL_ENV", "")
+    testrun = TestRun(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env)
+    for stamped in session.events():  # what a resumed session knew: files the model saw, tests that failed
+        match stamped.event:
+            case Seen():
+                files.ledger.feed(stamped.event)
+            case Returned(result=Result(view=TestReport() as report)):
+                testrun.feed(report)
+            case _:
+                pass
 
     def make(call_id: str, progress: Callable[[str], None]) -> Context:
-        return Context(
-            files, runner, ripgrep, testrun, session.agent, f"{session.id}/{session.agent}/{call_id}", progress
-        )
+        name = f"{session.id}/{session.agent}/{call_id}"
+        return Context(files, runner, ripgrep, testrun, session.agent, name, progress)
 
     return make
 

@@ -137,7 +137,7 @@ def test_an_alias_never_takes_the_place_of_a_real_parameter() -> None:
     assert Signature("both", both).read('{"file": "f", "path": "p"}')[0] == {"path": "p", "file": "f"}
 
 
-@pytest.mark.parametrize("hint", [dict, str | int, list[dict], Literal[1, 2], bytes])
+@pytest.mark.parametrize("hint", [dict, str | int, list[dict[str, int]], Literal[1, 2], bytes])
 def test_a_type_that_moonshot_does_not_take_is_refused_at_load(hint: Any) -> None:
     async def bad(ctx, value):  # type: ignore[no-untyped-def]
         return ""

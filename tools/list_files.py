@@ -9,7 +9,6 @@ from kimi_agent.tool import Context, Field, Result, ToolError, tool
 
 from ._shown import entry, name
 
-MAX_VIEW = 8_000
 MAX_FOLDERS = 5_000  # whose entries are looked at for times and sizes
 
 
@@ -53,7 +52,7 @@ def told(base: str, pattern: str, rows: Sequence[str], total: int, include_ignor
     narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
     more = [f"… {total - len(rows):,} more; {narrow}"] if total > len(rows) else []
     text = "\n".join([*rows, *more])
-    return Result(text, TextView(text[:MAX_VIEW], f"{total:,} entries"))
+    return Result(text, TextView("", f"{total:,} entries"))
 
 
 class Known:

@@ -13,7 +13,6 @@ from ._shown import entry, lines, name, size
 
 MAX_LINES = 2_000
 IN_THREAD = 1_000_000  # bytes from which a reading would hold up the screen
-MAX_VIEW = 8_000
 MAX_ENTRIES = 500
 
 
@@ -49,7 +48,7 @@ async def read_file(
             )
     text = "".join(f"{line}\n" for line in got.page.numbered())
     info = "; ".join([extent(got, stat.st_size), *got.page.notes(), *got.notes])
-    return Result(f"{text}<file-info>{info}</file-info>", TextView(text[:MAX_VIEW], lines(len(got.page.lines))))
+    return Result(f"{text}<file-info>{info}</file-info>", TextView("", lines(len(got.page.lines))))
 
 
 def extent(got: Reading, bytes_: int) -> str:
@@ -95,4 +94,4 @@ def listing(ctx: Context, path: str) -> Result:
     rows = [entry(each.name, each.kind, each.size) for each in entries[:MAX_ENTRIES]]
     more = [f"… {len(entries) - MAX_ENTRIES} more; use list_files"] if len(entries) > MAX_ENTRIES else []
     text = "\n".join([f"{name(ctx.files.shown(path))} is a folder:", *rows, *more]) if rows else "the folder is empty"
-    return Result(text, TextView(text[:MAX_VIEW], f"{len(entries)} entries"))
+    return Result(text, TextView("", f"{len(entries)} entries"))

@@ -50,7 +50,7 @@ async def search_code(
         offset=offset,
     )
     text = "\n".join([*_shown(found, mode), *_notes(found)])
-    return Result(text, MatchesView(pattern, found.matches, found.files, text))
+    return Result(text, MatchesView(pattern, found.matches, found.files))
 
 
 def _shown(found: Found, mode: str) -> Sequence[str]:

@@ -13,6 +13,7 @@ _ANSWERS = {
     "they differ": ("diff", "cmp", "git diff"),
     "it is false": ("test", "[", "[["),
 }
+MAX_VIEW = 8_000
 _MOST_CHANGED = 10
 
 
@@ -71,7 +72,7 @@ async def shell(
     ]
     return Result(
         "\n".join(filter(None, lines)),
-        OutputView(command, done.text, done.exit_code, done.duration_s, place),
+        OutputView(command, done.text[-MAX_VIEW:], done.exit_code, done.duration_s, place),
         failed=bool(next_step),
         code="timeout" if done.timed_out else "failed" if done.cut_off else "",
     )

@@ -108,8 +108,8 @@ def view_text(view: View | None) -> str:
             return "\n".join(f"{file_line(file)}\n{clean(file.diff)}".rstrip() for file in files)
         case OutputView(command, text):
             return clean(f"$ {command}\n{text}".rstrip())
-        case MatchesView(_, _, _, text):
-            return clean(text)
+        case MatchesView(pattern, matches, files):
+            return clean(f"{pattern}: {matches} in {files} files")
         case TestReport() as report:
             return "\n".join([test_line(report), *failing(report)])
         case PlanView(items):

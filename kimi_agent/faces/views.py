@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator
 from kimi_agent.faces.ink import Ink, Style
 from kimi_agent.faces.sanitize import clean, cut, squeezed, wrap
 from kimi_agent.faces.summaries import failing, file_line, view_text
-from kimi_agent.log.views import DiffView, FileDiff, OutputView, PlanView, Result, TestReport, TextView, View
+from kimi_agent.log.views import (
+    DiffView,
+    FileDiff,
+    MatchesView,
+    OutputView,
+    PlanView,
+    Result,
+    TestReport,
+    TextView,
+    View,
+)
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@(.*)")
 _MOST_ROWS = 6
@@ -34,7 +44,7 @@ def result_rows(result: Result, ink: Ink, width: int) -> list[str]:
         clean(view.text)
         if isinstance(view, OutputView)
         else clean(result.content)
-        if result.failed
+        if result.failed or isinstance(view, MatchesView)
         else view_text(view)
     )
     lines = text.strip("\n").split("\n") if text.strip() else []

@@ -28,7 +28,8 @@ class Complex:
 
 
 # Outside quotes: no operator, expansion, glob, brace, quote or blank. `~` and `#` are plain within a word only.
-_WORD = re.compile(r"""(?:[A-Za-z0-9_./,:+@%=^~#!\u0080-\U0010ffff-]++|'[^']*+'|"[^"$`\\]*+")++""")
+# No possessive quantifiers: with them Python 3.11.2 (Debian 12) took `<` and backticks for plain.
+_WORD = re.compile(r"""(?:[A-Za-z0-9_./,:+@%=^~#!\u0080-\U0010ffff-]|'[^']*'|"[^"$`\\]*")+""")
 _NAME = re.compile(r"[A-Za-z0-9_./+-]+")
 _RESERVED = frozenset(
     {"if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done"}

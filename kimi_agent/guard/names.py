@@ -17,7 +17,7 @@ _BREAKS = re.compile(r"[;&|()<>`\n\r{}]+")
 _BLANKS = re.compile(r"[\s\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff$]+")
 _PARTS = re.compile(r"[=,:@!]+")
 _EMPTY = re.compile(r"\$\{[^{}]{0,200}\}|\$\([^()]{0,200}\)|``|\$[@*#?!0-9-]")
-_ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*+)'", re.DOTALL)
+_ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 
 
 def names_in(text: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ import msgspec
 
 
 class TextView(msgspec.Struct, frozen=True, tag="text"):
-    """Plain text; `title` stands on the line of the call, for example "120 lines"."""
+    """Plain text, "" where it is what the model read; `title` stands on the line of the call, such as "120 lines"."""
 
     text: str
     title: str = ""
@@ -33,7 +33,7 @@ class DiffView(msgspec.Struct, frozen=True, tag="diff"):
 
 
 class OutputView(msgspec.Struct, frozen=True, tag="output"):
-    """A process that ran, or (exit_code None and duration_s 0.0) a command that is to be run."""
+    """A process that ran and the end of its output, or (exit_code None, duration_s 0.0) one that is to be run."""
 
     command: str
     text: str = ""
@@ -43,12 +43,11 @@ class OutputView(msgspec.Struct, frozen=True, tag="output"):
 
 
 class MatchesView(msgspec.Struct, frozen=True, tag="matches"):
-    """Hits of a search: how many in how many files, and the text as the model read it."""
+    """Hits of a search: how many in how many files; the hits themselves are what the model read."""
 
     pattern: str
     matches: int
     files: int
-    text: str
 
 
 class TestCase(msgspec.Struct, frozen=True):

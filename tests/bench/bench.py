@@ -223,13 +223,13 @@ def installed() -> None:
                     continue
                 wanted.add(name)
                 queue.append(name)
-    size = sum(
-        path.locate().stat().st_size
+    files = (
+        Path(str(path.locate()))
         for each in distributions()
         if each.metadata["Name"].lower().replace("_", "-") in wanted
         for path in each.files or ()
-        if path.locate().is_file()
     )
+    size = sum(path.stat().st_size for path in files if path.is_file())
     row("install", f"{size / 1e6:.0f} MB, {len(wanted)} distributions", "100 MB, 36", "-")
 
 
@@ -244,7 +244,9 @@ def main() -> None:
         work.mkdir()
         env = {
             **{
-                key: value for key, value in os.environ.items() if not key.startswith(("KIMI_", "MOONSHOT_", "OPENAI_", "PYTHON"))
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("KIMI_", "MOONSHOT_", "OPENAI_", "PYTHON"))
             },
             "KIMI_AGENT_HOME": str(scratch / "home"),
             "KIMI_API_KEY": "sk-bench",

@@ -30,8 +30,10 @@ class Place:
 
     def start(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
         """The program as a child without a controlling terminal."""
-        given = {"cwd": self.root, "env": self.env, "stdin": subprocess.DEVNULL, "start_new_session": True} | options
-        return subprocess.Popen([*PROGRAM, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **given)
+        given: dict[str, Any] = {"cwd": self.root, "env": self.env, "stdin": subprocess.DEVNULL} | options
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+        child: subprocess.Popen[bytes] = subprocess.Popen([*PROGRAM, *argv], **pipes, **given)
+        return child
 
     def run(self, *argv: str, stdin: bytes = b"", **options: Any) -> "subprocess.CompletedProcess[str]":
         """Run to the end; output as text."""

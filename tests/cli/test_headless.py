@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -173,6 +174,7 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     place: Place, number: int, exit_code: int, where: str
 ) -> None:
     marker = place.root / "began"
+    first: dict[str, Any]
     if where == "tool":
         first = {"calls": [{"name": "shell", "args": {"command": "echo x > began; sleep 1000"}}]}
     else:

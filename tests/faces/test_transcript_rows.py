@@ -97,8 +97,8 @@ REPORT = TestReport(
     [
         (Result("x", TextView("x", "3 lines")), ["● tool 1  3 lines"]),
         (Result("plain"), ["● tool 1"]),
-        (Result("x", MatchesView("p", 1, 1, "a.py:1:p")), ["● tool 1  1 match in 1 file", "  └ a.py:1:p"]),
-        (Result("x", MatchesView("p", 0, 0, "")), ["● tool 1  no match"]),
+        (Result("a.py:1:p", MatchesView("p", 1, 1)), ["● tool 1  1 match in 1 file", "  └ a.py:1:p"]),
+        (Result("", MatchesView("p", 0, 0)), ["● tool 1  no match"]),
         (
             Result("x", OutputView("ls", "1\n2\n3\n4\n5\n6\n7\n8", 2, 61.0), failed=True),
             ["● tool 1  exit 2, 1 min 1 s", "  └ 1", "    2", "    3", "    … +3 lines", "    7", "    8"],

@@ -77,6 +77,8 @@ cd / && rm -rf *
 cd ~ && rm -rf ./*
 cd /tmp && cd / && rm -rf *
 (cd / && rm -rf *)
+(cd build && make) && rm -rf *
+cd build | cat; rm -rf *
 cd .. && rm -rf app
 true; rm -rf /
 true && rm -rf /
@@ -207,6 +209,7 @@ rm -i y
 cd build && rm -rf *
 cd build && rm -rf ./* && cd ..
 (cd build && make clean); rm -rf build
+(cd build && rm -rf *)
 mkdir x && cd x && rm -rf *
 git rm -r x
 git rm -rf .

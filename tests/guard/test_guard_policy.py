@@ -186,9 +186,7 @@ NOT_GIT_LOG = [
 @pytest.mark.parametrize("mode", ["ask", "accept-edits"])
 def test_a_rule_for_git_log_does_not_answer_for(mode: Mode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell(git log)",))
-    verdict = policy.judge(shell, json.dumps({"command": command}))
-    assert verdict.kind == "ask"
-    assert verdict.why
+    assert kind(policy, shell, command=command) == "ask"
 
 
 @pytest.mark.parametrize(
@@ -379,6 +377,7 @@ CURL = [
     "$'\\143url' x",
     "cu${x}rl y",
     "cu$()rl y",
+    'c"${x}"url y',
     "cu$@rl y",
     "C=curl; $C x",
     "X=1 curl x",

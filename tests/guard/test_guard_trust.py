@@ -87,6 +87,16 @@ def test_every_change_changes_the_fingerprint(change: object, project: Path) -> 
     assert fingerprint(project) != before
 
 
+def test_names_and_contents_do_not_run_into_each_other(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    (one / "a").write_text("1")
+    (one / "b").write_text("")
+    (other / "a").write_text("1bfile")
+    assert fingerprint(one) != fingerprint(other)
+
+
 def test_a_link_within_the_folder_is_held_to_its_target(project: Path) -> None:
     link = project / "tools" / "c.py"
     link.symlink_to("a.py")

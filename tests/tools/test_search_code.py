@@ -33,7 +33,7 @@ async def test_content_has_headings_numbers_and_totals(
     assert result.content == (
         "b.py:\n1:from a import hit\n\nsrc/a.py:\n3:def hit():\n7:hit()\n\n[3 matches in 2 files; 3 files searched]"
     )
-    assert result.view == MatchesView("hit", 3, 2, result.content)
+    assert result.view == MatchesView("hit", 3, 2)
 
 
 async def test_context_lines_have_a_dash_and_gaps_are_marked(
