@@ -9,21 +9,18 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, Brief
 from kimi_agent.config import Config
-from kimi_agent.config import load as load_config
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
 from kimi_agent.guard.limits import Repeats, cap
 from kimi_agent.guard.policy import Policy, Rules, parse_mode
-from kimi_agent.guard.trust import Trust, fingerprint
-from kimi_agent.layers import PROJECT_FOLDER, Layer, Places, layers_of, places
 from kimi_agent.log.bugs import keep_traceback
 from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Returned, Seen
 from kimi_agent.log.interrupted import Unanswered, settled
@@ -36,6 +33,7 @@ from kimi_agent.model.profiles import ModelSettings
 from kimi_agent.model.providers import open_model
 from kimi_agent.model.wrappers import RetryPolicy, retry
 from kimi_agent.prompts import agents_text, system_prompt
+from kimi_agent.start import Setup
 from kimi_agent.tool import Context
 from kimi_agent.toolbox import MakeContext, Toolbox, Wrapper, load
 from kimi_agent.workspace.files import Files
@@ -49,85 +47,6 @@ PLAN_NOTE = (
     "Plan mode is on: only reading tools run. Find out what is needed, then answer with a concrete plan; "
     "the user will leave plan mode to have it carried out."
 )
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What is known before a session is opened."""
-
-    config: Config
-    places: Places
-    workspace: Path
-    cwd: Path
-    layers: tuple[Layer, ...]
-    environ: Mapping[str, str]
-    notices: tuple[str, ...]
-    untrusted: Path | None
-
-    @property
-    def sessions(self) -> Sessions:
-        """The sessions of this workspace."""
-        return Sessions(self.places.state, self.workspace, now=time.time, rng=random.Random())
-
-
-def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path]:
-    """The workspace and the folder the shell starts in, as real paths.
-
-    The workspace is `given`, else the git top level of the cwd unless that is the home folder, else the cwd. Found by
-    looking for `.git`, not by running git: before trust nothing of the repository may run. Raises UserError.
-    """
-    if given:
-        folder = Path(given).expanduser()
-        folder = folder if folder.is_absolute() or cwd is None else cwd / folder
-        if not folder.is_dir():
-            raise UserError(f"There is no folder {given}.", 2)
-        real = folder.resolve()
-        return real, real
-    if cwd is None:
-        raise UserError("The current folder is gone; change to one that exists, or name one with -C.", 2)
-    real = cwd.resolve()
-    for folder in (real, *real.parents):
-        if folder == home.resolve():
-            break
-        if os.path.lexists(folder / ".git"):
-            return folder, real
-    return real, real
-
-
-def prepare(
-    flags: Mapping[str, object], *, sets: Sequence[str], directory: str, environ: Mapping[str, str], trust: bool
-) -> Setup:
-    """Read the settings for a run in `directory` ("" for the cwd). Raises UserError.
-
-    A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
-    `untrusted` names the folder, and a notice says that it was left out.
-    """
-    own = places(environ)
-    workspace, cwd = find_workspace(directory, _cwd(), own.home)
-    project: Path | None = workspace / PROJECT_FOLDER
-    untrusted = None
-    notices: list[str] = []
-    if project is not None and not (project.is_dir() and workspace != own.home.resolve()):
-        project = None
-    elif project is not None:
-        store = Trust(own.state / "trust.json", home=own.home)
-        content = fingerprint(project)
-        if trust:
-            store.trust(workspace, content)
-        if not store.is_trusted(workspace, content):
-            notices.append(f"Left out {project}: not trusted yet (--trust, after you have read it).")
-            untrusted, project = project, None
-    config = load_config(own.config / "config.toml", project and project / "config.toml", environ, flags, sets)
-    notices += config.problems
-    layers = layers_of(own.config, project)
-    return Setup(config, own, workspace, cwd, layers, environ, tuple(notices), untrusted)
-
-
-def _cwd() -> Path | None:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ Every layer is a folder of the same shape: `tools/`, `prompts/` (with `commands/
 layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool cannot.
 """
 
+import hashlib
 import os
 import pwd
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,17 @@ def places(environ: Mapping[str, str]) -> Places:
 def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
     value = environ.get(name, "")
     return Path(value) if value.startswith("/") else default  # the specification: relative values are ignored
+
+
+def workspace_key(workspace: Path) -> str:
+    """The folder name of a workspace: readable, and by its hash never shared by two.
+
+    The real path counts, so that a start through a symlink finds the same sessions.
+    """
+    real = os.path.realpath(workspace)
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", real).strip("-.")[-48:].lstrip("-.")
+    digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    return f"{slug or 'root'}-{digest}"
 
 
 def built_in_root() -> Path:

@@ -21,6 +21,7 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.toolbox", "kimi_agent.agent"],
     ["kimi_agent.swarm"],
     ["kimi_agent.faces"],
+    ["kimi_agent.start"],
     ["kimi_agent.app", "kimi_agent.demo"],
     ["kimi_agent.cli", "kimi_agent.__main__"],
 ]

@@ -4,6 +4,7 @@ argv is looked at before typer is imported: `--version` and a bare start do not 
 command must not be taken for a prompt (or the other way round).
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ RESUME = ("-r", "--resume", "-S", "--session")
 
 def main() -> int:
     """Run what argv says and return the exit code. The only place, besides the tool border, that catches everything."""
+    # Start-up makes half a million objects that stay: collecting every 700 of them costs a tenth of it.
+    gc.set_threshold(50_000, 20, 20)
     _open_streams()
     argv = sys.argv[1:]
     if argv in (["--version"], ["-V"]):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from kimi_agent.app import Home, Setup, open_agent, prepare
+from kimi_agent.app import Home, open_agent
 from kimi_agent.cli.options import Options
 from kimi_agent.cli.sessions_of import session_of
 from kimi_agent.cli.trouble import say, tell
@@ -21,6 +21,7 @@ from kimi_agent.faces.tty_ask import TtyAsk
 from kimi_agent.guard.approval import refuse_all
 from kimi_agent.log.events import Ask, Listener
 from kimi_agent.log.messages import said
+from kimi_agent.start import Setup, prepare
 
 NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
 

@@ -1,35 +1,44 @@
-"""Talk on a terminal: settle trust and the session, open the agent, and hand both to the REPL."""
+"""Talk on a terminal: settle trust and the session, put the prompt on the screen, and open the house behind it.
+
+The prompt waits for prompt-toolkit alone: the agent, its tools and the wire are imported in a thread once it stands
+there, and what is typed meanwhile is kept.
+"""
 
 import asyncio
 import os
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from kimi_agent.app import Home, Setup, change_model, open_agent, prepare
 from kimi_agent.cli.options import Options
-from kimi_agent.cli.sessions_of import session_of
 from kimi_agent.errors import UserError
 from kimi_agent.faces import repl
 from kimi_agent.faces.ask import Asker
 from kimi_agent.faces.home import ReplHome, SavedSession
 from kimi_agent.faces.sanitize import clean, clean_line
-from kimi_agent.guard.policy import parse_mode
-from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.events import Listener, TurnEnded
+from kimi_agent.log.messages import Message, User
 from kimi_agent.prompts import commands, read_text
+from kimi_agent.start import Setup, prepare
 from kimi_agent.workspace.git import branch
+
+if TYPE_CHECKING:
+    from kimi_agent.app import Home
 
 _PICKED = 20
 
 
 def talk(options: Options) -> int:
-    """The REPL, from flags to its exit code. Raises UserError before anything is on the screen."""
+    """The REPL, from flags to its exit code. Raises UserError."""
     setup = _prepare(options, trust=options.trust)
     if setup.untrusted is not None and _trusts(setup):
         setup = _prepare(options, trust=True)
     if options.resume == "":
-        options = replace(options, resume=_pick(setup.sessions))
-    return asyncio.run(_talk(setup, options))
+        options = replace(options, resume=_pick(setup))
+    return repl.run_repl(_Desk(setup, options).hall())
 
 
 def _prepare(options: Options, *, trust: bool) -> Setup:
@@ -43,15 +52,12 @@ def _trusts(setup: Setup) -> bool:
         "Its tools are code that runs as you. Have you read it, and do you trust it? [y/N] "
     )
     sys.stdout.flush()
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except KeyboardInterrupt:
-        return False
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _pick(sessions: Sessions) -> str:
+def _pick(setup: Setup) -> str:
     """Let the person choose one of the newest sessions."""
-    found = sessions.list()[:_PICKED]
+    found = setup.sessions.list()[:_PICKED]
     if not found:
         raise UserError("There is no session to resume here; just start talking: kimi-agent.")
     for number, each in enumerate(found, 1):
@@ -65,64 +71,119 @@ def _pick(sessions: Sessions) -> str:
     return word
 
 
-async def _talk(setup: Setup, options: Options) -> int:
-    asker = Asker()
-    home = await open_agent(setup, session_of(options), asker, (), debug=options.debug)
-    return await repl.talk(_Desk(setup, asker, home, debug=options.debug).home(options.prompt))
+class _Nothing:
+    """The session and the agent of the hall: nothing was said yet, and nothing is taken before the house is open."""
+
+    id = ""
+
+    def messages(self) -> Sequence[Message]:
+        return ()
+
+    @property
+    def conversation(self) -> "_Nothing":
+        return self
+
+    @property
+    def session(self) -> "_Nothing":
+        return self
+
+    def listen(self, listener: Listener, /) -> None:
+        return None
+
+    async def run_turn(self, prompt: User, /) -> TurnEnded:
+        raise UserError("The session is still being opened.")
+
+    def queue(self, message: User, /) -> None:
+        raise UserError("The session is still being opened.")
 
 
 class _Desk:
-    """What the REPL may ask of the house: another session, another model, another mode."""
+    """What the REPL may ask of the house: a session, another one, another model, another mode."""
 
-    def __init__(self, setup: Setup, asker: Asker, home: Home, *, debug: bool) -> None:
+    def __init__(self, setup: Setup, options: Options) -> None:
         self._setup = setup
-        self._asker = asker
-        self._home = home
-        self._debug = debug
+        self._options = options
+        self._asker = Asker()
+        self._mode = setup.config.text("mode")
+        self._house: Home | None = None
+        self._loaded = threading.Event()
+        self._commands = {name: clean(read_text(path)) for name, path in commands(setup.layers).items()}
 
-    def home(self, first_message: str = "") -> ReplHome:
-        setup, home = self._setup, self._home
+    def hall(self) -> ReplHome:
+        """Where the person is greeted; the house is opened from here."""
+        home = self._home(_Nothing(), self._setup.config.text("model"), ())
+        return replace(home, warm=self._warm, opening=self._open, first_message=self._options.prompt)
+
+    def _home(self, agent: "_Nothing | Home", model_name: str, notices: Sequence[str]) -> ReplHome:
+        setup = self._setup
         return ReplHome(
-            agent=home.agent,
+            agent=agent if isinstance(agent, _Nothing) else agent.agent,
             asker=self._asker,
-            model_name=home.model.name,
+            model_name=model_name,
             workspace=setup.workspace,
             branch=branch(setup.workspace),
-            mode=lambda: home.policy.mode,
-            set_mode=lambda mode: setattr(home.policy, "mode", parse_mode(mode)),
-            sessions=self._sessions,
-            fresh=lambda: self._other(Options()),
-            resume=lambda word: self._other(Options(resume=word)),
+            mode=lambda: self._mode,
+            set_mode=self._set_mode,
+            sessions=lambda: [SavedSession(each.id, each.title, each.last_used) for each in setup.sessions.list()],
+            fresh=lambda: self._other(replace(self._options, resume=None, fork=False)),
+            resume=lambda word: self._other(replace(self._options, resume=word, fork=False)),
             with_model=self._with_model,
-            aclose=home.aclose,
-            history_file=setup.sessions.folder / "history",
+            aclose=self._aclose,
+            history_file=setup.history_file,
             environ=setup.environ,
-            notices=home.notices,
-            commands={name: clean(read_text(path)) for name, path in commands(setup.layers).items()},
-            warm=_warm,
-            first_message=first_message,
+            notices=notices,
+            commands=self._commands,
         )
 
-    def _sessions(self) -> list[SavedSession]:
-        return [SavedSession(each.id, each.title, each.last_used) for each in self._setup.sessions.list()]
+    def _set_mode(self, text: str) -> None:
+        from kimi_agent.guard.policy import parse_mode
+
+        self._mode = mode = parse_mode(text)
+        if self._house is not None:
+            self._house.policy.mode = mode
+
+    def _warm(self) -> None:
+        """In a thread: import the house, then what the first request and its answer need."""
+        try:
+            import kimi_agent.app
+            import kimi_agent.cli.sessions_of  # noqa: F401 - the import is the work
+        finally:
+            self._loaded.set()
+        from kimi_agent.faces import blocks  # noqa: F401 - rich and its markdown
+        from kimi_agent.model.chat_completions import warm
+
+        warm()
+
+    async def _open(self) -> ReplHome:
+        await asyncio.to_thread(self._loaded.wait)
+        return await self._enter(self._options)
+
+    async def _enter(self, options: Options) -> ReplHome:
+        from kimi_agent.app import open_agent
+        from kimi_agent.cli.sessions_of import session_of
+
+        house = await open_agent(self._setup, session_of(options), self._asker, (), debug=options.debug)
+        if self._house is not None:
+            await self._house.aclose()
+        self._house = house
+        self._set_mode(self._mode)
+        return self._home(house, house.model.name, house.notices)
 
     async def _other(self, options: Options) -> ReplHome:
-        if options.resume is not None and self._setup.sessions.find(options.resume).id == self._home.agent.session.id:
-            return self.home()
-        opened = await open_agent(self._setup, session_of(options), self._asker, (), debug=self._debug)
-        opened.policy.mode = self._home.policy.mode
-        await self._home.aclose()
-        self._home = replace(opened, notices=())
-        return self.home()
+        house = self._house
+        wanted = options.resume and self._setup.sessions.find(options.resume).id
+        if house is not None and wanted == house.agent.session.id:
+            return self._home(house, house.model.name, ())
+        return replace(await self._enter(options), notices=())
 
     async def _with_model(self, name: str) -> ReplHome:
-        self._home = replace(await change_model(self._home, name), notices=())
-        return self.home()
+        from kimi_agent.app import change_model
 
+        if self._house is None:
+            raise UserError("The session is still being opened.")
+        self._house = await change_model(self._house, name)
+        return self._home(self._house, name, ())
 
-def _warm() -> None:
-    """Import what the first request and its answer need, while the person types."""
-    from kimi_agent.faces import blocks  # noqa: F401 - rich and its markdown
-    from kimi_agent.model.chat_completions import warm
-
-    warm()
+    async def _aclose(self) -> None:
+        if self._house is not None:
+            await self._house.aclose()

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.app import prepare
 from kimi_agent.cli.completion import SHELLS, script
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import UserError
@@ -18,6 +17,7 @@ from kimi_agent.faces.sanitize import clean, clean_line
 from kimi_agent.layers import PROJECT_FOLDER
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.summary import Summary
+from kimi_agent.start import prepare
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(

@@ -55,6 +55,9 @@ class ReplHome:
     `fresh`, `resume` and `with_model` open another home and close this one; when they raise UserError (or ModelError),
     this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name. `warm`
     runs in a thread soon after the first prompt is drawn.
+
+    A home with `opening` is only the hall: the real one is opened as soon as the prompt is on the screen, and what
+    that raises ends the REPL. What is typed meanwhile waits for it.
     """
 
     agent: Conversing
@@ -75,3 +78,4 @@ class ReplHome:
     commands: Mapping[str, str] = field(default_factory=dict)
     warm: Callable[[], None] = lambda: None
     first_message: str = ""
+    opening: Callable[[], Awaitable["ReplHome"]] | None = None

@@ -88,6 +88,9 @@ class Repl:
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             loop.add_signal_handler(number, self.leave, code)
         warming = loop.call_later(_WARM_AFTER_S, threading.Thread(target=self._home.warm, daemon=True).start)
+        if self._home.opening is not None:
+            self._switching = True
+            self._start(self._move_in(self._home.opening()))
         if self._home.first_message:
             loop.call_soon(self.submit, self._home.first_message)
         try:
@@ -110,7 +113,11 @@ class Repl:
             self._turn.cancel()
             await asyncio.wait([self._turn], timeout=_LEAVE_WITHIN_S)
 
-    def _enter(self, home: ReplHome) -> None:
+    async def _move_in(self, opening: Awaitable[ReplHome]) -> None:
+        """From the hall, where the person was greeted, into the house."""
+        self._enter(await opening, greet=False)
+
+    def _enter(self, home: ReplHome, *, greet: bool = True) -> None:
         """Talk to this home's agent from here on."""
         home.asker.bind(self._decide)
         if self._listening is not home.agent.session:
@@ -118,7 +125,8 @@ class Repl:
             self._backlog.start_over()
             home.agent.session.listen(self._hear)
         self._home = home
-        self._backlog.say([*orders.greeting(home, self.ink), ""])
+        if greet:
+            self._backlog.say([*orders.greeting(home, self.ink), ""])
         for notice in home.notices:
             self._backlog.note(notice, "yellow")
         messages = home.agent.session.conversation.messages()
@@ -181,7 +189,7 @@ class Repl:
     @property
     def busy_s(self) -> float | None:
         """How long the running turn has run."""
-        return None if self._turn is None else time.monotonic() - self._turn_began
+        return None if self._turn is None or self._switching else time.monotonic() - self._turn_began
 
     def status(self) -> Sequence[str]:
         """Mode, model, branch."""
@@ -236,7 +244,7 @@ class Repl:
         self._turn = None
         if not task.cancelled() and (bug := task.exception()) is not None:
             self._bug = bug
-            self.leave(70)
+            self.leave(getattr(bug, "exit_code", 70))
         self._switching = False
         waiting, self._waiting = self._waiting, []
         for text in waiting:

@@ -1,6 +1,5 @@
 """The sessions of one workspace: find, list, create, resume, copy, remove and export them."""
 
-import hashlib
 import os
 import random
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
+from kimi_agent.layers import workspace_key
 from kimi_agent.log.disk import sync_data
 from kimi_agent.log.events import Opened
 from kimi_agent.log.fork import fork
@@ -25,17 +25,6 @@ from kimi_agent.log.transcript import as_json, transcript
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of an id: no letter that is easily taken for another."""
 _MOST_CANDIDATES = 8
-
-
-def workspace_key(workspace: Path) -> str:
-    """The folder name of a workspace: readable, and by its hash never shared by two.
-
-    The real path counts, so that a start through a symlink finds the same sessions.
-    """
-    real = os.path.realpath(workspace)
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", real).strip("-.")[-48:].lstrip("-.")
-    digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
-    return f"{slug or 'root'}-{digest}"
 
 
 class Sessions:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
+from kimi_agent.layers import workspace_key
 from kimi_agent.log.events import CallStarted, Durable, Opened, Queued, Renamed, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.lock import Holder
 from kimi_agent.log.messages import Assistant, Call, said
 from kimi_agent.log.session import Session
-from kimi_agent.log.sessions import Sessions, workspace_key
+from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.transcript import transcript
 from kimi_agent.log.views import Result
 
