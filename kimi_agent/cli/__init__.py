@@ -4,10 +4,12 @@ argv is looked at before typer is imported: `--version` and a bare start do not 
 command must not be taken for a prompt (or the other way round).
 """
 
+import contextlib
 import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 COMMANDS = ("sessions", "config", "mock", "demo", "completion")
 # Flags of a run that take a value, so that the first word can be told from a flag's value.
@@ -42,6 +44,16 @@ def main() -> int:
         from kimi_agent.cli.trouble import say
 
         return say(error, debug="--debug" in argv)
+
+
+def run() -> NoReturn:
+    """The console script. Everything that must be closed was closed by then, so that Python's own tear-down of some
+    1,500 modules (a fifth of the CPU of a one-shot run) is left out."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _open_streams() -> None:

@@ -32,7 +32,7 @@ class Cost:
     rss_mb: float
 
 
-def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: str = "") -> Cost:
+def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: str = "", exit_code: int = 0) -> Cost:
     """Run once and account for it."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin.encode())
@@ -42,7 +42,7 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdin: str = 
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        if child.returncode != exit_code:
             errors.seek(0)
             raise SystemExit(f"{argv} exited with {child.returncode}: {errors.read().decode()[-2000:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
@@ -136,12 +136,14 @@ def one_shot(runs: int, env: Mapping[str, str], cwd: Path, scratch: Path) -> Non
 
 
 BARE_LOOP = """
-import http.client, json, sys, urllib.parse
+import http.client, json, sys, time, urllib.parse
+asked = []
 url = urllib.parse.urlsplit(sys.argv[1]); steps = int(sys.argv[2])
 link = http.client.HTTPConnection(url.hostname, url.port)
 messages = [{"role": "user", "content": "go"}]
 for step in range(steps + 1):
     body = json.dumps({"model": "kimi-k2.6", "stream": True, "prompt_cache_key": "bare", "messages": messages})
+    asked.append(time.time())
     link.request("POST", url.path + "/chat/completions", body, {"Content-Type": "application/json"})
     text, reason, name, call, args = "", "", "", "", ""
     for line in link.getresponse().read().split(b"\\n"):
@@ -158,6 +160,7 @@ for step in range(steps + 1):
     if call:
         answer["tool_calls"] = [{"id": call, "type": "function", "function": {"name": name, "arguments": args}}]
         messages += [answer, {"role": "tool", "tool_call_id": call, "content": open("big.txt").read(300)}]
+json.dump(asked, open("asked.json", "w"))
 """
 
 
@@ -175,37 +178,50 @@ def steps(env: Mapping[str, str], cwd: Path, scratch: Path, count: int) -> None:
     tape.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"say": "Done."}]))
     with mock(tape, env) as url:
         bare = run([sys.executable, "-c", BARE_LOOP, url, str(count)], env=env, cwd=cwd)
+        floor = growth(json.loads((cwd / "asked.json").read_text()))
     with mock(tape, env) as url:
-        ours = run([*OURS, "-p", "go", "-q"], env={**env, "KIMI_BASE_URL": url}, cwd=cwd)
+        with_url = {**env, "KIMI_BASE_URL": url}
+        none = run([*OURS, "-p", "go", "-q", "--max-steps", "1"], env=with_url, cwd=cwd, exit_code=53)
+        some = run([*OURS, "-p", "go", "-q", "--max-steps", str(count // 4)], env=with_url, cwd=cwd, exit_code=53)
+        ours = run([*OURS, "-p", "go", "-q"], env=with_url, cwd=cwd)
     log = max(Path(env["KIMI_AGENT_HOME"]).rglob("main.jsonl"), key=lambda path: path.stat().st_size)
+    asked, own = read_log(log)
+    early = (some.cpu_s - none.cpu_s) / (count // 4 - 1)
+    late = (ours.cpu_s - some.cpu_s) / (count - count // 4)
+    period = statistics.median(after - before for before, after in pairwise(asked))
+    row(
+        f"step of {count}, the mock's part included",
+        f"{period * 1000:.1f} ms",
+        "-",
+        f"bare {bare.wall_s / count * 1000:.1f} ms",
+    )
+    row("  last tenth / first tenth", f"{growth(asked):.2f}", "1.3", f"bare loop {floor:.2f} (the mock grows)")
+    row("  own CPU a step: first quarter / the rest", f"{early * 1000:.1f} / {late * 1000:.1f} ms", "flat", "-")
+    row("  from an answer to the next request", f"{statistics.median(own) * 1000:.2f} ms", "4 ms", "-")
+    row(
+        "  whole run", f"{ours.cpu_s:.2f} s CPU, {ours.rss_mb:.0f} MB", "3 s CPU, 90 MB", f"bare {bare.cpu_s:.2f} s CPU"
+    )
+    row("  session file", f"{log.stat().st_size / 1000:.0f} kB", "800 kB", "-")
+
+
+def growth(asked: Sequence[float]) -> float:
+    """The median time between requests in the last tenth over that in the first."""
+    periods = [after - before for before, after in pairwise(asked)]
+    tenth = max(1, len(periods) // 10)
+    return statistics.median(periods[-tenth:]) / statistics.median(periods[:tenth])
+
+
+def read_log(log: Path) -> tuple[list[float], list[float]]:
+    """When each request of a session went out, and the seconds from each answer to the next request."""
     asked, own, said_at = [], [], 0.0
     for line in log.read_text().splitlines():
         record = json.loads(line)
-        kind = record["event"]["type"]
-        if kind == "Requested":
+        if record["event"]["type"] == "Requested":
             asked.append(record["at"])
-            if said_at:
-                own.append(record["at"] - said_at)
-        elif kind == "Said":
+            own += [record["at"] - said_at] if said_at else []
+        elif record["event"]["type"] == "Said":
             said_at = record["at"]
-    periods = [after - before for before, after in pairwise(asked)]
-    tenth = max(1, count // 10)
-    first, last = statistics.median(periods[:tenth]), statistics.median(periods[-tenth:])
-    row(
-        f"step of {count}: whole, the mock's part included",
-        f"{statistics.median(periods) * 1000:.1f} ms",
-        "-",
-        f"bare loop {bare.wall_s / count * 1000:.1f} ms",
-    )
-    row("  own time from answer to next request", f"{statistics.median(own) * 1000:.2f} ms", "4 ms", "-")
-    row("  last tenth / first tenth", f"{last / first:.2f}", "1.3", "-")
-    row(
-        "  whole run",
-        f"{ours.cpu_s:.2f} s CPU, {ours.rss_mb:.0f} MB",
-        "3 s CPU, 90 MB",
-        f"bare loop {bare.cpu_s:.2f} s CPU",
-    )
-    row("  session file", f"{log.stat().st_size / 1000:.0f} kB", "800 kB", "-")
+    return asked, own
 
 
 def installed() -> None:
