@@ -20,6 +20,8 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv --clear --without-pip .venv
 	@echo "installing into .venv ..."
 	@$(PYTHON) -m pip --python $(PY) --disable-pip-version-check install --quiet --root-user-action=ignore --editable '.[dev]'
+# Python reads .pth files in the locale's encoding: under LC_ALL=C a path with other letters would stop it at start.
+	@printf '../../../..\n' > "$$(ls .venv/lib/python3*/site-packages/_*kimi_agent*.pth)"
 	@touch $(READY)
 
 .PHONY: setup
