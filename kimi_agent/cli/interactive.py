@@ -49,7 +49,7 @@ def _trusts(setup: Setup) -> bool:
     """Ask whether the project's own tools, prompts and settings may be used."""
     sys.stdout.write(
         f"{clean_line(str(setup.untrusted))} holds this project's own tools, prompts and settings.\n"
-        "Its tools are code that runs as you. Have you read it, and do you trust it? [y/N] "
+        "Its tools are code that runs as you. You have read it and trust it? [y/N] "
     )
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

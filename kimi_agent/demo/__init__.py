@@ -62,6 +62,7 @@ def run_demo(
             _say(out, f"  kept     {folder / 'teapot'}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+            _say(out, "  removed  the folder and the session in it (--keep leaves them)")
 
 
 class _Demo:

@@ -18,10 +18,10 @@ def git(folder: Path, *argv: str) -> None:
 
 
 def shell(place: Place, script: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """The program, as `$K` in a shell script run in the workspace."""
-    values = {**place.env, "K": f"{sys.executable} -P -m kimi_agent", "PY": sys.executable, **env}
+    """A shell script in the workspace; `k` in it is the program."""
+    values = {**place.env, "PY": sys.executable, **env}
     return subprocess.run(
-        ["/bin/bash", "-c", script],
+        ["/bin/bash", "-c", 'k() { "$PY" -P -m kimi_agent "$@"; }; ' + script],
         cwd=place.root, env=values, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50,
         start_new_session=True, check=False,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_git_is_missing(place: Place, tmp_path: Path) -> None:
 def test_the_current_folder_is_gone(place: Place, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    done = shell(place, f'cd "{gone}" && rmdir "{gone}" && exec $K -m "{place.tape({"say": "x"})}" -p go')
+    done = shell(place, f'cd "{gone}" && rmdir "{gone}" && k -m "{place.tape({"say": "x"})}" -p go')
     assert_plain(done, 2)
     assert "The current folder is gone" in done.stderr
 
@@ -102,7 +102,7 @@ def test_300_mb_piped_in_are_kept_and_named_not_sent(place: Place) -> None:
         },
         {"expect": {"last_contains": "first line"}, "say": "ok"},
     )
-    script = f'(echo first line; head -c 300000000 /dev/zero | tr "\\0" "x") | $K -m "{model}" -p "what is it?"'
+    script = f'(echo first line; head -c 300000000 /dev/zero | tr "\\0" "x") | k -m "{model}" -p "what is it?"'
     done = shell(place, script)
     assert_plain(done)
     assert done.stdout == "ok\n"
@@ -129,14 +129,14 @@ def test_a_pipe_that_never_closes_does_not_hold_up_a_prompt(place: Place) -> Non
 
 
 def test_stdin_is_closed(place: Place) -> None:
-    done = shell(place, f'exec $K -m "{place.tape({"say": "ok"})}" -p go <&-')
+    done = shell(place, f'k -m "{place.tape({"say": "ok"})}" -p go <&-')
     assert_plain(done)
-    assert_plain(shell(place, f'exec $K -m "{place.tape({"say": "ok"})}" <&-'), 65)
+    assert_plain(shell(place, f'k -m "{place.tape({"say": "ok"})}" <&-'), 65)
 
 
 def test_stdout_is_closed_early(place: Place) -> None:
     model = place.tape({"say": "line\n" * 50_000})
-    done = shell(place, f'$K -m "{model}" -p go | head -1; exit ${{PIPESTATUS[0]}}')
+    done = shell(place, f'k -m "{model}" -p go | head -1; exit ${{PIPESTATUS[0]}}')
     assert_plain(done)
     assert done.stdout == "line\n"
     assert "sessions show" in done.stderr or "session" in done.stderr
@@ -146,7 +146,7 @@ def test_stdout_is_closed_early(place: Place) -> None:
 def test_stream_json_into_a_closed_pipe_ends(place: Place) -> None:
     model = place.tape({"say": "word " * 20_000, "pace": {"chunk": 100}})
     done = shell(
-        place, f'$K -m "{model}" -p go --output-format stream-json | head -1 >/dev/null; exit ${{PIPESTATUS[0]}}'
+        place, f'k -m "{model}" -p go --output-format stream-json | head -1 >/dev/null; exit ${{PIPESTATUS[0]}}'
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
@@ -155,7 +155,7 @@ def test_stream_json_into_a_closed_pipe_ends(place: Place) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has this device")
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_stdout_is_a_full_disk(place: Place, form: str) -> None:
-    done = shell(place, f'exec $K -m "{place.tape({"say": "the answer"})}" -p go --output-format {form} > /dev/full')
+    done = shell(place, f'k -m "{place.tape({"say": "the answer"})}" -p go --output-format {form} > /dev/full')
     assert_plain(done, 1)
     assert "No space left" in done.stderr
     assert "the answer" in place.run("sessions", "show", "last").stdout
@@ -163,7 +163,7 @@ def test_stdout_is_a_full_disk(place: Place, form: str) -> None:
 
 def test_stderr_is_closed(place: Place) -> None:
     model = place.tape({"calls": [{"name": "list_files", "args": {}}]}, {"say": "ok"})
-    done = shell(place, f'exec $K -m "{model}" -p go 2>&-')
+    done = shell(place, f'k -m "{model}" -p go 2>&-')
     assert (done.returncode, done.stdout) == (0, "ok\n")
 
 
@@ -179,7 +179,7 @@ def test_the_log_may_vanish_in_the_middle(place: Place) -> None:
 
 
 def test_arguments_that_are_not_utf8(place: Place) -> None:
-    done = shell(place, f"exec $K -m \"{place.tape({'say': 'ok'})}\" -p $'caf\\xe9'")
+    done = shell(place, f"k -m \"{place.tape({'say': 'ok'})}\" -p $'caf\\xe9'")
     assert_plain(done)
 
 

@@ -16,7 +16,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     def start(*given: str, columns: int = 80, rows: int = 24, **environ: str) -> Terminal:
         state = tmp_path / "state of tests"
         state.mkdir(exist_ok=True)
-        opened.append(Terminal(state, *given, columns=columns, rows=rows, **environ))
+        opened.append(Terminal(state, *given, columns=columns, rows=rows, cwd=None, program=(), **environ))
         return opened[-1]
 
     yield start

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyte
@@ -21,9 +22,18 @@ SGR = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 class Terminal:
-    """The scripted REPL on a pty of `columns` by `rows`. `raw` holds every byte that it wrote."""
+    """A program (the scripted REPL, unless another is given) on a pty. `raw` holds every byte that it wrote."""
 
-    def __init__(self, state: Path, *given: str, columns: int = 80, rows: int = 24, **environ: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *given: str,
+        columns: int = 80,
+        rows: int = 24,
+        program: Sequence[str] = (),
+        cwd: Path | None = None,
+        **environ: str,
+    ) -> None:
         self.state = state
         self.raw = b""
         self.screen = pyte.HistoryScreen(columns, rows, history=100_000)
@@ -33,8 +43,8 @@ class Terminal:
         self.fd, self._far = os.openpty()
         self.resize(columns, rows)
         self.child = subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(state), *given],
-            env=env, stdin=self._far, stdout=self._far, stderr=self._far, start_new_session=True,
+            [*(program or (sys.executable, str(PROGRAM), str(state))), *given],
+            env=env, cwd=cwd, stdin=self._far, stdout=self._far, stderr=self._far, start_new_session=True,
         )  # fmt: skip
 
     def resize(self, columns: int, rows: int) -> None:

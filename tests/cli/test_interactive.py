@@ -1,0 +1,192 @@
+"""The REPL as a person starts it: the real program on a pseudo-terminal, with a tape for a model."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, Place
+from tests.faces.driver import Terminal
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def start(place: Place) -> Iterator[Start]:
+    """Start the program with these arguments in the workspace, on a terminal."""
+    opened: list[Terminal] = []
+
+    def started(*argv: str) -> Terminal:
+        opened.append(Terminal(place.home, *argv, program=PROGRAM, cwd=place.root, KIMI_AGENT_HOME=str(place.home)))
+        return opened[-1]
+
+    yield started
+    for each in opened:
+        each.close()
+
+
+def children_in(folder: Path) -> list[int]:
+    """The processes whose working folder is `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and os.readlink(entry / "cwd") == str(folder):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_talk_from_the_first_message_to_the_resume_hint(place: Place, start: Start) -> None:
+    model = place.tape(
+        {"calls": [{"name": "write_file", "args": {"path": "a.txt", "content": "hello\n"}}]},
+        {"say": "It is **there**."},
+        {"expect": {"last_contains": "thanks"}, "say": "Gladly."},
+    )
+    terminal = start("-m", model, "make a file")
+    terminal.until("make a file", "+ hello", "1 yes")
+    terminal.until("Allow this?", "3 no")
+    terminal.press("y")
+    terminal.ready("It is there.")
+    assert (place.root / "a.txt").read_text() == "hello\n"
+    terminal.press("thanks\r")
+    terminal.ready("Gladly.")
+    terminal.press("/exit\r")
+    assert terminal.end() == 0
+    assert "Resume with: kimi-agent -r " in terminal.shown()
+
+
+def test_a_no_with_words_is_told_to_the_model(place: Place, start: Start) -> None:
+    model = place.tape(
+        {"calls": [{"name": "shell", "args": {"command": "rm a.txt"}}]},
+        {"expect": {"last_contains": "keep it"}, "say": "I keep it."},
+    )
+    (place.root / "a.txt").write_text("x")
+    terminal = start("-m", model, "tidy up")
+    terminal.until("$ rm a.txt", "Allow this?", "3 no")
+    terminal.press("n")
+    terminal.until("instead")
+    terminal.press("keep it\r")
+    terminal.ready("I keep it.")
+    assert (place.root / "a.txt").exists()
+
+
+def test_ctrl_c_in_a_command_gives_the_prompt_back_and_leaves_no_process(place: Place, start: Start) -> None:
+    model = place.tape(
+        {"calls": [{"name": "shell", "args": {"command": "echo up; setsid sleep 500 & sleep 500"}}]},
+        {"expect": {"last_contains": "may or may not have taken effect"}, "say": "I see."},
+    )
+    terminal = start("-y", "-m", model, "go")
+    terminal.until("up", "esc to interrupt")
+    terminal.press("\x03")
+    terminal.ready("nterrupted")
+    assert [pid for pid in children_in(place.root) if pid != terminal.child.pid] == []
+    terminal.press("and?\r")
+    terminal.ready("I see.")
+
+
+def test_kill_9_in_the_middle_and_on_with_c(place: Place, start: Start) -> None:
+    model = place.tape(
+        {
+            "say": "Working.",
+            "calls": [{"name": "shell", "args": {"command": "echo once >> effect; echo up; sleep 500"}}],
+        },
+        {"expect": {"last_contains": "may or may not have taken effect"}, "say": "I looked: it happened once."},
+    )
+    first = start("-y", "-m", model, "do it once")
+    first.until("Working.", "up")
+    first.child.send_signal(signal.SIGKILL)
+    first.end()
+    second = start("-y", "-m", model, "-c")
+    second.ready("do it once", "Working.")
+    second.press("and?\r")
+    second.ready("I looked: it happened once.")
+    assert (place.root / "effect").read_text() == "once\n"
+    assert [pid for pid in children_in(place.root) if pid != second.child.pid] == []
+
+
+def test_a_project_is_trusted_by_a_yes_and_stays_so(place: Place, start: Start) -> None:
+    folder = place.root / ".kimi-agent" / "prompts" / "commands"
+    folder.mkdir(parents=True)
+    (folder / "greet.md").write_text("Say hello to $ARGUMENTS.\n")
+    model = place.tape({"expect": {"last_contains": "Say hello to Ann."}, "say": "Hello Ann."})
+    first = start("-m", model)
+    first.until("trust it? [y/N]")
+    first.press("y\n")
+    first.ready("mode ask")
+    first.press("/greet Ann\r")
+    first.ready("Hello Ann.")
+    second = start("-m", model)
+    second.ready("mode ask")
+    assert "trust it" not in second.shown()
+
+
+def test_without_a_key_the_three_ways_on_are_said(place: Place, start: Start) -> None:
+    terminal = start()
+    assert terminal.end() == 78
+    seen = " ".join(terminal.shown().split())
+    for way in ("KIMI_API_KEY", "KIMI_BASE_URL", "kimi-agent demo"):
+        assert way in seen.replace("\n", "")
+    assert "Traceback" not in seen
+
+
+def test_a_bare_r_lets_choose(place: Place, start: Start) -> None:
+    model = place.tape({"say": "one"}, {"say": "two"})
+    for prompt in ("the first thing", "the second thing"):
+        assert place.run("-m", model, "-p", prompt).returncode == 0
+    terminal = start("-m", model, "-r")
+    terminal.until("Which one?")
+    assert "the first thing" in terminal.shown()
+    terminal.press("2\n")
+    terminal.ready("the first thing", "one")
+
+
+def test_clear_begins_anew_and_resume_goes_back(place: Place, start: Start) -> None:
+    model = place.tape({"say": "First."}, {"say": "Second."})
+    terminal = start("-m", model)
+    terminal.ready("mode ask")
+    terminal.press("remember me\r")
+    terminal.ready("First.")
+    terminal.press("/clear\r")
+    terminal.until("mode ask")
+    terminal.press("a new one\r")
+    terminal.until("a new one")
+    terminal.press("/resume remember\r")
+    terminal.ready("Resumed:")
+    terminal.press("go on\r")
+    terminal.ready("Second.")
+    assert len(place.logs()) == 2
+
+
+def test_plan_mode_by_key_reaches_the_policy_and_the_model(place: Place, start: Start) -> None:
+    model = place.tape(
+        {"expect": {"note_contains": "Plan mode"}, "calls": [{"name": "shell", "args": {"command": "touch x"}}]},
+        {"expect": {"last_contains": "plan mode is on"}, "say": "Then I only plan."},
+    )
+    terminal = start("-m", model)
+    terminal.ready("mode ask")
+    terminal.press("\x1b[Z")
+    terminal.until("accept-edits · ")
+    terminal.press("\x1b[Z")
+    terminal.until("plan · ")
+    terminal.press("go\r")
+    terminal.ready("Then I only plan.")
+    assert not (place.root / "x").exists()
+
+
+def test_typing_before_the_house_is_open_is_kept(place: Place, start: Start) -> None:
+    terminal = start("-m", place.tape({"expect": {"last_contains": "early bird"}, "say": "Good morning."}))
+    terminal.until("mode ask")
+    terminal.press("early bird\r")
+    terminal.ready("Good morning.")
+
+
+def test_a_bad_tape_ends_the_start_with_its_sentence(place: Place, start: Start) -> None:
+    (place.home / "bad.jsonl").write_text('{"sya": "x"}\n')
+    terminal = start("-m", f"tape:{place.home / 'bad.jsonl'}")
+    code = terminal.end()
+    assert code != 0
+    assert "bad.jsonl, line 1" in " ".join(terminal.shown().split("\n"))
+    assert "Traceback" not in terminal.shown()
