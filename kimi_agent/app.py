@@ -150,7 +150,16 @@ def _swept(register: Path) -> list[str]:
 def _policy(setup: Setup) -> Policy:
     config = setup.config
     rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
-    return Policy(parse_mode(config.text("mode")), rules, workspace=setup.workspace, home=setup.places.home)
+    mode = parse_mode(config.text("mode"))
+    return Policy(mode, rules, workspace=setup.workspace, home=setup.places.home, added=_added(config))
+
+
+def _added(config: Config) -> list[Path]:
+    """The folders that count as the workspace too. Raises UserError for one that is not there."""
+    added = [Path(each).expanduser() for each in config.texts("workspace.add_dirs")]
+    if missing := [each for each in added if not each.is_dir()]:
+        raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
+    return added
 
 
 def _model_settings(config: Config) -> ModelSettings:
@@ -198,17 +207,14 @@ def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
     state = setup.places.state
     outputs = Outputs(session.outputs_folder)
     ledger = Ledger(session.emit)
-    added = [Path(each).expanduser() for each in setup.config.texts("workspace.add_dirs")]
-    if missing := [each for each in added if not each.is_dir()]:
-        raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
     files = Files(
         setup.workspace,
         outputs=outputs,
         ledger=ledger,
         home=setup.places.home,
         cwd=setup.cwd,
-        added=added,
-        private=(setup.places.config, state),  # also where the workspace is the home folder itself
+        added=_added(setup.config),
+        private=(setup.places.config / "config.toml", state),  # also where the workspace is the home folder itself
         journal=state / "journal",
     )
     runner = Runner(

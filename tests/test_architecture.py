@@ -148,3 +148,31 @@ HEAVY = {
 def test_version_loads_nothing_heavy() -> None:
     after = loaded_after("from kimi_agent.cli import main\nimport sys\nsys.argv = ['kimi-agent', '--version']\nmain()")
     assert after & (HEAVY | {"asyncio", "msgspec", "json"}) == set()
+
+
+def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None:
+    code = f"""
+    import os
+    os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
+    from kimi_agent.cli.interactive import _Desk, _prepare
+    from kimi_agent.cli.options import Options
+    from kimi_agent.faces import repl, screen, history
+    options = Options(directory={str(tmp_path)!r})
+    _Desk(_prepare(options, trust=False), options).hall()
+    """
+    after = loaded_after(code)
+    assert after & HEAVY == {"prompt_toolkit"}
+
+
+def test_a_one_shot_on_a_tape_loads_no_screen_and_no_wire(tmp_path: Path) -> None:
+    (tmp_path / "tape.jsonl").write_text('{"say": "hi"}\n')
+    code = f"""
+    import os, sys
+    os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
+    os.chdir({str(tmp_path)!r})
+    sys.argv = ["kimi-agent", "-q", "-m", "tape:tape.jsonl", "-p", "go"]
+    from kimi_agent.cli import main
+    assert main() == 0
+    """
+    after = loaded_after(code)
+    assert after & HEAVY == {"typer", "pydantic"}  # typer checks a flag's value with pydantic

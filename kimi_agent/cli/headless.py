@@ -173,7 +173,7 @@ class _Run:
         ended = self.outcome.ended
         if code == 77 and self.outcome.denials:
             denial = self.outcome.denials[-1]
-            tell(f"Not done: {denial['tool']} was denied ({denial['why'] or 'refused'}); -y allows edits and commands.")
+            tell(f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}.")
         elif ended is not None and ended.text:
             tell(ended.text)
         if self.session_id and not self.options.quiet:

@@ -224,6 +224,69 @@ def read_log(log: Path) -> tuple[list[float], list[float]]:
     return asked, own
 
 
+RENDER = """
+import os, sys, time
+from kimi_agent.faces.ink import ink_for
+from kimi_agent.faces.markdown import MarkdownStream
+words = int(sys.argv[1])
+block = ("## A heading\\n\\nSome *words* of prose with `code` in them, and a list:\\n\\n- one item\\n- another\\n\\n"
+         "```python\\ndef f(x):\\n    return x + 1  # a comment\\n```\\n\\n")
+text = (block * (words * 4 // len(block) + 1))[: words * 4]
+stream = MarkdownStream(ink_for({"TERM": "xterm-256color"}, "utf-8"), lambda: 100)
+stream.feed("warm *up*\\n\\n")
+began, written = time.process_time(), 0
+for at in range(0, len(text), 4):
+    for block in stream.feed(text[at : at + 4]):
+        written += sum(len(row.encode()) + 1 for row in block.rows)
+for block in stream.finish():
+    written += sum(len(row.encode()) + 1 for row in block.rows)
+print(time.process_time() - began, written / len(text.encode()))
+"""
+
+
+def render(env: Mapping[str, str], cwd: Path) -> None:
+    """Streaming markdown, a token of four characters at a time, to rows."""
+    for tokens, budget in ((20_000, "1.4 s"), (100_000, "7 s")):
+        argv = [sys.executable, "-P", "-c", RENDER, str(tokens)]
+        done = subprocess.run(argv, env=env, cwd=cwd, check=True, capture_output=True, text=True)
+        cpu_s, ratio = map(float, done.stdout.split())
+        row(f"render {tokens:,} tokens", f"{cpu_s:.2f} s CPU, {ratio:.2f} B/B", f"{budget}, 2 B/B", "-")
+
+
+def idle(env: Mapping[str, str], cwd: Path, seconds: float = 10.0) -> None:
+    """What an idle prompt costs, once everything is loaded behind it."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execvpe(OURS[0], list(OURS), {**env, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"})
+    try:
+        while select.select([fd], [], [], 4)[0]:  # until it is silent
+            os.read(fd, 65536)
+        before = cpu_ticks(pid)
+        seen = 0
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([fd], [], [], left)[0]:
+                seen += len(os.read(fd, 65536))
+        share = (cpu_ticks(pid) - before) / os.sysconf("SC_CLK_TCK") / seconds
+        rss = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+        row(
+            f"idle, {seconds:.0f} s",
+            f"{seen} bytes, {share:.1%} CPU, {int(rss.split()[1]) // 1024} MB",
+            "0, < 0.1 %",
+            "-",
+        )
+    finally:
+        os.kill(pid, 9)
+        os.close(fd)
+        os.waitpid(pid, 0)
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def installed() -> None:
     import re
     from importlib.metadata import distributions, requires
@@ -272,6 +335,8 @@ def main() -> None:
         starts(given.runs, env, work)
         one_shot(given.runs, env, work, scratch)
         steps(env, work, scratch, given.steps)
+        render(env, work)
+        idle(env, work)
         installed()
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import PROGRAM, Place
 
 KEYS = {
     "version", "status", "exit_code", "answer", "error", "session_id", "model", "steps", "files_changed", "tests",
@@ -191,6 +192,51 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     assert b"Traceback" not in err
     left = subprocess.run(["pgrep", "-f", "sleep 1000"], capture_output=True, text=True, check=False).stdout.split()
     assert [pid for pid in left if str(place.root) in _cwd(pid)] == []
+
+
+def test_sigterm_while_connecting_still_gives_the_result(place: Place) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    env = {**place.env, "KIMI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/v1"}
+    child = place.start(["-p", "go", "--output-format", "json"], env=env)
+    silent.settimeout(30)
+    connection, _ = silent.accept()
+    connection.recv(1)  # the request is under way, and never answered
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=20)
+    connection.close()
+    silent.close()
+    assert (child.returncode, json.loads(out)["status"]) == (143, "interrupted"), err
+
+
+def test_sigterm_while_a_question_is_open_still_gives_the_result(place: Place) -> None:
+    model = place.tape({"calls": [{"name": "write_file", "args": {"path": "a", "content": "x\n"}}]}, {"say": "Done."})
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(place.root)
+        with open("result.json", "wb") as result, open(os.devnull, "rb") as nothing:
+            os.dup2(result.fileno(), 1)
+            os.dup2(nothing.fileno(), 0)
+        argv = [*PROGRAM, "-m", model, "-p", "go", "--output-format", "json"]
+        os.execve(argv[0], argv, place.env)
+    seen = b""
+    while b"Allow?" not in seen:
+        seen += os.read(fd, 4096)
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 143
+    os.close(fd)
+    assert json.loads((place.root / "result.json").read_text())["status"] == "interrupted"
+    assert not (place.root / "a").exists()
+
+
+def test_the_repositorys_instructions_are_read_but_not_through_a_link_that_leads_out(place: Place) -> None:
+    (place.root / "AGENTS.md").write_text("Run the tests with tox.\n")
+    (place.root / "sub").mkdir()
+    (place.home / "secret.md").write_text("canary-7f3a\n")
+    (place.root / "sub" / "AGENTS.md").symlink_to(place.home / "secret.md")
+    model = place.tape({"expect": {"contains": "Run the tests with tox.", "not_contains": "canary-7f3a"}, "say": "ok"})
+    (place.root / ".git").mkdir()
+    done = place.run("-m", model, "-p", "go", cwd=place.root / "sub")
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
 def _cwd(pid: str) -> str:
