@@ -18,22 +18,18 @@ def flags(command: Any) -> Iterator[tuple[str, str]]:
                 yield spelling, parameter.help or ""
 
 
-def tree() -> dict[str, Any]:
+def tree(run: typer.Typer, manage: typer.Typer) -> dict[str, Any]:
     """The commands by their words: "" is a run, "sessions list" the subcommand."""
-    from kimi_agent.cli import flags as run_flags
-    from kimi_agent.cli import manage
-
-    found: dict[str, Any] = {"": typer.main.get_command(run_flags.app)}
-    group: Any = typer.main.get_command(manage.app)
+    found: dict[str, Any] = {"": typer.main.get_command(run)}
+    group: Any = typer.main.get_command(manage)
     for name, command in group.commands.items():
         found[name] = command
         found |= {f"{name} {inner}": each for inner, each in getattr(command, "commands", {}).items()}
     return found
 
 
-def script(shell: str) -> str:
-    """The script for `shell`. Raises UserError for one that we do not know."""
-    commands = tree()
+def script(shell: str, commands: dict[str, Any]) -> str:
+    """The script for `shell` that completes `commands`. Raises UserError for a shell that we do not know."""
     match shell:
         case "bash":
             return _bash(commands)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.cli.completion import SHELLS, script
+from kimi_agent.cli.completion import SHELLS, script, tree
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import clean, clean_line
@@ -174,4 +174,6 @@ def demo(
 @app.command()
 def completion(shell: Annotated[str, typer.Argument(metavar="|".join(SHELLS), help="Your shell.")]) -> None:
     """Print a completion script, for example for ~/.bashrc."""
-    typer.echo(script(shell))
+    from kimi_agent.cli import flags
+
+    typer.echo(script(shell, tree(flags.app, app)))

@@ -1,0 +1,57 @@
+"""The README is true: its examples load, its settings exist, its commands are ours."""
+
+import re
+import shlex
+from pathlib import Path
+
+import typer.main
+
+from kimi_agent.cli import flags, manage
+from kimi_agent.cli.completion import flags as flags_of
+from kimi_agent.cli.completion import tree
+from kimi_agent.config import load as load_config
+from kimi_agent.layers import Layer
+from kimi_agent.tool import Context
+from kimi_agent.toolbox import load
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+async def test_the_example_tool_loads_and_works(context: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "layer" / "tools"
+    folder.mkdir(parents=True)
+    (folder / "count_lines.py").write_text(blocks("python")[0])
+    tools, problems = load([Layer("user", folder.parent)])
+    assert problems == []
+    (context.files.root / "a.txt").write_text("one\ntwo\n")
+    assert (await tools["count_lines"].run(context, '{"path": "a.txt"}')).content == "2"
+
+
+def test_the_example_settings_are_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(blocks("toml")[0])
+    found = load_config(tmp_path / "config.toml", None, {}, {}, ())
+    assert found.texts("permissions.deny") == ("shell(curl)",)
+
+
+def test_every_command_line_uses_flags_and_commands_that_exist() -> None:
+    commands = tree(flags.app, manage.app)
+    known = {spelling for spelling, _ in flags_of(typer.main.get_command(flags.app))}
+    lines = re.findall(r"`(kimi-agent [^`]*)`", README) + re.findall(r"(?m)\| (kimi-agent .*)$", README)
+    assert len(lines) > 7
+    for line in lines:
+        words = [word for word in shlex.split(line.replace("'", ""))[1:] if word != "|"]
+        if words and words[0] in commands:
+            continue
+        assert all(word.split("=")[0] in known for word in words if word.startswith("-")), line
+
+
+def test_every_target_of_the_makefile_that_it_names_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z]+)`?", README):
+        if target not in ("it",):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
