@@ -59,6 +59,7 @@ def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes
         for argv in (["-y"], ["-c", "--permission-mode", "plan"], ["-c"]):
             done = place.run(*argv, "-p", "go on", env=env)
             assert done.returncode == 0, done.stderr
+            (place.root / "AGENTS.md").write_text("New words that only a new session hears.\n")
     sent = [path.read_bytes() for path in sorted(bodies.iterdir())]
     assert len(sent) == 6
     assert len({tools_bytes(body) for body in sent}) == 1
