@@ -1,8 +1,11 @@
 """Tools from folders: layers, broken modules, neighbours, and what the model is told of the built-in ones."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.tool import Tool
@@ -65,7 +68,8 @@ def test_an_edited_tool_is_read_anew_in_the_same_process(tmp_path: Path) -> None
     assert load([found])[0]["same"].description == "Second, longer."
 
 
-def test_a_trusted_projects_folder_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_trusted_projects_folder_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     found = layer(tmp_path / "one", a=source("same"))
     load([Layer("project", found.root)])
     assert [path.name for path in (found.root / "tools").iterdir()] == ["a.py"]

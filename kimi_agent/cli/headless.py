@@ -1,13 +1,16 @@
 """A run without a REPL: read the prompt, take the turn, say what came of it, exit with its code."""
 
 import asyncio
+import concurrent.futures
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
 from kimi_agent.app import Home, open_agent
 from kimi_agent.cli.options import Options
@@ -23,6 +26,8 @@ from kimi_agent.log.events import Ask, Listener
 from kimi_agent.log.messages import said
 from kimi_agent.start import Setup, prepare
 
+_T = TypeVar("_T")
+_SILENCE_S = 2.0
 NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
 
 
@@ -96,7 +101,7 @@ class _Run:
     async def _run(self, setup: Setup) -> int:
         piped, prompt = None, self.options.prompt
         if self.options.input == "text":
-            piped = await _piped(bool(self.options.prompt))
+            piped = await self._piped()
             prompt = join(self.options.prompt, piped)
         ask = TtyAsk()
         answers: Ask = ask if ask.there else refuse_all(NO_TERMINAL)
@@ -118,6 +123,18 @@ class _Run:
         finally:
             await home.aclose()
 
+    async def _piped(self) -> Piped | None:
+        """What stdin holds, if it is not a terminal."""
+        if sys.stdin.isatty():
+            return None
+        has_prompt = bool(self.options.prompt.strip())
+        patience = WITH_PROMPT if has_prompt else ALONE
+        reading = asyncio.ensure_future(_aside(lambda: read_pipe(sys.stdin.fileno(), patience)))
+        done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
+        if not done and not self.options.quiet:
+            tell("Reading standard input; the work starts when it ends.")
+        return await reading
+
     def _listeners(self) -> Sequence[Listener]:
         found: list[Listener] = [self.outcome]
         if self.options.output == "text":
@@ -133,7 +150,7 @@ class _Run:
         if self.options.input == "text":
             return
         messages = read_messages(iter(sys.stdin.buffer))
-        while (text := await asyncio.to_thread(_next, messages)) is not None:
+        while (text := await _aside(lambda: next(messages, None))) is not None:
             yield text
 
     def close(self, code: int) -> int:
@@ -180,17 +197,21 @@ class _Run:
             tell(f"session {self.session_id}; go on with: kimi-agent -r {self.session_id}")
 
 
-def _next(messages: Iterator[str]) -> str | None:
-    return next(messages, None)
+async def _aside(read: Callable[[], _T]) -> _T:
+    """`read()` in a thread that a signal need not wait for: a pool's threads are joined at the end, this one is not."""
+    reading: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    reading.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            reading.set_result(read())
+        except Exception as error:  # it rises where the result is awaited
+            reading.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(reading)
 
 
 def _drop_stdout() -> None:
     """Point stdout at nothing: what is still buffered would fail again when Python shuts down."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-async def _piped(has_prompt: bool) -> Piped | None:
-    """What stdin holds, if it is not a terminal."""
-    if sys.stdin.isatty():
-        return None
-    return await asyncio.to_thread(read_pipe, sys.stdin.fileno(), WITH_PROMPT if has_prompt else ALONE)

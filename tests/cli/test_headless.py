@@ -208,6 +208,26 @@ def test_sigterm_while_connecting_still_gives_the_result(place: Place) -> None:
     assert (child.returncode, json.loads(out)["status"]) == (143, "interrupted"), err
 
 
+@pytest.mark.parametrize("argv", [[], ["--input-format", "stream-json"]])
+def test_sigterm_while_reading_stdin_is_not_held_up_by_the_pipe(place: Place, argv: list[str]) -> None:
+    child = place.start(["-m", place.tape({"say": "x"}), "--output-format", "json", *argv], stdin=subprocess.PIPE)
+    assert child.stderr is not None
+    if not argv:
+        assert b"Reading standard input" in child.stderr.readline()
+    else:
+        deadline = time.monotonic() + 30
+        while not place.logs():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=10) == 143
+    assert child.stdout is not None
+    assert json.loads(child.stdout.read())["status"] == "interrupted"
+    for stream in (child.stdin, child.stdout, child.stderr):
+        assert stream is not None
+        stream.close()
+
+
 def test_sigterm_while_a_question_is_open_still_gives_the_result(place: Place) -> None:
     model = place.tape({"calls": [{"name": "write_file", "args": {"path": "a", "content": "x\n"}}]}, {"say": "Done."})
     pid, fd = pty.fork()
