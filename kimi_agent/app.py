@@ -5,6 +5,7 @@ tool; a request goes through the retries to the wire.
 """
 
 import asyncio
+import contextlib
 import os
 import platform
 import random
@@ -62,10 +63,14 @@ class Home:
     notices: tuple[str, ...]
 
     async def aclose(self) -> None:
-        """End every process, close the connection, then the log. Safe to call twice."""
+        """End every process, close the connection, then the log; one in which nothing was said is not kept."""
         await self.runner.aclose()
         await self.model.aclose()
-        self.agent.session.close()
+        session = self.agent.session
+        session.close()
+        if not session.conversation.messages() and not session.conversation.queued:
+            with contextlib.suppress(UserError, OSError):
+                self.setup.sessions.remove(session.id)
 
 
 OpenSession = Callable[[Sessions, Opened], Session]

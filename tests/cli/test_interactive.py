@@ -160,6 +160,17 @@ def test_clear_begins_anew_and_resume_goes_back(place: Place, start: Start) -> N
     assert len(place.logs()) == 2
 
 
+def test_a_session_in_which_nothing_was_said_is_not_kept(place: Place, start: Start) -> None:
+    terminal = start("-m", place.tape({"say": "never"}))
+    terminal.ready("mode ask")
+    terminal.press("/status\r")
+    terminal.ready("session  2")
+    assert len(place.logs()) == 1
+    terminal.press("/exit\r")
+    assert terminal.end() == 0
+    assert place.logs() == []
+
+
 def test_plan_mode_by_key_reaches_the_policy_and_the_model(place: Place, start: Start) -> None:
     model = place.tape(
         {"expect": {"note_contains": "Plan mode"}, "calls": [{"name": "shell", "args": {"command": "touch x"}}]},
