@@ -102,10 +102,10 @@ class Terminal:
         path = self.state / "log.jsonl"
         return [(what, text) for what, text in map(json.loads, path.read_text().splitlines())] if path.exists() else []
 
-    def until_logged(self, what: str) -> None:
-        """Wait until the scripted agent wrote `what` down, with or without a sign on the screen."""
+    def until_logged(self, what: str, text: str = "") -> None:
+        """Wait until the scripted agent wrote `what` (of `text`) down, with or without a sign on the screen."""
         until = time.monotonic() + 20
-        while what not in [each for each, _ in self.log()]:
+        while not any(each == what and text in words for each, words in self.log()):
             assert time.monotonic() < until, f"never logged {what}"
             if select.select([self.fd], [], [], 0.02)[0]:
                 self.read()

@@ -221,7 +221,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal: Start) -> None:
     screen.press("y\n")
     screen.until("allowed", "exit 0")
     screen.press("forever\n")
-    screen.until("› forever")
+    screen.until_logged("turn", "forever")
     screen.press("\x03")
     screen.until("Interrupted")
     screen.press("/exit\n")
