@@ -76,6 +76,7 @@ class Agent:
 
     async def run_turn(self, prompt: User) -> TurnEnded:
         """From a prompt to its end. Model errors end the turn; cancellation ends it and rises."""
+        self._take_inbox()  # what an interrupted turn left: it was said before this
         self.session.emit(Said(prompt))
         steps = 0
         try:

@@ -10,7 +10,7 @@ import os
 import platform
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kimi_agent.guard.approval import approval
 from kimi_agent.guard.limits import Repeats, cap
 from kimi_agent.guard.policy import Policy, Rules, parse_mode
 from kimi_agent.log.bugs import keep_traceback
-from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Returned, Seen
+from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Queued, Returned, Said, Seen, Stamped
 from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
@@ -67,8 +67,9 @@ class Home:
         await self.runner.aclose()
         await self.model.aclose()
         session = self.agent.session
+        kept = () if session.conversation.messages() else tuple(session.events())
         session.close()
-        if not session.conversation.messages() and not session.conversation.queued:
+        if not session.conversation.messages() and not any(isinstance(each.event, Said | Queued) for each in kept):
             with contextlib.suppress(UserError, OSError):
                 self.setup.sessions.remove(session.id)
 
@@ -86,7 +87,7 @@ async def open_agent(
     """
     config = setup.config
     tools, problems = load(setup.layers)
-    policy = _policy(setup)
+    policy = policy_of(setup)
     settings = _model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, _system(setup))
     model = _model(settings, setup, lambda sha256: _blob(session, sha256))  # first: without a key there is no session
@@ -110,6 +111,9 @@ async def open_agent(
             settled=lambda calls: _settled(files, toolbox, calls),
         )
         session.listen(*listeners, *([_debug_log(session)] if debug else []))
+        for listener in listeners:  # who joins now missed the first record
+            listener(Stamped(session.agent, 0, time.time(), session.opened))
+        notices += _cut_off(session, toolbox)
         await agent.resume()
     except BaseException:
         await model.aclose()
@@ -147,16 +151,38 @@ def _debug_log(session: Session) -> Listener:
     return JsonLines(os.fdopen(fd, "w"))
 
 
+def _cut_off(session: Session, toolbox: Toolbox) -> list[str]:
+    """What the person should know of calls that a crash cut off, as the model will be told of them."""
+    started = [call for call in session.conversation.open_calls if call.started is not None]
+    names = [call.call.name for call in started if toolbox.effect(call.call.name) != "read"]
+    return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
+
+
 def _swept(register: Path) -> list[str]:
     killed = sweep(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
-def _policy(setup: Setup) -> Policy:
+def policy_of(setup: Setup) -> Policy:
+    """The policy that the settings ask for. Raises UserError naming the file (or flag) that is wrong."""
     config = setup.config
-    rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
-    mode = parse_mode(config.text("mode"))
+    with _blaming(config, "permissions.allow"):
+        Rules.parse(config.texts("permissions.allow"))
+    with _blaming(config, "permissions.deny"):
+        rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
+    with _blaming(config, "mode"):
+        mode = parse_mode(config.text("mode"))
     return Policy(mode, rules, workspace=setup.workspace, home=setup.places.home, added=_added(config))
+
+
+@contextlib.contextmanager
+def _blaming(config: Config, key: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        source = config.sources[key]
+        typed = source in ("command line", "--set")
+        raise UserError(f"{error} ({key}, {source})", error.exit_code if typed else 78) from error
 
 
 def _added(config: Config) -> list[Path]:

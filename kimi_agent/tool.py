@@ -116,6 +116,8 @@ def tool(
             result = await function(ctx, **arguments)
             if isinstance(result, str):
                 result = Result(result)
+            if not isinstance(result, Result):
+                raise TypeError(f"a tool returns str or Result, not {type(result).__name__}")
             if unknown:
                 note = f"\nNote: unknown arguments ignored: {', '.join(unknown)}"
                 result = Result(result.content + note, result.view, result.failed, result.code)

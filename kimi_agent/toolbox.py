@@ -18,6 +18,7 @@ from kimi_agent.log.views import Result
 from kimi_agent.model.base import ToolSpec
 from kimi_agent.tool import Context, Run, Tool
 
+_MOST_CHARS = 2_000
 Wrapper = Callable[[Tool], Tool]
 MakeContext = Callable[[str, Callable[[str], None]], Context]
 
@@ -83,7 +84,7 @@ class Toolbox:
         wrappers: Sequence[Wrapper],
         context: MakeContext,
         emit: Emit,
-        report_bug: Callable[[Exception], str],
+        report_bug: Callable[[BaseException], str],
     ) -> None:
         """`wrappers` go around a tool innermost first; `report_bug` keeps a traceback and says where."""
         self._tools = {tool.name: tool for tool in tools}
@@ -134,11 +135,20 @@ class Toolbox:
             return await guarded.run(ctx, call.arguments)
         except ToolError as error:
             return Result(str(error), failed=True, code=error.code)
-        except Exception as error:  # the tool border: a broken tool is a failed result, and its traceback is kept
-            kept = self._report_bug(error)
-            text = f"the tool {tool.name} is broken: {type(error).__name__}: {error}\n(traceback: {kept})"
-            shown = ToolError("failed", text, "go on without this tool, and tell the user that it is broken")
-            return Result(str(shown), failed=True, code="failed")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._broken(tool.name, error)  # a task inside the tool was cancelled: nobody stopped the turn
+        except (Exception, SystemExit) as error:  # the tool border: a broken tool is a failed result
+            return self._broken(tool.name, error)
+
+    def _broken(self, name: str, error: BaseException) -> Result:
+        kept = self._report_bug(error)
+        why = f"{type(error).__name__}: {str(error)[:_MOST_CHARS]}"
+        text = f"the tool {name} is broken: {why}\n(traceback: {kept})"
+        shown = ToolError("failed", text, "go on without this tool, and tell the user that it is broken")
+        return Result(str(shown), failed=True, code="failed")
 
     def _recorded(self, tool: Tool, answer: int, index: int) -> Run:
         """The tool's own run behind its `CallStarted`: written after the guard said yes, before the effect."""

@@ -53,6 +53,12 @@ async def broken(ctx: Context) -> str:
 
 
 @tool(effect="read")
+async def leaver(ctx: Context) -> str:
+    """Try to end the program."""
+    raise SystemExit(3)
+
+
+@tool(effect="read")
 async def unwilling(ctx: Context) -> str:
     """Say no."""
     raise ToolError("missing", "nothing there", "look elsewhere")
@@ -151,17 +157,18 @@ async def test_started_is_written_before_the_effect_and_returned_after(context: 
 @pytest.mark.parametrize(
     ("call", "code", "words"),
     [
-        (("nothing", "{}"), "unknown_tool", "use one of: broken, echo, unwilling"),
+        (("nothing", "{}"), "unknown_tool", "use one of: broken, echo, leaver, unwilling"),
         (("Echo", '{"text": "a"}'), "unknown_tool", "there is no tool 'Echo'"),
         (("echo", "{"), "bad_arguments", "not valid JSON"),
         (("unwilling", "{}"), "missing", "Next: look elsewhere"),
+        (("leaver", "{}"), "failed", "SystemExit: 3"),
         (("broken", "{}"), "failed", "ZeroDivisionError: by design\n(traceback: kept ZeroDivisionError)"),
     ],
 )
 async def test_whatever_goes_wrong_in_a_call_is_its_result(
     context: Context, tmp_path: Path, call: tuple[str, str], code: str, words: str
 ) -> None:
-    agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, unwilling], context, tmp_path / "s")
+    agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, leaver, unwilling], context, tmp_path / "s")
     assert (await agent.run_turn(said("go"))).status == "done"
     returned = [each.event.result for each in agent.session.events() if isinstance(each.event, Returned)]
     assert (returned[0].failed, returned[0].code) == (True, code)
@@ -320,7 +327,7 @@ async def test_what_was_queued_before_a_crash_is_said_after_it(context: Context,
     agent = agent_on(model, [], context, tmp_path / "s", session=session)
     await agent.resume()
     await agent.run_turn(said("go"))
-    assert list(model.requests[0].messages) == [said("go"), said("do not forget")]
+    assert list(model.requests[0].messages) == [said("do not forget"), said("go")]
 
 
 async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: Context, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def told(base: str, pattern: str, rows: Sequence[str], total: int, include_ignor
     narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
     more = [f"… {total - len(rows):,} more; {narrow}"] if total > len(rows) else []
     text = "\n".join([*rows, *more])
-    return Result(text, TextView("", f"{total:,} entries"))
+    return Result(text, TextView("", f"{total:,} {'entry' if total == 1 else 'entries'}"))
 
 
 class Known:

@@ -72,10 +72,18 @@ async def shell(
     ]
     return Result(
         "\n".join(filter(None, lines)),
-        OutputView(command, done.text[-MAX_VIEW:], done.exit_code, done.duration_s, place),
+        OutputView(command, _ends(done.text), done.exit_code, done.duration_s, place, done.total_lines),
         failed=bool(next_step),
         code="timeout" if done.timed_out else "failed" if done.cut_off else "",
     )
+
+
+def _ends(text: str) -> str:
+    """The first and the last whole lines of a long text, for the person."""
+    if len(text) <= MAX_VIEW:
+        return text
+    half = MAX_VIEW // 2
+    return f"{text[:half].rpartition(chr(10))[0]}\n{text[-half:].partition(chr(10))[2]}"
 
 
 def _printable(path: str) -> str:

@@ -32,7 +32,7 @@ async def write_file(
     Overwriting keeps the old encoding, line ends and mode.
     """
     change, diff = await asyncio.to_thread(planned, ctx, path, content, overwrite)
-    notes = await asyncio.to_thread(ctx.files.commit, [change])
+    notes = ctx.files.commit([change])  # on the loop: a cancel must not come between the effect and its result
     done = "Created" if change.before is None else "Overwrote"
     size = lines(content.count("\n") + (not content.endswith("\n") and content != ""))
     counts = "" if change.before is None else f", +{diff.added} -{diff.removed}"

@@ -104,6 +104,8 @@ def start(options: Options) -> int:
     if options.fork and options.resume is None:
         raise UserError("--fork-session goes with -c or -r.")
     here = sys.stdin.isatty() and sys.stdout.isatty()
+    if options.resume == "" and not (here and not options.one_shot):
+        raise UserError("Bare -r chooses from a list and needs a terminal; name a session: -r ID, or -c.")
     if here and not options.one_shot:
         from kimi_agent.cli.interactive import talk
 

@@ -22,7 +22,7 @@ from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_p
 from kimi_agent.faces.text import TextFace
 from kimi_agent.faces.tty_ask import TtyAsk
 from kimi_agent.guard.approval import refuse_all
-from kimi_agent.log.events import Ask, Listener
+from kimi_agent.log.events import Ask, Listener, Stamped
 from kimi_agent.log.messages import said
 from kimi_agent.start import Setup, prepare
 
@@ -64,6 +64,9 @@ class _Run:
         self.model = ""
         self.session_id = ""
         self.text: TextFace | None = None
+        self.lost: OSError | None = None
+        # Results are for programs to read: what a tool prints must not come between.
+        self.out, sys.stdout = sys.stdout, sys.stderr
 
     def go(self) -> int:
         setup = prepare(
@@ -138,11 +141,23 @@ class _Run:
     def _listeners(self) -> Sequence[Listener]:
         found: list[Listener] = [self.outcome]
         if self.options.output == "text":
-            self.text = TextFace(sys.stdout, sys.stderr, quiet=self.options.quiet, live=sys.stdout.isatty())
+            self.text = TextFace(self.out, sys.stderr, quiet=self.options.quiet, live=self.out.isatty())
             found.append(self.text)
         elif self.options.output == "stream-json":
-            found.append(JsonLines(sys.stdout))
+            found.append(self._until_lost(JsonLines(self.out)))
         return found
+
+    def _until_lost(self, listener: Listener) -> Listener:
+        """`listener` until its reader is gone; then the turn goes on unheard, and its end says so."""
+
+        def heard(stamped: Stamped) -> None:
+            if self.lost is None:
+                try:
+                    listener(stamped)
+                except OSError as error:
+                    self.lost = error
+
+        return heard
 
     async def _prompts(self, prompt: str) -> AsyncGenerator[str, None]:
         if prompt.strip():
@@ -159,6 +174,8 @@ class _Run:
         if self.signal is not None:
             code = 128 + self.signal
         try:
+            if self.lost is not None:
+                raise self.lost
             if self.options.output == "text":
                 self._close_text(code)
             else:
@@ -171,7 +188,7 @@ class _Run:
                     trouble=self.trouble,
                 )
                 kind = {} if self.options.output == "json" else {"type": "result"}
-                write_line(sys.stdout, {**kind, **result})
+                write_line(self.out, {**kind, **result})
             if self.options.answer_file:
                 Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
         except BrokenPipeError:
@@ -193,7 +210,8 @@ class _Run:
             tell(f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}.")
         elif ended is not None and ended.text:
             tell(ended.text)
-        if self.session_id and not self.options.quiet:
+        saved = self.home is not None and not self.home.agent.session.unsaved
+        if saved and not self.options.quiet:
             tell(f"session {self.session_id}; go on with: kimi-agent -r {self.session_id}")
 
 

@@ -5,6 +5,7 @@ there, and what is typed meanwhile is kept.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from kimi_agent.app import Home
 
 _PICKED = 20
+_AFTER_PAINT_S = 0.05
 
 
 def talk(options: Options) -> int:
@@ -106,13 +108,12 @@ class _Desk:
         self._asker = Asker()
         self._mode = setup.config.text("mode")
         self._house: Home | None = None
-        self._loaded = threading.Event()
         self._commands = {name: clean(read_text(path)) for name, path in commands(setup.layers).items()}
 
     def hall(self) -> ReplHome:
         """Where the person is greeted; the house is opened from here."""
         home = self._home(_Nothing(), self._setup.config.text("model"), ())
-        return replace(home, warm=self._warm, opening=self._open, first_message=self._options.prompt)
+        return replace(home, opening=self._open, first_message=self._options.prompt)
 
     def _home(self, agent: "_Nothing | Home", model_name: str, notices: Sequence[str]) -> ReplHome:
         setup = self._setup
@@ -142,20 +143,25 @@ class _Desk:
         if self._house is not None:
             self._house.policy.mode = mode
 
-    def _warm(self) -> None:
-        """In a thread: import the house, then what the first request and its answer need."""
-        try:
-            import kimi_agent.app
-            import kimi_agent.cli.sessions_of  # noqa: F401 - the import is the work
-        finally:
-            self._loaded.set()
-        from kimi_agent.faces import blocks  # noqa: F401 - rich and its markdown
-        from kimi_agent.model.chat_completions import warm
-
-        warm()
-
     async def _open(self) -> ReplHome:
-        await asyncio.to_thread(self._loaded.wait)
+        await asyncio.sleep(_AFTER_PAINT_S)
+        loop, loaded = asyncio.get_running_loop(), asyncio.Event()
+
+        def load() -> None:
+            try:
+                import kimi_agent.app
+                import kimi_agent.cli.sessions_of  # noqa: F401 - the import is the work
+            finally:
+                with contextlib.suppress(RuntimeError):  # the person has left meanwhile
+                    loop.call_soon_threadsafe(loaded.set)
+            from kimi_agent.faces import blocks  # noqa: F401 - rich and its markdown
+            from kimi_agent.model.chat_completions import warm
+
+            warm()
+
+        # Not a thread of the pool: that would be joined when the person leaves at once.
+        threading.Thread(target=load, daemon=True).start()
+        await loaded.wait()
         return await self._enter(self._options)
 
     async def _enter(self, options: Options) -> ReplHome:
@@ -174,7 +180,8 @@ class _Desk:
         wanted = options.resume and self._setup.sessions.find(options.resume).id
         if house is not None and wanted == house.agent.session.id:
             return self._home(house, house.model.name, ())
-        return replace(await self._enter(options), notices=())
+        self._setup = _prepare(self._options, trust=False)  # a project's folder may have changed since it was trusted
+        return await self._enter(options)
 
     async def _with_model(self, name: str) -> ReplHome:
         from kimi_agent.app import change_model
@@ -182,6 +189,7 @@ class _Desk:
         if self._house is None:
             raise UserError("The session is still being opened.")
         self._house = await change_model(self._house, name)
+        self._options = replace(self._options, model=name)
         return self._home(self._house, name, ())
 
     async def _aclose(self) -> None:

@@ -118,7 +118,7 @@ def remove_sessions(
 ) -> None:
     """Delete sessions with all that was kept beside them."""
     sessions = _sessions(directory)
-    for id in ids:
+    for id in [sessions.find(word).id for word in ids]:
         removed = sessions.remove(id)
         typer.echo(f"removed {removed.id}  {clean_line(removed.title)}")
 
@@ -145,6 +145,9 @@ def config_show(
         typer.echo(f"{key} = {clean_line(shown)}  # {clean_line(setup.config.sources[key])}: {SETTINGS[key].meaning}")
     for notice in setup.notices:
         typer.echo(clean_line(notice), err=True)
+    from kimi_agent.app import policy_of
+
+    policy_of(setup)
 
 
 @app.command()

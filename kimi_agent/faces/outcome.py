@@ -34,7 +34,7 @@ class Outcome:
                 self.usage = self.usage + (usage or Usage())
                 self.answer = message.text if not message.calls else self.answer
             case Said(User(), _, _, 0):
-                self.ended = None
+                self.ended, self.answer, self._blocked = None, "", False
             case CallStarted(answer, index, _, effect):
                 self._effects[answer, index] = effect
             case Answered(question, decision) if not decision.allowed:
@@ -48,7 +48,7 @@ class Outcome:
                 pass
 
     def _returned(self, effect: str, view: object, *, failed: bool) -> None:
-        if effect != "read" and not failed:
+        if not failed:
             self._blocked = False  # the model found another way
         if isinstance(view, DiffView) and not failed:
             for file in view.files:
@@ -130,9 +130,10 @@ def result_object(
     }
 
 
-_STATUS: Mapping[int, Status] = {77: "blocked", 130: "interrupted", 143: "interrupted"}
+_STATUS: Mapping[int, Status] = {77: "blocked", 129: "interrupted", 130: "interrupted", 143: "interrupted"}
 _WHY = {
     77: "A needed permission was denied; run again with -y to allow edits and commands, or use --permission-mode.",
+    129: "The terminal went away.",
     130: "Interrupted.",
     143: "Terminated.",
 }

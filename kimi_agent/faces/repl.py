@@ -245,6 +245,7 @@ class Repl:
         if not task.cancelled() and (bug := task.exception()) is not None:
             self._bug = bug
             self.leave(getattr(bug, "exit_code", 70))
+            return
         self._switching = False
         waiting, self._waiting = self._waiting, []
         for text in waiting:

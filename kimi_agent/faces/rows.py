@@ -121,7 +121,7 @@ def _activity(screen: Screen) -> StyleAndTextTuples:
     spinner = glyphs.spinner[int(elapsed * 4) % len(glyphs.spinner)]
     doing = cut(screen.desk.transcript.doing(), max(10, screen.columns() - 40))
     tail = f" {seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
-    return [("class:cyan", spinner), ("", f" {doing}{glyphs.more}"), ("class:dim", tail)]
+    return [("class:cyan", spinner), ("", f" {doing.removesuffix(glyphs.more)}{glyphs.more}"), ("class:dim", tail)]
 
 
 def _queued(screen: Screen) -> StyleAndTextTuples:

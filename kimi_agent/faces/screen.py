@@ -68,6 +68,7 @@ class Screen:
         self._arming: asyncio.TimerHandle | None = None
         self._last_frame = 0.0
         self._last_c = -TWICE_S
+        self._last_c_busy = False
         self._draft = ""
 
     def columns(self) -> int:
@@ -208,14 +209,18 @@ class Screen:
             self.desk.interrupt()
 
     def control_c(self) -> None:
-        """Stop the turn, else clear the line; twice: leave."""
+        """Stop the turn, else clear the line; twice for the same: leave. A press that stopped or cleared counts for
+        nothing else, so that a draft is never lost to haste."""
         now = asyncio.get_running_loop().time()
-        twice, self._last_c = now - self._last_c < TWICE_S, now
+        busy = self.desk.busy_s is not None
+        twice = now - self._last_c < TWICE_S and busy == self._last_c_busy and (busy or not self.buffer.text)
+        self._last_c, self._last_c_busy = now, busy
         if twice:
             self.desk.leave(0)
-        elif self.desk.busy_s is not None:
+        elif busy:
             self.desk.interrupt()
         elif self.buffer.text:
+            self._last_c = -TWICE_S
             self.buffer.append_to_history()
             self.buffer.reset()
         else:

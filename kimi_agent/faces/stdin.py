@@ -72,6 +72,8 @@ def join(prompt: str, piped: Piped | None) -> str:
         if prompt.strip():
             return prompt
         raise UserError("The prompt is empty: give one as an argument, or pipe text in.", 65)
+    if piped is not None and piped.open:
+        text = f"{text.rstrip()}\n[the input was still open here, but silent: this is what had come]"
     if not prompt.strip():
         return text
     return f"{prompt}\n\n<stdin>\n{text.rstrip()}\n</stdin>"

@@ -80,7 +80,7 @@ def result_line(result: Result, cells: int = 100) -> str:
         case PlanView(items):
             return f"{sum(item.status == 'done' for item in items)}/{len(items)} done"
         case None:
-            return ""
+            return clean_line(result.content.strip().split("\n")[0], cells)
         case _ as view:
             assert_never(view)
 

@@ -47,18 +47,21 @@ def result_rows(result: Result, ink: Ink, width: int) -> list[str]:
         if result.failed or isinstance(view, MatchesView)
         else view_text(view)
     )
+    if result.code == "bad_arguments":  # the parameters behind it are for the model
+        return []
     lines = text.strip("\n").split("\n") if text.strip() else []
     if result.failed and not isinstance(view, OutputView):
         lines = lines[1:]  # the first one stands on the line of the call
-    return fold([ink("dim", cut(line.expandtabs(4), width)) for line in lines], ink)
+    total = view.lines if isinstance(view, OutputView) else 0
+    return fold([ink("dim", cut(line.expandtabs(4), width)) for line in lines], ink, total=total)
 
 
-def fold(rows: list[str], ink: Ink, *, most: int = _MOST_ROWS, head: int = 3) -> list[str]:
-    """At most `most` rows: the first `head`, how many are left out, the last ones."""
+def fold(rows: list[str], ink: Ink, *, most: int = _MOST_ROWS, head: int = 3, total: int = 0) -> list[str]:
+    """At most `most` rows: the first `head`, how many of `total` (or of `rows`) are left out, the last ones."""
     if len(rows) <= most:
         return rows
     tail = most - head - 1
-    left_out = ink("dim", f"{ink.glyphs.more} +{len(rows) - most + 1} lines")
+    left_out = ink("dim", f"{ink.glyphs.more} +{max(len(rows), total) - most + 1:,} lines")
     return [*rows[:head], left_out, *rows[len(rows) - tail :]] if tail else [*rows[:head], left_out]
 
 

@@ -69,7 +69,7 @@ def _blocks(stamped: Stamped, calls: dict[tuple[int, int], Call], clock: Callabl
             return [f"*Went back to before record {to} ({what}).*"]
         case Renamed(title):
             return [f"*Renamed: {title}*"]
-        case Recovered() as recovered:
+        case Recovered() as recovered if recovered.cut_bytes or recovered.bad_records:
             return [f"*Recovered: {recovered.cut_bytes} bytes cut off, {recovered.bad_records} records passed over.*"]
     return []
 

@@ -33,13 +33,16 @@ class DiffView(msgspec.Struct, frozen=True, tag="diff"):
 
 
 class OutputView(msgspec.Struct, frozen=True, tag="output"):
-    """A process that ran and the end of its output, or (exit_code None, duration_s 0.0) one that is to be run."""
+    """A process that ran and the end of its output, or (exit_code None, duration_s 0.0) one that is to be run.
+
+    `lines` counts all that it printed; `text` may hold only its beginning and end."""
 
     command: str
     text: str = ""
     exit_code: int | None = None
     duration_s: float = 0.0
     cwd: str = ""
+    lines: int = 0
 
 
 class MatchesView(msgspec.Struct, frozen=True, tag="matches"):

@@ -1,5 +1,6 @@
 """One-shot runs: what comes out where, and with which exit code."""
 
+import io
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kimi_agent.faces.stdin import Piped, join
 from tests.cli.conftest import PROGRAM, Place
 
 KEYS = {
@@ -116,7 +118,8 @@ def test_stream_json_is_every_event_and_the_result_last(place: Place) -> None:
     done = place.run("-m", place.tape({"reason": "Hm.", "say": "Hi."}), "-p", "hello", "--output-format", "stream-json")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [line["type"] for line in lines]
-    assert kinds[0] == "Said"
+    assert kinds[:2] == ["Opened", "Said"]
+    assert lines[0]["session"] == lines[-1]["session_id"]
     assert {"ReasoningDelta", "TextDelta", "TurnEnded"} < set(kinds)
     assert (kinds[-1], lines[-1]["answer"]) == ("result", "Hi.")
 
@@ -346,6 +349,71 @@ def test_the_repositorys_own_modules_are_never_imported(place: Place) -> None:
     env = {key: value for key, value in place.env.items() if key != "PYTHONPATH"}
     done = place.run("-m", place.tape({"say": "ok"}), "-p", "go", env=env)
     assert (done.returncode, (place.root / "hijacked").exists()) == (0, False)
+
+
+TOOL = """
+import asyncio
+import sys
+from kimi_agent.tool import Context, tool
+
+@tool(effect="read")
+async def {name}(ctx: Context) -> str:
+    'Misbehave.'
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("raise asyncio.CancelledError", "CancelledError"),
+        ("return 7", "a tool returns str or Result, not int"),
+        ("raise ValueError('x' * 3_000_000)", "xxx"),
+        ("print('not JSON'); return 'printed'", "printed"),
+    ],
+)
+def test_a_users_tool_that_misbehaves_is_a_result_and_leaves_stdout_alone(place: Place, body: str, words: str) -> None:
+    (place.home / "tools").mkdir()
+    (place.home / "tools" / "odd.py").write_text(TOOL.format(name="odd_one", body=body))
+    model = place.tape(
+        {"calls": [{"name": "odd_one", "args": {}}]}, {"expect": {"last_contains": words}, "say": "Noted."}
+    )
+    done = place.run("-m", model, "-p", "go", "--output-format", "json")
+    assert json.loads(done.stdout)["answer"] == "Noted.", done.stderr
+    assert place.logs()[0].stat().st_size < 20_000
+
+
+def test_a_denial_that_the_model_worked_around_is_no_failure(place: Place) -> None:
+    (place.root / "a.txt").write_text("one\n")
+    model = place.tape(
+        {"calls": [{"name": "shell", "args": {"command": "wc -l a.txt"}}]},
+        {"calls": [{"name": "read_file", "args": {"path": "a.txt"}}]},
+        {"say": "One line."},
+    )
+    done = place.run("-m", model, "-p", "how long?", "--output-format", "json")
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["status"], len(result["denials"])) == (0, "done", 1)
+
+
+def test_stdin_that_pauses_is_cut_with_a_word_for_the_model(place: Place) -> None:
+    piped = Piped(io.BytesIO(b"half a log\n"), 11, cut=False, open=True)
+    assert "still open" in join("why?", piped)
+
+
+def test_a_closed_stdout_is_said(place: Place) -> None:
+    child = subprocess.run(
+        ["/bin/bash", "-c", '"$0" -P -m kimi_agent -m "$1" -p go >&-', sys.executable, place.tape({"say": "x"})],
+        env=place.env, cwd=place.root, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert (child.returncode, "standard output is closed" in child.stderr) == (2, True)
+
+
+def test_wrong_settings_name_their_file(place: Place) -> None:
+    (place.home / "config.toml").write_text('mode = "frob"\n')
+    for argv in (["-p", "hi"], ["config", "show"]):
+        done = place.run(*argv)
+        assert (done.returncode, "config.toml" in done.stderr, "frob" in done.stderr) == (78, True, True)
 
 
 def test_a_tape_that_does_not_fit_fails_loudly(place: Place) -> None:

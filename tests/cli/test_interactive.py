@@ -194,6 +194,38 @@ def test_typing_before_the_house_is_open_is_kept(place: Place, start: Start) -> 
     terminal.ready("Good morning.")
 
 
+def test_leaving_at_once_does_not_hang(place: Place, start: Start) -> None:
+    terminal = start("-m", place.tape({"say": "never"}))
+    terminal.until("mode ask")
+    terminal.child.send_signal(signal.SIGTERM)
+    assert terminal.end() in (143, -15)
+
+
+def test_lines_typed_before_a_start_that_fails_make_no_traceback(place: Place, start: Start) -> None:
+    terminal = start()
+    terminal.until("mode ask")
+    terminal.press("one\rtwo\rthree\r")
+    assert terminal.end() == 78
+    assert "Traceback" not in terminal.shown()
+    assert "Unhandled" not in terminal.shown()
+
+
+def test_ctrl_c_twice_never_throws_a_draft_away(place: Place, start: Start) -> None:
+    terminal = start("-m", place.tape({"say": "word " * 500, "pace": {"chunk": 5, "delay_s": 0.05}}), "go")
+    terminal.until("word word")
+    terminal.press("a draft")
+    terminal.until("a draft")
+    terminal.press("\x03")
+    terminal.until("nterrupted", gone="esc to interrupt")
+    terminal.press("\x03")
+    terminal.ready()
+    assert terminal.child.poll() is None
+    terminal.press("\x03")
+    terminal.until("again to leave")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+
+
 def test_a_bad_tape_ends_the_start_with_its_sentence(place: Place, start: Start) -> None:
     (place.home / "bad.jsonl").write_text('{"sya": "x"}\n')
     terminal = start("-m", f"tape:{place.home / 'bad.jsonl'}")

@@ -96,7 +96,7 @@ REPORT = TestReport(
     ("result", "rows"),
     [
         (Result("x", TextView("x", "3 lines")), ["● tool 1  3 lines"]),
-        (Result("plain"), ["● tool 1"]),
+        (Result("plain"), ["● tool 1  plain"]),
         (Result("a.py:1:p", MatchesView("p", 1, 1)), ["● tool 1  1 match in 1 file", "  └ a.py:1:p"]),
         (Result("", MatchesView("p", 0, 0)), ["● tool 1  no match"]),
         (
@@ -135,7 +135,7 @@ def test_a_call_is_one_line_with_its_result_under_it(result: Result, rows: list[
     ],
 )
 def test_a_call_is_told_by_what_says_most_about_it(arguments: object, line: str) -> None:
-    assert call_rows("shell", arguments, Result("x")) == [line]
+    assert call_rows("shell", arguments, Result("")) == [line]
 
 
 def test_long_calls_are_cut_to_the_width() -> None:
@@ -166,8 +166,8 @@ def test_calls_that_run_together_return_in_any_order() -> None:
         Said(Assistant("", None, calls)),
         CallStarted(1, 0, "read_file", "read"),
         CallStarted(1, 1, "read_file", "read"),
-        Returned(1, 1, Result("x")),
-        Returned(1, 0, Result("x")),
+        Returned(1, 1, Result("")),
+        Returned(1, 0, Result("")),
     )
     assert rows == ["● read_file 1.py", "● read_file 0.py"]
 
@@ -237,6 +237,6 @@ def test_children_are_not_drawn_but_their_notices_are() -> None:
 def test_glyphs_fall_back_where_the_encoding_has_none() -> None:
     read = Transcript(Ink(False, ASCII), lambda: 80)
     rows = rows_of(
-        read, Said(said("hi")), Said(Assistant("", None, (Call("c", "f", "{}"),))), Returned(2, 0, Result("x"))
+        read, Said(said("hi")), Said(Assistant("", None, (Call("c", "f", "{}"),))), Returned(2, 0, Result(""))
     )
     assert rows == ["> hi", "", "* f"]
