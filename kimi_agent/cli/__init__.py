@@ -4,12 +4,9 @@ argv is looked at before typer is imported: `--version` and a bare start do not 
 command must not be taken for a prompt (or the other way round).
 """
 
-import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
 COMMANDS = ("sessions", "config", "mock", "demo", "completion")
 # Flags of a run that take a value, so that the first word can be told from a flag's value.
@@ -48,13 +45,15 @@ def main() -> int:
         return say(error, debug="--debug" in argv)
 
 
-def run() -> NoReturn:
+def run() -> None:
     """The console script. Everything that must be closed was closed by then, so that Python's own tear-down of some
     1,500 modules (a fifth of the CPU of a one-shot run) is left out."""
     code = main()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except (OSError, ValueError):
+            continue  # its reader is gone
     os._exit(code)
 
 
@@ -67,7 +66,7 @@ def _open_streams() -> list[str]:
     return closed
 
 
-def _dispatch(argv: Sequence[str]) -> int:
+def _dispatch(argv: list[str]) -> int:
     word = first_word(argv)
     if word is not None and argv[word] in COMMANDS:
         from kimi_agent.cli.manage import run_command
@@ -83,7 +82,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     return read_flags(named_resume(argv))
 
 
-def first_word(argv: Sequence[str]) -> int | None:
+def first_word(argv: list[str]) -> int | None:
     """The place of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
     place = 0
     while place < len(argv):
@@ -98,7 +97,7 @@ def first_word(argv: Sequence[str]) -> int | None:
     return None
 
 
-def named_resume(argv: Sequence[str]) -> list[str]:
+def named_resume(argv: list[str]) -> list[str]:
     """argv in which a bare `-r` carries an empty value, which the parser cannot express."""
     found: list[str] = []
     for place, word in enumerate(argv):
