@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pytest
 
-from kimi_agent.errors import Refused, ToolError, TooLong, Unavailable
+from kimi_agent.errors import ModelError, Refused, ToolError, TooLong, Unavailable
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     CallStarted,
@@ -222,9 +222,9 @@ async def test_what_is_typed_during_the_last_answer_starts_another_step(context:
     ],
 )
 async def test_a_model_error_ends_the_turn_and_leaves_the_session_whole(
-    context: Context, tmp_path: Path, error: Exception, exit_code: int, words: str
+    context: Context, tmp_path: Path, error: ModelError, exit_code: int, words: str
 ) -> None:
-    model = Scripted(error, says("Here again."))  # type: ignore[arg-type]
+    model = Scripted(error, says("Here again."))
     agent = agent_on(model, [], context, tmp_path / "s")
     ended = await agent.run_turn(said("go"))
     assert (ended.status, ended.exit_code) == ("failed", exit_code)

@@ -139,7 +139,7 @@ def test_an_alias_never_takes_the_place_of_a_real_parameter() -> None:
 
 @pytest.mark.parametrize("hint", [dict, str | int, list[dict[str, int]], Literal[1, 2], bytes])
 def test_a_type_that_moonshot_does_not_take_is_refused_at_load(hint: Any) -> None:
-    async def bad(ctx, value):  # type: ignore[no-untyped-def]
+    async def bad(ctx: Any, value: Any) -> str:
         return ""
 
     bad.__annotations__ = {"value": Annotated[hint, Field("x")]}

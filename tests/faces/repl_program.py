@@ -326,7 +326,7 @@ def main() -> int:
             agent=agent,
             asker=asker,
             model_name=model,
-            workspace=Path(given.get("workspace", "/work/project")),
+            workspace=Path(given.get("workspace", "/srv/project")),
             branch=given.get("branch", "main"),
             mode=lambda: mode[0],
             set_mode=set_mode,

@@ -18,7 +18,7 @@ UP, SHIFT_TAB = "\x1b[A", "\x1b[Z"
 def test_the_greeting_names_model_folder_branch_and_mode(terminal: Start) -> None:
     screen = terminal("branch=fix/42", "notice=Left out .kimi-agent: not trusted yet.")
     seen = screen.ready()
-    assert "kimi-agent · kimi-k2.6\n/work/project (fix/42)\nmode ask" in seen
+    assert "kimi-agent · kimi-k2.6\n/srv/project (fix/42)\nmode ask" in seen
     assert "Left out .kimi-agent: not trusted yet." in seen
 
 
@@ -193,7 +193,7 @@ def test_tab_completes_a_command(terminal: Start) -> None:
     screen.press("\t")
     screen.until("› /status")
     screen.press(ENTER)
-    screen.ready("session  session-0", "folder   /work/project (main)")
+    screen.ready("session  session-0", "folder   /srv/project (main)")
 
 
 def test_a_question_mark_shows_the_keys_on_an_empty_line_only(terminal: Start) -> None:

@@ -59,7 +59,7 @@ def rich_story() -> list[Durable]:
     """Two turns, a crash, a compaction, a rewind, a queue: every kind of durable event, about 6 kB."""
     story = Story()
     tell = story.tell
-    tell(Opened("20261122-003440-k3f9", "/work/ü b", "kimi-k2.6", "0.1", "You are Kimi."))
+    tell(Opened("20261122-003440-k3f9", "/srv/ü b", "kimi-k2.6", "0.1", "You are Kimi."))
     tell(Said(User((Text("fix the ปัญหา\n\nplease"), Media("image", "image/png", "0" * 64)))))
     tell(Requested("kimi-k2.6", 1))
     one = story.answer(

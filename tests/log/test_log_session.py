@@ -544,7 +544,7 @@ def test_a_fork_goes_on_from_the_same_history(
         file.write(b'{"v":1,"half of a rec')  # as if it were just writing
     copy = fork(tmp_path / "old", tmp_path / "new", now=clock)
     assert (copy.id, copy.opened.forked_from) == ("new", "old")
-    assert copy.workspace == "/work/ü b"
+    assert copy.workspace == "/srv/ü b"
     assert copy.conversation.messages() == old.conversation.messages()
     copy.emit(Said(Assistant("only here")))
     assert (copy.outputs_folder / "ab12").read_text() == "whole output"
