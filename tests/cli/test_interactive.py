@@ -75,11 +75,11 @@ def test_a_no_with_words_is_told_to_the_model(place: Place, start: Start) -> Non
 
 def test_ctrl_c_in_a_command_gives_the_prompt_back_and_leaves_no_process(place: Place, start: Start) -> None:
     model = place.tape(
-        {"calls": [{"name": "shell", "args": {"command": "echo up; setsid sleep 500 & sleep 500"}}]},
+        {"calls": [{"name": "shell", "args": {"command": "echo the command runs; setsid sleep 500 & sleep 500"}}]},
         {"expect": {"last_contains": "may or may not have taken effect"}, "say": "I see."},
     )
     terminal = start("-y", "-m", model, "go")
-    terminal.until("up", "esc to interrupt")
+    terminal.until("  the command runs", "esc to interrupt")
     terminal.press("\x03")
     terminal.ready("nterrupted")
     assert [pid for pid in children_in(place.root) if pid != terminal.child.pid] == []
@@ -91,12 +91,12 @@ def test_kill_9_in_the_middle_and_on_with_c(place: Place, start: Start) -> None:
     model = place.tape(
         {
             "say": "Working.",
-            "calls": [{"name": "shell", "args": {"command": "echo once >> effect; echo up; sleep 500"}}],
+            "calls": [{"name": "shell", "args": {"command": "echo once >> effect; echo the command runs; sleep 500"}}],
         },
         {"expect": {"last_contains": "may or may not have taken effect"}, "say": "I looked: it happened once."},
     )
     first = start("-y", "-m", model, "do it once")
-    first.until("Working.", "up")
+    first.until("Working.", "  the command runs")
     first.child.send_signal(signal.SIGKILL)
     first.end()
     second = start("-y", "-m", model, "-c")
