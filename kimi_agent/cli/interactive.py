@@ -24,7 +24,7 @@ from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 from kimi_agent.prompts import commands, read_text
 from kimi_agent.start import Setup, prepare
-from kimi_agent.workspace.git import branch
+from kimi_agent.workspace.head import branch
 
 if TYPE_CHECKING:
     from kimi_agent.app import Home

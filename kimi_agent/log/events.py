@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from kimi_agent.log.messages import Assistant, Usage, User
-from kimi_agent.log.views import Result, View
+from kimi_agent.log.views import Evidence, Result, View
 
 Effect = Literal["read", "write", "execute", "network"]
 Status = Literal["done", "failed", "blocked", "step_limit", "budget", "time_limit", "refused", "interrupted"]
@@ -138,10 +138,18 @@ class Queued(msgspec.Struct, frozen=True, tag="Queued"):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
-    """The tree of the workspace was kept under this name."""
+    """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
+
+    `missed` names what was too big to be kept (at most 20 paths); where nothing could be kept, `tree` is "" and
+    `failed` says why.
+    """
 
     tree: str
     when: Literal["before", "after"] = "before"
+    answer: int = 0
+    index: int = 0
+    missed: tuple[str, ...] = ()
+    failed: str = ""
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
@@ -152,10 +160,25 @@ class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
 
 
 class Rewound(msgspec.Struct, frozen=True, tag="Rewound"):
-    """The conversation (and, by `what`, the files) went back to just before record `to`."""
+    """The conversation (and, by `what`, the files) went back to just before record `to`.
+
+    `was` and `tree` name the tree before and after the files went back ("" where none did); `paths` those that went,
+    where not all did. With `undoes` it takes an earlier Rewound of that seq back: what stood before that one stands
+    again.
+    """
 
     to: int
     what: Literal["chat", "code", "both"] = "both"
+    was: str = ""
+    tree: str = ""
+    paths: tuple[str, ...] = ()
+    undoes: int = 0
+
+
+class Judged(msgspec.Struct, frozen=True, tag="Judged"):
+    """What the harness itself found proven at the end of a turn that changed files."""
+
+    evidence: Evidence
 
 
 class Renamed(msgspec.Struct, frozen=True, tag="Renamed"):
@@ -242,6 +265,7 @@ Durable = (
     | Checkpoint
     | Compacted
     | Rewound
+    | Judged
     | Renamed
     | TurnEnded
     | Recovered

@@ -54,7 +54,11 @@ class MatchesView(msgspec.Struct, frozen=True, tag="matches"):
 
 
 class TestCase(msgspec.Struct, frozen=True):
-    """One test's outcome. `id` can be given to the runner again; `detail` is at most 15 lines."""
+    """One test's outcome. `id` can be given to the runner again; `detail` is at most 15 lines.
+
+    `new` and `fixed` compare with its last run in this session: it fails now and did not, or the other way round. Of a
+    run that was repeated, `runs` says how often this test ran and `failures` how often it failed.
+    """
 
     __test__ = False  # pytest collects classes by this name
 
@@ -64,13 +68,18 @@ class TestCase(msgspec.Struct, frozen=True):
     message: str = ""
     detail: str = ""
     new: bool = False
+    fixed: bool = False
+    runs: int = 1
+    failures: int = 0
 
 
 class TestReport(msgspec.Struct, frozen=True, tag="tests"):
     """One run of a repository's tests, as the harness read it (never as a model told it).
 
     `verdict`: `passed` and `failed` come from parsed results; `none_ran` is its own outcome, not success; `broken`
-    means that it stopped before testing; `timed_out` that it was killed. `exit_code` is None after a kill.
+    means that it stopped before testing; `timed_out` that it was killed. `exit_code` is None after a kill. `tree` names
+    the files that it ran on (see `Checkpoint`), "" where they could not be kept; `whole` says that nothing narrowed it
+    to some of the tests; `repeats` how often it ran.
     """
 
     __test__ = False
@@ -85,6 +94,9 @@ class TestReport(msgspec.Struct, frozen=True, tag="tests"):
     running: str = ""
     log: str = ""
     trouble: str = ""
+    tree: str = ""
+    whole: bool = False
+    repeats: int = 1
 
     def count(self, outcome: str) -> int:
         """How many cases ended with `outcome`."""
@@ -102,6 +114,36 @@ class PlanView(msgspec.Struct, frozen=True, tag="plan"):
     """The plan as it stands."""
 
     items: tuple[PlanItem, ...]
+
+
+class Weakened(msgspec.Struct, frozen=True):
+    """A test that proves less than it did before the turn; `test` is its id, or its name in the file `path`."""
+
+    path: str
+    test: str
+    how: Literal["deleted", "skipped", "fewer assertions"]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What is proven at the end of a turn, as the harness read it from the log and the files.
+
+    `files` changed in this turn, `changed_since` after the last test run (both capped at 200). `last` is that run, its
+    passing cases left out; `passed`, `failed` and `skipped` count all of it. `fixed` went from red to green, `broke`
+    from green to red, `still_red` were red when last run and not run again since.
+    """
+
+    verdict: Literal["verified", "not_verified", "no_tests", "none_needed"]
+    tree: str = ""
+    files: tuple[str, ...] = ()
+    changed_since: tuple[str, ...] = ()
+    last: TestReport | None = None
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    fixed: tuple[str, ...] = ()
+    broke: tuple[str, ...] = ()
+    still_red: tuple[str, ...] = ()
+    weakened: tuple[Weakened, ...] = ()
 
 
 View = TextView | DiffView | OutputView | MatchesView | TestReport | PlanView

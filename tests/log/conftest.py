@@ -15,6 +15,7 @@ from kimi_agent.log.events import (
     Decision,
     Durable,
     Fingerprint,
+    Judged,
     Noted,
     OpenCall,
     Opened,
@@ -33,7 +34,17 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, said
 from kimi_agent.log.session import Session
-from kimi_agent.log.views import DiffView, FileDiff, OutputView, PlanItem, PlanView, Result, TextView
+from kimi_agent.log.views import (
+    DiffView,
+    Evidence,
+    FileDiff,
+    OutputView,
+    PlanItem,
+    PlanView,
+    Result,
+    TextView,
+    Weakened,
+)
 
 
 class Story:
@@ -83,6 +94,7 @@ def rich_story() -> list[Durable]:
     tell(Partial("I was about", "so", "the connection was lost"))
     story.answer(text="Done; all green.", reasoning=None)
     tell(TurnEnded("done", 3))
+    tell(Judged(Evidence("no_tests", "b" * 40, ("a.py",), weakened=(Weakened("t.py", "test_a", "skipped"),))))
     tell(Renamed("Mend a"))
     tell(Noted("plan mode"))
     aside = tell(Said(said("what else?")))
