@@ -7,7 +7,8 @@ from pathlib import PurePath
 
 from kimi_agent.workspace.testrun import pytest_row
 from kimi_agent.workspace.testrun.folder import Folder
-from kimi_agent.workspace.testrun.rows import Ran, Read, read_exit, read_pytest, read_unittest
+from kimi_agent.workspace.testrun.row import Ran, Read
+from kimi_agent.workspace.testrun.rows import read_exit, read_pytest, read_unittest
 from kimi_agent.workspace.testrun.values import Launch, Reading
 
 # With any of these the end of the text is not surely the end of the runner's own words.

@@ -1,53 +1,16 @@
 """The table of test runners: how each is recognised, started and read. A new ecosystem is a new row."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
-from kimi_agent.workspace.process import Runner
 from kimi_agent.workspace.testrun import evidence, pytest_row, unittest_row
 from kimi_agent.workspace.testrun.folder import Folder
-from kimi_agent.workspace.testrun.interpreter import Interpreter, Interpreters
+from kimi_agent.workspace.testrun.interpreter import Interpreter
 from kimi_agent.workspace.testrun.junit import read_report
+from kimi_agent.workspace.testrun.row import Bench, Ran, Row
 from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
 
 # What a shell answers for a command that could not be started.
 _NOT_STARTED = (126, 127)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a row needs to start a runner: which programs there are, and where a report may be written."""
-
-    runner: Runner
-    interpreters: Interpreters
-    report: Path
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What is left of a run: its exit code (None after a kill), the lines it printed, its report."""
-
-    exit_code: int | None
-    lines: Iterable[str]
-    report: Path
-    root: Path
-    folder: Folder
-
-
-Read = Callable[[Ran], Reading]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One runner. `evidence` gives "" where nothing speaks for it; `launch` None where it cannot run what is wished."""
-
-    runner: str
-    ecosystem: str
-    evidence: Callable[[Folder], str]
-    launch: Callable[[Folder, Wish, str, Bench], Awaitable[Launch | None]]
-    read: Read
 
 
 async def _launch_pytest(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch:

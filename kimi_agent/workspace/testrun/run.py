@@ -22,7 +22,8 @@ from kimi_agent.workspace.testrun.failure import clean
 from kimi_agent.workspace.testrun.folder import Folder
 from kimi_agent.workspace.testrun.interpreter import Interpreters
 from kimi_agent.workspace.testrun.judge import judge
-from kimi_agent.workspace.testrun.rows import TABLE, Bench, Ran, Read
+from kimi_agent.workspace.testrun.row import Bench, Ran, Read
+from kimi_agent.workspace.testrun.rows import TABLE
 from kimi_agent.workspace.testrun.targets import check_name, read_targets
 from kimi_agent.workspace.testrun.values import Launch, Target, Wish
 

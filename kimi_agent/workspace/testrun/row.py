@@ -1,0 +1,47 @@
+"""What a test runner is to us, as a value: how it is recognised, started and read."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.workspace.process import Runner
+from kimi_agent.workspace.testrun.folder import Folder
+from kimi_agent.workspace.testrun.interpreter import Interpreters
+from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a row needs to start a runner: which programs there are, and where a report may be written.
+
+    `report` is a free name in a temporary folder of this run alone; further files may be put beside it.
+    """
+
+    runner: Runner
+    interpreters: Interpreters
+    report: Path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What is left of a run: its exit code (None after a kill), the lines it printed, its report."""
+
+    exit_code: int | None
+    lines: Iterable[str]
+    report: Path
+    root: Path
+    folder: Folder
+
+
+Read = Callable[[Ran], Reading]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One runner. `evidence` gives "" where nothing speaks for it; `launch` None where it cannot run what is wished."""
+
+    runner: str
+    ecosystem: str
+    evidence: Callable[[Folder], str]
+    launch: Callable[[Folder, Wish, str, Bench], Awaitable[Launch | None]]
+    read: Read
