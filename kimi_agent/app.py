@@ -1,45 +1,52 @@
 """The one place where the parts are joined: from a Config to an Agent that can take turns.
 
-The order of the wrappers is visible here: a call goes through the output cap, the repeat guard and the approval to the
-tool; a request goes through the retries to the wire.
+The order of the wrappers is visible here: a call goes through the output cap, the repeat guard, the approval and the
+snapshots to the tool; a request goes through the retries to the wire; a turn goes through the witness to the agent.
 """
 
 import asyncio
 import contextlib
 import os
-import platform
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, Brief
-from kimi_agent.config import Config
-from kimi_agent.errors import ToolError, UserError
+from kimi_agent.differences import difference, read_scope
+from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
+from kimi_agent.guard.keeping import Keeping
 from kimi_agent.guard.limits import Repeats, cap
-from kimi_agent.guard.policy import Policy, Rules, parse_mode
+from kimi_agent.guard.policy import Policy
 from kimi_agent.log.bugs import keep_traceback
-from kimi_agent.log.events import Ask, Listener, OpenCall, Opened, Queued, Returned, Said, Seen, Stamped
+from kimi_agent.log.events import Ask, Checkpoint, Listener, OpenCall, Opened, Queued, Returned, Said, Seen, Stamped
 from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
-from kimi_agent.log.views import Result, TestReport
+from kimi_agent.log.views import FileDiff, Result, TestReport
 from kimi_agent.model.base import Model
-from kimi_agent.model.dialect import Blob
-from kimi_agent.model.profiles import ModelSettings
-from kimi_agent.model.providers import open_model
-from kimi_agent.model.wrappers import RetryPolicy, retry
-from kimi_agent.prompts import agents_text, system_prompt
+from kimi_agent.parts import (
+    capabilities,
+    checkpoints_of,
+    collect,
+    endings_of,
+    keeping_of,
+    model_of,
+    model_settings,
+    policy_of,
+    system_of,
+)
+from kimi_agent.rewind import Rewinder, taken_back
 from kimi_agent.start import Setup
 from kimi_agent.tool import Context
 from kimi_agent.toolbox import MakeContext, Toolbox, Wrapper, load
+from kimi_agent.witness import Witness
+from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+from kimi_agent.workspace.checkpoint.timeline import spans
 from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.ledger import Ledger
-from kimi_agent.workspace.outputs import Outputs
 from kimi_agent.workspace.process import Runner, sweep
 from kimi_agent.workspace.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import TestRun
@@ -55,6 +62,9 @@ class Home:
     """An open agent and what its faces need beside it."""
 
     agent: Agent
+    witness: Witness
+    rewinder: Rewinder
+    checkpoints: Checkpoints
     policy: Policy
     setup: Setup
     runner: Runner
@@ -62,10 +72,17 @@ class Home:
     model: Model
     notices: tuple[str, ...]
 
+    async def difference(self, scope: str) -> tuple[FileDiff, ...]:
+        """What was changed in the files, over `scope` (see `differences`). Raises UserError."""
+        wanted = read_scope(scope)
+        return await asyncio.to_thread(difference, self.agent.session.events(), self.checkpoints, wanted)
+
     async def aclose(self) -> None:
         """End every process, close the connection, then the log; one in which nothing was said is not kept."""
         await self.runner.aclose()
         await self.model.aclose()
+        await asyncio.to_thread(collect, self.checkpoints, self.setup.config)
+        self.checkpoints.close()
         session = self.agent.session
         kept = () if session.conversation.messages() else tuple(session.events())
         session.close()
@@ -88,17 +105,19 @@ async def open_agent(
     config = setup.config
     tools, problems = load(setup.layers)
     policy = policy_of(setup)
-    settings = _model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, _system(setup))
-    model = _model(settings, setup, lambda sha256: _blob(session, sha256))  # first: without a key there is no session
+    settings = model_settings(config)
+    opened = Opened("", str(setup.workspace), settings.model, __version__, system_of(setup))
+    model = model_of(settings, setup, lambda sha256: _blob(session, sha256))  # first: without a key there is no session
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = _capabilities(setup, session)
+        files, runner = capabilities(setup, session)
+        checkpoints = checkpoints_of(setup)
+        endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *_swept(setup.places.state / "running")]
         toolbox = Toolbox(
             tools.values(),
-            wrappers=_wrappers(policy, ask, session),
-            context=_contexts(setup, session, files, runner),
+            wrappers=_wrappers(policy, keeping_of(setup, policy, ask, session, checkpoints), ask, session),
+            context=_contexts(setup, session, files, runner, checkpoints),
             emit=session.emit,
             report_bug=lambda error: keep_traceback(setup.places.state, error),
         )
@@ -107,36 +126,33 @@ async def open_agent(
             toolbox,
             session,
             Brief(session.opened.system or opened.system, config.number("max_steps")),
-            notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None],
+            notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
             settled=lambda calls: _settled(files, toolbox, calls),
         )
         session.listen(*listeners, *([_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += _cut_off(session, toolbox)
+        await asyncio.to_thread(_close_cut_off, session, checkpoints)
         await agent.resume()
+        witness = Witness(agent, checkpoints, endings)
     except BaseException:
         await model.aclose()
         session.close()
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in problems]
-    return Home(agent, policy, setup, runner, files, model, tuple(notices))
+    rewinder = Rewinder(session, checkpoints, files)
+    return Home(agent, witness, rewinder, checkpoints, policy, setup, runner, files, model, tuple(notices))
 
 
 async def change_model(home: Home, name: str) -> Home:
     """The same session on another model. Raises UserError; then the old one stays."""
     session = home.agent.session
-    settings = replace(_model_settings(home.setup.config), model=name)
-    model = _model(settings, home.setup, lambda sha256: _blob(session, sha256))
+    settings = replace(model_settings(home.setup.config), model=name)
+    model = model_of(settings, home.setup, lambda sha256: _blob(session, sha256))
     await home.model.aclose()
     home.agent.model = model
     return replace(home, model=model)
-
-
-def _model(settings: ModelSettings, setup: Setup, blob: Blob) -> Model:
-    """What a request goes through: the retries, then the wire."""
-    wire = open_model(settings, setup.environ, blob=blob, version=__version__)
-    return retry(wire, RetryPolicy(), sleep=asyncio.sleep, random=random.random, clock=time.time)
 
 
 def _blob(session: Session, sha256: str) -> bytes:
@@ -158,111 +174,31 @@ def _cut_off(session: Session, toolbox: Toolbox) -> list[str]:
     return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
 
 
+def _close_cut_off(session: Session, checkpoints: Checkpoints) -> None:
+    """What a call that a crash cut off did to the files ends here: what comes later is somebody else's doing."""
+    started = [call for call in session.conversation.open_calls if call.started is not None]
+    cut = next((each for each in reversed(spans(session.events())) if not each.after), None) if started else None
+    if cut is not None:
+        with contextlib.suppress(Unkept):
+            kept = checkpoints.take()
+            session.emit(Checkpoint(kept.tree, "after", cut.answer, cut.index, kept.missed))
+
+
 def _swept(register: Path) -> list[str]:
     killed = sweep(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
-def policy_of(setup: Setup) -> Policy:
-    """The policy that the settings ask for. Raises UserError naming the file (or flag) that is wrong."""
-    config = setup.config
-    with _blaming(config, "permissions.allow"):
-        Rules.parse(config.texts("permissions.allow"))
-    with _blaming(config, "permissions.deny"):
-        rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
-    with _blaming(config, "mode"):
-        mode = parse_mode(config.text("mode"))
-    return Policy(mode, rules, workspace=setup.workspace, home=setup.places.home, added=_added(config))
-
-
-@contextlib.contextmanager
-def _blaming(config: Config, key: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        source = config.sources[key]
-        typed = source in ("command line", "--set")
-        raise UserError(f"{error} ({key}, {source})", error.exit_code if typed else 78) from error
-
-
-def _added(config: Config) -> list[Path]:
-    """The folders that count as the workspace too. Raises UserError for one that is not there."""
-    added = [Path(each).expanduser() for each in config.texts("workspace.add_dirs")]
-    if missing := [each for each in added if not each.is_dir()]:
-        raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
-    return added
-
-
-def _model_settings(config: Config) -> ModelSettings:
-    return ModelSettings(
-        model=config.text("model"),
-        base_url=config.text("base_url"),
-        key_env=config.text("key_env"),
-        key_command=config.text("key_command"),
-        thinking=config.on("thinking"),
-        max_output=config.number("max_output") or None,
-        window=config.number("window"),
-    )
-
-
-def _system(setup: Setup) -> str:
-    """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
-    values = {
-        "workspace": str(setup.workspace),
-        "platform": platform.system(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
-    folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
-    return system_prompt(setup.layers, values, agents_text(_reader(setup.workspace), folders))
-
-
-def _reader(workspace: Path) -> Callable[[str], str | None]:
-    """Texts of the repository for the prompt, through the same confinement that tools have."""
-    files = Files(workspace, outputs=Outputs(workspace), ledger=Ledger(_nobody), home=workspace, journal=workspace)
-
-    def read(path: str) -> str | None:
+def _contexts(setup: Setup, session: Session, files: Files, runner: Runner, checkpoints: Checkpoints) -> MakeContext:
+    async def tree() -> str:
         try:
-            return files.read(path, max_bytes=4_000_000).data.decode("utf-8-sig", "replace")
-        except ToolError:
-            return None
+            return (await asyncio.to_thread(checkpoints.take)).tree
+        except Unkept:
+            return ""
 
-    return read
-
-
-def _nobody(_: object) -> None:
-    return None
-
-
-def _capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
-    state = setup.places.state
-    outputs = Outputs(session.outputs_folder)
-    ledger = Ledger(session.emit)
-    files = Files(
-        setup.workspace,
-        outputs=outputs,
-        ledger=ledger,
-        home=setup.places.home,
-        cwd=setup.cwd,
-        added=_added(setup.config),
-        private=(setup.places.config / "config.toml", state),  # also where the workspace is the home folder itself
-        journal=state / "journal",
-    )
-    runner = Runner(
-        root=setup.workspace,
-        cwd=setup.cwd,
-        outputs=outputs,
-        environ=setup.environ,
-        env_pass=setup.config.texts("env.pass"),
-        register=state / "running",
-    )
-    return files, runner
-
-
-def _contexts(setup: Setup, session: Session, files: Files, runner: Runner) -> MakeContext:
     ripgrep = Ripgrep(files, runner)
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
-    testrun = TestRun(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env)
+    testrun = TestRun(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env, tree=tree)
     for stamped in session.events():  # what a resumed session knew: files the model saw, tests that failed
         match stamped.event:
             case Seen():
@@ -272,16 +208,17 @@ def _contexts(setup: Setup, session: Session, files: Files, runner: Runner) -> M
             case _:
                 pass
 
-    def make(call_id: str, progress: Callable[[str], None]) -> Context:
-        name = f"{session.id}/{session.agent}/{call_id}"
-        return Context(files, runner, ripgrep, testrun, session.agent, name, progress)
+    def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
+        name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"
+        return Context(files, runner, ripgrep, testrun, session.agent, name, progress, place)
 
     return make
 
 
-def _wrappers(policy: Policy, ask: Ask, session: Session) -> list[Wrapper]:
-    """From the tool outwards: may it run, did this very call fail before, is the result too long."""
+def _wrappers(policy: Policy, keeping: Keeping, ask: Ask, session: Session) -> list[Wrapper]:
+    """From the tool outwards: keep the files, may it run, did this call fail before, is the result too long."""
     return [
+        keeping.around,
         lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
         Repeats().guard,
         lambda tool: tool if tool.name == "read_file" else cap(tool),  # it pages by itself, up to 60 kB

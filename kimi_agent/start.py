@@ -39,6 +39,13 @@ class Setup:
         return Sessions(self.places.state, self.workspace, now=time.time, rng=random.Random())
 
     @property
+    def resume_with(self) -> str:
+        """The command that resumes a session of this workspace, but for its id; one of ours is found by its name."""
+        base = Path(os.path.realpath(self.places.state)) / "worktrees"
+        inside = self.workspace.relative_to(base).parts if self.workspace.is_relative_to(base) else ()
+        return f"kimi-agent -w {inside[1]} -r" if len(inside) > 1 else "kimi-agent -r"
+
+    @property
     def history_file(self) -> Path:
         """What was typed in this workspace, shared by its sessions."""
         return self.places.state / "history" / workspace_key(self.workspace)

@@ -46,7 +46,8 @@ __all__ = [
 class Context:
     """What a tool may touch the machine with, and who it runs for.
 
-    `call_id` names this call once and for all within the session; `progress` shows a line while the call runs.
+    `call_id` names this call once and for all, `place` within the session's log: (answer, index), see `log.events`.
+    `progress` shows a line while the call runs.
     """
 
     files: Files
@@ -56,6 +57,7 @@ class Context:
     agent: str
     call_id: str
     progress: Callable[[str], None]
+    place: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

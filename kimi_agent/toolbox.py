@@ -20,7 +20,7 @@ from kimi_agent.tool import Context, Run, Tool
 
 _MOST_CHARS = 2_000
 Wrapper = Callable[[Tool], Tool]
-MakeContext = Callable[[str, Callable[[str], None]], Context]
+MakeContext = Callable[[tuple[int, int], Callable[[str], None]], Context]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Toolbox:
             names = ", ".join(sorted(self._tools))
             error = ToolError("unknown_tool", f"there is no tool {call.name[:80]!r}", f"use one of: {names}")
             return Result(str(error), failed=True, code=error.code)
-        ctx = self._context(f"{answer}.{index}", lambda text: void(self._emit(Progress(answer, index, text))))
+        ctx = self._context((answer, index), lambda text: void(self._emit(Progress(answer, index, text))))
         guarded = tool.wrapped(self._recorded(tool, answer, index))
         for wrap in self._wrappers:
             guarded = wrap(guarded)

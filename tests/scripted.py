@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def agent_on(
     toolbox = Toolbox(
         tools,
         wrappers=wrappers,
-        context=lambda call_id, progress: Context(
-            context.files, context.runner, context.ripgrep, context.testrun, "main", call_id, progress
+        context=lambda place, progress: replace(
+            context, call_id=f"{place[0]}.{place[1]}", progress=progress, place=place
         ),
         emit=session.emit,
         report_bug=lambda error: f"kept {type(error).__name__}",

@@ -19,9 +19,11 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.guard", "kimi_agent.prompts", "kimi_agent.config"],
     ["kimi_agent.model", "kimi_agent.extend"],
     ["kimi_agent.toolbox", "kimi_agent.agent"],
+    ["kimi_agent.rewind", "kimi_agent.witness", "kimi_agent.differences", "kimi_agent.blame"],
     ["kimi_agent.swarm"],
     ["kimi_agent.faces"],
     ["kimi_agent.start"],
+    ["kimi_agent.parts", "kimi_agent.endings"],
     ["kimi_agent.app", "kimi_agent.demo"],
     ["kimi_agent.cli", "kimi_agent.__main__"],
 ]
@@ -154,11 +156,12 @@ def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None
     code = f"""
     import os
     os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
-    from kimi_agent.cli.interactive import _Desk, _prepare
+    from kimi_agent.cli.interactive import _Desk
     from kimi_agent.cli.options import Options
+    from kimi_agent.cli.place import prepared
     from kimi_agent.faces import repl, screen, history
     options = Options(directory={str(tmp_path)!r})
-    _Desk(_prepare(options, trust=False), options).hall()
+    _Desk(prepared(options, trust=False), options).hall()
     """
     after = loaded_after(code)
     assert after & HEAVY == {"prompt_toolkit"}

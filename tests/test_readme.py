@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from kimi_agent.cli import flags, manage
@@ -25,11 +26,28 @@ def blocks(language: str) -> list[str]:
 async def test_the_example_tool_loads_and_works(context: Context, tmp_path: Path) -> None:
     folder = tmp_path / "layer" / "tools"
     folder.mkdir(parents=True)
-    (folder / "count_lines.py").write_text(blocks("python")[0])
+    (example,) = [block for block in blocks("python") if "@tool" in block]
+    (folder / "count_lines.py").write_text(example)
     tools, problems = load([Layer("user", folder.parent)])
     assert problems == []
     (context.files.root / "a.txt").write_text("one\ntwo\n")
     assert (await tools["count_lines"].run(context, '{"path": "a.txt"}')).content == "2"
+
+
+def test_the_example_of_the_patch_engine_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = [block for block in blocks("python") if "edit import" in block]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "a.txt").write_text("one\ntwo\n")
+    patch = "*** Begin Patch\n*** Update File: a.txt\n@@\n-two\n+2\n*** End Patch\n"
+    for _ in range(2):
+        exec(example, {"patch": patch})
+    assert (tmp_path / "repository" / "a.txt").read_text() == "one\n2\n"
+    applied, refused = capsys.readouterr().out.split("Error", 1)
+    assert applied.startswith("Applied to 1 file")
+    assert "already" in refused
 
 
 def test_the_example_settings_are_settings(tmp_path: Path) -> None:

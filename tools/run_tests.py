@@ -6,7 +6,7 @@ from typing import Annotated
 from kimi_agent.log.views import OutputView, TestCase, TestReport
 from kimi_agent.tool import Context, Field, Preview, Result, ToolError, tool
 
-MOST_IN_FULL, MOST_IDS, TAIL_LINES = 20, 200, 15
+MOST_IN_FULL, MOST_IDS, MOST_FIXED, TAIL_LINES = 20, 200, 20, 15
 
 
 async def _preview(
@@ -15,29 +15,32 @@ async def _preview(
     name: str = "",
     command: str = "",
     failed_only: bool = False,
+    repeat: int = 1,
     timeout_s: float = 600.0,
 ) -> Preview:
     planned = await ctx.testrun.planned(targets or (), name=name, command=command, failed_only=failed_only)
-    return Preview(f"run tests: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
+    times = f" {repeat} times" if repeat > 1 else ""
+    return Preview(f"run tests{times}: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
 
 
 @tool(effect="execute", preview=_preview, touches=lambda _: ())
 async def run_tests(
     ctx: Context,
-    targets: Annotated[list[str] | None, Field("Paths or node ids (tests/test_x.py::test_a); default all.")] = None,
+    targets: Annotated[list[str] | None, Field("Paths or test ids (tests/test_x.py::test_a); default all.")] = None,
     name: Annotated[str, Field("Only tests whose name contains this.")] = "",
-    command: Annotated[str, Field("Your own test command instead of the detected one.")] = "",
-    failed_only: Annotated[bool, Field("Only those that failed when last run.")] = False,
+    command: Annotated[str, Field("Your own test command, not the detected one.")] = "",
+    failed_only: Annotated[bool, Field("Only those that failed last.")] = False,
+    repeat: Annotated[int, Field("Times, to find flaky tests.", minimum=1, maximum=50)] = 1,
     timeout_s: Annotated[float, Field("Seconds.", minimum=1, maximum=3600)] = 600.0,
 ) -> Result:
-    """Run the repository's tests and read their report: counts, each failure with its assertion and frames, what is new
-    since the last run. The runner is detected (pytest, unittest, make test). Prefer this to running tests in the shell.
-    "no tests ran" and "broken" are not success."""
+    """Run the repository's tests, of any language, and read their report: counts, each failure with its frames, what is
+    new or fixed. Prefer this to running tests in the shell. "no tests ran" and "broken" are not success."""
     report = await ctx.testrun.run(
         targets or (),
         name=name,
         command=command,
         failed_only=failed_only,
+        repeat=repeat,
         timeout_s=timeout_s,
         progress=ctx.progress,
     )
@@ -47,7 +50,10 @@ async def run_tests(
 
 def _head(report: TestReport) -> list[str]:
     ended = "killed" if report.exit_code is None else f"exit {report.exit_code}"
-    first = f"{report.runner} (detected: {report.evidence}; {report.command}) {ended} in {report.duration_s:.1f} s"
+    runs = f", {report.repeats} runs" if report.repeats > 1 else ""
+    first = (
+        f"{report.runner} (detected: {report.evidence}; {report.command}) {ended} in {report.duration_s:.1f} s{runs}"
+    )
     return [first, _outcome(report)]
 
 
@@ -66,19 +72,19 @@ def _outcome(report: TestReport) -> str:
 
 
 def _counts(report: TestReport) -> str:
-    new = sum(case.new for case in report.cases)
-    failed = report.count("failed")
+    new, fixed = sum(case.new for case in report.cases), sum(case.fixed for case in report.cases)
+    red = "failed" if report.count("failed") else "error"
+    flaky = sum(0 < case.failures < case.runs for case in report.cases)
+    notes = [f"{new} new since the last run" if new else "", f"{flaky} flaky" if flaky else ""]
     said = {
-        "passed": "",
-        "failed": f" ({new} new since the last run)" if new and failed else "",
-        "error": "",
-        "skipped": "",
+        "passed": f" ({fixed} fixed since the last run)" if fixed else "",
+        red: f" ({', '.join(filter(None, notes))})" if any(notes) else "",
     }
     parts = []
-    for outcome, more in said.items():
+    for outcome in ("passed", "failed", "error", "skipped"):
         if number := report.count(outcome):
             word = "errors" if outcome == "error" and number > 1 else outcome
-            parts.append(f"{number:,} {word}{more}")
+            parts.append(f"{number:,} {word}{said.get(outcome, '')}")
     return ", ".join(parts)
 
 
@@ -105,6 +111,9 @@ def _failure(number: int, case: TestCase) -> list[str]:
 
 def _foot(ctx: Context, report: TestReport) -> list[str]:
     lines = []
+    if fixed := [case.id for case in report.cases if case.fixed]:
+        more = f" and {len(fixed) - MOST_FIXED:,} more" if len(fixed) > MOST_FIXED else ""
+        lines.append(f"fixed: {', '.join(fixed[:MOST_FIXED])}{more}")
     if report.verdict == "broken":
         lines += [report.trouble, *_tail(ctx, report)]
     elif report.verdict in ("passed", "failed") and report.trouble and report.cases:

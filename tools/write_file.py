@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from kimi_agent.edit import file_diff
+from kimi_agent.edit import file_diff, syntax_trouble
 from kimi_agent.edit.text import Codec, Text, decode, encoded, not_ascii, usual_end
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, tool
@@ -16,7 +16,7 @@ MAX_RULES = 100_000  # bytes of a .gitattributes or .editorconfig
 
 async def preview(ctx: Context, path: str, content: str, overwrite: bool = False) -> Preview:
     """The diff that the call would make."""
-    change, diff = await asyncio.to_thread(planned, ctx, path, content, overwrite)
+    change, diff, _ = await asyncio.to_thread(planned, ctx, path, content, overwrite)
     return Preview(f"{'create' if change.before is None else 'overwrite'} {name(change.path)}", DiffView((diff,)))
 
 
@@ -31,24 +31,25 @@ async def write_file(
 
     Overwriting keeps the old encoding, line ends and mode.
     """
-    change, diff = await asyncio.to_thread(planned, ctx, path, content, overwrite)
+    change, diff, wrong = await asyncio.to_thread(planned, ctx, path, content, overwrite)
     notes = ctx.files.commit([change])  # on the loop: a cancel must not come between the effect and its result
     done = "Created" if change.before is None else "Overwrote"
     size = lines(content.count("\n") + (not content.endswith("\n") and content != ""))
     counts = "" if change.before is None else f", +{diff.added} -{diff.removed}"
+    notes += [f"{name(change.path)} {wrong}"] if wrong else []
     text = "\n".join([f"{done} {name(change.path)} ({size}{counts})", *(f"Note: {note}" for note in notes)])
     return Result(text, DiffView((diff,)))
 
 
-def planned(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[FileChange, FileDiff]:
-    """The change and how it is shown. Raises ToolError: nothing was written."""
+def planned(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[FileChange, FileDiff, str]:
+    """The change, how it is shown, and what is wrong with its syntax. Raises ToolError: nothing was written."""
     shown = ctx.files.writable(path)
     kind = ctx.files.kind(path)
     if kind == "missing":
         end = wanted(shown, lambda rules: text_of(ctx, rules))
         text = content.replace("\r\n", "\n").replace("\n", end) if end == "\r\n" else content
         after = encoded(text, Codec(), name(shown))
-        return FileChange(shown, None, after), file_diff(shown, None, after)
+        return FileChange(shown, None, after), file_diff(shown, None, after), syntax_trouble(shown, None, after)
     if kind != "file":
         raise ToolError("not_regular", f"{name(shown)} is a folder or no ordinary file", "choose another path")
     if not overwrite:
@@ -68,7 +69,8 @@ def planned(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[Fil
     after = replaced(decode(old.data, name(shown)), content, name(shown))
     if after == old.data:
         raise ToolError("noop", f"{name(shown)} holds just this text already", "go on")
-    return FileChange(shown, old.sha256, after), file_diff(shown, old.data, after)
+    diff, wrong = file_diff(shown, old.data, after), syntax_trouble(shown, old.data, after)
+    return FileChange(shown, old.sha256, after), diff, wrong
 
 
 def replaced(old: Text, content: str, shown: str) -> bytes:

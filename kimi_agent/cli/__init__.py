@@ -8,13 +8,17 @@ import gc
 import os
 import sys
 
-COMMANDS = ("sessions", "config", "mock", "demo", "completion")
+COMMANDS = (
+    *("sessions", "config", "mock", "demo", "completion"),
+    *("diff", "rewind", "blame", "evidence", "worktrees"),
+)
 # Flags of a run that take a value, so that the first word can be told from a flag's value.
 VALUED = (
     *("-C", "--cd", "-m", "--model", "--permission-mode", "--max-steps", "--max-turns", "--set", "--output-format"),
     *("--input-format", "--add-dir", "--base-url", "-o", "--output-last-message"),
 )
 RESUME = ("-r", "--resume", "-S", "--session")
+WORKTREE = ("-w", "--worktree")
 
 
 def main() -> int:
@@ -79,7 +83,7 @@ def _dispatch(argv: list[str]) -> int:
         return talk(Options())
     from kimi_agent.cli.flags import read_flags
 
-    return read_flags(named_resume(argv))
+    return read_flags(with_values(argv))
 
 
 def first_word(argv: list[str]) -> int | None:
@@ -89,7 +93,7 @@ def first_word(argv: list[str]) -> int | None:
         word = argv[place]
         if word == "--":
             return None
-        if word in RESUME:  # its value is optional: what follows is an id, never a command
+        if word in (*RESUME, *WORKTREE):  # its value is optional: what follows is an id, never a command
             return None
         if not word.startswith("-") or word == "-":
             return place
@@ -97,14 +101,15 @@ def first_word(argv: list[str]) -> int | None:
     return None
 
 
-def named_resume(argv: list[str]) -> list[str]:
-    """argv in which a bare `-r` carries an empty value, which the parser cannot express."""
+def with_values(argv: list[str]) -> list[str]:
+    """argv in which a bare `-r` or `-w` carries an empty value, which the parser cannot express."""
     found: list[str] = []
     for place, word in enumerate(argv):
         if word == "--":
             return [*found, *argv[place:]]
-        following = argv[place + 1] if place + 1 < len(argv) else "-"
-        found.append("--resume=" if word in RESUME and following.startswith("-") else word)
+        bare = (argv[place + 1] if place + 1 < len(argv) else "-").startswith("-")
+        names = {**dict.fromkeys(RESUME, "--resume="), **dict.fromkeys(WORKTREE, "--worktree=")}
+        found.append(names[word] if bare and word in names else word)
     return found
 
 

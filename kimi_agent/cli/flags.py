@@ -9,8 +9,8 @@ from kimi_agent.cli.options import FORMATS, INPUTS, Options
 from kimi_agent.errors import UserError
 
 EPILOG = (
-    "Commands: sessions, config, mock, demo, completion ('kimi-agent COMMAND --help'). A first word that is none of "
-    "them is the prompt; '--' makes any word the prompt. Text piped in joins the prompt."
+    "Commands: sessions, diff, rewind, blame, evidence, worktrees, config, mock, demo, completion ('kimi-agent COMMAND "
+    "--help'). A first word that is none of them is the prompt; '--' makes any word the prompt. Text piped in joins it."
 )
 _Word = TypeVar("_Word", bound=str)
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -39,6 +39,17 @@ def run(
     ] = None,
     yes: Annotated[
         bool, typer.Option("-y", "--yolo", "--dangerously-skip-permissions", help="Allow edits and commands.")
+    ] = False,
+    worktree: Annotated[
+        str | None,
+        typer.Option("-w", "--worktree", metavar="[NAME]", help="Work in a git worktree of its own; bare: a new one."),
+    ] = None,
+    require_green: Annotated[
+        bool, typer.Option("--require-green", help="Exit 4 unless a passing test run proves what was changed.")
+    ] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit what a verified turn changed, on a branch.")] = False,
+    pull_request: Annotated[
+        bool, typer.Option("--pr", help="With --commit: push the branch and open a pull request (gh).")
     ] = False,
     max_steps: Annotated[
         int | None, typer.Option("--max-steps", "--max-turns", min=1, metavar="N", help="Model calls per turn.")
@@ -80,6 +91,10 @@ def run(
         resume="last" if go_on else resume,
         fork=fork,
         directory=directory,
+        worktree=worktree,
+        require_green=require_green or None,
+        commit=(commit or pull_request) or None,
+        pull_request=pull_request or None,
         model=model,
         base_url=base_url,
         mode="yolo" if yes else mode,

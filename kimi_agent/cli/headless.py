@@ -14,8 +14,11 @@ from typing import TypeVar
 
 from kimi_agent.app import Home, open_agent
 from kimi_agent.cli.options import Options
+from kimi_agent.cli.place import prepared
 from kimi_agent.cli.sessions_of import session_of
 from kimi_agent.cli.trouble import say, tell
+from kimi_agent.faces import actions
+from kimi_agent.faces.footer import markdown
 from kimi_agent.faces.jsonl import JsonLines, read_messages, write_line
 from kimi_agent.faces.outcome import Outcome, result_object
 from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_pipe
@@ -24,7 +27,7 @@ from kimi_agent.faces.tty_ask import TtyAsk
 from kimi_agent.guard.approval import refuse_all
 from kimi_agent.log.events import Ask, Listener, Stamped
 from kimi_agent.log.messages import said
-from kimi_agent.start import Setup, prepare
+from kimi_agent.start import Setup
 
 _T = TypeVar("_T")
 _SILENCE_S = 2.0
@@ -69,14 +72,9 @@ class _Run:
         self.out, sys.stdout = sys.stdout, sys.stderr
 
     def go(self) -> int:
-        setup = prepare(
-            self.options.settings(),
-            sets=self.options.sets,
-            directory=self.options.directory,
-            environ=os.environ,
-            trust=self.options.trust,
-        )
+        setup = prepared(self.options, trust=self.options.trust)
         self.model = setup.config.text("model")
+        self.outcome.require_green = setup.config.on("require_green")
         return asyncio.run(self._guarded(setup))
 
     async def _guarded(self, setup: Setup) -> int:
@@ -120,7 +118,7 @@ class _Run:
                 keep(piped, home.files.outputs)
             async with aclosing(self._prompts(prompt)) as prompts:
                 async for text in prompts:
-                    ended = await home.agent.run_turn(said(text))
+                    ended = await home.witness.run_turn(said(text))
                     self.trouble = ended.text
             return self.outcome.exit_code
         finally:
@@ -173,6 +171,7 @@ class _Run:
         outcome = self.outcome
         if self.signal is not None:
             code = 128 + self.signal
+        self._annotate()
         try:
             if self.lost is not None:
                 raise self.lost
@@ -201,6 +200,20 @@ class _Run:
             return code or 1
         return code
 
+    def _annotate(self) -> None:
+        """Under GitHub Actions: annotations on stderr, where answers do not stand, and the summary of the step."""
+        evidence = self.outcome.evidence
+        if evidence is None or self.home is None or not actions.active(os.environ):
+            return
+        workspace, top = self.home.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        folder = str(workspace.relative_to(top)) if workspace != top and workspace.is_relative_to(top) else ""
+        for line in actions.annotations(evidence, folder=folder):
+            sys.stderr.write(line + "\n")
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            trouble = actions.summary(path, markdown(evidence, session=self.session_id, model=self.model))
+            if trouble:
+                tell(trouble)
+
     def _close_text(self, code: int) -> None:
         if self.text is not None:
             self.text.finish(self.outcome.answer)
@@ -212,7 +225,8 @@ class _Run:
             tell(ended.text)
         saved = self.home is not None and not self.home.agent.session.unsaved
         if saved and not self.options.quiet:
-            tell(f"session {self.session_id}; go on with: kimi-agent -r {self.session_id}")
+            resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
+            tell(f"session {self.session_id}; go on with: {resume} {self.session_id}")
 
 
 async def _aside(read: Callable[[], _T]) -> _T:

@@ -6,7 +6,6 @@ there, and what is typed meanwhile is kept.
 
 import asyncio
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kimi_agent.cli.options import Options
+from kimi_agent.cli.place import prepared
 from kimi_agent.errors import UserError
 from kimi_agent.faces import repl
 from kimi_agent.faces.ask import Asker
@@ -23,7 +23,7 @@ from kimi_agent.faces.sanitize import clean, clean_line
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 from kimi_agent.prompts import commands, read_text
-from kimi_agent.start import Setup, prepare
+from kimi_agent.start import Setup
 from kimi_agent.workspace.head import branch
 
 if TYPE_CHECKING:
@@ -35,16 +35,15 @@ _AFTER_PAINT_S = 0.05
 
 def talk(options: Options) -> int:
     """The REPL, from flags to its exit code. Raises UserError."""
-    setup = _prepare(options, trust=options.trust)
+    setup = prepared(options, trust=options.trust)
+    options = replace(
+        options, worktree=None, directory=str(setup.workspace) if options.worktree is not None else options.directory
+    )
     if setup.untrusted is not None and _trusts(setup):
-        setup = _prepare(options, trust=True)
+        setup = prepared(options, trust=True)
     if options.resume == "":
         options = replace(options, resume=_pick(setup))
     return repl.run_repl(_Desk(setup, options).hall())
-
-
-def _prepare(options: Options, *, trust: bool) -> Setup:
-    return prepare(options.settings(), sets=options.sets, directory=options.directory, environ=os.environ, trust=trust)
 
 
 def _trusts(setup: Setup) -> bool:
@@ -118,7 +117,7 @@ class _Desk:
     def _home(self, agent: "_Nothing | Home", model_name: str, notices: Sequence[str]) -> ReplHome:
         setup = self._setup
         return ReplHome(
-            agent=agent if isinstance(agent, _Nothing) else agent.agent,
+            agent=agent if isinstance(agent, _Nothing) else agent.witness,
             asker=self._asker,
             model_name=model_name,
             workspace=setup.workspace,
@@ -134,6 +133,9 @@ class _Desk:
             environ=setup.environ,
             notices=notices,
             commands=self._commands,
+            resume_with=setup.resume_with,
+            rewinding=None if isinstance(agent, _Nothing) else agent.rewinder,
+            differing=None if isinstance(agent, _Nothing) else agent.difference,
         )
 
     def _set_mode(self, text: str) -> None:
@@ -180,7 +182,7 @@ class _Desk:
         wanted = options.resume and self._setup.sessions.find(options.resume).id
         if house is not None and wanted == house.agent.session.id:
             return self._home(house, house.model.name, ())
-        self._setup = _prepare(self._options, trust=False)  # a project's folder may have changed since it was trusted
+        self._setup = prepared(self._options, trust=False)  # a project's folder may have changed since it was trusted
         return await self._enter(options)
 
     async def _with_model(self, name: str) -> ReplHome:

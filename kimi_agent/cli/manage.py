@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from kimi_agent.cli.changes import add_to
 from kimi_agent.cli.completion import SHELLS, script, tree
+from kimi_agent.cli.worktrees import app as worktrees_app
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import clean, clean_line
@@ -31,6 +33,9 @@ sessions_app = typer.Typer(help="List, show, export and remove saved sessions.",
 config_app = typer.Typer(help="Where settings are, and what they are.", no_args_is_help=True)
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(config_app, name="config")
+app.add_typer(worktrees_app, name="worktrees")
+
+add_to(app)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
 
@@ -145,7 +150,7 @@ def config_show(
         typer.echo(f"{key} = {clean_line(shown)}  # {clean_line(setup.config.sources[key])}: {SETTINGS[key].meaning}")
     for notice in setup.notices:
         typer.echo(clean_line(notice), err=True)
-    from kimi_agent.app import policy_of
+    from kimi_agent.parts import policy_of
 
     policy_of(setup)
 

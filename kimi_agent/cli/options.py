@@ -14,7 +14,8 @@ INPUTS: tuple[Input, ...] = ("text", "stream-json")
 class Options:
     """The flags of a run. None or "" means that it was not given; `resume` is None where no session was asked for.
 
-    `resume` "" is the picker, "last" the newest session; `sets` are `key=value` texts.
+    `resume` "" is the picker, "last" the newest session; `worktree` "" is one with a name that we choose; `sets` are
+    `key=value` texts.
     """
 
     prompt: str = ""
@@ -22,6 +23,10 @@ class Options:
     resume: str | None = None
     fork: bool = False
     directory: str = ""
+    worktree: str | None = None
+    require_green: bool | None = None
+    commit: bool | None = None
+    pull_request: bool | None = None
     model: str | None = None
     base_url: str | None = None
     mode: str | None = None
@@ -43,6 +48,9 @@ class Options:
             "base_url": self.base_url,
             "mode": self.mode,
             "max_steps": self.max_steps,
+            "require_green": self.require_green,
+            "commit.auto": self.commit,
+            "commit.pull_request": self.pull_request,
             "thinking": self.thinking,
             "workspace.add_dirs": list(self.add_dirs) or None,
         }

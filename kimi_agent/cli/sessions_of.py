@@ -2,7 +2,6 @@
 
 from kimi_agent.app import OpenSession
 from kimi_agent.cli.options import Options
-from kimi_agent.errors import UserError
 from kimi_agent.log.events import Opened
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
@@ -14,8 +13,6 @@ def session_of(options: Options) -> OpenSession:
     def open_session(sessions: Sessions, opened: Opened) -> Session:
         if options.resume is None:
             return sessions.create(model=opened.model, version=opened.version, system=opened.system)
-        if options.resume == "":
-            raise UserError("Bare -r chooses from a list and needs a terminal; name a session: -r ID, or -c.")
         return sessions.fork(options.resume) if options.fork else sessions.resume(options.resume)
 
     return open_session

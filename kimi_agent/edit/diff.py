@@ -1,10 +1,9 @@
 """A change as unified diffs: what a person is asked about, and shown once it is done."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-from kimi_agent.edit.plan import Change, Done
+from kimi_agent.edit.change import Change, Done
+from kimi_agent.edit.compare import Block, differing
 from kimi_agent.edit.text import decode
 from kimi_agent.edit.write import Spot
 from kimi_agent.errors import ToolError
@@ -50,7 +49,7 @@ def _diff(done: Done) -> Iterator[str]:
     ends = set(before.ends) | set(after.ends)
     bodies = ends <= {"\r\n"} or ends <= {"\n"}
     old, new = (list(each.bodies) if bodies else each.raw() for each in (before, after))
-    group: list[_Block] = []
+    group: list[Block] = []
     for block in _blocks(old, new, done.spots):
         if group and block.old[0] - group[-1].old[1] > 2 * AROUND:
             yield from _hunk(group, old, new, bodies)
@@ -60,36 +59,27 @@ def _diff(done: Done) -> Iterator[str]:
         yield from _hunk(group, old, new, bodies)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Lines that differ: from and to in the old text, from and to in the new one."""
-
-    old: tuple[int, int]
-    new: tuple[int, int]
-
-
-def _blocks(old: list[str], new: list[str], spots: Sequence[Spot]) -> Iterator[_Block]:
-    """What differs. The changed places are known, so that difflib need not search 20,000 lines (it takes seconds)."""
-    areas: list[_Block] = []
+def _blocks(old: list[str], new: list[str], spots: Sequence[Spot]) -> Iterator[Block]:
+    """What differs; the changed places are known, so that only they need a comparison."""
+    areas: list[Block] = []
     delta = at = 0
     for spot in spots:
         first = spot.first - delta
         if old[at:first] != new[at + delta : spot.first]:
             break
         at = first + spot.removed + spot.kept
-        areas.append(_Block((first, at), (spot.first, spot.last)))
+        areas.append(Block((first, at), (spot.first, spot.last)))
         delta += spot.added - spot.removed
     if old[at:] != new[at + delta :] or not areas:
-        areas = [_Block((0, len(old)), (0, len(new)))]
+        areas = [Block((0, len(old)), (0, len(new)))]
     for area in areas:
         a, b = area.old[0], area.new[0]
-        mine, its = old[a : area.old[1]], new[b : area.new[1]]
-        for tag, i, j, k, m in SequenceMatcher(None, mine, its).get_opcodes():
-            if tag != "equal":
-                yield _Block((a + i, a + j), (b + k, b + m))
+        for each in differing(old[a : area.old[1]], new[b : area.new[1]]):
+            (i, j), (k, m) = each.old, each.new
+            yield Block((a + i, a + j), (b + k, b + m))
 
 
-def _hunk(group: list[_Block], old: list[str], new: list[str], bodies: bool) -> Iterator[str]:
+def _hunk(group: list[Block], old: list[str], new: list[str], bodies: bool) -> Iterator[str]:
     first, last = group[0], group[-1]
     a, b = max(0, first.old[0] - AROUND), min(len(old), last.old[1] + AROUND)
     c, d = first.new[0] - (first.old[0] - a), last.new[1] + (b - last.old[1])

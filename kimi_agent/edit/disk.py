@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from kimi_agent.edit.plan import Change
+from kimi_agent.edit.change import Change
 from kimi_agent.edit.report import shown_ranges
 from kimi_agent.edit.state import FileState
 from kimi_agent.errors import NeedsConsent, ToolError
@@ -42,6 +42,7 @@ class Disk:
             found.mode & 0o777,
             seen=known.sha256 if known else None,
             whole=bool(known and known.whole),
+            in_git=lambda: self._files.in_git(name, found.data),
         )
 
     def similar(self, name: str, /) -> Sequence[str]:

@@ -1,22 +1,18 @@
 """Why hunks do not fit, for a reader who can't ask back: the nearest place, the line that differs, what to do."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from kimi_agent.edit.match import Lines
 from kimi_agent.edit.place import Misfit, Views
+from kimi_agent.edit.scope import DEFINITION
 from kimi_agent.errors import ErrorCode
 from kimi_agent.workspace.places import named
 
 MAX_LINE_CHARS = 160
 MAX_CHARS = 6_000
-_DEFINITION = re.compile(
-    r"\s*(?:(?:export|default|pub(?:\([^)]*\))?|public|private|protected|internal|static|abstract|final|async|unsafe|"
-    r"virtual|override|inline|extern)\s+)*"
-    r"(?:def|class|func|fn|function|fun|struct|enum|impl|trait|interface|module|namespace|object|sub|defp?|type)\b"
-)
+MAX_TROUBLES = 12  # that are told in words; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,10 @@ def collected(troubles: Sequence[Trouble], fits: Sequence[str]) -> tuple[str, st
     if len(troubles) == 1:
         text = f"{troubles[0].text}\nNothing was changed."
     else:
-        room = MAX_CHARS // min(len(troubles), 12)
-        parts = [_capped(f"[{each.code}] {each.text}", room) for each in troubles[:12]]
-        if len(troubles) > 12:
-            parts.append(f"... and {len(troubles) - 12} more")
+        room = MAX_CHARS // min(len(troubles), MAX_TROUBLES)
+        parts = [_capped(f"[{each.code}] {each.text}", room) for each in troubles[:MAX_TROUBLES]]
+        if len(troubles) > MAX_TROUBLES:
+            parts.append(f"... and {len(troubles) - MAX_TROUBLES} more")
         text = f"nothing was changed, for {len(troubles)} reasons\n" + "\n".join(parts)
     if fits:
         text += _capped(f"\nWould have fitted: {'; '.join(dict.fromkeys(fits))}", 500)
@@ -58,9 +54,12 @@ def about(path: str, misfit: Misfit, views: Views) -> Trouble:
             text = f"{where} has no context, and its line numbers do not agree with its lines"
             return Trouble(path, "ambiguous", text, "add the lines around the insertion as context")
         case "ambiguous":
-            text = f"{where} fits {len(misfit.places)} places: {candidates(lines, misfit.places)}"
+            text = f"{where} fits {misfit.count} places: {candidates(lines, misfit.places, misfit.count)}"
+            loose = [f"{start + 1}" for start in misfit.places if hunk.old and not lines.equal(hunk.old, start)]
+            if 0 < len(loose) < len(misfit.places):
+                text += f"; {', '.join(loose)} but for blanks or the kind of quotes and dashes"
             if misfit.anchor:
-                text += f"\nand its anchor {misfit.anchor!r} is not unique either"
+                text += f"; its anchor {misfit.anchor!r} does not decide between them"
             return Trouble(
                 path, "ambiguous", text, "add a context line that differs, or `@@ ` with the def or class line"
             )
@@ -77,7 +76,7 @@ def about(path: str, misfit: Misfit, views: Views) -> Trouble:
             return Trouble(
                 path,
                 "not_found",
-                f"{text}; its lines stand at {candidates(lines, misfit.places)}",
+                f"{text}; its lines stand at {candidates(lines, misfit.places, misfit.count)}",
                 "use the anchor that stands above them",
             )
     return Trouble(
@@ -88,13 +87,13 @@ def about(path: str, misfit: Misfit, views: Views) -> Trouble:
     )
 
 
-def candidates(lines: Lines, starts: Sequence[int]) -> str:
-    """All line numbers, each with the definition that it lies in (as far as they are few)."""
+def candidates(lines: Lines, starts: Sequence[int], count: int) -> str:
+    """The line numbers of the first places of `count`, each with the definition that it lies in (if they are few)."""
     parts: list[str] = []
-    for place, start in enumerate(starts[:100]):
+    for place, start in enumerate(starts):
         inside = enclosing(lines.shown, start) if place < 10 else ""
         parts.append(f"{start + 1}" + (f" (in `{shown(inside.strip())}`)" if inside else ""))
-    more = f" and {len(starts) - 100} more" if len(starts) > 100 else ""
+    more = f" and {count - len(starts)} more" if count > len(starts) else ""
     return f"line{'s' if len(starts) > 1 else ''} {', '.join(parts)}{more}"
 
 
@@ -104,7 +103,7 @@ def enclosing(lines: Sequence[str], start: int) -> str:
     for number in range(start - 1, max(-1, start - 2_000), -1):
         line = lines[number]
         if line.strip() and _indent(line) < limit:
-            if _DEFINITION.match(line):
+            if DEFINITION.match(line):
                 return line
             limit = _indent(line)
         if not limit:
@@ -122,9 +121,14 @@ def nearest(old: Sequence[str], lines: Lines) -> str:
     start = lines.likeliest(old)
     if start is None:
         wanted = max(old, key=lambda line: len(line.strip()), default="")
-        choices = list(dict.fromkeys(lines.shown))[:3_000] if wanted.strip() else []
-        close = get_close_matches(wanted, choices, n=1, cutoff=0.6)
-        hint = f"\nThe closest line is {lines.shown.index(close[0]) + 1}: `{shown(close[0])}`" if close else ""
+        # Cut: two lines of minified code would be compared for minutes.
+        choices: dict[str, int] = {}
+        for number, line in enumerate(lines.shown[:20_000], 1):
+            choices.setdefault(line[:MAX_LINE_CHARS], number)
+        close = (
+            get_close_matches(wanted[:MAX_LINE_CHARS], list(choices)[:3_000], n=1, cutoff=0.6) if wanted.strip() else []
+        )
+        hint = f"\nThe closest line is {choices[close[0]]}: `{shown(close[0])}`" if close else ""
         return f"None of its lines is in the file.{lost}{hint}"
     differs = next((at for at, line in enumerate(old) if _at(lines, start + at) != line), 0)
     out: list[str] = []
@@ -152,8 +156,9 @@ def _anchor(path: str, where: str, misfit: Misfit, lines: Lines) -> Trouble:
         place = f"stands at line {misfit.above + 1}, above the hunk or anchor before it"
         text = f"{where}: its anchor {misfit.anchor!r} {place}"
         return Trouble(path, "anchor_not_found", text, "send the hunks in the order of the file")
-    choices = {line.strip(): number for number, line in enumerate(lines.shown[:20_000], 1) if _DEFINITION.match(line)}
-    close = get_close_matches(misfit.anchor.strip(), list(choices)[:3_000], n=3, cutoff=0.4)
+    some = enumerate(lines.shown[:20_000], 1)
+    choices = {line.strip()[:MAX_LINE_CHARS]: number for number, line in some if DEFINITION.match(line)}
+    close = get_close_matches(misfit.anchor.strip()[:MAX_LINE_CHARS], list(choices)[:3_000], n=3, cutoff=0.4)
     if close:
         text += "; closest: " + ", ".join(f"`{shown(line)}` (line {choices[line]})" for line in close)
     return Trouble(

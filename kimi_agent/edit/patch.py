@@ -76,7 +76,8 @@ class Section:
     """What is to happen to one file. `paths` are its possible spellings, the likeliest first.
 
     `create` makes it of the + lines of its hunk, `delete` removes it (with a hunk: only if that is all it holds),
-    `update` changes it, moves it to `move_to` and gives it `mode` (0o644 or 0o755) where these are set.
+    `update` changes it, moves it to `move_to` and gives it `mode` (0o644 or 0o755) where these are set. `at_once` says
+    that the file is meant as it was before the patch, so that files can change places: the renames of git.
     """
 
     action: Literal["create", "update", "delete"]
@@ -85,6 +86,7 @@ class Section:
     hunks: tuple[Hunk, ...] = ()
     move_to: str = ""
     mode: int | None = None
+    at_once: bool = False
 
 
 def parse(patch: str) -> tuple[Section, ...]:
@@ -99,9 +101,10 @@ def parse(patch: str) -> tuple[Section, ...]:
     if begin is not None and not unified.starts_before(lines, begin):
         if v4a.holds_sections(lines, begin) or not unified.starts_before(lines, len(lines)):
             return v4a.parse(lines, begin, whole=closed or patch.endswith("\n"))
+        closed = closed or any(line.strip() == v4a.END for line in lines)
         lines = ["" if line.strip() in v4a.MARKS else line for line in lines]
     if unified.starts_before(lines, len(lines)):
-        return unified.parse(lines)
+        return unified.parse(lines, whole=closed or patch.endswith("\n"))
     raise ToolError(
         "no_patch",
         "this is neither a V4A patch nor a unified diff; nothing was changed",
@@ -109,31 +112,38 @@ def parse(patch: str) -> tuple[Section, ...]:
     )
 
 
+MAX_WRAPS = 4  # a heredoc in a fence, and the same once more
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1\s*$")
 
 
 def transport(patch: str) -> tuple[list[str], bool]:
     """The lines of a patch without what it was sent in, and whether that closing fence or heredoc word was there."""
-    lines = patch.removeprefix("\ufeff").split("\n")
-    if len(lines) > 1 and all(line.endswith("\r") for line in lines[:-1]):
-        lines = [line.removesuffix("\r") for line in lines]
+    lines = patch.split("\n")
     if not lines[-1]:
         lines.pop()
+    for depth in range(MAX_WRAPS):
+        lines[:1] = [line.removeprefix("\ufeff") for line in lines[:1]]
+        if lines and all(line.endswith("\r") for line in (lines[:-1] or lines)):
+            lines = [line.removesuffix("\r") for line in lines]
+        inside = _unwrapped(lines)
+        if inside is None:
+            return lines, depth > 0
+        lines = inside
+    return lines, True
+
+
+def _unwrapped(lines: list[str]) -> list[str] | None:
+    """What a fence or heredoc around the patch holds, None where there is none."""
     last = next((place for place in reversed(range(len(lines))) if lines[place].strip()), -1)
-    for place, line in enumerate(lines[:last]):
+    for place, line in enumerate(lines[: max(0, last)]):
         heredoc = _HEREDOC.search(line)
         fence = line.strip().startswith("```")
         word = "```" if fence else heredoc[2] if heredoc else ""
         if word and lines[last].strip() == word:
-            return transport_inside(lines[place + 1 : last]), True
+            return lines[place + 1 : last]
         if line.strip() and not fence and line[:1] in "*-+@":
             break
-    return lines, False
-
-
-def transport_inside(lines: list[str]) -> list[str]:
-    """What a fence held, itself perhaps a heredoc."""
-    return transport("\n".join(lines))[0] if lines else lines
+    return None
 
 
 def wrong(number: int, line: str, expected: str, example: str) -> ToolError:

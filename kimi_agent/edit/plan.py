@@ -1,40 +1,22 @@
 """Plans a patch on a view of the files: what each becomes, or every reason why nothing is changed."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from dataclasses import replace
+from typing import NoReturn
 
-from kimi_agent.edit.explain import Trouble, about, collected
+from kimi_agent.edit.change import Change, Now, done, file_change
+from kimi_agent.edit.explain import MAX_TROUBLES, Trouble, about, collected
 from kimi_agent.edit.patch import Hunk, Section, parse
 from kimi_agent.edit.place import Placed, Placement, Views, place
-from kimi_agent.edit.state import FileState, View, missing, must_be_known, opaque, stale
+from kimi_agent.edit.state import View, missing, must_be_known, opaque, stale
 from kimi_agent.edit.text import Text, decode, encode, not_ascii
 from kimi_agent.edit.write import Spot, Written, write
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.workspace.change import FileChange
 from kimi_agent.workspace.places import named
 
-
-@dataclass(frozen=True)
-class Done:
-    """What happens to one file: M, A, D or R (from `old_path`). `repair` says how the asked text was mended to fit."""
-
-    path: str
-    change: Literal["M", "A", "D", "R"]
-    before: bytes | None
-    after: bytes | None
-    old_path: str = ""
-    spots: tuple[Spot, ...] = ()
-    notes: tuple[str, ...] = ()
-    repair: str = ""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A plan: what `Files.commit` is to carry out, and the same as it is told."""
-
-    changes: tuple[FileChange, ...]
-    files: tuple[Done, ...]
+IN_GIT = "was not read whole; git holds it as it was"
 
 
 class PlanError(ToolError):
@@ -48,29 +30,19 @@ class PlanError(ToolError):
 
 def plan_patch(patch: str, view: View) -> Change:
     """What `patch` makes of the files of `view`. Raises ToolError: PlanError with all reasons, or that of `parse`."""
-    plan = _Plan(view)
-    for section in parse(patch):
+    sections = parse(patch)
+    plan = _Plan(view, sections)
+    for section in sections:
         plan.take(section)
     return plan.change()
 
 
-@dataclass
-class _Now:
-    """One path while the plan is made: the disk's state, and what the sections so far made of it."""
-
-    disk: FileState | None
-    data: bytes | None
-    mode: int | None = None
-    origin: str = ""
-    spots: tuple[Spot, ...] = ()
-    notes: tuple[str, ...] = ()
-    failed: bool = False
-
-
 class _Plan:
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, sections: Sequence[Section]) -> None:
         self._view = view
-        self._files: dict[str, _Now] = {}
+        self._files: dict[str, Now] = {}
+        self._leaving = Counter(name for section in sections for name in self._left_by(section))
+        self._aside: dict[str, Now] = {}
         self._troubles: list[Trouble] = []
         self._fits: list[str] = []
 
@@ -78,9 +50,11 @@ class _Plan:
         """Add one section, or note why it cannot be."""
         known = len(self._troubles)
         name = section.paths[0]
+        self._leaving.subtract(self._left_by(section))
         try:
             name = self._chosen(section)
-            now = self._now(name)
+            # What another file took the place of is still meant by the name that it had before the patch.
+            now = (self._aside.pop(name, None) if self._left_by(section) else None) or self._now(name)
             if now.failed:
                 return
             match section.action:
@@ -99,25 +73,44 @@ class _Plan:
         elif len(self._troubles) == known:
             self._fits.append(name)
 
+    def _left_by(self, section: Section) -> list[str]:
+        """The file that a section of git takes away from its path, whatever comes to stand there."""
+        if not section.at_once or not (section.move_to or section.action == "delete"):
+            return []
+        with contextlib.suppress(ToolError):
+            return [self._view.name(section.paths[0])]
+        return []
+
+    def _free(self, name: str) -> Now | None:
+        """The path as the goal of a new or moved file; None where one stands that stays."""
+        now = self._now(name)
+        if now.data is None:
+            return now
+        if not (now.untouched and self._leaving[name] > 0):
+            return None
+        self._aside[name] = now
+        self._files[name] = Now(now.disk, None)
+        return self._files[name]
+
     def change(self) -> Change:
         """The whole plan. Raises PlanError, or ToolError (noop) where nothing would change."""
         if self._troubles:
             raise PlanError(self._troubles, self._fits)
         moved = {now.origin for now in self._files.values() if now.origin and now.data is not None}
         files = [
-            done
+            each
             for name, now in self._files.items()
-            if not (name in moved and now.data is None) and (done := _done(name, now, self._files)) is not None
+            if not (name in moved and now.data is None) and (each := done(name, now, self._files)) is not None
         ]
-        changes = [change for name, now in self._files.items() if (change := _file_change(name, now)) is not None]
+        changes = [change for name, now in self._files.items() if (change := file_change(name, now)) is not None]
         if not changes:
             raise ToolError("noop", "the files already are as this patch would make them", "go on; nothing was changed")
         return Change(tuple(changes), tuple(files))
 
-    def _now(self, name: str) -> _Now:
+    def _now(self, name: str) -> Now:
         if name not in self._files:
             disk = self._view.file(name)
-            self._files[name] = _Now(disk, disk.data if disk else None)
+            self._files[name] = Now(disk, disk.data if disk else None)
         return self._files[name]
 
     def _chosen(self, section: Section) -> str:
@@ -135,8 +128,9 @@ class _Plan:
             raise ToolError("parse", both, "write the path of the one file on both header lines")
         return (there or names)[0]
 
-    def _create(self, name: str, now: _Now, section: Section) -> None:
-        if now.data is not None:
+    def _create(self, name: str, now: Now, section: Section) -> None:
+        goal = self._free(name) if section.at_once else now if now.data is None else None
+        if goal is None:
             raise ToolError(
                 "exists",
                 f"{named(name)} exists already",
@@ -145,26 +139,29 @@ class _Plan:
         new = Text()
         for hunk in section.hunks:
             new = write(new, [Placed(hunk, 0)]).text
-        now.data, now.mode = encode(new, name), section.mode
+        goal.data, goal.mode = encode(new, name), section.mode
 
-    def _delete(self, name: str, now: _Now, section: Section) -> None:
+    def _delete(self, name: str, now: Now, section: Section) -> None:
         data = self._there(name, now)
         if section.hunks:
             text = decode(data, name)
             self._readable(name, text, section.hunks)
             views, hunk = Views(text), section.hunks[0]
-            whole = [each.start for each in views.of(hunk).places(hunk.old)] == [0]
+            lines = views.of(hunk)
+            whole = list(lines.places(hunk.old)) == [0] and lines.tier(hunk.old, 0) == 0
             if len(section.hunks) > 1 or not whole or len(hunk.old) != len(text.bodies):
                 raise ToolError(
                     "not_found",
                     f"{named(name)} holds {len(text.bodies)} lines, not the {len(hunk.old)} that this diff deletes",
                     f"to delete it whatever it holds, read it and send `*** Delete File: {named(name)}`",
                 )
-        else:
-            must_be_known(name, now.disk)
+        elif not must_be_known(name, now.disk):
+            now.notes = (IN_GIT,)
+        if now is not self._files[name]:
+            self._files[name].notes += ("takes the place of the one that is deleted",)
         now.data, now.mode, now.spots = None, None, ()
 
-    def _update(self, name: str, now: _Now, section: Section) -> None:
+    def _update(self, name: str, now: Now, section: Section) -> None:
         data = self._there(name, now)
         target = self._view.name(section.move_to) if section.move_to else name
         after, mode = data, now.mode
@@ -180,19 +177,20 @@ class _Plan:
         if target == name:
             now.data, now.mode, now.spots, now.notes = after, mode, spots, notes
             return
-        goal = self._now(target)
-        if goal.data is not None:
+        goal = self._free(target) if section.at_once else self._now(target)
+        if goal is None or goal.data is not None:
             raise ToolError(
                 "exists", f"cannot move {named(name)}: {named(target)} exists already", "choose another path"
             )
-        must_be_known(name, now.disk)
+        if not must_be_known(name, now.disk):
+            notes = (*notes, IN_GIT)
         origin = now.origin or (name if now.disk else "")
         if mode is None and now.disk is not None:
             mode = now.disk.mode
         goal.data, goal.mode, goal.origin, goal.spots, goal.notes = after, mode, origin, spots, notes
         now.data, now.mode, now.origin, now.spots = None, None, "", ()
 
-    def _hunks(self, name: str, now: _Now, hunks: Sequence[Hunk], data: bytes) -> tuple[Written, list[str]]:
+    def _hunks(self, name: str, now: Now, hunks: Sequence[Hunk], data: bytes) -> tuple[Written, list[str]]:
         text = decode(data, name)
         self._readable(name, text, hunks)
         views = Views(text)
@@ -202,9 +200,12 @@ class _Plan:
         changed = now.disk is not None and now.disk.changed
         blind = [each for each in placement.placed if not each.proved or each.tier > 1]
         if changed and blind:
-            raise stale(name, f"and hunk {blind[0].hunk.number} is not placed by its own lines")
+            fits = [str(each.hunk.number) for each in placement.placed if each not in blind]
+            still = f"; placed by their own lines: hunk {', '.join(fits)}" if fits else ""
+            why = f"and hunk {blind[0].hunk.number} is not placed by its own lines alone{still}"
+            raise stale(name, why, blind[0].start + 1)
         written = write(text, placement.placed)
-        notes = [f"hunk {each.hunk.number} {note}" for each in placement.placed for note in each.notes]
+        notes = [f"hunk {each.hunk.number}: {note}" for each in placement.placed for note in each.notes]
         if changed:
             notes.append("changed on disk since you last saw it; every hunk still fitted")
         if written.gave_crlf:
@@ -214,14 +215,17 @@ class _Plan:
         return written, notes
 
     def _misfits(self, name: str, placement: Placement, views: Views) -> NoReturn:
-        troubles = [about(name, misfit, views) for misfit in placement.misfits]
+        # What is past counting is not shown: looking for the nearest place takes its time.
+        shown = max(1, MAX_TROUBLES - len(self._troubles))
+        troubles = [about(name, misfit, views) for misfit in placement.misfits[:shown]]
+        troubles += [Trouble(name, misfit.code, "") for misfit in placement.misfits[shown:]]
         self._troubles += troubles[:-1]
         fitting = ", ".join(str(each.hunk.number) for each in placement.placed)
         if fitting:
             self._fits.append(f"{name} hunk {fitting}")
         raise ToolError(troubles[-1].code, troubles[-1].text, troubles[-1].next_step)
 
-    def _there(self, name: str, now: _Now) -> bytes:
+    def _there(self, name: str, now: Now) -> bytes:
         if now.data is None:
             raise missing(name, self._view, "check the path; a new file needs `*** Add File: path`")
         return now.data
@@ -244,30 +248,3 @@ def _shifted(spot: Spot, later: Sequence[Spot]) -> Spot:
         if each.first - delta <= spot.first:
             delta += each.added - each.removed
     return replace(spot, first=max(0, spot.first + delta))
-
-
-def _done(name: str, now: _Now, files: dict[str, _Now]) -> Done | None:
-    before = now.disk.data if now.disk else None
-    if now.data is None:
-        return Done(name, "D", before, None) if before is not None else None
-    if now.origin and now.origin != name:
-        source = files[now.origin].disk
-        old = source.data if source else None
-        return Done(name, "R", old, now.data, now.origin, now.spots, now.notes)
-    if before is None:
-        return Done(name, "A", None, now.data, spots=now.spots, notes=now.notes)
-    notes = now.notes
-    if now.mode is not None and now.disk is not None and now.mode != now.disk.mode:
-        notes = (*notes, f"mode {now.mode:04o}")
-    elif before == now.data:
-        notes = (*notes, "nothing changed in it")
-    return Done(name, "M", before, now.data, spots=now.spots, notes=notes)
-
-
-def _file_change(name: str, now: _Now) -> FileChange | None:
-    if now.disk is None:
-        return None if now.data is None else FileChange(name, None, now.data, now.mode)
-    mode = now.mode if now.mode != now.disk.mode else None
-    if now.data == now.disk.data and mode is None:
-        return None
-    return FileChange(name, now.disk.sha256, now.data, mode if now.data is not None else None)

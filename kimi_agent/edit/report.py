@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from kimi_agent.edit.change import Change, Done
 from kimi_agent.edit.explain import shown
-from kimi_agent.edit.plan import Change, Done
 from kimi_agent.edit.text import decode, split
 from kimi_agent.edit.write import Spot
 from kimi_agent.errors import ToolError
@@ -28,8 +28,7 @@ def edited(change: Change, notes: Sequence[str] = ()) -> str:
     count = len(done.spots)
     spans = ", ".join(_span(spot) for spot in done.spots[:20]) + (", ..." if count > 20 else "")
     word = "line" if count == 1 and "-" not in spans else "lines"
-    how = f"{done.repair}, then exact match" if done.repair else "exact match"
-    head = f"Edited {named(done.path)} ({count} place{'s' if count > 1 else ''}, {word} {spans}): {how}."
+    head = f"Edited {named(done.path)} ({count} place{'s' if count > 1 else ''}, {word} {spans}): {done.how}."
     return _text([head], _notes(change, notes), change.files, around=3)
 
 
@@ -57,7 +56,7 @@ def _row(diff: FileDiff, done: Done) -> str:
 
 
 def _notes(change: Change, more: Sequence[str]) -> list[str]:
-    notes = [f"Note: {named(done.path)} {note}" for done in change.files for note in done.notes if note != done.repair]
+    notes = [f"Note: {named(done.path)} {note}" for done in change.files for note in done.notes]
     return _capped_rows(list(dict.fromkeys([*notes, *(f"Note: {note}" for note in more)])))
 
 

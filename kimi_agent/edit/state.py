@@ -1,6 +1,6 @@
 """What a plan may know of the disk, and what it must know before a file changes or vanishes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,10 @@ from kimi_agent.workspace.places import named
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as it is. `seen` is the hash that the model last saw (None: never met), `whole` whether it saw it all."""
+    """A file as it is. `seen` is the hash that the model last saw (None: never met), `whole` whether it saw it all.
+
+    `in_git` says, when it is asked, whether the user's git holds this very content.
+    """
 
     path: str
     data: bytes
@@ -18,6 +21,7 @@ class FileState:
     mode: int = 0o644
     seen: str | None = None
     whole: bool = False
+    in_git: Callable[[], bool] = lambda: False
 
     @property
     def changed(self) -> bool:
@@ -50,18 +54,21 @@ def opaque(name: str, char: str) -> ToolError:
     )
 
 
-def must_be_known(name: str, disk: FileState | None) -> None:
+def must_be_known(name: str, disk: FileState | None) -> bool:
     """What vanishes must have been seen as it is; an empty file, or one not yet on disk, needs no proof.
 
-    Raises ToolError (stale, unread).
+    False where it was not seen, but git can bring it back. Raises ToolError (stale, unread).
     """
     if disk is None or not disk.data:
-        return
+        return True
     if disk.changed:
         raise stale(name, "so it cannot be deleted or moved")
     if disk.seen is None or not disk.whole:
+        if disk.in_git():
+            return False
         text = f"{named(name)} was not read whole, so it cannot be deleted or moved"
         raise ToolError("unread", text, f"read all of it first: read_file(path={named(name)!r})")
+    return True
 
 
 def missing(name: str, view: View, next_step: str) -> ToolError:
@@ -71,10 +78,11 @@ def missing(name: str, view: View, next_step: str) -> ToolError:
     return ToolError("missing", f"there is no file {named(name)}{hint}", next_step)
 
 
-def stale(name: str, why: str) -> ToolError:
-    """The error for a file that somebody else changed since the model saw it."""
+def stale(name: str, why: str, line: int = 0) -> ToolError:
+    """The error for a file that somebody else changed since the model saw it; `line` is where to look again."""
+    offset = f", offset={max(1, line - 20)}" if line > 20 else ""
     return ToolError(
         "stale",
-        f"{named(name)} changed on disk since you last saw it, {why}",
-        f"read it again: read_file(path={named(name)!r}), then send hunks with context lines",
+        f"{named(name)} changed on disk since you last saw it, by somebody else, {why}",
+        f"read it again: read_file(path={named(name)!r}{offset}), then send hunks with context lines",
     )

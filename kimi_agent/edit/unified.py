@@ -11,6 +11,7 @@ _GIT = "diff --git "
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|.)")
 _LETTERS = {"a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
+MAX_NAMES = 9_000  # characters of two paths
 _MODES = {"100644": 0o644, "100755": 0o755}
 
 
@@ -41,14 +42,16 @@ class _File:
     hunks: list[Hunk] = field(default_factory=list)
 
 
-def parse(lines: list[str]) -> tuple[Section, ...]:
-    """The sections of the diff. Raises ToolError with the line at fault."""
+def parse(lines: list[str], *, whole: bool) -> tuple[Section, ...]:
+    """The sections of the diff; `whole` says that its end was not cut off. Raises ToolError with the line at fault."""
     sections: list[Section] = []
     place = 0
     while place < len(lines):
         if _is_header(lines, place):
             file, place = _headers(lines, place)
             place = _hunks(lines, place, file)
+            if place == len(lines) and not whole:
+                _must_be_complete(lines, file.hunks[-1:])
             sections.append(_section(lines, file))
         elif lines[place].startswith("@@"):
             raise wrong(place, lines[place], "a hunk needs `--- a/path` and `+++ b/path` before it", UNIFIED_EXAMPLE)
@@ -57,6 +60,19 @@ def parse(lines: list[str]) -> tuple[Section, ...]:
         else:
             place += 1
     return tuple(sections)
+
+
+def _must_be_complete(lines: list[str], last: list[Hunk]) -> None:
+    """Raises ToolError (truncated) where the last hunk has fewer lines than its header counts."""
+    for hunk in last:
+        head = header(lines[hunk.at])
+        if head.numbered and (len(hunk.old) < head.old or len(hunk.new) < head.new):
+            raise ToolError(
+                "truncated",
+                f"the patch breaks off: its last hunk (line {hunk.at + 1} of the patch) has fewer lines than its "
+                "header counts, and no newline ends it; nothing was changed",
+                "send the whole patch again, with a newline at its end; split a long one into several calls",
+            )
 
 
 def _headers(lines: list[str], place: int) -> tuple[_File, int]:
@@ -128,7 +144,8 @@ def _git_names(rest: str) -> tuple[str, str]:
     quoted = _QUOTED.match(rest)
     if quoted:
         return _unquoted(quoted[1]), _name(rest[quoted.end() :].strip())
-    for space in (place for place, char in enumerate(rest) if char == " "):
+    spaces = [place for place, char in enumerate(rest) if char == " "]
+    for space in spaces if len(rest) <= MAX_NAMES else ():
         old, new = rest[:space], _name(rest[space + 1 :])
         if old == new or (old.startswith("a/") and new.startswith("b/") and old[2:] == new[2:]):
             return old, new
@@ -235,13 +252,14 @@ def _section(lines: list[str], file: _File) -> Section:
         case "create":
             if len(hunks) > 1 or any(hunk.old for hunk in hunks):
                 raise wrong(file.at, line, "a new file has one hunk, of `+` lines only", UNIFIED_EXAMPLE)
-            return Section("create", _stripped(file.new), file.at, hunks, mode=file.mode)
+            return Section("create", _stripped(file.new), file.at, hunks, mode=file.mode, at_once=file.git)
         case "delete":
             if any(hunk.new for hunk in hunks):
                 raise wrong(file.at, line, "a deleted file has only `-` lines", UNIFIED_EXAMPLE)
-            return Section("delete", tuple(dict.fromkeys((*_stripped(file.old), file.old))), file.at, hunks)
+            paths = tuple(dict.fromkeys((*_stripped(file.old), file.old)))
+            return Section("delete", paths, file.at, hunks, at_once=file.git)
     if file.moved:
-        return Section("update", (file.old,), file.at, hunks, file.new, file.mode)
+        return Section("update", (file.old,), file.at, hunks, file.new, file.mode, at_once=True)
     if not hunks and file.mode is None:
         raise wrong(file.at, line, "no hunk follows this header", UNIFIED_EXAMPLE)
     return Section("update", _spellings(file.old, file.new), file.at, hunks, mode=file.mode)

@@ -129,15 +129,21 @@ class _Reader:
                 body.lines[-1] = replace(body.lines[-1], bare=True)
             elif line.strip().startswith("*** "):
                 break
-            elif line.strip() or self._next_is_content():
+            elif line.strip() or self._plus_after_blanks():
                 expected = "every line of an added file starts with `+` (an empty one is `+` alone)"
                 raise wrong(self.place, line, expected, ADD_EXAMPLE)
             self.place += 1
         return (finished(1, at, body.lines, Header()),) if body.lines else ()
 
-    def _next_is_content(self) -> bool:
-        following = next((line for line in self.lines[self.place :] if line.strip()), "")
-        return following.startswith("+")
+    def _plus_after_blanks(self) -> bool:
+        """Go to the last of the blank lines that begin here, and see whether the file's lines go on after it."""
+        start = self.place
+        while self.place + 1 < len(self.lines) and not self.lines[self.place + 1].strip():
+            self.place += 1
+        if self.place + 1 < len(self.lines) and self.lines[self.place + 1].startswith("+"):
+            self.place = start
+            return True
+        return False
 
     def _move(self) -> str:
         line = self._line()

@@ -50,8 +50,13 @@ class Choice:
 
 
 def choices(question: Question) -> tuple[Choice, ...]:
-    """The answers to a question. "Always" is there only with a rule, and only if nothing of the question is cut."""
+    """The answers to a question. "Always" is there only with a rule, and only if nothing of the question is cut.
+
+    A question of the house itself, which no tool asks, has no "do this instead".
+    """
     offered = [Choice("yes", "1", "y", "yes")]
+    if not question.tool:
+        return (*offered, Choice("no", "3", "n", "no"))
     if question.rule and not is_cut(question.view):
         offered.append(Choice("always", "2", "a", f"yes, and don't ask again for {clean_line(question.rule)}"))
     return (*offered, Choice("no", "3", "n", "no, and say what to do instead"))
@@ -85,7 +90,9 @@ class Asking:
         chosen = chosen or next((each for each in self.choices if key in (each.number, each.key)), None)
         if chosen is None:
             return
-        if chosen.answer == "no":
+        if chosen.answer == "no" and not self.question.tool:
+            self.decide(Decision(allowed=False))
+        elif chosen.answer == "no":
             self.telling = True
         else:
             self.decide(Decision(allowed=True, always=chosen.answer == "always"))

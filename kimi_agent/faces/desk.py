@@ -11,6 +11,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("Enter", "send; while a turn runs: queue"),
     ("Alt-Enter, Ctrl-J, \\ Enter", "a new line"),
     ("Esc", "interrupt the model and its tools"),
+    ("Esc Esc", "clear the line; on an empty one: list the turns to go back to"),
     ("Ctrl-C", "interrupt; else clear the line; twice: leave"),
     ("Ctrl-D", "leave, on an empty line"),
     ("Shift-Tab", "next mode: ask, accept-edits, plan"),
@@ -76,6 +77,10 @@ class Face(Protocol):
 
     async def decide(self, question: Question) -> Decision:
         """Ask the person."""
+        ...
+
+    def prefill(self, text: str) -> None:
+        """Offer `text` for the next prompt."""
         ...
 
     async def run(self) -> None:

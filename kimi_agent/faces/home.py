@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kimi_agent.faces.ask import Asker
+from kimi_agent.faces.going_back import Differing, Rewinding
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 
@@ -53,8 +54,9 @@ class ReplHome:
     """What the REPL needs of the house.
 
     `fresh`, `resume` and `with_model` open another home and close this one; when they raise UserError (or ModelError),
-    this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name. `warm`
-    runs in a thread soon after the first prompt is drawn.
+    this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name.
+    `resume_with` is the command that resumes a session, but for its id.
+    `rewinding` and `differing` are None as long as there is nothing to go back to.
 
     A home with `opening` is only the hall: the real one is opened as soon as the prompt is on the screen, and what
     that raises ends the REPL. What is typed meanwhile waits for it.
@@ -76,6 +78,8 @@ class ReplHome:
     environ: Mapping[str, str]
     notices: Sequence[str] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
-    warm: Callable[[], None] = lambda: None
+    resume_with: str = "kimi-agent -r"
+    rewinding: Rewinding | None = None
+    differing: Differing | None = None
     first_message: str = ""
     opening: Callable[[], Awaitable["ReplHome"]] | None = None

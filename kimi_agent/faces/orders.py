@@ -64,7 +64,7 @@ def status(home: ReplHome, usage: Usage, ink: Ink) -> list[str]:
 def saved_sessions(home: ReplHome, ink: Ink, columns: int, now: float) -> list[str]:
     """The newest sessions of this folder, numbered; none where there are none."""
     return [
-        f"{number:>3}  {_ago(now - each.at):>10}  {clean_line(each.title, max(10, columns - 40)) or '(empty)'}"
+        f"{number:>3}  {ago(now - each.at):>10}  {clean_line(each.title, max(10, columns - 40)) or '(empty)'}"
         f"  {ink('dim', clean_line(each.id))}"
         for number, each in enumerate(home.sessions()[:_MOST_SESSIONS], 1)
     ]
@@ -99,7 +99,8 @@ def _tilde(folder: Path, environ: Mapping[str, str]) -> str:
     return f"~{text[len(home) :]}" if home and home != "/" and (text == home or text.startswith(f"{home}/")) else text
 
 
-def _ago(seconds_ago: float) -> str:
+def ago(seconds_ago: float) -> str:
+    """How long since, in its largest unit."""
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds_ago >= size:
             return f"{int(seconds_ago // size)} {word} ago"

@@ -2,30 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from kimi_agent.log.events import Answered, CallStarted, Returned, Said, Stamped, Status, TurnEnded
+from kimi_agent.faces.footer import evidence_json
+from kimi_agent.log.events import Answered, Judged, Returned, Said, Stamped, Status, TurnEnded
 from kimi_agent.log.messages import Assistant, Usage, User
-from kimi_agent.log.views import DiffView, TestReport
+from kimi_agent.log.views import DiffView, Evidence
 
 RESULT_VERSION = 1
-Verdict = Literal["verified", "not_verified", "no_tests", "none_needed"]
+NOT_GREEN = 4
 
 
 @dataclass
 class Outcome:
-    """A listener. It counts from the last prompt on; `session` totals are the log's to give."""
+    """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
+    With `require_green` a run that would end well ends with 4 where it changed files that no passing test run proves.
+    """
+
+    require_green: bool = False
     answer: str = ""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
     denials: list[dict[str, str]] = field(default_factory=list)
     ended: TurnEnded | None = None
+    evidence: Evidence | None = None
     _changed: dict[str, None] = field(default_factory=dict)
-    _report: TestReport | None = None
-    _stale: bool = False
     _blocked: bool = False
-    _effects: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __call__(self, stamped: Stamped) -> None:
         match stamped.event:
@@ -35,66 +38,53 @@ class Outcome:
                 self.answer = message.text if not message.calls else self.answer
             case Said(User(), _, _, 0):
                 self.ended, self.answer, self._blocked = None, "", False
-            case CallStarted(answer, index, _, effect):
-                self._effects[answer, index] = effect
             case Answered(question, decision) if not decision.allowed:
                 self.denials.append({"tool": question.tool, "call": question.title, "why": decision.message})
                 self._blocked = True
-            case Returned(answer, index, result):
-                self._returned(self._effects.pop((answer, index), "read"), result.view, failed=result.failed)
+            case Returned(result=result):
+                self._returned(result.view, failed=result.failed)
+            case Judged(evidence):
+                self.evidence = evidence
+                self._changed |= dict.fromkeys(evidence.files)
             case TurnEnded():
                 self.ended = stamped.event
             case _:
                 pass
 
-    def _returned(self, effect: str, view: object, *, failed: bool) -> None:
+    def _returned(self, view: object, *, failed: bool) -> None:
         if not failed:
             self._blocked = False  # the model found another way
         if isinstance(view, DiffView) and not failed:
             for file in view.files:
                 self._changed |= dict.fromkeys(name for name in (file.old_path, file.path) if name)
-            self._stale = True
-        elif isinstance(view, TestReport):
-            self._report = view
-            self._stale = False
 
     @property
     def files_changed(self) -> list[str]:
-        """The paths that edits touched, in the order of their first edit."""
+        """The paths that edits and commands changed, in the order of their first change."""
         return list(self._changed)
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether tests ran after the last edit and passed: the harness's own word, never the model's."""
-        if not self._changed:
-            return "none_needed"
-        if self._report is None:
-            return "no_tests"
-        return "verified" if self._report.verdict == "passed" and not self._stale else "not_verified"
+    def green(self) -> bool:
+        """Whether nothing that this run changed is left unproven, and no test that it ran failed."""
+        if self.evidence is None:
+            return not self._changed
+        return self.evidence.verdict == "verified" or (
+            self.evidence.verdict == "none_needed" and not self.evidence.failed
+        )
 
     @property
     def exit_code(self) -> int:
-        """What a one-shot run ends with: the turn's own code, or 77 where a denial kept the work from being done."""
+        """What a one-shot run ends with: the turn's own code, 77 where a denial kept the work from being done, or 4."""
         if self.ended is None:
             return 1
-        return 77 if self.ended.exit_code == 0 and self._blocked else self.ended.exit_code
+        code = 77 if self.ended.exit_code == 0 and self._blocked else self.ended.exit_code
+        return NOT_GREEN if code == 0 and self.require_green and not self.green else code
 
     def tests(self) -> dict[str, Any]:
         """The `tests` member of the result object."""
-        found: dict[str, Any] = {"verdict": self.verdict}
-        if self._report is not None:
-            report = self._report
-            found |= {
-                "runner": report.runner,
-                "command": report.command,
-                "outcome": report.verdict,
-                "passed": report.count("passed"),
-                "failed": report.count("failed") + report.count("error"),
-                "skipped": report.count("skipped"),
-                "failures": [case.id for case in report.cases if case.outcome in ("failed", "error")][:50],
-                "changed_after": self._stale,
-            }
-        return found
+        if self.evidence is not None:
+            return evidence_json(self.evidence)
+        return {"verdict": "not_verified" if self._changed else "none_needed"}
 
 
 def result_object(
@@ -132,6 +122,7 @@ def result_object(
 
 _STATUS: Mapping[int, Status] = {77: "blocked", 129: "interrupted", 130: "interrupted", 143: "interrupted"}
 _WHY = {
+    4: "No passing test run proves the files as they are now (--require-green).",
     77: "A needed permission was denied; run again with -y to allow edits and commands, or use --permission-mode.",
     129: "The terminal went away.",
     130: "Interrupted.",

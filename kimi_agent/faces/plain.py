@@ -7,6 +7,7 @@ import sys
 
 from kimi_agent.faces.ask import choices, question_rows
 from kimi_agent.faces.desk import Desk
+from kimi_agent.faces.sanitize import clean
 from kimi_agent.faces.tty import discard_typed
 from kimi_agent.log.events import Decision, Question
 
@@ -111,6 +112,13 @@ class PlainFace:
             self._prompted = False
             self.wake()
 
+    def prefill(self, text: str) -> None:
+        """Show a prompt that was taken back: a line of this terminal cannot be typed for the person."""
+        if text:
+            self._write(f"\nThe prompt was:\n{clean(text)}\n")
+            self._prompted = False
+            self.wake()
+
     async def decide(self, question: Question) -> Decision:
         """Show the question and wait for a line that was typed after it."""
         self._print()
@@ -119,7 +127,8 @@ class PlainFace:
         discard_typed(sys.stdin.fileno())
         self._typed = b""
         self._write("\n".join(["", *rows, *(f"  {each.number} {each.text} ({each.key})" for each in offered), ""]))
-        self._write("Answer (anything else is a no, and says what to do instead): ")
+        instead = ", and says what to do instead" if question.tool else ""
+        self._write(f"Answer (anything else is a no{instead}): ")
         self._question = asyncio.get_running_loop().create_future()
         try:
             answer = (await self._question).strip()

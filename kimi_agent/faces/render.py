@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kimi_agent.faces.footer import footer
 from kimi_agent.faces.ink import Ink, Style
 from kimi_agent.faces.markdown import Block, MarkdownStream
 from kimi_agent.faces.sanitize import clean, clean_line, cut, width, wrap
@@ -15,6 +16,7 @@ from kimi_agent.log.events import (
     CallStarted,
     Compacted,
     Decision,
+    Judged,
     Notice,
     Partial,
     Progress,
@@ -23,6 +25,7 @@ from kimi_agent.log.events import (
     Recovered,
     Retrying,
     Returned,
+    Rewound,
     Said,
     Stamped,
     TextDelta,
@@ -36,6 +39,11 @@ MAX_WIDTH = 120
 """Cells; prose in longer lines is hard to read. Code and commands may be wider."""
 
 _MOST_ECHO_ROWS = 20
+_WENT_BACK = {
+    "chat": "The conversation went back.",
+    "code": "The files went back.",
+    "both": "The conversation and the files went back.",
+}
 
 
 @dataclass
@@ -135,6 +143,11 @@ class Transcript:
                 torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
                 if torn:
                     yield from self.note(f"Recovered: {', '.join(torn)}.", "dim")
+            case Rewound(what=what):
+                yield from self.note(_WENT_BACK[what], "dim")
+            case Judged(evidence):
+                for style, text in footer(evidence):
+                    yield from self.note(text, style)
             case Compacted():
                 yield from self.note("The conversation so far was compacted into a summary.", "dim")
             case TurnEnded() as ended:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from kimi_agent.errors import ModelError, ToolError, UserError
 from kimi_agent.faces import orders
 from kimi_agent.faces.backlog import Backlog
+from kimi_agent.faces.commanding import carry_out
 from kimi_agent.faces.commands import Invocation, Prompt, Unknown, read
 from kimi_agent.faces.desk import Face
 from kimi_agent.faces.home import ReplHome, Told
@@ -25,7 +26,6 @@ from kimi_agent.faces.tty import quiet_keys
 from kimi_agent.log.events import Decision, Question, Stamped
 from kimi_agent.log.messages import User, said
 
-_WARM_AFTER_S = 0.05
 _LEAVE_WITHIN_S = 3.0
 
 
@@ -51,7 +51,7 @@ class Repl:
         self._home = home
         self._now = now
         self.ink: Ink = ink_for(home.environ, sys.stdout.encoding or "utf-8")
-        self._backlog = Backlog(self.ink, self._columns, self._wake)
+        self._backlog = Backlog(self.ink, self.columns, self._wake)
         self._face: Face | None = None
         self._turn: asyncio.Task[None] | None = None
         self._turn_began = 0.0
@@ -87,7 +87,6 @@ class Repl:
         self._face = face
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             loop.add_signal_handler(number, self.leave, code)
-        warming = loop.call_later(_WARM_AFTER_S, threading.Thread(target=self._home.warm, daemon=True).start)
         if self._home.opening is not None:
             self._switching = True
             self._start(self._move_in(self._home.opening()))
@@ -100,9 +99,8 @@ class Repl:
             if self._bug is not None:
                 raise self._bug
             if self._talked and self._exit_code != 129:
-                self._write(["", f"Resume with: kimi-agent -r {self._home.agent.session.id}"])
+                self._write(["", f"Resume with: {self._home.resume_with} {self._home.agent.session.id}"])
         finally:
-            warming.cancel()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
             await self._home.aclose()
@@ -119,7 +117,7 @@ class Repl:
 
     def _enter(self, home: ReplHome, *, greet: bool = True) -> None:
         """Talk to this home's agent from here on."""
-        home.asker.bind(self._decide)
+        home.asker.bind(self.decide)
         if self._listening is not home.agent.session:
             self._listening = home.agent.session
             self._backlog.start_over()
@@ -162,7 +160,8 @@ class Repl:
         """The session as it is drawn."""
         return self._backlog.transcript
 
-    def _columns(self) -> int:
+    def columns(self) -> int:
+        """The width of the terminal, in cells."""
         if self._face is not None:
             return self._face.columns()
         try:
@@ -217,7 +216,7 @@ class Repl:
                 self._backlog.note(words, "yellow")
             case Invocation(name, rest):
                 self._backlog.echo(text)
-                self._command(name, rest)
+                carry_out(self, name, rest, self._now())
             case Prompt(sent, shown):
                 self.transcript.echo_as(sent, shown)
                 self._talked = True
@@ -252,51 +251,49 @@ class Repl:
             self.submit(text)
         self._wake()
 
-    async def _decide(self, question: Question) -> Decision:
+    # What the commands ask
+
+    @property
+    def home(self) -> ReplHome:
+        """The home that is talked to."""
+        return self._home
+
+    @property
+    def backlog(self) -> Backlog:
+        """Where rows and notes go."""
+        return self._backlog
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn, or other work, is running."""
+        return self._turn is not None
+
+    def aside(self, work: Coroutine[object, object, None]) -> None:
+        """Do work of the house; what is typed meanwhile waits for its end, and what it raises is told."""
+        self._switching = True
+        self._start(self._told(work))
+
+    def go_to(self, opening: Awaitable[ReplHome]) -> None:
+        """On to another home."""
+        self.aside(self._switch(opening))
+
+    def prefill(self, text: str) -> None:
+        """Offer `text` for the next prompt."""
+        if self._face is not None:
+            self._face.prefill(text)
+
+    async def decide(self, question: Question) -> Decision:
+        """Ask the person."""
         assert self._face is not None
         return await self._face.decide(question)
 
-    # Commands
-
-    def _command(self, name: str, rest: str) -> None:
-        home, columns = self._home, self._columns()
-        if self._turn is not None and (name == "clear" or (rest and name in ("resume", "model"))):
-            self._backlog.note(f"A turn is running: press Esc first, then /{name}.", "yellow")
-            return
-        if (opening := orders.opening(home, name, rest)) is not None:
-            self._switching = True
-            self._start(self._switch(opening))
-            return
-        match name:
-            case "help":
-                self._backlog.note("Keys and commands", "bold")
-                self._backlog.say(orders.help_sheet(home, self.ink, columns))
-            case "status":
-                self._backlog.note("Status", "bold")
-                self._backlog.say(orders.status(home, self.transcript.usage, self.ink))
-            case "resume":
-                saved = orders.saved_sessions(home, self.ink, columns, self._now())
-                self._backlog.note(
-                    "/resume with a number or an id opens:" if saved else "No session is saved here yet."
-                )
-                self._backlog.say(saved)
-            case "model":
-                self._backlog.note(f"The model is {home.model_name}; /model NAME changes it.")
-            case "mode":
-                self._try(lambda: self._backlog.note(orders.mode(home, rest)))
-            case _:
-                self.leave(0)
-
-    def _try(self, act: Callable[[], None]) -> None:
+    async def _told(self, work: Coroutine[object, object, None]) -> None:
         try:
-            act()
+            await work
         except UserError as error:
             self._backlog.note(str(error), "yellow")
+        except ModelError as error:
+            self._backlog.note(str(error), "red")
 
     async def _switch(self, opening: Awaitable[ReplHome]) -> None:
-        try:
-            home = await opening
-        except (UserError, ModelError) as error:
-            self._backlog.note(str(error), "red")
-            return
-        self._enter(home)
+        self._enter(await opening)

@@ -140,7 +140,7 @@ def _choices(screen: Screen) -> StyleAndTextTuples:
     if not asking.armed:  # no choices yet, no answer yet
         return [("class:dim", f"  {screen.desk.ink.glyphs.more}")]
     sign = screen.desk.ink.glyphs.prompt
-    rows: list[StyleAndTextTuples] = [[("class:bold", "Allow this?")]]
+    rows: list[StyleAndTextTuples] = [[("class:bold", "Allow this?" if asking.question.tool else "Go on?")]]
     for at, choice in enumerate(asking.choices):
         chosen = at == asking.at
         text = f"{sign if chosen else ' '} {choice.number} {choice.text} ({choice.key})"

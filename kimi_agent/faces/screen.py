@@ -38,6 +38,8 @@ SETTLE_S = 0.3
 TWICE_S = 2.0
 """Two Ctrl-C within this time leave."""
 
+TWICE_ESCAPE_S = 0.6
+
 
 class Screen:
     """Shows a desk on a terminal that can move its cursor. `history` holds what was typed before."""
@@ -69,6 +71,7 @@ class Screen:
         self._last_frame = 0.0
         self._last_c = -TWICE_S
         self._last_c_busy = False
+        self._last_escape = -TWICE_S
         self._draft = ""
 
     def columns(self) -> int:
@@ -181,6 +184,13 @@ class Screen:
         self.buffer.reset()
         self.desk.submit(text)
 
+    def prefill(self, text: str) -> None:
+        """Put a prompt that was taken back into the empty input line."""
+        if not self.buffer.text:
+            self.buffer.text = text
+            self.buffer.cursor_position = len(text)
+            self.wake()
+
     def complete(self) -> None:
         """Tab: the command that is meant; while a turn runs and none is, queue the text."""
         found = [name for name, _ in matching(self.buffer.text, self.desk.prompts)]
@@ -202,11 +212,21 @@ class Screen:
         self.buffer.cursor_position = len(self.buffer.text)
 
     def escape(self) -> None:
-        """Esc: no to a question, else stop the turn."""
+        """Esc: no to a question, else stop the turn; twice with nothing to stop: clear the line, or list the turns."""
+        now = asyncio.get_running_loop().time()
         if self.asking is not None:
             self.asking.press("escape")
-        else:
+        elif self.desk.busy_s is not None:
             self.desk.interrupt()
+        elif now - self._last_escape >= TWICE_ESCAPE_S:
+            self._last_escape = now
+        else:
+            self._last_escape = -TWICE_S
+            if self.buffer.text:
+                self.buffer.append_to_history()
+                self.buffer.reset()
+            else:
+                self.desk.submit("/rewind")
 
     def control_c(self) -> None:
         """Stop the turn, else clear the line; twice for the same: leave. A press that stopped or cleared counts for

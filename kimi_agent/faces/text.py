@@ -3,9 +3,10 @@
 from contextlib import suppress
 from typing import IO
 
+from kimi_agent.faces.footer import footer_text
 from kimi_agent.faces.sanitize import clean
 from kimi_agent.faces.summaries import call_line, result_line
-from kimi_agent.log.events import Notice, Retrying, Returned, Said, Stamped, TextDelta
+from kimi_agent.log.events import Judged, Notice, Retrying, Returned, Said, Stamped, TextDelta
 from kimi_agent.log.messages import Assistant, Call
 
 
@@ -19,6 +20,7 @@ class TextFace:
         self._live = live
         self._calls: dict[tuple[int, int], Call] = {}
         self._open_line = False
+        self._footer = ""
 
     def __call__(self, stamped: Stamped) -> None:
         match stamped.event:
@@ -35,17 +37,21 @@ class TextFace:
             case Retrying(why, wait_s):
                 self._end_line()
                 self._progress(f"{clean(why)} - trying again in {wait_s:.0f} s")
+            case Judged(evidence):
+                self._footer = footer_text(evidence)
             case Notice(text):
                 self._say(f"kimi-agent: {clean(text)}")
             case _:
                 pass
 
     def finish(self, answer: str) -> None:
-        """The last word: the answer of the turn."""
+        """The last words: the answer of the turn, and below it what is proven."""
         self._end_line()
         if not self._live and answer:
             self._out.write(clean(answer).rstrip("\n") + "\n")
         self._out.flush()
+        if self._footer:  # also where all else is quiet: it may contradict the answer
+            self._say(self._footer)
 
     def _said(self, seq: int, message: Assistant) -> None:
         self._end_line()

@@ -67,7 +67,7 @@ class _Reader:
         if self._words > MAX_WORDS:
             yield Danger(f"it has more than {MAX_WORDS:,} words, too many to be read", certain=False)
             return
-        place = replace(place, variables=_assigned(reading.segments, place))
+        place = replace(place, variables=assigned(reading.segments, place))
         for inner in reading.substitutions:
             yield from self.dangers(inner, place, depth + 1)
         folders = [place.cwds]
@@ -80,7 +80,7 @@ class _Reader:
             fed = [*fed[-MAX_FED:], segment] if segment.before in {"|", "|&"} else [segment]
             yield from self._of_segment(segment, fed[:-1], here, depth)
             if "|" not in (segment.before, segment.after):
-                folders[-1] = _moved(segment, here)
+                folders[-1] = moved(segment, here)
 
     def _of_segment(self, segment: Segment, fed: list[Segment], place: Place, depth: int) -> Iterator[Danger]:
         for target in segment.targets:
@@ -100,14 +100,14 @@ class _Reader:
             return
         args = words[1:]
         for spelling in spellings(words[0], place):
-            name = _name(spelling.text)
+            name = bare_name(spelling.text)
             if spelling.adrift:
                 # `$TOOL -rf /`: whatever it is, it is not to be tried.
                 found = _harm("rm", args, place)
                 yield from (replace(danger, certain=False) for danger in found if danger.certain)
                 continue
             if name in SHELLS or name in {"eval", "trap"}:
-                for payload in _payloads(name, args, segment, fed):
+                for payload in payloads(name, args, segment, fed):
                     yield from self.dangers(payload, place, depth + 1)
             elif name in WRAPPERS or name in KEYWORDS:
                 yield from self._of_wrapped(words, segment, fed, place, depth)
@@ -117,12 +117,12 @@ class _Reader:
         self, words: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place, depth: int
     ) -> Iterator[Danger]:
         """The command within `sudo ...`: the first word that names something harmful, and any word that is a script."""
-        wrapper = _name(spellings(words[0], place)[0].text)
+        wrapper = bare_name(spellings(words[0], place)[0].text)
         for at, word in enumerate(words[1:], 1):
             text = source((word,))
             if " " in text or "\n" in text:
                 yield from self.dangers(text, place, depth + 1)
-            name = _name(spellings(word, place)[0].text)
+            name = bare_name(spellings(word, place)[0].text)
             if name in _HARMFUL or name in WRAPPERS or name in KEYWORDS or name.startswith(("mkfs", "newfs")):
                 rest = words[at:]
                 if wrapper == "find":
@@ -135,11 +135,12 @@ class _Reader:
                 return
 
 
-def _name(text: str) -> str:
+def bare_name(text: str) -> str:
+    """A command's name without its folder, in lower case, out of the notation of fnmatch."""
     return re.sub(r"\[(.)\]", r"\1", text).rpartition("/")[2].casefold()
 
 
-def _assigned(segments: tuple[Segment, ...], place: Place) -> dict[str, tuple[Word, ...] | None]:
+def assigned(segments: tuple[Segment, ...], place: Place) -> dict[str, tuple[Word, ...] | None]:
     """What variables may hold, from assignments and `for x in ...` anywhere in the text; None is not known."""
     known = dict(place.variables)
     for segment in segments:
@@ -160,7 +161,7 @@ def _assigned(segments: tuple[Segment, ...], place: Place) -> dict[str, tuple[Wo
     return known
 
 
-def _moved(segment: Segment, place: Place) -> tuple[Parts | None, ...]:
+def moved(segment: Segment, place: Place) -> tuple[Parts | None, ...]:
     """Where the shell may be after `segment`: a `cd` that is not joined by && may have failed."""
     words = segment.words
     if not words or source(words[:1]) not in {"cd", "pushd", "popd"}:
@@ -176,7 +177,7 @@ def _moved(segment: Segment, place: Place) -> tuple[Parts | None, ...]:
     return tuple(dict.fromkeys([*goals, *kept]))[:8]
 
 
-def _payloads(name: str, args: tuple[Word, ...], segment: Segment, fed: list[Segment]) -> Iterator[str]:
+def payloads(name: str, args: tuple[Word, ...], segment: Segment, fed: list[Segment]) -> Iterator[str]:
     """Texts that a shell, `eval` or `trap` will read as commands."""
     if name == "eval":
         yield source(args)
@@ -199,7 +200,7 @@ def _payloads(name: str, args: tuple[Word, ...], segment: Segment, fed: list[Seg
 def _named_by(fed: list[Segment], place: Place) -> Iterator[Danger]:
     """What `... | xargs rm -r` may be handed, as far as the commands before it name it."""
     for segment in fed:
-        if _name(source(segment.words[:1])) == "find":
+        if bare_name(source(segment.words[:1])) == "find":
             yield from _find(segment.words[1:], place, removes=True)
             continue
         for word in segment.words[1:]:
@@ -212,7 +213,7 @@ def _named_by(fed: list[Segment], place: Place) -> Iterator[Danger]:
 def _harm(name: str, args: tuple[Word, ...], place: Place) -> Iterator[Danger]:
     """What one command with its own arguments would do."""
     if name in REMOVERS:
-        removals = _removals(_operands(args), place)
+        removals = _removals(operands(args), place)
         if name == "rimraf" or _recursive(args, place):
             yield from removals
         elif any(len(word) == 1 and word[0].kind != "text" and not word[0].quoted for word in args):
@@ -220,17 +221,17 @@ def _harm(name: str, args: tuple[Word, ...], place: Place) -> Iterator[Danger]:
             yield from (replace(danger, certain=False) for danger in removals if danger.certain)
     elif name in _MODE_CHANGERS:
         if _recursive(args, place, letters="R"):
-            for danger in _removals(_operands(args), place, workspace_too=False):
+            for danger in _removals(operands(args), place, workspace_too=False):
                 yield replace(danger, why=danger.why.replace("it would remove", "it would change the modes of"))
     elif name == "find":
         yield from _find(args, place, removes=False)
     elif name == "mv":
-        operands = _operands(args)
-        yield from (danger for danger in _removals(operands[:-1], place) if danger.certain)
-        if any(spelling.text == "/dev/null" for word in operands[-1:] for spelling in spellings(word, place)):
+        given = operands(args)
+        yield from (danger for danger in _removals(given[:-1], place) if danger.certain)
+        if any(spelling.text == "/dev/null" for word in given[-1:] for spelling in spellings(word, place)):
             yield Danger("it would put files in the place of /dev/null", certain=True)
     elif name.startswith(("mkfs", "newfs", "mke2fs", "mkswap")):
-        texts = [spelling for word in _operands(args) for spelling in spellings(word, place)]
+        texts = [spelling for word in operands(args) for spelling in spellings(word, place)]
         if not texts or any(text.hole or text.text.startswith("/dev") for text in texts):
             yield Danger("it would make a new file system over a disk", certain=True)
     elif name == "dd":
@@ -238,12 +239,12 @@ def _harm(name: str, args: tuple[Word, ...], place: Place) -> Iterator[Danger]:
         if any(text.text.startswith("of=") and _DISK.match(text.text[3:]) for text in texts):
             yield Danger("it would write over a disk", certain=True)
     elif name in _DISK_WRITERS - {"cat"}:
-        operands = _operands(args)[-1:] if name == "cp" else _operands(args)
-        if any(_DISK.match(spelling.text) for word in operands for spelling in spellings(word, place)):
+        given = operands(args)[-1:] if name == "cp" else operands(args)
+        if any(_DISK.match(spelling.text) for word in given for spelling in spellings(word, place)):
             yield Danger("it would write over a disk", certain=True)
 
 
-def _operands(args: tuple[Word, ...]) -> tuple[Word, ...]:
+def operands(args: tuple[Word, ...]) -> tuple[Word, ...]:
     """Arguments that are not options; GNU tools take options after operands too, up to `--`."""
     texts = [source((word,)) for word in args]
     end = texts.index("--") if "--" in texts else len(args)
@@ -275,7 +276,7 @@ def _removals(words: tuple[Word, ...], place: Place, *, workspace_too: bool = Tr
 def _find(args: tuple[Word, ...], place: Place, *, removes: bool) -> Iterator[Danger]:
     """`find ROOTS TESTS -delete`: without a test that chooses, all of the roots goes."""
     texts = [source((word,)) for word in args]
-    executed = [_name(after) for text, after in pairwise(texts) if re.match(r"-(exec|ok)", text)]
+    executed = [bare_name(after) for text, after in pairwise(texts) if re.match(r"-(exec|ok)", text)]
     if not (removes or "-delete" in texts or any(name in REMOVERS or name in {"unlink", "shred"} for name in executed)):
         return
     first = next((i for i, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))

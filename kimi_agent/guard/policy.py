@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kimi_agent.errors import UserError
 from kimi_agent.guard.catastrophe import catastrophe
 from kimi_agent.guard.commands import Complex, Simple, read_command
+from kimi_agent.guard.destructive import Loss, losses
 from kimi_agent.guard.irreplaceable import Danger
 from kimi_agent.guard.names import hides_a_name
 from kimi_agent.guard.options import risky_options
@@ -116,6 +117,11 @@ class Policy:
         protected = _protected(call)
         if danger:
             return Verdict("ask", danger.why)
+        lost = [loss.what for loss in self._losses(call) if not loss.covered]
+        if lost and not any(rule.exact for rule in allowing):
+            offer = _offer(call)  # only this very command: a yes to it says nothing of its like
+            exactly = offer if offer.startswith("shell(=") else ""
+            return Verdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", exactly)
         if protected and not any(protected in rule.glob for rule in allowing):
             return Verdict("ask", f"{protected} decides what other programs run here")
         if self.mode == "yolo":
@@ -151,6 +157,15 @@ class Policy:
             if path == root or path.startswith(root.rstrip("/") + "/"):
                 return path[len(root) :].lstrip("/") or "."
         return path
+
+    def losses(self, tool: Tool, raw: str, *, cwd: Path, start: Path) -> tuple[Loss, ...]:
+        """What the command of a call would destroy. Raises ToolError where its arguments cannot be read."""
+        return self._losses(self._call(tool, raw, cwd, start))
+
+    def _losses(self, call: _Call) -> tuple[Loss, ...]:
+        if not call.command:
+            return ()
+        return losses(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
 
     def _danger(self, call: _Call) -> Danger | None:
         if not call.command:

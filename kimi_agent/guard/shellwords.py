@@ -24,7 +24,10 @@ Token = Word | str
 
 @dataclass(frozen=True)
 class Segment:
-    """One command between operators. `before` and `after` are those operators ("" at an end), `depth` counts ( )."""
+    """One command between operators. `before` and `after` are those operators ("" at an end), `depth` counts ( ).
+
+    `redirects` are the operators in front of the `targets`, one each.
+    """
 
     words: tuple[Word, ...]
     targets: tuple[Word, ...]
@@ -32,6 +35,7 @@ class Segment:
     before: str
     after: str
     depth: int
+    redirects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class _Open:
 
     words: list[Word] = field(default_factory=list)
     targets: list[Word] = field(default_factory=list)
+    redirects: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
 
 
@@ -91,6 +96,7 @@ def _segments(lexer: "_Lexer") -> Iterator[Segment]:
                 current.documents.append(source((token,)))
             elif redirect and redirect not in {"<<", "<<-"}:
                 current.targets.append(token)
+                current.redirects.append(redirect)
             elif not redirect:
                 current.words.append(token)
             redirect = ""
@@ -102,7 +108,7 @@ def _segments(lexer: "_Lexer") -> Iterator[Segment]:
         else:
             if current.words or current.targets:
                 parts = tuple(current.words), tuple(current.targets), tuple(current.documents)
-                yield Segment(*parts, before, token, depth)
+                yield Segment(*parts, before, token, depth, tuple(current.redirects))
             depth += (token == "(") - (token == ")")
             current, before, redirect = _Open(), token, ""
 

@@ -3,8 +3,10 @@
 The list of messages only grows, and keeps the very same objects, until a `Compacted` or a `Rewound`; so what was
 encoded for one request is a prefix of the next. A call that nobody answered is answered here: its answer is closed by
 the next message, the end of the turn, a `Recovered` that names calls, or a request that already showed it as closed.
+A `Rewound` can be undone until something new is said.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +27,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.interrupted import Unanswered, interrupted
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, said
+from kimi_agent.log.standing import Standing
 from kimi_agent.log.views import PlanView
 
 _SUMMARY = """\
@@ -46,24 +49,6 @@ class _Answer:
     placed: int = 0
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """After record `seq` the list held `length` messages, every call among them answered, and this plan stood."""
-
-    seq: int
-    length: int
-    plan: PlanView | None
-
-
-@dataclass(frozen=True)
-class _Before:
-    """What stood before the compaction `seq`."""
-
-    seq: int
-    messages: list[Message]
-    marks: list[_Mark]
-
-
 class Conversation:
     """The fold; `add` each record in the order of the log.
 
@@ -73,31 +58,35 @@ class Conversation:
 
     def __init__(self, *, keep_replaced: bool = False) -> None:
         self.behind = False
-        self.title = ""
         self.turns = 0
         self.steps = 0
         self.usage = Usage()
         self.last_usage: Usage | None = None
         self.last: TurnEnded | None = None
-        self.plan: PlanView | None = None
         self.noted = ""
         self._keep_replaced = keep_replaced
-        self._messages: list[Message] = []
-        self._marks: list[_Mark] = []
-        self._before: list[_Before] = []
-        self._compacted_at = 0
+        self._now = Standing()
+        self._stood: dict[int, Standing] = {}
         self._answer: _Answer | None = None
         self._partial: Partial | None = None
-        self._queued: dict[int, User] = {}
-        self._first_text = 0
         self._renamed = False
         self._seq = 0
+
+    @property
+    def title(self) -> str:
+        """The conversation's name: the first words, or what it was renamed to."""
+        return self._now.title
+
+    @property
+    def plan(self) -> PlanView | None:
+        """The plan that stands."""
+        return self._now.plan
 
     def messages(self) -> list[Message]:
         """What the next request holds; open calls are answered as they would be if nothing more came."""
         if self._answer is None:
-            return list(self._messages)
-        return self._messages + _rest_of(self._answer, {})
+            return list(self._now.messages)
+        return self._now.messages + _rest_of(self._answer, {})
 
     @property
     def open_calls(self) -> tuple[Unanswered, ...]:
@@ -114,7 +103,20 @@ class Conversation:
     @property
     def queued(self) -> tuple[tuple[int, User], ...]:
         """What the person typed that has not joined yet: the seq of each `Queued`, and its message."""
-        return tuple(self._queued.items())
+        return tuple(self._now.queued.items())
+
+    @property
+    def taken_back(self) -> tuple[Rewound, ...]:
+        """The rewinds of files alone since the last turn ended: the messages tell of changes that are gone."""
+        return tuple(self._now.taken_back.values())
+
+    def turn_of(self, seq: int) -> int:
+        """The number (from 1) of the turn, among those that stand, that record `seq` belongs to; 0 for none."""
+        return bisect_right(self._now.turns, seq)
+
+    def length_before(self, to: int) -> int | None:
+        """How many messages stand after a rewind to `to`; None where a compaction replaced what would tell."""
+        return self._now.length_before(to)
 
     def add(self, stamped: Stamped) -> None:
         """Take one record in; what says nothing about the conversation changes nothing."""
@@ -133,55 +135,56 @@ class Conversation:
             case TurnEnded() as ended:
                 self._close()
                 self._keep_partial()
+                self._now.taken_back.clear()
                 self.last = ended
             case Partial() as partial:
                 if partial.text.strip() or self._partial is None:
                     self._partial = partial
             case Queued(message):
-                self._queued[stamped.seq] = message
+                self._now.queued[stamped.seq] = message
             case Compacted(through, summary):
-                self._compact(stamped.seq, through, summary)
-            case Rewound(to, what) if what != "code":
-                self._rewind(to)
+                self._close()
+                self._now.compact(stamped.seq, through, said(_SUMMARY + summary), keep=self._keep_replaced)
+            case Rewound() as rewound:
+                self._rewind(stamped.seq, rewound)
             case Renamed(title):
-                self.title, self._renamed = _on_one_line(title), True
+                self._now.title, self._renamed = _on_one_line(title), True
             case Noted(text):
                 self.noted = text
         self._seq = max(self._seq, stamped.seq)
 
     def _said(self, seq: int, event: Said) -> None:
         self._close()
+        self._stood.clear()
         message = event.message
         if event.usage is not None:
             self.usage += event.usage
             self.last_usage = event.usage
         if isinstance(message, User):
             self._keep_partial()
-            self._queued.pop(event.queued, None)
-            self.turns += not event.queued
+            self._now.queued.pop(event.queued, None)
+            if not event.queued:
+                self.turns += 1
+                self._now.turns.append(seq)
             self._name_after(seq, message)
-            self._place(seq, message)
+            self._now.place(seq, message)
             return
         self.steps += 1
         self._partial = None
         # The server refuses an empty answer for ever after, so it must never join.
         if message.calls:
-            self._messages.append(message)
+            self._now.messages.append(message)
             self._answer = _Answer(seq, message.calls)
         elif message.text.strip():
-            self._place(seq, message)
+            self._now.place(seq, message)
 
     def _name_after(self, seq: int, message: User) -> None:
         lines = map(_on_one_line, message.text[:_SEARCHED_CHARS].splitlines())
         first = next((line for line in lines if line), "")
-        if first and not self._first_text:
-            self._first_text = seq
+        if first and not self._now.first_text:
+            self._now.first_text = seq
             if not self._renamed:
-                self.title = first if len(first) <= _TITLE_CHARS else first[: _TITLE_CHARS - 1] + "…"
-
-    def _place(self, seq: int, *messages: Message) -> None:
-        self._messages.extend(messages)
-        self._marks.append(_Mark(seq, len(self._messages), self.plan))
+                self._now.title = first if len(first) <= _TITLE_CHARS else first[: _TITLE_CHARS - 1] + "…"
 
     def _returned(self, seq: int, event: Returned) -> None:
         answer, index = self._answer, event.index
@@ -192,14 +195,14 @@ class Conversation:
         call = answer.calls[index]
         answer.results[index] = ToolReturn(call.id, call.name, event.result.content)
         if isinstance(event.result.view, PlanView):
-            self.plan = event.result.view
+            self._now.plan = event.result.view
         # Results join in the order of the calls, so one that came early waits for those before it.
         while answer.placed in answer.results:
-            self._messages.append(answer.results.pop(answer.placed))
+            self._now.messages.append(answer.results.pop(answer.placed))
             answer.placed += 1
         if answer.placed == len(answer.calls):
             self._answer = None
-            self._place(seq)
+            self._now.place(seq)
 
     def _close(self, changed: Mapping[tuple[int, int], Sequence[str]] | None = None) -> None:
         """Answer what nobody answered; it reads as of the record before, so that a rewind to this one keeps it."""
@@ -207,45 +210,33 @@ class Conversation:
         if answer is None:
             return
         self._answer = None
-        self._place(self._seq, *_rest_of(answer, changed or {}))
+        self._now.place(self._seq, *_rest_of(answer, changed or {}))
 
     def _keep_partial(self) -> None:
         partial, self._partial = self._partial, None
         if partial is not None and partial.text.strip():
             why = partial.why or "it was interrupted"
             text = f"{partial.text}\n\n[the answer broke off: {why}]"
-            self._place(self._seq, Assistant(text, partial.reasoning or None))
+            self._now.place(self._seq, Assistant(text, partial.reasoning or None))
 
-    def _compact(self, seq: int, through: int, summary: str) -> None:
-        self._close()
-        covered = max((mark.length for mark in self._marks if mark.seq <= through), default=0)
-        if not covered:
-            return  # a summary of nothing replaces nothing
-        if self._keep_replaced:
-            self._before.append(_Before(seq, self._messages, self._marks))
-        self._compacted_at = seq
-        later = [_Mark(mark.seq, mark.length - covered + 1, mark.plan) for mark in self._marks if mark.seq > through]
-        self._messages = [said(_SUMMARY + summary), *self._messages[covered:]]
-        self._marks = [_Mark(through, 1, self.plan), *later]
-
-    def _rewind(self, to: int) -> None:
+    def _rewind(self, seq: int, event: Rewound) -> None:
+        if event.what == "code":
+            if self._now.taken_back.pop(event.undoes, None) is None:
+                self._now.taken_back[seq] = event
+            return
         self._close()
         self._keep_partial()
-        while self._before and self._before[-1].seq >= to:
-            before = self._before.pop()
-            self._messages, self._marks = before.messages, before.marks
-            self._compacted_at = self._before[-1].seq if self._before else 0
-        if self._compacted_at >= to:
-            self.behind = True
-            return
-        kept = [mark for mark in self._marks if mark.seq < to]
-        self._messages = self._messages[: kept[-1].length if kept else 0]
-        self.plan = kept[-1].plan if kept else None
-        self._marks = kept
-        self._queued = {seq: message for seq, message in self._queued.items() if seq < to}
-        if self._first_text >= to:
-            self._first_text = 0
-            self.title = self.title if self._renamed else ""
+        if not event.undoes:
+            then = self._now.back(event.to, renamed=self._renamed)
+            self.behind = self.behind or then is None
+        elif (stood := self._stood.get(event.undoes)) is not None:
+            then = stood.again()
+            then.queued |= {at: message for at, message in self._now.queued.items() if at > event.undoes}
+            then.title = self._now.title if self._renamed else then.title
+        else:
+            then = None  # something was said since
+        if then is not None:
+            self._stood[seq], self._now = self._now, then
 
 
 def _on_one_line(text: str) -> str:

@@ -181,6 +181,14 @@ class Judged(msgspec.Struct, frozen=True, tag="Judged"):
     evidence: Evidence
 
 
+class Committed(msgspec.Struct, frozen=True, tag="Committed"):
+    """The harness committed what the agent had changed by then, and nothing else."""
+
+    commit: str
+    branch: str
+    files: tuple[str, ...] = ()
+
+
 class Renamed(msgspec.Struct, frozen=True, tag="Renamed"):
     title: str
 
@@ -266,6 +274,7 @@ Durable = (
     | Compacted
     | Rewound
     | Judged
+    | Committed
     | Renamed
     | TurnEnded
     | Recovered

@@ -5,7 +5,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.disk import sync_data
-from kimi_agent.log.events import Opened
+from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.fork import fork
 from kimi_agent.log.lock import InUse, Lock
 from kimi_agent.log.logfile import LogFile
@@ -114,6 +114,14 @@ class Sessions:
                 why = error.strerror or str(error)
                 raise UserError(f"session {found.id} cannot be removed whole: {why} ({error.filename})", 1) from error
         return found
+
+    def log(self, word: str) -> Iterator[Stamped]:
+        """The records of the session that `word` means, which may be in use. Raises UserError."""
+        path = self.find(word).folder / "main.jsonl"
+        try:
+            yield from read_events(path)
+        except OSError as error:
+            raise UserError(f"session {path.parent.name} cannot be read: {error.strerror} ({path})", 1) from error
 
     def export(self, word: str, form: Literal["markdown", "json"] = "markdown") -> str:
         """The session as one text; JSON holds the records of its sub-agents too, each log behind the other."""

@@ -129,7 +129,9 @@ class Evidence(msgspec.Struct, frozen=True):
 
     `files` changed in this turn, `changed_since` after the last test run (both capped at 200). `last` is that run, its
     passing cases left out; `passed`, `failed` and `skipped` count all of it. `fixed` went from red to green, `broke`
-    from green to red, `still_red` were red when last run and not run again since.
+    from green to red, `still_red` were red when last run and not run again since. `flaky` failed and passed on the same
+    files. `scope` says what a run that was not whole was narrowed to, or whose command it was; `trouble` why it is not
+    known whether files changed.
     """
 
     verdict: Literal["verified", "not_verified", "no_tests", "none_needed"]
@@ -144,6 +146,9 @@ class Evidence(msgspec.Struct, frozen=True):
     broke: tuple[str, ...] = ()
     still_red: tuple[str, ...] = ()
     weakened: tuple[Weakened, ...] = ()
+    flaky: tuple[str, ...] = ()
+    scope: str = ""
+    trouble: str = ""
 
 
 View = TextView | DiffView | OutputView | MatchesView | TestReport | PlanView

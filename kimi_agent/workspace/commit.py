@@ -3,7 +3,8 @@
 The order: look and compare hashes; journal; folders; new contents under temporary names; originals under a second name;
 journal says "ready"; compare again, rename, file by file; deletes; journal says "done"; second names and journal go.
 Before "ready" a crash is answered by tidying up, after it by finishing (`recovery`); an error is answered by undoing.
-A single file needs neither second name nor "ready": its one rename is the commit.
+A single file needs neither second name nor "ready": its one rename is the commit. Where a file takes the place of a
+folder, or a folder that of a file, the deletes that make room come before all other renames (`swaps`).
 """
 
 import contextlib
@@ -12,25 +13,49 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace import recovery
+from kimi_agent.workspace import imprint, recovery
 from kimi_agent.workspace.journal import Entry, Journal, Record
+from kimi_agent.workspace.occupied import cleared, exists, failed, missing, same, stale, standing, telling
 from kimi_agent.workspace.ops import Ops
+from kimi_agent.workspace.swaps import late_folders, order, staged
 
+MANY = 64
+"""From so many files on the disk is waited for once, not for each."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A change whose path is resolved: `entry` says where and from what to what, `data` is the new content."""
+    """A change whose path is resolved: `entry` says where and from what to what, `data` is the new content.
+
+    `load` gives that content (of a link: its target) where it is not to be held until it is written. With
+    `over_folder` a folder at the file's place gives way, if this commit deletes all that is in it.
+    """
 
     entry: Entry
     data: bytes | None
     mode: int | None
+    load: Callable[[], bytes] | None = None
+    over_folder: bool = False
+
+    @property
+    def deletes(self) -> bool:
+        """Whether nothing is to stand there."""
+        return self.entry.after is None
+
+    def content(self) -> bytes:
+        """What to write. Raises ToolError where it is not what the entry names."""
+        if self.load is None:
+            return self.data or b""
+        data = self.load()
+        if not imprint.holds(self.entry.after or "", data):
+            raise ToolError("io", f"{self.entry.shown}: its kept content is damaged; nothing changed")
+        return data
 
 
 @dataclass(frozen=True)
@@ -49,12 +74,33 @@ def step(root: str, path: str, shown: str, before: str | None, data: bytes | Non
     return Step(Entry(root, folder, name, shown, before, after), data, mode)
 
 
-def commit(steps: Sequence[Step], *, workspace: str, papers: Path, ops: Ops) -> list[Done]:
-    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed."""
-    found = [standing(each.entry, ops) for each in steps]
-    made = tuple(dict.fromkeys(pair for each in steps if each.data is not None for pair in missing(each.entry, ops)))
+def commit(
+    steps: Sequence[Step], *, workspace: str, papers: Path, ops: Ops, emptied: Sequence[tuple[str, str]] = ()
+) -> list[Done]:
+    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
+
+    The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
+    """
+    entries = staged([each.entry for each in steps])
+    steps = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
+    late = late_folders(entries)
+    free = set(late)
+    clear = cleared([each.entry for each in steps if each.over_folder and not each.deletes], entries, ops)
+    covered = {(root, relative) for root, relative, _ in clear}
+    found = [
+        None if (entry.root, entry.folder) in free or (entry.root, entry.path) in covered else standing(entry, ops)
+        for entry in entries
+    ]
+    made = tuple(
+        dict.fromkeys(
+            pair
+            for entry in entries
+            if entry.after is not None and (entry.root, entry.folder) not in free
+            for pair in missing(entry, ops)
+        )
+    )
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = Record(workspace, stem, tuple(each.entry for each in steps), made)
+    record = Record(workspace, stem, entries, made, late, clear, tuple(emptied))
     try:
         paper = ops.begin(papers, record)
     except OSError as error:
@@ -73,7 +119,8 @@ class Commit:
         self._found = found
         self._record = record
         self._ops = ops
-        self._several = len(steps) > 1
+        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied)
+        self._many = len(steps) >= MANY
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
     def run(self, paper: Journal) -> list[Done]:
@@ -98,38 +145,51 @@ class Commit:
         self._make_folders()
         for index, each in enumerate(self._steps):
             with telling(each.entry.shown):
-                if each.data is not None:
-                    self._write(index, each.data)
+                if not each.deletes:
+                    self._write(index, each.content())
         if self._several:
             for index, each in enumerate(self._steps):
                 with telling(each.entry.shown):
                     self._keep(index)
             with telling("the journal"):
+                if self._many:
+                    self._ops.sync_all()
                 self._ops.mark(paper, "R")
                 self._ops.sync(paper.fd)
 
     def _place(self) -> None:
-        deletes_last = sorted(range(len(self._steps)), key=lambda index: self._steps[index].data is None)
-        for index in deletes_last:
-            entry = self._steps[index].entry
-            with telling(entry.shown), recovery.opened(self._ops, entry) as folder:
-                self._look_again(folder, index)
-                if entry.after is None and self._several:
-                    self._ops.rename(folder, entry.name, self._record.old(index))
-                elif entry.after is None:
-                    self._ops.unlink(folder, entry.name)
-                elif entry.before is None:
-                    self._appear(folder, self._record.new(index), entry)
-                else:
-                    self._ops.rename(folder, self._record.new(index), entry.name)
+        room, puts, deletes = order(self._record.entries)
+        for index in room:
+            self._move(index)
+        for root, relative, _ in reversed(self._record.cleared):
+            with telling(relative):
+                recovery.unmade(self._ops, root, relative)
+        for root, relative in self._record.late:
+            with telling(relative):
+                recovery.remade(self._ops, root, relative, None)
+        for index in (*puts, *deletes):
+            self._move(index)
 
-    def _appear(self, folder: int, new: str, entry: Entry) -> None:
+    def _move(self, index: int) -> None:
+        entry, new = self._steps[index].entry, self._record.new(index)
+        with telling(entry.shown), recovery.both(self._ops, entry) as (folder, stage):
+            self._look_again(folder, index)
+            if entry.after is None and self._several:
+                self._ops.rename(folder, entry.name, self._record.old(index), *recovery.into(folder, stage))
+            elif entry.after is None:
+                self._ops.unlink(folder, entry.name)
+            elif entry.before is None:
+                self._appear(stage, new, folder, entry)
+            else:
+                self._ops.rename(stage, new, entry.name, *recovery.into(stage, folder))
+
+    def _appear(self, stage: int, new: str, folder: int, entry: Entry) -> None:
         """Let a new file appear where nothing may stand yet: a rename would run over what came meanwhile."""
         try:
-            self._ops.link(folder, new, entry.name)
+            self._ops.link(stage, new, entry.name, *recovery.into(stage, folder))
         except OSError as error:
-            if error.errno in NO_LINKS and recovery.look(folder, entry.name) is None:
-                self._ops.rename(folder, new, entry.name)
+            if error.errno in NO_LINKS and imprint.look(folder, entry.name) is None:
+                self._ops.rename(stage, new, entry.name, *recovery.into(stage, folder))
             elif isinstance(error, FileExistsError):
                 raise exists(entry.shown) from error
             else:
@@ -150,7 +210,9 @@ class Commit:
         """The commit holds; what fails here leaves at most a second name, which the next start removes."""
         with contextlib.suppress(OSError):
             self._ops.mark(paper, "D")
-        for entry in self._record.entries:
+        if self._many:
+            self._ops.sync_all()
+        for entry in () if self._many else self._record.entries:
             with contextlib.suppress(OSError), recovery.opened(self._ops, entry) as folder:
                 self._ops.sync(folder)
         with contextlib.suppress(OSError):
@@ -172,18 +234,25 @@ class Commit:
     def _write(self, index: int, data: bytes) -> None:
         """The new content under its temporary name, with the mode that it will have."""
         each, found = self._steps[index], self._found[index]
-        asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
-        with recovery.opened(self._ops, each.entry) as folder:
-            fd = self._ops.open(folder, self._record.new(index), os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
+        new = self._record.new(index)
+        with recovery.beside(self._ops, each.entry) as stage:
+            if imprint.is_link(each.entry.after):
+                self._ops.symlink(stage, new, data)
+                self._written[index] = imprint.look(stage, new)
+                return
+            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
+            fd = self._ops.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
             try:
                 self._fill(fd, data)
-                if found is not None:
+                if found is not None and stat.S_ISREG(found.st_mode):
                     # setuid and setgid belong to the old content: the kernel drops them on a write, too.
                     mode = stat.S_IMODE(found.st_mode) & 0o777 if each.mode is None else each.mode
-                    self._like(folder, each.entry.name, fd, mode)
+                    with recovery.opened(self._ops, each.entry) as folder:
+                        self._like(folder, each.entry.name, fd, mode)
                 elif each.mode is not None:
                     self._ops.chmod(fd, each.mode)  # exactly, whatever the umask
-                self._ops.sync(fd)
+                if not self._many:
+                    self._ops.sync(fd)
                 self._written[index] = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -193,18 +262,22 @@ class Commit:
         entry, found = self._steps[index].entry, self._found[index]
         if found is None or entry.after is None:
             return
-        with recovery.opened(self._ops, entry) as folder:
+        with recovery.both(self._ops, entry) as (folder, stage):
+            old = self._record.old(index)
             try:
-                self._ops.link(folder, entry.name, self._record.old(index))
+                self._ops.link(folder, entry.name, old, *recovery.into(folder, stage))
             except OSError as error:
                 if error.errno not in NO_LINKS:
                     raise
-                self._copy(folder, entry.name, self._record.old(index), found)
+                if stat.S_ISLNK(found.st_mode):
+                    self._ops.symlink(stage, old, os.readlink(os.fsencode(entry.name), dir_fd=folder))
+                else:
+                    self._copy(folder, entry.name, stage, old, found)
 
-    def _copy(self, folder: int, name: str, other: str, found: os.stat_result) -> None:
+    def _copy(self, folder: int, name: str, stage: int, other: str, found: os.stat_result) -> None:
         original = self._ops.open(folder, name, os.O_RDONLY)
         with os.fdopen(original, "rb") as file:
-            copy = self._ops.open(folder, other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            copy = self._ops.open(stage, other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 while chunk := file.read(1 << 20):
                     self._fill(copy, chunk)
@@ -231,8 +304,8 @@ class Commit:
         entry, found = self._steps[index].entry, self._found[index]
         if found is None:
             return  # `_appear` takes care
-        now = recovery.look(folder, entry.name)
-        if now is None or (not same(now, found) and recovery.hashed(folder, entry.name) != entry.before):
+        now = imprint.look(folder, entry.name)
+        if now is None or (not same(now, found) and not imprint.stands(folder, entry.name, entry.before)):
             raise stale(entry.shown)
 
     def _done(self, index: int) -> Done:
@@ -240,77 +313,7 @@ class Commit:
         now = None
         if written is not None:
             with contextlib.suppress(OSError), recovery.opened(self._ops, entry) as folder:
-                now = recovery.look(folder, entry.name)
+                now = imprint.look(folder, entry.name)
         if now is not None and not (written is not None and same(now, written)):
             now = None
         return Done(entry, now, found is not None and found.st_nlink > 1 and written is not None)
-
-
-def standing(entry: Entry, ops: Ops) -> os.stat_result | None:
-    """What stands at the place of `entry`, which must be as `entry.before` says."""
-    try:
-        with recovery.opened(ops, entry) as folder:
-            found = recovery.look(folder, entry.name)
-            regular = found is not None and stat.S_ISREG(found.st_mode)
-            sha256 = recovery.hashed(folder, entry.name) if regular and entry.before is not None else ""
-    except (FileNotFoundError, NotADirectoryError):
-        found, sha256, regular = None, "", False
-    except OSError as error:
-        raise failed(error, entry.shown) from error
-    if found is None:
-        if entry.before is not None:
-            raise ToolError("missing", f"{entry.shown} is gone; nothing was written", "look at its folder again")
-        return None
-    if not regular:
-        raise ToolError("not_regular", f"{entry.shown} is not an ordinary file; nothing was written")
-    if entry.before is None:
-        raise exists(entry.shown)
-    if sha256 != entry.before:
-        raise stale(entry.shown)
-    return found
-
-
-def missing(entry: Entry, ops: Ops) -> Iterator[tuple[str, str]]:
-    """The folders above `entry` that must be made (root, relative), the upper ones first."""
-    parts = entry.folder.split("/") if entry.folder else []
-    for count in range(1, len(parts) + 1):
-        relative = "/".join(parts[:count])
-        try:
-            os.close(ops.folder(entry.root, relative))
-        except FileNotFoundError:
-            yield entry.root, relative
-        except NotADirectoryError as error:
-            text = f"{relative} is a file, so {entry.shown} cannot lie in it; nothing was written"
-            raise ToolError("not_regular", text, "choose another path") from error
-        except OSError as error:
-            raise failed(error, entry.shown) from error
-
-
-def same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether nobody wrote the file in between (our own links and renames change only its ctime)."""
-    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
-
-
-@contextlib.contextmanager
-def telling(shown: str) -> Iterator[None]:
-    """Turn an OSError at `shown` into what the model reads; it is heard once all is undone."""
-    try:
-        yield
-    except OSError as error:
-        raise failed(error, shown) from error
-
-
-def failed(error: OSError, shown: str) -> ToolError:
-    """The io error: where, and what the system said."""
-    name = errno.errorcode.get(error.errno or 0, "")
-    return ToolError("io", f"{shown}: {error.strerror} ({name}); rolled back, nothing changed")
-
-
-def exists(shown: str) -> ToolError:
-    """Something stands where a new file should be made."""
-    return ToolError("exists", f"{shown} exists already; nothing was written", "read it, then change it")
-
-
-def stale(shown: str) -> ToolError:
-    """Somebody else wrote the file."""
-    return ToolError("stale", f"{shown} changed on disk since it was read; nothing was written", "read it again")

@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +45,7 @@ class Files:
 
     Every method takes any spelling (relative to `cwd`, absolute, `~`, `..`, through links) and judges where it leads.
     `private` folders (our state and configuration) are neither read nor written; `journal` is where commits are noted.
+    `in_git` says whether the user's git holds just these bytes for a path as `shown`, so that no reading is due.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Files:
         private: Sequence[Path] = (),
         journal: Path,
         ops: Ops | None = None,
+        in_git: Callable[[str, bytes], bool] = lambda path, data: False,
     ) -> None:
         self.root = Path(os.path.realpath(root))
         self.cwd = Path(os.path.realpath(cwd or root))
         self.outputs = outputs
         self.ledger = ledger
+        self.in_git = in_git
         self._beneath = Beneath()
         self._ops = ops or Ops(self._beneath)
         self._journal = journal
@@ -150,6 +153,14 @@ class Files:
             f"hard link split: {each.entry.shown} (its other names keep the old text)" for each in done if each.split
         ]
 
+    def carry_out(self, steps: Sequence[Step], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
+        """Carry out what a person asked for (see `checkpoint.restore`), all of it or nothing. Raises ToolError.
+
+        The places of `steps` are below `root`; the ledger is the caller's to mend.
+        """
+        with self._writing_lock:
+            commit(steps, workspace=str(self.root), papers=self._journal, ops=self._ops, emptied=emptied)
+
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.
 
@@ -223,7 +234,9 @@ class Files:
         return place
 
     def _not_private(self, place: Place) -> None:
-        if any(beneath(place.path, folder) for folder in self._private):
+        # A worktree that we made lies in our state folder: what is in it is the person's all the same.
+        inside = [folder for folder in self._private if beneath(place.path, folder)]
+        if any(not (beneath(str(self.root), folder) and place.root == str(self.root)) for folder in inside):
             text = f"{named(place.path)} belongs to kimi-agent itself and is closed to tools"
             raise ToolError("refused", text, "big results are read as output:ID")
 

@@ -20,7 +20,11 @@ STATES: dict[bytes, State] = {b"P": "P", b"R": "R", b"U": "U", b"D": "D"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` are hashes or None."""
+    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` what stands there.
+
+    Both are words of `imprint`, or None for nothing. The other names of the file lie in the folder `stage` where they
+    cannot lie beside it (see `swaps`).
+    """
 
     root: str
     folder: str
@@ -28,16 +32,29 @@ class Entry:
     shown: str
     before: str | None
     after: str | None
+    stage: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Folder and name."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
 @dataclass(frozen=True)
 class Record:
-    """One commit: its files, the folders it makes (root, relative), and the stem of its temporary names."""
+    """One commit: its files, the stem of its temporary names, and what it does to folders (root, relative).
+
+    `made` are made before all else, `late` when the file at their place has gone; `cleared` (with its mode) goes, with
+    what is below, so that a file can take its place; `emptied` goes at the end if nothing is left in it.
+    """
 
     workspace: str
     stem: str
     entries: tuple[Entry, ...]
     made: tuple[tuple[str, str], ...] = ()
+    late: tuple[tuple[str, str], ...] = ()
+    cleared: tuple[tuple[str, str, int], ...] = ()
+    emptied: tuple[tuple[str, str], ...] = ()
 
     def new(self, index: int) -> str:
         """The name beside the target under which the new content is written."""
@@ -77,8 +94,11 @@ class Journal:
             return None
         told = json.loads(body)
         entries = tuple(Entry(**entry) for entry in told["entries"])
-        made = tuple((root, folder) for root, folder in told["made"])
-        return state, Record(told["workspace"], told["stem"], entries, made)
+        made, late, emptied = (
+            tuple((root, folder) for root, folder in told.get(name, ())) for name in ("made", "late", "emptied")
+        )
+        cleared = tuple((root, folder, mode) for root, folder, mode in told.get("cleared", ()))
+        return state, Record(told["workspace"], told["stem"], entries, made, late, cleared, emptied)
 
 
 def begin(folder: Path, record: Record) -> Journal:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.log.events import Seen
+from kimi_agent.log.events import Rewound, Said, Seen, Stamped
 
 Range = tuple[int, int]
 Ranges = tuple[Range, ...]
@@ -42,6 +42,13 @@ class Ledger:
         self._known[seen.path] = after(old, seen)
         if old is None or old.sha256 != seen.sha256:
             self._signatures.pop(seen.path, None)
+
+    def rebuild(self, log: Iterable[Stamped]) -> None:
+        """Know what this log tells and nothing else: of a session that is resumed, or after a rewind of its chat."""
+        self._known.clear()
+        self._signatures.clear()
+        for seen in standing(log):
+            self.feed(seen)
 
     def saw(
         self,
@@ -91,6 +98,27 @@ def after(old: Known | None, seen: Seen) -> Known:
     if old is None or old.sha256 != seen.sha256:
         return Known(seen.sha256, merged(seen.ranges), seen.whole, seen.by)
     return Known(seen.sha256, merged((*old.ranges, *seen.ranges)), old.whole or seen.whole, seen.by)
+
+
+def standing(log: Iterable[Stamped]) -> list[Seen]:
+    """What the model saw and still has in its conversation: less what a rewind took out of that."""
+    found: list[tuple[int, Seen]] = []
+    before: dict[int, list[tuple[int, Seen]]] = {}
+    for stamped in log:
+        match stamped.event:
+            case Seen() as seen:
+                found.append((stamped.seq, seen))
+            case Said():
+                before.clear()
+            case Rewound(to, what, undoes=undoes) if what != "code":
+                old, found = found, [each for each in found if each[0] < to]
+                if undoes:
+                    found = list(before.get(undoes, old))
+                else:
+                    before[stamped.seq] = old
+            case _:
+                pass
+    return [seen for _, seen in found]
 
 
 def merged(ranges: Iterable[Range]) -> Ranges:

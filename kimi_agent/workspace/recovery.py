@@ -4,15 +4,22 @@ Every function may be cut short and called again; none touches a file that someb
 """
 
 import contextlib
-import hashlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimi_agent.workspace.imprint import look, stands
 from kimi_agent.workspace.journal import Entry, Record, unfinished
 from kimi_agent.workspace.ops import Ops
+from kimi_agent.workspace.swaps import order
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+_STAYS = (*_NOT_THERE, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS)
+"""Why a folder is not removed, and trying again would not help."""
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ def recover(papers: Path, workspace: str, ops: Ops) -> list[str]:
         state, record = told
         if record.workspace != workspace:
             continue
-        names = ", ".join(entry.shown for entry in record.entries)
+        names = named(record)
         outcome = Outcome()
         if state == "R":
             notes.append(f"finished a change that was cut short: {names}")
@@ -49,96 +56,182 @@ def recover(papers: Path, workspace: str, ops: Ops) -> list[str]:
     return notes
 
 
+def named(record: Record) -> str:
+    """The files of a commit, in a sentence."""
+    names = [entry.shown for entry in record.entries]
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
 def finish(record: Record, ops: Ops) -> Outcome:
     """Do the renames and deletes that are left."""
     failed: list[str] = []
     left: list[str] = []
-    for index, entry in enumerate(record.entries):
-        new, old = record.new(index), record.old(index)
-        with present(ops, entry, failed) as folder:
-            if folder is None:
-                continue
-            now = hashed(folder, entry.name)
-            if entry.after is None:
-                if now == entry.before and look(folder, old) is None:
-                    ops.rename(folder, entry.name, old)
-            elif look(folder, new) is not None and now != entry.after:
-                if now == (entry.before or "") and (now or look(folder, entry.name) is None):
-                    ops.rename(folder, new, entry.name)
-                else:
-                    left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
+    room, puts, deletes = order(record.entries)
+    for index in room:
+        _finish_one(record, index, ops, failed, left)
+    for root, relative, _ in reversed(record.cleared):
+        with contextlib.suppress(OSError):  # not empty: somebody uses it, and what should stand there is left out
+            unmade(ops, root, relative)
+    for root, relative in record.late:
+        with contextlib.suppress(OSError):
+            remade(ops, root, relative, None)
+    for index in (*puts, *deletes):
+        _finish_one(record, index, ops, failed, left)
     return Outcome(tuple(failed), tuple(left))
+
+
+def _finish_one(record: Record, index: int, ops: Ops, failed: list[str], left: list[str]) -> None:
+    entry, new, old = record.entries[index], record.new(index), record.old(index)
+    with present(ops, entry, failed) as (folder, stage):
+        if stage is None:
+            return
+        if entry.after is None:
+            if folder is not None and look(stage, old) is None and stands(folder, entry.name, entry.before):
+                ops.rename(folder, entry.name, old, *into(folder, stage))
+        elif (ours := look(stage, new)) is not None:
+            target = None if folder is None else look(folder, entry.name)
+            if target is not None and target.st_ino == ours.st_ino:
+                return  # it has appeared
+            if folder is not None and stands(folder, entry.name, entry.before):
+                ops.rename(stage, new, entry.name, *into(stage, folder))
+            # Asked after that: where only the mode is to change, both are true.
+            elif folder is None or not stands(folder, entry.name, entry.after):
+                left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
 
 
 def take_back(record: Record, ops: Ops) -> Outcome:
     """Put every original back and remove what was new."""
     failed: list[str] = []
     left: list[str] = []
-    for index, entry in reversed(list(enumerate(record.entries))):
-        with present(ops, entry, failed) as folder:
-            if folder is not None and not took_back(ops, folder, entry, record.new(index), record.old(index)):
-                left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
+    room, puts, deletes = order(record.entries)
+    for index in (*reversed(deletes), *reversed(puts)):
+        _take_back_one(record, index, ops, failed, left)
+    for root, relative in reversed(record.late):
+        with contextlib.suppress(OSError):
+            unmade(ops, root, relative)
+    for root, relative, mode in record.cleared:
+        with contextlib.suppress(OSError):  # then what belongs into it says so
+            remade(ops, root, relative, mode)
+    for index in reversed(room):
+        _take_back_one(record, index, ops, failed, left)
     if not failed:
         failed += tidy(record, ops)
     return Outcome(tuple(failed), tuple(left))
 
 
-def took_back(ops: Ops, folder: int, entry: Entry, new: str, old: str) -> bool:
+def _take_back_one(record: Record, index: int, ops: Ops, failed: list[str], left: list[str]) -> None:
+    entry, new, old = record.entries[index], record.new(index), record.old(index)
+    with present(ops, entry, failed) as (folder, stage):
+        if stage is None:
+            return
+        if folder is None:
+            # Its second name is all that is left of the original: it must not be tidied away.
+            if look(stage, old) is not None:
+                failed.append(f"{entry.shown}: its folder is gone; the old file is kept beside as {old}")
+        elif not took_back(ops, folder, stage, entry, new, old):
+            left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
+
+
+def took_back(ops: Ops, folder: int, stage: int, entry: Entry, new: str, old: str) -> bool:
     """Undo one entry; False if another's writing stands in the way."""
-    ours, kept, target = look(folder, new), look(folder, old), look(folder, entry.name)
+    ours, kept, target = look(stage, new), look(stage, old), look(folder, entry.name)
     if entry.before is None:
-        if target is None or (ours is not None and ours.st_ino != target.st_ino):
+        if target is None or stat.S_ISDIR(target.st_mode) or (ours is not None and ours.st_ino != target.st_ino):
             return True  # it never appeared
-        if hashed(folder, entry.name) != entry.after:
+        if not stands(folder, entry.name, entry.after):
             return False
         ops.unlink(folder, entry.name)
     elif kept is not None and ours is None:
         # The temporary name is gone, so the original had been replaced; or it had been moved away to be deleted.
-        if target is not None and hashed(folder, entry.name) != entry.after:
+        if target is not None and not stands(folder, entry.name, entry.after):
             return False
-        ops.rename(folder, old, entry.name)
+        ops.rename(stage, old, entry.name, *into(stage, folder))
     return True
 
 
 def tidy(record: Record, ops: Ops, *, keep_folders: bool = False) -> list[str]:
-    """Remove temporary and second names, and the folders that were made, if they are empty."""
+    """Remove temporary and second names, and the empty folders that the side we are on does without."""
     failed: list[str] = []
     for index, entry in enumerate(record.entries):
-        with present(ops, entry, failed) as folder:
-            if folder is not None:
+        with present(ops, entry, failed) as (_, stage):
+            if stage is not None:
                 # The old name first: as long as the new one is there, nothing took its place.
                 for name in (record.old(index), record.new(index)):
                     with contextlib.suppress(FileNotFoundError):
-                        ops.unlink(folder, name)
-    for root, relative in () if keep_folders else reversed(record.made):
-        above, _, name = relative.rpartition("/")
-        with contextlib.suppress(OSError):  # not empty: somebody (or the commit, when it was complete) uses it
-            folder = ops.folder(root, above)
-            try:
-                ops.rmdir(folder, name)
-            finally:
-                os.close(folder)
+                        ops.unlink(stage, name)
+    for root, relative in reversed(record.emptied if keep_folders else record.made):
+        try:
+            unmade(ops, root, relative)
+        except OSError as error:
+            # Most often it is not empty: somebody (or the commit, when it was complete) uses it.
+            if keep_folders and error.errno not in _STAYS:
+                failed.append(f"{relative}: {error.strerror}")
     return failed
 
 
-@contextlib.contextmanager
-def present(ops: Ops, entry: Entry, failed: list[str]) -> Iterator[int | None]:
-    """The folder of `entry`, None if it is gone; what fails inside is written to `failed`."""
+def unmade(ops: Ops, root: str, relative: str) -> None:
+    """Remove an empty folder. Raises OSError."""
+    above, _, name = relative.rpartition("/")
+    folder = ops.folder(root, above)
     try:
-        folder = ops.folder(entry.root, entry.folder)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    except OSError as error:
-        failed.append(f"{entry.shown}: {error.strerror}")
-        yield None
-        return
-    try:
-        yield folder
-    except OSError as error:
-        failed.append(f"{entry.shown}: {error.strerror}")
+        ops.rmdir(folder, name)
     finally:
         os.close(folder)
+
+
+def remade(ops: Ops, root: str, relative: str, mode: int | None) -> None:
+    """Make a folder (with exactly this mode); it may be there. Raises OSError."""
+    above, _, name = relative.rpartition("/")
+    folder = ops.folder(root, above)
+    try:
+        with contextlib.suppress(FileExistsError):
+            ops.mkdir(folder, name)
+        if mode is not None:
+            made = ops.folder(root, relative)
+            try:
+                ops.chmod(made, mode)
+            finally:
+                os.close(made)
+        ops.sync(folder)
+    finally:
+        os.close(folder)
+
+
+def into(source: int, target: int) -> tuple[int, ...]:
+    """The further argument of a rename or link that leaves its folder."""
+    return () if source == target else (target,)
+
+
+@contextlib.contextmanager
+def present(ops: Ops, entry: Entry, failed: list[str]) -> Iterator[tuple[int | None, int | None]]:
+    """The folder of `entry`, and that of its other names, None if it is gone; what fails is written to `failed`."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stage = _folder(ops, entry, entry.folder, stack)
+            if entry.stage is not None:
+                stage = _folder(ops, entry, entry.stage, stack)
+        except OSError as error:
+            failed.append(f"{entry.shown}: {error.strerror}")
+            yield None, None
+            return
+        try:
+            yield folder, stage
+        except OSError as error:
+            failed.append(f"{entry.shown}: {error.strerror}")
+
+
+def _folder(ops: Ops, entry: Entry, relative: str, stack: contextlib.ExitStack) -> int | None:
+    try:
+        folder = ops.folder(entry.root, relative)
+    except OSError as error:
+        # A link stands at the place of a folder that is not made yet, or that is not made again yet.
+        swapped = entry.stage is not None and error.errno == errno.ELOOP
+        if error.errno in _NOT_THERE or swapped:
+            return None
+        raise
+    stack.callback(os.close, folder)
+    return folder
 
 
 @contextlib.contextmanager
@@ -151,21 +244,22 @@ def opened(ops: Ops, entry: Entry) -> Iterator[int]:
         os.close(folder)
 
 
-def look(folder: int, name: str) -> os.stat_result | None:
-    """What stands at `name` itself, or None."""
+@contextlib.contextmanager
+def beside(ops: Ops, entry: Entry) -> Iterator[int]:
+    """The folder of the other names of `entry` as a descriptor."""
+    folder = ops.folder(entry.root, entry.folder if entry.stage is None else entry.stage)
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
+        yield folder
+    finally:
+        os.close(folder)
 
 
-def hashed(folder: int, name: str) -> str:
-    """The sha256 of a regular file, "" for anything else or nothing."""
-    try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:
-        return ""
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@contextlib.contextmanager
+def both(ops: Ops, entry: Entry) -> Iterator[tuple[int, int]]:
+    """The folder of `entry`, and that of its other names; one descriptor where they are one."""
+    with opened(ops, entry) as folder:
+        if entry.stage is None or entry.stage == entry.folder:
+            yield folder, folder
+        else:
+            with beside(ops, entry) as stage:
+                yield folder, stage

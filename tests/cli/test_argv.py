@@ -2,7 +2,7 @@
 
 import pytest
 
-from kimi_agent.cli import first_word, named_resume
+from kimi_agent.cli import first_word, with_values
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from kimi_agent.cli import first_word, named_resume
         (["--", "demo"], None),
         (["-y", "--", "demo"], None),
         (["-r", "demo"], None),
+        (["-w", "demo"], None),
         (["-"], "-"),
         ([], None),
         (["-c"], None),
@@ -34,7 +35,10 @@ def test_the_first_word_is_found_among_flags(argv: list[str], word: str | None) 
         (["-r", "abc", "go"], ["-r", "abc", "go"]),
         (["--session"], ["--resume="]),
         (["--", "-r"], ["--", "-r"]),
+        (["-w"], ["--worktree="]),
+        (["-w", "-y", "go"], ["--worktree=", "-y", "go"]),
+        (["-w", "mine", "go"], ["-w", "mine", "go"]),
     ],
 )
 def test_a_bare_resume_gets_its_empty_value(argv: list[str], read: list[str]) -> None:
-    assert named_resume(argv) == read
+    assert with_values(argv) == read

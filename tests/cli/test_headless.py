@@ -110,7 +110,7 @@ def test_the_json_result_holds_every_member(place: Place) -> None:
     result = json.loads(done.stdout)
     assert set(result) == KEYS
     assert (result["status"], result["answer"], result["files_changed"]) == ("done", "Written.", ["new.txt"])
-    assert (result["tests"], result["steps"], result["denials"]) == ({"verdict": "no_tests"}, 2, [])
+    assert (result["tests"]["verdict"], result["steps"], result["denials"]) == ("no_tests", 2, [])
     assert (place.root / "new.txt").read_text() == "hello\n"
 
 

@@ -1,86 +1,21 @@
 """What holds for every text and every patch, by hypothesis (edit-tools.md §3.4)."""
 
-import difflib
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from hypothesis import HealthCheck, assume, example, given, settings
+import pytest
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kimi_agent.edit import applied, diff_view, plan_patch
+from kimi_agent.edit.compare import differing
 from kimi_agent.edit.text import decode, encode
 from kimi_agent.errors import ToolError
+from tests.edit.effort import effort, examples
+from tests.edit.texts import CODECS, LINES, NOISE, body, pairs, pieces, texts, unified, v4a
+from tests.edit.trees import Tree
 
 Made = TypeVar("Made")
-
-RELAXED = settings(
-    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-
-# Few different lines, so that they repeat; with what other tools take for line ends or for headers.
-LINES = st.sampled_from(
-    [
-        "",
-        " ",
-        "a",
-        "b",
-        "\tc",
-        "a b ",
-        "d\f",
-        "\u2028",
-        "e\x85f",
-        "g\rh",
-        "-- x",
-        "++ y",
-        "@@ -1 +1 @@",
-        "*** End Patch",
-    ]
-)
-ENDS = st.sampled_from(["\n", "\n", "\r\n", "\r\r\n"])
-
-
-@st.composite
-def texts(draw: st.DrawFn, newline: bool | None = None) -> str:
-    lines = draw(st.lists(st.tuples(LINES, ENDS), max_size=14))
-    text = "".join(line + end for line, end in lines)
-    ended = draw(st.booleans()) if newline is None else newline
-    return text if ended else text.removesuffix("\n")
-
-
-@st.composite
-def pairs(draw: st.DrawFn) -> tuple[str, str]:
-    """Two texts that share much, as an edit's two sides do."""
-    before = draw(texts())
-    lines = before.split("\n")
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(lines)))
-        lines[at : at + draw(st.integers(0, 2))] = draw(st.lists(LINES, max_size=2))
-    return before, "\n".join(lines)
-
-
-def pieces(text: str) -> list[str]:
-    """Lines with their "\\n"; nothing else ends one."""
-    return [piece for piece in text.replace("\n", "\n\0").split("\0") if piece]
-
-
-def body(piece: str) -> str:
-    return piece[:-2] if piece.endswith("\r\n") else piece.removesuffix("\n")
-
-
-def marked(rows: Iterator[str]) -> str:
-    return "".join(row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n" for row in rows)
-
-
-def unified(before: str, after: str, context: int = 3) -> str:
-    rows = difflib.unified_diff(pieces(before), pieces(after), "a/f", "b/f", n=context)
-    return marked(rows)
-
-
-def v4a(before: str, after: str) -> str:
-    """One hunk of the whole file: V4A has no numbers, and where it is not unique it is rightly refused."""
-    rows = list(difflib.ndiff(pieces(before), pieces(after), linejunk=None, charjunk=None))
-    body = "".join(row[0] + row[2:].removesuffix("\n") + "\n" for row in rows if row[0] != "?")
-    return f"*** Begin Patch\n*** Update File: f\n@@\n{body}*** End of File\n*** End Patch\n"
 
 
 def tried(call: Callable[[], Made]) -> tuple[Made | None, ToolError | None]:
@@ -90,121 +25,201 @@ def tried(call: Callable[[], Made]) -> tuple[Made | None, ToolError | None]:
         return None, error
 
 
-@RELAXED
-@given(both=pairs(), context=st.integers(0, 3))
-@example(both=("a\r", "b\r"), context=3)
-@example(both=("x\r\na\r\n", "x\r\na\r"), context=3)
-@example(both=("a\n", ""), context=3)
-def test_a_unified_diff_of_two_texts_turns_the_one_into_the_other(
-    both: tuple[str, str], context: int, tree: Callable[..., Any]
-) -> None:
-    before, after = both
-    assume(before != after)
-    # Without context an insertion shows no neighbour, so nothing tells which line end it is to get.
-    assume(context or "\r" not in before + after)
-    assert tree({"f": before}).patched(unified(before, after, context)) == {"f": after.encode()}
+@examples(60, 5_000)
+def test_a_unified_diff_of_two_texts_turns_the_one_into_the_other(count: int) -> None:
+    @effort(count)
+    @given(both=pairs(), context=st.integers(0, 3), codec=CODECS)
+    @example(both=("a\r", "b\r"), context=3, codec=("", "utf-8"))
+    @example(both=("x\r\na\r\n", "x\r\na\r"), context=3, codec=("", "utf-8"))
+    @example(both=("a\n", ""), context=3, codec=("\ufeff", "utf-16-le"))
+    def holds(both: tuple[str, str], context: int, codec: tuple[str, str]) -> None:
+        before, after = both
+        assume(before != after and not (before + after).startswith("\ufeff"))
+        # Without context an insertion shows no neighbour, so nothing tells which line end it is to get.
+        assume(context or "\r" not in before + after)
+        old, new = ((codec[0] + text).encode(codec[1]) for text in both)
+        assert Tree({"f": old}).patched(unified(before, after, context)) == {"f": new}
+
+    holds()
 
 
-@RELAXED
-@given(both=pairs())
-def test_a_v4a_diff_of_two_texts_turns_the_one_into_the_other(both: tuple[str, str], tree: Callable[..., Any]) -> None:
-    before, after = both
-    assume(before != after and before and after)
-    assume(before.endswith("\n") == after.endswith("\n"))  # V4A cannot say it otherwise
-    assert tree({"f": before}).patched(v4a(before, after)) == {"f": after.encode()}
+@examples(60, 5_000)
+def test_a_v4a_diff_of_two_texts_turns_the_one_into_the_other(count: int) -> None:
+    @effort(count)
+    @given(both=pairs())
+    def holds(both: tuple[str, str]) -> None:
+        before, after = both
+        assume(before != after and before and after and not before.startswith("\ufeff"))
+        assume(before.endswith("\n") == after.endswith("\n"))  # V4A cannot say it otherwise
+        assert Tree({"f": before}).patched(v4a(before, after)) == {"f": after.encode()}
+
+    holds()
 
 
-@RELAXED
-@given(text=texts(), data=st.data())
-def test_untouched_lines_keep_every_byte(text: str, data: st.DataObject, tree: Callable[..., Any]) -> None:
-    lines = pieces(text)
-    assume(lines)
-    at = data.draw(st.integers(0, len(lines) - 1))
-    shown = body(lines[at])
-    assume(not shown.endswith("\r"))
-    hunk = f"@@ -{at + 1} +{at + 1} @@\n-{shown}\n+new\n"
-    made = tree({"f": text}).patched(f"--- a/f\n+++ b/f\n{hunk}")["f"].decode()
-    now = pieces(made)
-    assert now[:at] == lines[:at]
-    assert now[at + 1 :] == lines[at + 1 :]
-    assert now[at] == "new" + lines[at][len(shown) :]
+UNIQUE = st.lists(st.sampled_from(["x", "y = 'a'", "z - 1", "w...", "v w", "u"]), min_size=4, max_size=12)
+DEPTHS = st.sampled_from(["", "    ", "\t", "        "])
+TYPOGRAPHY = str.maketrans({"'": "’", "-": "–", " ": "\u00a0"})
 
 
-@RELAXED
-@given(text=texts(newline=True), data=st.data())
-def test_two_places_that_fit_are_never_decided_by_taking_one(
-    text: str, data: st.DataObject, tree: Callable[..., Any]
-) -> None:
-    lines = [body(line) for line in pieces(text)]
-    assume(lines)
-    first = data.draw(st.integers(0, len(lines) - 1))
-    part = lines[first : first + data.draw(st.integers(1, 3))]
-    assume(not any(line.endswith("\r") for line in part))
-    fits = sum(lines[at : at + len(part)] == part for at in range(len(lines)))
-    old = "".join(f"-{line}\n" for line in part)
-    patch = f"*** Begin Patch\n*** Update File: f\n@@\n{old}+unheard of\n*** End Patch\n"
-    made, error = tried(lambda: tree({"f": text}).patched(patch)["f"].decode())
-    if fits > 1:
-        assert error is not None
-        assert error.code == "ambiguous"
-    else:
-        assert made is not None
-        assert "unheard of" in made
+@st.composite
+def loose(draw: st.DrawFn) -> tuple[list[str], list[str], int, int, str]:
+    """Lines of a file, the lines of a hunk that fit some of them loosely, from where to where, and how much deeper."""
+    depth = draw(DEPTHS)
+    bodies = [f"{depth}{line} {number}" for number, line in enumerate(draw(UNIQUE))]
+    blank = draw(st.booleans())
+    bodies[1:1] = [""] if blank else []
+    first = draw(st.integers(0, len(bodies) - 1))
+    last = draw(st.integers(first + 1, len(bodies)))
+    shown, moved = list(bodies[first:last]), ""
+    match draw(st.integers(0, 3)):
+        case 1:
+            shown = [line + draw(st.sampled_from(["", " ", "\t "])) for line in shown]
+        case 2:
+            own = len(depth)
+            shown = [line[:own] + line[own:].translate(TYPOGRAPHY).replace("...", "…") for line in shown]
+        case 3 if any(shown):
+            moved = depth
+            shown = [line.removeprefix(depth) for line in shown]
+    ends = [draw(st.sampled_from(["\n", "\r\n"])) for _ in bodies]
+    ends[-1] = draw(st.sampled_from(["", "\n", "\r\n"]))
+    lines = [line + draw(st.sampled_from(["", "", " "])) if not moved else line for line in bodies]
+    return [line + end for line, end in zip(lines, ends, strict=True)], shown, first, last, moved
 
 
-HEADERS = st.sampled_from(
-    [
-        "*** Begin Patch", "*** End Patch", "*** Update File: f", "*** Add File: n", "*** Delete File: f",
-        "*** Move to: g", "*** End of File", "@@", "@@ a", "@@ -1,2 +1,2 @@", "@@ -9999999999 +1 @@", "--- a/f",
-        "+++ b/f", "--- /dev/null", "+++ /dev/null", "diff --git a/f b/f", "diff --git", "rename from f",
-        "rename to g",
-        "new file mode 100644", "deleted file mode 100644", "old mode", "new mode 100755", "index 1..2", "```", "<<EOF",
-        "EOF", "\\ No newline at end of file", '--- "a/\\777\\', "+a", "-a", " a", "-b", "+", "-", " ", "",
-    ]
-)  # fmt: skip
-NOISE = st.one_of(HEADERS, HEADERS, HEADERS, st.text(max_size=8), LINES.map(" {}".format), LINES.map("-{}".format))
+@examples(60, 5_000)
+def test_lines_that_no_hunk_removes_keep_every_byte_at_every_tolerance(count: int) -> None:
+    @effort(count)
+    @given(case=loose(), data=st.data())
+    def holds(case: tuple[list[str], list[str], int, int, str], data: st.DataObject) -> None:
+        lines, shown, first, last, moved = case
+        assume(any(line.strip() for line in shown))
+        gone = data.draw(st.integers(0, len(shown) - 1))
+        old = [f"{'-' if at == gone else ' '}{line}\n" for at, line in enumerate(shown)]
+        old.insert(gone + 1, "+new\n")
+        patch = f"*** Begin Patch\n*** Update File: f\n@@\n{''.join(old)}*** End Patch\n"
+        now = pieces(Tree({"f": "".join(lines)}).patched(patch)["f"].decode())
+        at = first + gone
+        assert now[:at] == lines[:at]
+        assert now[at + 1 :] == lines[at + 1 :]
+        assert now[at] == moved + "new" + lines[at][len(body(lines[at])) :]
+        assert last <= len(now)
+
+    holds()
 
 
-@settings(RELAXED, max_examples=400)
-@given(lines=st.lists(NOISE, max_size=16), end=st.sampled_from(["\n", "\r\n"]), text=texts())
-@example(lines=["*** Begin Patch", "*** Update File: f", "@@ a"], end="\n", text="a\n")
-def test_whatever_is_sent_the_answer_is_a_plan_or_an_error_with_words(
-    lines: list[str], end: str, text: str, tree: Callable[..., Any]
-) -> None:
-    change, error = tried(lambda: plan_patch(end.join(lines) + end, tree({"f": text})))
-    if error is not None:
-        assert str(error).startswith(f"Error [{error.code}]: ")
-        assert len(str(error)) < 9_000
-    else:
-        assert change is not None
-        assert change.changes
-        assert diff_view(change).files
+@examples(50, 5_000)
+def test_two_places_that_fit_are_never_decided_by_taking_one(count: int) -> None:
+    @effort(count)
+    @given(text=texts(newline=True), data=st.data())
+    def holds(text: str, data: st.DataObject) -> None:
+        lines = [body(line) for line in pieces(text)]
+        assume(lines and not text.startswith("\ufeff"))
+        first = data.draw(st.integers(0, len(lines) - 1))
+        part = lines[first : first + data.draw(st.integers(1, 3))]
+        assume(not any(line.endswith("\r") for line in part))
+        bare = [line.rstrip(" \t") for line in lines]
+        starts = range(len(lines) - len(part) + 1)
+        fits = [at + 1 for at in starts if bare[at : at + len(part)] == [line.rstrip(" \t") for line in part]]
+        old = "".join(f"-{line}\n" for line in part)
+        patch = f"*** Begin Patch\n*** Update File: f\n@@\n{old}+unheard of\n*** End Patch\n"
+        made, error = tried(lambda: Tree({"f": text}).patched(patch)["f"].decode())
+        if len(fits) > 1:
+            assert error is not None
+            assert error.code == "ambiguous"
+            assert f"fits {len(fits)} places: lines {', '.join(map(str, fits))}" in error.text
+        else:
+            assert made is not None
+            assert "unheard of" in made
+
+    holds()
 
 
-@settings(RELAXED, max_examples=200)
-@given(both=pairs(), form=st.sampled_from([unified, v4a]), data=st.data())
-def test_a_damaged_patch_changes_nothing_or_something_that_it_says(
-    both: tuple[str, str], form: Callable[[str, str], str], data: st.DataObject, tree: Callable[..., Any]
-) -> None:
-    lines = form(*both).split("\n")
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(lines)))
-        lines[at : at + data.draw(st.integers(0, 2))] = data.draw(st.lists(NOISE, max_size=1))
-    change, error = tried(lambda: plan_patch("\n".join(lines), tree({"f": both[0]})))
-    assert (change is None) != (error is None)
-    if change is not None:
-        view = diff_view(change)
-        assert len(applied(change, view)) <= 4_000
-        for file, done in zip(view.files, change.files, strict=True):
-            # The diff that a person is shown is the change that is made (CRs of a pure CRLF file are left out of it).
-            if done.change in "MR" and file.diff and "\r" not in both[0] + "".join(lines):
-                back = tree({"f": done.before or b""}).patched(f"--- a/f\n+++ b/f\n{file.diff}\n")
-                assert back["f"] == done.after
+@examples(40, 3_000)
+def test_what_does_not_fit_is_told_by_the_first_line_that_differs(count: int) -> None:
+    @effort(count)
+    @given(size=st.integers(3, 40), data=st.data())
+    def holds(size: int, data: st.DataObject) -> None:
+        lines = [f"line {number} of it" for number in range(size)]
+        first = data.draw(st.integers(0, size - 3))
+        part = lines[first : data.draw(st.integers(first + 3, size))]
+        wrong = data.draw(st.integers(0, len(part) - 1))
+        rows = [f" {line}" for line in part]
+        rows[wrong] = " something else"
+        patch = "\n".join(["*** Begin Patch", "*** Update File: f", "@@", *rows, "+new", "*** End Patch\n"])
+        with pytest.raises(ToolError) as caught:
+            Tree({"f": "".join(f"{line}\n" for line in lines)}).patched(patch)
+        assert caught.value.code == "not_found"
+        assert f"\n> {first + wrong + 1}\t{part[wrong]}\n  yours:\tsomething else" in caught.value.text
+        assert "Nowhere in the file: `something else`" in caught.value.text
+
+    holds()
 
 
-@RELAXED
-@given(data=st.binary(max_size=60))
-def test_bytes_that_can_be_read_come_back_as_they_were(data: bytes) -> None:
-    text, error = tried(lambda: decode(data))
-    assert text is None or encode(text) == data
-    assert error is None or error.code == "binary"
+@examples(120, 10_000)
+def test_whatever_is_sent_the_answer_is_a_plan_or_an_error_with_words(count: int) -> None:
+    @effort(count)
+    @given(lines=st.lists(NOISE, max_size=16), end=st.sampled_from(["\n", "\r\n"]), text=texts())
+    @example(lines=["*** Begin Patch", "*** Update File: f", "@@ a"], end="\n", text="a\n")
+    def holds(lines: list[str], end: str, text: str) -> None:
+        change, error = tried(lambda: plan_patch(end.join(lines) + end, Tree({"f": text})))
+        if error is not None:
+            assert str(error).startswith(f"Error [{error.code}]: ")
+            assert len(str(error)) < 9_000
+        else:
+            assert change is not None
+            assert change.changes
+            assert diff_view(change).files
+
+    holds()
+
+
+@examples(60, 5_000)
+def test_a_damaged_patch_changes_nothing_or_something_that_it_says(count: int) -> None:
+    @effort(count)
+    @given(both=pairs(), form=st.sampled_from([unified, v4a]), data=st.data())
+    def holds(both: tuple[str, str], form: Callable[[str, str], str], data: st.DataObject) -> None:
+        lines = form(*both).split("\n")
+        for _ in range(data.draw(st.integers(1, 3))):
+            at = data.draw(st.integers(0, len(lines)))
+            lines[at : at + data.draw(st.integers(0, 2))] = data.draw(st.lists(NOISE, max_size=1))
+        change, error = tried(lambda: plan_patch("\n".join(lines), Tree({"f": both[0]})))
+        assert (change is None) != (error is None)
+        if change is not None:
+            view = diff_view(change)
+            assert len(applied(change, view)) <= 4_000
+            for file, done in zip(view.files, change.files, strict=True):
+                # The diff that a person is shown is the change (CRs of a pure CRLF file are left out of it).
+                if done.change in "MR" and file.diff and "\r" not in both[0] + "".join(lines):
+                    back = Tree({"f": done.before or b""}).patched(f"--- a/f\n+++ b/f\n{file.diff}\n")
+                    assert back["f"] == done.after
+
+    holds()
+
+
+@examples(100, 10_000)
+def test_bytes_that_can_be_read_come_back_as_they_were(count: int) -> None:
+    @effort(count)
+    @given(data=st.binary(max_size=60))
+    def holds(data: bytes) -> None:
+        text, error = tried(lambda: decode(data))
+        assert text is None or encode(text) == data
+        assert error is None or error.code == "binary"
+
+    holds()
+
+
+@examples(100, 10_000)
+def test_what_lies_between_the_blocks_that_differ_is_equal(count: int) -> None:
+    @effort(count)
+    @given(old=st.lists(LINES, max_size=30), data=st.data())
+    def holds(old: list[str], data: st.DataObject) -> None:
+        new = data.draw(st.lists(LINES, max_size=10)) + old[data.draw(st.integers(0, 5)) :]
+        made: list[str] = []
+        at = 0
+        for block in differing(old, new):
+            assert at <= block.old[0] <= block.old[1]
+            made += old[at : block.old[0]] + new[slice(*block.new)]
+            at = block.old[1]
+        assert made + old[at:] == new
+
+    holds()

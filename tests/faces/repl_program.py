@@ -12,9 +12,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimi_agent.errors import UserError
 from kimi_agent.faces.ask import Asker
+from kimi_agent.faces.going_back import What
 from kimi_agent.faces.home import ReplHome, SavedSession
 from kimi_agent.faces.repl import run_repl
 from kimi_agent.log.events import (
@@ -48,6 +50,9 @@ from kimi_agent.log.views import (
     TestReport,
     TextView,
 )
+
+if TYPE_CHECKING:
+    from kimi_agent.rewind import Done, Plan, Turn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
@@ -270,6 +275,41 @@ class ScriptedAgent:
         raise ZeroDivisionError("a bug")
 
 
+class FakeRewinding:
+    """Two turns to go back to; what is carried out is noted."""
+
+    def __init__(self, note: Callable[[str, str], None]) -> None:
+        self._note = note
+
+    def turns(self) -> "list[Turn]":
+        from kimi_agent.rewind import Turn
+
+        return [
+            Turn(1, 2, "make it \x1b[31mred", time.time() - 7300, ("src/a.py",)),
+            Turn(2, 9, "and the tests?", time.time() - 90, ()),
+        ]
+
+    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> "Plan":
+        from kimi_agent.rewind import Plan
+
+        self._note("plan", f"{to} {what} {' '.join(paths)}")
+        files = () if what == "chat" else (FileDiff("src/a.py", "M", 1, 1, DIFF),)
+        return Plan(to, what, files, ("src/mine.py",) if to == 2 else (), 4)
+
+    async def plan_undo(self) -> "Plan":
+        return await self.plan(9)
+
+    async def plan_redo(self) -> "Plan":
+        raise UserError("There is nothing to bring back.")
+
+    async def carry_out(self, plan: "Plan", *, yours: str = "refuse") -> "Done":
+        from kimi_agent.rewind import Done
+
+        self._note("went", f"{plan.to} {plan.what} {yours}")
+        kept = plan.yours if yours == "keep" else ()
+        return Done(len(plan.diff), kept, "and the tests?" if plan.to == 9 else "")
+
+
 def job_shell(argv: list[str]) -> int:
     """What a shell does with a job: when it stops, say how the terminal was left; on a line, let it go on."""
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -342,11 +382,27 @@ def main() -> int:
             environ=dict(os.environ),
             notices=[given["notice"]] if "notice" in given else [],
             commands={"review": "# Review the change\n\nLook at $ARGUMENTS closely."},
-            warm=lambda: agent.note("warm", " ".join(each for each in HEAVY if each in sys.modules)),
             first_message=given.get("first", ""),
+            rewinding=FakeRewinding(agent.note),
+            differing=differing,
         )
 
-    return run_repl(home("session-0", given.get("model", "kimi-k2.6")))
+    start = home("session-0", given.get("model", "kimi-k2.6"))
+    return run_repl(replace(start, opening=lambda: opened(start)) if "hall" in given else start)
+
+
+async def opened(home: ReplHome) -> ReplHome:
+    """The house behind the hall: what had to be loaded to show the hall is noted."""
+    await asyncio.sleep(0)
+    assert isinstance(home.agent, ScriptedAgent)
+    home.agent.note("loaded", " ".join(each for each in HEAVY if each in sys.modules))
+    return replace(home, opening=None)
+
+
+async def differing(scope: str) -> Sequence[FileDiff]:
+    if scope == "turn 9":
+        raise UserError("There is no turn 9: this session has 2.")
+    return [FileDiff("src/a.py", "M", 1, 1, DIFF)] if scope != "turn 1" else []
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def test_leaving_stops_a_running_turn_first(terminal: Start) -> None:
     screen.until("esc to interrupt")
     screen.press(CTRL_C + CTRL_C)
     assert screen.end() == 0
-    assert [what for what, _ in screen.log() if what != "warm"] == ["turn", "interrupted", "closed"]
+    assert [what for what, _ in screen.log()] == ["turn", "interrupted", "closed"]
 
 
 def test_up_brings_back_what_another_session_typed_and_the_file_is_private(terminal: Start) -> None:
@@ -245,7 +245,7 @@ def test_a_signal_leaves_and_restores_the_terminal(terminal: Start, number: sign
     assert after[3] & (termios.ECHO | termios.ICANON) == before[3] & (termios.ECHO | termios.ICANON)
     assert screen.raw.rindex(b"\x1b[?2004l") > screen.raw.rindex(b"\x1b[?2004h")
     assert screen.raw.rindex(b"\x1b[?7h") > screen.raw.rindex(b"\x1b[?7l")
-    assert [what for what, _ in screen.log() if what != "warm"] == ["turn", "interrupted", "closed"]
+    assert [what for what, _ in screen.log()] == ["turn", "interrupted", "closed"]
 
 
 def test_a_bug_of_the_agent_rises_after_the_terminal_is_restored(terminal: Start) -> None:
@@ -258,7 +258,7 @@ def test_a_bug_of_the_agent_rises_after_the_terminal_is_restored(terminal: Start
 
 
 def test_nothing_heavy_is_loaded_before_the_prompt_is_drawn(terminal: Start) -> None:
-    screen = terminal()
+    screen = terminal("hall=1")
     screen.ready()
-    screen.until_logged("warm")
-    assert screen.log() == [("warm", "")]
+    screen.until_logged("loaded")
+    assert screen.log() == [("loaded", "")]

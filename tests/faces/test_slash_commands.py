@@ -34,7 +34,8 @@ def test_a_prompt_file_cannot_replace_a_built_in_command() -> None:
 
 
 def test_matches_are_offered_while_the_word_is_typed() -> None:
-    assert matching("/re", PROMPTS) == [("resume", "list the saved sessions, or open one"), ("review", "Review")]
+    assert matching("/res", PROMPTS) == [("resume", "list the saved sessions, or open one")]
+    assert [name for name, _ in matching("/re", PROMPTS)] == ["redo", "resume", "review", "rewind"]
     assert matching("/review x", PROMPTS) == []
     assert matching("re", PROMPTS) == []
 

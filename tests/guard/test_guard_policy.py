@@ -762,3 +762,22 @@ def test_rules_that_cannot_be_read_are_refused_in_one_sentence(text: str) -> Non
     with pytest.raises(UserError) as caught:
         parse_rule(text)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("mode", ["ask", "accept-edits", "yolo"])
+def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: Mode, workspace: Path) -> None:
+    policy = made(workspace, mode=mode, allow=("shell(git push)", "shell"))
+    verdict = policy.judge(shell, json.dumps({"command": "git push --force"}))
+    assert verdict.kind == "ask"
+    assert "no snapshot brings that back" in verdict.why
+    assert kind(policy, shell, command="git push") == "allow"
+    policy.add_session_rule(verdict.rule)
+    assert kind(policy, shell, command="git push --force") == "allow"
+    assert kind(policy, shell, command="git push --force origin") == "ask"
+
+
+def test_what_a_snapshot_brings_back_runs_in_yolo(workspace: Path) -> None:
+    policy = made(workspace, mode="yolo")
+    assert kind(policy, shell, command="git reset --hard") == "allow"
+    (loss,) = policy.losses(shell, json.dumps({"command": "git reset --hard"}), cwd=workspace, start=workspace)
+    assert loss.covered

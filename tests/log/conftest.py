@@ -10,6 +10,7 @@ from kimi_agent.log.events import (
     Answered,
     Asked,
     CallStarted,
+    Committed,
     Checkpoint,
     Compacted,
     Decision,
@@ -95,6 +96,7 @@ def rich_story() -> list[Durable]:
     story.answer(text="Done; all green.", reasoning=None)
     tell(TurnEnded("done", 3))
     tell(Judged(Evidence("no_tests", "b" * 40, ("a.py",), weakened=(Weakened("t.py", "test_a", "skipped"),))))
+    tell(Committed("d" * 40, "kimi-agent/mend-a", ("a.py",)))
     tell(Renamed("Mend a"))
     tell(Noted("plan mode"))
     aside = tell(Said(said("what else?")))

@@ -137,9 +137,9 @@ async def test_all_errors_are_told_at_once_and_nothing_is_touched(
 
 
 async def test_blanks_that_differ_are_made_visible(tool: Load, context: Context, workspace: Path) -> None:
-    (workspace / "a").write_text("k\n\tx = 1 \n")
+    (workspace / "a").write_text("k\n\tx  = 1\n")
     error = await refused(tool("apply_patch"), context, patch("*** Update File: a", "@@", " k", "-    x = 1", "+y"))
-    assert "> 2\t'\\tx = 1 '\n  yours:\t'    x = 1'   (only blanks differ)" in str(error)
+    assert "> 2\t'\\tx  = 1'\n  yours:\t'    x = 1'   (only blanks differ)" in str(error)
 
 
 async def test_an_unknown_anchor_is_answered_with_the_closest(tool: Load, context: Context, workspace: Path) -> None:
@@ -244,11 +244,11 @@ async def test_tolerances_are_told(tool: Load, context: Context, workspace: Path
     (workspace / "b").write_text("".join(f"{number}\n" for number in range(1, 60)))
     shifted = "--- a/b\n+++ b/b\n@@ -3 +3 @@\n-40\n+x\n"
     content = (await tool("apply_patch").run(context, json.dumps({"patch": shifted}))).content
-    assert "Note: b hunk 1 placed 37 lines below the declared line" in content
+    assert "Note: b hunk 1: placed 37 lines below the declared line" in content
     content = (await tool("apply_patch").run(context, patch("*** Update File: a", "@@", "-b", "+B"))).content
     assert "Note: a CRLF kept\nNote: a UTF-8 BOM kept" in content
     content = (await tool("apply_patch").run(context, patch("*** Update File: b", "@@", "+end"))).content
-    assert "Note: b hunk 1 without context: put at the end of the file" in content
+    assert "Note: b hunk 1: without context: put at the end of the file" in content
 
 
 async def test_places_of_an_earlier_section_are_shown_where_they_are_in_the_end(

@@ -26,12 +26,12 @@ async def refused(call: Tool, context: Context, raw: str) -> ToolError:
 async def test_the_answer_shows_the_new_lines_with_numbers(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_text("".join(f"{n}\n" for n in range(1, 13)))
     (workspace / "a.py").chmod(0o755)
-    result = await tool("edit_file").run(context, edit("6\n7\n", "six\nand\nseven\n"))
+    result = await tool("edit_file").run(context, edit("6\n7\n", "six\nnull\nseven\n"))
     assert result == Result(
         "Edited a.py (1 place, lines 6-8): exact match.\n"
-        "3\t3\n4\t4\n5\t5\n6\tsix\n7\tand\n8\tseven\n9\t8\n10\t9\n11\t10",
+        "3\t3\n4\t4\n5\t5\n6\tsix\n7\tnull\n8\tseven\n9\t8\n10\t9\n11\t10",
         DiffView(
-            (FileDiff("a.py", "M", 3, 2, "@@ -3,8 +3,9 @@\n 3\n 4\n 5\n-6\n-7\n+six\n+and\n+seven\n 8\n 9\n 10"),)
+            (FileDiff("a.py", "M", 3, 2, "@@ -3,8 +3,9 @@\n 3\n 4\n 5\n-6\n-7\n+six\n+null\n+seven\n 8\n 9\n 10"),)
         ),
     )
     assert (workspace / "a.py").stat().st_mode & 0o777 == 0o755

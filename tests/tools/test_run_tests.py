@@ -59,6 +59,30 @@ async def test_what_is_new_since_the_last_run_is_marked(tool: Get, context: Cont
     assert lines[2].endswith("AssertionError: 0 is not true     [new]")
 
 
+async def test_what_is_fixed_since_the_last_run_is_told(tool: Get, context: Context, workspace: Path) -> None:
+    source = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
+    (workspace / "test_a.py").write_text(source.format(0))
+    await run(tool, context)
+    (workspace / "test_a.py").write_text(source.format(1))
+    lines = told(await run(tool, context))
+    assert lines[1:3] == ["1 passed (1 fixed since the last run)", "fixed: test_a.py::A::test_a"]
+
+
+async def test_a_flaky_test_says_how_often_it_failed(tool: Get, context: Context, workspace: Path) -> None:
+    (workspace / "test_a.py").write_text(
+        "import pathlib, unittest\nclass A(unittest.TestCase):\n"
+        "    def test_a(self):\n        if not pathlib.Path('ran').exists():\n"
+        "            pathlib.Path('ran').touch()\n            self.fail('first')\n"
+    )
+    result = await run(tool, context, repeat=3)
+    lines = told(result)
+    assert lines[0].endswith(" exit 1 in N s, 3 runs")
+    assert lines[1] == "1 failed (1 flaky)"
+    assert lines[2] == "1. test_a.py::A::test_a  at test_a.py:6  flaky: failed 1 of 3: AssertionError: first"
+    assert isinstance(result.view, TestReport)
+    assert result.view.repeats == 3
+
+
 async def test_a_broken_run_tells_its_first_error_and_the_end_of_its_log(
     tool: Get, context: Context, workspace: Path
 ) -> None:
@@ -111,11 +135,15 @@ async def test_the_preview_is_the_command_that_will_run(tool: Get, context: Cont
     assert shown.title == "run tests: test_a.py"
     assert isinstance(shown.view, OutputView)
     assert shown.view.command.endswith("/python3 -m unittest -v '-k=x y' test_a.py")
+    often = await tool("run_tests").preview(context, '{"repeat": 5}')
+    assert often.title == "run tests 5 times: all"
     given = await tool("run_tests").preview(context, '{"command": "rm -rf /"}')
     assert given.view == OutputView("rm -rf /")
 
 
-@pytest.mark.parametrize("arguments", ['{"targets": ["-p evil"]}', '{"targets": ["--rootdir=/"]}', '{"timeout_s": 0}'])
+@pytest.mark.parametrize(
+    "arguments", ['{"targets": ["-p evil"]}', '{"targets": ["--rootdir=/"]}', '{"timeout_s": 0}', '{"repeat": 51}']
+)
 async def test_options_are_refused_before_anything_runs(tool: Get, context: Context, arguments: str) -> None:
     for act in (tool("run_tests").run, tool("run_tests").preview):
         with pytest.raises(ToolError) as refused:

@@ -42,7 +42,7 @@ def put(root: Path, files: dict[str, str]) -> None:
 async def test_only_a_plain_command_gets_our_options(
     context: Context, workspace: Path, command: str, runner: str
 ) -> None:
-    launch, _ = as_written(command, Folder(context.files, workspace), "because", "/r.xml")
+    launch, _ = as_written(command, Folder(context.files, workspace), "because", Path("/r.xml"))
     assert launch.runner == runner
     assert launch.argv[2].startswith(command)
     assert ("--junitxml=/r.xml" in launch.argv[2]) == (runner == "pytest")
@@ -86,7 +86,9 @@ async def test_where_nothing_is_found_the_error_says_what_to_pass(context: Conte
     with pytest.raises(ToolError) as told:
         await context.testrun.run()
     assert str(told.value) == (
-        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, unittest, make test)\n"
+        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, unittest, vitest, jest, "
+        "mocha, node --test, bun test, npm test, go test, cargo test, zig build test, gradle, maven, ctest, rspec, "
+        "minitest, phpunit, dotnet, mix, tox, nox, make test, just test, task test)\n"
         "Next: pass command='...' with the project's own test command"
     )
 

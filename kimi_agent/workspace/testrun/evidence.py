@@ -12,9 +12,14 @@ MANIFESTS = (
     "pytest.ini",
     ".pytest.ini",
     "Pipfile",
-    "GNUmakefile",
-    "makefile",
-    "Makefile",
+    "noxfile.py",
+    "tox.toml",
+)
+# Of the other ecosystems, and of tasks.
+_TOPS = re.compile(
+    r"package\.json|go\.(?:mod|work)|Cargo\.toml|build\.zig|pom\.xml|(?:build|settings)\.gradle(?:\.kts)?|CMakeLists\.txt|"
+    r"Gemfile|Rakefile|\.rspec|.*\.gemspec|phpunit\.(?:dist\.)?xml(?:\.dist)?|composer\.json|.*\.(?:slnx?|(?:cs|fs|vb)proj)|"
+    r"mix\.exs|(?:GNUm|m|M)akefile|\.?[Jj]ustfile|[Tt]askfile(?:\.dist)?\.ya?ml"
 )
 _REQUIREMENTS = re.compile(r"(?:.*[-_.])?requirements.*\.(?:txt|in)")
 # A requirement on pytest or one of its plugins: quoted, at the start of a line, or as a key.
@@ -27,7 +32,7 @@ _TEST_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
 
 def has_manifest(folder: Folder) -> bool:
     """Whether the folder looks like the top of a project."""
-    return any(name in MANIFESTS or _REQUIREMENTS.fullmatch(name) for name in folder.names())
+    return any(name in MANIFESTS or _REQUIREMENTS.fullmatch(name) or _TOPS.fullmatch(name) for name in folder.names())
 
 
 def pytest_evidence(folder: Folder) -> str:

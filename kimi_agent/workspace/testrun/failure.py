@@ -10,7 +10,7 @@ _FRAME = re.compile(
     r'^(?:  File "(?P<native>.+)", line (?P<at>\d+), in .*|(?P<short>\S.*?):(?P<line>\d+): (?:in .*|\S+))$'
 )
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_NOT_OURS = ("site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox")
+_NOT_OURS = ("site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", "node_modules")
 
 
 @dataclass(frozen=True)

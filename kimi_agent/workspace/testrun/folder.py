@@ -1,5 +1,6 @@
 """What stands in a folder of the workspace, read once, bounded, and never through a link that leads outside."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +9,20 @@ from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files import Files
 
 MOST_BYTES = 1_000_000
-_MOST_FOLDERS, _DEEPEST, _MOST_TEST_FILES = 400, 5, 20
+_MOST_FOLDERS, _DEEPEST, _MOST_TEST_FILES, _MOST_FOUND = 400, 5, 20, 500
 _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
 _NO_SOURCES = {"node_modules", "__pycache__", "venv", "env", "build", "dist", "site-packages", "target", "vendor"}
 
 
 class Folder:
-    """One folder that might be a project's. `path` is absolute."""
+    """One folder that might be a project's. `path` is absolute, `root` the workspace's."""
 
     def __init__(self, files: Files, path: Path) -> None:
         self.path = path
+        self.root = files.root
         self._files = files
         self._texts: dict[str, str] = {}
-        self._tests: tuple[str, ...] | None = None
+        self._found: dict[re.Pattern[str], tuple[str, ...]] = {}
 
     def names(self, below: str = "") -> tuple[str, ...]:
         """The regular files of the folder (or of `below` in it), sorted."""
@@ -38,12 +40,16 @@ class Folder:
 
     def tests(self) -> tuple[str, ...]:
         """Files that are named like Python tests, nearest first, "/" between parts; at most a sample of them."""
-        if self._tests is None:
-            self._tests = tuple(self._walk())
-        return self._tests
+        return self.found(_TEST_FILE)[:_MOST_TEST_FILES]
 
-    def _walk(self) -> Iterator[str]:
-        waiting, visited, found = [""], 0, 0
+    def found(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
+        """Files whose name `pattern` matches whole, nearest first, "/" between parts; a bounded number of them."""
+        if pattern not in self._found:
+            self._found[pattern] = tuple(itertools.islice(self._walk(pattern), _MOST_FOUND))
+        return self._found[pattern]
+
+    def _walk(self, pattern: re.Pattern[str]) -> Iterator[str]:
+        waiting, visited = [""], 0
         while waiting and visited < _MOST_FOLDERS:
             below = waiting.pop(0)
             visited += 1
@@ -52,11 +58,8 @@ class Folder:
                 continue
             for name, kind in entries:
                 path = f"{below}/{name}" if below else name
-                if kind == "file" and _TEST_FILE.fullmatch(name):
+                if kind == "file" and pattern.fullmatch(name):
                     yield path
-                    found += 1
-                    if found == _MOST_TEST_FILES:
-                        return
                 elif kind == "directory" and path.count("/") < _DEEPEST and _holds_sources(name):
                     waiting.append(path)
 

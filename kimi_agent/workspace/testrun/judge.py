@@ -39,7 +39,9 @@ def judge(reading: Reading, exit_code: int | None, *, killed: str, lines: Iterab
             filter(None, ("the runner says FAILED, but no failing test was read", reading.trouble))
         )
     if not reading.cases:
-        return ("none_ran", "") if exit_code in (0, NO_TESTS) else ("broken", first_error(lines) or f"exit {exit_code}")
+        if exit_code in (0, NO_TESTS) or reading.claim == "none":
+            return "none_ran", reading.trouble
+        return "broken", first_error(lines) or f"exit {exit_code}"
     if all(case.outcome == "skipped" for case in reading.cases):
         return "none_ran", f"all {len(reading.cases)} were skipped"
     if exit_code == 0:

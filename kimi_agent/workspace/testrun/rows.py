@@ -3,14 +3,23 @@
 import shlex
 
 from kimi_agent.workspace.testrun import evidence, pytest_row, unittest_row
+from kimi_agent.workspace.testrun.ctest_row import CTEST
+from kimi_agent.workspace.testrun.dotnet_row import DOTNET
+from kimi_agent.workspace.testrun.elixir_row import MIX
 from kimi_agent.workspace.testrun.folder import Folder
+from kimi_agent.workspace.testrun.go_row import GO
 from kimi_agent.workspace.testrun.interpreter import Interpreter
 from kimi_agent.workspace.testrun.junit import read_report
-from kimi_agent.workspace.testrun.row import Bench, Ran, Row
+from kimi_agent.workspace.testrun.jvm_row import GRADLE, MAVEN
+from kimi_agent.workspace.testrun.node_row import BUN, JEST, MOCHA, NODE, SCRIPT, VITEST
+from kimi_agent.workspace.testrun.php_row import PHPUNIT
+from kimi_agent.workspace.testrun.row import Bench, Ran, Row, read_exit
+from kimi_agent.workspace.testrun.ruby_row import MINITEST, RSPEC
+from kimi_agent.workspace.testrun.rust_row import RUST
+from kimi_agent.workspace.testrun.task_row import JUST, TASK
+from kimi_agent.workspace.testrun.tox_row import NOX, TOX
 from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
-
-# What a shell answers for a command that could not be started.
-_NOT_STARTED = (126, 127)
+from kimi_agent.workspace.testrun.zig_row import ZIG
 
 
 async def _launch_pytest(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch:
@@ -43,13 +52,6 @@ def read_unittest(ran: Ran) -> Reading:
     return unittest_row.read(ran.lines, root=ran.root, folder=ran.folder)
 
 
-def read_exit(ran: Ran) -> Reading:
-    """The exit code is all that is known: no cases."""
-    if ran.exit_code in _NOT_STARTED:
-        return Reading(broken=f"the command could not be started (exit {ran.exit_code})")
-    return Reading(claim="passed" if ran.exit_code == 0 else "failed", by_exit=True)
-
-
 def _python(
     runner: str, why: str, python: Interpreter, real: tuple[str, ...], typed: tuple[str, ...], folder: Folder
 ) -> Launch:
@@ -60,8 +62,15 @@ def _python(
     return Launch(runner, evidence, (*python.argv, *real), shown, folder.path, env)
 
 
-PYTEST = Row("pytest", "Python", evidence.pytest_evidence, _launch_pytest, read_pytest)
-UNITTEST = Row("unittest", "Python", evidence.unittest_evidence, _launch_unittest, read_unittest)
+PYTEST = Row("pytest", "Python", evidence.pytest_evidence, _launch_pytest, read_pytest, (".py",))
+UNITTEST = Row("unittest", "Python", evidence.unittest_evidence, _launch_unittest, read_unittest, (".py",))
 MAKE = Row("make test", "make", evidence.make_evidence, _launch_make, read_exit)
 
-TABLE: tuple[Row, ...] = (PYTEST, UNITTEST, MAKE)
+# In a folder with several, the first is taken: a task that somebody wrote comes after every runner that reports.
+TABLE: tuple[Row, ...] = (
+    *(PYTEST, UNITTEST),
+    *(VITEST, JEST, MOCHA, NODE, BUN, SCRIPT),
+    *(GO, RUST, ZIG, GRADLE, MAVEN, CTEST, RSPEC, MINITEST, PHPUNIT, DOTNET, MIX),
+    *(TOX, NOX),
+    *(MAKE, JUST, TASK),
+)

@@ -63,5 +63,6 @@ def _inside(files: Files, spelling: str) -> Path:
     if not path.exists():
         similar = files.similar(spelling)
         near = f"; similar: {', '.join(similar)}" if similar else ""
-        raise ToolError("missing", f"there is no {spelling!r}{near}", "check the path with list_files")
+        mend = "check the path with list_files, or give a part of the test's own name as 'name'"
+        raise ToolError("missing", f"there is no {spelling!r}{near}", mend)
     return path

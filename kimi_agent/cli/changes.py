@@ -1,0 +1,249 @@
+"""The commands about what a session changed: diff, rewind, blame, evidence."""
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kimi_agent.errors import ToolError, UserError
+from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.log.events import Checkpoint, Judged, Stamped
+from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.views import Evidence, FileDiff
+from kimi_agent.start import Setup, prepare
+
+if TYPE_CHECKING:
+    from kimi_agent.rewind import Turn
+
+Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+Session_ = Annotated[str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
+What = Literal["chat", "code", "both"]
+_WHATS: tuple[What, ...] = ("chat", "code", "both")
+_TREE = re.compile(r"[0-9a-f]{7,40}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these the commands of `app`."""
+    for command in (diff, rewind, blame, evidence):
+        app.command()(command)
+
+
+def diff(
+    scope: Annotated[
+        list[str] | None, typer.Argument(metavar="[turn N|session|since-green]", help="What to compare.")
+    ] = None,
+    session: Session_ = "last",
+    directory: Directory = "",
+) -> None:
+    """What a session changed in the files: a patch where it is piped, else drawn."""
+    from kimi_agent.differences import difference, read_scope
+    from kimi_agent.parts import checkpoints_of
+
+    setup = _setup(directory)
+    files = difference(setup.sessions.log(session), checkpoints_of(setup), read_scope(" ".join(scope or ())))
+    if not files:
+        typer.echo("Nothing was changed.", err=True)
+    _show(files)
+
+
+def rewind(
+    id: Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")],
+    to: Annotated[str, typer.Option("--to", metavar="N", help="Back to before turn N, or to a kept tree.")] = "",
+    redo: Annotated[bool, typer.Option("--redo", help="Bring back what the last rewind took.")] = False,
+    what: Annotated[str, typer.Option(metavar="WHAT", help="chat, code or both.")] = "both",
+    path: Annotated[list[str] | None, typer.Option("--file", metavar="FILE", help="Only this file.")] = None,
+    yours: Annotated[
+        str, typer.Option(metavar="keep|overwrite", help="What to do with files that you changed since.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    directory: Directory = "",
+) -> None:
+    """Take back what a session did from a turn on: chat, files, or both. The files as they are now are kept first."""
+    if bool(to) == redo:
+        raise UserError("Say where to go: --to N (before turn N), or --redo.")
+    if yours not in ("", "keep", "overwrite"):
+        raise UserError(f"--yours is keep or overwrite; not {yours!r}.")
+    wanted = next((each for each in _WHATS if each == what), None)
+    if wanted is None:
+        raise UserError(f"--what is one of {', '.join(_WHATS)}; not {what!r}.")
+    raise typer.Exit(asyncio.run(_rewind(_setup(directory), id, to, wanted, paths=path or (), yours=yours, yes=yes)))
+
+
+async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence[str], yours: str, yes: bool) -> int:
+    from kimi_agent.faces.going_back import named, title, why
+    from kimi_agent.parts import capabilities, checkpoints_of
+    from kimi_agent.rewind import Rewinder
+
+    session = setup.sessions.resume(id)
+    try:
+        files, runner = capabilities(setup, session)
+        for notice in files.recover():
+            typer.echo(clean_line(notice), err=True)
+        rewinder = Rewinder(session, checkpoints_of(setup), files)
+        plan = (
+            await rewinder.plan(
+                _seq(rewinder.turns(), list(session.events()), to), "code" if paths else what, paths=paths
+            )
+            if to
+            else await rewinder.plan_redo()
+        )
+        _show(plan.diff)
+        typer.echo(clean("\n".join(filter(None, (title("redo" if not to else "rewind", plan), why(plan))))), err=True)
+        if plan.yours and not yours:
+            raise UserError(
+                f"{named(plan.yours)} changed since by you or another program: say --yours keep or --yours overwrite.",
+                1,
+            )
+        if not yes and not _agreed():
+            typer.echo("Nothing was changed.", err=True)
+            return 1
+        done = await rewinder.carry_out(
+            plan, yours="overwrite" if yours == "overwrite" else "keep" if yours else "refuse"
+        )
+        kept = f"; left as they are: {named(done.kept)}" if done.kept else ""
+        typer.echo(f"{done.restored} files restored{kept}. Back again: kimi-agent rewind {session.id} --redo", err=True)
+        await runner.aclose()
+        return 0
+    except ToolError as error:
+        raise UserError(f"{error.text}; nothing was changed.", 1) from error
+    finally:
+        session.close()
+
+
+def _seq(turns: Sequence["Turn"], log: Sequence[Stamped], to: str) -> int:
+    if to.isdecimal() and (found := next((turn.seq for turn in turns if turn.number == int(to)), None)):
+        return found
+    if _TREE.fullmatch(to):
+        kept = [each.seq for each in log if isinstance(each.event, Checkpoint) and each.event.tree.startswith(to)]
+        if kept:
+            return kept[0]
+    raise UserError(f"There is no turn and no kept tree {to[:50]!r} in this session; it has {len(turns)} turns.")
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UserError("There is no terminal to ask on; -y goes on without asking.")
+    sys.stderr.write("Go on? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def blame(
+    place: Annotated[str, typer.Argument(metavar="PATH:LINE", help="A line of a file as it is now.")],
+    directory: Directory = "",
+) -> None:
+    """Which session, turn, prompt and call wrote a line."""
+    from kimi_agent.blame import blame as find
+    from kimi_agent.blame import read_place
+    from kimi_agent.parts import checkpoints_of
+    from kimi_agent.workspace.checkpoint import Unkept
+
+    setup = _setup(directory)
+    path, number = read_place(place)
+    shown, text = _current(setup, path)
+    checkpoints = checkpoints_of(setup)
+
+    def text_in(tree: str, path: str) -> str | None:
+        try:
+            data = checkpoints.read(tree, path)
+        except Unkept:  # it was tidied away
+            return None
+        return None if data is None else data.decode("utf-8", "surrogateescape")
+
+    sessions = setup.sessions
+    found = find(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
+    typer.echo(f"{clean_line(shown)}:{number}: {clean_line(found.line)}")
+    if found.author is None:
+        typer.echo(f"  {found.why}")
+        return
+    author = found.author
+    typer.echo(f"  session {author.session}, turn {author.turn}, {_clock(author.at)}")
+    typer.echo(f"  prompt  {clean_line(author.prompt, 200)}")
+    if author.call is not None:
+        from kimi_agent.faces.summaries import call_line
+
+        typer.echo(f"  call    {clean_line(call_line(author.call, 200))}")
+
+
+def _current(setup: Setup, path: str) -> tuple[str, str]:
+    """The file's name in the workspace, and its text. Raises UserError."""
+    whole = Path(os.path.normpath(setup.cwd / Path(path).expanduser()))
+    if not whole.is_relative_to(setup.workspace):
+        raise UserError(f"{path} lies outside the workspace {setup.workspace}.")
+    try:
+        text = whole.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.", 1) from error
+    return str(whole.relative_to(setup.workspace)), text
+
+
+def evidence(
+    id: Annotated[str, typer.Argument(metavar="[ID]", help="A session (default: the newest).")] = "last",
+    markdown: Annotated[bool, typer.Option("--md", help="As a block for a pull request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    directory: Directory = "",
+) -> None:
+    """What the test runs of a session prove."""
+    import json
+
+    from kimi_agent.faces.footer import evidence_json, footer_text
+    from kimi_agent.faces.footer import markdown as block
+
+    sessions = _setup(directory).sessions
+    found = sessions.find(id)
+    judged = _judged(sessions, found.id)
+    if as_json:
+        typer.echo(json.dumps(evidence_json(judged)))
+    elif markdown:
+        typer.echo(block(judged, session=found.id, model=found.model))
+    else:
+        typer.echo(footer_text(judged))
+
+
+def _judged(sessions: Sessions, id: str) -> Evidence:
+    """The last word on a session. Raises UserError where nothing was ever changed or run in it."""
+    last = None
+    for each in sessions.log(id):
+        if isinstance(each.event, Judged):
+            last = each.event.evidence
+    if last is None:
+        raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
+    return last
+
+
+def _setup(directory: str) -> Setup:
+    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False)
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def _show(files: Sequence[FileDiff]) -> None:
+    if not sys.stdout.isatty():
+        typer.echo("".join(map(_patch, files)), nl=False)
+        return
+    from kimi_agent.faces.ink import ink_for
+    from kimi_agent.faces.views import diff_rows
+
+    ink = ink_for(os.environ, sys.stdout.encoding or "utf-8")
+    width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    for row in diff_rows(files, ink, width - 1, whole=False):
+        typer.echo(row, color=True)
+
+
+def _patch(file: FileDiff) -> str:
+    """A file's diff as other programs read it; a binary one is named alone."""
+    old = "/dev/null" if file.change == "A" else f"a/{file.old_path or file.path}"
+    new = "/dev/null" if file.change == "D" else f"b/{file.path}"
+    return (
+        f"--- {clean_line(old)}\n+++ {clean_line(new)}\n{clean(file.diff)}\n"
+        if file.diff
+        else f"# {clean_line(file.path)}: {file.change}\n"
+    )

@@ -1,0 +1,129 @@
+"""What single commands lose, by their names: a table to read and to add to."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something that a command destroys; `what` goes on from "it".
+
+    `covered` says that a snapshot of the workspace brings it back, if `paths` (of the workspace, perhaps ignored by
+    git) are kept with it. What `refs` name in the repository comes back by `restore`, with the `{commit}` they held.
+    """
+
+    what: str
+    covered: bool = True
+    paths: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
+    restore: str = ""
+
+
+Words = Sequence[str]
+Reading = Callable[[Words], Loss | None]
+
+
+def _always(what: str, *, covered: bool) -> Reading:
+    return lambda words: None if "--help" in words else Loss(what, covered)
+
+
+def _with(pattern: str, what: str, *, covered: bool = False) -> Reading:
+    """A loss where the words, joined by blanks, hold `pattern`."""
+    held = re.compile(pattern)
+    return lambda words: Loss(what, covered) if held.search(" ".join(words)) else None
+
+
+def _dd(words: Words) -> Loss | None:
+    target = next((word[3:] for word in words if word.startswith("of=")), "")
+    return Loss(f"overwrites {target[:80]}") if target and not target.startswith("/dev/") else None
+
+
+def _rsync(words: Words) -> Loss | None:
+    if not any(word.startswith("--del") or word == "--remove-source-files" for word in words):
+        return None
+    target = next((word for word in reversed(words) if not word.startswith("-")), "")
+    remote = re.match(r"[^/]*:", target)
+    return Loss(f"deletes what is only in {target[:80] or 'the destination'}", covered=not remote)
+
+
+UNDONE = frozenset({"rm", "grm", "srm", "unlink", "rmdir", "shred", "rimraf", "del", "trash", "truncate", "find"})
+"""Commands whose operands are the files that they destroy."""
+
+LOSSY: Mapping[str, Reading] = {
+    **dict.fromkeys(("rm", "grm", "srm", "unlink", "rimraf", "del", "trash"), _always("deletes files", covered=True)),
+    "rmdir": lambda words: None,  # only empty folders
+    "shred": _always("overwrites files", covered=True),
+    "truncate": _always("cuts files off", covered=True),
+    "dd": _dd,
+    "rsync": _rsync,
+    # Databases and services
+    "dropdb": _always("drops a database", covered=False),
+    "dropuser": _always("drops a database user", covered=False),
+    "mysqladmin": _with(r"\bdrop\b", "drops a database"),
+    "rails": _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database"),
+    "rake": _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database"),
+    "manage.py": _with(r"\b(flush|reset_db|sqlflush)\b", "empties a database"),
+    "python": _with(r"manage\.py (flush|reset_db)\b", "empties a database"),
+    "python3": _with(r"manage\.py (flush|reset_db)\b", "empties a database"),
+    "django-admin": _with(r"\bflush\b", "empties a database"),
+    "prisma": _with(r"migrate reset|db push .*--(force-reset|accept-data-loss)", "empties a database"),
+    "artisan": _with(r"migrate:(fresh|reset|refresh)|db:wipe", "empties a database"),
+    "php": _with(r"artisan (migrate:(fresh|reset|refresh)|db:wipe)", "empties a database"),
+    "alembic": _with(r"downgrade base", "takes a database back to its beginning"),
+    "flask": _with(r"db downgrade base", "takes a database back to its beginning"),
+    "mix": _with(r"ecto\.(drop|reset)", "empties a database"),
+    "supabase": _with(r"db reset|projects delete", "empties a database"),
+    # Containers and clouds
+    "docker": _with(
+        r"system prune|volume (rm|remove|prune)|compose (\S+ )*down .*(-v|--volumes)|container prune|"
+        r"image prune|rmi|\brm\b.* -\w*v",
+        "removes containers, images or volumes",
+    ),
+    "docker-compose": _with(r"down .*(-v|--volumes)", "removes volumes"),
+    "podman": _with(r"system prune|volume (rm|prune)|pod rm", "removes containers or volumes"),
+    "kubectl": _with(r"\b(delete|drain|replace .*--force)\b", "removes things from a cluster"),
+    "oc": _with(r"\bdelete\b", "removes things from a cluster"),
+    "helm": _with(r"\b(uninstall|delete|del)\b", "removes a release from a cluster"),
+    **dict.fromkeys(
+        ("terraform", "tofu", "terragrunt", "pulumi", "cdk"),
+        _with(r"\b(destroy|apply .*-destroy|state rm)\b", "destroys infrastructure"),
+    ),
+    "aws": _with(
+        r"s3 (rm|rb)|s3 sync .*--delete|\b(delete|terminate|deregister)-[\w-]+|s3api delete", "deletes from the cloud"
+    ),
+    "gcloud": _with(r"\bdelete\b", "deletes from the cloud"),
+    "gsutil": _with(r"\b(rm|rb)\b|rsync .*-d", "deletes from the cloud"),
+    "az": _with(r"\b(delete|purge)\b", "deletes from the cloud"),
+    "rclone": _with(r"^(\S+ )*(delete|purge|sync|rmdirs|cleanup)\b", "deletes at a remote"),
+    "s3cmd": _with(r"\b(del|rm|rb)\b", "deletes from the cloud"),
+    "heroku": _with(r"(apps:)?destroy|pg:reset", "destroys an app or its data"),
+    "flyctl": _with(r"\bdestroy\b", "destroys an app"),
+    "fly": _with(r"\bdestroy\b", "destroys an app"),
+    "vercel": _with(r"\b(rm|remove)\b", "removes a deployment"),
+    "firebase": _with(r"firestore:delete|database:remove|projects:delete", "deletes data at a remote"),
+    "gh": _with(
+        r"\b(repo|release|gist|secret|variable|run|cache|label|issue|ssh-key|gpg-key) delete\b|"
+        r"api .*(-X|--method)[ =]?DELETE|repo archive",
+        "deletes at the remote",
+    ),
+    "glab": _with(r"\bdelete\b", "deletes at the remote"),
+    "npm": _with(r"^(\S+ )*unpublish\b", "takes a package off its registry"),
+    "cargo": _with(r"^(\S+ )*yank\b", "takes a package off its registry"),
+    "gem": _with(r"^(\S+ )*yank\b", "takes a package off its registry"),
+    "curl": _with(r"(-X|--request)[ =]?DELETE\b", "deletes at a server"),
+    "http": _with(r"^(\S+ )*DELETE\b", "deletes at a server"),
+    # Other version control
+    "hg": _with(
+        r"^(\S+ )*(revert\b.*(-a|--all|--no-backup)|update .*(-C|--clean)|up .*-C|purge)",
+        "discards changes",
+        covered=True,
+    ),
+    "svn": _with(r"^(\S+ )*(revert|cleanup .*--remove)", "discards changes", covered=True),
+    "jj": _with(r"^(\S+ )*(restore|abandon)\b", "discards changes", covered=True),
+    # The machine
+    "crontab": _with(r"(^| )-r\b", "removes the crontab"),
+    "virsh": _with(r"\bundefine\b|vol-delete", "removes a virtual machine"),
+    "vagrant": _with(r"\bdestroy\b", "removes a virtual machine"),
+    "userdel": _always("removes a user", covered=False),
+}

@@ -1,0 +1,56 @@
+"""What a test file claims to prove, as values: its tests, their assertions, what keeps them from running. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class TestCode:
+    """One test as its file writes it.
+
+    `checks` are its assertions as written, those that can't fail left out; `skips` counts what may keep it from running
+    or failing. `body` is all that it does, without its name. `rows` is over how many literal rows it runs, None where
+    that is not known. A `group` (a `describe`) is no test, but can be skipped.
+    """
+
+    __test__ = False  # pytest collects classes by this name
+
+    name: str
+    checks: tuple[str, ...] = ()
+    skips: int = 0
+    body: str = ""
+    rows: int | None = 1
+    group: bool = False
+
+
+@dataclass(frozen=True)
+class TestFile:
+    """The tests of a file by name; `other` are assertions outside of them, `skips` what skips the file as a whole."""
+
+    __test__ = False
+
+    tests: Mapping[str, TestCode] = field(default_factory=dict)
+    other: tuple[str, ...] = ()
+    skips: int = 0
+
+
+_FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testing", "e2e"})
+_CODE = re.compile(
+    r"pyi?|[jt]sx?|[cm][jt]s|go|rs|rb|java|kts?|scala|groovy|cs|fs|php|exs?|cc?|cpp|cxx|mm?|swift|dart|zig",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"(?:^|[._-])(?:tests?|specs?|cy|e2e)(?:$|[._-])", re.IGNORECASE)
+_CAMEL = re.compile(r"^Test[A-Z]|(?:[A-Za-z0-9](?:Tests?|Spec)|[a-z0-9]IT|TestCase)$")
+
+
+def is_test_file(path: str) -> bool:
+    """Whether a path (relative, with slashes) looks like code that tests other code."""
+    where = PurePosixPath(path)
+    if not _CODE.fullmatch(where.suffix[1:]):
+        return False
+    stem = where.name.removesuffix(where.suffix)
+    if _WORD.search(stem) or _CAMEL.search(stem):
+        return True
+    return any(part.lower() in _FOLDERS or part.endswith((".Test", ".Tests")) for part in where.parts[:-1])

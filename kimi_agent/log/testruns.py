@@ -1,0 +1,217 @@
+"""What a session's log tells of its test runs, and of the calls that changed files between them. Pure."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from kimi_agent.log.events import CallStarted, Checkpoint, Returned, Rewound, Said, Stamped
+from kimi_agent.log.messages import Assistant, Call, User
+from kimi_agent.log.views import DiffView, TestCase, TestReport
+
+_MAIN = "main"
+_MAY_CHANGE = ("write", "execute")
+_MOST_SCOPE = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the tests. `before` names the tree that it ran on, `after` the one that it left ("": not known).
+
+    `report` is without its passing cases; `red`, `green` and `skipped` are the ids of all of them. Where a run is known
+    by its exit code alone, its command stands for the tests in it, and it is `opaque`.
+    """
+
+    seq: int
+    answer: int
+    index: int
+    report: TestReport
+    before: str
+    after: str
+    red: tuple[str, ...] = ()
+    green: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    total: int = 0
+    scope: str = ""
+    own_command: bool = False
+
+    @property
+    def opaque(self) -> bool:
+        """Whether no test was read one by one."""
+        return not self.total
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All tests of the run."""
+        return (*self.red, *self.green, *self.skipped)
+
+
+@dataclass(frozen=True)
+class Deed:
+    """A call that may have changed files: the trees around it ("": not known), and what it said itself to have edited.
+
+    `seq` is where it ended. `known` says that the tool's own word is enough where the trees are silent.
+    """
+
+    seq: int
+    before: str
+    after: str
+    named: tuple[str, ...] = ()
+    known: bool = False
+    is_run: bool = False
+
+
+@dataclass(frozen=True)
+class History:
+    """The runs that still say something, and the deeds, in the order of the log; `turn` is where the last one began."""
+
+    turn: int
+    runs: tuple[Run, ...]
+    deeds: tuple[Deed, ...]
+
+
+@dataclass
+class _Open:
+    """A call that has not returned."""
+
+    seq: int
+    effect: str = "read"
+    before: Checkpoint | None = None
+    after: Checkpoint | None = None
+
+    def trees(self) -> tuple[str, str]:
+        before = self.before.tree if self.before is not None else ""
+        if self.after is not None:
+            return before, self.after.tree
+        return before, before  # an "after" is told only where something differs
+
+
+@dataclass
+class _Reader:
+    turn: int = 0
+    runs: list[Run] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
+    _open: dict[tuple[int, int], _Open] = field(default_factory=dict)
+    _calls: dict[tuple[int, int], Call] = field(default_factory=dict)
+    _undone: dict[int, list[Run]] = field(default_factory=dict)
+    _ids: dict[str, str] = field(default_factory=dict)
+
+    def add(self, stamped: Stamped) -> None:
+        match stamped.event:
+            case Said(User(), queued=0) if stamped.agent == _MAIN:
+                self.turn = stamped.seq
+            case Said(Assistant() as message):
+                tests = ((at, call) for at, call in enumerate(message.calls) if call.name == "run_tests")
+                self._calls.update(((stamped.seq, at), call) for at, call in tests)
+            case Checkpoint(when=when, answer=answer, index=index) as kept if answer:
+                call = self._open.setdefault((answer, index), _Open(stamped.seq))
+                if when == "before":
+                    call.before = kept
+                else:
+                    call.after = kept
+            case CallStarted(answer, index, _, effect):
+                self._open.setdefault((answer, index), _Open(stamped.seq)).effect = effect
+            case Returned():
+                self._returned(stamped.seq, stamped.event)
+            case Rewound() as rewound if rewound.what != "chat" and rewound.tree:
+                self._rewound(stamped.seq, rewound)
+            case _:
+                pass
+
+    def _returned(self, seq: int, event: Returned) -> None:
+        call = self._open.pop((event.answer, event.index), None) or _Open(seq)
+        before, after = call.trees()
+        view = event.result.view
+        if isinstance(view, TestReport):
+            asked = self._calls.pop((event.answer, event.index), None)
+            before = view.tree or before
+            self.runs.append(self._run(seq, event, view, (before, after if call.after else before), asked))
+            self.deeds.append(Deed(seq, before, self.runs[-1].after, is_run=True))
+            return
+        named: tuple[str, ...] = ()
+        if isinstance(view, DiffView) and not event.result.failed:
+            named = tuple(dict.fromkeys(path for file in view.files for path in (file.old_path, file.path) if path))
+        if named or call.before is not None or call.effect in _MAY_CHANGE:
+            # Our own edits land whole or not at all.
+            harmless = call.effect == "write" and event.result.failed
+            self.deeds.append(Deed(seq, before, after, named, known=bool(named) or harmless))
+
+    def _run(self, seq: int, event: Returned, report: TestReport, trees: tuple[str, str], asked: Call | None) -> Run:
+        found: dict[str, list[str]] = {"passed": [], "failed": [], "error": [], "skipped": []}
+        for case in report.cases:
+            # One string for a test, however often it ran: long sessions hold many runs.
+            found[case.outcome].append(self._ids.setdefault(case.id, case.id))
+        if not report.cases and report.verdict in ("passed", "failed"):
+            found[report.verdict].append(report.command)
+        scope, own = _scope(report, asked)
+        return Run(
+            seq,
+            event.answer,
+            event.index,
+            replace(report, cases=tuple(case for case in report.cases if case.outcome != "passed" or _wavers(case))),
+            *trees,
+            red=(*found["failed"], *found["error"]),
+            green=tuple(found["passed"]),
+            skipped=tuple(found["skipped"]),
+            total=len(report.cases),
+            scope=scope,
+            own_command=own,
+        )
+
+    def _rewound(self, seq: int, event: Rewound) -> None:
+        """Runs on files that no longer stand say nothing any more; undoing the rewind brings them back."""
+        since = event.undoes or event.to
+        gone = [run for run in self.runs if run.seq >= since and run.after != event.tree]
+        back = self._undone.pop(event.undoes, [])
+        kept = [run for run in self.runs if run.seq < since or run.after == event.tree]
+        self.runs = sorted([*kept, *back], key=lambda run: run.seq)
+        self._undone[seq] = gone
+
+    def history(self, now: str) -> History:
+        """Everything read so far; what never returned is held to have gone on until `now`."""
+        deeds = list(self.deeds)
+        for call in self._open.values():
+            if call.before is not None or call.effect in _MAY_CHANGE:
+                before = call.before.tree if call.before is not None else ""
+                deeds.append(Deed(call.seq, before, call.after.tree if call.after is not None else now))
+        return History(self.turn, tuple(self.runs), tuple(sorted(deeds, key=lambda deed: deed.seq)))
+
+
+def history(log: Iterable[Stamped], now: str = "") -> History:
+    """The runs and deeds of a session; `now` is the tree at its end."""
+    reader = _Reader()
+    for stamped in log:
+        reader.add(stamped)
+    return reader.history(now)
+
+
+def runs(log: Iterable[Stamped]) -> list[Run]:
+    """The test runs of a session that no rewind undid, in their order."""
+    return list(history(log).runs)
+
+
+def _wavers(case: TestCase) -> bool:
+    """Whether a test that ran several times in one run failed in some of them."""
+    return 0 < case.failures < case.runs
+
+
+def _scope(report: TestReport, asked: Call | None) -> tuple[str, bool]:
+    """What a call narrowed its run to, "" for nothing; and whether its command was the model's own."""
+    try:
+        given = json.loads(asked.arguments, strict=False) if asked is not None else None
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        return "", False
+    if command := given.get("command"):
+        return f"command: {command}"[:_MOST_SCOPE], True
+    targets = given.get("targets")
+    words = [each for each in (targets if isinstance(targets, list) else [targets]) if isinstance(each, str)]
+    if isinstance(given.get("name"), str) and given["name"]:
+        words.append(f"named {given['name']}")
+    if given.get("failed_only"):
+        words.append("those that had failed")
+    if report.whole or not words:
+        return "", False
+    return f"narrowed: {', '.join(words)}"[:_MOST_SCOPE], False

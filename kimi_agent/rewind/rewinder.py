@@ -1,0 +1,294 @@
+"""Plan the way back, and go it: the files through the snapshots, the chat through a `Rewound` in the log.
+
+The files as they are now are kept first and named in that event, so that whatever is overwritten can come back.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from kimi_agent.errors import ToolError, UserError
+from kimi_agent.log.conversation import folded
+from kimi_agent.log.events import Checkpoint, Rewound, Stamped
+from kimi_agent.log.session import Session
+from kimi_agent.rewind.files import Blocked, Trees, Way, keeping_theirs, way_back
+from kimi_agent.rewind.history import History
+from kimi_agent.rewind.preview import modes, preview
+from kimi_agent.rewind.values import Done, Plan, Turn, What, Yours
+from kimi_agent.workspace.checkpoint import PathChange, Snapshot, Unkept
+from kimi_agent.workspace.checkpoint.restore import restore
+from kimi_agent.workspace.checkpoint.timeline import Span, spans
+from kimi_agent.workspace.files import Files
+from kimi_agent.workspace.places import named
+
+MOST_MISSED = 20
+MOST_PATHS = 1_000
+"""A rewind of more files than these names none of them in the log, if it was one of all files."""
+_MOST_NAMES = 10
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the log says: the turns and rewinds that stand, and what changed the files."""
+
+    history: History
+    spans: list[Span]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The files as they are now, and the way back from there; `also` are ignored files that have to be kept too."""
+
+    now: Snapshot
+    also: tuple[str, ...]
+    way: Way
+
+
+class Rewinder:
+    """Takes a session, and the files it changed, back to a turn and forward again. One at a time, between turns."""
+
+    def __init__(self, session: Session, checkpoints: Trees, files: Files) -> None:
+        self._session = session
+        self._checkpoints = checkpoints
+        self._files = files
+        self._changed: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def turns(self) -> list[Turn]:
+        """The turns that stand, the first one first. Blocking: it compares trees that it has not seen yet."""
+        read = self._read()
+        ends = [*(turn.seq for turn in read.history.turns[1:]), read.history.last + 1]
+        return [
+            Turn(number, turn.seq, turn.prompt, turn.at, self._files_of(read.spans, turn.seq, end))
+            for number, (turn, end) in enumerate(zip(read.history.turns, ends, strict=False), 1)
+        ]
+
+    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> Plan:
+        """What going back to just before record `to` would do; with `paths` only these files go.
+
+        Raises UserError where `to` is no record of the conversation, or the snapshots do not tell what is needed.
+        """
+        read = await asyncio.to_thread(self._read)
+        if paths:
+            what = "code"
+        if not 1 < to <= read.history.last:
+            raise UserError(f"There is no record {to} in this session; it has {read.history.last}.")
+        if what != "code" and not read.history.stands(to):
+            raise UserError("That turn was taken back already; /redo brings it back.", 1)
+        return await asyncio.to_thread(self._plan, read, Plan(to, what, paths=tuple(map(self._relative, paths))))
+
+    async def plan_undo(self) -> Plan:
+        """Back to before the last turn that stands, chat and files. Raises UserError where there is none."""
+        read = await asyncio.to_thread(self._read)
+        if not read.history.turns:
+            raise UserError("There is nothing to undo: no turn stands.", 1)
+        return await asyncio.to_thread(self._plan, read, Plan(read.history.turns[-1].seq, "both"))
+
+    async def plan_redo(self) -> Plan:
+        """Take the last rewind back. Raises UserError where there is none, or something was said since."""
+        read = await asyncio.to_thread(self._read)
+        if not read.history.rewinds:
+            raise UserError("There is nothing to redo: nothing was taken back since the last words.", 1)
+        seq, last = read.history.rewinds[-1]
+        return await asyncio.to_thread(self._plan, read, Plan(seq, last.what, undoes=seq))
+
+    async def carry_out(self, plan: Plan, *, yours: Yours = "refuse") -> Done:
+        """Do what was planned, all of it or nothing, also when the task is cancelled meanwhile.
+
+        `yours` says what becomes of the files in `plan.yours`. Raises UserError where they are to be refused, where
+        files changed since the plan was made, or where something fails; then nothing has changed.
+        """
+        work = asyncio.create_task(self._carry_out(plan, yours))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    async def _carry_out(self, plan: Plan, yours: Yours) -> Done:
+        read = await asyncio.to_thread(self._read)
+        if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
+            raise UserError("That cannot be brought back any more: something was said since.", 1)
+        prompt = "" if plan.undoes else next((turn.prompt for turn in read.history.turns if turn.seq == plan.to), "")
+        event = Rewound(plan.to, plan.what, undoes=plan.undoes)
+        changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
+        if plan.what != "chat":
+            look = await asyncio.to_thread(self._look, read, plan)
+            await asyncio.to_thread(self._unchanged_since, plan, look)
+            changes, kept = _chosen(look.way, yours)
+            if changes:
+                tree = await self._restore(look, changes)
+                named_ = plan.what == "code" and len(changes) <= MOST_PATHS
+                paths = tuple(each.path for each in changes) if kept or plan.paths or named_ else ()
+                event = Rewound(plan.to, plan.what, look.now.tree, tree, paths, plan.undoes)
+        if plan.what != "code" or changes:
+            self._session.emit(event)
+            await self._mend_ledger(plan.what, changes)
+        return Done(len(changes), kept, prompt if plan.what != "code" else "")
+
+    async def _restore(self, look: _Look, changes: Sequence[PathChange]) -> str:
+        """Restore the files; the tree that they are then. Raises UserError; then they are as they were."""
+        # Were we killed in the middle, the log would take what the next start finishes for somebody else's doing.
+        self._session.emit(Checkpoint(look.now.tree, "before", missed=look.now.missed[:MOST_MISSED]))
+        try:
+            await asyncio.to_thread(restore, changes, self._checkpoints.content, self._files)
+        except (ToolError, UserError) as error:
+            self._session.emit(await asyncio.to_thread(self._as_it_is, look))
+            raise UserError(f"The files were not restored: {_text(error)}", 1) from error
+        after = await asyncio.to_thread(self._as_it_is, look)
+        return after.tree
+
+    def _as_it_is(self, look: _Look) -> Checkpoint:
+        try:
+            now = self._checkpoints.take(look.also)
+        except Unkept as error:
+            return Checkpoint("", "after", failed=str(error))
+        return Checkpoint(now.tree, "after", missed=now.missed[:MOST_MISSED])
+
+    async def _mend_ledger(self, what: What, changes: Sequence[PathChange]) -> None:
+        """What the model knew of files is what the conversation now holds; of files that went alone, their hash."""
+        ledger = self._files.ledger
+        if what != "code":
+            await asyncio.to_thread(ledger.rebuild, self._session.events())
+            return
+        known = [os.path.join(self._files.root, each.path) for each in changes if ledger.known(each.path) is not None]
+        for found in await asyncio.to_thread(self._files.fingerprints, known):
+            ledger.saw(found.path, found.sha256)
+
+    def _read(self) -> _Read:
+        history = History()
+        return _Read(history, spans(history.noting(self._session.events())))
+
+    def _plan(self, read: _Read, plan: Plan) -> Plan:
+        if plan.what != "code" and not plan.undoes:
+            plan = replace(plan, lost_messages=self._lost(plan.to))
+        if plan.what == "chat":
+            return plan
+        look = self._look(read, plan)
+        way = look.way
+        changes = sorted((*way.ours, *way.yours), key=lambda change: change.path)
+        notes = (*way.notes, *modes(changes)) if changes or way.notes else ("no file is different from then",)
+        return replace(
+            plan,
+            diff=preview(changes, self._checkpoints.content),
+            yours=tuple(each.path for each in way.yours),
+            notes=notes,
+            now=look.now.tree,
+        )
+
+    def _look(self, read: _Read, plan: Plan) -> _Look:
+        """Keep the files as they are, and find the way back. Raises UserError."""
+        done = [span for span in read.spans if span.seq >= plan.to]
+        now = self._checkpoints.take()
+        if not done:
+            return _Look(now, (), Way(now.tree))
+        try:
+            also = self._hidden(done[0].before, now)
+            if also:
+                now = self._checkpoints.take(also)
+            way = way_back(
+                done,
+                now,
+                self._checkpoints,
+                wanted=lambda path: not plan.paths or _lies_in(path, plan.paths),
+                single=bool(plan.paths),
+                hidden=also,
+            )
+            return _Look(now, also, way)
+        except Blocked as error:
+            raise self._explained(error, read) from error
+
+    def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
+        """The files of the target that stand there now, but ignored: the snapshot must hold them all the same."""
+        if not target:
+            return ()
+        try:
+            changes = self._checkpoints.changes(now.tree, target)
+        except Unkept:
+            return ()  # the plan will say so
+        coming = [each.path for each in changes if each.before is None]
+        return tuple(path for path in coming if self._is_file(path))
+
+    def _is_file(self, path: str) -> bool:
+        """Whether a file or link stands there, no link leading to it."""
+        whole = self._files.root / path
+        there = whole.is_symlink() or (whole.exists() and not whole.is_dir())
+        return there and os.path.realpath(whole.parent) == str(whole.parent)
+
+    def _explained(self, error: Blocked, read: _Read) -> UserError:
+        turns = read.history.turns
+        late = next((number for number, turn in enumerate(turns, 1) if turn.seq > error.seq), 0)
+        at = sum(turn.seq <= error.seq for turn in turns)
+        works = f"going back to turn {late} or later works" if late else "what comes after it works"
+        why = str(error).rstrip(".")
+        return UserError(f"The files cannot go back past turn {at}: {why}; {works}, and the chat alone (chat) does.", 1)
+
+    def _unchanged_since(self, plan: Plan, look: _Look) -> None:
+        """Raise UserError where a file that the person looked at is another one now."""
+        if plan.now == look.now.tree:
+            return
+        shown = {each.path for each in (*look.way.ours, *look.way.yours)} | {each.path for each in plan.diff}
+        changes = self._checkpoints.changes(plan.now, look.now.tree) if plan.now else ()
+        other = [each.path for each in changes if each.path in shown]
+        if other or not plan.now:
+            raise UserError(f"{_names(other) or 'Files'} changed since this was shown; look at it again.", 1)
+
+    def _lost(self, to: int) -> int:
+        conversation = self._session.conversation
+        left = conversation.length_before(to)
+        if left is None:
+            back = Stamped(self._session.agent, to, 0.0, Rewound(to, "chat"))
+            left = len(folded(lambda: chain(self._session.events(), [back]), keep_replaced=True).messages())
+        return max(0, len(conversation.messages()) - left)
+
+    def _files_of(self, done: Sequence[Span], first: int, end: int) -> tuple[str, ...]:
+        """The files that the calls of a turn changed, as far as that is still known."""
+        found: set[str] = set()
+        for span in done:
+            if first <= span.seq < end and not span.rewind and span.answer and span.before and span.after:
+                found.update(self._between(span.before, span.after))
+        return tuple(sorted(found))
+
+    def _between(self, old: str, new: str) -> tuple[str, ...]:
+        if (old, new) not in self._changed:
+            try:
+                self._changed[old, new] = tuple(each.path for each in self._checkpoints.changes(old, new))
+            except Unkept:
+                return ()
+        return self._changed[old, new]
+
+    def _relative(self, spelling: str) -> str:
+        """A path as trees spell it. Raises UserError for one that lies outside."""
+        root = str(self._files.root)
+        for base in (str(self._files.cwd), root):
+            path = os.path.relpath(os.path.join(base, spelling), root)
+            if path != ".." and not path.startswith("../") and (base == root or self._exists(path)):
+                return "" if path == "." else path
+        raise UserError(f"{named(spelling)} lies outside the workspace {named(root)}.")
+
+    def _exists(self, path: str) -> bool:
+        return os.path.lexists(os.path.join(self._files.root, path))
+
+
+def _chosen(way: Way, yours: Yours) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+    """What to restore, and whose files are left. Raises UserError where they are to be refused."""
+    if yours == "overwrite" or not way.yours:
+        return (*way.ours, *way.yours), ()
+    if yours == "keep":
+        return keeping_theirs(way)
+    theirs = _names([each.path for each in way.yours])
+    raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
+
+
+def _lies_in(path: str, wanted: Sequence[str]) -> bool:
+    return any(not each or path == each or path.startswith(each + "/") for each in wanted)
+
+
+def _names(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
+    return ", ".join(named(path) for path in paths[:_MOST_NAMES]) + more
+
+
+def _text(error: Exception) -> str:
+    return error.text if isinstance(error, ToolError) else str(error)

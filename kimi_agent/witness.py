@@ -1,0 +1,77 @@
+"""What the harness does around a turn: at its end it says what is proven, then does what was asked for that case."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from kimi_agent.agent import Agent
+from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped, TurnEnded
+from kimi_agent.log.evidence import judge
+from kimi_agent.log.messages import User
+from kimi_agent.log.session import Session
+from kimi_agent.log.views import DiffView, Evidence, TestReport
+from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+
+Ending = Callable[[Evidence], Awaitable[None]]
+"""What follows a turn that changed files, such as a commit."""
+MAX_TEXT_BYTES = 1_000_000
+
+
+class Witness:
+    """An agent whose turns end with the harness's own word: a `Judged` after each that changed files or ran tests."""
+
+    def __init__(self, agent: Agent, checkpoints: Checkpoints, endings: Sequence[Ending] = ()) -> None:
+        self.agent = agent
+        self._checkpoints = checkpoints
+        self._endings = endings
+        self._busy = False
+        agent.session.listen(self._hear)
+
+    @property
+    def session(self) -> Session:
+        """The session of the agent."""
+        return self.agent.session
+
+    def queue(self, message: User) -> None:
+        """Keep what the person says while a turn runs; it joins at the next step."""
+        self.agent.queue(message)
+
+    async def run_turn(self, prompt: User) -> TurnEnded:
+        """A turn of the agent, and what follows it; an interrupted one is not judged."""
+        self._busy = False
+        ended = await self.agent.run_turn(prompt)
+        if self._busy:
+            evidence = await asyncio.to_thread(self._judge)
+            if evidence.files or evidence.last is not None:
+                self.session.emit(Judged(evidence))
+            if evidence.files:
+                for ending in self._endings:
+                    await ending(evidence)
+        return ended
+
+    def _hear(self, stamped: Stamped) -> None:
+        match stamped.event:
+            case Checkpoint(when="after") | Rewound():
+                self._busy = True
+            case Checkpoint(failed=failed) if failed:
+                self._busy = True
+            case Returned(result=result) if isinstance(result.view, TestReport | DiffView):
+                self._busy = True
+            case _:
+                pass
+
+    def _judge(self) -> Evidence:
+        try:
+            now = self._checkpoints.take().tree
+        except Unkept:
+            now = ""
+        return judge(self.session.events(), now=now, changed=self._changed, text=self._text)
+
+    def _changed(self, old: str, new: str) -> list[str]:
+        return [each.path for each in self._checkpoints.changes(old, new)]
+
+    def _text(self, tree: str, path: str) -> str | None:
+        """A file of a tree, for reading tests in it; None where there is none, or none that a test file would be."""
+        kept = self._checkpoints.standing(tree, path)
+        if kept is None or kept.kind != "file" or kept.size > MAX_TEXT_BYTES:
+            return None
+        return self._checkpoints.content(kept).decode("utf-8", "replace")

@@ -1,0 +1,197 @@
+"""Snapshots of a workspace: take one, compare two, read one, and let old ones go."""
+
+import contextlib
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.workspace.checkpoint.collecting import Collector
+from kimi_agent.workspace.checkpoint.ignores import Ignores
+from kimi_agent.workspace.checkpoint.objects import Objects, gone
+from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held, Store
+from kimi_agent.workspace.checkpoint.taking import Ground, Memory, Taking
+from kimi_agent.workspace.checkpoint.trees import Trees
+from kimi_agent.workspace.checkpoint.values import Kept, Limits, PathChange, Snapshot, Unkept
+from kimi_agent.workspace.git import GitFailed, GitMissing
+
+_TRIES = 12
+_FULL = ("No space left", "Out of diskspace", "Disk quota exceeded")
+_LIMITS = Limits()
+_UNREADABLE = re.compile(r"Unable to process path (.*?)\n?\Z", re.DOTALL)
+
+
+class Checkpoints:
+    """The snapshots of `workspace`, kept in the folder `store`. Blocking; may be used from several threads.
+
+    The user's repository is never written and git never reads its configuration, so this is safe before trust. Kept are
+    files and links with their permission bits, tracked or untracked, not ignored ones (but those that are tracked all
+    the same), not empty folders, not the modes of folders. `private` are folders of ours, never kept.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        store: Path,
+        *,
+        environ: Mapping[str, str],
+        limits: Limits = _LIMITS,
+        clock: Callable[[], float] = time.time,
+        private: Sequence[Path] = (),
+    ) -> None:
+        root = Path(os.path.realpath(workspace))
+        kept = Store(Path(os.path.realpath(store)), clock=clock)
+        ours = (kept.folder, *(Path(os.path.realpath(folder)) for folder in private))
+        ignores = Ignores(kept.folder, environ=environ, private=ours)
+        home = os.path.realpath(environ["HOME"]) if environ.get("HOME") else ""
+        self._ground = Ground(root, kept, environ, limits, ours, ignores, home)
+        # Not through methods of ours: whoever drops us ends these processes at once, not when cycles are looked for.
+        self._objects = Objects(kept, environ)
+        weakref.finalize(self, self._objects.close)
+        self._trees = Trees(self._objects)
+        self._collector = Collector(kept, environ, clock=clock)
+        self._store = kept
+        self._memory: Memory | None = None
+        self._lock = threading.RLock()
+
+    def take(self, also: Sequence[str] = ()) -> Snapshot:
+        """The tree as it is now; `also` are ignored files or folders to keep this once. Raises Unkept.
+
+        A file that changes while this runs is kept as it was before or after, or is missed.
+        """
+        with self._working("no snapshot was taken"):
+            self._objects.close()
+            self._allowed()
+            with self._store.locked() as held:
+                return self._taken(held, also)
+
+    def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
+        """Where two trees differ, by path, without looking for renames; "" is the empty tree. Raises Unkept.
+
+        Paths of which one tree cannot tell are passed over: what it missed, and ignored files that only the other was
+        asked for (a tree taken with the same `also` can tell).
+        """
+        with self._working("the snapshots could not be compared"):
+            return tuple(self._trees.changes(old, new))
+
+    def standing(self, tree: str, path: str) -> Kept | None:
+        """What `tree` holds at a path of the workspace, None for nothing or a folder. Raises Unkept."""
+        with self._working("the snapshot could not be read"):
+            try:
+                return self._trees.standing(tree, os.fsencode(path)) if path else None
+            except UnicodeEncodeError:
+                return None
+
+    def content(self, kept: Kept) -> bytes:
+        """The whole bytes of a file, or the target of a link. Raises Unkept."""
+        with self._working("the snapshot could not be read"):
+            kind, data = self._objects.get(kept.id)
+            if kind != "blob":
+                raise gone(kept.id)
+            return data
+
+    def read(self, tree: str, path: str) -> bytes | None:
+        """The bytes that `tree` holds at a path, None for nothing there. Raises Unkept."""
+        kept = self.standing(tree, path)
+        return self.content(kept) if kept else None
+
+    def has(self, tree: str) -> bool:
+        """Whether that snapshot can be read."""
+        try:
+            with self._working("the snapshot could not be read"):
+                top = self._trees.top(tree)
+                return top.files == EMPTY_TREE or self._objects.has(top.files)
+        except Unkept:
+            return False
+
+    def missed(self, tree: str) -> tuple[str, ...]:
+        """The paths of which that snapshot knows only that something was there. Raises Unkept."""
+        with self._working("the snapshot could not be read"):
+            return tuple(sorted(map(os.fsdecode, self._trees.top(tree).missed)))
+
+    def also(self, tree: str) -> tuple[str, ...]:
+        """The ignored paths that this snapshot was asked for. Take with them what is to be compared. Raises Unkept."""
+        with self._working("the snapshot could not be read"):
+            return tuple(sorted(map(os.fsdecode, self._trees.top(tree).also)))
+
+    def collect(self, *, keep_days: float, max_bytes: int) -> int:
+        """Let go of snapshots older than `keep_days`, and of the oldest while all take more than `max_bytes`.
+
+        The newest one stays, as do those of the last hour. Returns the bytes that came free. Raises Unkept.
+        """
+        if not self._store.folder.is_dir():
+            return 0
+        with self._working("old snapshots could not be removed"):
+            self._objects.close()
+            self._trees.forget()
+            with self._store.locked() as held:
+                freed = self._collector.collect(held, keep_days=keep_days, max_bytes=max_bytes)
+            self._memory = self._memory if freed == 0 else None
+            return freed
+
+    def close(self) -> None:
+        """End the processes that reading left running. Everything may still be used."""
+        with self._lock:
+            self._objects.close()
+
+    @property
+    def store_bytes(self) -> int:
+        """What all the snapshots take on the disk."""
+        return self._store.bytes
+
+    def _allowed(self) -> None:
+        root, home = self._ground.workspace, self._ground.home
+        if not root.is_dir():
+            raise Unkept(f"the workspace {root} is gone")
+        if str(root) == "/" or (home and Path(home).is_relative_to(root)):
+            raise Unkept(
+                f"{root} is not a project but holds the whole home folder, so no snapshots are taken: "
+                "start in the folder of a project"
+            )
+
+    def _taken(self, held: Held, also: Sequence[str]) -> Snapshot:
+        """With a second try for what went wrong: a file that git could not read, an index that is damaged."""
+        failures: dict[str, int] = {}
+        if held.died:
+            self._store.sweep()
+        for attempt in range(_TRIES):
+            memory, self._memory = self._memory if not held.died else None, None
+            skip = {path for path, times in failures.items() if times > 1}
+            try:
+                snapshot, self._memory = Taking(self._ground, held, memory, skip).take(also)
+            except GitFailed as error:
+                path = _UNREADABLE.search(error.stderr)
+                if _full(error) or attempt == _TRIES - 1 or (attempt > 1 and not path):
+                    self._store.sweep()
+                    raise
+                if path:
+                    failures[path[1]] = failures.get(path[1], 0) + 1
+                elif attempt:
+                    self._store.forget_index()
+            else:
+                return snapshot
+        raise AssertionError("the last try returns or raises")
+
+    @contextlib.contextmanager
+    def _working(self, what: str) -> Iterator[None]:
+        """One at a time, and every failure told as Unkept."""
+        with self._lock:
+            try:
+                yield
+            except GitMissing as error:
+                raise Unkept(f"{what}: {error}") from error
+            except GitFailed as error:
+                room = f"no room is left for snapshots in {self._store.folder}: free some space on that disk"
+                raise Unkept(f"{what}: {room if _full(error) else error}") from error
+            except OSError as error:
+                where = f" ({error.filename})" if error.filename else ""
+                raise Unkept(
+                    f"{what}: {error.strerror or error}{where}: the snapshots lie in {self._store.folder}"
+                ) from error
+
+
+def _full(error: GitFailed) -> bool:
+    return any(words in error.stderr for words in _FULL)

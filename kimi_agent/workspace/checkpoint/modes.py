@@ -1,0 +1,86 @@
+"""The permission bits of every file of a tree: git itself keeps no more of them than one x."""
+
+from collections.abc import Iterable, Iterator
+
+LINK = -1
+"""In place of permission bits."""
+
+_PLAIN = (0o644, 0o755)
+
+
+class Modes:
+    """path -> permission bits, of regular files, and LINK. Knows how to be a blob, the same for equal trees.
+
+    The blob names what most files have, with and without x, and the path of every file that has something else: so it
+    is small and seldom changes whatever the umask.
+    """
+
+    def __init__(self, modes: Iterable[tuple[str, int]] = ()) -> None:
+        self._of: dict[str, int] = {}
+        self._paths: dict[int, set[str]] = {}
+        for path, mode in modes:
+            self.put(path, mode)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def put(self, path: str, mode: int) -> None:
+        """`path` has this mode now."""
+        if self._of.get(path) == mode:
+            return
+        self.drop(path)
+        self._of[path] = mode
+        self._paths.setdefault(mode, set()).add(path)
+
+    def drop(self, path: str) -> None:
+        """`path` is gone."""
+        mode = self._of.pop(path, None)
+        if mode is not None:
+            self._paths[mode].discard(path)
+
+    def blob(self) -> bytes:
+        """For `Read`."""
+        usual = [self._usual(executable) for executable in (False, True)]
+        odd = sorted(
+            (path.encode("utf-8", "surrogateescape"), mode)
+            for mode, paths in self._paths.items()
+            if mode != LINK and mode not in usual
+            for path in paths
+        )
+        return b"%o %o\n" % (usual[0], usual[1]) + b"".join(b"%o %s\0" % (mode, path) for path, mode in odd)
+
+    def _usual(self, executable: bool) -> int:
+        counts = [
+            (-len(paths), mode)
+            for mode, paths in self._paths.items()
+            if mode != LINK and is_executable(mode) == executable
+        ]
+        return min((each for each in counts if each[0]), default=(0, _PLAIN[executable]))[1]
+
+
+class Read:
+    """The modes of a tree that was kept."""
+
+    def __init__(self, blob: bytes) -> None:
+        head, _, rest = blob.partition(b"\n")
+        plain, executable = head.split()
+        self.usual = (int(plain, 8), int(executable, 8))
+        self.odd: dict[bytes, int] = {}
+        for row in rest.split(b"\0")[:-1]:
+            mode, _, path = row.partition(b" ")
+            self.odd[path] = int(mode, 8)
+
+    def of(self, path: bytes, git_mode: int) -> int:
+        """The permission bits of the regular file at `path`, given git's mode of it."""
+        return self.odd.get(path, self.usual[is_executable(git_mode)])
+
+
+def is_executable(mode: int) -> bool:
+    """As git sees it."""
+    return bool(mode & 0o100)

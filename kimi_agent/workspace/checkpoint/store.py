@@ -1,0 +1,225 @@
+"""The private folder that snapshots are kept in: its layout, its lock, its list of trees, its small objects."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.workspace.checkpoint.values import Unkept
+from kimi_agent.workspace.git import Git, bare, stat_key
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""git knows this tree without having it."""
+
+SETTINGS = {
+    "core.fileMode": "true",
+    "core.symlinks": "true",
+    "core.ignoreCase": "false",
+    "core.precomposeUnicode": "false",
+    "core.protectHFS": "false",
+    "core.protectNTFS": "false",
+    "core.autocrlf": "false",
+    "core.safecrlf": "false",
+    "core.attributesFile": "/dev/null",
+    "core.trustctime": "true",
+    "core.checkStat": "default",
+    "core.preloadIndex": "true",
+    "core.untrackedCache": "false",
+    "core.splitIndex": "false",
+    "core.sparseCheckout": "false",
+    # A crash of the machine may cost snapshots: that one cannot be read is then told, for every object has its hash.
+    "core.fsync": "none",
+    "core.compression": "1",
+    "index.version": "2",
+}
+"""How git treats the store and the work tree, whatever the platform or the user would have it do."""
+
+# Whatever the repository's attributes say, bytes are kept as they stand on the disk.
+_ATTRIBUTES = "* -text -crlf -eol -filter -ident -working-tree-encoding\n"
+_WAIT_S = 60.0
+_POLL_S = 0.01
+_SAME_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Root:
+    """A tree that was taken, and when last."""
+
+    at: float
+    tree: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """The store while it is ours: `fd` is for the processes that work in it, `died` says that the last owner did not
+    finish, `now_ns` is the time by the clock of the machine's files.
+    """
+
+    fd: int
+    died: bool
+    now_ns: int
+
+
+class Store:
+    """One folder, for one workspace. Several processes may use it, one at a time."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float]) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._roots = folder / "trees"
+        self._collected = folder / "collected"
+        self._newest: tuple[Root, tuple[int, ...]] | None = None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[Held]:
+        """The store, made if it is not there. Raises Unkept when another process keeps it for a minute, OSError."""
+        fd = self._lock()
+        try:
+            died = os.fstat(fd).st_size > 0
+            os.pwrite(fd, b"in use\n", 0)
+            # What a killed owner's git left: it is dead too, for it held the lock as well.
+            for left in self.folder.glob("index*.lock"):
+                left.unlink(missing_ok=True)
+            if not (self.folder / "HEAD").is_file() or not (self.folder / "info" / "attributes").is_file():
+                bare(self.folder)
+                (self.folder / "info" / "attributes").write_text(_ATTRIBUTES, "ascii")
+            yield Held(fd, died, os.fstat(fd).st_mtime_ns)
+        finally:
+            os.ftruncate(fd, 0)
+            os.close(fd)
+
+    def sweep(self) -> int:
+        """Remove what a git that was killed, or had no room, left half written; the bytes that came free."""
+        freed = 0
+        for left in (self.folder / "objects").glob("*/*tmp[_-]*"):
+            with contextlib.suppress(FileNotFoundError):
+                size = left.stat().st_blocks * 512
+                left.unlink()
+                freed += size
+        return freed
+
+    def _lock(self) -> int:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        path = self.folder / "lock"
+        until = time.monotonic() + _WAIT_S
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Somebody may have removed the folder and made it anew: then this lock guards nothing.
+                if os.fstat(fd).st_ino == path.stat().st_ino:
+                    return fd
+            except BlockingIOError:
+                pass
+            except OSError:
+                os.close(fd)
+                raise
+            os.close(fd)
+            if time.monotonic() > until:
+                raise Unkept(
+                    f"another kimi-agent has been at the snapshots in {self.folder} for {_WAIT_S:.0f} s: try again"
+                )
+            time.sleep(_POLL_S)
+
+    def put(self, kind: str, data: bytes) -> str:
+        """Keep an object; returns its name."""
+        whole = b"%s %d\0" % (kind.encode("ascii"), len(data)) + data
+        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        path = self.folder / "objects" / name[:2] / name[2:]
+        if path.exists():
+            return name
+        path.parent.mkdir(exist_ok=True)
+        fresh = path.parent / f"tmp_obj_{os.getpid()}"
+        fresh.write_bytes(zlib.compress(whole, 1))
+        fresh.chmod(0o444)
+        fresh.rename(path)
+        return name
+
+    def roots(self) -> list[Root]:
+        """The trees that were taken, oldest first. A line that a crash cut is passed over."""
+        try:
+            lines = self._roots.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        found: dict[str, Root] = {}
+        for line in lines:
+            at, _, tree = line.partition(b" ")
+            with contextlib.suppress(ValueError):
+                if len(tree) == 40 and int(tree, 16) >= 0:
+                    found[tree.decode()] = Root(float(at), tree.decode())
+        return sorted(found.values(), key=lambda root: root.at)
+
+    def taken(self, tree: str) -> None:
+        """Note that `tree` was taken now; one that was noted last, within the hour, is not noted again."""
+        at = self._clock()
+        if self._newest:
+            last, key = self._newest
+            if last.tree == tree and 0 <= at - last.at < _SAME_S and key == stat_key(self._roots):
+                return
+        # A line of its own, even after one that a crash cut.
+        fd = os.open(self._roots, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, b"\n%.3f %s\n" % (at, tree.encode("ascii")))
+        finally:
+            os.close(fd)
+        self._newest = Root(at, tree), stat_key(self._roots)
+
+    def only(self, roots: Sequence[Root]) -> None:
+        """From now on just these were taken."""
+        fresh = self._roots.with_suffix(".new")
+        fresh.write_bytes(b"".join(b"%.3f %s\n" % (root.at, root.tree.encode("ascii")) for root in roots))
+        fresh.replace(self._roots)
+        self._newest = None
+
+    def index(self, prefix: str) -> Path:
+        """The index for a workspace that lies at `prefix` in the user's repository ("" is its top)."""
+        mark = hashlib.sha1(os.fsencode(prefix), usedforsecurity=False).hexdigest()[:12]
+        return self.folder / (f"index-{mark}" if prefix else "index")
+
+    def forget_index(self) -> None:
+        """The next snapshot starts from nothing: every file is read again."""
+        for index in self.folder.glob("index*"):
+            index.unlink(missing_ok=True)
+
+    def last_collected(self) -> tuple[float, int]:
+        """When objects were removed last, and the bytes below which there was no getting then; zeros for never."""
+        try:
+            at, size = self._collected.read_bytes().split()
+            return float(at), int(size)
+        except (FileNotFoundError, ValueError):
+            return 0.0, 0
+
+    def note_collected(self, at: float, least: int) -> None:
+        """Objects were removed; `least` is 0 if as few bytes as wanted were left."""
+        fresh = self._collected.with_suffix(".new")
+        fresh.write_bytes(b"%.3f %d\n" % (at, least))
+        fresh.replace(self._collected)
+
+    def git(self, environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Git:
+        """A git for the objects, without a work tree. Raises Unkept where the store is gone, GitMissing."""
+        if not (self.folder / "HEAD").is_file():
+            raise Unkept(f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}")
+        return Git(self.folder, git_dir=self.folder, environ=environ, settings={**SETTINGS, **(settings or {})})
+
+    @property
+    def bytes(self) -> int:
+        """What the folder takes on the disk, in bytes."""
+        return sum(each.stat().st_blocks * 512 for each in files(self.folder))
+
+
+def files(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """All files below a folder of ours; what goes away meanwhile is passed over."""
+    todo = [os.fspath(folder)]
+    while todo:
+        with contextlib.suppress(FileNotFoundError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                else:
+                    yield entry

@@ -1,0 +1,55 @@
+"""What a snapshot is and holds: plain values, and the one error."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kimi_agent.errors import UserError
+
+
+class Unkept(UserError):
+    """A snapshot could not be taken, or what was kept could not be read; one sentence with a mend."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, 1)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is kept: bytes of a single file, bytes that are new in one snapshot, and files in all.
+
+    A file that is too big is left out and named in `missed`; past the other two there is no snapshot.
+    """
+
+    max_file_bytes: int = 20_000_000
+    max_total_bytes: int = 1_000_000_000
+    max_files: int = 200_000
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a tree holds at a path: permission bits (0 for a link), size in bytes, and git's name of the content."""
+
+    kind: Literal["file", "link"]
+    mode: int
+    size: int
+    id: str
+
+
+@dataclass(frozen=True)
+class PathChange:
+    """A path at which two trees differ; None is "nothing there"."""
+
+    path: str
+    before: Kept | None
+    after: Kept | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The workspace at one moment: `tree` names its content, equal trees have equal names.
+
+    `missed` are paths that stand there and are not kept: too big, unreadable, or with a name that git cannot hold.
+    """
+
+    tree: str
+    missed: tuple[str, ...] = ()

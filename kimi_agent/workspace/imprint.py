@@ -1,0 +1,106 @@
+"""What stands at a name, as one word that a journal can hold and a later start can compare.
+
+A word is a sha256 (a regular file of these bytes, whatever its mode), `file MODE ID` (octal permission bits, git's blob
+id) or `link ID` (of its target); None is the word for nothing.
+"""
+
+import hashlib
+import os
+import stat
+
+_CHUNK = 1 << 20
+
+
+def file_word(mode: int, blob: str) -> str:
+    """The word for a regular file with exactly these permission bits and this content."""
+    return f"file {mode:o} {blob}"
+
+
+def link_word(blob: str) -> str:
+    """The word for a symbolic link whose target's bytes have this id."""
+    return f"link {blob}"
+
+
+def is_link(word: str | None) -> bool:
+    """Whether the word is one of a symbolic link."""
+    return word is not None and word.startswith("link ")
+
+
+def is_exact(word: str) -> bool:
+    """Whether the word says the mode too."""
+    return word.startswith("file ")
+
+
+def holds(word: str, data: bytes) -> bool:
+    """Whether `data` is the content that the word (not a bare sha256) names."""
+    blob = word.rpartition(" ")[2]
+    return _blob(data, blob) == blob
+
+
+def stands(folder: int, name: str, word: str | None) -> bool:
+    """Whether what stands at `name` in the open folder is what the word says; False too where it cannot be read."""
+    if word is None:
+        return look(folder, name) is None
+    kind, *rest = word.split(" ")
+    match kind, rest:
+        case "link", [blob]:
+            try:
+                return _blob(os.readlink(os.fsencode(name), dir_fd=folder), blob) == blob
+            except OSError:
+                return False
+        case "file", [mode, blob]:
+            return _file_is(folder, name, int(mode, 8), blob)
+        case _:
+            return hashed(folder, name) == word
+
+
+def look(folder: int, name: str) -> os.stat_result | None:
+    """What stands at `name` itself, or None."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def hashed(folder: int, name: str) -> str:
+    """The sha256 of a regular file, "" for anything else or nothing."""
+    fd = _opened(folder, name)
+    if fd is None:
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _file_is(folder: int, name: str, mode: int, blob: str) -> bool:
+    fd = _opened(folder, name)
+    if fd is None:
+        return False
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if stat.S_IMODE(found.st_mode) & 0o777 != mode:
+            return False
+        digest = hashlib.new(_algorithm(blob), b"blob %d\0" % found.st_size, usedforsecurity=False)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest() == blob
+
+
+def _blob(data: bytes, like: str) -> str:
+    """Git's id of a content, by the algorithm that made `like`."""
+    return hashlib.new(_algorithm(like), b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
+
+
+def _algorithm(blob: str) -> str:
+    return "sha256" if len(blob) == 64 else "sha1"
+
+
+def _opened(folder: int, name: str) -> int | None:
+    """A descriptor of a regular file; None for anything else, and for what cannot be read."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None

@@ -1,0 +1,86 @@
+"""The message of a commit, from what the journal holds: the prompt, the files, and what is proven."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kimi_agent.log.views import Evidence
+from kimi_agent.workspace.places import named
+
+SUBJECT = 72
+_MOST_FILES, _MOST_TESTS = 30, 10
+_VERDICTS = {"not_verified": "NOT verified", "no_tests": "no tests were run", "none_needed": "no tests needed"}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a commit is about: the prompt (or the session's title), the session's id, and the evidence, if any."""
+
+    title: str
+    session: str
+    evidence: Evidence | None = None
+
+
+def message(story: Story, files: Sequence[tuple[str, str]]) -> str:
+    """The whole message; `files` are paths with "added", "changed" or "deleted"."""
+    listed = [f"- {named(path)}" + (f" ({how})" if how != "changed" else "") for path, how in files[:_MOST_FILES]]
+    if len(files) > _MOST_FILES:
+        listed.append(f"- and {len(files) - _MOST_FILES:,} more")
+    trailers = [f"Kimi-Agent-Session: {one_line(story.session)}"] if story.session else []
+    paragraphs = [[subject(story.title)], listed]
+    if story.evidence is not None:
+        paragraphs.append([f"Tests: {_proven(story.evidence)}", *_turned(story.evidence)])
+        trailers.append(f"Kimi-Agent-Evidence: {evidence_line(story.evidence)}")
+    paragraphs.append(trailers)
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines) + "\n"
+
+
+def subject(title: str) -> str:
+    """The first line that says something, without markup, in at most 72 characters."""
+    lines = (one_line(text) for text in title[:20_000].splitlines())
+    found = next((text for text in (re.sub(r"^[#>*\-\s]+", "", line) for line in lines) if text), "")
+    if len(found) > SUBJECT:
+        cut = found[: SUBJECT - 1]
+        found = (cut[: cut.rfind(" ")] if cut.rfind(" ") > SUBJECT // 2 else cut).rstrip(" ,;:.") + "…"
+    return found or "Changes by kimi-agent"
+
+
+def slug(title: str, fallback: str) -> str:
+    """The end of a branch's name, from a title: lower-case words of ASCII, 40 characters at most."""
+    folded = unicodedata.normalize("NFKD", subject(title)).encode("ascii", "ignore").decode().lower()
+    words = [word for word in re.split(r"[^a-z0-9]+", folded) if word]
+    name = ""
+    for word in words:
+        if len(name) + len(word) >= 40:
+            break
+        name += f"-{word}" if name else word
+    return name or "".join(re.findall(r"[a-z0-9-]", fallback.lower())).strip("-")[:40] or "work"
+
+
+def evidence_line(evidence: Evidence) -> str:
+    """The evidence on one line: `verified, 14 passed, tree abc123`."""
+    tree = [f"tree {evidence.tree[:12]}"] if evidence.tree else []
+    return ", ".join([_proven(evidence), *tree])
+
+
+def one_line(text: str) -> str:
+    """`text` on one line: blanks joined, what a terminal would obey or no file can hold left out."""
+    shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(shown.split())
+
+
+def _proven(evidence: Evidence) -> str:
+    return ", ".join([_VERDICTS.get(evidence.verdict, evidence.verdict), *_counts(evidence)])
+
+
+def _counts(evidence: Evidence) -> list[str]:
+    counts = (evidence.passed, "passed"), (evidence.failed, "failed"), (evidence.skipped, "skipped")
+    words = [f"{count:,} {what}" for count, what in counts if count]
+    return [*words, f"({one_line(evidence.scope)[:100]})"] if evidence.scope else words
+
+
+def _turned(evidence: Evidence) -> list[str]:
+    rows = [f"- {named(test)}: red -> green" for test in evidence.fixed[:_MOST_TESTS]]
+    more = len(evidence.fixed) - _MOST_TESTS
+    return [*rows, f"- and {more:,} more: red -> green"] if more > 0 else rows

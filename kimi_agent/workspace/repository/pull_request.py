@@ -1,0 +1,219 @@
+"""Opens a pull request: pushes the branch, and lets the person's own `gh` do the rest.
+
+Both run with the person's own configuration and keys, and never with the repository's: the push starts from a private
+git folder on the same objects, gh outside of the repository. Nothing is ever forced.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.errors import ToolError, UserError
+from kimi_agent.workspace.git import Git, GitFailed
+from kimi_agent.workspace.launch import trusted, within
+from kimi_agent.workspace.places import named
+from kimi_agent.workspace.process import Runner
+from kimi_agent.workspace.repository.commit_message import subject
+from kimi_agent.workspace.repository.objects import headers, private_folder
+from kimi_agent.workspace.repository.own_config import Value, own_config, own_environ
+from kimi_agent.workspace.repository.remotes import Remote, base_repository, push_remote, remotes_of
+from kimi_agent.workspace.repository.standing import HEADS, Standing, line, standing
+
+MOST_BODY = 60_000  # characters; GitHub takes 65,536
+PUSH_S, GH_S = 600, 120
+_ASKED = r"^(remote\.|url\.|extensions\.|branch\..*\.(pushremote|remote)$)"
+_URL = re.compile(r"https://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d+")
+_MAIN = ("main", "master", "trunk")
+# Over the person's own settings: no hook, no tags, no signature, and only these ways to a remote.
+_PINS = (
+    *("core.hooksPath=/dev/null", "core.fsmonitor=false", "push.followTags=false", "push.gpgSign=false"),
+    *("push.recurseSubmodules=no", "submodule.recurse=false", "protocol.allow=never"),
+    *("protocol.https.allow=always", "protocol.ssh.allow=always", "protocol.file.allow=always"),
+)
+_QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GCM_INTERACTIVE": "never",
+    "GH_PROMPT_DISABLED": "1",
+    "GH_NO_UPDATE_NOTIFIER": "1",
+    "GH_PAGER": "cat",
+    "NO_COLOR": "1",
+    "LC_ALL": "C",
+}
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """What is to be pushed, and what gh is to open. `base` is "" for the default branch of `repository`."""
+
+    remote: Remote
+    repository: str
+    branch: str
+    commit: str
+    head: str
+    base: str
+    title: str
+    body: str
+
+    @property
+    def question(self) -> str:
+        """What a person is asked, on one line."""
+        into = f"{self.repository} ({self.base or 'its default branch'})"
+        return f"push {self.branch} to {self.remote.shown} and open a pull request in {into}"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What will be run, as it would be typed."""
+        push = ("git", "push", "--no-verify", self.remote.shown, f"{self.commit[:12]}:{HEADS}{self.branch}")
+        return shlex.join(push), shlex.join(("gh", *self.words("BODY.md")))
+
+    def words(self, body: str) -> tuple[str, ...]:
+        """The arguments of gh; `body` is the file that holds the body."""
+        base = ("--base", self.base) if self.base else ()
+        where = ("--repo", self.repository, "--head", self.head, *base)
+        return ("pr", "create", *where, "--title", self.title, "--body-file", body)
+
+
+def plan_pull_request(
+    workspace: Path, *, title: str, body: str, base: str = "", environ: Mapping[str, str]
+) -> PullRequest:
+    """What a pull request for the checked-out branch would be; blocking, and nothing is changed yet.
+
+    `base` is wished for: it counts where the remote has it. Raises UserError.
+    """
+    git = Git(workspace, environ=environ)
+    place = standing(git, workspace, home=environ.get("HOME", ""))
+    if not place.branch or not place.head:
+        raise UserError("There is no branch checked out that a pull request could be opened for.", 1)
+    values = own_config(git.program, workspace, environ, _ASKED)
+    remote = push_remote(values, place.branch)
+    path = remote.reached.removeprefix("file://")
+    if path.startswith("/") and within(path, place.repository.top):
+        raise UserError(f"The remote {named(remote.name)} lies in the workspace itself ({remote.shown}).", 1)
+    repository = base_repository(values, remote)
+    if not repository:
+        raise UserError(
+            f"The remote {named(remote.name)} ({remote.shown}) is no GitHub repository; {place.branch} holds the work.",
+            1,
+        )
+    _find_gh(environ, place)
+    base, default = _base(git, values, repository, base)
+    if place.branch == (base or default) or (not (base or default) and place.branch in _MAIN):
+        raise UserError(f"{place.branch} is the branch that a pull request would go into; commit on another one.", 1)
+    if len(body) > MOST_BODY:
+        body = body[:MOST_BODY] + "\n\n(cut here: GitHub takes no more)\n"
+    head = place.branch if remote.repository == repository else f"{remote.owner}:{place.branch}"
+    return PullRequest(remote, repository, place.branch, place.head, head, base, subject(title), body)
+
+
+async def open_pull_request(plan: PullRequest, *, workspace: Path, runner: Runner, environ: Mapping[str, str]) -> str:
+    """Push, and open it; gives its address, also where the branch had one already.
+
+    Raises UserError, which says what was done until then.
+    """
+    git = Git(workspace, environ=environ)
+    place = await asyncio.to_thread(standing, git, workspace, home=environ.get("HOME", ""))
+    env = {**own_environ(environ), **_QUIET, "PATH": _own_path(environ, place)}
+    with tempfile.TemporaryDirectory(prefix="kimi-agent-pr-", ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        private = private_folder(place.repository, scratch, width=len(plan.commit))
+        values = await asyncio.to_thread(own_config, git.program, workspace, environ, r"^http\..*\.extraheader$")
+        with (private / "config").open("a", encoding="utf-8", errors="surrogateescape") as config:
+            config.write(headers(values))
+        pins = [word for pin in _PINS for word in ("-c", pin)]
+        refs = f"{plan.commit}:{HEADS}{plan.branch}"
+        push = [git.program, *pins, "push", "--quiet", "--no-verify", "--", plan.remote.url, refs]
+        code, _, errors = await _run(runner, push, scratch, {**env, "GIT_DIR": str(private)}, PUSH_S)
+        if code != 0:
+            why = _first(
+                errors.replace(plan.remote.url, plan.remote.shown).replace(plan.remote.reached, plan.remote.shown)
+            )
+            raise UserError(f"{plan.branch} was committed, but not pushed to {plan.remote.shown}: {why}", 1)
+        await asyncio.to_thread(_remember, git, plan)
+        body = scratch / "body.md"
+        body.write_text(plan.body, "utf-8", "replace")
+        gh = [_find_gh(environ, place), *plan.words(str(body))]
+        code, out, errors = await _run(
+            runner, gh, scratch, {**env, "GIT_CEILING_DIRECTORIES": str(scratch.parent)}, GH_S
+        )
+    # Where there is one already gh fails, and names it.
+    found = _URL.search(out) or (_URL.search(errors) if "already exists" in errors else None)
+    if found and (code == 0 or "already exists" in errors):
+        return found[0]
+    raise UserError(
+        f"{plan.branch} is pushed to {plan.remote.shown}, but gh opened no pull request: {_first(errors or out)};"
+        f" mend it (gh auth status), then run: {plan.commands[1]}",
+        1,
+    )
+
+
+async def _run(
+    runner: Runner, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
+) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    out = bytearray()
+
+    def take(data: bytes) -> bool:
+        out.extend(data[: 1_000_000 - len(out)])
+        return True
+
+    try:
+        ended = await runner.feed(argv, take, timeout_s=timeout_s, cwd=cwd, env=env)
+    except ToolError as error:
+        raise UserError(f"{error.text}.", 1) from error
+    errors = f"no answer within {timeout_s:,.0f} s" if ended.timed_out else ended.errors
+    return -1 if ended.exit_code is None else ended.exit_code, out.decode("utf-8", "replace"), errors
+
+
+def _base(git: Git, values: Sequence[Value], repository: str, wish: str) -> tuple[str, str]:
+    """The branch to merge into ("": the default), and what the default is as far as we know."""
+    for remote in remotes_of(values):
+        if remote.repository != repository:
+            continue
+        tracked = f"refs/remotes/{remote.name}/"
+        default = line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128))).removeprefix(tracked)
+        known = wish and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wish}", ok=(0, 1, 128))
+        return (wish if known else ""), default
+    return "", ""
+
+
+def _find_gh(environ: Mapping[str, str], place: Standing) -> str:
+    found = trusted("gh", path=environ.get("PATH", ""), root=place.repository.top)
+    if found is None:
+        raise UserError(
+            "gh was not found on PATH: install it (https://cli.github.com) and run gh auth login;"
+            f" {place.branch} holds the work.",
+            69,
+        )
+    return found
+
+
+def _own_path(environ: Mapping[str, str], place: Standing) -> str:
+    """PATH without what the repository could put programs into: git and gh look there for ssh and helpers."""
+    entries = own_environ(environ)["PATH"].split(os.pathsep)
+    return os.pathsep.join(
+        entry for entry in entries if entry.startswith("/") and not within(entry, place.repository.top)
+    )
+
+
+def _remember(git: Git, plan: PullRequest) -> None:
+    """What `git push -u` would have noted: where the branch was pushed to."""
+    branch, remote = plan.branch, plan.remote.name
+    with contextlib.suppress(GitFailed, ValueError):
+        git.run("update-ref", f"refs/remotes/{remote}/{branch}", plan.commit)
+        if not git.run("config", "--get", f"branch.{branch}.remote", ok=(0, 1)):
+            git.run("config", f"branch.{branch}.remote", remote)
+            git.run("config", f"branch.{branch}.merge", HEADS + branch)
+
+
+def _first(errors: str) -> str:
+    """The line that says why."""
+    lines = [row.strip() for row in errors.splitlines() if row.strip()]
+    telling = [row for row in lines if re.match(r"(fatal|error|remote|ERROR|HTTP|! |GraphQL|pull request)", row)]
+    return named((telling or lines or ["it said nothing"])[0], 300)

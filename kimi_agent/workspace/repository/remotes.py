@@ -1,0 +1,116 @@
+"""Which remote a branch is pushed to, and what GitHub calls the repositories there. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from kimi_agent.errors import UserError
+from kimi_agent.workspace.places import named
+from kimi_agent.workspace.repository.own_config import Value, last
+
+_SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(?P<path>[^\\]+)")
+_PATH = re.compile(r"/?([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9._-]+?)(?:\.git)?/?")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A remote: its name, its repository on GitHub ("host/owner/name", or ""), and the address as it is written.
+
+    `reached` is what the person's own insteadOf settings make of that.
+    """
+
+    name: str
+    repository: str
+    url: str
+    reached: str
+
+    @property
+    def owner(self) -> str:
+        """Whose repository it is."""
+        return self.repository.split("/")[1] if self.repository else ""
+
+    @property
+    def shown(self) -> str:
+        """The address for people: without a password."""
+        return named(re.sub(r"(?<=//)[^/@]*@", "***@", self.reached))
+
+
+def repository_of(url: str) -> str:
+    """What gh calls the repository at `url`: "github.com/owner/name"; "" for what can be no GitHub."""
+    scp = _SCP.fullmatch(url) if "://" not in url else None
+    try:
+        parts = urlsplit(url)
+        host, path = (scp["host"], scp["path"]) if scp else (parts.hostname or "", parts.path)
+    except ValueError:
+        return ""
+    if not scp and parts.scheme not in ("https", "ssh"):
+        return ""
+    found = _PATH.fullmatch(path)
+    if host == "ssh.github.com" or "." not in host:  # without a dot it is a name of the person's own ssh settings
+        host = "github.com"
+    return f"{host.lower()}/{found[1]}/{found[2]}" if found and host else ""
+
+
+def remotes_of(values: Sequence[Value]) -> list[Remote]:
+    """The remotes that the configuration names and a branch may be pushed to, by name."""
+    found = {}
+    for each in values:
+        if each.key.startswith("remote.") and each.key.endswith((".url", ".pushurl")):
+            name = each.key.removeprefix("remote.").rpartition(".")[0]
+            url = last(values, f"remote.{name}.pushurl") or last(values, f"remote.{name}.url")
+            found[name] = Remote(name, repository_of(url), url, reached(values, url))
+    return [found[name] for name in sorted(found)]
+
+
+def reached(values: Sequence[Value], url: str) -> str:
+    """Where a push to `url` goes by the person's own settings; those of the repository itself do not count."""
+    for last_word in (".pushinsteadof", ".insteadof"):
+        rules = [
+            (each.value, each.key.removeprefix("url.").removesuffix(last_word))
+            for each in values
+            if each.key.startswith("url.") and each.key.endswith(last_word) and each.scope in ("system", "global")
+        ]
+        fitting = [rule for rule in rules if url.startswith(rule[0])]
+        if fitting:
+            prefix, instead = max(fitting, key=lambda rule: len(rule[0]))
+            return instead + url[len(prefix) :]
+    return url
+
+
+def push_remote(values: Sequence[Value], branch: str) -> Remote:
+    """The remote that git itself would push `branch` to. Raises UserError where that cannot be told, or may not be."""
+    remotes = remotes_of(values)
+    if not remotes:
+        raise UserError("This repository has no remote to push to; add one with git remote add origin URL.", 1)
+    chosen = last(values, f"branch.{branch}.pushremote") or last(values, "remote.pushdefault")
+    names = [chosen] if chosen else ["origin", *(remote.name for remote in remotes if len(remotes) == 1)]
+    remote = next((each for name in names for each in remotes if each.name == name), None)
+    if remote is None:
+        there = ", ".join(named(each.name) for each in remotes)
+        raise UserError(f"Which remote to push to is not clear ({there}); set git config remote.pushDefault NAME.", 1)
+    return _allowed(remote)
+
+
+def _allowed(remote: Remote) -> Remote:
+    for url in (remote.url, remote.reached):
+        shape = re.match(r"(https|ssh|file)://[^-]", url) or _SCP.fullmatch(url) or url.startswith("/")
+        if not shape or "::" in url or not url.isprintable():
+            raise UserError(
+                f"The remote {named(remote.name)} ({remote.shown}) is neither https, ssh nor a path; push by yourself.",
+                1,
+            )
+    return remote
+
+
+def base_repository(values: Sequence[Value], pushed: Remote) -> str:
+    """The repository that the pull request goes to: by `gh repo set-default`, else upstream, else where we push."""
+    remotes = {remote.name: remote for remote in remotes_of(values)}
+    for name, remote in remotes.items():
+        chosen = last(values, f"remote.{name}.gh-resolved")
+        if chosen == "base" and remote.repository:
+            return remote.repository
+        if _PATH.fullmatch(chosen):
+            return f"{remote.repository.partition('/')[0] or 'github.com'}/{chosen}"
+    upstream = remotes.get("upstream")
+    return upstream.repository if upstream and upstream.repository else pushed.repository

@@ -1,0 +1,138 @@
+"""The test script of a package.json, taken apart: which runner it ends in, with which words. Pure."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+_ASSIGNMENT = re.compile(r"\w+=\S*")
+_ALIAS = re.compile(r"^(?:(?:npm|pnpm|yarn|bun) run|pnpm|yarn)(?: -s| --silent)? ([\w:.-]+)$")
+_WATCH = re.compile(r"\s(?:--watch(?:All)?(?:=\S+)?|-w)(?=\s|$)")
+# They start another program: what follows is that program's. c8 and nyc take options of their own before it.
+_CARRIERS = {
+    "cross-env",
+    "c8",
+    "nyc",
+    "npx",
+    "bunx",
+    "env",
+    "dotenv",
+    "dotenvx",
+    "env-cmd",
+    "yarn",
+    "exec",
+    "run",
+    "pnpm",
+}
+_PROGRAMS = {"vitest": "vitest", "jest": "jest", "mocha": "mocha", "_mocha": "mocha"}
+_NODES = {"node", "tsx", "nodejs"}
+# Options whose value is the next word, so that this word is no path to run.
+_VALUED = re.compile(
+    r"-[crt]|--(?:config|require|import|loader|experimental-loader|env|environment|project|root|rootDir|dir|timeout|"
+    r"reporter|reporters|reporter-option|reporter-options|ui|extension|file|ignore|grep|fgrep|testNamePattern|"
+    r"maxWorkers|pool|workspace|coverageDirectory|outputFile|setupFiles|conditions|env-file|"
+    r"test-reporter|test-reporter-destination|test-name-pattern|test-concurrency|test-timeout|preload)"
+)
+_NOT_PLAIN = set(";|<>()&")
+_DEEPEST = 4
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script that ends in a runner known by name ("" where it does not).
+
+    `before` is the part of its text that comes before the runner's own command (a build, say, with its "&&"); `text` is
+    that command as written, watch mode taken out, `program` its words up to the runner, `options` the rest that names
+    nothing to run.
+    """
+
+    runner: str
+    before: str = ""
+    text: str = ""
+    program: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def read_script(scripts: Mapping[str, str], name: str = "test", depth: int = 0) -> Script:
+    """The script `name` of a package, an alias such as `npm run unit` followed; its pre-script comes before it."""
+    text = scripts.get(name, "").strip()
+    pre = scripts.get(f"pre{name}", "").strip()
+    before, last = _last(text)
+    if pre:
+        before = f"({pre}) && {before}"
+    alias = _ALIAS.match(last)
+    if alias and alias[1] in scripts and depth < _DEEPEST and alias[1] != name:
+        inner = read_script(scripts, alias[1], depth + 1)
+        return Script(inner.runner, before + inner.before, inner.text, inner.program, inner.options)
+    last = _WATCH.sub("", last).strip()
+    words = plain_words(last)
+    runner, length = known(words)
+    return Script(runner, before, last, words[:length], _options(words[length:])) if runner else Script("")
+
+
+def plain_words(text: str) -> tuple[str, ...]:
+    """The words of a single command; () where a shell would do more than split it."""
+    if re.search(r"[$`\n\\#]", text):
+        return ()
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>()")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        words = tuple(lexer)
+    except ValueError:
+        return ()
+    return () if any(word and set(word) <= _NOT_PLAIN for word in words) else words
+
+
+def known(words: tuple[str, ...]) -> tuple[str, int]:
+    """The runner that a command is of, and how many words it takes to say so; ("", 0) for one that we don't know."""
+    at = 0
+    while at < len(words) and (_ASSIGNMENT.fullmatch(words[at]) or words[at] in _CARRIERS or _carried(words, at)):
+        at += 1
+    rest = words[at:]
+    if not rest or "--" in rest:
+        return "", 0
+    name = PurePosixPath(rest[0]).name
+    if name in _PROGRAMS:
+        verb = 1 if name == "vitest" and rest[1:2] in (("run",), ("watch",), ("dev",)) else 0
+        return _PROGRAMS[name], at + 1 + verb
+    if name in ("react-scripts", "craco", "react-app-rewired") and rest[1:2] == ("test",):
+        return "jest", at + 2
+    if name == "bun" and rest[1:2] == ("test",):
+        return "bun", at + 2
+    if name in _NODES:
+        return _of_node(rest, at)
+    return "", 0
+
+
+def _of_node(rest: tuple[str, ...], at: int) -> tuple[str, int]:
+    """`node [options] --test`, or `node [options] node_modules/.bin/jest`."""
+    if "--test" in rest:
+        return "node", at + rest.index("--test") + 1
+    for number, word in enumerate(rest[1:], start=1):
+        name = PurePosixPath(word).name.removesuffix(".js").removesuffix(".mjs")
+        if "node_modules/" in word and name in _PROGRAMS:
+            return _PROGRAMS[name], at + number + 1
+    return "", 0
+
+
+def _carried(words: tuple[str, ...], at: int) -> bool:
+    """An option of a carrier, which stands before the program that it starts."""
+    return at > 0 and words[at].startswith("-") and any(word in _CARRIERS for word in words[:at])
+
+
+def _last(text: str) -> tuple[str, str]:
+    """The text before the last command of a chain, with its "&&", and that command."""
+    head, separator, last = text.rpartition("&&")
+    return (f"{head.strip()} && ", last.strip()) if separator else ("", text)
+
+
+def _options(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that are options or their values: what is left names files, which a call's own targets replace."""
+    kept: list[str] = []
+    for number, word in enumerate(words):
+        valued = number > 0 and _VALUED.fullmatch(words[number - 1])
+        if word.startswith("-") or valued:
+            kept.append(word)
+    return tuple(kept)

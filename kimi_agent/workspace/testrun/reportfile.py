@@ -1,0 +1,81 @@
+"""Opening what a run left as its report: the tests are the repository's code, so anything may stand there."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+from xml.parsers import expat
+
+MOST_XML, MOST_JSON = 400_000_000, 100_000_000
+
+
+class Refused(Exception):
+    """The report is not taken; the text says why."""
+
+
+def opened(path: Path) -> BinaryIO | None:
+    """The regular file at `path`, None where there is nothing. Raises Refused for a link, a pipe and the like."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Refused(f"the report could not be read: {error.strerror}") from error
+    file = os.fdopen(fd, "rb")
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        file.close()
+        raise Refused("the report is not a regular file")
+    return file
+
+
+def whole(path: Path, most: int = MOST_JSON) -> bytes | None:
+    """All of a report of at most `most` bytes, None where there is none. Raises Refused."""
+    file = opened(path)
+    if file is None:
+        return None
+    with file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise Refused(f"the report is larger than {most:,} bytes")
+    return data
+
+
+def parse_xml(
+    path: Path,
+    *,
+    start: Callable[[str, dict[str, str]], None],
+    end: Callable[[str], None],
+    text: Callable[[str], None],
+) -> str | None:
+    """Stream a report through the three handlers; what was wrong with it ("" for nothing), None where there is none.
+
+    Entities can only be declared in a document type, so refusing one closes that whole family of attacks.
+    """
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _doctype
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    try:
+        file = opened(path)
+        if file is None:
+            return None
+        with file:
+            read = 0
+            while block := file.read(1 << 16):
+                read += len(block)
+                if read > MOST_XML:
+                    raise Refused(f"the report is larger than {MOST_XML:,} bytes")
+                parser.Parse(block, False)
+            parser.Parse(b"", True)
+    except Refused as error:
+        return str(error)
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that Python lacks
+        return f"the report is not whole XML: {error}"
+    return ""
+
+
+def _doctype(*_: object) -> None:
+    raise Refused("the report declares a document type, which no test runner writes")

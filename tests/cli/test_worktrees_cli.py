@@ -1,0 +1,64 @@
+"""`kimi-agent worktrees`: what is shown, and that work in use or unmerged stays."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from kimi_agent.cli.worktrees import app
+from kimi_agent.errors import UserError
+from kimi_agent.log.sessions import Sessions
+from kimi_agent.workspace.repository.worktree import Unremoved, Worktrees
+from tests.workspace.own_repository import OwnRepository, own_repository
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnRepository:
+    own = own_repository(tmp_path)
+    own.commit({"a": "a\n"})
+    monkeypatch.setenv("HOME", str(own.home))
+    monkeypatch.setenv("KIMI_AGENT_HOME", str(own.home / "kimi"))
+    return own
+
+
+def run(own: OwnRepository, *args: str) -> str:
+    done = CliRunner().invoke(app, [*args, "-C", str(own.root)])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+def test_worktrees_are_listed_and_removed(own: OwnRepository) -> None:
+    assert run(own, "list") == "No worktrees of this repository yet; kimi-agent -w makes one.\n"
+    state = own.home / "kimi" / "state"
+    worktrees = Worktrees(own.root, state / "worktrees", environ=dict(os.environ))
+    made = worktrees.make("fix", now=lambda: 0.0, rng=random.Random(1))
+    own.git("commit", "--quiet", "--allow-empty", "--message", "done", at=made.path)
+    (made.path / "a").write_text("b\n")
+
+    [row] = [json.loads(line) for line in run(own, "list", "--json").splitlines()]
+    commit = own.git("rev-parse", "--short", "HEAD", at=made.path)
+    assert row == {
+        "name": "fix",
+        "branch": "kimi-agent/fix",
+        "path": str(made.path),
+        "ahead": 1,
+        "unmerged": [f"{commit} done"],
+        "dirty": ["a"],
+        "merged": False,
+        "gone": False,
+        "locked": None,
+    }
+    assert "1 unmerged commit, 1 uncommitted file" in run(own, "list")
+    with pytest.raises(Unremoved, match="--force removes it all the same"):
+        run(own, "rm", "fix")
+    session = Sessions(state, made.path, now=lambda: 1.0, rng=random.Random(1)).create(model="m", version="1")
+    with pytest.raises(UserError, match=f"The worktree fix is in use by pid {os.getpid()}; end that session first"):
+        run(own, "rm", "--force", "fix")
+    session.close()
+    assert run(own, "rm", "--force", "fix") == f"removed fix  {made.path}\n"
+    with pytest.raises(UserError, match="A worktree cannot be called"):
+        run(own, "rm", "../..")

@@ -1,0 +1,111 @@
+"""/undo, /redo, /rewind and /diff on a real pty."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kimi_agent.errors import UserError
+from kimi_agent.faces.going_back import Wish, read_wish
+from tests.faces.driver import Terminal
+
+Start = Callable[..., Terminal]
+
+
+def did(screen: Terminal, what: str) -> list[str]:
+    return [text.strip() for each, text in screen.log() if each == what]
+
+
+def test_undo_shows_the_diff_asks_and_gives_the_prompt_back(terminal: Start) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("/undo\r")
+    screen.until("Take back 4 messages and 1 file?", "old = 2", "new = 2", "1 yes (y)", "3 no (n)")
+    assert "what to do instead" not in screen.shown()
+    screen.press("y")
+    screen.until("1 file restored. /redo takes this back.", "› and the tests?")
+    assert did(screen, "went") == ["9 both refuse"]
+
+
+@pytest.mark.parametrize("key", ["n", "3", "\r", "\x1b"], ids=["n", "3", "enter", "esc"])
+def test_a_no_changes_nothing(terminal: Start, key: str) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("/undo\r")
+    screen.until("1 yes (y)")
+    screen.press(key)
+    screen.ready("Nothing was changed.")
+    assert did(screen, "went") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "yours", "said"), [("y", "overwrite", "restored"), ("n", "keep", "left as they are: src/mine.py")]
+)
+def test_files_that_somebody_else_changed_are_a_question_of_their_own(
+    terminal: Start, key: str, yours: str, said: str
+) -> None:
+    screen = terminal(columns=120)
+    screen.ready()
+    screen.press("/rewind 1 code\r")
+    screen.until("Take back 1 file?", "src/mine.py; you are asked about that next", "1 yes (y)")
+    screen.press("y")
+    screen.until("src/mine.py: overwrite these too?", "1 yes (y)")
+    screen.press(key)
+    screen.ready(said)
+    assert did(screen, "went") == [f"2 code {yours}"]
+
+
+def test_rewind_lists_the_turns_and_so_does_escape_twice(terminal: Start) -> None:
+    screen = terminal(columns=100)
+    screen.ready()
+    screen.press("/rewind\r")
+    screen.ready("  2   1 min ago  no files  and the tests?", "  1     2 h ago    1 file  make it ␛[31mred")
+    screen.press("\x1b")
+    screen.press("\x1b")
+    while screen.shown().count("› /rewind") < 2:
+        assert screen.read()
+    assert did(screen, "plan") == []
+
+
+def test_what_cannot_be_is_one_sentence(terminal: Start) -> None:
+    screen = terminal(columns=120)
+    screen.ready()
+    for typed, said in (
+        ("/redo", "There is nothing to bring back."),
+        ("/rewind 7", "There is no turn 7 to go back to; /rewind lists them."),
+        ("/rewind x", "Say which turn: /rewind N"),
+        ("/diff turn 9", "There is no turn 9: this session has 2."),
+        ("/diff turn 1", "Nothing was changed."),
+    ):
+        screen.press(f"{typed}\r")
+        screen.ready(said)
+    screen.press("still here\r")
+    screen.ready("You said: here")
+
+
+def test_a_diff_is_drawn(terminal: Start) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("/diff\r")
+    screen.ready("1 file changed:", "src/a.py", "old = 2", "new = 2")
+
+
+def test_while_a_turn_runs_nothing_goes_back(terminal: Start) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("forever\r")
+    screen.until("esc to interrupt")
+    screen.press("/undo\r")
+    screen.until("A turn is running: press Esc first, then /undo.")
+    screen.press("\x1b")
+    screen.ready("Interrupted")
+    assert did(screen, "plan") == []
+
+
+def test_a_wish_is_a_turn_what_of_it_and_files() -> None:
+    assert read_wish("3") == Wish(3)
+    assert read_wish("3 chat") == Wish(3, "chat")
+    assert read_wish("3 code a b") == Wish(3, "code", ("a", "b"))
+    assert read_wish("3 a.py") == Wish(3, "code", ("a.py",))
+    for text in ("", "x", "-1", "3 chat a.py"):
+        with pytest.raises(UserError):
+            read_wish(text)
