@@ -277,6 +277,7 @@ async def test_a_snapshot_that_was_tidied_away_closes_the_way_past_it(play: Play
         await play.rewinder.plan(first.seq, "code")
 
 
+@pytest.mark.long
 async def test_a_snapshot_of_now_that_fails_stops_it(kept: Play) -> None:
     talk(kept)
     plan = await kept.rewinder.plan_undo()
@@ -345,6 +346,7 @@ async def test_a_file_that_is_ignored_since_comes_back_and_is_not_run_over(kept:
     assert sorted(stands(kept.root)) == [".gitignore", "data", "same"]
 
 
+@pytest.mark.long
 async def test_what_is_too_big_to_keep_is_named_and_left(kept: Play) -> None:
     write("big", "small")(kept.root)
     kept.turn("go", lambda root: (root / "big").write_bytes(bytes(30_000_000)), write("a", "1"))

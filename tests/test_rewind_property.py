@@ -236,7 +236,7 @@ HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 # Shrinking takes minutes: it is for the long run below.
-@settings(max_examples=15, deadline=None, database=None, suppress_health_check=HEALTH, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, database=None, suppress_health_check=HEALTH, phases=[Phase.generate])
 @given(STEPS)
 def test_what_was_recorded_comes_back_and_what_is_the_persons_stays(steps: list[Step]) -> None:
     play_through(steps, git=False)
@@ -250,7 +250,7 @@ def test_the_same_on_real_snapshots() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-@settings(max_examples=2500, deadline=None, database=None, suppress_health_check=HEALTH)
+@settings(max_examples=1000, deadline=None, database=None, suppress_health_check=HEALTH)
 @given(STEPS)
 def test_the_same_many_times(steps: list[Step]) -> None:
     play_through(steps, git=False)
@@ -258,7 +258,7 @@ def test_the_same_many_times(steps: list[Step]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3000)
-@settings(max_examples=120, deadline=None, database=None, suppress_health_check=HEALTH)
+@settings(max_examples=40, deadline=None, database=None, suppress_health_check=HEALTH)
 @given(STEPS)
 def test_the_same_many_times_on_real_snapshots(steps: list[Step]) -> None:
     play_through(steps, git=True)

@@ -146,7 +146,7 @@ def nearest(old: Sequence[str], lines: Lines) -> str:
 
 def shown(line: str) -> str:
     """A line for a text: cut where it is too long, half characters as escapes."""
-    line = line.encode("utf-8", "backslashreplace").decode()
+    line = line[: MAX_LINE_CHARS + 1].encode("utf-8", "backslashreplace").decode()
     return line if len(line) <= MAX_LINE_CHARS else line[: MAX_LINE_CHARS - 1] + "…"
 
 

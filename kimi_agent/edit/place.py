@@ -174,7 +174,8 @@ def _numbered(searches: list[_Search], views: Views) -> list[Placed]:
     if len(shifts) != 1:
         return []
     shift = shifts[0]
-    note = (f"placed {abs(shift)} lines {'below' if shift > 0 else 'above'} the declared line",) if shift else ()
+    lines = "1 line" if abs(shift) == 1 else f"{abs(shift)} lines"
+    note = (f"placed {lines} {'below' if shift > 0 else 'above'} the declared line",) if shift else ()
     placed: list[Placed] = []
     for search in searches:
         start = (search.hunk.declared or 0) + shift

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 
 MAX_BYTES = 1_000_000
+MAX_YAML = 200_000  # a second of PyYAML with libyaml; without it, it is ten times slower
 MAX_CHARS = 200  # of a parser's message
 MAX_DOTS = 100  # in one line of TOML: tomllib takes minutes for a key of thousands of parts
 MAX_DEPTH = 400  # of brackets in YAML: PyYAML looks at each open one for every token
@@ -100,7 +101,7 @@ def _yaml(data: bytes) -> str | None:
     except ImportError:
         return None
     fast = hasattr(yaml, "CSafeLoader")
-    if len(data) > (MAX_BYTES if fast else MAX_BYTES // 10) or _depth(data) > MAX_DEPTH:
+    if len(data) > (MAX_YAML if fast else MAX_YAML // 10) or _depth(data) > MAX_DEPTH:
         return None
     try:
         # Events only: no tag is looked up, no object is made.

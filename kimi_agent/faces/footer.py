@@ -36,7 +36,7 @@ def footer(evidence: Evidence) -> list[tuple[Style, str]]:
             if evidence.fixed:
                 rows.append(("dim", f"{_names(evidence.fixed, _plain)} red -> green"))
         case "no_tests":
-            rows.append(("yellow", "no tests were run"))
+            rows.append(("yellow", "NOT verified: no tests were run"))
             if evidence.still_red:
                 rows.append(("yellow", f"still red since an earlier run: {_names(evidence.still_red, _plain)}"))
         case "none_needed":
@@ -213,7 +213,7 @@ def _headline(evidence: Evidence) -> str:
         case "not_verified":
             return f"NOT verified: {'; '.join(_reasons(evidence, _code))}"
         case "no_tests":
-            return "no tests were run"
+            return "NOT verified: no tests were run"
         case "none_needed":
             return "no files were changed"
 

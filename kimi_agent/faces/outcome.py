@@ -68,9 +68,9 @@ class Outcome:
         """Whether nothing that this run changed is left unproven, and no test that it ran failed."""
         if self.evidence is None:
             return not self._changed
-        return self.evidence.verdict == "verified" or (
-            self.evidence.verdict == "none_needed" and not self.evidence.failed
-        )
+        if self.evidence.verdict == "none_needed":
+            return self.evidence.last is None or self.evidence.last.verdict == "passed"
+        return self.evidence.verdict == "verified"
 
     @property
     def exit_code(self) -> int:

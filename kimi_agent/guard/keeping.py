@@ -23,6 +23,7 @@ MOST_MISSED = 20
 MOST_FAILURES = 3
 """Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
 _INTERRUPTED_S = 0.2
+_PATIENCE_S = 2.0
 
 Losses = Callable[[Tool, Context, str], Sequence[Loss]]
 """What the command of a call would destroy; none for a call without a command."""
@@ -82,8 +83,12 @@ class Keeping:
         answer, index = ctx.place
         if self._failures >= MOST_FAILURES:
             return Checkpoint("", "before", answer, index, failed=self._told)
+        taking = asyncio.ensure_future(asyncio.to_thread(self.checkpoints.take, also))
         try:
-            found = await asyncio.to_thread(self.checkpoints.take, also)
+            done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
+            if not done:
+                self.emit(Notice("Keeping the files as they are, so that this can be undone; the first time takes long."))
+            found = await taking
         except Unkept as error:
             self._failures += 1
             return Checkpoint("", "before", answer, index, failed=str(error))

@@ -72,33 +72,33 @@ def way_back(
     target = done[0].before
     try:
         changes = trees.changes(now.tree, target)
-        missed = sorted(
-            path for path in {*now.missed, *(path for span in done for path in span.missed)} if wanted(path)
-        )
+        missed = {path for path in (*now.missed, *(path for span in done for path in span.missed)) if wanted(path)}
         older = perhaps_older(changes, trees.content)
         found = [each for each in changes if wanted(each.path) and each.path not in missed]
         brought = _brought(done[0], trees)
-        left = [each.path for each in found if each.after is None and each.path not in brought and older(each.path)]
+        left = {each.path for each in found if each.after is None and each.path not in brought and older(each.path)}
         found = [each for each in found if each.path not in left]
         theirs = _theirs(found, _edges(done, now.tree), trees)
     except Unkept as error:
         raise Blocked(_last_gone(done, trees), str(error)) from error
-    ours = [each for each in found if each.path not in theirs and each.path not in hidden]
-    yours = [each for each in found if theirs.get(each.path) or each.path in hidden or (single and each not in ours)]
-    alone = [each for each in found if each.path in theirs and each not in yours]
+    foreign = {*theirs, *hidden}
+    ours = [each for each in found if each.path not in foreign]
+    yours = [each for each in found if each.path in foreign and (single or theirs.get(each.path, True))]
+    alone = [] if single else [each for each in found if not theirs.get(each.path, True) and each.path not in hidden]
     yours += _in_the_way(alone, [*ours, *yours])
-    return Way(target, tuple(ours), tuple(sorted(yours, key=lambda each: each.path)), tuple(_notes(missed, left)))
+    yours.sort(key=lambda each: each.path)
+    return Way(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
 
 
 def keeping_theirs(way: Way) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
     """What can be restored while all of `yours` stays, and every path that then stays as it is."""
     stay = {each.path for each in way.yours if each.before is not None}
     above = {folder for path in stay for folder in parents(path)}
-    blocked = [
-        each for each in way.ours if each.after and (each.path in above or stay.intersection(parents(each.path)))
-    ]
-    kept = sorted(each.path for each in (*way.yours, *blocked))
-    return tuple(each for each in way.ours if each not in blocked), tuple(kept)
+    blocked = {
+        each.path for each in way.ours if each.after and (each.path in above or stay.intersection(parents(each.path)))
+    }
+    kept = sorted({*(each.path for each in way.yours), *blocked})
+    return tuple(each for each in way.ours if each.path not in blocked), tuple(kept)
 
 
 def _in_the_way(alone: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:

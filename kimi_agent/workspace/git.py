@@ -1,25 +1,25 @@
 """The harness's own git: a trusted binary, run so that nothing of a repository's configuration can run code."""
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.environ import allowed
+from kimi_agent.workspace.gitfolder import Repository, bare, blob_id, repository, repository_at, stat_key
 from kimi_agent.workspace.gitpins import ENVIRON, PLAIN, SETTINGS, as_environ, over, refusal
 from kimi_agent.workspace.launch import trusted
 
 if TYPE_CHECKING:
     import git.cmd
 
-_HEAD_MAX = 4096
+__all__ = ["Git", "GitFailed", "GitMissing", "Repository", "Running", "find_git", "in_git", "repository"]
+
 _GITLINK = b"\0\0\xe0\0"  # the mode of a submodule, as an index writes it
 _MAX_SUBMODULES = 200
 _SHOWN = 600
@@ -40,36 +40,6 @@ class GitFailed(Exception):
         self.stderr = stderr
         said = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
         super().__init__(f"git {command} failed ({code}): {said}")
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A user's repository as its files tell: the work tree's `top`, its git folder, and the one shared by worktrees."""
-
-    top: Path
-    git_dir: Path
-    common: Path
-
-
-def repository(workspace: Path, *, home: str = "") -> Repository | None:
-    """The repository at or above `workspace`, found without running git; a repository of the whole home is none."""
-    for folder in (workspace, *workspace.parents):
-        if home and str(folder) == home:
-            return None
-        if found := repository_at(folder):
-            return found
-    return None
-
-
-def repository_at(folder: Path) -> Repository | None:
-    """The repository whose work tree has its top just at `folder`."""
-    dot_git = folder / ".git"
-    named = _line(dot_git).removeprefix("gitdir: ") if dot_git.is_file() else ""
-    git_dir = folder / named if named else dot_git
-    if not (git_dir / "HEAD").is_file():
-        return None
-    common = _line(git_dir / "commondir")
-    return Repository(folder, git_dir, git_dir / common if common else git_dir)
 
 
 def find_git(environ: Mapping[str, str], *, not_below: Path) -> str | None:
@@ -273,38 +243,6 @@ class _Held:
                 return {}
         rows = (row.partition(b"\t") for row in listed.split(b"\0") if row)
         return {os.fsdecode(path): head.split()[1].decode() for head, _, path in rows if head.endswith(b" 0")}
-
-
-def bare(folder: Path) -> None:
-    """Make an empty private repository: no template, so no hooks."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("objects/info", "objects/pack", "refs", "info"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = false\n", "ascii")
-    # Last: what has a HEAD is a repository.
-    (folder / "HEAD").write_text("ref: refs/heads/none\n", "ascii")
-
-
-def blob_id(content: bytes) -> str:
-    """The name that git gives to this content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def stat_key(path: Path | str) -> tuple[int, ...]:
-    """Tells one state of a file from the next; () where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _line(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return os.fsdecode(file.read(_HEAD_MAX).strip())
-    except OSError:
-        return ""
 
 
 def _cmd(program: str) -> "type[git.cmd.Git]":

@@ -1,12 +1,14 @@
-"""A plan meets a disk that moved on."""
+"""A plan meets a disk: one that moved on, and what is known of it."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kimi_agent.edit import Disk, applied, carry_out, diff_view, plan_patch
 from kimi_agent.errors import ToolError
-from kimi_agent.tool import Context
+from kimi_agent.tool import Context, Tool
 from kimi_agent.workspace.files import Files
 
 PATCH = """*** Begin Patch
@@ -68,3 +70,42 @@ async def test_names_that_are_no_text_are_told_as_text(context: Context, workspa
     with pytest.raises(ToolError) as caught:
         plan_patch(patch.replace("/dev/null", '"a/\\377"').replace("+x", "-\udc00"), Disk(context.files))
     assert str(caught.value).encode()
+
+
+async def test_what_git_holds_may_be_deleted_unread(context: Context, workspace: Path, tmp_path: Path) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    def in_git(path: str, data: bytes) -> bool:
+        asked.append((path, data))
+        return path == "d/clean"
+
+    files = Files(
+        workspace,
+        outputs=context.files.outputs,
+        ledger=context.files.ledger,
+        home=tmp_path,
+        journal=tmp_path / "journal",
+        in_git=in_git,
+    )
+    (workspace / "d").mkdir()
+    (workspace / "d/clean").write_text("1\n")
+    (workspace / "changed").write_text("2\n")
+    carry_out(plan_patch("*** Begin Patch\n*** Delete File: ./d/clean\n*** End Patch", Disk(files)), files, around=2)
+    with pytest.raises(ToolError, match="unread"):
+        plan_patch("*** Begin Patch\n*** Delete File: changed\n*** End Patch", Disk(files))
+    assert asked == [("d/clean", b"1\n"), ("changed", b"2\n")]
+    assert not (workspace / "d/clean").exists()
+    assert (workspace / "changed").exists()
+
+
+async def test_a_file_written_whole_is_told_to_be_broken_too(
+    tool: Callable[[str], Tool], context: Context, workspace: Path
+) -> None:
+    write = tool("write_file")
+    made = await write.run(context, json.dumps({"path": "a.toml", "content": "a = 1\n"}))
+    assert "Note" not in made.content
+    broke = await write.run(context, json.dumps({"path": "a.toml", "content": "a = \n", "overwrite": True}))
+    assert "\nNote: a.toml no longer parses: line 1: Invalid value" in broke.content
+    new = await write.run(context, json.dumps({"path": "b.json", "content": "{"}))
+    assert "\nNote: b.json does not parse: line 1: " in new.content
+    assert (workspace / "a.toml").read_text() == "a = \n"

@@ -25,7 +25,7 @@ def tried(call: Callable[[], Made]) -> tuple[Made | None, ToolError | None]:
         return None, error
 
 
-@examples(60, 5_000)
+@examples(35, 2_000)
 def test_a_unified_diff_of_two_texts_turns_the_one_into_the_other(count: int) -> None:
     @effort(count)
     @given(both=pairs(), context=st.integers(0, 3), codec=CODECS)
@@ -43,7 +43,7 @@ def test_a_unified_diff_of_two_texts_turns_the_one_into_the_other(count: int) ->
     holds()
 
 
-@examples(60, 5_000)
+@examples(35, 2_000)
 def test_a_v4a_diff_of_two_texts_turns_the_one_into_the_other(count: int) -> None:
     @effort(count)
     @given(both=pairs())
@@ -86,7 +86,7 @@ def loose(draw: st.DrawFn) -> tuple[list[str], list[str], int, int, str]:
     return [line + end for line, end in zip(lines, ends, strict=True)], shown, first, last, moved
 
 
-@examples(60, 5_000)
+@examples(35, 2_000)
 def test_lines_that_no_hunk_removes_keep_every_byte_at_every_tolerance(count: int) -> None:
     @effort(count)
     @given(case=loose(), data=st.data())
@@ -107,7 +107,7 @@ def test_lines_that_no_hunk_removes_keep_every_byte_at_every_tolerance(count: in
     holds()
 
 
-@examples(50, 5_000)
+@examples(30, 2_000)
 def test_two_places_that_fit_are_never_decided_by_taking_one(count: int) -> None:
     @effort(count)
     @given(text=texts(newline=True), data=st.data())
@@ -134,7 +134,7 @@ def test_two_places_that_fit_are_never_decided_by_taking_one(count: int) -> None
     holds()
 
 
-@examples(40, 3_000)
+@examples(25, 1_500)
 def test_what_does_not_fit_is_told_by_the_first_line_that_differs(count: int) -> None:
     @effort(count)
     @given(size=st.integers(3, 40), data=st.data())
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_told_by_the_first_line_that_differs(count: int) ->
     holds()
 
 
-@examples(120, 10_000)
+@examples(70, 4_000)
 def test_whatever_is_sent_the_answer_is_a_plan_or_an_error_with_words(count: int) -> None:
     @effort(count)
     @given(lines=st.lists(NOISE, max_size=16), end=st.sampled_from(["\n", "\r\n"]), text=texts())
@@ -173,7 +173,7 @@ def test_whatever_is_sent_the_answer_is_a_plan_or_an_error_with_words(count: int
     holds()
 
 
-@examples(60, 5_000)
+@examples(35, 2_000)
 def test_a_damaged_patch_changes_nothing_or_something_that_it_says(count: int) -> None:
     @effort(count)
     @given(both=pairs(), form=st.sampled_from([unified, v4a]), data=st.data())
@@ -196,7 +196,7 @@ def test_a_damaged_patch_changes_nothing_or_something_that_it_says(count: int) -
     holds()
 
 
-@examples(100, 10_000)
+@examples(60, 4_000)
 def test_bytes_that_can_be_read_come_back_as_they_were(count: int) -> None:
     @effort(count)
     @given(data=st.binary(max_size=60))
@@ -208,7 +208,7 @@ def test_bytes_that_can_be_read_come_back_as_they_were(count: int) -> None:
     holds()
 
 
-@examples(100, 10_000)
+@examples(60, 4_000)
 def test_what_lies_between_the_blocks_that_differ_is_equal(count: int) -> None:
     @effort(count)
     @given(old=st.lists(LINES, max_size=30), data=st.data())

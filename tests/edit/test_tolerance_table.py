@@ -220,6 +220,10 @@ def test_what_must_have_been_read(row: Row) -> None:
 def test_git_is_only_asked_where_the_answer_matters() -> None:
     asked: list[str] = []
 
+    def ask(name: str) -> bool:
+        asked.append(name)
+        return False
+
     class Watched(Tree):
         def file(self, name: str, /) -> FileState | None:
             found = super().file(name)
@@ -229,7 +233,7 @@ def test_git_is_only_asked_where_the_answer_matters() -> None:
                 found.sha256,
                 seen=found.seen,
                 whole=found.whole,
-                in_git=lambda: bool(asked.append(name)),
+                in_git=lambda: ask(name),
             )
 
     tree = Watched({"a": "a\n", "b": "b\n"}, seen={"a": None})

@@ -49,7 +49,7 @@ def test_ten_of_each_at_most() -> None:
 def test_what_is_verified_needs_no_words_and_no_tests_is_a_warning() -> None:
     assert annotations(evidence()) == []
     assert annotations(Evidence("none_needed")) == []
-    assert annotations(Evidence("no_tests")) == ["::warning title=kimi-agent::no tests were run"]
+    assert annotations(Evidence("no_tests")) == ["::warning title=kimi-agent::NOT verified: no tests were run"]
     long = annotations(evidence(TestCase("t", "failed", "", "m" * 100_000)))
     assert len(long[0]) < 5_000
 

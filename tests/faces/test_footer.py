@@ -72,8 +72,8 @@ def many(number: int) -> tuple[str, ...]:
         (red(flaky=(A,), fixed=(B,)), f"NOT verified: failed and passed on the same files: {A}\n{B} red -> green"),
         (red(trouble="who knows"), "NOT verified: 14 passed; who knows"),
         (red(last=FAILED, failed=1, broke=(A,)), f"NOT verified: 1 failed: {A}\nbroke: {A} green -> red"),
-        (Evidence("no_tests", files=("a.py",)), "no tests were run"),
-        (Evidence("no_tests", still_red=(A,)), f"no tests were run\nstill red since an earlier run: {A}"),
+        (Evidence("no_tests", files=("a.py",)), "NOT verified: no tests were run"),
+        (Evidence("no_tests", still_red=(A,)), f"NOT verified: no tests were run\nstill red since an earlier run: {A}"),
         (Evidence("none_needed"), ""),
         (Evidence("none_needed", last=PASSED, passed=3), ""),
         (Evidence("none_needed", last=FAILED, failed=1), f"tests: 1 failed: {A}"),
@@ -189,7 +189,7 @@ Weakened tests:
 
 
 def test_the_block_says_no_as_plainly() -> None:
-    assert "**no tests were run**" in markdown(Evidence("no_tests", files=("a.py",)))
+    assert "**NOT verified: no tests were run**" in markdown(Evidence("no_tests", files=("a.py",)))
     assert "**NOT verified: 1 file changed since the last run (`a.py`)**" in markdown(red(changed_since=("a.py",)))
     assert markdown(replace(GREEN, fixed=many(80))).count("| red | green |") == 50
     assert "and 30 more" in markdown(replace(GREEN, fixed=many(80)))

@@ -86,6 +86,15 @@ def test_rewinds_are_undone_one_after_the_other() -> None:
     assert state(fold(*once, Rewound(12, undoes=12), Rewound(14, undoes=14))) == state(fold(*twice))
 
 
+def test_a_rewind_may_be_undone_twice_whatever_came_between() -> None:
+    undone = (*TALK, Rewound(6), Rewound(12, undoes=12))
+    between = (*undone, Partial("half"), Queued(said("later")), TurnEnded("interrupted", 1))
+    assert len(fold(*between).messages()) == len(fold(*TALK).messages()) + 1
+    again = fold(*between, Rewound(12, undoes=12))
+    assert again.messages() == fold(*TALK).messages()
+    assert [message.text for _, message in again.queued] == ["waits", "later"]
+
+
 def test_the_title_goes_and_comes_with_the_words_it_was_made_of() -> None:
     gone = (hi("fix it"), Rewound(1))
     assert fold(*gone).title == ""

@@ -65,7 +65,9 @@ class Hostile:
         plain_git(top, "add", "-A")
         plain_git(top, "commit", "-qm", "first")
         plain_git(top, "branch", "other")
-        (top / "a.c").write_text("changed\n")
+        # Of the same size, so that git has to read them, through their filters, to see that they changed.
+        for name in ("a.c", "p.p", "i.i", "w.w", "g.g"):
+            (top / name).write_text("two\none\n")
         for hook in HOOKS:
             path = top / ".git" / "hooks" / hook
             path.parent.mkdir(exist_ok=True)
@@ -434,7 +436,7 @@ def test_variables_of_the_caller_lead_git_nowhere(
         monkeypatch.setenv(name, value)
     git = Git(hostile.top, environ={**environ, **os.environ})
     assert b"a.c" in git.run("ls-files", "-z")
-    assert b"changed" in git.run("diff")
+    assert b"+one" in git.run("diff")
     tree = Checkpoints(hostile.top, tmp_path / "store", environ={**environ, **os.environ}).take().tree
     assert len(tree) == 40
     assert hostile.sprung() == set()

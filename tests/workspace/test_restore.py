@@ -98,6 +98,12 @@ def stands(root: Path) -> dict[str, str]:
     return found
 
 
+def touched(path: Path) -> tuple[int, ...]:
+    """What differs once somebody wrote the file or its inode; reading it leaves this as it is."""
+    found = path.stat()
+    return found.st_ino, found.st_mode, found.st_mtime_ns, found.st_ctime_ns
+
+
 def changes(old: Tree, new: Tree) -> list[PathChange]:
     paths = sorted({*old, *new})
     found = [PathChange(path, side(old, path), side(new, path)) for path in paths]
@@ -146,10 +152,10 @@ def test_every_path_becomes_what_the_snapshot_holds_and_nothing_else_changes(tmp
     files = opened(tmp_path)
     old, new = SWAPS[name]
     lay(files.root, {**old, **BY})
-    by = (files.root / "bystander").stat()
+    by = touched(files.root / "bystander")
     go(files, old, new)
     assert stands(files.root) == dict(sorted({**new, **BY}.items()))
-    assert (files.root / "bystander").stat() == by
+    assert touched(files.root / "bystander") == by
     assert list((tmp_path / "state/journal").iterdir()) == []
     go(files, new, old)
     assert stands(files.root) == dict(sorted({**old, **BY}.items()))
@@ -183,10 +189,10 @@ def faulted(tmp_path: Path, name: str, at: int, error: OSError, no_links: bool) 
     return ended
 
 
-@pytest.mark.parametrize("no_links", [False, True])
-def test_a_fault_at_any_system_call_leaves_everything_as_it_was(tmp_path: Path, no_links: bool) -> None:
+@pytest.mark.parametrize(("no_links", "every"), [(False, 4), (True, 7)])
+def test_a_fault_at_a_sample_of_calls_leaves_everything_as_it_was(tmp_path: Path, no_links: bool, every: int) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
-    for at in range(1000):
+    for at in range(0, 1000, every):
         if faulted(tmp_path, "all at once", at, error, no_links):
             assert at > 80
             return

@@ -16,7 +16,7 @@ import pytest
 
 from kimi_agent.workspace.checkpoint import Checkpoints, Kept, Limits, PathChange, Snapshot, Unkept
 from kimi_agent.workspace.checkpoint.modes import LINK, Modes, Read
-from kimi_agent.workspace.git import blob_id
+from kimi_agent.workspace.gitfolder import blob_id
 from tests.workspace.snapshot_trees import held, on_disk
 
 ROOT = os.geteuid() == 0

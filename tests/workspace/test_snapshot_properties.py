@@ -104,7 +104,7 @@ BATCHES = st.lists(st.lists(STEPS, min_size=1, max_size=8), min_size=1, max_size
 LOOSE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=4, deadline=None, database=None, suppress_health_check=LOOSE)
+@settings(max_examples=2, deadline=None, database=None, suppress_health_check=LOOSE)
 @given(BATCHES)
 def test_any_tree_comes_back(batches: list[list[Step]]) -> None:
     play(batches)

@@ -226,6 +226,10 @@ async def test_what_went_from_red_to_green_is_marked(context: Context, workspace
     second = await context.testrun.run()
     assert [(case.outcome, case.fixed) for case in second.cases] == [("passed", True)]
     assert [case.fixed for case in (await context.testrun.run()).cases] == [False]
+    put(workspace, {"test_a.py": UNITTEST.format(0)})
+    await context.testrun.run()
+    put(workspace, {"test_a.py": UNITTEST.format(0).replace("    def", "    @unittest.skip('x')\n    def")})
+    assert [(case.outcome, case.fixed) for case in (await context.testrun.run()).cases] == [("skipped", False)]
 
 
 async def test_a_package_or_file_that_failed_as_a_whole_is_green_when_its_tests_run(

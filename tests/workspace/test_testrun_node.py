@@ -148,8 +148,9 @@ async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_
         """'--testNamePattern=^(?=.*c\\.d) ?(?:deep (?:> )?it'"'"'s \\(1\\)|b)(?: |$)' """
         """--runTestsByPath 'src/a b.test.ts' src/-x.ts"""
     )
-    folder = await context.testrun.planned(["src"])
-    assert folder.endswith(" src")
+    assert (await context.testrun.planned(["src"])).endswith(" src")
+    (workspace / "-a").mkdir()
+    assert (await context.testrun.planned(["./-a"])).endswith(" '[-]a'")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What real runs of other languages' runners left (recorded, with @ROOT@ for the project's folder), as it is read."""
 
+import itertools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -303,6 +305,15 @@ async def test_zig_names_failing_tests_and_counts_the_others(play: Play) -> None
     assert "by number" in reading.trouble
 
 
+async def test_a_zig_failure_that_is_printed_in_two_parts_keeps_its_place(play: Play) -> None:
+    def torn(text: str) -> str:
+        frame = next(line for line in text.split("\n") if line.endswith(" in test.fails (root.zig)"))
+        return f"{frame.lstrip()}\n{text.replace(frame, '')}"
+
+    reading = play(ZIG, text="zig_failed.txt", files=ZIG_SOURCES, edit=torn)
+    assert bad(reading)["src/root.zig::fails"] == ("src/root.zig:9", "expected 42, found 41")
+
+
 async def test_zig_tests_that_all_passed_are_named_where_the_sources_hold_as_many(play: Play) -> None:
     sources = {
         "src/root.zig": 'test "adds" {}\ntest {\n}\n',
@@ -335,23 +346,26 @@ async def test_tox_tells_each_test_with_its_worst_outcome_of_all_environments(pl
     assert bad(reading)["test_t.py::test_c"] == ("", "AssertionError: assert 'b' == 'a'")
 
 
-@pytest.mark.parametrize("row", [JEST, VITEST, MOCHA, NODE], ids=lambda row: row.runner)
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"{", b"null", b"[]", b'{"testResults": 3}', b"\xff\xfe", b'{"kind":"end","titles":4}', b"[" * 100_000],
-)
-async def test_a_damaged_report_is_no_success(
-    context: Context, workspace: Path, tmp_path: Path, row: Row, data: bytes
-) -> None:
-    (tmp_path / "report").write_bytes(data)
-    reading = row.read(Ran(1, [], tmp_path / "report", workspace, Folder(context.files, workspace)))
-    verdict, _ = judge(reading, 1, killed="", lines=[])
-    assert verdict in ("broken", "none_ran")
+DAMAGED = (b"", b"{", b"null", b"[]", b'{"testResults": 3}', b"\xff\xfe", b'{"kind":"end","titles":4}', b"[" * 100_000)
 
 
-@pytest.mark.parametrize("row", [BUN, GO, RUST, ZIG, TOX], ids=lambda row: row.runner)
-async def test_noise_is_no_success(context: Context, workspace: Path, tmp_path: Path, row: Row) -> None:
+async def test_a_damaged_report_is_no_success(context: Context, workspace: Path, tmp_path: Path) -> None:
+    for row, data in itertools.product((JEST, MOCHA), DAMAGED):
+        (tmp_path / "report").write_bytes(data)
+        reading = row.read(Ran(1, [], tmp_path / "report", workspace, Folder(context.files, workspace)))
+        assert judge(reading, 1, killed="", lines=[])[0] in ("broken", "none_ran"), (row.runner, data)
+
+
+async def test_noise_is_no_success(context: Context, workspace: Path, tmp_path: Path) -> None:
     lines = ["", "\x1b[31m", "{", '{"Action": 3}', '{"Action":"pass","Package":4}', "x" * 10_000, "é\x00", "test "]
-    reading = row.read(Ran(1, lines, tmp_path / "report", workspace, Folder(context.files, workspace)))
-    verdict, _ = judge(reading, 1, killed="", lines=lines)
-    assert verdict in ("broken", "failed")
+    for row in (BUN, GO, RUST, ZIG, TOX):
+        reading = row.read(Ran(1, lines, tmp_path / "report", workspace, Folder(context.files, workspace)))
+        assert judge(reading, 1, killed="", lines=lines)[0] in ("broken", "failed"), row.runner
+
+
+async def test_an_older_go_that_does_not_mark_errors_is_read_too(play: Play) -> None:
+    def older(text: str) -> str:
+        return re.sub(r',"OutputType":"[^"]*"', "", text)
+
+    reading = play(GO, text="go_test.txt", files={"go.mod": "module example.com/m\n"}, edit=older)
+    assert bad(reading)[".::TestBad"] == ("a_test.go:13", "got 2")

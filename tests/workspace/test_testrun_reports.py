@@ -156,6 +156,7 @@ BAD = (TestCase("a", "failed"),)
         (Reading((TestCase("a", "skipped"),)), 0, "", "none_ran"),
         (Reading(), 0, "", "none_ran"),
         (Reading(), 5, "", "none_ran"),
+        (Reading(claim="none"), 1, "", "none_ran"),
         (Reading(), 4, "", "broken"),
         (Reading(claim="passed", by_exit=True), 0, "", "passed"),
         (Reading(claim="failed", by_exit=True), 2, "", "failed"),

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.collecting import Collector
+from kimi_agent.workspace.checkpoint.ground import Ground
 from kimi_agent.workspace.checkpoint.ignores import Ignores
 from kimi_agent.workspace.checkpoint.objects import Objects, gone
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held, Store
-from kimi_agent.workspace.checkpoint.taking import Ground, Memory, Taking
+from kimi_agent.workspace.checkpoint.taking import Memory, Taking
 from kimi_agent.workspace.checkpoint.trees import Trees
 from kimi_agent.workspace.checkpoint.values import Kept, Limits, PathChange, Snapshot, Unkept
 from kimi_agent.workspace.git import GitFailed, GitMissing

@@ -1,77 +1,22 @@
 """Brings the index of a store up to the disk, and makes a tree of it: one snapshot."""
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.ignores import Ignores
+from kimi_agent.workspace.checkpoint.ground import Ground, encodable
 from kimi_agent.workspace.checkpoint.listing import Differences, differences, names, tracked_though_ignored
 from kimi_agent.workspace.checkpoint.modes import LINK, Modes
-from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SETTINGS, Held, Store
+from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held
 from kimi_agent.workspace.checkpoint.trees import Parts, put
-from kimi_agent.workspace.checkpoint.values import Limits, Snapshot, Unkept
-from kimi_agent.workspace.git import Git, Repository, repository, stat_key
+from kimi_agent.workspace.checkpoint.values import Snapshot, Unkept
+from kimi_agent.workspace.gitfolder import stat_key
 
 # Beyond so many new files they go into one pack: 20,000 as files of their own take twice as long (3.2 s of CPU, not 6).
 _BULK = 100
 _BULK_SETTINGS = {"core.bigFileThreshold": "1", "pack.compression": "1"}
 _SETTLED_NS = 2_000_000_000
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What is taken, where to, and how much of it; `home` is the user's home folder."""
-
-    workspace: Path
-    store: Store
-    environ: Mapping[str, str]
-    limits: Limits
-    private: tuple[Path, ...]
-    ignores: Ignores
-    home: str
-
-    def repository(self) -> Repository | None:
-        """The user's repository that the workspace is part of: not one that ignores the whole workspace."""
-        own = repository(self.workspace, home=self.home)
-        if own is None or own.top == self.workspace:
-            return own
-        said = self.git(own, settings={}).run("check-ignore", "--no-index", "--", ".", ok=(0, 1))
-        return None if said else own
-
-    def git(self, own: Repository | None, *, settings: Mapping[str, str], index: Path | None = None) -> Git:
-        """A git on the store; with an index of its own for each place that the workspace may have in a repository."""
-        return Git(
-            self.workspace,
-            git_dir=self.store.folder,
-            index=index or self.store.index(self.prefix(own)),
-            top=own.top if own else self.workspace,
-            environ=self.environ,
-            settings={**SETTINGS, **settings},
-        )
-
-    def prefix(self, own: Repository | None) -> str:
-        """Where the workspace lies in the user's repository: "" at its top, else "folder/"."""
-        relative = str(self.workspace.relative_to(own.top)) if own else "."
-        return "" if relative == "." else relative + "/"
-
-    def lstat(self, path: str) -> os.stat_result | None:
-        """What stands at a path of the workspace, None for nothing and where that cannot be told."""
-        with contextlib.suppress(OSError):
-            return os.lstat(os.path.join(self.workspace, path))
-        return None
-
-    def hidden(self, path: str) -> bool:
-        """Whether it cannot be told what stands at a path of the workspace."""
-        try:
-            os.lstat(os.path.join(self.workspace, path))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return False
 
 
 @dataclass
@@ -165,12 +110,7 @@ class Taking:
         if self._user_index is None:
             return set()
         git = self._ground.git(self._own, settings=self._settings, index=self._user_index)
-        return {path for path in tracked_though_ignored(git) if self._inside(path)}
-
-    def _inside(self, path: str) -> bool:
-        """Whether no link leads there."""
-        folder = os.path.join(self._ground.workspace, os.path.dirname(path)).rstrip("/")
-        return os.path.realpath(folder) == folder
+        return {path for path in tracked_though_ignored(git) if self._ground.inside(path)}
 
     def _meet(self) -> None:
         """Learn what an earlier process left in the index. What changed in the same second as that is read again."""
@@ -185,37 +125,25 @@ class Taking:
 
     def _leave_out(self, found: Differences, wanted: set[str], work: Work) -> None:
         """Caches, folders that cannot be read, and our own: out of the index, and not into it."""
-        folders = [*found.caches, *(path + "/" for path in found.closed), *self._private()]
+        folders = [*found.caches, *(path + "/" for path in found.closed), *self._ground.closed]
         for folder in folders:
             wanted -= {path for path in wanted if path.startswith(folder)}
             work.drop |= {path for path in self._modes if path.startswith(folder)}
 
-    def _private(self) -> list[str]:
-        root = self._ground.workspace
-        return [f"{each.relative_to(root)}/" for each in self._ground.private if each.is_relative_to(root)]
-
     def _also(self, also: Sequence[str], ignored: set[str], wanted: set[str], work: Work) -> list[str]:
         """Ignored files that are asked for this once; returns what they were asked for by, from the workspace on."""
         scope = []
-        private = tuple(self._private())
-        root = str(self._ground.workspace)
         for spelling in also:
-            if "\0" in spelling or not _encodable(spelling):
-                work.missed.add(ascii(spelling))
-                continue
-            whole = os.path.normpath(os.path.join(root, spelling))
-            # What leads there is followed, what stands there is not: a link is kept as one.
-            whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
-            path = os.path.relpath(whole, root)
-            if path in (".", "..") or path.startswith("../"):
-                work.missed.add(spelling)
+            path = self._ground.spelled(spelling)
+            if path is None:
+                work.missed.add(spelling if "\0" not in spelling and encodable(spelling) else ascii(spelling))
                 continue
             scope.append(path)
-            for each in _files(whole, path):
+            for each in self._ground.files(path):
                 if len(work.extra) > self._ground.limits.max_files:
                     raise self._too_many()
                 known = each in wanted or (each in self._modes and each not in ignored)
-                if not known and not each.startswith(private):
+                if not known and not each.startswith(self._ground.closed):
                     work.extra.add(each)
         work.drop -= work.extra
         wanted |= work.extra
@@ -328,24 +256,5 @@ def _mode(found: os.stat_result) -> int:
     return LINK if stat.S_ISLNK(found.st_mode) else found.st_mode & 0o777
 
 
-def _encodable(path: str) -> bool:
-    try:
-        return bool(os.fsencode(path))
-    except UnicodeEncodeError:
-        return False
-
-
 def _encoded(paths: Iterable[str]) -> frozenset[bytes]:
     return frozenset(os.fsencode(path) for path in paths)
-
-
-def _files(whole: str, path: str) -> Iterator[str]:
-    """`path` itself, or all files below it; links are not followed, and no repository's own folder is entered."""
-    if Path(whole).is_symlink() or not Path(whole).is_dir():
-        yield path
-        return
-    for folder, folders, files in os.walk(whole):
-        folders[:] = [name for name in folders if name.lower() != ".git"]
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        below = os.path.normpath(os.path.join(path, os.path.relpath(folder, whole)))
-        yield from (os.path.join(below, name) for name in (*files, *links))

@@ -45,8 +45,7 @@ def spans(log: Iterable[Stamped]) -> list[Span]:
                     found.append(open_)
                 open_ = None
             case Rewound(was=was, tree=tree) if was:
-                if open_ is not None and open_.answer:  # else it is the rewind's own beginning
-                    _add(found, open_, was)
+                _add(found, open_, was)  # of the rewind's own beginning nothing is left: it told of the same tree
                 open_ = None
                 if was != tree:
                     failed = "" if tree else "going back ended without one"

@@ -248,8 +248,8 @@ class _Names:
                 for function in _DECLARED.findall(self._folder.text(f"{place}/{path}"))
             }
         file = self._files[place].get(test.split("/")[0], "")
-        spelled = self._spelled(f"{place}/{file}" if file else place) or f"{place}/{file}"
-        return f"{spelled}::{test}"
+        where = f"{place}/{file}" if file else place
+        return f"{self._spelled(where) or where}::{test}"
 
     def _place(self, name: str) -> str:
         """The folder of a package, relative to where the run was started."""

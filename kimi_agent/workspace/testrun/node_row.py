@@ -127,7 +127,8 @@ def _selection(runner: str, folder: Folder, wish: Wish) -> tuple[list[str], list
             if paths and all(target.path.is_file() for target in wish.targets):
                 paths = ["--runTestsByPath", *paths]
             else:
-                paths = [_SPECIAL.sub(r"\\\1", path.removeprefix("./")) for path in paths]
+                # Regular expressions, of which none may be read as an option.
+                paths = [re.sub(r"^-", "[-]", _SPECIAL.sub(r"\\\1", path.removeprefix("./"))) for path in paths]
             return ([f"--testNamePattern={pattern}"] if pattern else []), paths
         case "vitest":
             return ([f"--testNamePattern={pattern}"] if pattern else []), paths

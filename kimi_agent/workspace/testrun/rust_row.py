@@ -59,7 +59,11 @@ def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
     names = [] if not all(wanted) else list(dict.fromkeys(wanted))
     names = [wish.name] if wish.name else names
     exact = not wish.name and len(kinds) == 1 and all(place.exact for place in places)
-    return (*chosen, *(("--", *(("--exact",) if exact else ()), *names) if names else ()))
+    if not names:
+        return chosen
+    # The second "--" ends the options of the test program itself.
+    ends = ("--",) if any(name.startswith("-") for name in names) else ()
+    return (*chosen, "--", *(("--exact",) if exact else ()), *ends, *names)
 
 
 def read(ran: Ran) -> Reading:

@@ -28,6 +28,7 @@ _BLAMED = re.compile(r"^(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: error: ")
 _FRAME = re.compile(r"^\s*(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: 0x[0-9a-f]+ in ")
 _CACHED = re.compile(r"^[ |]*\+- run .*\bcached$")
 _MOST_COUNTED, _MOST_ERRORS, _MOST_BLOCK = 20_000, 12, 60
+_OWN_FRAME = re.compile(_FRAME.pattern + r"(?:decl)?test\.(?P<name>.+) \([^()]*\)$")
 _ERROR = re.compile(r"^error: (?!\d+ compilation errors|the following (?:build )?command)")
 
 
@@ -45,6 +46,8 @@ class _Text:
     errors: list[str] = field(default_factory=list)
     summary: re.Match[str] | None = None
     cached: int = 0
+    # Where a test's own frame stands, by its name: zig may print a part of a failure before the failure's head.
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def evidence(folder: Folder) -> str:
@@ -70,7 +73,7 @@ def read(ran: Ran) -> Reading:
     text = _collect(ran.lines)
     spelled = within(ran.root, ran.folder.path)
     declared = _declared(ran.folder)
-    bad = merged(_case(found, _id(found.name, declared, spelled), ran) for found in text.failures)
+    bad = merged(_case(found, _id(found.name, declared, spelled), text, ran) for found in text.failures)
     if text.errors and not bad:
         return Reading(broken="\n".join(text.errors))
     if text.summary is None:
@@ -106,6 +109,8 @@ def _collect(lines: Iterable[str]) -> _Text:
     block: list[str] | None = None
     for raw in lines:
         line = clean(raw).rstrip()
+        if own := _OWN_FRAME.match(line):
+            text.places.setdefault(own["name"], (own["path"], own["line"]))
         if failed := _FAILED.match(line):
             rest = failed["rest"].lstrip(": ")
             outcome: Outcome = "failed" if failed["how"] in ("failed", "leaked", "logged errors") else "error"
@@ -160,7 +165,7 @@ def _split(dotted: str) -> tuple[str, str]:
     return place, name
 
 
-def _case(failure: _Failure, node_id: str, ran: Ran) -> TestCase:
+def _case(failure: _Failure, node_id: str, text: _Text, ran: Ran) -> TestCase:
     spelled = within(ran.root, ran.folder.path)
 
     def frame(line: str) -> str | None:
@@ -174,7 +179,9 @@ def _case(failure: _Failure, node_id: str, ran: Ran) -> TestCase:
     # After "with stderr:" and the like comes what it said.
     message = said if not failure.message or failure.message.endswith("stderr:") else failure.message
     detail = cut.detail.replace(f"{ran.root}/", "")
-    return TestCase(node_id, failure.outcome, cut.place, message.rstrip(":") or "it failed", detail)
+    path, line = text.places.get(_split(failure.name)[1], ("", ""))
+    own = f"{spelled(path)}:{line}" if path and spelled(path) else ""
+    return TestCase(node_id, failure.outcome, cut.place or own, message.rstrip(":") or "it failed", detail)
 
 
 def _without_sources(block: list[str]) -> Iterator[str]:

@@ -23,17 +23,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Case:
-    """A change in one form, and the dice."""
+    """A change in one form with its usual hunks, and the dice."""
 
     change: FileChange
     form: Form
+    usual: tuple[Hunk, ...]
     dice: random.Random
 
     def hunks(self, around: int = AROUND) -> list[Hunk]:
-        shown = unified_hunks if self.form == "unified" else v4a_hunks
-        return shown(self.change, around)
+        """The hunks, with other than the usual three lines of context if need be."""
+        return list(self.usual) if around == AROUND else hunks_of(self.change, self.form, around)
 
     def text(self, hunks: Sequence[Hunk] | None = None) -> str:
+        """The patch."""
+        hunks = self.usual if hunks is None else hunks
         return unified(self.change, hunks) if self.form == "unified" else envelope([v4a(self.change, hunks)])
 
     def clean(self) -> bytes | None:
@@ -65,3 +68,8 @@ class Case:
     @property
     def ops(self) -> Sequence[tuple[int, int, int, int]]:
         return self.change.ops if self.form == "unified" else self.change.body_ops
+
+
+def hunks_of(change: FileChange, form: Form, around: int = AROUND) -> list[Hunk]:
+    """The hunks of a change as this form shows them."""
+    return unified_hunks(change, around) if form == "unified" else v4a_hunks(change, around)

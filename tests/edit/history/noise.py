@@ -169,7 +169,7 @@ def no_anchors(case: Case) -> Trial | None:
 
 
 def no_numbers(case: Case) -> Trial | None:
-    return case.trial(unified(case.change, numbers=False)) if case.form == "unified" else None
+    return case.trial(unified(case.change, case.usual, numbers=False)) if case.form == "unified" else None
 
 
 def wrong_numbers(case: Case) -> Trial | None:
@@ -217,10 +217,11 @@ def one_wrong_line(case: Case) -> Trial | None:
 
 
 def truncated(case: Case) -> Trial | None:
-    """The patch breaks off within a line of its last hunk, or before a hunk has all its lines."""
+    """The patch breaks off within a line of its last hunk; not the last one, whose rest nobody can know of."""
     text = case.text()
     last = text.rindex("\n@@") + 3
-    end = len(text.removesuffix("*** End Patch\n")) - 2
+    body = text.removesuffix("*** End Patch\n").removesuffix("\\ No newline at end of file\n")
+    end = body.rindex("\n", 0, -1) - 1
     spots = [at for at in range(text.index("\n", last) + 1, end) if text[at - 1] != "\n"]
     return case.refused(text[: case.dice.choice(spots)]) if spots else None
 

@@ -15,7 +15,7 @@ from kimi_agent.workspace.files import Files
 from kimi_agent.workspace.ledger import Ledger
 from kimi_agent.workspace.ops import Ops
 from kimi_agent.workspace.outputs import Outputs
-from tests.edit.history.cases import Case
+from tests.edit.history.cases import Case, hunks_of
 from tests.edit.history.noise import one_wrong_line
 from tests.edit.history.rendering import envelope, unified, v4a
 from tests.edit.history.trials import Outcome
@@ -64,7 +64,7 @@ def spoiled_step(old: Version, changes: Sequence[FileChange], dice: random.Rando
     if not able or len(changes) < 2:
         return None
     chosen = dice.choice(able)
-    trial = one_wrong_line(Case(chosen, "unified", dice))
+    trial = one_wrong_line(Case(chosen, "unified", tuple(hunks_of(chosen, "unified")), dice))
     if trial is None:
         return None
     return Step(old, "".join(trial.patch if change is chosen else unified(change) for change in changes), None)

@@ -3,12 +3,12 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kimi_agent.errors import ToolError
 from tests.edit.conftest import Tree
-from tests.edit.history.cases import Case, Form, Trial
+from tests.edit.history.cases import Case, Form, Trial, hunks_of
 from tests.edit.history.noise import CLEAN, NOISES
 from tests.edit.history.versions import FileChange
 
@@ -37,12 +37,15 @@ def tried(trial: Trial) -> Outcome:
 
 def trials_of(change: FileChange, seed: str, rows: Iterable[str] = tuple(NOISES)) -> Iterator[tuple[str, Form, Trial]]:
     """Every row's trial of one change, in both forms, as far as the row can be made of it."""
+    # The noisy ones as plain text: that the new text is parsed as Python, too, is seen in the clean row and costs half.
+    noisy = replace(change, path=f"{change.path}.txt")
     for form in FORMS:
+        usual = tuple(hunks_of(change, form))
         for row in rows:
             if row != CLEAN and (change.kind != "update" or change.has_cr or not change.body_ops):
                 continue
             dice = random.Random(f"{seed} {change.path} {form} {row}")
-            trial = NOISES[row](Case(change, form, dice))
+            trial = NOISES[row](Case(change if row == CLEAN else noisy, form, usual, dice))
             if trial is not None:
                 yield row, form, trial
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.log.testruns import Run
+from kimi_agent.log.evidence.testruns import Run
 
 State = Literal["red", "green", "skipped"]
 

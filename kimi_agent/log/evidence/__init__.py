@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
-from kimi_agent.log.outcomes import Outcomes, file_of, follow, leaf_of, lost_and_skipped
-from kimi_agent.log.testruns import Deed, History, Run, history, runs
+from kimi_agent.log.evidence.outcomes import Outcomes, file_of, follow, leaf_of, lost_and_skipped
+from kimi_agent.log.evidence.testruns import Deed, History, Run, history, runs
 from kimi_agent.log.views import Evidence, Weakened
 
 __all__ = ["Changed", "Text", "judge", "runs"]

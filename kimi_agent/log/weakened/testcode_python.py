@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kimi_agent.log.testcode import TestCode, TestFile
+from kimi_agent.log.weakened.testcode import TestCode, TestFile
 
 _SKIP = re.compile(r"^(?:skip|xfail|expectedFailure|importorskip)")
 _CHECK = re.compile(r"^_?(?:assert|verify|check|expect|should)(?:_|[A-Z]|$)")

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from kimi_agent.log.testcode import TestCode, TestFile, is_test_file
-from kimi_agent.log.testcode_languages import INLINE, Language, language_of
-from kimi_agent.log.testcode_lines import read_lines
-from kimi_agent.log.testcode_python import read_python
 from kimi_agent.log.views import Weakened
+from kimi_agent.log.weakened.testcode import TestCode, TestFile, is_test_file
+from kimi_agent.log.weakened.testcode_languages import INLINE, Language, language_of
+from kimi_agent.log.weakened.testcode_lines import read_lines
+from kimi_agent.log.weakened.testcode_python import read_python
 
 __all__ = ["Compared", "compare", "is_test_file", "may_hold_tests", "weakened"]
 

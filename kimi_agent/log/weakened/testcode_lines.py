@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kimi_agent.log.testcode import TestCode, TestFile
-from kimi_agent.log.testcode_languages import PYTHON, Language
+from kimi_agent.log.weakened.testcode import TestCode, TestFile
+from kimi_agent.log.weakened.testcode_languages import PYTHON, Language
 
 _MOST_LINE = 2_000
 _MOST_HEADS = 60

@@ -1,0 +1,70 @@
+"""What the files of a git repository tell without running git, and the making of an empty one."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_HEAD_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A user's repository as its files tell: the work tree's `top`, its git folder, and the one shared by worktrees."""
+
+    top: Path
+    git_dir: Path
+    common: Path
+
+
+def repository(workspace: Path, *, home: str = "") -> Repository | None:
+    """The repository at or above `workspace`, found without running git; a repository of the whole home is none."""
+    for folder in (workspace, *workspace.parents):
+        if home and str(folder) == home:
+            return None
+        if found := repository_at(folder):
+            return found
+    return None
+
+
+def repository_at(folder: Path) -> Repository | None:
+    """The repository whose work tree has its top just at `folder`."""
+    dot_git = folder / ".git"
+    named = _line(dot_git).removeprefix("gitdir: ") if dot_git.is_file() else ""
+    git_dir = folder / named if named else dot_git
+    if not (git_dir / "HEAD").is_file():
+        return None
+    common = _line(git_dir / "commondir")
+    return Repository(folder, git_dir, git_dir / common if common else git_dir)
+
+
+def bare(folder: Path) -> None:
+    """Make an empty private repository: no template, so no hooks."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("objects/info", "objects/pack", "refs", "info"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = false\n", "ascii")
+    # Last: what has a HEAD is a repository.
+    (folder / "HEAD").write_text("ref: refs/heads/none\n", "ascii")
+
+
+def blob_id(content: bytes) -> str:
+    """The name that git gives to this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def stat_key(path: Path | str) -> tuple[int, ...]:
+    """Tells one state of a file from the next; () where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return os.fsdecode(file.read(_HEAD_MAX).strip())
+    except OSError:
+        return ""
