@@ -18,11 +18,11 @@ from kimi_agent.differences import difference, read_scope
 from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
-from kimi_agent.guard.keeping import Keeping
+from kimi_agent.guard.keeping import MOST_MISSED, Keeping
 from kimi_agent.guard.limits import Repeats, cap
 from kimi_agent.guard.policy import Policy
 from kimi_agent.log.bugs import keep_traceback
-from kimi_agent.log.events import Ask, Checkpoint, Listener, OpenCall, Opened, Queued, Returned, Said, Seen, Stamped
+from kimi_agent.log.events import Ask, Checkpoint, Listener, OpenCall, Opened, Queued, Returned, Said, Stamped
 from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
@@ -111,13 +111,15 @@ async def open_agent(
     session = session_of(setup.sessions, opened)
     try:
         files, runner = capabilities(setup, session)
+        log = list(session.events())  # what a resumed session knew
+        files.ledger.rebuild(log)
         checkpoints = checkpoints_of(setup)
         endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *_swept(setup.places.state / "running")]
         toolbox = Toolbox(
             tools.values(),
             wrappers=_wrappers(policy, keeping_of(setup, policy, ask, session, checkpoints), ask, session),
-            context=_contexts(setup, session, files, runner, checkpoints),
+            context=_contexts(session, files, runner, testrun=_testrun(setup, files, runner, checkpoints, log)),
             emit=session.emit,
             report_bug=lambda error: keep_traceback(setup.places.state, error),
         )
@@ -133,7 +135,7 @@ async def open_agent(
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += _cut_off(session, toolbox)
-        await asyncio.to_thread(_close_cut_off, session, checkpoints)
+        await asyncio.to_thread(_close_cut_off, session, checkpoints, log)
         await agent.resume()
         witness = Witness(agent, checkpoints, endings)
     except BaseException:
@@ -174,14 +176,13 @@ def _cut_off(session: Session, toolbox: Toolbox) -> list[str]:
     return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
 
 
-def _close_cut_off(session: Session, checkpoints: Checkpoints) -> None:
-    """What a call that a crash cut off did to the files ends here: what comes later is somebody else's doing."""
-    started = [call for call in session.conversation.open_calls if call.started is not None]
-    cut = next((each for each in reversed(spans(session.events())) if not each.after), None) if started else None
-    if cut is not None:
+def _close_cut_off(session: Session, checkpoints: Checkpoints, log: Sequence[Stamped]) -> None:
+    """What was cut off by a crash ends here: what happens to the files from now on is somebody else's doing."""
+    done = spans(log)
+    if done and not done[-1].after and not done[-1].failed:
         with contextlib.suppress(Unkept):
             kept = checkpoints.take()
-            session.emit(Checkpoint(kept.tree, "after", cut.answer, cut.index, kept.missed))
+            session.emit(Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MOST_MISSED]))
 
 
 def _swept(register: Path) -> list[str]:
@@ -189,24 +190,26 @@ def _swept(register: Path) -> list[str]:
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
-def _contexts(setup: Setup, session: Session, files: Files, runner: Runner, checkpoints: Checkpoints) -> MakeContext:
+def _testrun(setup: Setup, files: Files, runner: Runner, checkpoints: Checkpoints, log: Sequence[Stamped]) -> TestRun:
     async def tree() -> str:
         try:
             return (await asyncio.to_thread(checkpoints.take)).tree
         except Unkept:
             return ""
 
-    ripgrep = Ripgrep(files, runner)
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
     testrun = TestRun(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env, tree=tree)
-    for stamped in session.events():  # what a resumed session knew: files the model saw, tests that failed
+    for stamped in log:
         match stamped.event:
-            case Seen():
-                files.ledger.feed(stamped.event)
             case Returned(result=Result(view=TestReport() as report)):
                 testrun.feed(report)
             case _:
                 pass
+    return testrun
+
+
+def _contexts(session: Session, files: Files, runner: Runner, *, testrun: TestRun) -> MakeContext:
+    ripgrep = Ripgrep(files, runner)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"

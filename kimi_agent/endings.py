@@ -37,8 +37,9 @@ class Committing:
 
     async def after(self, evidence: Evidence) -> Made | None:
         """Commit; what came of it is told. None where nothing was committed."""
-        if evidence.verdict != "verified":
-            self._tell("Not committed: the turn is not verified.")
+        if not _proven(evidence):
+            if evidence.files:
+                self._tell("Not committed: the turn is not verified.")
             return None
         try:
             made = await asyncio.to_thread(self._commit, evidence)
@@ -61,6 +62,14 @@ class Committing:
 
     def _tell(self, text: str) -> None:
         self.session.emit(Notice(text))
+
+
+def _proven(evidence: Evidence) -> bool:
+    """Whether a run proves the files: after this turn's changes, or, where it made none, after those before it."""
+    if evidence.verdict != "none_needed":
+        return evidence.verdict == "verified"
+    passed = evidence.last is not None and evidence.last.verdict == "passed"
+    return passed and not (evidence.changed_since or evidence.still_red or evidence.flaky)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from kimi_agent.log.views import DiffView, Evidence, TestReport
 from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
 
 Ending = Callable[[Evidence], Awaitable[None]]
-"""What follows a turn that changed files, such as a commit."""
+"""What follows a turn that changed files or ran tests, such as a commit."""
 MAX_TEXT_BYTES = 1_000_000
 
 
@@ -43,7 +43,6 @@ class Witness:
             evidence = await asyncio.to_thread(self._judge)
             if evidence.files or evidence.last is not None:
                 self.session.emit(Judged(evidence))
-            if evidence.files:
                 for ending in self._endings:
                     await ending(evidence)
         return ended

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from kimi_agent.edit.match import Lines
-from kimi_agent.edit.place import Misfit, Views
+from kimi_agent.edit.match import Lines, Views
 from kimi_agent.edit.scope import DEFINITION
+from kimi_agent.edit.search import Misfit
 from kimi_agent.errors import ErrorCode
 from kimi_agent.workspace.places import named
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import islice, takewhile
 
 from kimi_agent.edit.indent import BLANKS, Indent, between, lead
+from kimi_agent.edit.patch import Hunk
 from kimi_agent.edit.scope import scope_end
 from kimi_agent.edit.text import Text
 
@@ -159,6 +160,20 @@ class Lines:
             return None
         most = max(votes.values())
         return min(start for start, count in votes.items() if count == most)
+
+
+class Views:
+    """One text, indexed both ways."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self._lines: dict[bool, Lines] = {}
+
+    def of(self, hunk: Hunk) -> Lines:
+        """The lines as this hunk shows them: with their CRs, or without."""
+        if hunk.literal not in self._lines:
+            self._lines[hunk.literal] = Lines(self.text, literal=hunk.literal)
+        return self._lines[hunk.literal]
 
 
 class _Index:

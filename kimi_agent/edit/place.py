@@ -4,19 +4,17 @@ Two ways that fit are never decided by taking the first: that alone misplaces 1.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from kimi_agent.edit.indent import Indent
-from kimi_agent.edit.match import MAX_REINDENTED, REINDENTED, Lines
+from kimi_agent.edit.anchors import anchored
+from kimi_agent.edit.match import MAX_REINDENTED, REINDENTED, Lines, Views
 from kimi_agent.edit.patch import Hunk
-from kimi_agent.edit.text import Text
+from kimi_agent.edit.search import Misfit, Search
 from kimi_agent.edit.tolerance import reindented, tolerances
-from kimi_agent.errors import ErrorCode
 
 MAX_SHIFTS = 1_000  # that are tried: lines that stand everywhere tell no distance
-MAX_PLACES = 100  # that a misfit names
 NO_TAIL = "blank context at its end ignored"
 
 
@@ -40,58 +38,11 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """A hunk that has no place, or several (the first `places` of `count`), or collides with another (`rival`).
-
-    `anchor` is the text that was sought and, where it only stands `above` the hunk before, that line.
-    """
-
-    hunk: Hunk
-    code: ErrorCode
-    places: tuple[int, ...] = ()
-    count: int = 0
-    anchor: str = ""
-    above: int | None = None
-    rival: int = 0
-
-
-@dataclass(frozen=True)
 class Placement:
     """All hunks placed in the order of the file, or some that are not (then `placed` would have fitted)."""
 
     placed: tuple[Placed, ...]
     misfits: tuple[Misfit, ...] = ()
-
-
-@dataclass
-class _Search:
-    """A hunk on its way: where it may go, and what is left of it."""
-
-    hunk: Hunk
-    places: Sequence[int] = ()
-    proved: bool = True
-    notes: tuple[str, ...] = ()
-    misfit: Misfit | None = None
-    anchor: str = ""
-    indents: Mapping[int, Indent] = field(default_factory=dict)
-
-    def fails(self, code: ErrorCode, places: Sequence[int] = (), above: int | None = None) -> None:
-        """Note why it cannot be placed."""
-        self.misfit = Misfit(self.hunk, code, tuple(places[:MAX_PLACES]), len(places), self.anchor, above)
-
-
-class Views:
-    """One text, indexed both ways."""
-
-    def __init__(self, text: Text) -> None:
-        self.text = text
-        self._lines: dict[bool, Lines] = {}
-
-    def of(self, hunk: Hunk) -> Lines:
-        """The lines as this hunk shows them: with their CRs, or without."""
-        if hunk.literal not in self._lines:
-            self._lines[hunk.literal] = Lines(self.text, literal=hunk.literal)
-        return self._lines[hunk.literal]
 
 
 def place(hunks: Sequence[Hunk], views: Views) -> Placement:
@@ -100,7 +51,7 @@ def place(hunks: Sequence[Hunk], views: Views) -> Placement:
     by_number = _numbered(searches, views)
     if by_number:
         return Placement(tuple(by_number))
-    _anchored(searches, views)
+    anchored(searches, views)
     for search in searches:
         if not search.hunk.old and (search.hunk.at_end or not search.hunk.anchors):
             _insertion(search, views)
@@ -117,27 +68,27 @@ def place(hunks: Sequence[Hunk], views: Views) -> Placement:
     return Placement(tuple(ordered))
 
 
-def _fitting(hunk: Hunk, views: Views) -> _Search:
+def _fitting(hunk: Hunk, views: Views) -> Search:
     """Where the hunk fits: as it is, without the blank context at its end, and only then with another indentation."""
     if not hunk.old:
-        return _Search(hunk, proved=False)
+        return Search(hunk, proved=False)
     lines = views.of(hunk)
     shorter = hunk.without_blank_tail()
     tries = [(hunk, ())] if shorter is hunk or not shorter.old else [(hunk, ()), (shorter, (NO_TAIL,))]
     for each, notes in tries:
         if places := lines.places(each.old, at_end=each.at_end):
-            return _Search(each, places, notes=notes)
+            return Search(each, places, notes=notes)
     applied = _applied(shorter, lines)
     for each, notes in tries:
         plus = [line.text for line in each.lines if line.op == "+"]
         indents = lines.reindented(each.old, plus, at_end=each.at_end)
         # What stands there already, indented by this very patch, must not be indented once more.
         if not any(_meet(applied, len(shorter.new), start, len(each.old)) for start in indents) and indents:
-            search = _Search(each, sorted(indents), notes=notes, indents=indents)
+            search = Search(each, sorted(indents), notes=notes, indents=indents)
             if len(indents) == MAX_REINDENTED:
                 search.fails("ambiguous", search.places)
             return search
-    search = _Search(hunk)
+    search = Search(hunk)
     search.fails("already_applied" if applied else "not_found", applied)
     return search
 
@@ -156,7 +107,7 @@ def _meet(places: Sequence[int], size: int, start: int, count: int) -> bool:
     return at < len(places) and places[at] < start + count
 
 
-def _numbered(searches: list[_Search], views: Views) -> list[Placed]:
+def _numbered(searches: list[Search], views: Views) -> list[Placed]:
     """All hunks at their declared lines, or all at one common distance from them; else nothing."""
     size = len(views.text.bodies)
     told = [(search.hunk.declared, search.places) for search in searches if search.misfit is None]
@@ -187,75 +138,7 @@ def _numbered(searches: list[_Search], views: Views) -> list[Placed]:
     return placed if inside and ordered and pinned else []
 
 
-def _anchored(searches: list[_Search], views: Views) -> None:
-    """Narrow the places of hunks that have anchors. What lies above the hunk before is no longer looked at."""
-    cursor = 0
-    before: tuple[str, ...] = ()
-    for search in searches:
-        hunk = search.hunk
-        if hunk.anchors and search.misfit is None and (hunk.old or not hunk.at_end):
-            _narrowed(search, views.of(hunk), cursor, again=hunk.anchors == before)
-            before = hunk.anchors
-        if search.misfit is None:
-            at = bisect_left(search.places, cursor - hunk.head)
-            if at < len(search.places):
-                cursor = search.places[at] + len(hunk.old) - hunk.tail
-
-
-def _narrowed(search: _Search, lines: Lines, cursor: int, *, again: bool) -> None:
-    """Keep the places in what the anchor opens, else those below it; `again` says that the hunk before had the same.
-
-    An anchor may stand above the cursor, if what it opens goes on below. Several places are left to the order of the
-    hunks, never decided by taking the first: in real histories that misplaced hunks.
-    """
-    hunk = search.hunk
-    search.anchor = hunk.anchors[-1]
-    named = _named(search, lines)
-    if not named:
-        return
-    if not hunk.old:
-        search.places = [number + 1 for number in named]
-        return
-    inside: set[int] = set()
-    for number in named if len(named) <= MAX_PLACES else ():
-        first, end = max(number - len(hunk.old) + 1, cursor - hunk.head), lines.scope_end(number)
-        inside.update(search.places[bisect_left(search.places, first) : bisect_left(search.places, end)])
-    start = next((number for number in named if number >= cursor), cursor if again else None)
-    if inside:
-        search.places = sorted(inside)
-    elif start is None:
-        search.fails("anchor_not_found", above=named[0])
-    else:
-        first = max(start - len(hunk.old) + 1, cursor - hunk.head)
-        below = search.places[bisect_left(search.places, first) :]
-        if not below:
-            search.fails("not_found", search.places)
-        search.places = below
-
-
-def _named(search: _Search, lines: Lines) -> list[int]:
-    """The lines that the last of the hunk's anchors names; each anchor is sought within what the one before opens."""
-    found: list[int] = []
-    for number, anchor in enumerate(search.hunk.anchors):
-        named = lines.anchors(anchor)
-        if number:
-            inside: set[int] = set()
-            for above in found[:MAX_PLACES]:
-                inside.update(named[bisect_right(named, above) : bisect_left(named, lines.scope_end(above))])
-            below = named[bisect_right(named, found[0]) :]
-            above_all = named[0] if named else None
-            named = sorted(inside) or below
-        else:
-            above_all = None
-        if not named:
-            search.anchor = anchor
-            search.fails("anchor_not_found", above=above_all)
-            return []
-        found = named
-    return found
-
-
-def _insertion(search: _Search, views: Views) -> None:
+def _insertion(search: Search, views: Views) -> None:
     """A place for + lines alone: at their number, at the end they are pinned to, in an empty file, noted at the end."""
     hunk, size = search.hunk, len(views.text.bodies)
     if hunk.declared is not None and hunk.declared <= size and not hunk.at_end:
@@ -268,7 +151,7 @@ def _insertion(search: _Search, views: Views) -> None:
             search.notes = (*search.notes, "without context: put at the end of the file")
 
 
-def _assigned(searches: list[_Search]) -> list[int]:
+def _assigned(searches: list[Search]) -> list[int]:
     """The one way to place all hunks in order; marks those that could go several ways, or collide, as misfits."""
     for touching in (False, True):
         ways = _ways(searches, touching=touching)
@@ -293,7 +176,7 @@ def _assigned(searches: list[_Search]) -> list[int]:
     return starts
 
 
-def _ways(searches: list[_Search], *, touching: bool) -> list[tuple[int, int]]:
+def _ways(searches: list[Search], *, touching: bool) -> list[tuple[int, int]]:
     """For each hunk which of its places (from, to) occur in some assignment that keeps order and does not overlap.
 
     Empty where there is no such assignment. With `touching` only the changed lines must not overlap: hunks may share
@@ -323,7 +206,7 @@ def _has(places: Sequence[int], start: int) -> bool:
     return at < len(places) and places[at] == start
 
 
-def _settled(search: _Search, start: int, views: Views, more: tuple[str, ...] = ()) -> Placed:
+def _settled(search: Search, start: int, views: Views, more: tuple[str, ...] = ()) -> Placed:
     """The hunk at `start`, its + lines indented as its old lines are there; with a note for each tolerance."""
     hunk, tier, notes = search.hunk, 0, search.notes
     if hunk.old and _has(search.places, start):

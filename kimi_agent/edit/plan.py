@@ -8,8 +8,9 @@ from typing import NoReturn
 
 from kimi_agent.edit.change import Change, Now, done, file_change
 from kimi_agent.edit.explain import MAX_TROUBLES, Trouble, about, collected
+from kimi_agent.edit.match import Views
 from kimi_agent.edit.patch import Hunk, Section, parse
-from kimi_agent.edit.place import Placed, Placement, Views, place
+from kimi_agent.edit.place import Placed, Placement, place
 from kimi_agent.edit.state import View, missing, must_be_known, opaque, stale
 from kimi_agent.edit.text import Text, decode, encode, not_ascii
 from kimi_agent.edit.write import Spot, Written, write

@@ -87,7 +87,9 @@ class Keeping:
         try:
             done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
             if not done:
-                self.emit(Notice("Keeping the files as they are, so that this can be undone; the first time takes long."))
+                self.emit(
+                    Notice("Keeping the files as they are, so that this can be undone; the first time takes long.")
+                )
             found = await taking
         except Unkept as error:
             self._failures += 1

@@ -313,6 +313,9 @@ def installed() -> None:
 
 
 def main() -> None:
+    from edit_bench import edits  # beside this file: it is run as a script
+    from snapshot_bench import snapshots
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=400)
@@ -336,7 +339,9 @@ def main() -> None:
         one_shot(given.runs, env, work, scratch)
         steps(env, work, scratch, given.steps)
         render(env, work)
+        edits(row, given.runs)
         idle(env, work)
+        snapshots(row, env, scratch, given.runs)
         installed()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
@@ -12,32 +11,12 @@ from kimi_agent.workspace.testrun.command import as_written, first_program, is_b
 from kimi_agent.workspace.testrun.evidence import has_manifest
 from kimi_agent.workspace.testrun.folder import Folder
 from kimi_agent.workspace.testrun.instructions import agents_command, ci_commands
-from kimi_agent.workspace.testrun.row import Bench, Read, Row
+from kimi_agent.workspace.testrun.plan import OF_CALL, Plan, Worked
+from kimi_agent.workspace.testrun.row import Bench, Row
 from kimi_agent.workspace.testrun.rows import TABLE
-from kimi_agent.workspace.testrun.values import Launch, Target, Wish
+from kimi_agent.workspace.testrun.values import Target, Wish
 
-OF_CALL = "command of this call"
 _TOLD = "AGENTS.md"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be started, where, and how it is read. `whole` says that nothing narrows it to some of the tests."""
-
-    launch: Launch
-    read: Read
-    folder: Folder
-    wish: Wish = field(default_factory=Wish)
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class Worked:
-    """A command of an earlier call; `parsed` says that single tests were read from its run."""
-
-    command: str
-    folder: Path
-    parsed: bool
 
 
 def given(files: Files, command: str, folder: Path, report: Path) -> Plan:

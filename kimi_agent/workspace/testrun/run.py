@@ -16,11 +16,10 @@ from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.workspace.environ import for_shell
 from kimi_agent.workspace.files import Files
 from kimi_agent.workspace.process import Finished, Runner
-from kimi_agent.workspace.testrun.command import narrowed
-from kimi_agent.workspace.testrun.detect import OF_CALL, Plan, Worked, detect, given
 from kimi_agent.workspace.testrun.failure import clean
 from kimi_agent.workspace.testrun.interpreter import Interpreters
 from kimi_agent.workspace.testrun.judge import judge
+from kimi_agent.workspace.testrun.plan import OF_CALL, Plan, Worked
 from kimi_agent.workspace.testrun.repeated import MOST_REPEATS, ends, together
 from kimi_agent.workspace.testrun.row import NOT_STARTED, Bench, Ran
 from kimi_agent.workspace.testrun.targets import check_name, read_targets
@@ -65,8 +64,11 @@ class TestRun:
         """Remember an earlier run of this session (a resume reads them from the log)."""
         if report.verdict in ("passed", "failed", "timed_out"):
             self._last.update((case.id, case.outcome) for case in report.cases)
-        if report.evidence == OF_CALL and (report.cases or report.verdict == "passed") and not narrowed(report.command):
-            self._worked = Worked(report.command, self._runner.cwd, bool(report.cases))
+        if report.evidence == OF_CALL and (report.cases or report.verdict == "passed"):
+            from kimi_agent.workspace.testrun.command import narrowed
+
+            if not narrowed(report.command):
+                self._worked = Worked(report.command, self._runner.cwd, bool(report.cases))
         elif self._worked and report.command == self._worked.command and report.exit_code in NOT_STARTED:
             self._worked = None
 
@@ -137,6 +139,9 @@ class TestRun:
         return together(runs, repeat)
 
     async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> Plan:
+        # The table of all runners costs 50 ms to load, which the start of the program shall not pay.
+        from kimi_agent.workspace.testrun.detect import detect, given
+
         name, command = check_name(name), command.strip()
         if command and (targets or name or failed_only):
             raise ToolError(
