@@ -181,7 +181,7 @@ def _close_cut_off(session: Session, checkpoints: Checkpoints, log: Sequence[Sta
     done = spans(log)
     if done and not done[-1].after and not done[-1].failed:
         with contextlib.suppress(Unkept):
-            kept = checkpoints.take()
+            kept = checkpoints.take(checkpoints.also(done[-1].before) if done[-1].before else ())
             session.emit(Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MOST_MISSED]))
 
 

@@ -1,11 +1,15 @@
 """What calls changed in the files over a turn, a session, or since the tests were green."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from kimi_agent.edit.diff import file_diff
+from kimi_agent.edit.gitpatch import Side, git_patch
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Returned, Said, Stamped
 from kimi_agent.log.messages import User
@@ -42,9 +46,29 @@ def read_scope(text: str) -> Scope:
 
 
 def difference(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -> tuple[FileDiff, ...]:
-    """The diffs of what our calls changed. Blocking; takes a snapshot of the files as they are now.
+    """The diffs of what our calls changed, to be drawn: long ones are cut. See `changes`."""
+    return _drawn(changes(log, checkpoints, scope), checkpoints)
 
-    A turn's diff ends with what its last call left; the others with the files as they are. What somebody else changed
+
+def patches(found: Iterable[PathChange], checkpoints: Checkpoints) -> Iterator[bytes]:
+    """The same changes whole, a patch for each file."""
+    for change in found:
+        before, after = (
+            None if side is None else Side(_git_mode(side), checkpoints.content(side))
+            for side in (change.before, change.after)
+        )
+        if before != after:  # git knows no other permission than to be executed
+            yield git_patch(os.fsencode(change.path), before, after)
+
+
+def _git_mode(kept: Kept) -> str:
+    return "120000" if kept.kind == "link" else "100755" if kept.mode & 0o100 else "100644"
+
+
+def changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -> Sequence[PathChange]:
+    """What our calls changed. Blocking; takes a snapshot of the files as they are now.
+
+    A turn's changes end with what its last call left; the others with the files as they are. What somebody else changed
     in the same files meanwhile shows in them too, in other files only `since-green`. Raises UserError.
     """
     events = list(log)
@@ -52,14 +76,11 @@ def difference(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -
         green = _green_tree(events)
         if not green:
             raise UserError("No test run has passed in this session, so there is no green to compare with.")
-        return _drawn(checkpoints.changes(green, checkpoints.take().tree), checkpoints)
+        return checkpoints.changes(green, checkpoints.take().tree)
     done = spans(events)
     if scope.kind == "session":
-        now = checkpoints.take().tree
-        touched = _touched(done, checkpoints)
-        current = ((each.path, each.before, checkpoints.standing(now, each.path)) for each in touched)
-        return _drawn([PathChange(*each) for each in current if each[1] != each[2]], checkpoints)
-    return _drawn(_touched(_of_turn(events, done, scope.turn), checkpoints), checkpoints)
+        return _touched(done, checkpoints, now=checkpoints.take().tree)
+    return _touched(_of_turn(events, done, scope.turn), checkpoints)
 
 
 def _of_turn(events: Sequence[Stamped], done: Sequence[Span], turn: int) -> list[Span]:
@@ -95,14 +116,21 @@ def _green_tree(events: Sequence[Stamped]) -> str:
     return green
 
 
-def _touched(done: Sequence[Span], checkpoints: Checkpoints) -> list[PathChange]:
-    """Each path that the spans changed, from what it was before the first to what it was after the last of them."""
+def _touched(done: Sequence[Span], checkpoints: Checkpoints, *, now: str = "") -> list[PathChange]:
+    """Each path that the spans changed, from what it was before the first to what it was after the last of them.
+
+    With `now`, to what it is in that tree. Trees are compared whole: to look each path up would take long in a folder
+    of thousands of files.
+    """
     first: dict[str, Kept | None] = {}
     last: dict[str, Kept | None] = {}
-    for before, after in _runs(done):
+    runs = _runs(done)
+    for (before, after), (following, _) in zip(runs, [*runs[1:], (now, now)], strict=False):
         for change in checkpoints.changes(before, after):
             first.setdefault(change.path, change.before)
             last[change.path] = change.after
+        if now and after != following:  # what somebody else did before the next one
+            last |= {each.path: each.after for each in checkpoints.changes(after, following) if each.path in first}
     return [PathChange(path, first[path], last[path]) for path in sorted(first) if first[path] != last[path]]
 
 
@@ -131,6 +159,20 @@ def _file(change: PathChange, checkpoints: Checkpoints) -> FileDiff:
     shown = change.path.encode("utf-8", "backslashreplace").decode()
     letter: Literal["M", "A", "D"] = "A" if change.before is None else "D" if change.after is None else "M"
     if any(side is not None and side.size > MAX_BYTES for side in sides):
-        return FileDiff(shown, letter, 0, 0, "")
+        return FileDiff(shown, letter, 0, 0, f"over {MAX_BYTES // 1_000_000} MB, so its lines are not shown")
     before, after = (None if side is None else checkpoints.content(side) for side in sides)
-    return file_diff(change.path, before, after)
+    drawn = file_diff(change.path, before, after)
+    return drawn if drawn.diff else replace(drawn, diff=_in_words(change))
+
+
+def _in_words(change: PathChange) -> str:
+    """What happened to a file of which no line differs."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        kept = after or before
+        return "binary" if kept is not None and kept.size else "empty"
+    if before.kind != after.kind:
+        return f"a {before.kind} becomes a {after.kind}"
+    if before.id == after.id:
+        return f"mode {before.mode:03o} becomes {after.mode:03o}"
+    return f"binary, {before.size:,} bytes become {after.size:,}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import platform
 import random
 import time
@@ -67,7 +68,7 @@ def _blaming(config: Config, key: str) -> Iterator[None]:
 
 def _added(config: Config) -> list[Path]:
     """The folders that count as the workspace too. Raises UserError for one that is not there."""
-    added = [Path(each).expanduser() for each in config.texts("workspace.add_dirs")]
+    added = [Path(os.path.expanduser(each)) for each in config.texts("workspace.add_dirs")]  # noqa: PTH111 - it never raises
     if missing := [each for each in added if not each.is_dir()]:
         raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
     return added

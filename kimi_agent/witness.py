@@ -1,7 +1,7 @@
 """What the harness does around a turn: at its end it says what is proven, then does what was asked for that case."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from kimi_agent.agent import Agent
 from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped, TurnEnded
@@ -41,7 +41,7 @@ class Witness:
         ended = await self.agent.run_turn(prompt)
         if self._busy:
             evidence = await asyncio.to_thread(self._judge)
-            if evidence.files or evidence.last is not None:
+            if evidence.verdict != "none_needed" or evidence.last is not None:
                 self.session.emit(Judged(evidence))
                 for ending in self._endings:
                     await ending(evidence)
@@ -59,18 +59,24 @@ class Witness:
                 pass
 
     def _judge(self) -> Evidence:
-        try:
-            now = self._checkpoints.take().tree
-        except Unkept:
-            now = ""
-        return judge(self.session.events(), now=now, changed=self._changed, text=self._text)
+        return judged(self.session.events(), self._checkpoints)
 
-    def _changed(self, old: str, new: str) -> list[str]:
-        return [each.path for each in self._checkpoints.changes(old, new)]
 
-    def _text(self, tree: str, path: str) -> str | None:
+def judged(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
+    """What is proven at the end of `log`, of the files as they are now. Blocking."""
+    try:
+        now = checkpoints.take().tree
+    except Unkept:
+        now = ""
+
+    def changed(old: str, new: str) -> list[str]:
+        return [each.path for each in checkpoints.changes(old, new)]
+
+    def text(tree: str, path: str) -> str | None:
         """A file of a tree, for reading tests in it; None where there is none, or none that a test file would be."""
-        kept = self._checkpoints.standing(tree, path)
+        kept = checkpoints.standing(tree, path)
         if kept is None or kept.kind != "file" or kept.size > MAX_TEXT_BYTES:
             return None
-        return self._checkpoints.content(kept).decode("utf-8", "replace")
+        return checkpoints.content(kept).decode("utf-8", "replace")
+
+    return judge(log, now=now, changed=changed, text=text, apart=checkpoints.apart)

@@ -73,6 +73,12 @@ class InMemory:
     def has(self, tree: str) -> bool:
         return tree in self._trees
 
+    def also(self, tree: str) -> tuple[str, ...]:
+        return ()
+
+    def apart(self, tree: str) -> tuple[str, ...]:
+        return ()
+
     def close(self) -> None:
         pass
 

@@ -87,3 +87,30 @@ def test_a_scope_is_read() -> None:
     ]  # fmt: skip
     with pytest.raises(UserError, match="turn N, session, or since-green"):
         read_scope("yesterday")
+
+
+def test_what_no_line_tells_is_told_in_words(story: Story) -> None:
+    (story.workspace / "run.sh").write_text("true\n")
+    (story.workspace / "run.sh").chmod(0o644)
+    (story.workspace / "data").write_bytes(b"\0\1")
+    story.turn(
+        lambda: (story.workspace / "run.sh").chmod(0o755),
+        lambda: (story.workspace / "data").write_bytes(b"\0\1\2"),
+        lambda: (story.workspace / "nothing").touch(),
+    )
+    log = [Stamped("main", seq, 0.0, event) for seq, event in enumerate(story.events, 1)]
+    found = {file.path: file.diff for file in difference(log, story.checkpoints, Scope("turn"))}
+    assert found == {
+        "data": "binary, 2 bytes become 3",
+        "nothing": "empty",
+        "run.sh": "mode 644 becomes 755",
+    }
+
+
+def test_a_session_shows_what_somebody_else_did_to_the_same_files_between_and_after_our_calls(story: Story) -> None:
+    story.turn(story.write("ours", "1\n"), story.write("gone", "1\n"))
+    (story.workspace / "ours").write_text("1\n2\n")
+    story.turn(story.write("other", "1\n"))
+    (story.workspace / "gone").unlink()
+    (story.workspace / "mine").write_text("by hand\n")
+    assert story.of("session") == {"other": "A+1-0", "ours": "A+2-0"}

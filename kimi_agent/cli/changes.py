@@ -14,7 +14,6 @@ import typer
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.faces.sanitize import clean, clean_line
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
-from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.views import Evidence, FileDiff
 from kimi_agent.start import Setup, prepare
 
@@ -41,15 +40,24 @@ def diff(
     session: Session_ = "last",
     directory: Directory = "",
 ) -> None:
-    """What a session changed in the files: a patch where it is piped, else drawn."""
-    from kimi_agent.differences import difference, read_scope
+    """What a session changed in the files: drawn on a terminal, else a patch for git apply."""
+    from kimi_agent.differences import changes, difference, patches, read_scope
     from kimi_agent.parts import checkpoints_of
 
     setup = _setup(directory)
-    files = difference(setup.sessions.log(session), checkpoints_of(setup), read_scope(" ".join(scope or ())))
-    if not files:
+    asked = (setup.sessions.log(session), checkpoints := checkpoints_of(setup), read_scope(" ".join(scope or ())))
+    if sys.stdout.isatty():
+        drawn = difference(*asked)
+        _show(drawn)
+        empty = not drawn
+    else:
+        found = changes(*asked)
+        for patch in patches(found, checkpoints):
+            sys.stdout.buffer.write(patch)
+        sys.stdout.buffer.flush()
+        empty = not found
+    if empty:
         typer.echo("Nothing was changed.", err=True)
-    _show(files)
 
 
 def rewind(
@@ -72,6 +80,8 @@ def rewind(
     wanted = next((each for each in _WHATS if each == what), None)
     if wanted is None:
         raise UserError(f"--what is one of {', '.join(_WHATS)}; not {what!r}.")
+    if path and (redo or wanted == "chat"):
+        raise UserError("--file goes with --to and files alone: leave out --redo and --what chat.")
     raise typer.Exit(asyncio.run(_rewind(_setup(directory), id, to, wanted, paths=path or (), yours=yours, yes=yes)))
 
 
@@ -93,6 +103,9 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
             if to
             else await rewinder.plan_redo()
         )
+        if paths and not plan.diff:
+            typer.echo("Nothing was changed: no such file is different from then.", err=True)
+            return 0
         _show(plan.diff)
         typer.echo(clean("\n".join(filter(None, (title("redo" if not to else "rewind", plan), why(plan))))), err=True)
         if plan.yours and not yours:
@@ -107,7 +120,9 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
             plan, yours="overwrite" if yours == "overwrite" else "keep" if yours else "refuse"
         )
         kept = f"; left as they are: {named(done.kept)}" if done.kept else ""
-        typer.echo(f"{done.restored} files restored{kept}. Back again: kimi-agent rewind {session.id} --redo", err=True)
+        plural = "" if done.restored == 1 else "s"
+        again = f" Back again: kimi-agent rewind {session.id} --redo" if to else ""
+        typer.echo(f"{done.restored} file{plural} restored{kept}.{again}", err=True)
         await runner.aclose()
         return 0
     except ToolError as error:
@@ -123,7 +138,8 @@ def _seq(turns: Sequence["Turn"], log: Sequence[Stamped], to: str) -> int:
         kept = [each.seq for each in log if isinstance(each.event, Checkpoint) and each.event.tree.startswith(to)]
         if kept:
             return kept[0]
-    raise UserError(f"There is no turn and no kept tree {to[:50]!r} in this session; it has {len(turns)} turns.")
+    number = f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+    raise UserError(f"There is no turn and no kept tree {to[:50]!r} in this session; it has {number}.")
 
 
 def _agreed() -> bool:
@@ -189,32 +205,38 @@ def evidence(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
     directory: Directory = "",
 ) -> None:
-    """What the test runs of a session prove."""
+    """What the test runs of a session prove about the files as they are now."""
     import json
 
     from kimi_agent.faces.footer import evidence_json, footer_text
     from kimi_agent.faces.footer import markdown as block
 
-    sessions = _setup(directory).sessions
-    found = sessions.find(id)
-    judged = _judged(sessions, found.id)
+    if as_json and markdown:
+        raise UserError("Say --md or --json, not both.")
+    setup = _setup(directory)
+    found = setup.sessions.find(id)
+    proof = _proof(setup, found.id)
     if as_json:
-        typer.echo(json.dumps(evidence_json(judged)))
+        typer.echo(json.dumps(evidence_json(proof)))
     elif markdown:
-        typer.echo(block(judged, session=found.id, model=found.model))
+        typer.echo(block(proof, session=found.id, model=found.model))
     else:
-        typer.echo(footer_text(judged))
+        typer.echo(footer_text(proof) or "no file is different from before the last turn that changed or tested any")
 
 
-def _judged(sessions: Sessions, id: str) -> Evidence:
-    """The last word on a session. Raises UserError where nothing was ever changed or run in it."""
-    last = None
-    for each in sessions.log(id):
-        if isinstance(each.event, Judged):
-            last = each.event.evidence
-    if last is None:
+def _proof(setup: Setup, id: str) -> Evidence:
+    """The last turn that was judged, judged again on the files as they are now: they may have changed since.
+
+    Raises UserError where nothing was ever changed or run in the session.
+    """
+    from kimi_agent.parts import checkpoints_of
+    from kimi_agent.witness import judged
+
+    log = list(setup.sessions.log(id))
+    end = max((at for at, each in enumerate(log, 1) if isinstance(each.event, Judged)), default=0)
+    if not end:
         raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
-    return last
+    return judged(log[:end], checkpoints_of(setup))
 
 
 def _setup(directory: str) -> Setup:
@@ -239,11 +261,9 @@ def _show(files: Sequence[FileDiff]) -> None:
 
 
 def _patch(file: FileDiff) -> str:
-    """A file's diff as other programs read it; a binary one is named alone."""
+    """A file's diff as other programs read it; one without lines is named alone."""
+    if not file.diff.startswith("@@"):
+        return f"# {clean_line(file.path)}: {clean_line(file.diff) or file.change}\n"
     old = "/dev/null" if file.change == "A" else f"a/{file.old_path or file.path}"
     new = "/dev/null" if file.change == "D" else f"b/{file.path}"
-    return (
-        f"--- {clean_line(old)}\n+++ {clean_line(new)}\n{clean(file.diff)}\n"
-        if file.diff
-        else f"# {clean_line(file.path)}: {file.change}\n"
-    )
+    return f"--- {clean_line(old)}\n+++ {clean_line(new)}\n{clean(file.diff)}\n"

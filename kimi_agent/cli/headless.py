@@ -32,6 +32,9 @@ from kimi_agent.start import Setup
 _T = TypeVar("_T")
 _SILENCE_S = 2.0
 NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
+ALWAYS_ASKED = (
+    "this is asked about in every mode, -y too, and there is no terminal to ask on; the user can run it by hand"
+)
 
 
 def run_once(options: Options) -> int:
@@ -105,7 +108,9 @@ class _Run:
             piped = await self._piped()
             prompt = join(self.options.prompt, piped)
         ask = TtyAsk()
-        answers: Ask = ask if ask.there else refuse_all(NO_TERMINAL)
+        answers: Ask = (
+            ask if ask.there else refuse_all(ALWAYS_ASKED if setup.config.text("mode") == "yolo" else NO_TERMINAL)
+        )
         self.home = home = await open_agent(
             setup, session_of(self.options), answers, self._listeners(), debug=self.options.debug
         )

@@ -12,8 +12,15 @@ from kimi_agent.faces.sanitize import clean_line
 from kimi_agent.start import Setup, prepare
 from kimi_agent.workspace.repository.worktree import Listed, Worktrees
 
-app = typer.Typer(help="List and remove the git worktrees made by -w.", no_args_is_help=True)
+app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+
+
+@app.callback()
+def _bare(context: typer.Context) -> None:
+    """List and remove the git worktrees made by -w; without a command they are listed."""
+    if context.invoked_subcommand is None:
+        list_worktrees()
 
 
 @app.command("list")

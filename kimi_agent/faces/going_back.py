@@ -20,6 +20,8 @@ What = Literal["chat", "code", "both"]
 _WHATS: tuple[What, ...] = ("chat", "code", "both")
 _MOST_NAMES = 5
 _MOST_TURNS = 20
+_MOST_FILES = 50
+"""So many are drawn in a question; thousands would push all else out of the scrollback."""
 
 
 class Rewinding(Protocol):
@@ -84,7 +86,12 @@ async def go_back(name: str, rest: str, rewinding: Rewinding, ask: Ask) -> Gone:
     else:
         wish = read_wish(rest)
         plan = await rewinding.plan(_seq(rewinding.turns(), wish.turn), wish.what, paths=wish.paths)
-    decision = await ask(Question("", title(name, plan), DiffView(plan.diff) if plan.diff else None, why(plan)))
+    if name == "rewind" and plan.what == "code" and not plan.diff:
+        return Gone("Nothing was changed: no file is different from then.")
+    shown = DiffView(plan.diff[:_MOST_FILES]) if plan.diff else None
+    unseen = len(plan.diff) - _MOST_FILES
+    more = f"And {unseen:,} more file{'' if unseen == 1 else 's'}, not shown.\n" if unseen > 0 else ""
+    decision = await ask(Question("", title(name, plan), shown, more + why(plan)))
     if not decision.allowed:
         return Gone("Nothing was changed.")
     yours = await _about_yours(plan, ask)
@@ -107,7 +114,7 @@ def title(name: str, plan: Plan) -> str:
         taken = f"{plan.lost_messages} message{'' if plan.lost_messages == 1 else 's'}"
         parts.append("the chat" if name == "redo" else taken)
     if plan.what != "chat":
-        parts.append(f"{len(plan.diff)} file{'' if len(plan.diff) == 1 else 's'}")
+        parts.append(f"{len(plan.diff):,} file{'' if len(plan.diff) == 1 else 's'}")
     verb = "Bring back" if name == "redo" else "Take back"
     return f"{verb} {' and '.join(parts)}?"
 
@@ -134,10 +141,9 @@ async def _about_yours(plan: Plan, ask: Ask) -> Literal["refuse", "keep", "overw
     """What is to become of files that somebody else changed too."""
     if not plan.yours:
         return "refuse"
-    text = f"{named(plan.yours)}: overwrite these too?"
-    decision = await ask(
-        Question("", text, None, "No leaves them as they are, and the rest goes back. /redo would bring them back.")
-    )
+    text = f"Overwrite {named(plan.yours)} too?"
+    what = "No leaves what you changed as it is, and the rest goes back. After a yes, /redo brings your changes back."
+    decision = await ask(Question("", text, None, what))
     return "overwrite" if decision.allowed else "keep"
 
 
@@ -146,11 +152,12 @@ def _gone(name: str, plan: Plan, done: Done) -> Gone:
     if plan.what != "code":
         parts.append("the chat is back" if name == "redo" else "the chat is back at that point")
     if plan.what != "chat":
-        parts.append(f"{done.restored} file{'' if done.restored == 1 else 's'} restored")
+        parts.append(f"{done.restored:,} file{'' if done.restored == 1 else 's'} restored")
     if done.kept:
         parts.append(f"left as they are: {named(done.kept)}")
     other = "/undo" if name == "redo" else "/redo"
-    return Gone(f"{'; '.join(parts).capitalize()}. {other} takes this back.", done.prompt)
+    text = "; ".join(parts)
+    return Gone(f"{text[:1].upper()}{text[1:]}. {other} takes this back.", done.prompt)
 
 
 Differing = Callable[[str], Awaitable[Sequence[FileDiff]]]

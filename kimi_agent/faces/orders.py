@@ -10,7 +10,7 @@ from kimi_agent.faces.commands import MODES, help_rows
 from kimi_agent.faces.desk import KEYS
 from kimi_agent.faces.home import ReplHome
 from kimi_agent.faces.ink import Ink
-from kimi_agent.faces.sanitize import clean_line
+from kimi_agent.faces.sanitize import clean_line, wrap
 from kimi_agent.faces.summaries import amount
 from kimi_agent.log.messages import Usage
 
@@ -41,11 +41,20 @@ def greeting(home: ReplHome, ink: Ink) -> list[str]:
 
 
 def help_sheet(home: ReplHome, ink: Ink, columns: int) -> list[str]:
-    """Keys and commands."""
+    """Keys and commands; what is too long for its column goes on below."""
     rows = help_rows(home.commands, KEYS)
-    wide = min(30, max(len(left) for left, _ in rows))
+    wide = min(32, max(len(left) for left, _ in rows))
     room = max(20, columns - wide - 4)
-    return [f"{ink('cyan', clean_line(left).ljust(wide))}  {clean_line(right, room)}".rstrip() for left, right in rows]
+    sheet = []
+    for left, right in rows:
+        name = clean_line(left)
+        first, *more = wrap(clean_line(right), room) or [""]
+        if len(name) > wide:
+            sheet.append(ink("cyan", name))
+            name = ""
+        sheet.append(f"{ink('cyan', name.ljust(wide))}  {first}".rstrip())
+        sheet += [f"{'':{wide}}  {row}" for row in more]
+    return sheet
 
 
 def status(home: ReplHome, usage: Usage, ink: Ink) -> list[str]:

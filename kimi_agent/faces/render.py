@@ -25,7 +25,6 @@ from kimi_agent.log.events import (
     Recovered,
     Retrying,
     Returned,
-    Rewound,
     Said,
     Stamped,
     TextDelta,
@@ -39,11 +38,6 @@ MAX_WIDTH = 120
 """Cells; prose in longer lines is hard to read. Code and commands may be wider."""
 
 _MOST_ECHO_ROWS = 20
-_WENT_BACK = {
-    "chat": "The conversation went back.",
-    "code": "The files went back.",
-    "both": "The conversation and the files went back.",
-}
 
 
 @dataclass
@@ -143,8 +137,6 @@ class Transcript:
                 torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
                 if torn:
                     yield from self.note(f"Recovered: {', '.join(torn)}.", "dim")
-            case Rewound(what=what):
-                yield from self.note(_WENT_BACK[what], "dim")
             case Judged(evidence):
                 for style, text in footer(evidence):
                     yield from self.note(text, style)

@@ -83,8 +83,8 @@ def _file_rows(file: FileDiff, ink: Ink, width: int, *, whole: bool) -> Iterator
             old, new, in_hunk = int(hunk.group(1)), int(hunk.group(2)), True
             continue
         if not in_hunk:
-            if whole and line and not line.startswith(("--- ", "+++ ", "diff --git ", "index ")):
-                yield from (ink("dim", row) for row in wrap(line, width))
+            if line and not line.startswith(("--- ", "+++ ", "diff --git ", "index ")):
+                yield from (ink("dim", f"  {row}") for row in wrap(line, width - 2))
             continue
         sign, text = line[:1] or " ", line[1:].expandtabs(4)
         number = {"-": str(old), "\\": ""}.get(sign, str(new))

@@ -4,11 +4,12 @@ Like `catastrophe` a net for accidents and not a wall. What the snapshot covers 
 what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
 """
 
+import glob
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 from kimi_agent.guard.catastrophe import MAX_CHARS, MAX_DEPTH, assigned, bare_name, moved, operands, payloads
@@ -16,6 +17,7 @@ from kimi_agent.guard.irreplaceable import Place, parts_of, spellings
 from kimi_agent.guard.lossy import LOSSY, UNDONE, Loss
 from kimi_agent.guard.lossy_git import git_losses
 from kimi_agent.guard.shellwords import Segment, Word, read_shell, source
+from kimi_agent.guard.struck import COPYING, MAX_MATCHES, copied, found_below, regenerated, scratch
 from kimi_agent.guard.wrappers import KEYWORDS, SHELLS, WRAPPERS
 
 __all__ = ["Loss", "losses"]
@@ -80,7 +82,8 @@ class _Reader:
     def _of_segment(self, segment: Segment, fed: list[Segment], place: Place, depth: int) -> Iterator[Loss]:
         for operator, target in zip(segment.redirects, segment.targets, strict=False):
             if operator in _OVERWRITING:
-                yield from self._overwritten(target, place)
+                for text in _plains(target, place):
+                    yield from self._overwritten(text, place)
         words = segment.words
         while words and words[0][0].kind == "text" and not words[0][0].quoted and _ASSIGNMENT.match(words[0][0].text):
             words = words[1:]
@@ -109,7 +112,14 @@ class _Reader:
             text = source((word,))
             found = list(self.of_text(text, place, depth + 1)) if re.search(r"\s", text) else []
             name = bare_name(spellings(word, place)[0].text)
-            if not found and (name == "git" or name in LOSSY or name in SHELLS or name in WRAPPERS or name in KEYWORDS):
+            if not found and (
+                name == "git"
+                or name in LOSSY
+                or name in COPYING
+                or name in SHELLS
+                or name in WRAPPERS
+                or name in KEYWORDS
+            ):
                 found = list(self._of_command(words[at:], segment, fed, place, depth + 1))
             if found:
                 yield from (replace(loss, covered=False) if remote and not loss.refs else loss for loss in found)
@@ -126,12 +136,12 @@ class _Reader:
             if loss is not None:
                 yield from self._placed(loss, operands(args), name, place)
         elif name == "find":
-            if "-delete" in texts or any(
-                text in ("-exec", "-execdir", "-ok") and bare_name(after) in {"rm", "unlink", "shred"}
-                for text, after in pairwise(texts)
+            yield from self._of_find(args, texts, place)
+        elif name in COPYING:
+            for target in copied(
+                name, [_plains(word, place)[0] for word in operands(args)], texts, self._is_folder(place)
             ):
-                first = next((at for at, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))
-                yield from self._placed(Loss("deletes the files that it finds"), args[:first], name, place)
+                yield from self._overwritten(target, place)
         elif name in _SQL_CLIENTS:
             yield from self._of_database(name, texts, segment, fed, place)
         if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
@@ -152,7 +162,7 @@ class _Reader:
         what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
         files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
         if name in _FILE_DATABASES and files and (path := self._inside(files[0], place)) is not None:
-            yield Loss(what, paths=(path,))
+            yield Loss(what, paths=(path,), exact=True)
         else:
             yield Loss(what, covered=False)
 
@@ -162,28 +172,70 @@ class _Reader:
             yield loss
             return
         paths: list[str] = []
-        for word in targets[1:] if name in {"chmod", "chown"} else targets:
-            for text in _plains(word, place):
-                if _scratch(text):
-                    continue
-                path = self._inside(text, place)
-                if path is None:
-                    yield Loss(f"{loss.what} outside the workspace ({text[:80]})", covered=False)
-                elif path and not _regenerated(path):
-                    paths.append(path)
-        if not targets or any(not _scratch(text) for word in targets for text in _plains(word, place)):
-            yield replace(loss, paths=tuple(dict.fromkeys(paths)))
-
-    def _overwritten(self, target: Word, place: Place) -> Iterator[Loss]:
-        for text in _plains(target, place):
-            if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or _scratch(text):
+        harmful, exact = not targets, bool(targets)
+        for spelling in (each for word in targets for each in spellings(word, place)):
+            text = "" if spelling.hole else _unescaped(spelling.text)
+            if text and self._is_scratch(text, place):
                 continue
-            path = self._inside(text, place)
-            if path is None:
-                if self._exists(_absolute(text, place)):
-                    yield Loss(f"overwrites {text[:80]}, outside the workspace", covered=False)
-            elif path and self._exists(os.path.join(place.workspace, path)):
-                yield Loss(f"overwrites {path[:80]}", paths=(path,))
+            harmful = True
+            matches, all_ = self._matching(spelling.text, place) if text else ([""], True)
+            exact = exact and all_
+            for each in matches:
+                path = self._inside(each, place)
+                if path is None:
+                    yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
+                elif not path:
+                    exact = False
+                elif not regenerated(path):
+                    paths.append(path)
+        if harmful:
+            yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
+
+    def _of_find(self, args: tuple[Word, ...], texts: list[str], place: Place) -> Iterator[Loss]:
+        removes = "-delete" in texts or any(
+            text in ("-exec", "-execdir", "-ok") and bare_name(after) in {"rm", "unlink", "shred"}
+            for text, after in pairwise(texts)
+        )
+        if not removes:
+            return
+        first = next((at for at, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))
+        patterns = [after for text, after in pairwise(texts) if text in ("-name", "-iname")]
+        for loss in self._placed(Loss("deletes the files that it finds"), args[:first], "find", place):
+            if not loss.covered:
+                yield loss
+                continue
+            paths, all_ = found_below([_absolute(text, place) for text in texts[:first] or ["."]], patterns)
+            inside = [path for each in paths if (path := self._inside(each, place))]
+            yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
+
+    def _matching(self, pattern: str, place: Place) -> tuple[list[str], bool]:
+        """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
+        text = _unescaped(pattern)
+        if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
+            return [text], True
+        whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', place))}/{pattern}"
+        found = list(islice(glob.iglob(whole), MAX_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
+        return found[:MAX_MATCHES], len(found) <= MAX_MATCHES
+
+    def _is_scratch(self, text: str, place: Place) -> bool:
+        """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
+        places = [replace(place, cwds=(cwd,)) for cwd in place.cwds]
+        if None in place.cwds and not text.startswith("/"):
+            return False
+        return all(self._inside(text, each) is None and scratch(_absolute(text, each)) for each in places)
+
+    def _is_folder(self, place: Place) -> Callable[[str], bool]:
+        return lambda text: bool(text) and self._exists(_absolute(text, place) + "/.")
+
+    def _overwritten(self, text: str, place: Place) -> Iterator[Loss]:
+        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, place):
+            return
+        path = self._inside(text, place)
+        if path is None:
+            if self._exists(_absolute(text, place)):
+                yield Loss(f"overwrites {text[:80]}, outside the workspace", covered=False)
+        elif path and self._exists(os.path.join(place.workspace, path)):
+            yield Loss(f"overwrites {path[:80]}", paths=(path,), exact=True)
 
     def _inside(self, text: str, place: Place) -> str | None:
         """`text` as a path of the workspace ("" for one that is not known), None where it lies outside."""
@@ -209,25 +261,13 @@ def _absolute(text: str, place: Place) -> str:
 
 def _plains(word: Word, place: Place) -> list[str]:
     """What `word` may be, as plain texts; "" for what only the run shows."""
-    return ["" if each.hole else re.sub(r"\[([*?\[{},~])\]", r"\1", each.text) for each in spellings(word, place)]
+    return ["" if each.hole else _unescaped(each.text) for each in spellings(word, place)]
+
+
+def _unescaped(text: str) -> str:
+    """A spelling out of the notation of fnmatch."""
+    return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
 
 
 def _plain(word: Word, place: Place) -> str:
     return _plains(word, place)[0]
-
-
-def _scratch(text: str) -> bool:
-    """Whether a path is nobody's work: below a folder for temporary files."""
-    return bool(re.match(r"/(tmp|var/tmp|dev/shm|private/tmp)/.", os.path.normpath(text) if text else ""))
-
-
-def _regenerated(path: str) -> bool:
-    """Whether a build or an installation makes it again; so much of it is not kept where git ignores it."""
-    return any(_GENERATED.fullmatch(part) for part in path.split("/"))
-
-
-_GENERATED = re.compile(
-    r"node_modules|__pycache__|\.(pytest|mypy|ruff)_cache|\.hypothesis|\.tox|\.nox|\.?venv|env|build|dist|target|out|bin|obj"
-    r"|\.next|\.nuxt|\.cache|\.parcel-cache|\.turbo|\.gradle|coverage|htmlcov|\.coverage.*|\.eggs|.*\.egg-info|.*\.py[co]"
-    r"|.*\.(o|a|so|log|tmp|class)|tmp|temp|logs?|\.DS_Store|vendor|Pods|DerivedData|_build|deps"
-)

@@ -6,7 +6,7 @@ once more, in every mode.
 """
 
 import asyncio
-import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from kimi_agent.guard.destructive import Loss
 from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
-from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, Unkept
 
 MOST_MISSED = 20
 MOST_FAILURES = 3
@@ -43,6 +43,7 @@ class Keeping:
     session: str
     _failures: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
+    _closing: "asyncio.Task[None] | None" = field(default=None, init=False)
 
     def around(self, tool: Tool) -> Tool:
         """`tool` between two snapshots; one that only reads as it is."""
@@ -51,16 +52,18 @@ class Keeping:
 
         async def run(ctx: Context, raw: str) -> Result:
             losses = self.losses(tool, ctx, raw)
-            also = [path for loss in losses for path in loss.paths]
-            before = await self._keep(ctx, also)
-            if losses and (before.failed or before.missed):
-                await self._risk(tool, losses, before, ctx, raw)
+            also = [*(path for loss in losses for path in loss.paths), *_named(tool, ctx, raw)]
+            before, missed = await self._keep(ctx, also)
+            if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
+                await self._risk(tool, unkept, before, ctx, raw)
             back = await asyncio.to_thread(self._ways_back, losses, before)
             try:
                 result = await tool.run(ctx, raw)
             except asyncio.CancelledError:
-                with contextlib.suppress(TimeoutError):  # then the next snapshot closes it
-                    await asyncio.wait_for(self._compare(ctx, before, also), _INTERRUPTED_S)
+                # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
+                self._closing = asyncio.ensure_future(self._compare(ctx, before, also))
+                self._closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+                await asyncio.wait([self._closing], timeout=_INTERRUPTED_S)
                 raise
             except BaseException:
                 await self._compare(ctx, before, also)
@@ -70,38 +73,52 @@ class Keeping:
 
         return tool.wrapped(run)
 
-    async def _keep(self, ctx: Context, also: Sequence[str]) -> Checkpoint:
-        """Take the snapshot before a call, and tell of it."""
-        kept = await self._take(ctx, also)
+    async def _keep(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
+        """Take the snapshot before a call, and tell of it; with all that it missed."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+            self._closing = None
+        kept, missed = await self._take(ctx, also)
         self.emit(kept)
         if kept.failed and kept.failed != self._told:
             self._told = kept.failed
             self.emit(Notice(f"The files could not be kept, so this step cannot be undone: {kept.failed}"))
-        return kept
+        return kept, missed
 
-    async def _take(self, ctx: Context, also: Sequence[str]) -> Checkpoint:
+    async def _take(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
         answer, index = ctx.place
         if self._failures >= MOST_FAILURES:
-            return Checkpoint("", "before", answer, index, failed=self._told)
-        taking = asyncio.ensure_future(asyncio.to_thread(self.checkpoints.take, also))
+            return Checkpoint("", "before", answer, index, failed=self._told), ()
         try:
-            done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
-            if not done:
-                self.emit(
-                    Notice("Keeping the files as they are, so that this can be undone; the first time takes long.")
-                )
-            found = await taking
+            found = await self._snapshot(also)
         except Unkept as error:
             self._failures += 1
-            return Checkpoint("", "before", answer, index, failed=str(error))
+            return Checkpoint("", "before", answer, index, failed=str(error)), ()
         self._failures = 0
-        return Checkpoint(found.tree, "before", answer, index, found.missed[:MOST_MISSED])
+        return Checkpoint(found.tree, "before", answer, index, found.missed[:MOST_MISSED]), found.missed
+
+    async def _snapshot(self, also: Sequence[str]) -> Snapshot:
+        """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
+        taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
+        done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
+        if not done:
+            self.emit(Notice("Keeping the files as they are, so that this can be undone; the first time takes long."))
+        return await taking
+
+    def _taken(self, also: Sequence[str]) -> Snapshot:
+        try:
+            return self.checkpoints.take(also)
+        except Unkept:
+            if not also:
+                raise
+            plain = self.checkpoints.take()
+            return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))))
 
     async def _compare(self, ctx: Context, before: Checkpoint, also: Sequence[str]) -> None:
         """Take the snapshot after a call; it is told of where something is different now."""
         if before.failed:
             return
-        after = await self._take(ctx, also)  # the same, or the trees could not be compared
+        after, _ = await self._take(ctx, also)  # the same, or the trees could not be compared
         if after.tree != before.tree:
             self.emit(replace(after, when="after"))
 
@@ -132,6 +149,31 @@ class Keeping:
         if any(not loss.refs for loss in losses) and before.tree:
             name = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
             lines.append(
-                f"The files as they were before this ran are kept; the user brings them back with /undo or: {name}"
+                "The files as they were before this ran are kept (of ignored ones only those that it names); the user "
+                f"brings them back with /undo or: {name}"
             )
         return lines
+
+
+def _named(tool: Tool, ctx: Context, raw: str) -> list[str]:
+    """The files of the workspace that an edit names: git may ignore them, and then only this keeps them."""
+    if tool.effect != "write":
+        return []
+    try:
+        paths = tool.touches(raw)
+    except ToolError:  # it will say so itself
+        return []
+    root, start = (os.path.realpath(folder) for folder in (ctx.files.root, ctx.files.cwd))
+    found = (os.path.normpath(os.path.join(start, path)) for path in paths if "\0" not in path)
+    return [path for path in found if path.startswith(root.rstrip("/") + "/")]
+
+
+def _strikes(loss: Loss, missed: Sequence[str]) -> bool:
+    """Whether a loss may be of something that the snapshot missed."""
+    if loss.refs or not missed:
+        return False
+    return not loss.exact or any(_overlap(path, other) for path in loss.paths for other in missed)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")

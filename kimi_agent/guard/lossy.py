@@ -10,7 +10,8 @@ class Loss:
     """Something that a command destroys; `what` goes on from "it".
 
     `covered` says that a snapshot of the workspace brings it back, if `paths` (of the workspace, perhaps ignored by
-    git) are kept with it. What `refs` name in the repository comes back by `restore`, with the `{commit}` they held.
+    git) are kept with it; `exact` says that it strikes nothing else that is worth keeping. What `refs` name in the
+    repository comes back by `restore`, with the `{commit}` they held.
     """
 
     what: str
@@ -18,6 +19,7 @@ class Loss:
     paths: tuple[str, ...] = ()
     refs: tuple[str, ...] = ()
     restore: str = ""
+    exact: bool = False
 
 
 Words = Sequence[str]
@@ -32,11 +34,6 @@ def _with(pattern: str, what: str, *, covered: bool = False) -> Reading:
     """A loss where the words, joined by blanks, hold `pattern`."""
     held = re.compile(pattern)
     return lambda words: Loss(what, covered) if held.search(" ".join(words)) else None
-
-
-def _dd(words: Words) -> Loss | None:
-    target = next((word[3:] for word in words if word.startswith("of=")), "")
-    return Loss(f"overwrites {target[:80]}") if target and not target.startswith("/dev/") else None
 
 
 def _rsync(words: Words) -> Loss | None:
@@ -55,7 +52,6 @@ LOSSY: Mapping[str, Reading] = {
     "rmdir": lambda words: None,  # only empty folders
     "shred": _always("overwrites files", covered=True),
     "truncate": _always("cuts files off", covered=True),
-    "dd": _dd,
     "rsync": _rsync,
     # Databases and services
     "dropdb": _always("drops a database", covered=False),
@@ -77,7 +73,7 @@ LOSSY: Mapping[str, Reading] = {
     # Containers and clouds
     "docker": _with(
         r"system prune|volume (rm|remove|prune)|compose (\S+ )*down .*(-v|--volumes)|container prune|"
-        r"image prune|rmi|\brm\b.* -\w*v",
+        r"image prune|\brmi\b|^(\S+ )*(?<!-)rm (\S+ )*(-[a-z]*v|--volumes)",
         "removes containers, images or volumes",
     ),
     "docker-compose": _with(r"down .*(-v|--volumes)", "removes volumes"),

@@ -81,7 +81,7 @@ def _clean(words: list[str]) -> Iterator[Loss]:
     if _has(words, "n", "--dry-run") or not _has(words, "f", "--force"):
         return
     if _has(words, "xX"):
-        yield Loss("deletes untracked files, ignored ones such as .env too, which no snapshot holds", covered=False)
+        yield Loss("deletes untracked files, ignored ones such as .env too", covered=False)
     else:
         yield Loss("deletes untracked files (git clean)")
 

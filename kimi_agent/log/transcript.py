@@ -7,7 +7,9 @@ import msgspec
 
 from kimi_agent.log.events import (
     CallStarted,
+    Committed,
     Compacted,
+    Judged,
     Opened,
     Partial,
     Recovered,
@@ -19,6 +21,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, User
+from kimi_agent.log.views import Evidence
 
 
 def as_json(events: Iterable[Stamped]) -> str:
@@ -67,11 +70,21 @@ def _blocks(stamped: Stamped, calls: dict[tuple[int, int], Call], clock: Callabl
             return ["## Summary of everything above", summary]
         case Rewound(to, what):
             return [f"*Went back to before record {to} ({what}).*"]
+        case Judged(evidence):
+            return [f"*Evidence: {_proven(evidence)}.*"]
+        case Committed(commit, branch, files):
+            return [f"*Committed {len(files)} files on {branch} as {commit[:10]}.*"]
         case Renamed(title):
             return [f"*Renamed: {title}*"]
         case Recovered() as recovered if recovered.cut_bytes or recovered.bad_records:
             return [f"*Recovered: {recovered.cut_bytes} bytes cut off, {recovered.bad_records} records passed over.*"]
     return []
+
+
+def _proven(evidence: Evidence) -> str:
+    counts = f"{evidence.passed} passed, {evidence.failed} failed" if evidence.last is not None else "no tests were run"
+    since = f", {len(evidence.changed_since)} files changed since" if evidence.changed_since else ""
+    return f"{evidence.verdict.replace('_', ' ')}; {counts}{since}"
 
 
 def _reasoned(text: str | None) -> list[str]:

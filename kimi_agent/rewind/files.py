@@ -3,10 +3,11 @@
 Our changes lie within the spans of the log; what changed between them, or since, was somebody else.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kimi_agent.rewind.aside import Aside, brought_back
 from kimi_agent.rewind.ignored import perhaps_older
 from kimi_agent.workspace.checkpoint.timeline import Span
 from kimi_agent.workspace.checkpoint.values import Kept, PathChange, Snapshot, Unkept
@@ -14,6 +15,7 @@ from kimi_agent.workspace.places import named
 from kimi_agent.workspace.swaps import parents
 
 _MOST_NAMES = 10
+_NONE_ASIDE: Mapping[str, Aside] = {}
 
 
 class Trees(Protocol):
@@ -23,6 +25,8 @@ class Trees(Protocol):
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
     def content(self, kept: Kept) -> bytes: ...
     def has(self, tree: str) -> bool: ...
+    def also(self, tree: str) -> tuple[str, ...]: ...
+    def apart(self, tree: str) -> tuple[str, ...]: ...
 
 
 class Blocked(Exception):
@@ -60,11 +64,13 @@ def way_back(
     wanted: Callable[[str], bool] = lambda path: True,
     single: bool = False,
     hidden: Collection[str] = (),
+    aside: Mapping[str, Aside] = _NONE_ASIDE,
 ) -> Way:
     """The way to what stood before the first of `done`, for the paths that are `wanted`.
 
     What only somebody else changed is not touched; asked for by name (`single`) it is theirs. The paths `hidden` are
-    ignored now: nobody can tell who changed them. Raises Blocked where the snapshots do not tell what is needed.
+    ignored now: nobody can tell who changed them; but for those `aside`. Raises Blocked where the snapshots do not
+    tell what is needed.
     """
     if not done:
         return Way(now.tree)
@@ -74,17 +80,20 @@ def way_back(
         changes = trees.changes(now.tree, target)
         missed = {path for path in (*now.missed, *(path for span in done for path in span.missed)) if wanted(path)}
         older = perhaps_older(changes, trees.content)
-        found = [each for each in changes if wanted(each.path) and each.path not in missed]
+        found = [each for each in changes if wanted(each.path) and each.path not in missed and each.path not in aside]
         brought = _brought(done[0], trees)
         left = {each.path for each in found if each.after is None and each.path not in brought and older(each.path)}
         found = [each for each in found if each.path not in left]
         theirs = _theirs(found, _edges(done, now.tree), trees)
+        apart, apart_yours = brought_back(aside, now.tree, trees, wanted, missed) if aside else ([], [])
     except Unkept as error:
-        raise Blocked(_last_gone(done, trees), str(error)) from error
+        raise Blocked(last_gone(done, trees), str(error)) from error
     foreign = {*theirs, *hidden}
-    ours = [each for each in found if each.path not in foreign]
+    ours = [*(each for each in found if each.path not in foreign), *apart]
+    ours.sort(key=lambda each: each.path)
     yours = [each for each in found if each.path in foreign and (single or theirs.get(each.path, True))]
     alone = [] if single else [each for each in found if not theirs.get(each.path, True) and each.path not in hidden]
+    yours += apart_yours
     yours += _in_the_way(alone, [*ours, *yours])
     yours.sort(key=lambda each: each.path)
     return Way(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
@@ -124,7 +133,8 @@ def _sound(done: Sequence[Span]) -> None:
             raise Blocked(span.seq, "a snapshot is missing")
 
 
-def _last_gone(done: Sequence[Span], trees: Trees) -> int:
+def last_gone(done: Sequence[Span], trees: Trees) -> int:
+    """The record of the last span of which a snapshot is gone."""
     gone = [span.seq for span in done if not all(trees.has(tree) for tree in (span.before, span.after) if tree)]
     return max(gone, default=done[-1].seq)
 

@@ -13,7 +13,8 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.conversation import folded
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.session import Session
-from kimi_agent.rewind.files import Blocked, Trees, Way, keeping_theirs, way_back
+from kimi_agent.rewind.aside import Aside, set_aside
+from kimi_agent.rewind.files import Blocked, Trees, Way, keeping_theirs, last_gone, way_back
 from kimi_agent.rewind.history import History
 from kimi_agent.rewind.preview import modes, preview
 from kimi_agent.rewind.values import Done, Plan, Turn, What, Yours
@@ -184,8 +185,9 @@ class Rewinder:
         if not done:
             return _Look(now, (), Way(now.tree))
         try:
-            also = self._hidden(done[0].before, now)
-            if also:
+            aside = self._aside(done)
+            hidden = tuple(path for path in self._hidden(done[0].before, now) if path not in aside)
+            if also := (*hidden, *aside):
                 now = self._checkpoints.take(also)
             way = way_back(
                 done,
@@ -193,11 +195,19 @@ class Rewinder:
                 self._checkpoints,
                 wanted=lambda path: not plan.paths or _lies_in(path, plan.paths),
                 single=bool(plan.paths),
-                hidden=also,
+                hidden=hidden,
+                aside=aside,
             )
             return _Look(now, also, way)
         except Blocked as error:
             raise self._explained(error, read) from error
+
+    def _aside(self, done: Sequence[Span]) -> dict[str, Aside]:
+        """The ignored files that calls changed and snapshots were asked for. Raises Blocked."""
+        try:
+            return set_aside(done, self._checkpoints)
+        except Unkept as error:
+            raise Blocked(last_gone(done, self._checkpoints), str(error)) from error
 
     def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
         """The files of the target that stand there now, but ignored: the snapshot must hold them all the same."""

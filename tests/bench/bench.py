@@ -313,8 +313,8 @@ def installed() -> None:
 
 
 def main() -> None:
-    from edit_bench import edits  # beside this file: it is run as a script
-    from snapshot_bench import snapshots
+    from tests.bench.edit_bench import edits
+    from tests.bench.snapshot_bench import snapshots
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)

@@ -43,7 +43,9 @@ def test_a_session_is_shown_blamed_taken_back_and_brought_back(repository: Place
     assert (repository.root / "a.py").read_text() == "def f():\n    return 1\n"
     assert not (repository.root / "new.txt").exists()
     back = repository.run("rewind", "last", "--redo", "--yes")
-    assert back.returncode == 0, back.stderr
+    assert (back.returncode, "Back again" in back.stderr) == (0, False), back.stderr
+    same = repository.run("rewind", "last", "--to", "1", "--file", "nofile", "-y")
+    assert (same.returncode, same.stderr) == (0, "Nothing was changed: no such file is different from then.\n")
     assert (repository.root / "new.txt").read_text() == "note\n"
     (repository.root / "a.py").write_text("mine\n")
     mine = repository.run("rewind", "last", "--to", "1", "-y")
@@ -51,6 +53,30 @@ def test_a_session_is_shown_blamed_taken_back_and_brought_back(repository: Place
     kept = repository.run("rewind", "last", "--to", "1", "-y", "--yours", "keep", "--what", "code")
     assert (kept.returncode, "left as they are: a.py" in kept.stderr) == (0, True)
     assert (repository.root / "a.py").read_text() == "mine\n"
+
+
+def test_the_piped_diff_is_a_patch_that_git_applies(repository: Place) -> None:
+    (repository.root / "crlf.txt").write_bytes(b"a\r\nb\r\n")
+    change = "printf 'c\\r\\n' >> crlf.txt; chmod +x a.py; printf '\\0' > 'b in.dat'; touch empty"
+    model = repository.tape({"calls": [{"name": "shell", "args": {"command": change}}]}, {"say": "Done."})
+    assert repository.run("-m", model, "-y", "-p", "go").returncode == 0
+    patch = repository.run("diff").stdout
+    assert repository.run("rewind", "last", "--to", "1", "-y").returncode == 0
+    done = subprocess.run(("git", "apply", "-"), cwd=repository.root, input=patch.encode(), check=False)
+    assert done.returncode == 0
+    assert (repository.root / "crlf.txt").read_bytes() == b"a\r\nb\r\nc\r\n"
+    assert (repository.root / "b in.dat").read_bytes() == b"\0"
+    assert (repository.root / "a.py").stat().st_mode & 0o100
+    assert (repository.root / "empty").exists()
+
+
+def test_what_is_asked_in_every_mode_does_not_advise_the_mode_that_is_on(repository: Place) -> None:
+    model = repository.tape(
+        {"calls": [{"name": "shell", "args": {"command": "git push --force origin main"}}]}, {"say": "No."}
+    )
+    done = repository.run("-m", model, "-y", "-p", "push")
+    assert (done.returncode, "asked about in every mode, -y too" in done.stderr) == (77, True)
+    assert "run again with -y" not in done.stderr
 
 
 def test_what_cannot_be_is_one_sentence(repository: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +88,9 @@ def test_what_cannot_be_is_one_sentence(repository: Place, monkeypatch: pytest.M
         ("diff turn 7", "There is no turn 7"),
         ("diff since-green", "No test run has passed"),
         ("rewind last", "Say where to go: --to N"),
-        ("rewind last --to 9", "There is no turn and no kept tree '9'"),
+        ("rewind last --to 9", "There is no turn and no kept tree '9' in this session; it has 1 turn."),
+        ("rewind last --to 1 --what chat --file a.py", "leave out --redo and --what chat"),
+        ("evidence --md --json", "Say --md or --json, not both."),
         ("rewind last --to 1 --what all", "--what is one of chat, code, both"),
         ("rewind last --redo", "nothing to redo"),
         ("blame a.py", "PATH:LINE"),
@@ -86,16 +114,21 @@ def test_red_to_green_is_verified_and_its_evidence_can_be_had(repository: Place)
     assert "verified: 1 passed; test_a.py::test_f red -> green" in repository.run("evidence").stdout
     assert "### Evidence" in repository.run("evidence", "--md").stdout
     assert json.loads(repository.run("evidence", "last", "--json").stdout)["verdict"] == "verified"
+    (repository.root / "a.py").write_text("def f():\n    return 3\n")
+    by_hand = repository.run("evidence", "last", "--json").stdout
+    assert (json.loads(by_hand)["verdict"], json.loads(by_hand)["changed_since"]) == ("not_verified", ["a.py"])
+    assert "NOT verified: 1 file changed since the last run (a.py)" in repository.run("evidence").stdout
+    repository.run("rewind", "last", "--to", "1", "-y", "--yours", "overwrite")
+    assert "no file is different from before" in repository.run("evidence").stdout
 
 
 @pytest.mark.parametrize(
     "steps",
     [
-        ({"calls": [MEND]}, {"say": "All tests pass."}),
-        ({"calls": [TESTS]}, {"calls": [MEND]}, {"say": "All tests pass."}),
-        ({"calls": [TESTS]}, {"say": "All tests pass."}),
+        pytest.param(({"calls": [MEND]}, {"say": "All tests pass."}), id="never run"),
+        pytest.param(({"calls": [TESTS]}, {"calls": [MEND]}, {"say": "All tests pass."}), id="edited after"),
+        pytest.param(({"calls": [TESTS]}, {"say": "All tests pass."}), id="nothing done", marks=pytest.mark.long),
     ],
-    ids=["never run", "edited after", "red and nothing done"],
 )
 def test_a_lying_model_ends_with_4(repository: Place, steps: tuple[dict[str, object], ...]) -> None:
     done = repository.run("-m", repository.tape(*steps), "-y", "--require-green", "-p", "mend f")

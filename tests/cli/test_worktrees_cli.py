@@ -31,6 +31,11 @@ def run(own: OwnRepository, *args: str) -> str:
     return done.output
 
 
+def test_without_a_command_they_are_listed(own: OwnRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.root)
+    assert CliRunner().invoke(app, []).output == "No worktrees of this repository yet; kimi-agent -w makes one.\n"
+
+
 def test_worktrees_are_listed_and_removed(own: OwnRepository) -> None:
     assert run(own, "list") == "No worktrees of this repository yet; kimi-agent -w makes one.\n"
     state = own.home / "kimi" / "state"

@@ -1,11 +1,16 @@
 """/undo, /redo, /rewind and /diff on a real pty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.going_back import Wish, read_wish
+from kimi_agent.faces.going_back import What, Wish, go_back, read_wish
+from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.views import DiffView, FileDiff
+from kimi_agent.rewind import Done, Plan, Turn
 from tests.faces.driver import Terminal
 
 Start = Callable[..., Terminal]
@@ -26,7 +31,10 @@ def test_undo_shows_the_diff_asks_and_gives_the_prompt_back(terminal: Start) -> 
     assert did(screen, "went") == ["9 both refuse"]
 
 
-@pytest.mark.parametrize("key", ["n", "3", "\r", "\x1b"], ids=["n", "3", "enter", "esc"])
+@pytest.mark.parametrize(
+    "key",
+    ["n", *(pytest.param(key, marks=pytest.mark.long, id=name) for key, name in (("3", "3"), ("\r", "enter")))],
+)
 def test_a_no_changes_nothing(terminal: Start, key: str) -> None:
     screen = terminal()
     screen.ready()
@@ -48,7 +56,7 @@ def test_files_that_somebody_else_changed_are_a_question_of_their_own(
     screen.press("/rewind 1 code\r")
     screen.until("Take back 1 file?", "src/mine.py; you are asked about that next", "1 yes (y)")
     screen.press("y")
-    screen.until("src/mine.py: overwrite these too?", "1 yes (y)")
+    screen.until("Overwrite src/mine.py too?", "1 yes (y)")
     screen.press(key)
     screen.ready(said)
     assert did(screen, "went") == [f"2 code {yours}"]
@@ -109,3 +117,51 @@ def test_a_wish_is_a_turn_what_of_it_and_files() -> None:
     for text in ("", "x", "-1", "3 chat a.py"):
         with pytest.raises(UserError):
             read_wish(text)
+
+
+@dataclass
+class Planned:
+    """Goes back as it was told to."""
+
+    what: Plan
+    done: Done
+
+    def turns(self) -> list[Turn]:
+        return [Turn(1, 2, "go", 0.0, ())]
+
+    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> Plan:
+        return self.what
+
+    async def plan_undo(self) -> Plan:
+        return self.what
+
+    async def plan_redo(self) -> Plan:
+        return self.what
+
+    async def carry_out(self, plan: Plan, *, yours: Literal["refuse", "keep", "overwrite"] = "refuse") -> Done:
+        return self.done
+
+
+async def test_thousands_of_files_are_counted_and_names_stay_as_they_are() -> None:
+    files = tuple(FileDiff(f"{number}.txt", "M", 0, 0, "") for number in range(5_000))
+    asked: list[Question] = []
+
+    async def yes(question: Question) -> Decision:
+        asked.append(question)
+        return Decision(allowed=True)
+
+    gone = await go_back("undo", "", Planned(Plan(2, "code", files, ("README.md",)), Done(4_999, ("README.md",))), yes)
+    assert gone.text == "4,999 files restored; left as they are: README.md. /redo takes this back."
+    assert asked[0].title == "Take back 5,000 files?"
+    assert isinstance(asked[0].view, DiffView)
+    assert len(asked[0].view.files) == 50
+    assert "And 4,950 more files, not shown." in asked[0].why
+    assert asked[1].title == "Overwrite README.md too?"
+
+
+async def test_a_file_that_is_as_it_was_is_no_question() -> None:
+    async def nobody(question: Question) -> Decision:
+        raise AssertionError(question)
+
+    gone = await go_back("rewind", "1 nofile.py", Planned(Plan(2, "code", paths=("nofile.py",)), Done(0)), nobody)
+    assert gone.text == "Nothing was changed: no file is different from then."

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from kimi_agent.guard.keeping import MOST_FAILURES, Keeping
 from kimi_agent.log.events import Answered, Asked, Checkpoint, Decision, Event, Notice, Question, Stamped
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
-from kimi_agent.workspace.checkpoint import Checkpoints, Limits
+from kimi_agent.workspace.checkpoint import Checkpoints, Limits, Snapshot
 
 Make = Callable[..., Keeping]
 
@@ -113,6 +114,35 @@ async def test_an_interrupted_call_is_followed_by_its_snapshot_too(
     assert trees(told)[0][0] == "before"
 
 
+async def test_a_slow_snapshot_after_an_interrupted_call_is_told_of_when_it_is_there(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, tmp_path: Path, told: list[Event]
+) -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+
+    class Slow(Checkpoints):
+        def take(self, also: Sequence[str] = ()) -> Snapshot:
+            if begun.is_set():
+                go_on.wait(10)
+            return super().take(also)
+
+    async def hang(ctx: Context, raw: str) -> Result:
+        (workspace / "half").write_text("x")
+        begun.set()
+        await asyncio.Event().wait()
+        return Result("never")
+
+    kept = replace(keeping(), checkpoints=Slow(workspace, tmp_path / "slow", environ=os.environ))
+    task = asyncio.ensure_future(kept.around(tool("shell").wrapped(hang)).run(context, '{"command": "x"}'))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [when for when, _ in trees(told)] == ["before"]
+    go_on.set()
+    await shell(tool, kept, context, "true")
+    assert trees(told) == [("before", context.place), ("after", context.place), ("before", (7, 1))]
+
+
 async def test_a_destructive_command_runs_and_says_how_its_files_come_back(
     tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
 ) -> None:
@@ -144,6 +174,48 @@ async def test_what_is_too_big_to_be_kept_is_not_destroyed_unasked(
             await shell(tool, kept, context, "rm big")
     assert (workspace / "big").exists() is not answer
     assert [type(each) for each in told if isinstance(each, Asked | Answered)] == [Asked, Answered]
+
+
+async def test_an_edit_of_a_file_that_git_ignores_is_kept_too(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / ".gitignore").write_text("local.cfg\n")
+    (workspace / "local.cfg").write_text("precious = 1\n")
+    await tool("read_file").run(context, '{"path": "local.cfg"}')
+    kept = keeping()
+    writing = kept.around(tool("write_file"))
+    await writing.run(replace(context, place=(7, 1)), '{"path": "local.cfg", "content": "x", "overwrite": true}')
+    before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
+    assert kept.checkpoints.read(before, "local.cfg") == b"precious = 1\n"
+    assert kept.checkpoints.read(after, "local.cfg") == b"x"
+
+
+async def test_ignored_files_that_are_too_many_bytes_cost_nobody_the_other_snapshots(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / ".gitignore").write_text("data\n")
+    (workspace / "data").mkdir()
+    (workspace / "data" / "x").write_bytes(os.urandom(5_000))
+    kept = keeping(limits=Limits(max_total_bytes=2_000))
+    for _ in range(MOST_FAILURES):
+        with pytest.raises(ToolError, match="not run: it deletes files"):
+            await shell(tool, kept, context, "rm -rf data")
+    await shell(tool, kept, context, "echo 1 > a")
+    assert all(each.tree and not each.failed for each in told if isinstance(each, Checkpoint))
+    assert trees(told)[-1] == ("after", (7, 1))
+
+
+async def test_a_big_file_elsewhere_is_no_reason_to_ask(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / "big").write_bytes(b"x" * 2_000)
+    (workspace / "a").write_text("1")
+    kept = keeping(limits=Limits(max_file_bytes=1_000))
+    await shell(tool, kept, context, "rm a; git branch -D topic")
+    assert not (workspace / "a").exists()
+    with pytest.raises(ToolError, match="not run"):
+        await shell(tool, kept, context, "rm -rf $X")
+    assert len([each for each in told if isinstance(each, Asked)]) == 1
 
 
 async def test_where_nothing_can_be_kept_work_goes_on_and_the_person_hears_of_it_once(

@@ -9,7 +9,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import CallStarted, Checkpoint, Durable, Effect, Queued, Returned, Rewound, Said, Stamped
-from kimi_agent.log.evidence import NOT_KNOWN, NOT_ONE_BY_ONE, judge, runs
+from kimi_agent.log.evidence import NOT_KNOWN, NOT_ONE_BY_ONE, NOT_SEEN, judge, runs
 from kimi_agent.log.messages import Assistant, Call, said
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport, Weakened
 
@@ -81,8 +81,9 @@ class Tale:
         bad = any(case.outcome in ("failed", "error") for case in cases)
         verdict: Verdict = given.pop("verdict", "failed" if bad else "passed" if cases else "none_ran")
         fields = {"runner": "pytest", "command": "python -m pytest", "whole": not arguments, **given}
+        fields.setdefault("evidence", "pyproject.toml")
         fields["cases"] = (*cases, *fields.get("cases", ()))
-        report = TestReport(verdict=verdict, evidence="pyproject.toml", exit_code=int(bad), duration_s=1.0, **fields)
+        report = TestReport(verdict=verdict, exit_code=int(bad), duration_s=1.0, **fields)
         return self.call("run_tests", "execute", arguments or {}, dict(writes), Result("ran", report))
 
     def changed(self, old: str, new: str) -> list[str]:
@@ -825,3 +826,53 @@ def test_twenty_thousand_cases_over_many_runs_are_no_trouble() -> None:
     found = tale.judge()
     assert found.verdict == "not_verified"
     assert len(tale.compared) <= 10
+
+
+# What the trees do not tell
+
+
+def test_a_command_around_which_no_snapshot_could_be_taken_may_have_changed_anything() -> None:
+    tale = Tale()
+    tale.snapshots = False
+    tale.shell(src__a="broken")
+    found = tale.judge()
+    assert (found.verdict, found.files, found.trouble) == ("not_verified", (), NOT_SEEN)
+    tale.run(green=[A])
+    tale.shell(src__a="broken again")
+    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", NOT_KNOWN)
+
+
+def test_an_ignored_file_that_changed_after_the_run_is_named_although_other_trees_do_not_hold_it() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    tale.run(green=[A])
+    tale.files["secret.cfg"] = "1"
+    asked = tale.tree()
+    tale.edit("secret.cfg")
+    after = tale.tree()
+    del tale.files["secret.cfg"]  # the tree at the end was not asked for it
+    found = judge(
+        tale.log,
+        now=tale.tree(),
+        changed=tale.changed,
+        text=tale.text,
+        apart=lambda tree: ("secret.cfg",) if tree in (asked, after) else (),
+    )
+    assert (found.verdict, found.changed_since) == ("not_verified", ("secret.cfg",))
+
+
+@pytest.mark.parametrize(
+    ("path", "evidence", "command"),
+    [
+        ("AGENTS.md", "AGENTS.md", "true"),
+        ("Makefile", "Makefile: test", "make test"),
+        ("ci/check", "AGENTS.md", "./ci/check"),
+    ],
+)
+def test_an_exit_code_proves_nothing_where_this_turn_wrote_what_ends_well(
+    path: str, evidence: str, command: str
+) -> None:
+    tale = Tale()
+    tale.edit(path, "true")
+    tale.run(verdict="passed", runner="command", command=command, evidence=evidence)
+    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", NOT_ONE_BY_ONE)

@@ -590,3 +590,24 @@ def test_a_change_of_what_most_files_have_is_a_change_of_each(workspace: Path, o
     assert paths(checkpoints, first, second) == ["a", "b"]
     assert held(checkpoints, second.tree) == on_disk(workspace)
     checkpoints.close()
+
+
+@pytest.mark.parametrize("lost", ["emptied", "removed"])
+def test_objects_that_a_crash_of_the_machine_took_are_kept_anew(
+    lost: str, workspace: Path, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    store = tmp_path / "store"
+    (workspace / "a").write_text("precious")
+    first = Checkpoints(workspace, store, environ=environ)
+    tree = first.take().tree
+    first.close()
+    if lost == "removed":
+        shutil.rmtree(store / "objects")
+    for each in (store / "objects").rglob("*"):
+        if each.is_file():
+            each.chmod(0o600)
+            each.write_bytes(b"")
+    later = Checkpoints(workspace, store, environ=environ)
+    assert later.take().tree == tree
+    assert later.read(tree, "a") == b"precious"
+    later.close()

@@ -15,7 +15,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.evidence.outcomes import Outcomes, file_of, follow, leaf_of, lost_and_skipped
 from kimi_agent.log.evidence.testruns import Deed, History, Run, history, runs
-from kimi_agent.log.views import Evidence, Weakened
+from kimi_agent.log.views import Evidence, TestReport, Weakened
 
 __all__ = ["Changed", "Text", "judge", "runs"]
 
@@ -23,23 +23,41 @@ Changed = Callable[[str, str], Sequence[str]]
 """The paths that differ between two trees. May raise UserError where one of them is gone."""
 Text = Callable[[str, str], str | None]
 """The text of a file (tree, path), None where there is none. May raise UserError likewise."""
+Apart = Callable[[str], Sequence[str]]
+"""May raise UserError likewise."""
 
 MOST_FILES, MOST_IDS, MOST_LOOKED_AT = 200, 1_000, 500
 _MOST_PATH = 1_000
 NOT_KNOWN = "whether files changed since the last run is not known: no snapshot could be taken"
+NOT_SEEN = "whether files changed is not known: no snapshot could be taken"
 NOT_ONE_BY_ONE = "only an exit code speaks for it, of a command that was never seen to fail"
+# Where it stands what these programs run.
+_SAID_IN: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("make", "gmake"), ("Makefile", "makefile", "GNUmakefile")),
+    **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), ("package.json",)),
+    "just": ("justfile", "Justfile", ".justfile"),
+    "task": ("Taskfile.yml", "Taskfile.yaml"),
+    "rake": ("Rakefile",),
+    "composer": ("composer.json",),
+}
 
 
-def judge(log: Iterable[Stamped], *, now: str, changed: Changed, text: Text) -> Evidence:
-    """The evidence of the turn that just ended. `now` is the tree at its end, "" where that could not be kept."""
-    return _Judge(history(log, now), _Trees(now, changed, text)).evidence()
+def judge(
+    log: Iterable[Stamped], *, now: str, changed: Changed, text: Text, apart: Apart = lambda tree: ()
+) -> Evidence:
+    """The evidence of the turn that just ended. `now` is the tree at its end, "" where that could not be kept.
+
+    `apart` are the files of a tree that others know nothing of: git ignores them, and only this one was asked for them.
+    """
+    return _Judge(history(log, now), _Trees(now, changed, text, apart)).evidence()
 
 
 class _Trees:
     """What the trees say, each question asked once; an answer that can't be had is None."""
 
-    def __init__(self, now: str, changed: Changed, text: Text) -> None:
+    def __init__(self, now: str, changed: Changed, text: Text, apart: Apart) -> None:
         self.now = now
+        self._apart = apart
         self._changed = changed
         self._text = text
         self._diffs: dict[tuple[str, str], tuple[str, ...] | None] = {}
@@ -68,6 +86,13 @@ class _Trees:
             except UserError:
                 self._texts[tree, path] = None
         return self._texts[tree, path]
+
+    def apart(self, *trees: str) -> set[str]:
+        """The paths of which other trees than these do not tell whether they changed."""
+        try:
+            return {path for tree in trees if tree for path in self._apart(tree)}
+        except UserError:
+            return set()
 
     def has_test(self, tree: str, test: str) -> bool | None:
         """Whether the file that a test's id names holds its name; None where the id names no file of that tree."""
@@ -112,8 +137,10 @@ class _Judge:
                 litter.update(path for path in seen if path not in stood)
                 yield _Change(deed, tuple(path for path in seen if path in stood), (), known=True)
             else:
-                told = tuple(path for path in deed.named if path not in seen)
-                yield _Change(deed, seen, told, known=deed.known or found is not None)
+                apart = self._trees.apart(deed.before, deed.after) if seen else set()
+                told = [path for path in deed.named if path not in seen] + [path for path in seen if path in apart]
+                seen = tuple(path for path in seen if path not in apart)
+                yield _Change(deed, seen, tuple(told), known=deed.known or found is not None)
 
     def _stood(self, tree: str, path: str) -> bool:
         """Whether what a test run wrote is an edit: of a file that stood before (a golden one), not new litter."""
@@ -158,15 +185,16 @@ class _Judge:
             still_red=still_red[:MOST_IDS],
             weakened=weakened,
         )
+        unknown = not self._files and not all(change.known for change in self._changes)
         if last is None:
-            return found
+            return replace(found, verdict="not_verified", trouble=NOT_SEEN) if unknown else found
         since, sure = self._since(last)
         trouble = NOT_KNOWN if not sure else NOT_ONE_BY_ONE if self._proves_nothing(last) else ""
         bad = last.report.verdict != "passed" or since or trouble or still_red or outcomes.flaky
         verdict: Literal["verified", "not_verified"] = "not_verified" if bad else "verified"
         return replace(
             found,
-            verdict=verdict if self._files else "none_needed",
+            verdict=verdict if self._files or unknown else "none_needed",
             changed_since=since[:MOST_FILES],
             last=replace(last.report, cases=last.report.cases[:MOST_IDS]),
             passed=0 if last.opaque else len(last.green),
@@ -181,9 +209,15 @@ class _Judge:
 
     def _proves_nothing(self, last: Run) -> bool:
         """Whether a command of the model's own choice ended well and nothing says that it ever could have failed."""
-        if not (last.opaque and last.own_command and last.report.verdict == "passed"):
+        if not (last.opaque and last.report.verdict == "passed" and (last.own_command or self._steered(last.report))):
             return False
         return not any(last.report.command in run.red for run in self._past.runs)
+
+    def _steered(self, report: TestReport) -> bool:
+        """Whether this turn changed the file that says what the command of a run does."""
+        words = {word.strip("'\"`;").rpartition("/")[2] for word in f"{report.evidence} {report.command}".split()}
+        words |= {name for word, names in _SAID_IN.items() if word in words for name in names}
+        return any(path.rpartition("/")[2] in words for path in self._files)
 
     def _epochs(self) -> Iterator[int]:
         """For each run a number that is the same as long as nothing happened that could change how tests end."""

@@ -118,6 +118,11 @@ class Checkpoints:
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).also)))
 
+    def apart(self, tree: str) -> tuple[str, ...]:
+        """The ignored files that this snapshot holds because it was asked for them. Raises Unkept."""
+        with self._working("the snapshot could not be read"):
+            return tuple(sorted(map(os.fsdecode, self._trees.top(tree).extra)))
+
     def collect(self, *, keep_days: float, max_bytes: int) -> int:
         """Let go of snapshots older than `keep_days`, and of the oldest while all take more than `max_bytes`.
 
@@ -158,6 +163,8 @@ class Checkpoints:
         failures: dict[str, int] = {}
         if held.died:
             self._store.sweep()
+        if self._memory is None:
+            self._store.heal()
         for attempt in range(_TRIES):
             memory, self._memory = self._memory if not held.died else None, None
             skip = {path for path, times in failures.items() if times > 1}

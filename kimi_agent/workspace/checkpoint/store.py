@@ -86,6 +86,9 @@ class Store:
             # What a killed owner's git left: it is dead too, for it held the lock as well.
             for left in self.folder.glob("index*.lock"):
                 left.unlink(missing_ok=True)
+            if not (self.folder / "objects").is_dir():
+                self.forget_index()  # it names what is no longer there
+                (self.folder / "HEAD").unlink(missing_ok=True)
             if not (self.folder / "HEAD").is_file() or not (self.folder / "info" / "attributes").is_file():
                 bare(self.folder)
                 (self.folder / "info" / "attributes").write_text(_ATTRIBUTES, "ascii")
@@ -103,6 +106,14 @@ class Store:
                 left.unlink()
                 freed += size
         return freed
+
+    def heal(self) -> None:
+        """Let go of objects that a crash of the machine left empty: what they held is then read and kept anew."""
+        empty = [Path(each) for each in files(self.folder / "objects") if each.stat().st_size == 0]
+        for path in empty:
+            path.unlink()
+        if empty:
+            self.forget_index()
 
     def _lock(self) -> int:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
