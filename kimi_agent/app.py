@@ -10,11 +10,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, Brief
-from kimi_agent.differences import difference, read_scope
 from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
@@ -39,7 +40,7 @@ from kimi_agent.parts import (
     policy_of,
     system_of,
 )
-from kimi_agent.rewind import Rewinder, taken_back
+from kimi_agent.rewind.note import taken_back
 from kimi_agent.start import Setup
 from kimi_agent.tool import Context
 from kimi_agent.toolbox import MakeContext, Toolbox, Wrapper, load
@@ -50,6 +51,9 @@ from kimi_agent.workspace.files import Files
 from kimi_agent.workspace.process import Runner, sweep
 from kimi_agent.workspace.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import TestRun
+
+if TYPE_CHECKING:
+    from kimi_agent.rewind.rewinder import Rewinder
 
 PLAN_NOTE = (
     "Plan mode is on: only reading tools run. Find out what is needed, then answer with a concrete plan; "
@@ -63,7 +67,6 @@ class Home:
 
     agent: Agent
     witness: Witness
-    rewinder: Rewinder
     checkpoints: Checkpoints
     policy: Policy
     setup: Setup
@@ -72,8 +75,17 @@ class Home:
     model: Model
     notices: tuple[str, ...]
 
+    @cached_property
+    def rewinder(self) -> "Rewinder":
+        """The way back for this session and its files."""
+        from kimi_agent.rewind.rewinder import Rewinder  # only who goes back waits for it
+
+        return Rewinder(self.agent.session, self.checkpoints, self.files)
+
     async def difference(self, scope: str) -> tuple[FileDiff, ...]:
         """What was changed in the files, over `scope` (see `differences`). Raises UserError."""
+        from kimi_agent.differences import difference, read_scope  # only who asks waits for it
+
         wanted = read_scope(scope)
         return await asyncio.to_thread(difference, self.agent.session.events(), self.checkpoints, wanted)
 
@@ -143,8 +155,7 @@ async def open_agent(
         session.close()
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in problems]
-    rewinder = Rewinder(session, checkpoints, files)
-    return Home(agent, witness, rewinder, checkpoints, policy, setup, runner, files, model, tuple(notices))
+    return Home(agent, witness, checkpoints, policy, setup, runner, files, model, tuple(notices))
 
 
 async def change_model(home: Home, name: str) -> Home:

@@ -8,10 +8,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from kimi_agent import __version__
 from kimi_agent.config import Config
-from kimi_agent.endings import Committing, PullRequesting
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.guard.destructive import Loss
 from kimi_agent.guard.keeping import Keeping
@@ -35,7 +35,6 @@ from kimi_agent.workspace.git import Git, GitFailed, in_git
 from kimi_agent.workspace.ledger import Ledger
 from kimi_agent.workspace.outputs import Outputs
 from kimi_agent.workspace.process import Runner
-from kimi_agent.workspace.repository.committing import Branch
 
 
 def model_of(settings: ModelSettings, setup: Setup, blob: Blob) -> Model:
@@ -190,7 +189,9 @@ def endings_of(
         raise UserError(f"The setting commit.branch is new or current; not {branch[:60]!r}.", 78)
     if not config.on("commit.auto"):
         return ()
-    where: Branch = "own" if branch == "new" else "current"
+    from kimi_agent.endings import Committing, PullRequesting  # only who commits waits for it
+
+    where: Literal["own", "current"] = "own" if branch == "new" else "current"
     committing = Committing(setup.workspace, session, checkpoints, where, setup.environ)
     if not config.on("commit.pull_request"):
 

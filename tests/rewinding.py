@@ -11,7 +11,7 @@ from kimi_agent.log.events import CallStarted, Checkpoint, Opened, Returned, Sai
 from kimi_agent.log.messages import Assistant, Call, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.rewind import Rewinder
+from kimi_agent.rewind.rewinder import Rewinder
 from kimi_agent.workspace.beneath import Beneath
 from kimi_agent.workspace.checkpoint import Checkpoints, Kept, PathChange, Snapshot, Unkept
 from kimi_agent.workspace.files import Files

@@ -70,6 +70,7 @@ def test_the_demo_goes_from_red_to_green_with_one_line_changed(temp: Path) -> No
     assert diff[-2:] == ["-        if seconds > size:", "+        if seconds >= size:"]
 
 
+@pytest.mark.long
 def test_a_corrupted_patch_ends_red(temp: Path, tmp_path: Path) -> None:
     text = TAPE.read_text("utf-8")
     removed = "-        if seconds > size:"
@@ -83,6 +84,7 @@ def test_a_corrupted_patch_ends_red(temp: Path, tmp_path: Path) -> None:
     assert list(temp.iterdir()) == []
 
 
+@pytest.mark.long
 def test_words_alone_do_not_make_it_green(temp: Path, tmp_path: Path) -> None:
     tape = tmp_path / "liar.jsonl"
     tape.write_text('{"say": "Fixed: all 20 tests pass."}\n')

@@ -12,7 +12,8 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Returned, Rewound, Said
 from kimi_agent.log.messages import Assistant, Call, User, said
 from kimi_agent.log.views import Result
-from kimi_agent.rewind import Done, taken_back
+from kimi_agent.rewind.note import taken_back
+from kimi_agent.rewind.values import Done
 from kimi_agent.workspace.checkpoint.timeline import spans
 from tests.rewinding import Play, begin, delete, named, resumed, stands, write
 
@@ -62,6 +63,7 @@ async def test_undo_takes_turn_by_turn_back_and_gives_the_prompts_again(play: Pl
     assert plan.lost_messages == 5
     assert await play.rewinder.carry_out(plan) == Done(3, (), "three")
     assert (play.root / "mine").read_text() == "mine\n"
+    assert [turn.files for turn in play.rewinder.turns()] == [("a.py", "b.py"), ("a.py", "new/deep")]
     assert (await play.rewinder.carry_out(await play.rewinder.plan_undo())).prompt == "two"
     assert sorted(stands(play.root)) == ["a.py", "b.py", "mine"]
     assert not (play.root / "new").exists()

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Rewound, Stamped
-from kimi_agent.rewind import Plan
-from kimi_agent.rewind.values import What, Yours
+from kimi_agent.rewind.values import Plan, What, Yours
 from kimi_agent.workspace.checkpoint.timeline import Span, spans
 from tests.rewinding import begin, resumed, stands
 

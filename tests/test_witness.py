@@ -69,6 +69,7 @@ async def test_a_model_that_claims_green_without_a_run_is_contradicted(witness: 
     assert isinstance(events(one)[-2], TurnEnded)
 
 
+@pytest.mark.long
 async def test_red_edit_green_is_verified_and_an_edit_after_it_is_not(witness: Open) -> None:
     tests = ("run_tests", {"targets": ["test_a.py"]})
     one = witness(

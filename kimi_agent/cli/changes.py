@@ -6,19 +6,18 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kimi_agent.errors import ToolError, UserError
+from kimi_agent.errors import NeedsConsent, ToolError, UserError
 from kimi_agent.faces.sanitize import clean, clean_line
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
 from kimi_agent.log.views import Evidence, FileDiff
 from kimi_agent.start import Setup, prepare
 
 if TYPE_CHECKING:
-    from kimi_agent.rewind import Turn
+    from kimi_agent.rewind.values import Turn
 
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 Session_ = Annotated[str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
@@ -88,7 +87,7 @@ def rewind(
 async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence[str], yours: str, yes: bool) -> int:
     from kimi_agent.faces.going_back import named, title, why
     from kimi_agent.parts import capabilities, checkpoints_of
-    from kimi_agent.rewind import Rewinder
+    from kimi_agent.rewind.rewinder import Rewinder
 
     session = setup.sessions.resume(id)
     try:
@@ -188,15 +187,27 @@ def blame(
 
 
 def _current(setup: Setup, path: str) -> tuple[str, str]:
-    """The file's name in the workspace, and its text. Raises UserError."""
-    whole = Path(os.path.normpath(setup.cwd / Path(path).expanduser()))
-    if not whole.is_relative_to(setup.workspace):
-        raise UserError(f"{path} lies outside the workspace {setup.workspace}.")
+    """The file's name in the workspace, and its text. Raises UserError; no link leads out, no pipe is waited for."""
+    from kimi_agent.log.events import Seen
+    from kimi_agent.workspace.files import Files
+    from kimi_agent.workspace.ledger import Ledger
+    from kimi_agent.workspace.outputs import Outputs
+
+    def nobody(_: Seen) -> None:
+        return None
+
+    root, home, cwd = setup.workspace, setup.places.home, setup.cwd
+    files = Files(root, outputs=Outputs(root), ledger=Ledger(nobody), home=home, cwd=cwd, journal=root)
     try:
-        text = whole.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.", 1) from error
-    return str(whole.relative_to(setup.workspace)), text
+        found = files.read(path)
+    except NeedsConsent as error:
+        if error.code != "sensitive":
+            raise UserError(f"{path} lies outside the workspace {root}.") from error
+        files.allow_reading(error.path)  # it is the person who asks
+        found = files.read(path)
+    except ToolError as error:
+        raise UserError(f"Cannot read {path}: {error.text}.", 1) from error
+    return found.path, found.data.decode("utf-8", "surrogateescape")
 
 
 def evidence(

@@ -20,6 +20,11 @@ _MOST_LISTED = 50
 _MOST_CELLS = 120
 _HOW = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
 _HOW_MANY = {"deleted": "were deleted", "skipped": "are skipped now", "fewer assertions": "have fewer assertions"}
+# Files that decide which tests run and what counts as passed; whoever reads "verified" should know.
+_STEERING = re.compile(
+    r"conftest\.py|pytest\.ini|\.pytest\.ini|tox\.ini|setup\.cfg|noxfile\.py|(jest|vitest|playwright|karma)\.config\.\w+"
+    r"|\.mocharc\.\w+|phpunit\.xml(\.dist)?|\.rspec|CTestTestfile\.cmake"
+)
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
 Draw = Callable[[str], str]
@@ -45,6 +50,8 @@ def footer(evidence: Evidence) -> list[tuple[Style, str]]:
     if evidence.broke:
         rows.append(("red", f"broke: {_names(evidence.broke, _plain)} green -> red"))
     rows += [("yellow", f"weakened: {each}") for each in _weakened(evidence.weakened, _plain, _MOST_WEAKENED)]
+    if steering := [path for path in evidence.files if _STEERING.fullmatch(path.rpartition("/")[2])]:
+        rows.append(("yellow", f"how tests run was changed too: {_names(steering, _plain)}"))
     return rows
 
 
@@ -92,7 +99,6 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
             "failures": _failing(last)[:_MOST_LISTED],
             "changed_after": bool(evidence.changed_since),
             "scope": evidence.scope,
-            "trouble": evidence.trouble,
         }
     return found | {
         "fixed": list(evidence.fixed),
@@ -101,6 +107,7 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
         "flaky": list(evidence.flaky),
         "changed_since": list(evidence.changed_since),
         "weakened": [msgspec.to_builtins(each) for each in evidence.weakened],
+        "trouble": evidence.trouble,
         "tree": evidence.tree,
     }
 

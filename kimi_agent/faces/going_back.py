@@ -14,7 +14,7 @@ from kimi_agent.log.events import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
 
 if TYPE_CHECKING:  # it knows the log and the snapshots, and the first prompt does not wait for those
-    from kimi_agent.rewind import Done, Plan, Turn
+    from kimi_agent.rewind.values import Done, Plan, Turn
 
 What = Literal["chat", "code", "both"]
 _WHATS: tuple[What, ...] = ("chat", "code", "both")

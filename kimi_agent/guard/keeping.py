@@ -69,6 +69,8 @@ class Keeping:
                 await self._compare(ctx, before, also)
                 raise
             await self._compare(ctx, before, also)
+            if back:
+                self.emit(Notice("\n".join(back)))  # the person does not read what the model reads
             return replace(result, content="\n".join([result.content, *back])) if back else result
 
         return tool.wrapped(run)
@@ -149,8 +151,7 @@ class Keeping:
         if any(not loss.refs for loss in losses) and before.tree:
             name = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
             lines.append(
-                "The files as they were before this ran are kept (of ignored ones only those that it names); the user "
-                f"brings them back with /undo or: {name}"
+                f"The files as they were before (of ignored ones only those it names) come back with /undo or: {name}"
             )
         return lines
 

@@ -59,9 +59,10 @@ class Rewinder:
     def turns(self) -> list[Turn]:
         """The turns that stand, the first one first. Blocking: it compares trees that it has not seen yet."""
         read = self._read()
+        standing = [span for span in read.spans if read.history.stands(span.seq)]
         ends = [*(turn.seq for turn in read.history.turns[1:]), read.history.last + 1]
         return [
-            Turn(number, turn.seq, turn.prompt, turn.at, self._files_of(read.spans, turn.seq, end))
+            Turn(number, turn.seq, turn.prompt, turn.at, self._files_of(standing, turn.seq, end))
             for number, (turn, end) in enumerate(zip(read.history.turns, ends, strict=False), 1)
         ]
 

@@ -28,8 +28,8 @@ _SHOWN = 600
 class GitMissing(UserError):
     """There is no git that may be used."""
 
-    def __init__(self) -> None:
-        super().__init__("git was not found on PATH: install it (Debian: apt-get install git), or mend PATH", 69)
+    def __init__(self, why: str = "git was not found on PATH") -> None:
+        super().__init__(f"{why}: install it (Debian: apt-get install git), or mend PATH", 69)
 
 
 class GitFailed(Exception):
@@ -246,9 +246,15 @@ class _Held:
 
 
 def _cmd(program: str) -> "type[git.cmd.Git]":
-    """GitPython's wrapper. Its import runs `git version`, of the binary that we trust, and never fails or prints."""
+    """GitPython's wrapper. Its import runs `git version`, of the binary that we trust, and prints nothing.
+
+    Raises GitMissing where that does not work.
+    """
     with _told(GIT_PYTHON_GIT_EXECUTABLE=program, GIT_PYTHON_REFRESH="quiet"):
-        from git.cmd import Git as Shell
+        try:
+            from git.cmd import Git as Shell
+        except ImportError as error:
+            raise GitMissing(f"git does not work here ({program})") from error
 
         return Shell
 

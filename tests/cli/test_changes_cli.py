@@ -113,7 +113,6 @@ def test_red_to_green_is_verified_and_its_evidence_can_be_had(repository: Place)
     assert result["files_changed"] == ["a.py", "new.txt"]
     assert "verified: 1 passed; test_a.py::test_f red -> green" in repository.run("evidence").stdout
     assert "### Evidence" in repository.run("evidence", "--md").stdout
-    assert json.loads(repository.run("evidence", "last", "--json").stdout)["verdict"] == "verified"
     (repository.root / "a.py").write_text("def f():\n    return 3\n")
     by_hand = repository.run("evidence", "last", "--json").stdout
     assert (json.loads(by_hand)["verdict"], json.loads(by_hand)["changed_since"]) == ("not_verified", ["a.py"])
@@ -126,7 +125,11 @@ def test_red_to_green_is_verified_and_its_evidence_can_be_had(repository: Place)
     "steps",
     [
         pytest.param(({"calls": [MEND]}, {"say": "All tests pass."}), id="never run"),
-        pytest.param(({"calls": [TESTS]}, {"calls": [MEND]}, {"say": "All tests pass."}), id="edited after"),
+        pytest.param(
+            ({"calls": [TESTS]}, {"calls": [MEND]}, {"say": "All tests pass."}),
+            id="edited after",
+            marks=pytest.mark.long,
+        ),
         pytest.param(({"calls": [TESTS]}, {"say": "All tests pass."}), id="nothing done", marks=pytest.mark.long),
     ],
 )

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import Place
 
+pytestmark = pytest.mark.long  # each starts the program; they guard against what a shell or a person rarely does
+
 
 def git(folder: Path, *argv: str) -> None:
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}

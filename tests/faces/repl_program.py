@@ -52,7 +52,7 @@ from kimi_agent.log.views import (
 )
 
 if TYPE_CHECKING:
-    from kimi_agent.rewind import Done, Plan, Turn
+    from kimi_agent.rewind.values import Done, Plan, Turn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
@@ -282,7 +282,7 @@ class FakeRewinding:
         self._note = note
 
     def turns(self) -> "list[Turn]":
-        from kimi_agent.rewind import Turn
+        from kimi_agent.rewind.values import Turn
 
         return [
             Turn(1, 2, "make it \x1b[31mred", time.time() - 7300, ("src/a.py",)),
@@ -290,7 +290,7 @@ class FakeRewinding:
         ]
 
     async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> "Plan":
-        from kimi_agent.rewind import Plan
+        from kimi_agent.rewind.values import Plan
 
         self._note("plan", f"{to} {what} {' '.join(paths)}")
         files = () if what == "chat" else (FileDiff("src/a.py", "M", 1, 1, DIFF),)
@@ -303,7 +303,7 @@ class FakeRewinding:
         raise UserError("There is nothing to bring back.")
 
     async def carry_out(self, plan: "Plan", *, yours: str = "refuse") -> "Done":
-        from kimi_agent.rewind import Done
+        from kimi_agent.rewind.values import Done
 
         self._note("went", f"{plan.to} {plan.what} {yours}")
         kept = plan.yours if yours == "keep" else ()

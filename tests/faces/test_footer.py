@@ -225,3 +225,8 @@ def test_the_json_of_a_turn_without_a_run_has_no_counts() -> None:
     assert told["verdict"] == "no_tests"
     assert "passed" not in told
     assert told["fixed"] == []
+
+
+def test_what_decides_how_tests_run_is_named() -> None:
+    found = footer_text(Evidence("verified", files=("a.py", "tests/conftest.py"), last=PASSED, passed=1))
+    assert found.endswith("how tests run was changed too: tests/conftest.py")

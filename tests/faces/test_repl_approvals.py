@@ -31,11 +31,11 @@ def asked(terminal: Start, prompt: str, *texts: str) -> Terminal:
     ("keys", "decision"),
     [
         ("y", "True False "),
-        ("1", "True False "),
+        pytest.param("1", "True False ", marks=pytest.mark.long),
         ("a", "True True "),
-        ("2", "True True "),
+        pytest.param("2", "True True ", marks=pytest.mark.long),
         ("\x1b", "False False "),
-        ("\x1b[A\r", "True True "),
+        pytest.param("\x1b[A\r", "True True ", marks=pytest.mark.long),
         ("\x1b[A\x1b[A\r", "True False "),
     ],
     ids=["y", "1", "a", "2", "esc", "up", "up up"],
@@ -47,7 +47,7 @@ def test_each_key_gives_its_answer(terminal: Start, keys: str, decision: str) ->
     assert decisions(screen) == [decision]
 
 
-@pytest.mark.parametrize("key", ["n", "3", "\r"], ids=["n", "3", "enter"])
+@pytest.mark.parametrize("key", ["n", pytest.param("3", marks=pytest.mark.long), "\r"], ids=["n", "3", "enter"])
 def test_no_asks_what_to_do_instead(terminal: Start, key: str) -> None:
     screen = asked(terminal, "shell rm -rf build")
     assert "don't ask again" not in screen.shown()

@@ -10,7 +10,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.faces.going_back import What, Wish, go_back, read_wish
 from kimi_agent.log.events import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.rewind import Done, Plan, Turn
+from kimi_agent.rewind.values import Done, Plan, Turn
 from tests.faces.driver import Terminal
 
 Start = Callable[..., Terminal]

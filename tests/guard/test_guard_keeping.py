@@ -152,6 +152,7 @@ async def test_a_destructive_command_runs_and_says_how_its_files_come_back(
     content = await shell(tool, kept, context, "rm secret .gitignore")
     before = next(each for each in told if isinstance(each, Checkpoint))
     assert f"kimi-agent rewind S1 --to {before.tree[:12]} --what code" in content
+    assert [each.text for each in told if isinstance(each, Notice)] == [content.rpartition("\n")[2]]
     assert kept.checkpoints.read(before.tree, "secret") == b"never in git"
     assert not (workspace / "secret").exists()
 

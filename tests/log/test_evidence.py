@@ -9,7 +9,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import CallStarted, Checkpoint, Durable, Effect, Queued, Returned, Rewound, Said, Stamped
-from kimi_agent.log.evidence import NOT_KNOWN, NOT_ONE_BY_ONE, NOT_SEEN, judge, runs
+from kimi_agent.log.evidence import NOT_KNOWN, NOT_ONE_BY_ONE, NOT_SEEN, QUIETED, judge, runs
 from kimi_agent.log.messages import Assistant, Call, said
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport, Weakened
 
@@ -583,7 +583,7 @@ def test_a_red_test_that_was_deleted_is_told_as_weakened_and_not_as_red() -> Non
     tale.edit("tests/test_x.py", ONE)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red, found.fixed) == ("verified", (), ())
+    assert (found.verdict, found.still_red, found.fixed, found.trouble) == ("not_verified", (), (), QUIETED)
     assert found.weakened == (Weakened("tests/test_x.py", B, "deleted"),)
 
 
@@ -609,8 +609,17 @@ def test_a_red_test_that_no_file_shows_is_gone_when_a_whole_run_passes_without_i
     assert tale.judge().still_red == (made,)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red) == ("verified", ())
+    assert (found.verdict, found.still_red, found.trouble) == ("not_verified", (), QUIETED)
     assert found.weakened == (Weakened("made/test_m.py", made, "deleted"),)
+
+
+def test_a_red_test_that_lost_its_assertion_is_not_fixed() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B])
+    tale.edit("tests/test_x.py", TWO.replace("assert f() == 1", "f()"))
+    tale.run(green=[A, B])
+    found = tale.judge()
+    assert (found.verdict, found.fixed, found.trouble) == ("not_verified", (), QUIETED)
 
 
 def test_a_file_that_could_not_be_loaded_is_no_test_that_could_be_deleted() -> None:

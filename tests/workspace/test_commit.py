@@ -142,6 +142,7 @@ def test_the_ledger_knows_what_was_written_and_what_was_deleted(tmp_path: Path) 
     assert files.changed() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_fault_at_any_system_call_leaves_everything_as_it_was(tmp_path: Path, error: BaseException) -> None:
     faulted = 0

@@ -164,6 +164,7 @@ def test_a_kill_at_any_call_leaves_old_or_new_after_the_next_start(tmp_path: Pat
     judge((json.loads(line) for line in run.stdout.splitlines()), ALL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("paths", "recoveries"), [(ALL[1:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
 )

@@ -32,6 +32,7 @@ asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [

@@ -331,6 +331,7 @@ async def test_a_preview_runs_nothing_of_the_repository(context: Context, worksp
     assert not (workspace / "marker").exists()
 
 
+@pytest.mark.long
 async def test_hundreds_of_failures_keep_their_ids_and_twenty_their_text(context: Context, workspace: Path) -> None:
     put(
         workspace,

@@ -51,6 +51,7 @@ def test_a_report_that_is_a_pipe_or_a_link_does_not_hold_us_up(tmp_path: Path) -
     assert read_report(tmp_path / "none") is None
 
 
+@pytest.mark.long
 def test_a_huge_report_keeps_all_failures_and_bounded_text(tmp_path: Path) -> None:
     one = '<testcase classname="t" name="n{}"/>'
     bad = '<testcase classname="t" name="bad"><failure message="m">' + "x" * 1_000_000 + "</failure></testcase>"

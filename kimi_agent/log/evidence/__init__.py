@@ -30,6 +30,7 @@ MOST_FILES, MOST_IDS, MOST_LOOKED_AT = 200, 1_000, 500
 _MOST_PATH = 1_000
 NOT_KNOWN = "whether files changed since the last run is not known: no snapshot could be taken"
 NOT_SEEN = "whether files changed is not known: no snapshot could be taken"
+QUIETED = "a test that failed was weakened in this turn, so nothing proves that it was mended"
 NOT_ONE_BY_ONE = "only an exit code speaks for it, of a command that was never seen to fail"
 # Where it stands what these programs run.
 _SAID_IN: Mapping[str, Sequence[str]] = {
@@ -189,7 +190,10 @@ class _Judge:
         if last is None:
             return replace(found, verdict="not_verified", trouble=NOT_SEEN) if unknown else found
         since, sure = self._since(last)
-        trouble = NOT_KNOWN if not sure else NOT_ONE_BY_ONE if self._proves_nothing(last) else ""
+        quieted = self._quieted(weakened, outcomes)
+        trouble = (
+            NOT_KNOWN if not sure else NOT_ONE_BY_ONE if self._proves_nothing(last) else QUIETED if quieted else ""
+        )
         bad = last.report.verdict != "passed" or since or trouble or still_red or outcomes.flaky
         verdict: Literal["verified", "not_verified"] = "not_verified" if bad else "verified"
         return replace(
@@ -200,12 +204,18 @@ class _Judge:
             passed=0 if last.opaque else len(last.green),
             failed=0 if last.opaque else len(last.red),
             skipped=len(last.skipped),
-            fixed=outcomes.fixed[:MOST_IDS],
+            fixed=tuple(test for test in outcomes.fixed if test not in quieted)[:MOST_IDS],
             broke=outcomes.broke[:MOST_IDS],
             flaky=outcomes.flaky[:MOST_IDS],
             scope=last.scope,
             trouble=trouble,
         )
+
+    def _quieted(self, weakened: tuple[Weakened, ...], outcomes: Outcomes) -> frozenset[str]:
+        """The tests that were red when the turn began, and were weakened in it."""
+        found = {each.test for each in weakened if each.test}
+        red = (test for test, state in outcomes.base.items() if state == "red")
+        return frozenset(test for test in red if not found.isdisjoint((test, test.partition("[")[0])))
 
     def _proves_nothing(self, last: Run) -> bool:
         """Whether a command of the model's own choice ended well and nothing says that it ever could have failed."""
