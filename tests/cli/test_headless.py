@@ -22,6 +22,11 @@ KEYS = {
 }  # fmt: skip
 
 
+def rare(*values: object) -> object:
+    """A row of a table that only `make long` runs: each starts the program."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 def test_the_answer_is_on_stdout_and_progress_on_stderr(place: Place) -> None:
     (place.root / "a.txt").write_text("one\ntwo\n")
     model = place.tape(
@@ -44,14 +49,14 @@ def test_quiet_says_nothing_on_stderr(place: Place) -> None:
     [
         (["-p", "why?"], b"line 1\nline 2\n", "why?\n\n<stdin>\nline 1\nline 2\n</stdin>"),
         ([], b"Fix the bug.\n", "Fix the bug.\n"),
-        (["-p"], b"Fix the bug.\n", "Fix the bug.\n"),
-        (["-p", "-"], b"Fix the bug.\n", "Fix the bug.\n"),
-        (["fix", "the", "bug"], b"", "fix the bug"),
+        rare(["-p"], b"Fix the bug.\n", "Fix the bug.\n"),
+        rare(["-p", "-"], b"Fix the bug.\n", "Fix the bug.\n"),
+        rare(["fix", "the", "bug"], b"", "fix the bug"),
         (["--", "sessions"], b"", "sessions"),
-        (["-p", "go"], b"\xef\xbb\xbfwith BOM\r\n", "go\n\n<stdin>\nwith BOM\n</stdin>"),
+        rare(["-p", "go"], b"\xef\xbb\xbfwith BOM\r\n", "go\n\n<stdin>\nwith BOM\n</stdin>"),
         (["-p", "go"], "ไทย 日本".encode("utf-16"), "go\n\n<stdin>\nไทย 日本\n</stdin>"),
-        (["-p", "go"], b"bad \xff byte", "go\n\n<stdin>\nbad \ufffd byte\n</stdin>"),
-        (["-p", "--yolo --config=/x"], b"", "--yolo --config=/x"),
+        rare(["-p", "go"], b"bad \xff byte", "go\n\n<stdin>\nbad \ufffd byte\n</stdin>"),
+        rare(["-p", "--yolo --config=/x"], b"", "--yolo --config=/x"),
     ],
 )
 def test_what_is_typed_and_what_is_piped_become_one_prompt(
@@ -69,18 +74,18 @@ def test_what_is_typed_and_what_is_piped_become_one_prompt(
     ("argv", "stdin", "exit_code", "words"),
     [
         ([], b"", 65, "The prompt is empty"),
-        (["-p"], b" \n", 65, "The prompt is empty"),
+        rare(["-p"], b" \n", 65, "The prompt is empty"),
         (["-p", "go"], b"\x00\x01\x02", 65, "binary"),
         (["-p", "go", "--output-format", "xml"], b"", 2, "--output-format is one of text, json, stream-json"),
-        (["-p", "go", "--permission-mode", "wild"], b"", 2, "wild"),
-        (["-p", "go", "--no-such-flag"], b"", 2, "no-such-flag"),
-        (["-p", "go", "-c"], b"", 2, "session"),
+        rare(["-p", "go", "--permission-mode", "wild"], b"", 2, "wild"),
+        rare(["-p", "go", "--no-such-flag"], b"", 2, "no-such-flag"),
+        rare(["-p", "go", "-c"], b"", 2, "session"),
         (["-p", "go", "-r", "nope"], b"", 2, "there is no session"),
-        (["-p", "go", "-r"], b"", 2, "-r"),
-        (["-p", "go", "--fork-session"], b"", 2, "--fork-session"),
-        (["-p", "go", "-C", "/no/such/folder"], b"", 2, "There is no folder"),
+        rare(["-p", "go", "-r"], b"", 2, "-r"),
+        rare(["-p", "go", "--fork-session"], b"", 2, "--fork-session"),
+        rare(["-p", "go", "-C", "/no/such/folder"], b"", 2, "There is no folder"),
         (["-p", "go", "--set", "modle=x"], b"", 78, "did you mean"),
-        (["-p", "go", "--max-steps", "0"], b"", 2, "max-steps"),
+        rare(["-p", "go", "--max-steps", "0"], b"", 2, "max-steps"),
     ],
 )
 def test_bad_input_is_one_sentence_and_its_exit_code(
@@ -367,9 +372,9 @@ async def {name}(ctx: Context) -> str:
     ("body", "words"),
     [
         ("sys.exit(3)", "SystemExit: 3"),
-        ("raise asyncio.CancelledError", "CancelledError"),
-        ("return 7", "a tool returns str or Result, not int"),
-        ("raise ValueError('x' * 3_000_000)", "xxx"),
+        rare("raise asyncio.CancelledError", "CancelledError"),
+        rare("return 7", "a tool returns str or Result, not int"),
+        rare("raise ValueError('x' * 3_000_000)", "xxx"),
         ("print('not JSON'); return 'printed'", "printed"),
     ],
 )
@@ -428,7 +433,7 @@ def test_the_last_message_goes_to_a_file_too(place: Place) -> None:
     assert (done.returncode, (place.root / "answer.txt").read_text()) == (0, "Hi.\n")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", rare("zsh"), rare("fish")])
 def test_completion_scripts_name_every_flag_and_command(place: Place, shell: str) -> None:
     script = place.run("completion", shell).stdout
     for word in ("sessions", "demo", "export", "permission-mode", "fork-session"):
@@ -442,6 +447,6 @@ def test_help_is_plain_and_names_the_commands(place: Place) -> None:
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["-V"], ["-y", "--version"]])
+@pytest.mark.parametrize("argv", [["--version"], rare(["-V"]), rare(["-y", "--version"])])
 def test_version(place: Place, argv: list[str]) -> None:
     assert place.run(*argv).stdout.startswith("kimi-agent 0.")
