@@ -54,6 +54,7 @@ def test_it_holds_the_built_in_layer_and_nothing_of_the_checkout(installed: Path
     assert done.stdout.rstrip().endswith("true, true]")
 
 
+@pytest.mark.long
 def test_the_console_script_runs_the_demo(installed: Path, tmp_path: Path) -> None:
     assert run(installed, tmp_path, str(installed / "kimi-agent"), "--version").stdout.startswith("kimi-agent ")
     done = run(installed, tmp_path, str(installed / "kimi-agent"), "demo")

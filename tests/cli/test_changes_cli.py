@@ -55,6 +55,7 @@ def test_a_session_is_shown_blamed_taken_back_and_brought_back(repository: Place
     assert (repository.root / "a.py").read_text() == "mine\n"
 
 
+@pytest.mark.long
 def test_the_piped_diff_is_a_patch_that_git_applies(repository: Place) -> None:
     (repository.root / "crlf.txt").write_bytes(b"a\r\nb\r\n")
     change = "printf 'c\\r\\n' >> crlf.txt; chmod +x a.py; printf '\\0' > 'b in.dat'; touch empty"

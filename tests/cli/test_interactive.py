@@ -58,6 +58,7 @@ def test_a_talk_from_the_first_message_to_the_resume_hint(place: Place, start: S
     assert "Resume with: kimi-agent -r " in terminal.shown()
 
 
+@pytest.mark.long
 def test_a_no_with_words_is_told_to_the_model(place: Place, start: Start) -> None:
     model = place.tape(
         {"calls": [{"name": "shell", "args": {"command": "rm a.txt"}}]},
@@ -132,6 +133,7 @@ def test_without_a_key_the_three_ways_on_are_said(place: Place, start: Start) ->
     assert "Traceback" not in seen
 
 
+@pytest.mark.long
 def test_a_bare_r_lets_choose(place: Place, start: Start) -> None:
     model = place.tape({"say": "one"}, {"say": "two"})
     for prompt in ("the first thing", "the second thing"):

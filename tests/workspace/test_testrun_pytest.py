@@ -277,6 +277,7 @@ async def test_results_win_over_the_exit_code_and_the_disagreement_is_told(conte
     assert "no test failed" in report.trouble
 
 
+@pytest.mark.long
 async def test_a_killed_run_tells_what_finished_and_what_was_running(context: Context, workspace: Path) -> None:
     put(
         workspace,
