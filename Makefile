@@ -47,9 +47,10 @@ lint: $(READY) ## check style
 type: $(READY) ## check types
 	@$(PY) -m mypy
 
+# Three workers also on two cores: many tests wait for a process, a terminal or a deadline.
 .PHONY: test
 test: $(READY) ## run the tests (ARGS='tests/log -k torn')
-	@$(PY) -m pytest -n 2 -m 'not real and not long' $(ARGS)
+	@$(PY) -m pytest -n 3 --dist worksteal -m 'not real and not long' $(ARGS)
 
 .PHONY: long
 long: $(READY) ## run the longer suites too (minutes)
