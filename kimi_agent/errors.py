@@ -7,7 +7,8 @@
     └── ModelError           the loop hears it
         ├── Unavailable      trying again later may work
         ├── Refused          the server will not take this request
-        └── TooLong          the conversation no longer fits the model's window
+        ├── TooLong          the conversation no longer fits the model's window
+        └── Stopped          the harness itself ends the turn: a budget, a limit, a loop
 
 Anything else is a bug: it rises. At the tool border it becomes a failed result, at the top of the program one
 sentence; its traceback goes to the log folder.
@@ -114,3 +115,23 @@ class Refused(ModelError):
 
 class TooLong(ModelError):
     """The conversation no longer fits the window of the model."""
+
+
+class Stopped(ModelError):
+    """The turn ends here, by the harness's own rule; `str(error)` says which one.
+
+    With `wrap_up`, a note for the model, it is asked for one last answer without calls: what was done, what is left.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        status: Literal["failed", "budget", "step_limit", "time_limit"],
+        exit_code: int,
+        *,
+        wrap_up: str = "",
+    ) -> None:
+        super().__init__(why)
+        self.status: Literal["failed", "budget", "step_limit", "time_limit"] = status
+        self.exit_code = exit_code
+        self.wrap_up = wrap_up

@@ -18,6 +18,7 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.tool"],
     ["kimi_agent.guard", "kimi_agent.prompts", "kimi_agent.config"],
     ["kimi_agent.model", "kimi_agent.extend"],
+    ["kimi_agent.context"],
     ["kimi_agent.toolbox", "kimi_agent.agent"],
     ["kimi_agent.rewind", "kimi_agent.witness", "kimi_agent.differences", "kimi_agent.blame"],
     ["kimi_agent.swarm"],

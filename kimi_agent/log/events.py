@@ -38,10 +38,14 @@ class Said(msgspec.Struct, frozen=True, tag="Said"):
 
 
 class Requested(msgspec.Struct, frozen=True, tag="Requested"):
-    """A request went out: how many messages it held, and the notes at its tail."""
+    """A request went out: how many messages it held, and the notes at its tail.
+
+    `head` is a fingerprint (hex) of the system prompt and the tools that stood before the messages.
+    """
 
     model: str
     messages: int
+    head: str = ""
 
 
 class Partial(msgspec.Struct, frozen=True, tag="Partial"):
@@ -81,7 +85,8 @@ class Returned(msgspec.Struct, frozen=True, tag="Returned"):
 class Question(msgspec.Struct, frozen=True):
     """What a person is asked before a call runs. `view` is the real command or diff; `rule` what "always" would allow.
 
-    `rule` is "" where "don't ask again" must not be offered.
+    `rule` is "" where "don't ask again" must not be offered. `choices` are the answers where yes and no are not: the
+    first one allows what is asked for, the others do not.
     """
 
     tool: str
@@ -89,15 +94,20 @@ class Question(msgspec.Struct, frozen=True):
     view: View | None = None
     why: str = ""
     rule: str = ""
+    choices: tuple[str, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The answer: `message` is what the person wants instead; `always` adds the question's rule to this session."""
+    """The answer: `message` is what the person wants instead; `always` adds the question's rule to this session.
+
+    `choice` is the place of the chosen one among the question's choices, -1 where nobody chose.
+    """
 
     allowed: bool
     always: bool = False
     message: str = ""
     by: str = "person"
+    choice: int = -1
 
 
 Ask = Callable[[Question], Awaitable[Decision]]
@@ -153,10 +163,57 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
-    """Everything up to and with record `through` reads as this summary from here on."""
+    """Everything up to and with record `through` reads as this summary from here on.
+
+    `why`: the window was nearly full, the server said that it is over, or a person asked (with this `focus`).
+    `messages` is how many were replaced; tokens are those of the whole request, estimated.
+    """
 
     through: int
     summary: str
+    why: Literal["window", "overflow", "asked"] = "window"
+    messages: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
+    focus: str = ""
+
+
+class Short(msgspec.Struct, frozen=True):
+    """What the result of call (answer, index) reads as from here on."""
+
+    answer: int
+    index: int
+    text: str
+
+
+class Shortened(msgspec.Struct, frozen=True, tag="Shortened"):
+    """Stale results were shortened to make room, without asking the model; tokens are those of the whole request."""
+
+    results: tuple[Short, ...]
+    tokens_before: int = 0
+    tokens_after: int = 0
+
+
+class Restored(msgspec.Struct, frozen=True, tag="Restored"):
+    """The `Compacted` or `Shortened` of seq `compaction` was taken back: what it replaced reads as before."""
+
+    compaction: int
+
+
+class Spent(msgspec.Struct, frozen=True, tag="Spent"):
+    """One request was paid for, whatever came of it; `usd` is None where the model's price is not known.
+
+    `estimated` says that the server told no usage. `due` is how many of the input tokens the provider's cache could
+    have held; where clearly fewer were, `miss` says why.
+    """
+
+    model: str
+    usage: Usage
+    usd: float | None = None
+    purpose: Literal["answer", "compaction", "wrap_up"] = "answer"
+    due: int = 0
+    miss: str = ""
+    estimated: bool = False
 
 
 class Rewound(msgspec.Struct, frozen=True, tag="Rewound"):
@@ -245,11 +302,15 @@ class Progress(msgspec.Struct, frozen=True, tag="Progress"):
 
 
 class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
-    """The attempt is void, what it had streamed too; the next one starts in `wait_s` seconds."""
+    """The attempt failed, the next one starts in `wait_s` seconds. What it had streamed is void, unless `kept`.
+
+    `kept`: its text and reasoning stand, the next attempt goes on behind them (its calls are void in any case).
+    """
 
     why: str
     wait_s: float
     attempt: int
+    kept: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, tag="Notice"):
@@ -272,6 +333,9 @@ Durable = (
     | Queued
     | Checkpoint
     | Compacted
+    | Shortened
+    | Restored
+    | Spent
     | Rewound
     | Judged
     | Committed

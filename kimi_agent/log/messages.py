@@ -69,14 +69,20 @@ Message = User | Assistant | ToolReturn
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one request as the server counted them; `input` includes `cached`, `output` includes reasoning."""
+    """Tokens of one request as the server counted them; `input` includes `cached`, `output` includes `reasoning`."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    reasoning: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input + other.input, self.output + other.output, self.cached + other.cached)
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
 
 
 def said(text: str) -> User:

@@ -6,12 +6,12 @@ Every provider, wrapper, tape and test double is a `Model`. A stream either ends
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
-from kimi_agent.log.messages import Message, Usage
+from kimi_agent.log.messages import Assistant, Message, Usage
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -38,6 +38,10 @@ class Request:
 
     `messages` only grows within a session, so that what was encoded for one request is a prefix of the next; `notes`
     are added behind it for this request alone. `session` and `agent` name the cache key and the tape's route.
+
+    `purpose` says what is paid for. `partial` is the start of the answer, to be gone on with: the deltas are then what
+    comes behind it. `tools_off` forbids calls while the tools stay listed (the cached prefix is kept). `max_output` caps
+    this answer (tokens, reasoning included); `tokens` is the estimated size of the input, 0 where it is not known.
     """
 
     system: str
@@ -46,6 +50,11 @@ class Request:
     notes: tuple[str, ...] = ()
     session: str = ""
     agent: str = "main"
+    purpose: Literal["answer", "compaction", "wrap_up"] = "answer"
+    partial: Assistant | None = None
+    tools_off: bool = False
+    max_output: int | None = None
+    tokens: int = 0
 
 
 class Model(Protocol):

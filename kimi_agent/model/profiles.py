@@ -18,7 +18,8 @@ class Profile:
 
     `reasoning`: "reasoning_content" puts earlier reasoning under that name on every assistant message; "seen" under
     the name it came with, on every one; "only seen" leaves the field out where none came. `aliases` says that this
-    host is known to call kimi-k2.6-thinking by its real name.
+    host is known to call kimi-k2.6-thinking by its real name; `partial` that it goes on with an answer that broke off
+    (Moonshot's partial mode); `markers` that its raw tool-call markers may leak into the text.
     """
 
     name: str
@@ -26,12 +27,16 @@ class Profile:
     needs_key: bool = True
     aliases: bool = False
     key_hint: str = ""
+    partial: bool = False
+    markers: bool = True
 
 
 MOONSHOT = Profile(
     "Moonshot",
     "reasoning_content",
     aliases=True,
+    partial=True,
+    markers=False,
     key_hint="Keys of platform.moonshot.ai and platform.moonshot.cn are not interchangeable.",
 )
 LOOPBACK = Profile("loopback", "seen", needs_key=False)
@@ -48,6 +53,7 @@ class Clocks:
     first_byte_s: float = 120.0
     no_bytes_s: float = 90.0
     no_content_s: float = 600.0
+    attempt_s: float = 1800.0
     after_finish_s: float = 2.0
 
 
@@ -56,7 +62,10 @@ DEFAULT_CLOCKS = Clocks()
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a person may set about the model. `max_output` and `window` are in tokens; None leaves it to the server."""
+    """What a person may set about the model. `max_output` and `window` are in tokens; None leaves it to the server.
+
+    `partial` says whether the endpoint has Moonshot's partial mode; None goes by the host.
+    """
 
     model: str = "kimi-k2.6"
     base_url: str = "https://api.moonshot.ai/v1"
@@ -66,6 +75,7 @@ class ModelSettings:
     max_output: int | None = None
     window: int = 262_144
     clocks: Clocks = DEFAULT_CLOCKS
+    partial: bool | None = None
 
 
 def host_of(base_url: str) -> str:
