@@ -40,8 +40,8 @@ class Request:
     are added behind it for this request alone. `session` and `agent` name the cache key and the tape's route.
 
     `purpose` says what is paid for. `partial` is the start of the answer, to be gone on with: the deltas are then what
-    comes behind it. `tools_off` forbids calls while the tools stay listed (the cached prefix is kept). `max_output` caps
-    this answer (tokens, reasoning included); `tokens` is the estimated size of the input, 0 where it is not known.
+    comes behind it. `tools_off` forbids calls while the tools stay listed (the cached prefix is kept). `max_output`
+    caps this answer (tokens, reasoning included); `tokens` is the estimated size of the input, 0 where not known.
     """
 
     system: str
