@@ -6,9 +6,11 @@ model wrapper, a tool wrapper, a listener or a note (DESIGN §2.3) before it is 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
 
-from kimi_agent.errors import ModelError, Refused, TooLong
+from kimi_agent.errors import ModelError, Stopped, TooLong
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     Noted,
@@ -17,6 +19,7 @@ from kimi_agent.log.events import (
     Queued,
     Recovered,
     Requested,
+    Retrying,
     Said,
     Status,
     TurnEnded,
@@ -25,19 +28,39 @@ from kimi_agent.log.interrupted import Unanswered
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.session import Session
 from kimi_agent.model.assemble import Assembly
-from kimi_agent.model.base import Finish, Model, Request
+from kimi_agent.model.base import Finish, Model, Request, head_of
 from kimi_agent.toolbox import Toolbox
 
 Note = Callable[[Conversation], str | None]
 """Text for the tail of the next request, or None; it is part of that request alone, not of the conversation."""
 
 
+WRAP_UP_TOKENS = 8_192
+_WRAP_UP_S = 120.0
+_OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was done, what was not, and what is left."
+
+
 @dataclass(frozen=True)
 class Brief:
-    """What an agent is told and allowed: its system prompt (fixed for the session) and its steps per turn."""
+    """What an agent is told and allowed: its system prompt (fixed for the session), and seconds per turn (0: any).
+
+    Steps, tokens and money are capped at the model (`model.budget`), where sub-agents and summaries are counted too.
+    """
 
     system: str
-    max_steps: int = 1000
+    timeout_s: float = 0
+
+
+class Room(Protocol):
+    """What keeps the conversation within the model's window."""
+
+    def measured(self, request: Request) -> Request:
+        """The request with its size."""
+        ...
+
+    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+        """Make room if it is needed (with `overflow`: in any case); whether the conversation is another one now."""
+        ...
 
 
 class Agent:
@@ -49,6 +72,7 @@ class Agent:
         toolbox: Toolbox,
         session: Session,
         brief: Brief,
+        room: Room,
         *,
         notes: Sequence[Note] = (),
         settled: Callable[[Sequence[Unanswered]], tuple[OpenCall, ...]],
@@ -58,6 +82,8 @@ class Agent:
         self.toolbox = toolbox
         self.session = session
         self.brief = brief
+        self._room = room
+        self._steps = 0
         self._notes = notes
         self._settled = settled
         self.inbox: list[tuple[int, User]] = []
@@ -78,37 +104,83 @@ class Agent:
         """From a prompt to its end. Model errors end the turn; cancellation ends it and rises."""
         self._take_inbox()  # what an interrupted turn left: it was said before this
         self.session.emit(Said(prompt))
-        steps = 0
+        self._steps = 0
         try:
-            while steps < self.brief.max_steps:
-                steps += 1
-                self._take_inbox()
-                answer, reply, finish = await self._ask_model()
-                if reply.calls:
-                    await self.toolbox.run(answer, enumerate(reply.calls))
-                elif not self.inbox:
-                    return self._end(*_ending(finish), steps)
-            return self._end(
-                "step_limit", f"Stopped after {steps} steps (--max-steps); say 'continue' to go on.", 53, steps
-            )
+            return await self._work()
         except asyncio.CancelledError:
-            self._end("interrupted", "", 130, steps)
+            self._end("interrupted", "", 130)
             raise
+        except Stopped as stop:
+            return await self._wrap_up(stop)
         except TooLong as error:
             text = f"{error} This session is kept; start a new one for the next task (/clear)."
-            return self._end("failed", text, error.exit_code, steps)
-        except Refused as error:
-            return self._end("failed", str(error), error.exit_code, steps)
+            return self._end("failed", text, error.exit_code)
         except ModelError as error:
-            return self._end("failed", str(error), error.exit_code, steps)
+            return self._end("failed", str(error), error.exit_code)
+
+    async def _work(self) -> TurnEnded:
+        """Step after step, until the model calls no more. Raises ModelError."""
+        try:
+            async with asyncio.timeout(self.brief.timeout_s or None):
+                while True:
+                    self._take_inbox()
+                    answer, reply, finish = await self._ask_model()
+                    if reply.calls:
+                        await self.toolbox.run(answer, enumerate(reply.calls))
+                    elif not self.inbox:
+                        return self._end(*_ending(finish))
+        except TimeoutError as error:
+            text = f"Stopped: the turn took longer than {self.brief.timeout_s:g} s (--timeout)."
+            raise Stopped(text, "time_limit", 55, wrap_up=_OUT_OF_TIME) from error
+
+    async def _wrap_up(self, stop: Stopped) -> TurnEnded:
+        """End the turn by the harness's own rule; the model may say in one last answer how far it came."""
+        try:
+            if stop.wrap_up:
+                self._settle()
+                async with asyncio.timeout(_WRAP_UP_S):
+                    await self._answer(self._last_request(stop.wrap_up))
+        except asyncio.CancelledError:
+            self._end("interrupted", "", 130)
+            raise
+        except (ModelError, TimeoutError):
+            pass  # why the turn ends is said all the same
+        return self._end(stop.status, str(stop), stop.exit_code)
 
     async def _ask_model(self) -> tuple[int, Assistant, str]:
-        messages = self.session.conversation.messages()
-        notes = tuple(text for note in self._notes if (text := note(self.session.conversation)))
-        if (noted := "\n".join(notes)) != self.session.conversation.noted:
+        """One answer; room is made for it before, and once more where the server says that there was none."""
+        try:
+            return await self._answer(await self._fitting())
+        except TooLong:
+            if not await self._room.make(self.model, self.request(), overflow=True):
+                raise
+            return await self._answer(self.request())
+
+    async def _fitting(self) -> Request:
+        request = self.request()
+        return self.request() if await self._room.make(self.model, request) else request
+
+    def request(self) -> Request:
+        """What the model would be asked now."""
+        conversation = self.session.conversation
+        notes = tuple(text for note in self._notes if (text := note(conversation)))
+        request = Request(self.brief.system, self.toolbox.specs, conversation.messages(), notes, self.session.id)
+        return self._room.measured(request)
+
+    @cached_property
+    def _head(self) -> str:
+        return head_of(self.brief.system, self.toolbox.specs)
+
+    def _last_request(self, note: str) -> Request:
+        request = self.request()
+        return replace(
+            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_TOKENS
+        )
+
+    async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
+        if (noted := "\n".join(request.notes)) != self.session.conversation.noted:
             self.session.emit(Noted(noted))
-        self.session.emit(Requested(self.model.name, len(messages)))
-        request = Request(self.brief.system, self.toolbox.specs, messages, notes, self.session.id)
+        self.session.emit(Requested(self.model.name, len(request.messages), self._head))
         assembly, usage, finish = Assembly(), None, ""
         try:
             async for delta in self.model.stream(request):
@@ -117,16 +189,22 @@ class Agent:
                         usage = delta
                     case Finish(reason):
                         finish = reason
+                    case Retrying(why):
+                        self._keep_partial(assembly, why, retried=True)
+                        self.session.emit(delta)
                     case _:
                         self.session.emit(delta)
                 assembly.add(delta)
         except (asyncio.CancelledError, ModelError) as error:
-            if assembly.text or assembly.reasoning:
-                why = "interrupted" if isinstance(error, asyncio.CancelledError) else str(error)
-                self.session.emit(Partial(assembly.text, assembly.reasoning or "", why))
+            self._keep_partial(assembly, "interrupted" if isinstance(error, asyncio.CancelledError) else str(error))
             raise
         reply = assembly.assistant()
+        self._steps += request.purpose == "answer"
         return self.session.emit(Said(reply, usage, finish)).seq, reply, finish
+
+    def _keep_partial(self, assembly: Assembly, why: str, *, retried: bool = False) -> None:
+        if assembly.text or assembly.reasoning:
+            self.session.emit(Partial(assembly.text, assembly.reasoning or "", why, retried))
 
     def _take_inbox(self) -> None:
         while self.inbox:
@@ -137,9 +215,9 @@ class Agent:
         if (unanswered := self.session.conversation.open_calls) and (calls := self._settled(unanswered)):
             self.session.emit(Recovered(calls=calls))
 
-    def _end(self, status: Status, text: str, exit_code: int, steps: int) -> TurnEnded:
+    def _end(self, status: Status, text: str, exit_code: int) -> TurnEnded:
         self._settle()  # before the end is written, which closes what is open
-        ended = TurnEnded(status, steps, text, exit_code)
+        ended = TurnEnded(status, self._steps, text, exit_code)
         self.session.emit(ended)
         return ended
 

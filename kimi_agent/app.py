@@ -1,7 +1,8 @@
 """The one place where the parts are joined: from a Config to an Agent that can take turns.
 
-The order of the wrappers is visible here: a call goes through the output cap, the repeat guard, the approval and the
-snapshots to the tool; a request goes through the retries to the wire; a turn goes through the witness to the agent.
+The order of the wrappers is visible here: a call goes through the output cap, the loop guard, the approval and the
+snapshots to the tool; a request goes down the road of `asking` to the wire; a turn goes through the witness to the
+agent, whose room keeps the conversation within the window.
 """
 
 import asyncio
@@ -16,34 +17,54 @@ from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, Brief
+from kimi_agent.asking import Road, caps_of, limiter_of, model_settings, patience_of, wire_of
+from kimi_agent.context.meter import CHARS_A_TOKEN
+from kimi_agent.context.room import Preview, Room
 from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
-from kimi_agent.guard.keeping import MOST_MISSED, Keeping
-from kimi_agent.guard.limits import Repeats, cap
+from kimi_agent.guard.keeping import MOST_MISSED
+from kimi_agent.guard.limits import MAX_CHARS, cap
+from kimi_agent.guard.loops import Loops
 from kimi_agent.guard.policy import Policy
 from kimi_agent.log.bugs import keep_traceback
-from kimi_agent.log.events import Ask, Checkpoint, Listener, OpenCall, Opened, Queued, Returned, Said, Stamped
+from kimi_agent.log.events import (
+    Ask,
+    Checkpoint,
+    Compacted,
+    Listener,
+    OpenCall,
+    Opened,
+    Queued,
+    Restored,
+    Returned,
+    Said,
+    Stamped,
+)
+from kimi_agent.log.history import History
 from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.spending import Spending, midnight
 from kimi_agent.log.views import FileDiff, Result, TestReport
+from kimi_agent.model.account import last_of
 from kimi_agent.model.base import Model
+from kimi_agent.model.budget import Budget, State
+from kimi_agent.model.throttle import Limiter
 from kimi_agent.parts import (
     capabilities,
     checkpoints_of,
     collect,
     endings_of,
     keeping_of,
-    model_of,
-    model_settings,
     policy_of,
+    room_of,
     system_of,
 )
 from kimi_agent.rewind.note import taken_back
 from kimi_agent.start import Setup
-from kimi_agent.tool import Context
-from kimi_agent.toolbox import MakeContext, Toolbox, Wrapper, load
+from kimi_agent.tool import Context, Tool
+from kimi_agent.toolbox import MakeContext, Toolbox, load
 from kimi_agent.witness import Witness
 from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
 from kimi_agent.workspace.checkpoint.timeline import spans
@@ -73,6 +94,8 @@ class Home:
     runner: Runner
     files: Files
     model: Model
+    road: Road
+    room: Room
     notices: tuple[str, ...]
 
     @cached_property
@@ -88,6 +111,27 @@ class Home:
 
         wanted = read_scope(scope)
         return await asyncio.to_thread(difference, self.agent.session.events(), self.checkpoints, wanted)
+
+    def cost(self, *, look: bool = False) -> State:
+        """What was spent, and the caps; with `look` other sessions of today are looked at anew."""
+        return self.road.budget.state(look=look)
+
+    @property
+    def filled(self) -> float:
+        """How much of the window the next request takes, from 0 to 1 and perhaps more."""
+        return self.agent.request().tokens / self.model.window
+
+    async def compact(self, focus: str) -> Compacted:
+        """Make room now. Raises UserError where there is nothing to gain, and ModelError."""
+        return await self.room.compact(self.model, self.agent.request(), focus=focus)
+
+    def preview(self) -> Preview:
+        """What `compact` would do. Raises UserError."""
+        return self.room.preview(self.model, self.agent.request())
+
+    def take_back(self) -> Restored:
+        """Take the last compaction back. Raises UserError."""
+        return self.room.undo(self.model, self.agent.request())
 
     async def aclose(self) -> None:
         """End every process, close the connection, then the log; one in which nothing was said is not kept."""
@@ -107,30 +151,60 @@ OpenSession = Callable[[Sessions, Opened], Session]
 
 
 async def open_agent(
-    setup: Setup, session_of: OpenSession, ask: Ask, listeners: Sequence[Listener], *, debug: bool
+    setup: Setup,
+    session_of: OpenSession,
+    ask: Ask,
+    listeners: Sequence[Listener],
+    *,
+    unattended: bool = False,
+    limiter: Limiter | None = None,
+    debug: bool = False,
 ) -> Home:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
-    `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. With `debug` every
-    event, the fleeting ones too, is kept beside the log.
+    `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
+    `unattended` is more patient with the endpoint, and ends what runs when its time is over. `limiter` is the one of
+    this process, if there is one already. With `debug` every event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
     tools, problems = load(setup.layers)
     policy = policy_of(setup)
     settings = model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, system_of(setup))
-    model = model_of(settings, setup, lambda sha256: _blob(session, sha256))  # first: without a key there is no session
+    wire = wire_of(settings, setup.environ, lambda sha256: _blob(session, sha256))  # without a key there is no session
     session = session_of(setup.sessions, opened)
     try:
         files, runner = capabilities(setup, session)
         log = list(session.events())  # what a resumed session knew
         files.ledger.rebuild(log)
+        loops = Loops(ask, session.emit)
+        budget = _budget(setup, session, ask)
+        road = Road(
+            config,
+            limiter or limiter_of(),
+            budget,
+            patience_of(config, unattended=unattended),
+            loops.check,
+            session.emit,
+        )
+        room = room_of(setup, session, files)
+        for stamped in log:
+            budget.hear(stamped)
+            room.hear(stamped)
+        budget.begin_run()
+        model = road.to(wire, settings, last_of(log))
         checkpoints = checkpoints_of(setup)
         endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *_swept(setup.places.state / "running")]
         toolbox = Toolbox(
             tools.values(),
-            wrappers=_wrappers(policy, keeping_of(setup, policy, ask, session, checkpoints), ask, session),
+            wrappers=[
+                # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
+                keeping_of(setup, policy, ask, session, checkpoints).around,
+                lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
+                loops.guard,
+                lambda tool: cap(tool, max_chars=_most_chars(tool, settings.window)),
+            ],
             context=_contexts(session, files, runner, testrun=_testrun(setup, files, runner, checkpoints, log)),
             emit=session.emit,
             report_bug=lambda error: keep_traceback(setup.places.state, error),
@@ -139,11 +213,12 @@ async def open_agent(
             model,
             toolbox,
             session,
-            Brief(session.opened.system or opened.system, config.number("max_steps")),
+            Brief(session.opened.system or opened.system, config.number("timeout") if unattended else 0),
+            room,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
             settled=lambda calls: _settled(files, toolbox, calls),
         )
-        session.listen(*listeners, *([_debug_log(session)] if debug else []))
+        session.listen(*listeners, room.hear, budget.hear, loops.hear, *([_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += _cut_off(session, toolbox)
@@ -151,18 +226,19 @@ async def open_agent(
         await agent.resume()
         witness = Witness(agent, checkpoints, endings)
     except BaseException:
-        await model.aclose()
+        await wire.aclose()
         session.close()
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in problems]
-    return Home(agent, witness, checkpoints, policy, setup, runner, files, model, tuple(notices))
+    return Home(agent, witness, checkpoints, policy, setup, runner, files, model, road, room, tuple(notices))
 
 
 async def change_model(home: Home, name: str) -> Home:
     """The same session on another model. Raises UserError; then the old one stays."""
     session = home.agent.session
     settings = replace(model_settings(home.setup.config), model=name)
-    model = model_of(settings, home.setup, lambda sha256: _blob(session, sha256))
+    wire = wire_of(settings, home.setup.environ, lambda sha256: _blob(session, sha256))
+    model = home.road.to(wire, settings, last_of(session.events()))
     await home.model.aclose()
     home.agent.model = model
     return replace(home, model=model)
@@ -220,23 +296,27 @@ def _testrun(setup: Setup, files: Files, runner: Runner, checkpoints: Checkpoint
 
 
 def _contexts(session: Session, files: Files, runner: Runner, *, testrun: TestRun) -> MakeContext:
-    ripgrep = Ripgrep(files, runner)
+    ripgrep, history = Ripgrep(files, runner), History(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"
-        return Context(files, runner, ripgrep, testrun, session.agent, name, progress, place)
+        return Context(files, runner, ripgrep, testrun, session.agent, name, progress, place, history)
 
     return make
 
 
-def _wrappers(policy: Policy, keeping: Keeping, ask: Ask, session: Session) -> list[Wrapper]:
-    """From the tool outwards: keep the files, may it run, did this call fail before, is the result too long."""
-    return [
-        keeping.around,
-        lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
-        Repeats().guard,
-        lambda tool: tool if tool.name == "read_file" else cap(tool),  # it pages by itself, up to 60 kB
-    ]
+def _most_chars(tool: Tool, window: int) -> int:
+    """How long a result may be: an eighth of the window at most. `read_file` pages by itself, up to 60 kB."""
+    return min(2 * MAX_CHARS if tool.name == "read_file" else MAX_CHARS, window // 8 * CHARS_A_TOKEN)
+
+
+def _budget(setup: Setup, session: Session, ask: Ask) -> Budget:
+    spending = Spending(setup.places.state)
+
+    def others() -> tuple[float, int]:
+        return spending.others(midnight(time.time()), session.id)
+
+    return Budget(caps_of(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
 
 
 def _settled(files: Files, toolbox: Toolbox, calls: Sequence[Unanswered]) -> tuple[OpenCall, ...]:

@@ -5,6 +5,7 @@ left out and said.
 """
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,24 @@ SETTINGS: Mapping[str, Setting] = {
     "window": Setting(262_144, "tokens that the model can take, input and output together", project=True),
     "mode": Setting("ask", "ask, accept-edits, plan or yolo"),
     "max_steps": Setting(1000, "model calls per turn", project=True),
+    "timeout": Setting(0, "seconds that a turn may take (0: no limit)"),
+    **{
+        f"budget.{scope}_{unit}": Setting(zero, f"{what} that a {scope} may cost, sub-agents and summaries included")
+        for scope in ("turn", "run", "session", "day")
+        for unit, zero, what in (("usd", 0.0, "dollars"), ("tokens", 0, "tokens"))
+    },
+    "price.input": Setting(0.0, "dollars per million input tokens, where we do not know the model's price"),
+    "price.cached": Setting(0.0, "the same for those that the provider had cached"),
+    "price.output": Setting(0.0, "dollars per million output tokens"),
+    "compact.at": Setting(80, "percent of the window from which on room is made in the conversation", project=True),
+    "retry.unattended_s": Setting(7200, "how long a run without a person goes on trying what may pass"),
+    "retry.wait_for_quota": Setting(False, "wait until a rate or period limit is over, however long it takes"),
+    "partial_mode": Setting("auto", "go on with a broken answer by Moonshot's partial mode: auto (its hosts), on, off"),
+    "clocks.connect_s": Setting(10, "seconds to wait for a connection"),
+    "clocks.first_byte_s": Setting(120, "seconds to wait for the first byte of an answer"),
+    "clocks.no_bytes_s": Setting(90, "seconds of silence within an answer"),
+    "clocks.no_content_s": Setting(600, "seconds without a word, while bytes come"),
+    "clocks.attempt_s": Setting(1800, "seconds that one answer may take"),
     "test_command": Setting("", "command that runs this repository's tests", project=True),
     "require_green": Setting(False, "exit 4 unless a passing test run proves what was changed", project=True),
     "checkpoints.keep_days": Setting(30, "how long snapshots of the files are kept"),
@@ -74,6 +93,10 @@ class Config:
     def number(self, key: str) -> int:
         """A whole-number setting."""
         return int(self.values[key])
+
+    def amount(self, key: str) -> float:
+        """A number that may have a fraction."""
+        return float(self.values[key])
 
     def on(self, key: str) -> bool:
         """A yes-or-no setting."""
@@ -149,11 +172,14 @@ def _checked(key: str, value: Any, source: str) -> Any:
         if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
             return tuple(value)
         raise UserError(f"The setting {key} ({source}) must be a list of strings.", 78)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
     if type(value) is not type(default):
-        kind = {str: "a string", bool: "true or false", int: "a whole number"}[type(default)]
+        kind = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise UserError(f"The setting {key} ({source}) must be {kind}, not {value!r}.", 78)
-    if isinstance(value, int) and not isinstance(value, bool) and value < (0 if default == 0 else 1):
-        raise UserError(f"The setting {key} ({source}) must be at least {0 if default == 0 else 1}.", 78)
+    least = 0 if default == 0 else 1
+    if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value < math.inf:
+        raise UserError(f"The setting {key} ({source}) must be at least {least}, and finite.", 78)
     return value
 
 

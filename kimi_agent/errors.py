@@ -46,6 +46,9 @@ ErrorCode = Literal[
 ]
 """The closed set of codes that a tool result may open with; screens and the repeat guard count by them."""
 
+Limit = Literal["", "rate", "period", "quota"]
+"""Which limit of an account a request met."""
+
 ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 
 
@@ -91,17 +94,22 @@ class ModelError(Exception):
 class Unavailable(ModelError):
     """The server asks for patience, or cannot be reached; trying again after `wait_s` seconds may work.
 
-    `exit_code` is 75 where a quota or rate was the reason and 69 otherwise; `retry` is False where waiting
-    seconds cannot help (a used-up quota).
+    `exit_code` is 75 where a quota or rate was the reason and 69 otherwise; `retry` is False where waiting cannot
+    help (a used-up balance). `wait_s` is 0 where the server named no time. `limit` says which limit was met: "rate"
+    passes within seconds or minutes, "period" (tokens per day, a plan's cycle) after hours or days, "quota" never by
+    itself, "" is none.
     """
 
     exit_code = 69
 
-    def __init__(self, why: str, wait_s: float = 0.0, *, retry: bool = True, exit_code: int = 69) -> None:
+    def __init__(
+        self, why: str, wait_s: float = 0.0, *, retry: bool = True, exit_code: int = 69, limit: Limit = ""
+    ) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.retry = retry
         self.exit_code = exit_code
+        self.limit: Limit = limit
 
 
 class Refused(ModelError):

@@ -1,17 +1,16 @@
 """The parts of an agent, each made from what is known before a session is opened; `app` joins them."""
 
-import asyncio
 import contextlib
 import os
 import platform
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from kimi_agent import __version__
 from kimi_agent.config import Config
+from kimi_agent.context.room import Room
+from kimi_agent.context.shares import RoomSettings
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.guard.destructive import Loss
 from kimi_agent.guard.keeping import Keeping
@@ -20,12 +19,7 @@ from kimi_agent.layers import workspace_key
 from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.session import Session
 from kimi_agent.log.views import Evidence
-from kimi_agent.model.base import Model
-from kimi_agent.model.dialect import Blob
-from kimi_agent.model.profiles import ModelSettings
-from kimi_agent.model.providers import open_model
-from kimi_agent.model.wrappers import RetryPolicy, retry
-from kimi_agent.prompts import agents_text, system_prompt
+from kimi_agent.prompts import agents_text, system_prompt, template_of
 from kimi_agent.start import Setup
 from kimi_agent.tool import Context, Tool
 from kimi_agent.witness import Ending
@@ -35,12 +29,6 @@ from kimi_agent.workspace.git import Git, GitFailed, in_git
 from kimi_agent.workspace.ledger import Ledger
 from kimi_agent.workspace.outputs import Outputs
 from kimi_agent.workspace.process import Runner
-
-
-def model_of(settings: ModelSettings, setup: Setup, blob: Blob) -> Model:
-    """What a request goes through: the retries, then the wire."""
-    wire = open_model(settings, setup.environ, blob=blob, version=__version__)
-    return retry(wire, RetryPolicy(), sleep=asyncio.sleep, random=random.random, clock=time.time)
 
 
 def policy_of(setup: Setup) -> Policy:
@@ -71,18 +59,6 @@ def _added(config: Config) -> list[Path]:
     if missing := [each for each in added if not each.is_dir()]:
         raise UserError(f"There is no folder {missing[0]} (workspace.add_dirs).", 78)
     return added
-
-
-def model_settings(config: Config) -> ModelSettings:
-    return ModelSettings(
-        model=config.text("model"),
-        base_url=config.text("base_url"),
-        key_env=config.text("key_env"),
-        key_command=config.text("key_command"),
-        thinking=config.on("thinking"),
-        max_output=config.number("max_output") or None,
-        window=config.number("window"),
-    )
 
 
 def system_of(setup: Setup) -> str:
@@ -169,6 +145,13 @@ def keeping_of(setup: Setup, policy: Policy, ask: Ask, session: Session, checkpo
         return policy.losses(tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
 
     return Keeping(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
+
+
+def room_of(setup: Setup, session: Session, files: Files) -> Room:
+    """What keeps this session within the model's window. Raises UserError where prompts/compact.md is missing."""
+    template = template_of(setup.layers, "compact")
+    at = min(100, setup.config.number("compact.at")) / 100
+    return Room(session, template, keep=files.outputs.keep, settings=RoomSettings(at=at))
 
 
 def collect(checkpoints: Checkpoints, config: Config) -> None:

@@ -20,11 +20,16 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 def system_prompt(layers: Sequence[Layer], values: Mapping[str, str], agents: str) -> str:
     """The system prompt of a session. Raises UserError where no layer has a readable `prompts/system.md`."""
-    path = find(layers, "prompts", ".md").get("system")
-    if path is None:
-        raise UserError("prompts/system.md is missing from this installation; install kimi-agent again.", 78)
-    text = fill(read_text(path), values).strip()
+    text = fill(template_of(layers, "system"), values).strip()
     return f"{text}\n\n{agents}".strip() + "\n"
+
+
+def template_of(layers: Sequence[Layer], name: str) -> str:
+    """The text of `prompts/NAME.md` of the last layer that has one. Raises UserError where none does."""
+    path = find(layers, "prompts", ".md").get(name)
+    if path is None:
+        raise UserError(f"prompts/{name}.md is missing from this installation; install kimi-agent again.", 78)
+    return read_text(path)
 
 
 def commands(layers: Sequence[Layer]) -> dict[str, Path]:

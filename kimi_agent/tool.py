@@ -14,11 +14,12 @@ returns a `Result`, or a str for the model alone, and raises `ToolError` to say 
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
+from kimi_agent.log.history import History, Hit
 from kimi_agent.log.views import Result, View
 from kimi_agent.schema import Field, Signature
 from kimi_agent.workspace.change import FileChange
@@ -33,6 +34,7 @@ __all__ = [
     "FileChange",
     "Fingerprint",
     "Found",
+    "Hit",
     "NeedsConsent",
     "Preview",
     "Result",
@@ -47,7 +49,7 @@ class Context:
     """What a tool may touch the machine with, and who it runs for.
 
     `call_id` names this call once and for all, `place` within the session's log: (answer, index), see `log.events`.
-    `progress` shows a line while the call runs.
+    `progress` shows a line while the call runs; `history` looks things up in that log.
     """
 
     files: Files
@@ -58,6 +60,7 @@ class Context:
     call_id: str
     progress: Callable[[str], None]
     place: tuple[int, int] = (0, 0)
+    history: History = field(default_factory=lambda: History(tuple))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
@@ -93,7 +94,7 @@ class Toolbox:
         self._emit = emit
         self._report_bug = report_bug
 
-    @property
+    @cached_property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools as the model is told of them, in a stable order."""
         return tuple(ToolSpec(tool.name, tool.description, tool.schema) for _, tool in sorted(self._tools.items()))

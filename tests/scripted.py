@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.agent import Agent, Brief, Note
+from kimi_agent.agent import Agent, Brief, Note, Room
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import CallDelta, Opened, ReasoningDelta, TextDelta
 from kimi_agent.log.interrupted import settled
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.session import Session
-from kimi_agent.model.base import Delta, Finish, Request
+from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import Toolbox, Wrapper
 
@@ -66,6 +66,16 @@ class Scripted:
         return None
 
 
+class Boundless:
+    """Room without end."""
+
+    def measured(self, request: Request) -> Request:
+        return request
+
+    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+        return False
+
+
 def agent_on(
     model: Scripted,
     tools: Sequence[Tool],
@@ -73,7 +83,8 @@ def agent_on(
     folder: Path,
     *,
     wrappers: Sequence[Wrapper] = (),
-    max_steps: int = 20,
+    timeout_s: float = 0,
+    room: Room | None = None,
     notes: Sequence[Note] = (),
     session: Session | None = None,
 ) -> Agent:
@@ -93,7 +104,8 @@ def agent_on(
         model,
         toolbox,
         session,
-        Brief("You are a test.", max_steps),
+        Brief("You are a test.", timeout_s),
+        room or Boundless(),
         notes=notes,
         settled=lambda unanswered: settled(unanswered, context.files.fingerprints),
     )

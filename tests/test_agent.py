@@ -8,16 +8,20 @@ from typing import Annotated
 
 import pytest
 
-from kimi_agent.errors import ModelError, Refused, ToolError, TooLong, Unavailable
+from kimi_agent.agent import WRAP_UP_TOKENS
+from kimi_agent.errors import ModelError, Refused, Stopped, ToolError, TooLong, Unavailable
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     CallStarted,
+    Compacted,
     Durable,
     Event,
     Noted,
+    Opened,
     Partial,
     Recovered,
     Requested,
+    Retrying,
     Returned,
     Said,
     Stamped,
@@ -27,9 +31,9 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Field, Tool, tool
-from tests.scripted import Scripted, agent_on, calls, says
+from tests.scripted import Boundless, Scripted, Step, agent_on, calls, says
 
 
 @tool(effect="read")
@@ -70,6 +74,10 @@ def durable(agent_events: list[Stamped]) -> list[Event]:
 
 def results(session: Session) -> list[str]:
     return [each.event.result.content for each in session.events() if isinstance(each.event, Returned)]
+
+
+def new_session(folder: Path) -> Session:
+    return Session.create(folder, Opened(folder.name, "/w", "scripted", "0"), now=time.time)
 
 
 async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Context, tmp_path: Path) -> None:
@@ -159,7 +167,8 @@ async def test_started_is_written_before_the_effect_and_returned_after(context: 
     [
         (("nothing", "{}"), "unknown_tool", "use one of: broken, echo, leaver, unwilling"),
         (("Echo", '{"text": "a"}'), "unknown_tool", "there is no tool 'Echo'"),
-        (("echo", "{"), "bad_arguments", "not valid JSON"),
+        (("echo", '{"text" "a"}'), "bad_arguments", "not valid JSON"),
+        (("echo", '{"text": "a'), "truncated", "cut off"),
         (("unwilling", "{}"), "missing", "Next: look elsewhere"),
         (("leaver", "{}"), "failed", "SystemExit: 3"),
         (("broken", "{}"), "failed", "ZeroDivisionError: by design\n(traceback: kept ZeroDivisionError)"),
@@ -176,12 +185,100 @@ async def test_whatever_goes_wrong_in_a_call_is_its_result(
     assert words in returned[0].content
 
 
-async def test_the_step_limit_ends_the_turn_and_the_next_turn_goes_on(context: Context, tmp_path: Path) -> None:
-    model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(3)], says("Done."))
-    agent = agent_on(model, [echo], context, tmp_path / "s", max_steps=3)
+def stopping(request: Request) -> AsyncIterator[Delta]:
+    """What a budget does before a request."""
+    raise Stopped("The budget is spent.", "budget", 54, wrap_up="Say how far you came.")
+
+
+async def test_a_stop_of_the_harness_leaves_one_last_answer_without_calls(context: Context, tmp_path: Path) -> None:
+    model = Scripted(calls(("echo", {"text": "a"})), stopping, says("Half of it is done."), says("Done."))
+    agent = agent_on(model, [echo], context, tmp_path / "s")
     ended = await agent.run_turn(said("go"))
-    assert (ended.status, ended.steps, ended.exit_code) == ("step_limit", 3, 53)
+    assert (ended.status, ended.steps, ended.exit_code, ended.text) == ("budget", 1, 54, "The budget is spent.")
+    last = model.requests[2]
+    assert (last.purpose, last.tools_off, last.notes) == ("wrap_up", True, ("Say how far you came.",))
+    assert last.max_output == WRAP_UP_TOKENS
+    assert agent.session.conversation.messages()[-1] == Assistant("Half of it is done.")
     assert (await agent.run_turn(said("continue"))).status == "done"
+
+
+@pytest.mark.parametrize(
+    "last", [Unavailable("Busy."), calls(("keep", {"path": "no"})), Stopped("Again.", "budget", 54, wrap_up="x")]
+)
+async def test_a_last_answer_that_fails_or_calls_ends_the_turn_all_the_same(
+    context: Context, tmp_path: Path, last: Step
+) -> None:
+    model = Scripted(stopping, last, says("Done."))
+    agent = agent_on(model, [keep], context, tmp_path / "s")
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, ended.exit_code) == ("budget", 54)
+    assert not (context.files.root / "no").exists()
+    assert (await agent.run_turn(said("continue"))).status == "done"
+
+
+async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(context: Context, tmp_path: Path) -> None:
+    @tool(effect="execute")
+    async def wait_long(ctx: Context) -> str:
+        """Never come back."""
+        await asyncio.Event().wait()
+        return "never"
+
+    model = Scripted(calls(("wait_long", {})), says("I waited for a tool."))
+    agent = agent_on(model, [wait_long], context, tmp_path / "s", timeout_s=0.05)
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, ended.exit_code) == ("time_limit", 55)
+    assert "--timeout" in ended.text
+    assert model.requests[1].purpose == "wrap_up"
+    answered = list(model.requests[1].messages)[-1]
+    assert isinstance(answered, ToolReturn)
+    assert "may or may not have taken effect" in answered.content
+
+
+class Shrinking(Boundless):
+    """Room that can be made once the server says that there is none."""
+
+    def __init__(self, session: Session, *, helps: bool) -> None:
+        self.session = session
+        self.helps = helps
+
+    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+        if overflow and self.helps:
+            self.session.emit(Compacted(self.session.conversation.marks[-1].seq, "All that was said.", "overflow"))
+        return overflow and self.helps
+
+
+async def test_an_overflow_is_answered_by_making_room_and_one_retry(context: Context, tmp_path: Path) -> None:
+    for helps, status, asked in ((True, "done", 2), (False, "failed", 1)):
+        session = new_session(tmp_path / f"s{helps}")
+        model = Scripted(TooLong("It is over the window."), says("Fine."))
+        agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=helps))
+        ended = await agent.run_turn(said("go"))
+        assert (ended.status, len(model.requests)) == (status, asked)
+
+
+async def test_an_overflow_that_stays_ends_the_turn_with_a_mend(context: Context, tmp_path: Path) -> None:
+    session = new_session(tmp_path / "s")
+    model = Scripted(TooLong("Over."), TooLong("Still over."))
+    agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=True))
+    ended = await agent.run_turn(said("go"))
+    assert (ended.status, len(model.requests)) == ("failed", 2)
+    assert ended.text == "Still over. This session is kept; start a new one for the next task (/clear)."
+
+
+async def test_words_of_an_attempt_that_failed_are_kept_until_the_answer_is_there(
+    context: Context, tmp_path: Path
+) -> None:
+    async def broken_off(request: Request) -> AsyncIterator[Delta]:
+        yield TextDelta("It is ")
+        yield Retrying("cut", 0.0, 2, kept=True)
+        yield TextDelta("42.")
+        yield Finish("stop")
+
+    agent = agent_on(Scripted(broken_off), [], context, tmp_path / "s")
+    await agent.run_turn(said("go"))
+    partials = [each.event for each in agent.session.events() if isinstance(each.event, Partial)]
+    assert partials == [Partial("It is ", "", "cut", retried=True)]
+    assert agent.session.conversation.messages() == [said("go"), Assistant("It is 42.")]
 
 
 async def test_what_is_typed_meanwhile_joins_at_the_next_step(context: Context, tmp_path: Path) -> None:

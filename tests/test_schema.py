@@ -83,6 +83,18 @@ def test_the_schema_is_flat_typed_and_described() -> None:
         ('"{\\"path\\": \\"a\\"}"', {"path": "a"}),
         ('{"path": "a\tb"}', {"path": "a\tb"}),
         (
+            json.dumps({"path": "a", "items": json.dumps([{"step": "x", "status": "done"}])}),
+            {"path": "a", "items": [{"step": "x", "status": "done"}]},
+        ),
+        (
+            json.dumps({"path": "a", "items": [json.dumps({"step": "x", "status": "done"})]}),
+            {"path": "a", "items": [{"step": "x", "status": "done"}]},
+        ),
+        (
+            json.dumps(json.dumps({"path": "a", "items": json.dumps({"step": "x", "status": "done"})})),
+            {"path": "a", "items": [{"step": "x", "status": "done"}]},
+        ),
+        (
             '{"path": "a", "todos": [{"step": "x", "status": "DONE", "id": 3}]}',
             {"path": "a", "items": [{"step": "x", "status": "done"}]},
         ),
@@ -98,18 +110,24 @@ def test_arguments_are_read_forgivingly(raw: str, expected: dict[str, Any]) -> N
         ("", "'path' is missing"),
         ("{}", "'path' is missing"),
         ("[1]", "one JSON object, not list"),
-        ("{path: 'a'}", "not valid JSON"),
-        ('{"path": "a"} trailing', "not valid JSON"),
-        ('{"path": "a", "path": "b"}', "stands twice"),
+        ("null", "one JSON object, not NoneType"),
+        ("{path: 'a'}", "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"path": "a"} trailing', "not valid JSON: Extra data: line 1 column 15 (char 14)"),
+        ('{"path": "a"}{"path": "a"}', "not valid JSON: Extra data: line 1 column 14 (char 13)"),
+        ('{"path": "a"]', "not valid JSON: Expecting ',' delimiter: line 1 column 13 (char 12)"),
+        ('{"path": "a", "b": \'x', "not valid JSON: Expecting value: line 1 column 20 (char 19)"),
+        ('{"path": "a", "path": "b"}', "the key 'path' stands twice in one object (char 14)"),
+        (json.dumps('{"path": "a", "path": "b"}'), "the key 'path' stands twice in one object (char 14)"),
         ('{"path": {}}', "'path' must be a string"),
         ('{"path": "a", "limit": "many"}', "'limit' must be a number"),
         ('{"path": "a", "limit": 1.5}', "'limit' must be a whole number"),
         ('{"path": "a", "limit": 0}', "'limit' must be at least 1"),
         ('{"path": "a", "limit": 51}', "'limit' must be at most 50"),
         ('{"path": "a", "limit": true}', "'limit' must be a number"),
-        ('{"path": "a", "share": NaN}', "NaN is not JSON"),
+        ('{"path": "a", "share": NaN}', "NaN is not JSON (char 23)"),
+        ('{"path": "NaN", "share": -Infinity}', "-Infinity is not JSON (char 25)"),
         ('{"path": "a", "share": "inf"}', "'share' must be a finite number"),
-        ('{"path": "a", "limit": ' + "9" * 5000 + "}", "not valid JSON"),
+        ('{"path": "a", "limit": ' + "9" * 5000 + "}", "not valid JSON: a number of 5,000 digits"),
         ('{"path": "a", "mode": "rows"}', "'mode' must be one of content, files"),
         ('{"path": "a", "all_of_it": "perhaps"}', "'all_of_it' must be true or false"),
         ('{"path": "a", "names": 3}', "'names' must be an array"),
@@ -124,6 +142,34 @@ def test_a_wrong_argument_is_named_and_the_call_is_shown(raw: str, why: str) -> 
     assert why in str(caught.value)
     assert "path: string - Where." in str(caught.value)
     assert 'Next: call sample again, for example with {"path": "..."}' in str(caught.value)
+
+
+WHOLE = json.dumps(
+    {
+        "path": 'a "quoted" \\ name\nü',
+        "limit": 12,
+        "share": -1.5e3,
+        "all_of_it": True,
+        "names": ["x", "[{"],
+        "items": [],
+    },
+    ensure_ascii=True,
+)
+
+
+def test_arguments_cut_at_any_character_are_told_and_never_run() -> None:
+    for raw in (WHOLE, WHOLE.replace("\\u00fc", "ü"), json.dumps(WHOLE)):
+        for end in range(1, len(raw)):
+            with pytest.raises(ToolError) as caught:
+                SAMPLE.read(raw[:end])
+            assert caught.value.code == "truncated", raw[:end]
+            assert f"nothing ran: the arguments were cut off at character {end:,}, most likely" in str(caught.value)
+            assert "Next: send it in smaller pieces" in str(caught.value)
+
+
+def test_a_long_text_that_was_cut_is_told_soon() -> None:
+    with pytest.raises(ToolError, match="cut off at character 2,000,"):
+        SAMPLE.read('{"path": "' + "\\n x" * 500_000)
 
 
 def test_unknown_names_are_told_not_taken() -> None:

@@ -10,12 +10,13 @@ import sys
 
 COMMANDS = (
     *("sessions", "config", "mock", "demo", "completion"),
-    *("diff", "rewind", "blame", "evidence", "worktrees"),
+    *("diff", "rewind", "blame", "evidence", "worktrees", "stats"),
 )
 # Flags of a run that take a value, so that the first word can be told from a flag's value.
 VALUED = (
     *("-C", "--cd", "-m", "--model", "--permission-mode", "--max-steps", "--max-turns", "--set", "--output-format"),
     *("--input-format", "--add-dir", "--base-url", "-o", "--output-last-message"),
+    *("--max-budget-usd", "--max-tokens", "--timeout"),
 )
 RESUME = ("-r", "--resume", "-S", "--session")
 WORKTREE = ("-w", "--worktree")

@@ -1,5 +1,7 @@
 """The flags of a run, read by typer."""
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
@@ -9,8 +11,9 @@ from kimi_agent.cli.options import FORMATS, INPUTS, Options
 from kimi_agent.errors import UserError
 
 EPILOG = (
-    "Commands: sessions, diff, rewind, blame, evidence, worktrees, config, mock, demo, completion ('kimi-agent COMMAND "
-    "--help'). A first word that is none of them is the prompt; '--' makes any word the prompt. Text piped in joins it."
+    "Commands: sessions, stats, diff, rewind, blame, evidence, worktrees, config, mock, demo, completion ('kimi-agent "
+    "COMMAND --help'). A first word that is none of them is the prompt; '--' makes any word the prompt. Text piped in "
+    "joins it."
 )
 _Word = TypeVar("_Word", bound=str)
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -54,6 +57,18 @@ def run(
     max_steps: Annotated[
         int | None, typer.Option("--max-steps", "--max-turns", min=1, metavar="N", help="Model calls per turn.")
     ] = None,
+    max_budget_usd: Annotated[
+        float | None, typer.Option("--max-budget-usd", metavar="USD", help="Dollars that this run may cost.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Tokens that this run may cost, in and out.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="How long a turn may take: 90s, 10m, 2h.")
+    ] = None,
+    wait_for_quota: Annotated[
+        bool, typer.Option("--wait-for-quota", help="Wait for a rate or period limit to end, then go on.")
+    ] = False,
     thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Think before answering.")] = None,
     add_dir: Annotated[
         list[str] | None, typer.Option("--add-dir", metavar="DIR", help="Another folder to work in.")
@@ -99,6 +114,10 @@ def run(
         base_url=base_url,
         mode="yolo" if yes else mode,
         max_steps=max_steps,
+        max_budget_usd=_amount(max_budget_usd),
+        max_tokens=max_tokens,
+        timeout_s=None if timeout is None else _seconds(timeout),
+        wait_for_quota=wait_for_quota or None,
         thinking=thinking,
         trust=trust,
         debug=debug,
@@ -144,3 +163,18 @@ def _choice(name: str, value: str, choices: tuple[_Word, ...]) -> _Word:
         if value == choice:
             return choice
     raise UserError(f"{name} is one of {', '.join(choices)}; not {value!r}.")
+
+
+def _seconds(text: str) -> int:
+    """A time such as 90, 90s, 10m, 2h or 1h30m, in seconds. Raises UserError."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip().lower())
+    hours, minutes, seconds = (int(each or 0) for each in parts.groups()) if parts else (0, 0, 0)
+    if total := hours * 3600 + minutes * 60 + seconds:
+        return total
+    raise UserError(f"--timeout is a time such as 90s, 10m or 1h30m; not {text!r}.")
+
+
+def _amount(usd: float | None) -> float | None:
+    if usd is not None and not 0 < usd < math.inf:
+        raise UserError(f"--max-budget-usd is an amount above 0; not {usd:g}.")
+    return usd

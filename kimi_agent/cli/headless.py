@@ -112,7 +112,7 @@ class _Run:
             ask if ask.there else refuse_all(ALWAYS_ASKED if setup.config.text("mode") == "yolo" else NO_TERMINAL)
         )
         self.home = home = await open_agent(
-            setup, session_of(self.options), answers, self._listeners(), debug=self.options.debug
+            setup, session_of(self.options), answers, self._listeners(), unattended=True, debug=self.options.debug
         )
         self.session_id = home.agent.session.id
         try:

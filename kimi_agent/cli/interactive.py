@@ -18,7 +18,8 @@ from kimi_agent.cli.place import prepared
 from kimi_agent.errors import UserError
 from kimi_agent.faces import repl
 from kimi_agent.faces.ask import Asker
-from kimi_agent.faces.home import ReplHome, SavedSession
+from kimi_agent.faces.home import Conversing, ReplHome, SavedSession
+from kimi_agent.faces.making_room import Compacting
 from kimi_agent.faces.sanitize import clean, clean_line
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
@@ -114,10 +115,26 @@ class _Desk:
         home = self._home(_Nothing(), self._setup.config.text("model"), ())
         return replace(home, opening=self._open, first_message=self._options.prompt)
 
-    def _home(self, agent: "_Nothing | Home", model_name: str, notices: Sequence[str]) -> ReplHome:
+    def _furnished(self, house: "Home", model_name: str, notices: Sequence[str]) -> ReplHome:
+        """The home with all that can be asked of an open session."""
+        from kimi_agent.faces import costs
+
+        last = house.agent.session.conversation.last_usage
+        return replace(
+            self._home(house.witness, model_name, notices),
+            rewinding=house.rewinder,
+            differing=house.difference,
+            compacting=Compacting(house.compact, house.preview, house.take_back),
+            costs=lambda: house.cost(look=True),
+            window=house.model.window,
+            used=last.input + last.output if last is not None else 0,
+            cost=lambda: costs.short(house.cost()),
+        )
+
+    def _home(self, agent: Conversing, model_name: str, notices: Sequence[str]) -> ReplHome:
         setup = self._setup
         return ReplHome(
-            agent=agent if isinstance(agent, _Nothing) else agent.witness,
+            agent=agent,
             asker=self._asker,
             model_name=model_name,
             workspace=setup.workspace,
@@ -134,8 +151,6 @@ class _Desk:
             notices=notices,
             commands=self._commands,
             resume_with=setup.resume_with,
-            rewinding=None if isinstance(agent, _Nothing) else agent.rewinder,
-            differing=None if isinstance(agent, _Nothing) else agent.difference,
         )
 
     def _set_mode(self, text: str) -> None:
@@ -170,18 +185,21 @@ class _Desk:
         from kimi_agent.app import open_agent
         from kimi_agent.cli.sessions_of import session_of
 
-        house = await open_agent(self._setup, session_of(options), self._asker, (), debug=options.debug)
+        limiter = self._house.road.limiter if self._house is not None else None
+        house = await open_agent(
+            self._setup, session_of(options), self._asker, (), limiter=limiter, debug=options.debug
+        )
         if self._house is not None:
             await self._house.aclose()
         self._house = house
         self._set_mode(self._mode)
-        return self._home(house, house.model.name, house.notices)
+        return self._furnished(house, house.model.name, house.notices)
 
     async def _other(self, options: Options) -> ReplHome:
         house = self._house
         wanted = options.resume and self._setup.sessions.find(options.resume).id
         if house is not None and wanted == house.agent.session.id:
-            return self._home(house, house.model.name, ())
+            return self._furnished(house, house.model.name, ())
         self._setup = prepared(self._options, trust=False)  # a project's folder may have changed since it was trusted
         return await self._enter(options)
 
@@ -192,7 +210,7 @@ class _Desk:
             raise UserError("The session is still being opened.")
         self._house = await change_model(self._house, name)
         self._options = replace(self._options, model=name)
-        return self._home(self._house, name, ())
+        return self._furnished(self._house, name, ())
 
     async def _aclose(self) -> None:
         if self._house is not None:

@@ -3,22 +3,19 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kimi_agent.cli import sessions
 from kimi_agent.cli.changes import add_to
 from kimi_agent.cli.completion import SHELLS, script, tree
 from kimi_agent.cli.worktrees import app as worktrees_app
 from kimi_agent.config import SETTINGS
-from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.faces.sanitize import clean_line
 from kimi_agent.layers import PROJECT_FOLDER
-from kimi_agent.log.sessions import Sessions
-from kimi_agent.log.summary import Summary
 from kimi_agent.start import prepare
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -29,15 +26,13 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings=_HELP,
 )
-sessions_app = typer.Typer(help="List, show, export and remove saved sessions.", no_args_is_help=True)
 config_app = typer.Typer(help="Where settings are, and what they are.", no_args_is_help=True)
-app.add_typer(sessions_app, name="sessions")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(config_app, name="config")
 app.add_typer(worktrees_app, name="worktrees")
 
 add_to(app)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -47,85 +42,6 @@ def run_command(argv: Sequence[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0
-
-
-def _sessions(directory: str) -> Sessions:
-    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
-
-
-@sessions_app.command("list")
-def list_sessions(
-    directory: Directory = "",
-    everything: Annotated[bool, typer.Option("--all", help="Those of every workspace.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """The sessions of this workspace, the last used first."""
-    sessions = _sessions(directory)
-    found = sessions.everything() if everything else sessions.list()
-    for each in found:
-        typer.echo(json.dumps(_fields(each)) if as_json else _line(each, with_workspace=everything))
-    if not found and not as_json:
-        typer.echo("No sessions here yet; --all lists those of every workspace.", err=True)
-
-
-def _fields(each: Summary) -> dict[str, object]:
-    return {
-        "id": each.id,
-        "title": each.title,
-        "workspace": each.workspace,
-        "model": each.model,
-        "started": each.started,
-        "last_used": each.last_used,
-        "turns": each.turns,
-        "bytes": each.size_bytes,
-        "in_use_by": each.in_use.pid if each.in_use else None,
-        "forked_from": each.forked_from,
-    }
-
-
-def _line(each: Summary, *, with_workspace: bool) -> str:
-    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.last_used))
-    turns = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
-    busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
-    where = f"  {clean_line(each.workspace)}" if with_workspace else ""
-    return f"{each.id}  {used}  {turns:>9}  {clean_line(each.title or '(nothing said)')}{where}{busy}"
-
-
-@sessions_app.command("show")
-def show_session(id: Id, directory: Directory = "") -> None:
-    """Print what was said and done."""
-    typer.echo(clean(_sessions(directory).export(id)))
-
-
-@sessions_app.command("export")
-def export_session(
-    id: Id,
-    directory: Directory = "",
-    form: Annotated[str, typer.Option("--format", help="markdown or json (every record).")] = "markdown",
-    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
-) -> None:
-    """Write a session out as one text."""
-    if form not in ("markdown", "json"):
-        raise UserError(f"--format is markdown or json; not {form!r}.")
-    text = _sessions(directory).export(id, "json" if form == "json" else "markdown")
-    if not to:
-        typer.echo(text)
-        return
-    try:
-        Path(to).write_text(text + "\n", "utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write {to}: {error.strerror}.", 1) from error
-
-
-@sessions_app.command("rm")
-def remove_sessions(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
-) -> None:
-    """Delete sessions with all that was kept beside them."""
-    sessions = _sessions(directory)
-    for id in [sessions.find(word).id for word in ids]:
-        removed = sessions.remove(id)
-        typer.echo(f"removed {removed.id}  {clean_line(removed.title)}")
 
 
 @config_app.command("path")

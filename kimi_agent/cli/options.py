@@ -31,6 +31,10 @@ class Options:
     base_url: str | None = None
     mode: str | None = None
     max_steps: int | None = None
+    max_budget_usd: float | None = None
+    max_tokens: int | None = None
+    timeout_s: int | None = None
+    wait_for_quota: bool | None = None
     thinking: bool | None = None
     trust: bool = False
     debug: bool = False
@@ -48,6 +52,10 @@ class Options:
             "base_url": self.base_url,
             "mode": self.mode,
             "max_steps": self.max_steps,
+            "budget.run_usd": self.max_budget_usd,
+            "budget.run_tokens": self.max_tokens,
+            "timeout": self.timeout_s,
+            "retry.wait_for_quota": self.wait_for_quota,
             "require_green": self.require_green,
             "commit.auto": self.commit,
             "commit.pull_request": self.pull_request,

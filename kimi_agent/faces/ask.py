@@ -6,15 +6,12 @@ the choices were on the screen is no answer, and neither is pasted text.
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Literal
 
 from kimi_agent.faces.ink import Ink
 from kimi_agent.faces.sanitize import clean, clean_line, specials, squeezed, wrap
 from kimi_agent.faces.views import is_cut, whole_rows
 from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.views import DiffView, OutputView, TextView, View
-
-Answer = Literal["yes", "always", "no"]
 
 
 class Asker:
@@ -41,30 +38,43 @@ class Asker:
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer: the keys that give it, and its words."""
+    """One answer: the keys that give it (`key` may be ""), its words, and what is decided by it.
 
-    answer: Answer
+    Where that is None, the person is first asked what to do instead.
+    """
+
     number: str
     key: str
     text: str
+    decision: Decision | None
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.text}" + f" ({self.key})" * bool(self.key)
 
 
 def choices(question: Question) -> tuple[Choice, ...]:
-    """The answers to a question. "Always" is there only with a rule, and only if nothing of the question is cut.
+    """The answers to a question, the safest last: its own where it has some, else yes, always and no.
 
-    A question of the house itself, which no tool asks, has no "do this instead".
+    "Always" is there only with a rule, and only if nothing of the question is cut. A question of the house itself,
+    which no tool asks, has no "do this instead".
     """
-    offered = [Choice("yes", "1", "y", "yes")]
+    if question.choices:
+        return tuple(
+            Choice(str(at + 1), "", clean_line(text), Decision(allowed=at == 0, choice=at))
+            for at, text in enumerate(question.choices)
+        )
+    offered = [Choice("1", "y", "yes", Decision(allowed=True))]
     if not question.tool:
-        return (*offered, Choice("no", "3", "n", "no"))
+        return (*offered, Choice("3", "n", "no", Decision(allowed=False)))
     if question.rule and not is_cut(question.view):
-        offered.append(Choice("always", "2", "a", f"yes, and don't ask again for {clean_line(question.rule)}"))
-    return (*offered, Choice("no", "3", "n", "no, and say what to do instead"))
+        always = Decision(allowed=True, always=True)
+        offered.append(Choice("2", "a", f"yes, and don't ask again for {clean_line(question.rule)}", always))
+    return (*offered, Choice("3", "n", "no, and say what to do instead", None))
 
 
 @dataclass
 class Asking:
-    """An open question. The choice that Enter takes is "no" until the person moves it."""
+    """An open question. The choice that Enter takes is the last one until the person moves it."""
 
     question: Question
     done: asyncio.Future[Decision]
@@ -84,18 +94,16 @@ class Asking:
     def press(self, key: str) -> None:
         """Take the answer that `key` ("y", "2", "enter", "escape") stands for, if it stands for one."""
         if key == "escape":
-            self.decide(Decision(allowed=False))
+            self.decide(self.choices[-1].decision or Decision(allowed=False))
             return
         chosen = self.choices[self.at] if key == "enter" else None
         chosen = chosen or next((each for each in self.choices if key in (each.number, each.key)), None)
         if chosen is None:
             return
-        if chosen.answer == "no" and not self.question.tool:
-            self.decide(Decision(allowed=False))
-        elif chosen.answer == "no":
+        if chosen.decision is None:
             self.telling = True
         else:
-            self.decide(Decision(allowed=True, always=chosen.answer == "always"))
+            self.decide(chosen.decision)
 
     def decide(self, decision: Decision) -> None:
         """The answer is given."""

@@ -12,6 +12,9 @@ from kimi_agent.log.messages import Assistant, Message, User
 _PIECE = 2_000
 """Characters of streamed text that are drawn together at most, so that a slice stays short."""
 
+_SUMMARY = "[The conversation so far was replaced by this summary"
+"""How the fold begins the message that a compaction left (see `log.conversation`): nobody typed it."""
+
 
 class Backlog:
     """The queue before one `Transcript`. `wake` is called when something was added."""
@@ -54,7 +57,9 @@ class Backlog:
         last = max((at for at, each in enumerate(messages) if isinstance(each, User)), default=0)
         answers = [each for each in messages[last:] if isinstance(each, Assistant) and each.text]
         for each in (messages[last], *answers[-1:]):
-            if isinstance(each, User | Assistant):
+            if isinstance(each, User) and each.text.startswith(_SUMMARY):
+                self.note("(summary of what came before)")
+            elif isinstance(each, User | Assistant):
                 self.say(self.transcript.shown(each))
 
     def drain(self) -> list[str]:

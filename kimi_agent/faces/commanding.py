@@ -9,11 +9,12 @@ from kimi_agent.faces.backlog import Backlog
 from kimi_agent.faces.going_back import go_back, turn_rows
 from kimi_agent.faces.home import ReplHome
 from kimi_agent.faces.ink import Ink
+from kimi_agent.faces.making_room import make_room
 from kimi_agent.faces.render import Transcript
 from kimi_agent.faces.views import diff_rows
 from kimi_agent.log.events import Decision, Question
 
-_MOVING = ("clear", "undo", "redo", "diff")
+_MOVING = ("clear", "undo", "redo", "diff", "compact")
 _MOVING_WITH_WORDS = ("resume", "model", "rewind")
 
 
@@ -74,12 +75,26 @@ def carry_out(talk: Talk, name: str, rest: str, now: float) -> None:
             talk.aside(_go_back(talk, name, rest))
         case "diff":
             talk.aside(_diff(talk, rest))
+        case "compact":
+            talk.aside(make_room(rest, home.compacting, talk.backlog.say))
+        case "cost":
+            _costs(talk)
         case "model":
             note(f"The model is {home.model_name}; /model NAME changes it.")
         case "mode":
             _said(talk, lambda: orders.mode(home, rest))
         case _:
             talk.leave(0)
+
+
+def _costs(talk: Talk) -> None:
+    if talk.home.costs is None:
+        talk.backlog.note("Nothing was spent yet.")
+        return
+    from kimi_agent.faces import costs  # only who asks waits for it
+
+    talk.backlog.note("Cost", "bold")
+    talk.backlog.say(costs.rows(talk.home.costs(), talk.ink, talk.columns()))
 
 
 def _said(talk: Talk, order: Callable[[], str]) -> None:

@@ -25,6 +25,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("redo", "bring back what /undo or /rewind took"),
     Command("rewind", "list the turns, or go back to before one", "[N [chat|code|both] [FILE]]"),
     Command("diff", "what was changed in the files", "[turn N|session|since-green]"),
+    Command("compact", "make room in the window; the words say what to dwell on", "[WORDS|--preview|undo]"),
+    Command("cost", "tokens and money: of this turn, this run, the session and today"),
     Command("model", "show the model, or change it", "[NAME]"),
     Command("mode", "show how calls are approved, or change it", "[ask|accept-edits|plan]"),
     Command("status", "session, model, folder, mode, tokens"),

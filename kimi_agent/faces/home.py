@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kimi_agent.faces.ask import Asker
 from kimi_agent.faces.going_back import Differing, Rewinding
+from kimi_agent.faces.making_room import Compacting
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
+
+if TYPE_CHECKING:  # the first prompt does not wait for this
+    from kimi_agent.model.caps import State
 
 
 class Messages(Protocol):
@@ -56,7 +60,8 @@ class ReplHome:
     `fresh`, `resume` and `with_model` open another home and close this one; when they raise UserError (or ModelError),
     this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name.
     `resume_with` is the command that resumes a session, but for its id.
-    `rewinding` and `differing` are None as long as there is nothing to go back to.
+    `rewinding`, `differing`, `compacting` and `costs` are None as long as there is nothing to look at. `window` is in
+    tokens, and so is `used`, what of it the conversation takes; `cost` says in few words what the session cost.
 
     A home with `opening` is only the hall: the real one is opened as soon as the prompt is on the screen, and what
     that raises ends the REPL. What is typed meanwhile waits for it.
@@ -81,5 +86,10 @@ class ReplHome:
     resume_with: str = "kimi-agent -r"
     rewinding: Rewinding | None = None
     differing: Differing | None = None
+    compacting: Compacting | None = None
+    costs: Callable[[], "State"] | None = None
+    window: int = 0
+    used: int = 0
+    cost: Callable[[], str] = lambda: ""
     first_message: str = ""
     opening: Callable[[], Awaitable["ReplHome"]] | None = None

@@ -82,7 +82,7 @@ def question_keys(screen: Screen) -> KeyBindings:
     def _swallow(event: KeyPressEvent) -> None:
         screen.typed_too_early()
 
-    for key in "123yan":
+    for key in "123456789yan":
         keys.add(key, filter=armed, eager=True)(_press(screen, key))
     keys.add("enter", filter=armed, eager=True)(_press(screen, "enter"))
     keys.add("escape", filter=armed, eager=True)(_press(screen, "escape"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kimi_agent.faces.footer import evidence_json
-from kimi_agent.log.events import Answered, Judged, Returned, Said, Stamped, Status, TurnEnded
+from kimi_agent.log.events import Answered, Judged, Returned, Said, Spent, Stamped, Status, TurnEnded
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.views import DiffView, Evidence
 
@@ -24,21 +24,25 @@ class Outcome:
     answer: str = ""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = 0.0
     denials: list[dict[str, str]] = field(default_factory=list)
     ended: TurnEnded | None = None
     evidence: Evidence | None = None
     _changed: dict[str, None] = field(default_factory=dict)
     _blocked: bool = False
+    _steps_before: int = 0
 
     def __call__(self, stamped: Stamped) -> None:
         match stamped.event:
-            case Said(Assistant() as message, usage):
+            case Said(Assistant() as message):
                 self.steps += 1
-                self.usage = self.usage + (usage or Usage())
                 self.answer = message.text if not message.calls else self.answer
             case Said(User(), _, _, 0):
                 self.ended, self.answer, self._blocked = None, "", False
-            case Answered(question, decision) if not decision.allowed:
+            case Spent(_, usage, usd):
+                self.usage = self.usage + usage
+                self.cost_usd = None if self.cost_usd is None or usd is None else self.cost_usd + usd
+            case Answered(question, decision) if not decision.allowed and not question.choices:
                 self.denials.append({"tool": question.tool, "call": question.title, "why": decision.message})
                 self._blocked = True
             case Returned(result=result):
@@ -46,8 +50,9 @@ class Outcome:
             case Judged(evidence):
                 self.evidence = evidence
                 self._changed |= dict.fromkeys(evidence.files)
-            case TurnEnded():
-                self.ended = stamped.event
+            case TurnEnded() as ended:
+                self.ended = ended
+                self.steps = self._steps_before = self._steps_before + ended.steps  # the last words are no step
             case _:
                 pass
 
@@ -113,8 +118,9 @@ def result_object(
             "input_tokens": outcome.usage.input,
             "output_tokens": outcome.usage.output,
             "cached_tokens": outcome.usage.cached,
+            "reasoning_tokens": outcome.usage.reasoning,
         },
-        "cost_usd": None,
+        "cost_usd": None if outcome.cost_usd is None else round(outcome.cost_usd, 6),
         "denials": outcome.denials,
         "duration_s": round(duration_s, 3),
     }

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from kimi_agent.faces.ask import choices, question_rows
+from kimi_agent.faces.ask import Choice, choices, question_rows
 from kimi_agent.faces.desk import Desk
 from kimi_agent.faces.sanitize import clean
 from kimi_agent.faces.tty import discard_typed
@@ -126,15 +126,22 @@ class PlainFace:
         rows = question_rows(question, self._desk.ink, self.columns() - 1)
         discard_typed(sys.stdin.fileno())
         self._typed = b""
-        self._write("\n".join(["", *rows, *(f"  {each.number} {each.text} ({each.key})" for each in offered), ""]))
-        instead = ", and says what to do instead" if question.tool else ""
-        self._write(f"Answer (anything else is a no{instead}): ")
+        self._write("\n".join(["", *rows, *(f"  {each}" for each in offered), ""]))
+        self._write(f"Answer ({_otherwise(question, offered[-1])}): ")
         self._question = asyncio.get_running_loop().create_future()
         try:
             answer = (await self._question).strip()
         finally:
             self._question = None
-        for each in offered:
-            if answer.lower() in (each.number, each.key, each.answer) and each.answer != "no":
-                return Decision(allowed=True, always=each.answer == "always")
-        return Decision(allowed=False, message="" if answer.lower() in ("", "3", "n", "no") else answer)
+        word = {"yes": "y", "always": "a", "no": "n"}.get(answer.lower(), answer.lower())
+        taken = next((each for each in offered if word and word in (each.number, each.key)), None)
+        if taken is not None or question.choices:
+            return (taken or offered[-1]).decision or Decision(allowed=False)
+        return Decision(allowed=False, message=answer)
+
+
+def _otherwise(question: Question, last: Choice) -> str:
+    """What every other line than an answer means."""
+    if question.choices:
+        return f"a number; anything else is {last.number}"
+    return "anything else is a no" + ", and says what to do instead" * bool(question.tool)

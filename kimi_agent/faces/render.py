@@ -1,31 +1,32 @@
 """From events to rows: what stays in the scrollback, drawn once, and what is still in motion below it."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.faces.footer import footer
 from kimi_agent.faces.ink import Ink, Style
 from kimi_agent.faces.markdown import Block, MarkdownStream
+from kimi_agent.faces.remarks import remarks
 from kimi_agent.faces.sanitize import clean, clean_line, cut, width, wrap
-from kimi_agent.faces.summaries import call_line, result_line, seconds, turn_line
+from kimi_agent.faces.summaries import call_line, result_line, turn_line
+from kimi_agent.faces.thoughts import Thoughts
 from kimi_agent.faces.views import fold, result_rows
+from kimi_agent.faces.waiting import Waiting
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
     CallStarted,
-    Compacted,
     Decision,
-    Judged,
     Notice,
-    Partial,
     Progress,
+    Question,
     Queued,
     ReasoningDelta,
-    Recovered,
     Retrying,
     Returned,
     Said,
+    Spent,
     Stamped,
     TextDelta,
     TurnEnded,
@@ -52,23 +53,24 @@ class Running:
 class Transcript:
     """Reads one session's events. `take` gives the rows that an event finished; `live` what is in motion.
 
-    `columns` is asked when rows are drawn. Only the main agent's events are drawn; those of its children reach the
-    person through their parent's call.
+    `columns` is asked when rows are drawn, `clock` (seconds) for what is waited for. Only the main agent's events are
+    drawn; those of its children reach the person through their parent's call.
     """
 
-    def __init__(self, ink: Ink, columns: Callable[[], int]) -> None:
+    def __init__(self, ink: Ink, columns: Callable[[], int], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._ink = ink
         self._columns = columns
         self._stream = MarkdownStream(ink, self._width)
         self._last: Kind = ""
         self._heard: list[str] = []
-        self._thought = ""
-        self._thinking = False
+        self._thoughts = Thoughts(ink, self._width)
+        self._drawn = False
         self._calls: dict[tuple[int, int], Call] = {}
         self._names: dict[str, str] = {}
         self._arriving = ""
         self._agreed: View | None = None
         self._began = 0.0
+        self.waiting = Waiting(clock)
         self.running: dict[tuple[int, int], Running] = {}
         self.queued: dict[int, str] = {}
         self.usage = Usage()
@@ -86,15 +88,16 @@ class Transcript:
         """The rows, without line ends, that this event adds for ever."""
         if stamped.agent != "main" and not isinstance(stamped.event, Notice):
             return []
+        self.waiting.hear(stamped.event)
         return list(self._rows(stamped))
 
     def _rows(self, stamped: Stamped) -> Iterator[str]:
         match stamped.event:
             case TextDelta(text):
-                yield from self._close_thought()
+                yield from self._spaced("thought", self._thoughts.close())
                 yield from self._text(text)
             case ReasoningDelta(text):
-                yield from self._reason(text)
+                yield from self._spaced("thought", self._thoughts.feed(text))
             case CallDelta(_, _, name, _):
                 self._arriving = name or self._arriving
             case Said(User() as message, _, _, queued):
@@ -117,7 +120,7 @@ class Transcript:
                 self._agreed = None
             case Answered(question, decision):
                 self._agreed = question.view if decision.allowed and decision.by == "person" else None
-                yield from self._answered(decision)
+                yield from self._answered(question, decision)
             case Queued(message):
                 self.queued[stamped.seq] = message.text
             case _:
@@ -125,39 +128,37 @@ class Transcript:
 
     def _rare(self, stamped: Stamped) -> Iterator[str]:
         match stamped.event:
-            case Retrying(why, wait_s, attempt):
-                yield from self._void()
-                yield from self.note(f"{why}; trying again in {seconds(wait_s)} (attempt {attempt + 1})", "yellow")
-            case Partial(_, _, _):
-                yield from self.settle()
-            case Notice(text):
-                yield from self.note(text, "yellow")
-            case Recovered(cut_bytes, bad_records):  # settled calls show as their own results
-                torn = [f"{cut_bytes} bytes of a torn record cut off"] * bool(cut_bytes)
-                torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
-                if torn:
-                    yield from self.note(f"Recovered: {', '.join(torn)}.", "dim")
-            case Judged(evidence):
-                for style, text in footer(evidence):
-                    yield from self.note(text, style)
-            case Compacted():
-                yield from self.note("The conversation so far was compacted into a summary.", "dim")
             case TurnEnded() as ended:
                 yield from self._ended(ended, stamped.at)
+            case Retrying(kept=kept):
+                yield from () if kept else self._void()
+                self._arriving = ""
+                yield from self._asides(stamped)
+            case Notice() | Spent():
+                yield from self._asides(stamped)
             case _:
-                pass
+                for style, text in remarks(stamped):
+                    yield from self.note(text, style)
 
     def note(self, text: str, style: Style, *, apart: bool = False) -> list[str]:
         """A sentence of the house; `apart` from the one before it where it answers a command."""
-        rows = [row for line in clean(text).split("\n") for row in wrap(line, self._width())]
         before = self.settle()
         if apart and self._last == "note":
             before.append("")
-        return [*before, *self._space("note"), *(self._ink(style, row) for row in rows)]
+        return [*before, *self._note_rows(text, style)]
+
+    def _asides(self, stamped: Stamped) -> Iterator[str]:
+        """Notes above what still streams, which goes on unbroken: half a code block would be drawn as prose."""
+        for style, text in remarks(stamped):
+            yield from self._note_rows(text, style)
+
+    def _note_rows(self, text: str, style: Style) -> list[str]:
+        rows = [row for line in clean(text).split("\n") for row in wrap(line, self._width())]
+        return self._spaced("note", [self._ink(style, row) for row in rows])
 
     def settle(self) -> list[str]:
         """Finish whatever streams, so that something else may follow."""
-        return [*self._close_thought(), *self._text_rows(self._stream.finish())]
+        return [*self._spaced("thought", self._thoughts.close()), *self._text_rows(self._stream.finish())]
 
     # What the parties say
 
@@ -184,11 +185,14 @@ class Transcript:
         """A message of the past: what was said, without what was done."""
         if isinstance(message, User):
             return list(self._user(message, 0, 0.0))
-        return [*self._text(message.text), *self.settle(), *self._forget()]
+        rows = [*self._text(message.text), *self.settle()]
+        self._forget()
+        return rows
 
-    def _forget(self) -> list[str]:
+    def _forget(self) -> None:
+        """What streamed has come to its end."""
         self._heard.clear()
-        return []
+        self._arriving, self._thoughts.any, self._drawn = "", False, False
 
     def echo_as(self, sent: str, typed: str) -> None:
         """When the message `sent` comes by, show what the person typed for it."""
@@ -199,31 +203,13 @@ class Transcript:
         yield from self._text_rows(self._stream.feed(text))
 
     def _text_rows(self, blocks: Sequence[Block]) -> list[str]:
-        rows = [row for block in blocks for row in block.rows]
-        return [*self._space("text"), *rows] if rows else []
-
-    def _reason(self, text: str) -> Iterator[str]:
-        self._thinking = True
-        *lines, self._thought = (self._thought + text).split("\n")
-        yield from self._thought_rows([clean(line) for line in lines])
-
-    def _close_thought(self) -> list[str]:
-        if not self._thinking:
-            return []
-        rows = self._thought_rows([clean(self._thought)])
-        self._thought, self._thinking = "", False
-        return rows
-
-    def _thought_rows(self, lines: Sequence[str]) -> list[str]:
-        rows = [row for line in lines if line.strip() for row in wrap(line.expandtabs(4), self._width() - 2)]
-        drawn = [self._ink("dim", f"{self._ink.glyphs.bar} {row}") for row in rows]
-        return [*self._space("thought"), *drawn] if drawn else []
+        return self._spaced("text", [row for block in blocks for row in block.rows])
 
     def _assistant(self, message: Assistant, usage: Usage, seq: int) -> Iterator[str]:
         """The message as it was kept has the last word: what the deltas did not bring is drawn now."""
-        if message.reasoning and self._last != "thought" and not self._thinking and not self._heard:
-            yield from self._reason(message.reasoning)
-        yield from self._close_thought()
+        if message.reasoning and not self._thoughts.any and not self._heard:
+            yield from self._spaced("thought", self._thoughts.feed(message.reasoning))
+        yield from self._spaced("thought", self._thoughts.close())
         heard = "".join(self._heard)
         if message.text.startswith(heard):
             yield from self._text(message.text[len(heard) :])
@@ -231,8 +217,7 @@ class Transcript:
             yield from self.note("The answer differs from what was streamed; this is how it was kept:", "yellow")
             yield from self._text(message.text)
         yield from self.settle()
-        self._heard.clear()
-        self._arriving = ""
+        self._forget()
         self._calls |= {(seq, index): call for index, call in enumerate(message.calls)}
         self.usage += usage
         self.turn_usage += usage
@@ -252,11 +237,13 @@ class Transcript:
         for at, row in enumerate(rows):
             yield f"  {self._ink('dim', self._ink.glyphs.under) if at == 0 else ' '} {row}"
 
-    def _answered(self, decision: Decision) -> Iterator[str]:
+    def _answered(self, question: Question, decision: Decision) -> Iterator[str]:
         if decision.by != "person":
             return
         said = f": {clean_line(decision.message)}" if decision.message else ""
         words = "allowed" if decision.allowed else "refused"
+        if 0 <= decision.choice < len(question.choices):
+            words = clean_line(question.choices[decision.choice])
         words += ", and from now on without asking" * decision.always
         yield from self._folded(
             [self._ink("dim" if decision.allowed else "yellow", row) for row in wrap(words + said, self._width() - 4)]
@@ -264,17 +251,16 @@ class Transcript:
 
     def _void(self) -> Iterator[str]:
         """The attempt is void: what was not drawn yet is dropped, what was is disowned."""
-        drawn = self._last in ("text", "thought") and bool(self._heard or self._thinking)
+        drawn = self._drawn
         self._stream = MarkdownStream(self._ink, self._width)
-        self._heard.clear()
-        self._thought, self._thinking, self._arriving = "", False, ""
+        self._thoughts.drop()
+        self._forget()
         if drawn:
             yield from self.note("(this answer broke off and is void)", "dim")
 
     def _ended(self, ended: TurnEnded, at: float) -> Iterator[str]:
         yield from self.settle()
-        self._heard.clear()
-        self._arriving = ""
+        self._forget()
         for running in list(self.running.values()):
             yield from self._space("call")
             yield self._call_row(running.call, "interrupted", failed=True)
@@ -286,9 +272,13 @@ class Transcript:
         summary = turn_line(ended, max(0.0, at - self._began) if self._began else 0.0, self.turn_usage)
         yield from self.note(summary, "dim")
 
+    def _spaced(self, kind: Kind, rows: Sequence[str]) -> list[str]:
+        return [*self._space(kind), *rows] if rows else []
+
     def _space(self, kind: Kind) -> list[str]:
         """The empty row where the kind of rows changes."""
         last, self._last = self._last, kind
+        self._drawn = self._drawn or kind in ("text", "thought")
         return [""] if last and (last != kind or kind == "user") else []
 
     # What is in motion
@@ -299,6 +289,8 @@ class Transcript:
             first = next(iter(self.running.values()))
             more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
             return f"{call_line(first.call, 40)}{more}"
+        if words := self.waiting.words():
+            return words
         if self._arriving:
             return f"preparing {clean_line(self._arriving, 30)}"
         if self._heard:
@@ -308,9 +300,8 @@ class Transcript:
     def live(self, rows: int) -> list[tuple[Style | Literal[""], str]]:
         """At most `rows` rows of what is not finished, as style and clean text."""
         room = self._width()
-        if self._thinking and self._thought.strip():
-            kept = wrap(clean(self._thought[-rows * room :]).expandtabs(4), room - 2)
-            return [("dim", f"{self._ink.glyphs.bar} {row}") for row in kept[-rows:]]
+        if thought := self._thoughts.last(rows):
+            return [("dim", row) for row in thought]
         if tail := self._stream.last(rows, rows * room):
             lines = tail.strip("\n").split("\n")[-rows:]
             inset = "  " * self._stream.in_code

@@ -18,6 +18,7 @@ from kimi_agent.faces.backlog import Backlog
 from kimi_agent.faces.commanding import carry_out
 from kimi_agent.faces.commands import Invocation, Prompt, Unknown, read
 from kimi_agent.faces.desk import Face
+from kimi_agent.faces.gauge import Gauge
 from kimi_agent.faces.home import ReplHome, Told
 from kimi_agent.faces.ink import Ink, ink_for
 from kimi_agent.faces.render import Transcript
@@ -60,6 +61,7 @@ class Repl:
         self._talked = False
         self._switching = False
         self._waiting: list[str] = []
+        self._gauge = Gauge()
         self._listening: Told | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -123,6 +125,7 @@ class Repl:
             self._backlog.start_over()
             home.agent.session.listen(self._hear)
         self._home = home
+        self._gauge = Gauge(home.window, home.used, home.cost)
         if greet:
             self._backlog.say([*orders.greeting(home, self.ink), ""])
         for notice in home.notices:
@@ -143,9 +146,13 @@ class Repl:
     def _hear(self, stamped: Stamped) -> None:
         """A listener; what a worker thread tells is taken over by ours."""
         if threading.get_ident() == self._thread:
-            self._backlog.hear(stamped)
+            self._take_over(stamped)
         else:
-            self._loop.call_soon_threadsafe(self._backlog.hear, stamped)
+            self._loop.call_soon_threadsafe(self._take_over, stamped)
+
+    def _take_over(self, stamped: Stamped) -> None:
+        self._gauge.hear(stamped)
+        self._backlog.hear(stamped)
 
     def _wake(self) -> None:
         if self._face is not None:
@@ -191,9 +198,10 @@ class Repl:
         return None if self._turn is None or self._switching else time.monotonic() - self._turn_began
 
     def status(self) -> Sequence[str]:
-        """Mode, model, branch."""
+        """Mode, model, branch, how full the window is, the cost."""
         home = self._home
-        return [each for each in (home.mode(), clean_line(home.model_name, 40), clean_line(home.branch, 40)) if each]
+        parts = (home.mode(), clean_line(home.model_name, 40), clean_line(home.branch, 40), *self._gauge.parts)
+        return [each for each in parts if each]
 
     def interrupt(self) -> None:
         """Stop the running turn."""

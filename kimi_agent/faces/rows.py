@@ -6,7 +6,7 @@ leave ghosts in the scrollback when the terminal shrinks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.widgets import SearchToolbar
 
 from kimi_agent.faces.commands import matching
-from kimi_agent.faces.sanitize import clean_line, cut
+from kimi_agent.faces.sanitize import clean_line, cut, width
 from kimi_agent.faces.summaries import seconds
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ _LIVE_ROWS = 8
 _INPUT_ROWS = 12
 _MATCH_ROWS = 8
 _QUEUED_ROWS = 3
+_MOST_CELLS = 78
+"""However wide the terminal is: a row as wide leaves a ghost when it shrinks."""
+
+_LEAST_CELLS = 12
+"""A part of the status is cut down to this before another one goes."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,8 @@ def _activity(screen: Screen) -> StyleAndTextTuples:
         return []
     glyphs = screen.desk.ink.glyphs
     spinner = glyphs.spinner[int(elapsed * 4) % len(glyphs.spinner)]
-    doing = cut(screen.desk.transcript.doing(), max(10, screen.columns() - 40))
     tail = f" {seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
+    doing = cut(screen.desk.transcript.doing(), max(10, min(screen.columns(), _MOST_CELLS) - len(tail) - 4))
     return [("class:cyan", spinner), ("", f" {doing.removesuffix(glyphs.more)}{glyphs.more}"), ("class:dim", tail)]
 
 
@@ -140,11 +145,11 @@ def _choices(screen: Screen) -> StyleAndTextTuples:
     if not asking.armed:  # no choices yet, no answer yet
         return [("class:dim", f"  {screen.desk.ink.glyphs.more}")]
     sign = screen.desk.ink.glyphs.prompt
-    rows: list[StyleAndTextTuples] = [[("class:bold", "Allow this?" if asking.question.tool else "Go on?")]]
+    asked = "Allow this?" if asking.question.tool else "Go on?"
+    rows: list[StyleAndTextTuples] = [[("class:bold", "What now?" if asking.question.choices else asked)]]
     for at, choice in enumerate(asking.choices):
         chosen = at == asking.at
-        text = f"{sign if chosen else ' '} {choice.number} {choice.text} ({choice.key})"
-        rows.append([("class:cyan" if chosen else "", text)])
+        rows.append([("class:cyan" if chosen else "", f"{sign if chosen else ' '} {choice}")])
     return _lines(rows)
 
 
@@ -167,8 +172,22 @@ def _status(screen: Screen) -> StyleAndTextTuples:
     mode, *rest = screen.desk.status()
     between = f" {screen.desk.ink.glyphs.between} "
     style = {"ask": "dim", "plan": "cyan", "yolo": "red"}.get(mode, "yellow")
-    tail = "".join(f"{between}{each}" for each in rest)
-    return [
-        (f"class:{style}", f"  {mode}"),
-        ("class:dim", cut(tail, max(10, min(screen.columns(), 78) - 4 - len(mode)))),
-    ]
+    room = min(screen.columns() - 1, _MOST_CELLS) - 2 - len(mode)
+    tail = "".join(f"{between}{each}" for each in fitting(rest, room, len(between)))
+    return [(f"class:{style}", f"  {mode}"), ("class:dim", tail)]
+
+
+def fitting(parts: Sequence[str], room: int, apart: int) -> list[str]:
+    """Those of `parts` that fit into `room` cells, each with `apart` cells before it.
+
+    They come in the order of their importance: the longest ones are cut down first, then the last ones go.
+    """
+    kept = list(parts)
+    while kept and (over := sum(width(each) + apart for each in kept) - room) > 0:
+        longest = max(range(len(kept)), key=lambda at: width(kept[at]))
+        cells = width(kept[longest])
+        if cells > _LEAST_CELLS:
+            kept[longest] = cut(kept[longest], max(_LEAST_CELLS, cells - over))
+        else:
+            kept.pop()
+    return kept

@@ -122,10 +122,12 @@ class Screen:
         return last is not None and last.height > self._area.root.preferred_height(size.columns, size.rows).preferred
 
     def _beat(self) -> None:
-        """The clock of a running turn; it stops with the turn."""
+        """The clock of a running turn; it stops with the turn, and in a pause before a retry it only counts seconds."""
         self._tick = None
         if self.desk.busy_s is not None and self.app.is_running:
-            self._tick = asyncio.get_running_loop().call_later(TICK_S, self._beat)
+            left_s = self.desk.transcript.waiting.left_s
+            tick_s = TICK_S
+            self._tick = asyncio.get_running_loop().call_later(tick_s, self._beat)
         self.wake()
 
     def flush(self) -> None:

@@ -74,7 +74,7 @@ def result_line(result: Result, cells: int = 100) -> str:
         case OutputView(_, _, exit_code, duration_s):
             return f"{_exit(exit_code)}, {seconds(duration_s)}"
         case MatchesView(_, matches, files):
-            return f"{_count(matches, 'match', 'matches')} in {_count(files, 'file')}" if matches else "no match"
+            return f"{count(matches, 'match', 'matches')} in {count(files, 'file')}" if matches else "no match"
         case TestReport() as report:
             return test_line(report)
         case PlanView(items):
@@ -138,11 +138,20 @@ def file_line(file: FileDiff) -> str:
 
 def turn_line(ended: TurnEnded, duration_s: float, usage: Usage) -> str:
     """`3 steps, 12.3 s, 4.1k tokens in (3.9k cached), 310 out`."""
-    parts = [_count(ended.steps, "step"), seconds(duration_s)]
+    parts = [count(ended.steps, "step"), seconds(duration_s)]
     if usage.input or usage.output:
         cached = f" ({amount(usage.cached)} cached)" if usage.cached else ""
         parts.append(f"{amount(usage.input)} tokens in{cached}, {amount(usage.output)} out")
     return ", ".join(parts)
+
+
+def countdown(left_s: int) -> str:
+    """Whole seconds as they run down, in words of a steady width: `23 s`, `3 min 05 s`, `1 h 02 min`."""
+    if left_s < 60:
+        return f"{left_s} s"
+    if left_s < 3600:
+        return f"{left_s // 60} min {left_s % 60:02} s"
+    return f"{left_s // 3600} h {left_s % 3600 // 60:02} min"
 
 
 def seconds(duration_s: float) -> str:
@@ -158,15 +167,18 @@ def seconds(duration_s: float) -> str:
 
 
 def amount(number: int) -> str:
-    """`950`, `4.1k`, `1.2M`."""
+    """`950`, `4.1k`, `41k`, `1.2M`."""
     if number < 1_000:
         return str(number)
-    return f"{number / 1_000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
+    if number < 999_500:
+        return f"{number / 1_000:.1f}k" if number < 9_950 else f"{number / 1_000:.0f}k"
+    return f"{number / 1_000_000:.1f}M"
 
 
 def _exit(exit_code: int | None) -> str:
     return "stopped" if exit_code is None else f"exit {exit_code}"
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 match`, `1,200 matches`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

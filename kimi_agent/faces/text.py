@@ -4,9 +4,22 @@ from contextlib import suppress
 from typing import IO
 
 from kimi_agent.faces.footer import footer_text
+from kimi_agent.faces.remarks import remarks
 from kimi_agent.faces.sanitize import clean
 from kimi_agent.faces.summaries import call_line, result_line
-from kimi_agent.log.events import Judged, Notice, Retrying, Returned, Said, Stamped, TextDelta
+from kimi_agent.log.events import (
+    Compacted,
+    Judged,
+    Notice,
+    Restored,
+    Retrying,
+    Returned,
+    Said,
+    Shortened,
+    Spent,
+    Stamped,
+    TextDelta,
+)
 from kimi_agent.log.messages import Assistant, Call
 
 
@@ -34,9 +47,12 @@ class TextFace:
                 call = self._calls.pop((answer, index), None)
                 if call is not None:
                     self._progress(f"{call_line(call)}  {result_line(result)}")
-            case Retrying(why, wait_s):
-                self._end_line()
-                self._progress(f"{clean(why)} - trying again in {wait_s:.0f} s")
+            case Retrying(kept=kept):
+                if not kept:
+                    self._end_line()
+                self._remark(stamped)
+            case Compacted() | Shortened() | Restored() | Spent():
+                self._remark(stamped)
             case Judged(evidence):
                 self._footer = footer_text(evidence)
             case Notice(text):
@@ -65,11 +81,16 @@ class TextFace:
             self._out.flush()
             self._open_line = False
 
+    def _remark(self, stamped: Stamped) -> None:
+        for _, text in remarks(stamped):
+            self._progress(text)
+
     def _progress(self, text: str) -> None:
         if not self._quiet:
             self._say(text)
 
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a closed stderr is no reason to stop the work
-            self._err.write(text + "\n")
+            # On one screen with an answer that is being written: below its line, which itself stays whole.
+            self._err.write("\n" * (self._open_line and self._err.isatty()) + text + "\n")
             self._err.flush()

@@ -11,7 +11,7 @@ from kimi_agent.log.events import Decision, Question
 
 
 class TtyAsk:
-    """Asks on the terminal behind `path`; anything but a yes is a no."""
+    """Asks on the terminal behind `path`; anything but a yes is a no, anything but a choice the last one."""
 
     def __init__(self, path: Path = Path("/dev/tty")) -> None:
         self._path = path
@@ -29,20 +29,31 @@ class TtyAsk:
         """Ask, and wait for a line. Keys typed before the question was drawn are thrown away: they answer nothing."""
         fd = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            always = f"  [a] yes, and don't ask again for {clean(question.rule)}" if question.rule else ""
             shown = view_text(question.view)
             text = f"\n{clean(question.title)}\n{clean(shown)}\n{clean(question.why)}".rstrip()
             termios.tcflush(fd, termios.TCIFLUSH)
-            _write_all(fd, f"{text}\nAllow? [y] yes{always}  [n] no, or say what to do instead: ".encode())
+            _write_all(fd, f"{text}\n{_offered(question)}: ".encode())
             answer = (await _line(fd)).strip()
         finally:
             os.close(fd)
+        if question.choices:
+            last = len(question.choices) - 1
+            at = next((at for at in range(last) if answer == str(at + 1)), last)
+            return Decision(allowed=at == 0, choice=at)
         word = answer.lower()
         if word in ("a", "always") and question.rule:
             return Decision(allowed=True, always=True)
         if word in ("y", "yes"):
             return Decision(allowed=True)
         return Decision(allowed=False, message="" if word in ("", "n", "no", "a", "always") else answer)
+
+
+def _offered(question: Question) -> str:
+    """The answers, on one line."""
+    if question.choices:
+        return "  ".join(f"[{at}] {clean(text)}" for at, text in enumerate(question.choices, 1))
+    always = f"  [a] yes, and don't ask again for {clean(question.rule)}" if question.rule else ""
+    return f"Allow? [y] yes{always}  [n] no, or say what to do instead"
 
 
 def _write_all(fd: int, data: bytes) -> None:

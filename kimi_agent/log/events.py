@@ -49,11 +49,15 @@ class Requested(msgspec.Struct, frozen=True, tag="Requested"):
 
 
 class Partial(msgspec.Struct, frozen=True, tag="Partial"):
-    """What had been streamed when an answer broke off. Never holds calls: half a call is never history."""
+    """What had been streamed when an answer broke off. Never holds calls: half a call is never history.
+
+    `retried` says that it is asked for again; what comes then stands in this one's place.
+    """
 
     text: str
     reasoning: str = ""
     why: str = ""
+    retried: bool = False
 
 
 class Fingerprint(msgspec.Struct, frozen=True):

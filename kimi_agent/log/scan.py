@@ -9,6 +9,9 @@ from kimi_agent.log.codec import Damaged, ReadBlob, Record, Unknown, decode, sal
 from kimi_agent.log.events import Stamped
 
 _CHUNK = 1 << 20
+_EVENT = b'"event":{"type":"'
+_USER = b'Said","message":{"type":"user"'
+_NOT_QUEUED = (b'"queued":0}}', b'"queued":0}}\n')
 
 
 class Scan:
@@ -29,7 +32,7 @@ class Scan:
         self._stop = stop
 
     def __iter__(self) -> Iterator[Stamped]:
-        for line, start in _lines(self._fd, self._stop):
+        for line, start in lines(self._fd, self._stop):
             whole = line.endswith(b"\n")
             found = list(self._records(line.removesuffix(b"\n")))
             while found and not whole and isinstance(found[-1][0], Damaged):
@@ -61,7 +64,7 @@ class Scan:
                 self.bad += 1
 
 
-def _lines(fd: int, stop: int | None) -> Iterator[tuple[bytes, int]]:
+def lines(fd: int, stop: int | None = None) -> Iterator[tuple[bytes, int]]:
     """Each line with its newline (the last one perhaps without), and the offset of its first byte.
 
     Reads by position, so that a writer and other readers of `fd` are not disturbed; keeps one line in memory.
@@ -78,6 +81,17 @@ def _lines(fd: int, stop: int | None) -> Iterator[tuple[bytes, int]]:
             parts = [piece]
     if tail := b"".join(parts):
         yield tail, start
+
+
+def event_at(line: bytes) -> int:
+    """Where the name of the event stands in a sound line, so that most lines need not be parsed."""
+    # No string of a record can hold the mark: its quotes would be escaped.
+    return line.find(_EVENT, 0, 200) + len(_EVENT)
+
+
+def is_prompt(line: bytes, at: int) -> bool:
+    """Whether the line, its event's name `at`, is a message of the person that starts a turn."""
+    return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
 
 
 def read_events(path: Path) -> Iterator[Stamped]:

@@ -172,6 +172,7 @@ class Session:
         self._conversation.add(saved)
         if self._conversation.behind:
             self._conversation = folded(self.events, keep_replaced=True)
+            self._conversation.let_go()
         return saved
 
     def _tell(self, stamped: Stamped) -> None:

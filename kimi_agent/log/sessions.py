@@ -1,4 +1,4 @@
-"""The sessions of one workspace: find, list, create, resume, copy, remove and export them."""
+"""The sessions of one workspace: find, list, search, create, resume, copy, remove and export them."""
 
 import os
 import random
@@ -17,7 +17,9 @@ from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.fork import fork
 from kimi_agent.log.lock import InUse, Lock
 from kimi_agent.log.logfile import LogFile
+from kimi_agent.log.query import Query
 from kimi_agent.log.scan import read_events
+from kimi_agent.log.search import Found, search
 from kimi_agent.log.session import Session
 from kimi_agent.log.summary import Summary, summary
 from kimi_agent.log.transcript import as_json, transcript
@@ -25,6 +27,9 @@ from kimi_agent.log.transcript import as_json, transcript
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of an id: no letter that is easily taken for another."""
 _MOST_CANDIDATES = 8
+_MOST_OF_ONE = 5
+"""Hits of one session, so that it does not hide the others."""
+_SUMMARY_LINES = 8
 
 
 class Sessions:
@@ -80,6 +85,23 @@ class Sessions:
                     return f" (it belongs to {one.workspace}: use -C)"
         return ""
 
+    def search(self, query: Query, *, everything: bool, most: int) -> Iterator[tuple[Summary, tuple[Found, ...], int]]:
+        """Each session that holds what is looked for, the last written first: the newest of its hits, and how many.
+
+        At most `most` hits in all are given; `everything` looks at the sessions of every workspace.
+        """
+        folders = (
+            [each for one in _folders(self._all) for each in _folders(one)] if everything else _folders(self.folder)
+        )
+        for folder in sorted(folders, key=_written, reverse=True):
+            if most <= 0:
+                return
+            found, total = search(folder, query, most=min(most, _MOST_OF_ONE))
+            one = summary(folder) if found else None
+            if one is not None:
+                most -= len(found)
+                yield one, found, total
+
     def create(self, *, model: str, version: str, system: str = "") -> Session:
         """A new session of this workspace."""
         folder = self._new_folder()
@@ -123,12 +145,16 @@ class Sessions:
         except OSError as error:
             raise UserError(f"session {path.parent.name} cannot be read: {error.strerror} ({path})", 1) from error
 
-    def export(self, word: str, form: Literal["markdown", "json"] = "markdown") -> str:
-        """The session as one text; JSON holds the records of its sub-agents too, each log behind the other."""
+    def export(self, word: str, form: Literal["markdown", "brief", "json"] = "markdown") -> str:
+        """The session as one text; JSON holds the records of its sub-agents too, each log behind the other.
+
+        "brief" is Markdown that leaves out most of a compaction's summary.
+        """
         folder = self.find(word).folder
         try:
-            if form == "markdown":
-                return transcript(read_events(folder / "main.jsonl"), clock=_clock)
+            if form != "json":
+                most = _SUMMARY_LINES if form == "brief" else None
+                return transcript(read_events(folder / "main.jsonl"), clock=_clock, summary_lines=most)
             logs = sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
             return as_json(stamped for log in logs for stamped in read_events(log))
         except OSError as error:
@@ -153,6 +179,14 @@ def _folders(folder: Path) -> list[Path]:
 def _summaries(folder: Path) -> tuple[Summary, ...]:
     found = [one for one in map(summary, _folders(folder)) if one is not None]
     return tuple(sorted(found, key=_recency, reverse=True))
+
+
+def _written(folder: Path) -> tuple[float, str]:
+    """When a session was last written to; quicker than reading it."""
+    try:
+        return (folder / "main.jsonl").stat().st_mtime, folder.name
+    except OSError:
+        return 0.0, folder.name
 
 
 def _recency(one: Summary) -> tuple[float, str]:

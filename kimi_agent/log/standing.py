@@ -1,11 +1,15 @@
 """What of a conversation stands, and after which record: enough to go back, and forward again."""
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.log.events import Rewound
-from kimi_agent.log.messages import Message, User
+from kimi_agent.log.events import Rewound, Short
+from kimi_agent.log.messages import Message, ToolReturn, User
 from kimi_agent.log.views import PlanView
+
+Origin = tuple[int, int]
+"""Where a message comes from: (answer, index) of a call's result, else (seq of its record, -1)."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +23,44 @@ class Mark:
 
 @dataclass(frozen=True)
 class Before:
-    """What stood before the compaction `seq`."""
+    """What stood before record `seq`, which made another list of it."""
 
     seq: int
     messages: list[Message]
+    origins: list[Origin]
     marks: list[Mark]
+    replaced: "list[Replaced]"
+    changed_at: int
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A `Compacted` or `Shortened` that stands: it left `length` messages in place of those `before`.
+
+    `before` is None where they were let go.
+    """
+
+    seq: int
+    length: int
+    before: Before | None
 
 
 @dataclass
 class Standing:
     """All that a rewind takes back; its lists grow until then, and are left as they are from then on.
 
+    `changed_at` is the record that last made another list of the messages, `before` what stood before each such record
+    (as far as it was kept), `replaced` the compactions and shortenings that can be taken back, the last one first.
     `turns` are the records of the prompts, `first_text` the one that the title was made of, `taken_back` the rewinds of
     files alone since the last turn ended.
     """
 
     messages: list[Message] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     before: list[Before] = field(default_factory=list)
-    compacted_at: int = 0
+    replaced: list[Replaced] = field(default_factory=list)
+    changed_at: int = 0
     turns: list[int] = field(default_factory=list)
     plan: PlanView | None = None
     queued: dict[int, User] = field(default_factory=dict)
@@ -45,59 +68,119 @@ class Standing:
     first_text: int = 0
     title: str = ""
 
-    def place(self, seq: int, *messages: Message) -> None:
-        """The messages join with record `seq`; every call is answered now."""
-        self.messages.extend(messages)
+    def join(self, message: Message, origin: Origin) -> None:
+        """The message stands behind the others."""
+        self.messages.append(message)
+        self.origins.append(origin)
+
+    def mark(self, seq: int) -> None:
+        """After record `seq` every call is answered."""
+        if self.marks and self.marks[-1].seq == seq:
+            self.marks.pop()
         self.marks.append(Mark(seq, len(self.messages), self.plan))
 
     def compact(self, seq: int, through: int, summary: Message, *, keep: bool) -> None:
         """Replace what stood with record `through` (and `keep` it, to go back there); a summary of nothing is none."""
-        covered = max((mark.length for mark in self.marks if mark.seq <= through), default=0)
-        if not covered:
+        covered = next((mark for mark in reversed(self.marks) if mark.seq <= through), None)
+        if covered is None or not covered.length:
             return
+        before = self._change(seq, keep=keep)
+        gone = covered.length
+        later = [replace(mark, length=mark.length - gone + 1) for mark in self.marks if mark.seq > covered.seq]
+        self.messages = [summary, *self.messages[gone:]]
+        self.origins = [(seq, -1), *self.origins[gone:]]
+        self.marks = [Mark(covered.seq, 1, self.plan), *later]
+        self.replaced = [*self.replaced, Replaced(seq, len(self.messages), before)]
+
+    def shorten(self, seq: int, results: Iterable[Short], *, keep: bool) -> None:
+        """Let the results of these calls read as their short texts; a place without a result is passed over."""
+        texts = {(short.answer, short.index): short.text for short in results if short.index >= 0}
+        found = [(at, texts[origin]) for at, origin in enumerate(self.origins) if origin in texts]
+        if not found:
+            return
+        before = self._change(seq, keep=keep)
+        self.messages, self.marks = list(self.messages), list(self.marks)
+        self.origins = list(self.origins)
+        for at, text in found:
+            old = self.messages[at]
+            assert isinstance(old, ToolReturn)
+            self.messages[at] = ToolReturn(old.call_id, old.name, text)
+        self.replaced = [*self.replaced, Replaced(seq, len(self.messages), before)]
+
+    def restore(self, seq: int, compaction: int, *, keep: bool) -> bool:
+        """Put back what `compaction` replaced, what was said since behind it; nothing if it is not the last of them.
+
+        False where that was let go.
+        """
+        if not self.replaced or self.replaced[-1].seq != compaction:
+            return True
+        *others, last = self.replaced
+        if last.before is None:
+            return False
+        then, longer = last.before, len(last.before.messages) - last.length
+        self._change(seq, keep=keep)
+        since = self.marks[bisect_left(self.marks, last.seq, key=lambda mark: mark.seq) :]
+        self.messages = [*then.messages, *self.messages[last.length :]]
+        self.origins = [*then.origins, *self.origins[last.length :]]
+        self.marks = [*then.marks, *(replace(mark, length=mark.length + longer) for mark in since)]
+        self.replaced = others
+        return True
+
+    def _change(self, seq: int, *, keep: bool) -> Before | None:
+        """Record `seq` makes other lists, whose old ones are left alone from here on; `keep` them to go back there."""
+        before = None
         if keep:
-            self.before.append(Before(seq, self.messages, self.marks))
-        self.compacted_at = seq
-        later = [Mark(mark.seq, mark.length - covered + 1, mark.plan) for mark in self.marks if mark.seq > through]
-        self.messages = [summary, *self.messages[covered:]]
-        self.marks = [Mark(through, 1, self.plan), *later]
+            before = Before(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
+            self.before.append(before)
+        self.changed_at = seq
+        return before
+
+    def let_go(self) -> None:
+        """Keep nothing of what was replaced."""
+        self.before = []
+        self.replaced = [replace(each, before=None) for each in self.replaced]
 
     def length_before(self, to: int) -> int | None:
         """How many messages stand just before record `to`; None where a compaction replaced what would tell."""
-        if self.compacted_at >= to:
+        if self.changed_at >= to:
             return None
         at = bisect_left(self.marks, to, key=lambda mark: mark.seq)
         return self.marks[at - 1].length if at else 0
 
     def back(self, to: int, *, renamed: bool) -> "Standing | None":
         """What stood just before record `to`; None where a compaction replaced it and nothing was kept."""
-        before, messages, marks, compacted_at = list(self.before), self.messages, self.marks, self.compacted_at
-        while before and before[-1].seq >= to:
-            last = before.pop()
-            messages, marks = last.messages, last.marks
-            compacted_at = before[-1].seq if before else 0
-        if compacted_at >= to:
+        before = [each for each in self.before if each.seq < to]
+        # The first change at or behind `to` kept the lists that held just before it.
+        then = self.before[len(before)] if len(before) < len(self.before) else self._as_before()
+        if then.changed_at >= to:
             return None
-        kept = [mark for mark in marks if mark.seq < to]
+        kept = [mark for mark in then.marks if mark.seq < to]
+        length = kept[-1].length if kept else 0
         unnamed = self.first_text >= to
         return Standing(
-            messages[: kept[-1].length if kept else 0],
-            kept,
-            before,
-            compacted_at,
-            self.turns[: bisect_left(self.turns, to)],
-            kept[-1].plan if kept else None,
-            {seq: message for seq, message in self.queued.items() if seq < to},
-            {seq: event for seq, event in self.taken_back.items() if event.to < to},
-            0 if unnamed else self.first_text,
-            "" if unnamed and not renamed else self.title,
+            messages=then.messages[:length],
+            origins=then.origins[:length],
+            marks=kept,
+            before=before,
+            replaced=then.replaced,
+            changed_at=then.changed_at,
+            turns=self.turns[: bisect_left(self.turns, to)],
+            plan=kept[-1].plan if kept else None,
+            queued={seq: message for seq, message in self.queued.items() if seq < to},
+            taken_back={seq: event for seq, event in self.taken_back.items() if event.to < to},
+            first_text=0 if unnamed else self.first_text,
+            title="" if unnamed and not renamed else self.title,
         )
+
+    def _as_before(self) -> Before:
+        return Before(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
 
     def again(self) -> "Standing":
         """The same, to grow on its own: a rewind may be undone twice."""
         return replace(
             self,
             messages=list(self.messages),
+            origins=list(self.origins),
             marks=list(self.marks),
             before=list(self.before),
             turns=list(self.turns),

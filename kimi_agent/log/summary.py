@@ -10,10 +10,8 @@ from kimi_agent.log.codec import decode
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.lock import Holder, is_alive, read_holder
+from kimi_agent.log.scan import event_at, is_prompt
 
-_MARK = b'"event":{"type":"'
-_USER = b'Said","message":{"type":"user"'
-_NOT_QUEUED = b'"queued":0}}'
 _NAMING = (b'Opened"', b'Renamed"')
 _AT = re.compile(rb'"seq":[0-9]+,"at":([0-9.e+]+),')
 _MOST_BYTES = 64 << 20
@@ -84,14 +82,13 @@ class _Found:
         self._blobs = blobs
 
     def note(self, line: bytes) -> None:
-        # No string of a record can hold the mark: its quotes would be escaped.
-        mark = line.find(_MARK, 0, 200) + len(_MARK)
-        is_turn = line.startswith(_USER, mark) and line.endswith(_NOT_QUEUED)
+        event = event_at(line)
+        is_turn = is_prompt(line, event)
         self.turns += is_turn
         if stamp := _AT.search(line, 0, 100):
             self.last_at = float(stamp[1])
         named = self.naming.title
-        if line.startswith(_NAMING, mark) or (is_turn and not named) or self.first is None:
+        if line.startswith(_NAMING, event) or (is_turn and not named) or self.first is None:
             record = decode(line, self._blobs.text)
             if isinstance(record, Stamped):
                 self.first = self.first or record

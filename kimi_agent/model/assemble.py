@@ -15,7 +15,10 @@ class _Call:
 
 
 class Assembly:
-    """What has been streamed so far. A `Retrying` voids it; usage and finish are for others to keep."""
+    """What has been streamed so far; usage and finish are for others to keep.
+
+    A `Retrying` voids it, or only its calls where text and reasoning are kept: the answer then goes on behind them.
+    """
 
     def __init__(self) -> None:
         self._start()
@@ -40,6 +43,8 @@ class Assembly:
                 call.id = call.id or wire_id
                 call.name = call.name or name
                 call.arguments.append(arguments)
+            case Retrying(kept=True):
+                self._calls.clear()
             case Retrying():
                 self._start()
             case _:

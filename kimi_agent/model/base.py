@@ -1,9 +1,10 @@
 """What the loop knows of a model: a name, a window, and a stream of deltas.
 
 Every provider, wrapper, tape and test double is a `Model`. A stream either ends normally, after a `Finish`, or raises a
-`ModelError`; a `Retrying` in it voids everything that came before it.
+`ModelError`; a `Retrying` in it voids what came before it, unless it says that its words are kept.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -55,6 +56,12 @@ class Request:
     tools_off: bool = False
     max_output: int | None = None
     tokens: int = 0
+
+
+def head_of(system: str, tools: Sequence[ToolSpec]) -> str:
+    """A fingerprint (12 hex digits) of what stands before the messages: where it changes, no cached prefix holds."""
+    told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:12]
 
 
 class Model(Protocol):

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 
 _ERROR_BYTES = 64 * 1024
 _KEEP_IDLE_S = 240.0
+_STALE_S = 5.0
 _OURS = ("host", "content-length", "connection", "transfer-encoding")
 """What httpx2 itself puts on a request; every other header is set here or goes."""
+_SOCKET = "kimi_agent.socket"
+"""Where a request keeps the connection that was made for it; nothing is there where it went into an older one."""
+
+
+class _Stale(Exception):
+    """A kept connection was closed before a readable answer began: what was sent on it is sent again, once."""
 
 
 class ChatCompletions:
@@ -54,10 +61,13 @@ class ChatCompletions:
         self._now = now
         self._blob = blob
         model = THINKING_TARGET if alias and profile.aliases else settings.model
-        self._encoder = Encoder(Dialect(model, profile, settings.thinking or alias, settings.max_output), blob)
+        thinking = settings.thinking or alias
+        self._encoder = Encoder(Dialect(model, profile, thinking, settings.max_output, settings.window), blob)
         self._endpoint = Endpoint(
             model, settings.base_url, str(key or ""), profile.key_hint, key.value if key is not None else ""
         )
+        self._markers = profile.markers
+        self._partial = profile.partial if settings.partial is None else settings.partial
         self._client: openai.AsyncOpenAI | None = None
         self._answered = False
 
@@ -69,6 +79,11 @@ class ChatCompletions:
     @property
     def window(self) -> int:
         return self._settings.window
+
+    @property
+    def partial(self) -> bool:
+        """Whether the endpoint goes on with an answer that broke off (Moonshot's partial mode)."""
+        return self._partial
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -95,6 +110,7 @@ class ChatCompletions:
                     endpoint=self._endpoint,
                     clocks=self._settings.clocks,
                     now=self._now,
+                    markers=frozenset(tool.name for tool in request.tools) if self._markers else None,
                 )
                 async with contextlib.aclosing(answer):
                     async for delta in answer:
@@ -105,25 +121,43 @@ class ChatCompletions:
 
     async def _send(self, body: bytes) -> "httpx2.Response":
         """The response once its headers are there. Raises for every status but 200s."""
+        clocks = self._settings.clocks
+        limit_s = clocks.connect_s + clocks.first_byte_s
+        self._client = client = self._client or self._make_client()
+        try:
+            async with asyncio.timeout(min(limit_s, clocks.attempt_s)):
+                with contextlib.suppress(_Stale):
+                    return await self._post(client, body)
+                return await self._post(client, body)
+        except TimeoutError as error:
+            if clocks.attempt_s < limit_s:
+                raise Unavailable(f"The answer took longer than {clocks.attempt_s:g} s and was cut off.") from error
+            raise Unavailable(f"{self._endpoint.base_url} sent nothing within {clocks.first_byte_s:g} s.") from error
+        except _Stale as error:
+            raise of_connection(error, self._endpoint) from error
+
+    async def _post(self, client: "openai.AsyncOpenAI", body: bytes) -> "httpx2.Response":
+        """The response to one request. Raises _Stale where it went into a connection that was already dead."""
         import httpx2
         import openai
 
-        if self._client is None:
-            self._client = self._make_client()
-        clocks = self._settings.clocks
+        time = asyncio.get_running_loop().time
+        started = time()
         streaming: bool = True
         try:
-            async with asyncio.timeout(clocks.connect_s + clocks.first_byte_s):
-                response = await self._client.post(
-                    "/chat/completions",
-                    content=body,
-                    cast_to=httpx2.Response,  # the response as it is: nothing read, nothing parsed
-                    stream=streaming,
-                    stream_cls=openai.AsyncStream[object],
-                )
-        except TimeoutError as error:
-            raise Unavailable(f"{self._endpoint.base_url} sent nothing within {clocks.first_byte_s:g} s.") from error
+            response = await client.post(
+                "/chat/completions",
+                content=body,
+                cast_to=httpx2.Response,  # the response as it is: nothing read, nothing parsed
+                stream=streaming,
+                stream_cls=openai.AsyncStream[object],
+            )
         except openai.APIConnectionError as error:
+            broke = isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
+            # A server may close a kept connection in the moment in which the next request sets out on it. One that
+            # closes it later than this had read the request, and may have begun to work on it.
+            if broke and _SOCKET not in error.request.extensions and time() - started < _STALE_S:
+                raise _Stale from error
             raise self._broken(error) from error
         assert isinstance(response, httpx2.Response)
         self._answered = True
@@ -139,6 +173,7 @@ class ChatCompletions:
         import httpx2
 
         try:
+            # httpx2 unpacks in pieces of 1 MiB at most, so that a small packed answer cannot fill the memory.
             async for chunk in response.aiter_bytes():
                 yield chunk
         except (httpx2.HTTPError, OSError) as error:
@@ -157,7 +192,7 @@ class ChatCompletions:
                 verify=_verify(base_url, self._environ),
                 timeout=httpx2.Timeout(None, connect=clocks.connect_s),  # the rest is timed in stream.py
                 limits=httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE_S),
-                event_hooks={"request": [self._set_headers], "response": [self._check_status]},
+                event_hooks={"request": [self._prepare], "response": [self._check_status]},
             )
         except (ValueError, ImportError, OSError, httpx2.InvalidURL) as error:
             text = f"The proxy or the TLS certificates that the environment names cannot be used: {error}."
@@ -165,8 +200,10 @@ class ChatCompletions:
         # The key is put on by the hook; the SDK only wants to see one.
         return openai.AsyncOpenAI(api_key="-", base_url=base_url, http_client=http, max_retries=0)
 
-    async def _set_headers(self, request: "httpx2.Request") -> None:
+    async def _prepare(self, request: "httpx2.Request") -> None:
         """An allow-list: the SDK adds its own telemetry, and organisation, project and other headers of OPENAI_*."""
+        import httpx2
+
         headers = {name: value for name, value in request.headers.items() if name in _OURS}
         headers["content-type"] = "application/json"
         headers["accept"] = "text/event-stream, application/json"
@@ -174,19 +211,32 @@ class ChatCompletions:
         headers["user-agent"] = self._user_agent
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key.value}"
-        request.headers.clear()
-        request.headers.update(headers)
+        request.headers = httpx2.Headers(headers)  # to clear the old ones takes a quarter of a millisecond
+
+        async def trace(step: str, info: Mapping[str, Any]) -> None:
+            if step.endswith("connect_tcp.complete"):
+                request.extensions[_SOCKET] = info["return_value"]
+            elif step.endswith("start_tls.failed"):
+                # httpcore2 forgets the socket where the handshake is cancelled: the server would hear nothing of it.
+                await request.extensions[_SOCKET].aclose()
+
+        request.extensions["trace"] = trace
 
     async def _check_status(self, response: "httpx2.Response") -> None:
         """Raise for an error status before the SDK would read a body of any length for it."""
         if response.is_success:
             return
         body = bytearray()
-        with contextlib.suppress(Unavailable):
-            async for chunk in self._chunks(response):
-                body += chunk
-                if len(body) > _ERROR_BYTES:
-                    break
+        # A body that breaks off, stalls or never ends takes nothing from what the status says.
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with (
+                asyncio.timeout(self._settings.clocks.after_finish_s),
+                contextlib.aclosing(self._chunks(response)) as chunks,
+            ):
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > _ERROR_BYTES:
+                        break
         headers = {name.lower(): value for name, value in response.headers.items()}
         raise of_status(response.status_code, headers, bytes(body[:_ERROR_BYTES]), self._endpoint, self._now())
 

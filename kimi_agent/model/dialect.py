@@ -1,11 +1,13 @@
 """Moonshot's way of writing a request: values in, the body's JSON bytes out.
 
 The body is encoded here, and not by the SDK, so that the provider's prefix cache always hits and a step costs the same
-at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and what
-was sent for one request (less its trailing notes) is a byte prefix of what is sent for the next.
+at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and the
+messages of one request (less its trailing notes) are a byte prefix of those of the next. What would be refused is
+mended on the way: schemas, results without their calls, a cap that does not fit the window.
 """
 
 import base64
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,23 +18,33 @@ import msgspec
 
 from kimi_agent.log.messages import Assistant, Media, Message, Text, ToolReturn, User
 from kimi_agent.model.base import Request, ToolSpec
+from kimi_agent.model.pairing import NOTHING, Waiting, rest, step
 from kimi_agent.model.profiles import Profile
+from kimi_agent.model.schema_repair import repaired
 
 Blob = Callable[[str], bytes]
 """The bytes of a blob by its name; OSError where they are gone."""
 
+DEFAULT_OUTPUT = 32_768
+"""What the server takes for `max_completion_tokens` where none is sent."""
+
 _KEPT_AGENTS = 32
+_SPARE_TOKENS = 1_024
+_LEAST_OUTPUT = 256
+_MOST_TOOLS = 128
+_TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a body's fixed part says: the model's name on the wire, and the switches of the session."""
+    """What a body's fixed part says: the model's name on the wire, and the switches of the session (in tokens)."""
 
     model: str
     profile: Profile
     thinking: bool = True
     max_output: int | None = None
+    window: int = 262_144
 
 
 class Encoder:
@@ -53,10 +65,22 @@ class Encoder:
         if len(self._kept) > _KEPT_AGENTS:
             self._kept.popitem(last=False)
         kept.follow(request.messages, self._message)
-        tail = b"]}"
+        tail = [self._message(message) for message in rest(kept.waiting)]
         if notes := note_text(request.notes):
-            tail = (b"," if kept.open else b"") + encode({"role": "user", "content": notes}) + tail
-        return b"".join((kept.head, kept.joined, tail))
+            tail.append(encode({"role": "user", "content": notes}))
+        # A start without text cannot be gone on with: the server refuses an empty message.
+        if request.partial is not None and request.partial.text:
+            tail.append(self._start_of(request.partial))
+        comma = b"," if kept.joined and tail else b""
+        return b"".join(
+            (kept.start, self._switches(request, kept.offers), kept.end, kept.joined, comma, b",".join(tail), b"]}")
+        )
+
+    def _switches(self, request: Request, offers: bool) -> bytes:
+        """What may differ from one request to the next without a word of the prompt being another."""
+        cap = output_cap(request.max_output or self.dialect.max_output, self.dialect.window, request.tokens)
+        choice = b',"tool_choice":"none"' if request.tools_off and offers else b""
+        return (b"" if cap is None else b',"max_completion_tokens":%d' % cap) + choice
 
     def _message(self, message: Message) -> bytes:
         match message:
@@ -69,8 +93,6 @@ class Encoder:
                 return self._assistant(message)
 
     def _assistant(self, message: Assistant) -> bytes:
-        if not message.text and not message.calls:
-            return b""  # the server refuses an assistant message without either, and with it the whole session
         wire: dict[str, Any] = {"role": "assistant"}
         if message.text or not message.calls:
             wire["content"] = message.text
@@ -82,6 +104,12 @@ class Encoder:
                 for call in message.calls
             ]
         return encode(wire)
+
+    def _start_of(self, message: Assistant) -> bytes:
+        wire: dict[str, Any] = {"role": "assistant", "content": message.text}
+        if self.dialect.thinking:
+            wire |= self._reasoning(message)
+        return encode(wire | {"partial": True})
 
     def _reasoning(self, message: Assistant) -> dict[str, Any]:
         rule = self.dialect.profile.reasoning
@@ -109,21 +137,27 @@ class Encoder:
 
 
 class _Kept:
-    """The encoded start of one agent's conversation, grown in place."""
+    """The encoded start of one agent's conversation, grown in place.
+
+    `start` and `end` stand before the messages, with what may differ between; `offers` says whether tools are listed;
+    `waiting` which results must still follow what is `joined`.
+    """
 
     def __init__(self, dialect: Dialect, key: str, request: Request) -> None:
         self.system = request.system
         self.tools = request.tools
-        self.head = _head(dialect, key, request.tools)
-        system = encode({"role": "system", "content": request.system}) if request.system else b""
-        self.joined = bytearray(system)
+        functions = _functions(request.tools)
+        self.offers = bool(functions)
+        self.start, self.end = _head(dialect, key, functions)
+        self._base = encode({"role": "system", "content": request.system}) if request.system else b""
+        self.joined = bytearray(self._base)
         self._messages: list[Message] = []
-        self._ends: list[int] = []
+        self._ends: list[tuple[int, Waiting]] = []
 
     @property
-    def open(self) -> bool:
-        """Whether a comma has to stand before the next message."""
-        return bool(self.joined)
+    def waiting(self) -> Waiting:
+        """What has still to come, behind the messages that are joined."""
+        return self._ends[-1][1] if self._ends else NOTHING
 
     def follow(self, messages: Sequence[Message], encode_one: Callable[[Message], bytes]) -> None:
         """Make `joined` hold these messages; what is kept of them by identity is not encoded again."""
@@ -131,18 +165,16 @@ class _Kept:
         if not all(map(is_, self._messages, messages)):
             same = next(i for i in range(same) if self._messages[i] is not messages[i])
         if same < len(self._messages):
-            start = self._ends[same - 1] if same else self._base()
+            start = self._ends[same - 1][0] if same else len(self._base)
             del self.joined[start:], self._messages[same:], self._ends[same:]
         for message in messages[same:]:
-            if encoded := encode_one(message):
+            waiting, sent = step(self.waiting, message)
+            for each in sent:
                 if self.joined:
                     self.joined += b","
-                self.joined += encoded
+                self.joined += encode_one(each)
             self._messages.append(message)
-            self._ends.append(len(self.joined))
-
-    def _base(self) -> int:
-        return len(encode({"role": "system", "content": self.system})) if self.system else 0
+            self._ends.append((len(self.joined), waiting))
 
 
 def cache_key(request: Request) -> str:
@@ -155,27 +187,42 @@ def note_text(notes: Sequence[str]) -> str:
     return "\n".join(f"<note>{note}</note>" for note in notes if note)
 
 
-def _head(dialect: Dialect, key: str, tools: Sequence[ToolSpec]) -> bytes:
-    """Everything before the first message. Its key order is fixed: it is the start of the cached prefix."""
-    fixed: dict[str, Any] = {
+def output_cap(asked: int | None, window: int, tokens: int) -> int | None:
+    """`max_completion_tokens` for an input of so many tokens (0: not known): as asked, but never over the window.
+
+    None where nobody asked and the server's own default fits: the rate limit counts what is asked for.
+    """
+    if not tokens:
+        return asked
+    room = max(window - tokens - _SPARE_TOKENS, _LEAST_OUTPUT)
+    if asked is None:
+        return None if room >= DEFAULT_OUTPUT else room
+    return min(asked, room)
+
+
+def _head(dialect: Dialect, key: str, functions: list[dict[str, Any]]) -> tuple[bytes, bytes]:
+    """Everything before the first message, cut where the switches go. Its key order is fixed."""
+    fixed = {
         "model": dialect.model,
         "stream": True,
         "stream_options": {"include_usage": True},
         "thinking": {"type": "enabled", "keep": "all"} if dialect.thinking else {"type": "disabled"},
     }
-    if dialect.max_output:
-        fixed["max_completion_tokens"] = dialect.max_output
-    if key:
-        fixed["prompt_cache_key"] = key
-    if tools:
-        fixed["tools"] = [
-            {
-                "type": "function",
-                "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.schema)},
-            }
-            for tool in tools
-        ]
-    return encode(fixed)[:-1] + b',"messages":['
+    named: dict[str, Any] = {"prompt_cache_key": key} if key else {}
+    if functions:
+        named["tools"] = functions
+    end = b"," + encode(named)[1:-1] if named else b""
+    return encode(fixed)[:-1], end + b',"messages":['
+
+
+def _functions(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    """The tools that can be offered: one with a bad or doubled name, or one too many, would cost the whole request."""
+    found: dict[str, dict[str, Any]] = {}
+    for tool in tools:
+        if _TOOL_NAME.fullmatch(tool.name) and tool.name not in found and len(found) < _MOST_TOOLS:
+            schema = repaired(tool.schema)
+            found[tool.name] = {"name": tool.name, "description": tool.description, "parameters": schema}
+    return [{"type": "function", "function": function} for function in found.values()]
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from kimi_agent.model.moonshot_schema import wrong
+
 MODELS = ("kimi-k2.6", "kimi-k2.7-code", "kimi-k2.7-code-highspeed", "kimi-k3")
 WINDOW = 262_144
 
@@ -37,8 +39,20 @@ def refusal(body: Any) -> Refusal | None:
     if kind not in ("enabled", "disabled"):
         return Refusal("Invalid request: thinking.type must be enabled or disabled")
     thinks = kind == "enabled"
+    cap = body.get("max_completion_tokens", body.get("max_tokens"))
+    if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
+        return Refusal("Invalid request: max_completion_tokens must be a positive integer")
     found = _wrong_fixed(body, thinks) or _wrong_tools(body.get("tools")) or _wrong_messages(body["messages"], thinks)
     return Refusal(found) if found else None
+
+
+def over_window(body: dict[str, Any], tokens: int, window: int) -> Refusal | None:
+    """Why a request with so many input tokens does not fit the window, input and output together; None if it does."""
+    if tokens >= window:
+        return Refusal("Invalid request: Input token length too long")
+    if tokens + (body.get("max_completion_tokens") or body.get("max_tokens") or 0) > window:
+        return Refusal(f"Invalid request: Your request exceeded model token limit : {window}")
+    return None
 
 
 def _wrong_fixed(body: dict[str, Any], thinks: bool) -> str:
@@ -47,6 +61,8 @@ def _wrong_fixed(body: dict[str, Any], thinks: bool) -> str:
         if body.get(name) not in (None, value):
             return f"invalid {name}: only {value} is allowed for this model"
     choice = body.get("tool_choice")
+    if choice not in (None, "auto", "none", "required") and not isinstance(choice, dict):
+        return "Invalid request: tool_choice must be auto, none, required or a function"
     if thinks and (choice == "required" or isinstance(choice, dict)):
         word = choice if isinstance(choice, str) else "specified"
         return f"tool_choice '{word}' is incompatible with thinking enabled"
@@ -69,34 +85,9 @@ def _wrong_tools(tools: Any) -> str:
         if name in names:
             return f"function name {name} is duplicated"
         names.add(name)
-        if wrong := _wrong_schema(function.get("parameters")):
+        if why := wrong(function.get("parameters")):
             start = "tools.function.parameters is not a valid moonshot flavored json schema"
-            return f"{start}, details: <{wrong}>"
-    return ""
-
-
-def _wrong_schema(schema: Any) -> str:
-    if not isinstance(schema, dict) or schema.get("type") != "object":
-        return "At path '': the root must be an object"
-    waiting: list[tuple[str, Any]] = [("", schema)]
-    while waiting:
-        path, part = waiting.pop()
-        if not isinstance(part, dict):
-            return f"At path '{path}': a schema must be an object"
-        joined = "anyOf" in part or "$ref" in part
-        if joined and "type" in part:
-            return f"At path '{path}': type must not be used together with anyOf or $ref"
-        if part and not joined and "type" not in part:
-            return f"At path '{path}': type is not defined"
-        children = part.get("properties") or {}
-        for name in part.get("required") or []:
-            if name not in children:
-                return f"At path '{path}.required': {name} is not in properties"
-        start = f"{path}." if path else ""
-        waiting += [(f"{start}properties.{name}", child) for name, child in children.items()]
-        waiting += [(f"{start}anyOf.{i}", child) for i, child in enumerate(part.get("anyOf") or [])]
-        waiting += [(f"{start}items", part["items"])] if "items" in part else []
-        waiting += [(f"{start}$defs.{name}", child) for name, child in (part.get("$defs") or {}).items()]
+            return f"{start}, details: <{why}>"
     return ""
 
 
@@ -114,8 +105,10 @@ def _wrong_messages(messages: list[Any], thinks: bool) -> str:
             return _unanswered(open_calls)
         if role == "assistant":
             open_calls = _call_ids(message)
-            if wrong := _wrong_assistant(message, position, thinks):
-                return wrong
+            if message.get("partial") and (open_calls or position < len(messages) - 1):
+                return "Invalid request: partial is for the last message, an assistant's without tool_calls"
+            if why := _wrong_assistant(message, position, thinks):
+                return why
         elif _is_empty(message.get("content")):
             return f"Invalid request: the message at position {position} with role '{role}' must not be empty"
     return _unanswered(open_calls) if open_calls else ""

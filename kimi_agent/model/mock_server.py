@@ -18,9 +18,10 @@ import msgspec
 from kimi_agent.errors import UserError
 from kimi_agent.model.mock_rules import MODELS, WINDOW, Refusal
 from kimi_agent.model.profiles import is_loopback
-from kimi_agent.model.tape import Pace, Tape
+from kimi_agent.model.tape import Fault, Pace, Tape
 from kimi_agent.model.tape_model import Player
-from kimi_agent.model.tape_script import Answer, TapeMismatch
+from kimi_agent.model.tape_place import TapeMismatch
+from kimi_agent.model.tape_script import Answer
 from kimi_agent.model.tape_wire import Reply, completion
 
 _MAX_HEAD_BYTES = 64 * 1024
@@ -49,11 +50,14 @@ class MockServer:
         port: int = 0,
         pace: Pace | None = None,
         key: str = "",
+        window: int = WINDOW,
+        chaos: Callable[[int], Fault | None] = lambda number: None,
         received: Callable[[Received], object] | None = None,
         mismatched: Callable[[str], object] = lambda text: None,
     ) -> None:
-        """`pace` overrides the tape's own; with `key` other keys get the 401.
+        """`pace` overrides the tape's own; with `key` other keys get the 401; what is over `window` tokens the 400.
 
+        `chaos` is asked for each chat completion, by its number from 1, what goes wrong with it beside the tape's own.
         `received` is told each request; without it they are kept in `requests`. `mismatched` is told what the tape
         did not expect. Raises UserError for a `host` that others could reach.
         """
@@ -63,7 +67,9 @@ class MockServer:
         self.connections = 0
         self.left = asyncio.Event()
         self._address = (host, port)
-        self._player = Player(tape, pace)
+        self._player = Player(tape, pace, window)
+        self._chaos = chaos
+        self._asked = 0
         self._key = key
         self._received = received or self.requests.append
         self._mismatched = mismatched
@@ -130,13 +136,15 @@ class MockServer:
             return await exchange.error(Refusal(text, 401, "incorrect_api_key_error"))
         match request.method, request.path.partition("?")[0]:
             case "GET", "/v1/models":
-                return await exchange.json(200, _models())
+                return await exchange.json(200, _models(self._player.window))
             case "POST", "/v1/chat/completions":
                 return await self._complete(exchange, request.body)
             case _:
                 return await exchange.error(Refusal("url.not_found", 404, "url.not_found"))
 
     async def _complete(self, exchange: "_Exchange", body: bytes) -> bool:
+        self._asked += 1
+        struck = self._chaos(self._asked)
         try:
             said = self._player.answer(body)
         except TapeMismatch as error:
@@ -144,11 +152,12 @@ class MockServer:
             return await exchange.error(Refusal(str(error), 400, "tape_mismatch"))
         if isinstance(said, Refusal):
             return await exchange.error(said)
-        return await self._say(exchange, said, msgspec.json.decode(body))
+        value = msgspec.json.decode(body)
+        fault = struck or self._player.fault(said, str(value.get("prompt_cache_key") or ""))
+        return await self._say(exchange, said, value, fault)
 
-    async def _say(self, exchange: "_Exchange", said: Answer, body: dict[str, Any]) -> bool:
+    async def _say(self, exchange: "_Exchange", said: Answer, body: dict[str, Any], fault: Fault | None) -> bool:
         model = str(body["model"])
-        fault = self._player.fault(said, str(body.get("prompt_cache_key") or ""))
         if not body.get("stream") and fault is None:
             return await exchange.json(200, completion(said, model))
         options = body.get("stream_options")
@@ -255,11 +264,12 @@ def run_mock(
     port: int = 0,
     save: Path | None = None,
     pace: Pace | None = None,
+    window: int = WINDOW,
 ) -> None:
     """Serve the tape in the file `tape` until SIGINT or SIGTERM.
 
     The first line on `out` is the base URL, further ones say what the tape did not expect. With `save` each body
-    becomes a numbered file in that folder. Raises UserError for a bad tape, folder or port.
+    becomes a numbered file in that folder; `window` is in tokens. Raises UserError for a bad tape, folder or port.
     """
 
     def say(text: str) -> None:
@@ -267,7 +277,8 @@ def run_mock(
         out.flush()
 
     keep = _saver(save, say) if save else lambda received: None
-    asyncio.run(_run(MockServer(Tape.load(tape), host=host, port=port, pace=pace, received=keep, mismatched=say), say))
+    server = MockServer(Tape.load(tape), host=host, port=port, pace=pace, window=window, received=keep, mismatched=say)
+    asyncio.run(_run(server, say))
 
 
 async def _run(server: MockServer, say: Callable[[str], None]) -> None:
@@ -303,7 +314,7 @@ def _saver(folder: Path, say: Callable[[str], None]) -> Callable[[Received], obj
     return keep
 
 
-def _models() -> dict[str, Any]:
+def _models(window: int) -> dict[str, Any]:
     return {
         "object": "list",
         "data": [
@@ -312,7 +323,7 @@ def _models() -> dict[str, Any]:
                 "object": "model",
                 "created": 1_700_000_000,
                 "owned_by": "moonshot",
-                "context_length": 1_048_576 if name == "kimi-k3" else WINDOW,
+                "context_length": 1_048_576 if name == "kimi-k3" else window,
                 "supports_image_in": True,
                 "supports_video_in": True,
                 "supports_reasoning": True,

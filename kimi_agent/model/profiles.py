@@ -39,10 +39,16 @@ MOONSHOT = Profile(
     markers=False,
     key_hint="Keys of platform.moonshot.ai and platform.moonshot.cn are not interchangeable.",
 )
+CODING = Profile(
+    "Kimi coding plan",
+    "reasoning_content",
+    markers=False,
+    key_hint="Keys of the coding plan (sk-kimi-...) and of platform.moonshot.ai are not interchangeable.",
+)
 LOOPBACK = Profile("loopback", "seen", needs_key=False)
 UNKNOWN = Profile("unknown", "only seen")
 
-_MOONSHOT_HOSTS = ("api.moonshot.ai", "api.moonshot.cn")
+_BY_HOST = {"api.moonshot.ai": MOONSHOT, "api.moonshot.cn": MOONSHOT, "api.kimi.com": CODING}
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,4 @@ def is_loopback(host: str) -> bool:
 def profile_of(base_url: str) -> Profile:
     """The profile for `base_url`, by its host name. Raises UserError where it is not an http(s) address."""
     host = host_of(base_url)
-    if host in _MOONSHOT_HOSTS:
-        return MOONSHOT
-    return LOOPBACK if is_loopback(host) else UNKNOWN
+    return LOOPBACK if is_loopback(host) else _BY_HOST.get(host, UNKNOWN)

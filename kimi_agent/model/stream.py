@@ -5,13 +5,14 @@ The in-process tape and the HTTP client share it, so that a scripted answer take
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from typing import Self
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Self
 
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.model.base import Delta
 from kimi_agent.model.frames import MAX_EVENT_BYTES, EventTooLong, Frame, Frames
+from kimi_agent.model.markers import recover
 from kimi_agent.model.profiles import Clocks
 from kimi_agent.model.reading import Reading, decode
 from kimi_agent.model.trouble import Endpoint, of_error_object, of_stray
@@ -23,31 +24,49 @@ Now = Callable[[], float]
 """Unix time in seconds."""
 
 
-async def read_answer(
-    chunks: AsyncIterator[bytes], *, content_type: str, endpoint: Endpoint, clocks: Clocks, now: Now
+def read_answer(
+    chunks: AsyncIterator[bytes],
+    *,
+    content_type: str,
+    endpoint: Endpoint,
+    clocks: Clocks,
+    now: Now,
+    markers: frozenset[str] | None = None,
 ) -> AsyncGenerator[Delta, None]:
     """The deltas of the answer that `chunks` hold, at the end Usage (if it came) and Finish.
 
-    It ends as soon as the answer is complete. Raises a ModelError for an answer that breaks off, stalls, or is none.
+    Fragments of one kind that came together make one delta. With `markers`, the names of the tools, raw tool-call
+    markers in the text become calls. It ends as soon as the answer is complete. Raises a ModelError for an answer that
+    breaks off, stalls, or is none.
     """
-    frames = Frames()
     reading = Reading(lambda error: of_error_object(error, endpoint, now()))
-    watch = _Watch(clocks, asyncio.get_running_loop().time)
-    async with _Pump(chunks) as pump:
+    answer = _read(chunks, reading, clocks, lambda body: of_stray(content_type, body, endpoint, now()))
+    return answer if markers is None else recover(answer, markers)
+
+
+async def _read(
+    chunks: AsyncIterator[bytes], reading: Reading, clocks: Clocks, blame_stray: Callable[[bytes], ModelError]
+) -> AsyncGenerator[Delta, None]:
+    frames = Frames()
+    loop = asyncio.get_running_loop()
+    watch = _Watch(clocks, loop.time)
+    async with _Pump(chunks, loop) as pump:
         try:
             while not reading.done:
                 taken = await watch.next(pump, finished=bool(reading.finish))
-                for frame in frames.feed(taken) if taken is not None else _last(frames):
-                    for delta in reading.read(frame):
-                        yield delta
-                        watch.saw(delta)
+                for delta in reading.read(frames.feed(taken) if taken is not None else _last(frames)):
+                    yield delta
+                    watch.saw(delta)
                 if taken is None:
                     break
         except EventTooLong as error:
             text = f"The server sent an event of more than {MAX_EVENT_BYTES} bytes."
             raise Unavailable(text, retry=False) from error
         if not frames.any:
-            for delta in _whole(bytes(frames.stray), reading, content_type, endpoint, now):
+            body = bytes(frames.stray)
+            if (value := _whole(body)) is None:
+                raise blame_stray(body)
+            for delta in reading.take(value):
                 yield delta
         for delta in reading.end():
             yield delta
@@ -56,44 +75,45 @@ async def read_answer(
 
 def _last(frames: Frames) -> Iterator[Frame]:
     """What the end of the stream completes: the last blank line may be missing, half an event is passed over."""
-    for frame in frames.end():
+    for name, data in frames.end():
         with contextlib.suppress(Unavailable):
-            if frame.data != b"[DONE]":
-                decode(frame.data)
-            yield frame
+            if data != b"[DONE]":
+                decode(data)
+            yield name, data
 
 
-def _whole(body: bytes, reading: Reading, content_type: str, endpoint: Endpoint, now: Now) -> list[Delta]:
-    """The deltas of a body that was no event stream: some endpoints answer a streaming request in one piece."""
+def _whole(body: bytes) -> Mapping[str, Any] | None:
+    """The answer in a body that was no event stream: some endpoints answer a streaming request in one piece."""
     try:
         value = decode(body)
     except Unavailable:
-        value = None
-    if isinstance(value, dict) and value.get("choices"):
-        return reading.take(value)
-    raise of_stray(content_type, body, endpoint, now())
+        return None
+    return value if isinstance(value, dict) and value.get("choices") else None
 
 
 class _Pump:
     """Reads ahead of who reads the answer, so that a burst of chunks is taken (and timed) as one.
 
-    With one timer for each chunk of an answer of 20,000 tokens, a third of the time went into timers. It reads at most
-    _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
+    It reads at most _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> None:
         self._chunks = chunks
+        self._loop = loop
         self._ready = bytearray()
         self._ended = False
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -110,26 +130,47 @@ class _Pump:
             self._ended = True
             self._news.set()
 
-    async def take(self) -> bytes | None:
-        """All that has come; None at the end. Raises what ended it, behind all that came before."""
-        await self._news.wait()
+    async def take(self, deadline: float) -> bytes | None:
+        """All that has come; None at the end. Raises what ended it, behind all that came before.
+
+        Raises TimeoutError where nothing has come by `deadline`, in the loop's time.
+        """
+        while not self._ready and not self._ended:
+            if self._loop.time() >= deadline:
+                raise TimeoutError
+            self._news.clear()
+            self._ring_at(deadline)
+            await self._news.wait()
         if self._ready:
             taken = bytes(self._ready)
             self._ready.clear()
             self._room.set()
-            if not self._ended:
-                self._news.clear()
             return taken
         if self._task is not None:
             await self._task
         return None
 
+    def _ring_at(self, deadline: float) -> None:
+        """Have `take` look again at `deadline`.
+
+        Each chunk moves the deadline. An alarm that rings too early is cheap; to move it for each chunk is not.
+        """
+        if self._alarm is not None:
+            if self._alarm.when() <= deadline:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._news.set()
+
     async def drain(self) -> None:
         """Read a complete answer to its end, so that its connection can be used again; what comes late is lost."""
+        deadline = self._loop.time() + _DRAIN_S
         with contextlib.suppress(TimeoutError, ModelError):
-            async with asyncio.timeout(_DRAIN_S):
-                while await self.take() is not None:
-                    pass
+            while await self.take(deadline) is not None:
+                pass
 
 
 class _Watch:
@@ -138,6 +179,7 @@ class _Watch:
     def __init__(self, clocks: Clocks, time: Callable[[], float]) -> None:
         self._clocks = clocks
         self._time = time
+        self._ends_at = time() + clocks.attempt_s
         self._content_at = time()
         self._started = False
         self._finished_at: float | None = None
@@ -148,12 +190,14 @@ class _Watch:
             self._content_at = self._time()
 
     async def next(self, pump: _Pump, *, finished: bool) -> bytes | None:
-        """What has come; None at the end of the stream."""
+        """What has come; None at the end of the stream. Raises Unavailable when a clock runs out."""
         if finished and self._finished_at is None:
             self._finished_at = self._time()
         try:
-            async with asyncio.timeout(self._wait_s()):
-                taken = await pump.take()
+            # Who always sends is stopped here, who sends nothing by the pump.
+            if not finished and self._time() >= self._ends_at:
+                raise TimeoutError
+            taken = await pump.take(self._deadline())
         except TimeoutError as error:
             if finished:
                 return None
@@ -165,16 +209,23 @@ class _Watch:
         self._started = True
         return taken
 
-    def _wait_s(self) -> float:
-        now, clocks = self._time(), self._clocks
+    def _deadline(self) -> float:
+        clocks = self._clocks
         if self._finished_at is not None:
-            return max(0.0, self._finished_at + clocks.after_finish_s - now)
+            return self._finished_at + clocks.after_finish_s
         silence_s = clocks.no_bytes_s if self._started else clocks.first_byte_s
-        return max(0.0, min(silence_s, self._content_at + clocks.no_content_s - now))
+        return min(self._time() + silence_s, self._content_at + clocks.no_content_s, self._ends_at)
 
     def _why(self) -> str:
+        now, clocks = self._time(), self._clocks
+        if now >= self._ends_at:
+            return f"The answer took longer than {_shown(clocks.attempt_s)} and was cut off."
         if not self._started:
-            return f"The server sent nothing within {self._clocks.first_byte_s:g} s."
-        if self._time() >= self._content_at + self._clocks.no_content_s:
-            return f"The answer made no progress for {self._clocks.no_content_s:g} s."
-        return f"The answer stalled: no bytes for {self._clocks.no_bytes_s:g} s."
+            return f"The server sent nothing within {clocks.first_byte_s:g} s."
+        if now >= self._content_at + clocks.no_content_s:
+            return f"The answer made no progress for {clocks.no_content_s:g} s."
+        return f"The answer stalled: no bytes for {clocks.no_bytes_s:g} s."
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

@@ -22,18 +22,27 @@ Which line answers a request
   repeat    this line gives so many answers in a row; true: all further ones.
   if        an interlude: a line that answers out of turn whenever its condition (same keys as `expect`, on what came
             last) holds, and uses up nobody's turn. {"if": {"last_contains": "interrupted"}, "calls": [...]} repeats
-            a step that a crash cut.
+            a step that a crash cut. With note_contains it answers a request whose answer does not join the
+            conversation, whichever script's turn it is: the harness asking for a summary. Its answer says
+            {{place}}, a mark from which the answers are counted on once the summary stands for those before:
+            {"agent": "*", "if": {"note_contains": "Make room"}, "say": "What was done. {{place}}"}
+            (Conditions on results are for conversations short enough that no result is shortened.)
 
 What it answers
   say       the text.                                   reason    the reasoning, which is streamed before it.
   calls     [{"name": "shell", "args": {...}}]. "raw": "text" instead of args sends arguments as they stand, "id" an
             id of your own; else it is functions.NAME:INDEX, which starts again at 0 in each answer, like Kimi's.
-  usage     {"input": 900, "output": 40, "cached": 512}; null sends none; without it, a fourth of the characters.
+  usage     {"input": 900, "output": 40, "cached": 512}; null sends none; without it, a fourth of the characters,
+            and as cached what the prompt has in common with the one before under the same prompt_cache_key.
   finish    the finish_reason; without it "tool_calls" or "stop".
 
   Placeholders in say, reason, args, raw and id: {{result}} is the last tool result, {{result:2}} the second result of
-  the last answer's calls, {{prompt}} the last user message, {{step}} the number of this answer. {{result|REGEX}} takes
-  the first group of REGEX (or its whole match); where it matches nothing, that is an error.
+  the last answer's calls, {{prompt}} the last user message, {{step}} the number of this answer, {{place}} a mark of how
+  far the tape is. {{result|REGEX}} takes the first group of REGEX (or its whole match); where it matches nothing, that
+  is an error.
+
+  A request that ends in a partial answer is given the rest of the line's text, and its calls; what the client kept has
+  to be how the line begins, reasoning included. A line may call although the request says tool_choice "none".
 
 How it arrives
   pace      tokens a second, or {"chunk": CHARS, "delay_s": SECONDS}; without it, at once.
@@ -63,7 +72,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.messages import Usage
 
 Words = str | list[str]
-PLACEHOLDER = re.compile(r"\{\{(result|prompt|step)(?::(\d+))?(?:\|(.*?))?\}\}", re.DOTALL)
+PLACEHOLDER = re.compile(r"\{\{(result|prompt|step|place)(?::(\d+))?(?:\|(.*?))?\}\}", re.DOTALL)
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,8 +220,9 @@ def _check(line: Line) -> None:
             raise ValueError("a fault is one of status, cut, cut_bytes, stall, malformed, drop")
     for expect in (line.expect, line.interlude):
         re.compile(expect.regex if expect else "")
-    if (asked := line.interlude) and (asked.contains or asked.not_contains or asked.has_tool or asked.note_contains):
-        raise ValueError("`if` looks at what came last only: last_contains, last_not_contains, regex, last_role")
+    if (asked := line.interlude) and (asked.contains or asked.not_contains or asked.has_tool):
+        words = "last_contains, last_not_contains, regex, last_role, note_contains"
+        raise ValueError(f"`if` looks at what came last only: {words}")
     for text in strings(msgspec.to_builtins(line)):
         for found in PLACEHOLDER.finditer(text):
             re.compile(found[3] or "")

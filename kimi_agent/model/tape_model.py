@@ -5,17 +5,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
 from kimi_agent.model.dialect import Blob, Dialect, Encoder, cache_key
-from kimi_agent.model.mock_rules import Refusal, refusal
+from kimi_agent.model.mock_rules import WINDOW, Refusal, over_window, refusal
+from kimi_agent.model.mock_tokens import Cache, prompt_of, tokens
 from kimi_agent.model.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
 from kimi_agent.model.stream import Now, read_answer
 from kimi_agent.model.tape import Fault, Pace, Tape
-from kimi_agent.model.tape_script import Answer, Asking, TapeMismatch, answer, choose
+from kimi_agent.model.tape_asking import Asking
+from kimi_agent.model.tape_place import TapeMismatch, choose
+from kimi_agent.model.tape_script import Answer, answer
 from kimi_agent.model.tape_wire import Reply, pace_of, reply
 from kimi_agent.model.trouble import Endpoint, of_status
 
@@ -24,10 +28,15 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass
 class Player:
-    """Plays one tape. All it remembers is how often each fault has struck; `pace` overrides the tape's own."""
+    """Plays one tape; `pace` overrides the tape's own, `window` is in tokens.
+
+    All it remembers is how often each fault has struck, and the last prompts, as a provider's cache would.
+    """
 
     tape: Tape
     pace: Pace | None = None
+    window: int = WINDOW
+    _cache: Cache = field(default_factory=Cache)
     _struck: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def answer(self, body: bytes) -> Answer | Refusal:
@@ -38,8 +47,12 @@ class Player:
             return Refusal(f"Invalid request: the body is not JSON in UTF-8 ({error})")
         if refused := refusal(value):
             return refused
-        asking = Asking(value, len(body))
-        return answer(self.tape, choose(self.tape, asking), asking)
+        prompt = prompt_of(value)
+        if refused := over_window(value, tokens(prompt), self.window):
+            return refused
+        asking = Asking(value)
+        count = partial(self._cache.usage, asking.session, prompt)
+        return answer(self.tape, choose(self.tape, asking), asking, count)
 
     def fault(self, answer: Answer, session: str) -> Fault | None:
         """The fault of this line, if it has still to strike in this conversation."""
@@ -73,8 +86,8 @@ class TapeModel:
         seen: Callable[[bytes], object] = lambda body: None,
     ) -> None:
         """`pace` overrides the tape's own; `seen` gets each request's body as it would go over the wire."""
-        self._player = Player(tape, pace)
-        self._encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT), blob)
+        self._player = Player(tape, pace, window)
+        self._encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT, window=window), blob)
         self._endpoint = Endpoint("kimi-k2.6", tape.name)
         self._window = window
         self._clocks = clocks

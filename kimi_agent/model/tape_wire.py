@@ -135,4 +135,5 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "total_tokens": usage.input + usage.output,
         "cached_tokens": usage.cached,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }

@@ -3,8 +3,7 @@
 Pure: nothing is sent or read here. Texts of a server are cut to one line, and never show the key.
 """
 
-import email.utils
-import math
+import errno
 import re
 import socket
 import ssl
@@ -15,31 +14,51 @@ from typing import Any
 import msgspec
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
+from kimi_agent.model.wait_hint import wait_hint
 
 _TOO_LONG = re.compile(
-    r"exceed\w*.{0,40}token limit|input token length too long|context.?length|maximum context|context window"
-    r"|total message size .{0,40}exceeds limit|prompt is too long",
-    re.IGNORECASE,
+    r"exceed\w*.{0,40}token limit|input token length too long|context.?(length|size|window|limit)|maximum context"
+    r"|maximum (model|sequence) length|total message size .{0,40}exceeds limit|prompt (is )?too long"
+    r"|reduce the length of the (messages|prompt|input)"
+    # A cap on the output that does not fit beside the input: a smaller input, or a smaller cap, mends both.
+    r"|max_(completion_|new_|output_)?tokens\b.{0,60}"
+    r"(too (large|high|big)|exceed|greater than|less than|at most|at least 1\b|must be <=)",
+    re.IGNORECASE | re.DOTALL,
 )
+_FILTERED = re.compile(r"content_filter|considered high risk", re.IGNORECASE)
+_HISTORY = re.compile(
+    r"tool_call_id.{0,80}not found|message.{0,80}must not be empty|text content is empty|reasoning_content is missing"
+    r"|tool_calls?\b.{0,80}must be followed|must (be a response to|follow) .{0,40}tool_calls?",
+    re.IGNORECASE | re.DOTALL,
+)
+_QUOTA_TYPES = ("exceeded_current_quota_error", "insufficient_quota")
 _QUOTA = re.compile(
-    r"exceeded_current_quota|insufficient_quota|exceeded your current (token )?quota|insufficient balance"
+    r"exceeded your current (token )?quota|insufficient (balance|quota|credit)"
     r"|check your (account balance|plan and billing)|recharge",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(r"content_filter|considered high risk", re.IGNORECASE)
+_PERIOD = re.compile(
+    r"\bTPD\b|tokens? per day|\b(daily|weekly|monthly)\b.{0,40}limit|usage limit|quota will (be )?(reset|refresh)",
+    re.IGNORECASE | re.DOTALL,
+)
 _TYPES: Mapping[str, int] = {
     "invalid_request_error": 400,
     "content_filter": 400,
+    "context_length_exceeded": 400,
+    "exceed_context_size_error": 400,
     "invalid_authentication_error": 401,
     "incorrect_api_key_error": 401,
     "permission_denied_error": 403,
+    "access_terminated_error": 403,
     "resource_not_found_error": 404,
     "engine_overloaded_error": 429,
     "rate_limit_reached_error": 429,
     "exceeded_current_quota_error": 429,
+    "insufficient_quota": 429,
+    "client_closed_request": 499,
 }
 _PASSING = (408, 409, 425)
-_LONGEST_WAIT_S = 30 * 86_400.0
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 
 
 class Doubtful(Unavailable):
@@ -79,20 +98,20 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, endpoint: En
             status,
             exit_code=78,
         )
-    message, kind = _message(body)
-    wait_s = wait_hint(headers, message, now)
-    return _of(status, f"{kind} {message}", endpoint.shown(message) or f"HTTP status {status}", endpoint, wait_s)
+    said = _said(body)
+    wait_s = wait_hint(headers, said.message, now, limited=status in (403, 429))
+    return _of(status, said, endpoint.shown(said.message) or f"HTTP status {status}", endpoint, wait_s)
 
 
 def of_error_object(error: object, endpoint: Endpoint, now: float) -> ModelError:
-    """The error that an `error` object inside a 200 stands for; what names no status is taken for a server's fault."""
-    message, kind = _words(error)
+    """The error that an `error` object inside a 200 stands for: by the status or type it names, else by its words."""
+    said = _words(error)
     status: object = None
     if isinstance(error, dict):
         status = next((error[key] for key in ("status", "code", "status_code") if _is_status(error.get(key))), None)
-    found = int(status) if isinstance(status, int | str) else _TYPES.get(kind, 500)
-    wait_s = wait_hint({}, message, now)
-    return _of(found, f"{kind} {message}", endpoint.shown(message) or "no reason given", endpoint, wait_s)
+    found = int(status) if isinstance(status, int | str) else _status_of(said)
+    wait_s = wait_hint({}, said.message, now)
+    return _of(found, said, endpoint.shown(said.message) or "no reason given", endpoint, wait_s)
 
 
 def of_stray(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> ModelError:
@@ -102,7 +121,7 @@ def of_stray(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> 
         return of_error_object(error.get("error") or error, endpoint, now)
     if not body.strip():
         return Doubtful(f"{endpoint.base_url} sent an empty answer.", tries=3)
-    if re.match(rb"\s*(data|event|id|retry)?:", body):
+    if re.match(rb"\s*(data|event|id|retry)?:", body) or _is_cut_off(content_type, body):
         return Unavailable("The answer broke off before its end.")
     got = endpoint.shown(content_type.partition(";")[0], 60) or "no content type"
     start = endpoint.shown(_page_title(body), 120)
@@ -134,6 +153,12 @@ def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
             return Unavailable(f"Nothing listens at {base} (connection refused).")
         if isinstance(cause, TimeoutError):
             return Unavailable(f"{base} did not answer the connection in time.")
+        if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
+            return Unavailable(f"{base} cannot be reached ({endpoint.shown(cause.strerror or '', 120)}).")
+        if type(cause).__name__ == "ProxyError":  # httpx2's, which is not imported here
+            why, passing = endpoint.shown(str(cause), 120), str(cause).startswith("5")
+            text = f"The proxy on the way to {base} refuses: {why}. See HTTPS_PROXY and NO_PROXY."
+            return Unavailable(text, retry=passing, exit_code=69 if passing else 78)
     why = endpoint.shown(str(causes[-1]) or type(causes[-1]).__name__, 120)
     # anyio joins the errors of several addresses in one text, without their types.
     if "All connection attempts failed" in str(error):
@@ -146,39 +171,28 @@ def is_refused(error: BaseException) -> bool:
     return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
 
 
-def wait_hint(headers: Mapping[str, str], message: str, now: float) -> float:
-    """How many seconds the server asks to wait: from its headers, else its words, else 0. Nonsense counts as 0."""
-    return min(_wait_hint(headers, message, now), _LONGEST_WAIT_S)
+@dataclass(frozen=True)
+class _Said:
+    """The words of an error, and the types and codes that it names, joined by blanks."""
+
+    message: str
+    kinds: str = ""
 
 
-def _wait_hint(headers: Mapping[str, str], message: str, now: float) -> float:
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return milliseconds / 1000
-    for name in ("retry-after", "x-retry-after"):
-        value = headers.get(name, "").strip().lower()
-        if (seconds := _seconds(value)) is not None:
-            return seconds
-        try:
-            until = email.utils.parsedate_to_datetime(value).timestamp()
-        except (ValueError, OverflowError, OSError):
-            continue
-        return max(0.0, until - now)
-    words = re.search(r"(?:try again|retry) (?:after|in) ([\d.]+) ?(ms|s)", message, re.IGNORECASE)
-    return (_seconds(words[1] + words[2].lower()) or 0.0) if words else 0.0
-
-
-def _of(status: int, words: str, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
+def _of(status: int, said: _Said, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
     base, model = endpoint.base_url, endpoint.model
-    if status == 402 or (status in (403, 429) and _QUOTA.search(words)):
-        return Unavailable(f"The account's quota is used up ({status}): {shown}", wait_s, retry=False, exit_code=75)
-    if status == 429:
-        return Unavailable(f"{base} asks for patience (429): {shown}", wait_s, exit_code=75)
+    words = f"{said.kinds} {said.message}"
+    if limit := _limit(status, said, endpoint, shown, wait_s):
+        return limit
     if status >= 500 or status in _PASSING:
         return Unavailable(f"{base} is not available ({status}): {shown}", wait_s)
-    if status == 413 or (status == 400 and _TOO_LONG.search(words)):
+    if status == 413 or (status in (400, 422) and _TOO_LONG.search(words)):
         return TooLong(f"The conversation no longer fits the model's window: {shown}")
     if status == 400 and _FILTERED.search(words):
         return Refused(f"The provider's content filter refused the request (400): {shown}", status)
+    if status == 400 and _HISTORY.search(words):
+        text = f"The provider does not take the conversation as it stands (400): {shown}".rstrip(".")
+        return Refused(f"{text}. The session is kept and usable: /undo takes back the last turn.", status)
     if status in (401, 403):
         who = f"the key from {endpoint.key}" if endpoint.key else "a request without a key (set KIMI_API_KEY)"
         verb = "does not accept" if status == 401 else "does not allow this to"
@@ -189,23 +203,55 @@ def _of(status: int, words: str, shown: str, endpoint: Endpoint, wait_s: float) 
     return Refused(f"{base} refused the request ({status}): {shown}", status)
 
 
-def _message(body: bytes) -> tuple[str, str]:
-    """The words and the type in an error's body, whatever shape it has."""
+def _limit(status: int, said: _Said, endpoint: Endpoint, shown: str, wait_s: float) -> Unavailable | None:
+    """The error of a limit that was met: a used-up balance first, for topping up is all that helps there."""
+    limited = status in (403, 429)
+    used_up = any(kind in said.kinds for kind in _QUOTA_TYPES) or (limited and _QUOTA.search(said.message))
+    if status == 402 or used_up:
+        text = f"The account's quota is used up ({status}): {shown}"
+        return Unavailable(text, wait_s, retry=False, exit_code=75, limit="quota")
+    if limited and _PERIOD.search(said.message):
+        text = f"A limit of the account is reached for hours or days ({status}): {shown}"
+        return Unavailable(text, wait_s, exit_code=75, limit="period")
+    if status == 429:
+        return Unavailable(f"{endpoint.base_url} asks for patience (429): {shown}", wait_s, exit_code=75, limit="rate")
+    return None
+
+
+def _status_of(said: _Said) -> int:
+    """The status that an error without one stands for; what says nothing known is taken for a server's fault."""
+    for kind in said.kinds.split():
+        if kind in _TYPES:
+            return _TYPES[kind]
+    return 400 if _TOO_LONG.search(said.message) or _FILTERED.search(said.message) else 500
+
+
+def _said(body: bytes) -> _Said:
+    """What an error's body says, whatever shape it has."""
     value = _decoded(body)
     if isinstance(value, dict):
         return _words(value.get("error") or value.get("detail") or value)
-    return (_page_title(body), "") if value is None else _words(value)
+    return _Said(_page_title(body)) if value is None else _words(value)
 
 
-def _words(error: object) -> tuple[str, str]:
+def _words(error: object) -> _Said:
     if not isinstance(error, dict):
-        return str(error), ""
-    kind = next((each for each in (error.get("type"), error.get("code")) if isinstance(each, str)), "")
+        return _Said(str(error))
+    kinds = " ".join(each for each in (error.get("type"), error.get("code")) if isinstance(each, str))
     message = next((each for each in (error.get("message"), error.get("msg")) if isinstance(each, str)), "")
     metadata = error.get("metadata")
-    if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
-        message = f"{message}: {metadata['raw']}"  # OpenRouter wraps what its upstream said
-    return message or str(error), kind
+    if isinstance(metadata, dict) and isinstance(raw := metadata.get("raw"), str):
+        # OpenRouter wraps what its upstream said, which is often an error body of its own.
+        inner = _said(raw.encode("utf-8", "replace"))
+        return _Said(f"{message}: {inner.message}", f"{kinds} {inner.kinds}")
+    return _Said(message or str(error), kinds)
+
+
+def _is_cut_off(content_type: str, body: bytes) -> bool:
+    """Whether this is the start of an event stream's first line."""
+    return content_type.startswith("text/event-stream") and any(
+        start.startswith(body.lstrip()) for start in (b"data:", b"event:", b"id:", b"retry:")
+    )
 
 
 def _decoded(body: bytes) -> Any:
@@ -237,18 +283,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if isinstance(each, BaseExceptionGroup):
             waiting += each.exceptions
         waiting += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
-
-
-def _seconds(value: str) -> float | None:
-    if value.endswith("ms"):
-        milliseconds = _number(value[:-2])
-        return None if milliseconds is None else milliseconds / 1000
-    return _number(value.removesuffix("s"))
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None

@@ -315,6 +315,7 @@ def installed() -> None:
 def main() -> None:
     from tests.bench.edit_bench import edits
     from tests.bench.snapshot_bench import snapshots
+    from tests.bench.wire_bench import wire
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
@@ -338,6 +339,7 @@ def main() -> None:
         starts(given.runs, env, work)
         one_shot(given.runs, env, work, scratch)
         steps(env, work, scratch, given.steps)
+        wire(row, given.runs)
         render(env, work)
         edits(row, given.runs)
         idle(env, work)

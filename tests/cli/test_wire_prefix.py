@@ -5,12 +5,18 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
+from kimi_agent.model.mock_server import MockServer
+from kimi_agent.model.tape import Tape
 from tests.cli.conftest import PROGRAM, Place
+from tests.model.asking import all_of, ask_for, client
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
@@ -42,6 +48,16 @@ def is_note(message: dict[str, str]) -> bool:
     return message["role"] == "user" and "<note>" in message["content"]
 
 
+def lasting_bytes(body: bytes) -> bytes:
+    """The encoded messages that the next request has to begin with: no notes, no start of an answer."""
+    messages = json.loads(body)["messages"]
+    text = messages_bytes(body)
+    if messages[-1].get("partial"):
+        text = text[: text.rindex(b',{"role":"assistant"')]
+        messages.pop()
+    return text[: text.rindex(b',{"role":"user"')] if is_note(messages[-1]) else text
+
+
 def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes(place: Place, tmp_path: Path) -> None:
     (place.root / "a.txt").write_text("one\ntwo\n")
     read = {"name": "read_file", "args": {"path": "a.txt"}}
@@ -56,7 +72,7 @@ def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes
     bodies = tmp_path / "bodies"
     with mock(place, tape, bodies) as url:
         env = {**place.env, "KIMI_BASE_URL": url, "HTTP_PROXY": "http://127.0.0.1:9", "OPENAI_ORG_ID": "org-x"}
-        for argv in (["-y"], ["-c", "--permission-mode", "plan"], ["-c"]):
+        for argv in (["-y"], ["-c", "--permission-mode", "plan"], ["-c", "-m", "kimi-k2.7-code"]):
             done = place.run(*argv, "-p", "go on", env=env)
             assert done.returncode == 0, done.stderr
             (place.root / "AGENTS.md").write_text("New words that only a new session hears.\n")
@@ -65,16 +81,43 @@ def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes
     assert len({tools_bytes(body) for body in sent}) == 1
     notes = [sum(is_note(message) for message in json.loads(body)["messages"]) for body in sent]
     assert notes == [0, 0, 0, 1, 1, 0]
-    without_notes = []
-    for body in sent:
-        value = json.loads(body)
-        last = value["messages"][-1]
-        text = messages_bytes(body)
-        if is_note(last):
-            cut = text.rindex(b',{"role":"user"')
-            text = text[:cut]
-        without_notes.append(text)
-    for before, after in pairwise(without_notes):
+    models = [json.loads(body)["model"] for body in sent]
+    assert models == ["kimi-k2.6"] * 5 + ["kimi-k2.7-code"]
+    for before, after in pairwise(lasting_bytes(body) for body in sent):
+        assert after.startswith(before)
+
+
+ANSWER = Assistant("I look.", "Where?", (Call("functions.read_file:0", "read_file", '{"path":"a"}'),))
+RESULT = ToolReturn("functions.read_file:0", "read_file", "x")
+ADDED: list[dict[str, Any]] = [
+    {},
+    {"notes": ("Plan mode.",)},
+    {"tokens": 250_000},
+    {"notes": ("Plan mode.",), "partial": Assistant("I lo", "Where?")},
+    {"notes": ("Make room.",), "tools_off": True, "purpose": "compaction"},
+    {"notes": ("One last answer.",), "tools_off": True, "purpose": "wrap_up", "max_output": 8_192, "tokens": 261_000},
+    {},
+]
+
+
+async def test_each_body_begins_with_the_one_before_whatever_a_single_request_adds() -> None:
+    """Notes, a cap, the rest of an answer, a summary, a last word without calls; then another model and process."""
+    tape = Tape.of({"reason": "Where?", "say": "I look.", "repeat": True})
+    messages: list[Message] = [said("Go on \u2028 日本.")]
+    async with MockServer(tape) as server:
+        first, second = client(server.base_url), client(server.base_url, model="kimi-k2.7-code")
+        for number, added in enumerate(ADDED):
+            await all_of(second if number == 6 else first, replace(ask_for(*messages), **added))
+            messages += [ANSWER, RESULT]
+        await first.aclose()
+        await second.aclose()
+        bodies = server.bodies
+    sent = [json.loads(body) for body in bodies]
+    assert len({tools_bytes(body) for body in bodies}) == 1
+    assert [each.get("tool_choice") for each in sent] == [None, None, None, None, "none", "none", None]
+    assert [each.get("max_completion_tokens") for each in sent] == [None, None, 11_120, None, None, 256, None]
+    assert [each["messages"][-1].get("partial") for each in sent].count(True) == 1
+    for before, after in pairwise(lasting_bytes(body) for body in bodies):
         assert after.startswith(before)
 
 
@@ -83,7 +126,7 @@ def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
     with mock(place, place.tape({"say": "hi"}), bodies) as url:
         assert place.run("-p", "hi", env={**place.env, "KIMI_BASE_URL": url}).returncode == 0
     body = next(bodies.iterdir()).read_bytes()
-    assert len(body) < 10_000
+    assert len(body) < 11_000
     value = json.loads(body)
     assert list(value)[-1] == "messages"
     assert (value["model"], value["thinking"], value["stream"]) == (

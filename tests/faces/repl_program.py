@@ -110,6 +110,8 @@ class ScriptedAgent:
             "work": self._work,
             "forever": self._forever,
             "retry": self._retry,
+            "wait": self._wait,
+            "choose": self._choose,
             "hostile": self._hostile,
             "crash": self._crash,
         }
@@ -252,6 +254,19 @@ class ScriptedAgent:
         self.session.emit(TextDelta("Half an ans"))
         self.session.emit(Retrying("the connection broke", 0.1, 1))
         self._stream_now("The whole answer.")
+
+    async def _wait(self, rest: str) -> None:
+        self.session.emit(TextDelta("Half an ans"))
+        self.session.emit(Retrying("the server is busy", float(rest), 2, kept=True))
+        await asyncio.sleep(float(rest))
+        self.session.emit(TextDelta("wer and the rest."))
+        self._say("Half an answer and the rest.")
+
+    async def _choose(self, rest: str) -> None:
+        question = Question("loop", "The model made the same call 8 times.", choices=tuple(rest.split(",")))
+        decision = await self._asker(question)
+        self.session.emit(Answered(question, decision))
+        self.note("decision", f"{decision.allowed} {decision.choice}")
 
     async def _hostile(self, rest: str) -> None:
         bad = "\x1b]52;c;QUJD\x07\x1b[2J\x9b2J\x08\r\u202e\U000e0041\x1bP+q\x1b\\[/b]"

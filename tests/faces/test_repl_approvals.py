@@ -131,8 +131,40 @@ def test_a_command_is_shown_whole_with_what_hides_in_it_counted() -> None:
 def test_a_diff_that_is_cut_offers_no_always() -> None:
     file = FileDiff("a.py", "M", 100, 0, "@@ -1 +1,2 @@\n+one\n")
     question = Question("write_file", "write_file a.py", DiffView((file,)), "", "write_file a.py")
-    assert [choice.answer for choice in choices(question)] == ["yes", "no"]
+    assert [choice.key for choice in choices(question)] == ["y", "n"]
     assert "It is too long to be shown whole." in question_rows(question, Ink(False), 80)[-1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "decision", "told"),
+    [
+        ("1", "True 0", "go on"),
+        pytest.param("2", "False 1", "wrap up", marks=pytest.mark.long),
+        ("\r", "False 2", "stop"),
+        pytest.param("\x1b", "False 2", "stop", marks=pytest.mark.long),
+        pytest.param("y9\x1b[A\r", "False 1", "wrap up", marks=pytest.mark.long),
+    ],
+    ids=["1", "2", "enter", "esc", "up"],
+)
+def test_a_question_may_have_choices_of_its_own(terminal: Start, keys: str, decision: str, told: str) -> None:
+    screen = terminal()
+    screen.ready()
+    screen.press("choose go on,wrap up,stop\r")
+    screen.until("the same call 8 times.", "What now?\n  1 go on\n  2 wrap up\n› 3 stop")
+    screen.press(keys)
+    screen.ready("2 steps", f"└ {told}")
+    assert decisions(screen) == [decision]
+
+
+@pytest.mark.parametrize(("line", "decision"), [("1", "True 0"), ("yes", "False 1")])
+def test_a_dumb_terminal_takes_the_number_of_a_choice(terminal: Start, line: str, decision: str) -> None:
+    screen = terminal(TERM="dumb")
+    screen.until("\n›")
+    screen.press("choose go on,stop\n")
+    screen.until("  1 go on\n  2 stop\n", "Answer (a number; anything else is 2):")
+    screen.press(f"{line}\n")
+    screen.until("2 steps")
+    assert decisions(screen) == [decision]
 
 
 async def test_questions_come_one_after_another_and_nobody_means_no() -> None:

@@ -9,17 +9,23 @@ from kimi_agent.faces.render import Transcript
 from kimi_agent.log.events import (
     Answered,
     CallStarted,
+    Compacted,
     Decision,
     Event,
     Notice,
+    Partial,
     Progress,
     Question,
     Queued,
     ReasoningDelta,
     Recovered,
+    Restored,
     Retrying,
     Returned,
     Said,
+    Short,
+    Shortened,
+    Spent,
     Stamped,
     TextDelta,
     TurnEnded,
@@ -180,16 +186,93 @@ def test_the_kept_answer_has_the_last_word() -> None:
 
 
 def test_a_void_attempt_is_not_drawn_or_is_disowned() -> None:
-    retry = Retrying("connection lost", 2.0, 1)
+    retry = Retrying("connection lost.", 2.0, 2)
     again = (TextDelta("Whole."), Said(Assistant("Whole.")))
     assert rows_of(transcript(), TextDelta("Hal"), retry, *again) == [
-        "connection lost; trying again in 2.0 s (attempt 2)",
+        "connection lost; retry 1 in 2.0 s",
         "",
         "Whole.",
     ]
     rows = rows_of(transcript(), TextDelta("One.\n\nTwo.\n"), retry, *again)
     assert rows[:3] == ["One.", "", "(this answer broke off and is void)"]
     assert "Two." not in rows
+
+
+def test_what_was_drawn_before_a_note_is_disowned_too() -> None:
+    kept, void = Retrying("cut", 0.0, 2, kept=True), Retrying("cut again", 2.0, 3)
+    rows = rows_of(transcript(), TextDelta("One.\n\nTwo.\n"), kept, void, TextDelta("All."), Said(Assistant("All.")))
+    assert rows == [
+        "One.",
+        "",
+        "cut; retry 1 now",
+        "(this answer broke off and is void)",
+        "cut again; retry 2 in 2.0 s",
+        "",
+        "All.",
+    ]
+    assert rows_of(transcript(), ReasoningDelta("Hm.\nWel"), void)[2:] == [
+        "(this answer broke off and is void)",
+        "cut again; retry 2 in 2.0 s",
+    ]
+
+
+def test_an_answer_that_goes_on_is_drawn_as_one() -> None:
+    code = "```python\ndef f():\n    return 1\n```\nThat is all.\n"
+    for at in range(1, len(code)):
+        events = (
+            TextDelta(code[:at]),
+            Partial(code[:at], retried=True),
+            Retrying("cut", 0.0, 2, kept=True),
+            TextDelta(code[at:]),
+            Said(Assistant(code)),
+        )
+        rows = [row for row in rows_of(transcript(), *events) if row and row != "cut; retry 1 now"]
+        assert rows == ["  def f():", "      return 1", "That is all."], at
+
+
+def test_reasoning_that_goes_on_is_not_drawn_again() -> None:
+    call = Call("c", "shell", "{}")
+    rows = rows_of(
+        transcript(),
+        ReasoningDelta("First.\nSec"),
+        Retrying("cut", 0.0, 2, kept=True),
+        ReasoningDelta("ond.\n"),
+        Spent("kimi", Usage(52_000, 10, 11_000), due=52_000, miss="idle for 12 min"),
+        Said(Assistant("", "First.\nSecond.\n", (call,))),
+    )
+    assert rows == [
+        "│ First.",
+        "",
+        "cut; retry 1 now",
+        "",
+        "│ Second.",
+        "",
+        "Cache miss: 41k of 52k tokens were not cached: idle for 12 min.",
+    ]
+
+
+def test_how_room_was_made_is_told() -> None:
+    short = tuple(Short(3, index, "[shortened]") for index in range(41))
+    assert rows_of(
+        transcript(120),
+        Compacted(9, "what was", messages=340, tokens_before=212_345, tokens_after=31_200),
+        Shortened(short, 180_200, 96_000),
+        Shortened(short[:1]),
+        Restored(4),
+        Spent("kimi", Usage(52_000, 10, 52_000), due=52_000),
+    ) == [
+        "Compacted: 340 messages became a summary (212k -> 31k tokens); /compact undo takes it back.",
+        "Shortened 41 stale results (180k -> 96k tokens); /compact undo takes it back.",
+        "Shortened 1 stale result; /compact undo takes it back.",
+        "The compaction was taken back.",
+    ]
+
+
+def test_an_answer_among_choices_is_told_by_its_words() -> None:
+    question = Question("loop", "The model made the same call.", choices=("let it \x1b[31mgo on", "stop here"))
+    rows = rows_of(transcript(), Answered(question, Decision(True, choice=0)), Answered(question, Decision(False)))
+    assert rows == ["  └ let it ␛[31mgo on", "  └ refused"]
+    assert rows_of(transcript(), Answered(question, Decision(False, by="policy"))) == []
 
 
 def test_queued_messages_wait_below_and_are_shown_once_when_they_join() -> None:

@@ -26,10 +26,14 @@ from kimi_agent.log.events import (
     Recovered,
     Renamed,
     Requested,
+    Restored,
     Returned,
     Rewound,
     Said,
     Seen,
+    Short,
+    Shortened,
+    Spent,
     Stamped,
     TurnEnded,
 )
@@ -68,7 +72,7 @@ class Story:
 
 
 def rich_story() -> list[Durable]:
-    """Two turns, a crash, a compaction, a rewind, a queue: every kind of durable event, about 6 kB."""
+    """Two turns, a crash, two compactions (one taken back), a rewind, a queue: every kind of event, about 7 kB."""
     story = Story()
     tell = story.tell
     tell(Opened("20261122-003440-k3f9", "/srv/ü b", "kimi-k2.6", "0.1", "You are Kimi."))
@@ -102,6 +106,10 @@ def rich_story() -> list[Durable]:
     aside = tell(Said(said("what else?")))
     tell(Partial("Well, there is", why="interrupted"))
     tell(TurnEnded("interrupted", 1, "Ctrl-C"))
+    tell(Shortened((Short(one, 0, "def a(): …"),), 900, 600))
+    tell(Spent("kimi-k2.6", Usage(600, 20, 0, 5), 0.25, "compaction", 500, "history edited"))
+    early = tell(Compacted(one + 3, "a.py was looked at", "asked", 4, 600, 300, "a.py"))
+    tell(Restored(early))
     tell(Compacted(aside - 3, "a.py was mended, tests are green"))
     tell(Said(said("run them again")))
     three = story.answer(("x:0", "shell", '{"command":"make"}'), ("x:1", "shell", '{"command":"ls"}'))

@@ -132,7 +132,9 @@ def test_a_flipped_bit_costs_no_more_than_its_own_record(
         if at % 8 == 0 or at in newlines[-2:]:
             session = Session.resume(path.parent, now=lambda: 1.0, sync=nothing)
             assert_valid(session.conversation.messages())
-            assert (session.recovered is not None) == (own is not None or at == newlines[-1])
+            # A flip in the version's digit makes it a record of a newer version: passed over too, but no damage.
+            told = session.recovered is not None or session.unknown > 0
+            assert told == (own is not None or at == newlines[-1])
             session.close()
 
 

@@ -11,9 +11,24 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
-from kimi_agent.log.events import CallStarted, Durable, Opened, Queued, Renamed, Returned, Said, Stamped, TurnEnded
+from kimi_agent.log.events import (
+    CallStarted,
+    Compacted,
+    Durable,
+    Opened,
+    Partial,
+    Queued,
+    Renamed,
+    Restored,
+    Returned,
+    Said,
+    Short,
+    Shortened,
+    Stamped,
+    TurnEnded,
+)
 from kimi_agent.log.lock import Holder
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, Usage, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.transcript import transcript
@@ -246,6 +261,50 @@ a.py
 ---
 """
     )
+
+
+def test_a_transcript_tells_when_room_was_made_how_much_and_what_became_of_it() -> None:
+    calls = (Call("i", "shell", "{}"), Call("j", "read_file", "{}"))
+    events: list[Durable] = [
+        Said(said("look")),
+        Said(Assistant("", None, calls), Usage(10, 5)),
+        Returned(2, 0, Result("a")),
+        Returned(2, 1, Result("b")),
+        Shortened((Short(2, 0, "."), Short(2, 1, ".")), 9_000, 4_000),  # 5
+        Partial("I s", retried=True, why="the line was cut"),
+        Said(Assistant("I saw.")),
+        Said(said("more")),
+        Compacted(7, "one\ntwo\nthree", "window", 4, 9_500, 700),  # 9
+        Said(Assistant("Yes.")),
+        Restored(5),  # changes nothing: it is not the last
+        Restored(9),
+        Compacted(7, "one", "overflow"),  # 13
+        Compacted(0, "none", "asked"),
+    ]
+    log = [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
+    text = transcript(log, clock=lambda at: f"{at:.0f} o'clock", summary_lines=2)
+    told = [line for line in text.splitlines() if line.startswith(("*", "## C", "one", "two", "three", "…"))]
+    assert told == [
+        "*Result of shell:*",
+        "*Result of read_file:*",
+        "*2 old results shortened to make room (1 of shell, 1 of read_file); the request went from about 9,000 tokens"
+        " to 4,000.*",
+        "*The answer broke off (the line was cut) and was asked for again.*",
+        "## Compaction, 9 o'clock",
+        "*The window was nearly full: 5 messages up to turn 1 (1 prompt or summary, 2 answers, 2 results) became this"
+        " summary; the request went from about 9,500 tokens to 700; taken back at 12 o'clock.*",
+        "one",
+        "two",
+        "… 1 more line of the summary",
+        "## Compaction, 13 o'clock",
+        "*The server said it was too long: 5 messages up to turn 1 (1 prompt or summary, 2 answers, 2 results) became"
+        " this summary.*",
+        "one",
+        "## Compaction, 14 o'clock",
+        "*Asked for: nothing became this summary.*",
+        "*Cost: 10 tokens in (0 cached), 5 out; price not known.*",
+    ]
+    assert "three" in transcript(log, clock=str)
 
 
 def test_state_that_cannot_be_written_stops_no_session(state: Path, tmp_path: Path) -> None:

@@ -42,6 +42,39 @@ def client(
     return ChatCompletions(settings, found, environ=environ or {}, blob=no_blob, version="9.9", now=lambda: 0.0)
 
 
+Attempt = Sequence[Delta | BaseException]
+
+
+class Attempts:
+    """A model that goes through the given attempts, the last one again and again, and keeps what it was asked."""
+
+    name = "attempts"
+    window = 1000
+
+    def __init__(self, *attempts: Attempt) -> None:
+        self.attempts = attempts
+        self.requests: list[Request] = []
+        self.closed = 0
+
+    @property
+    def asked(self) -> int:
+        return len(self.requests)
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        attempt = self.attempts[min(self.asked, len(self.attempts) - 1)]
+        self.requests.append(request)
+        try:
+            for each in attempt:
+                if isinstance(each, BaseException):
+                    raise each
+                yield each
+        finally:
+            self.closed += 1
+
+    async def aclose(self) -> None:
+        pass
+
+
 class RawServer:
     """Plays one byte script a connection: reads one request (unless `at_once`), sends, and hangs up or holds."""
 

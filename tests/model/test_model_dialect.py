@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from hypothesis import strategies as st
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User, said
 from kimi_agent.model.base import Request, ToolSpec
 from kimi_agent.model.dialect import Dialect, Encoder
+from kimi_agent.model.mock_rules import refusal
 from kimi_agent.model.profiles import LOOPBACK, MOONSHOT, UNKNOWN, Profile
 from tests.model.asking import READ_FILE, ask_for, no_blob
 
 
-def encoder(*, thinking: bool = True, profile: Profile = MOONSHOT, max_output: int | None = None) -> Encoder:
-    return Encoder(Dialect("kimi-k2.6", profile, thinking, max_output), no_blob)
+def encoder(
+    *, thinking: bool = True, profile: Profile = MOONSHOT, max_output: int | None = None, window: int = 262_144
+) -> Encoder:
+    return Encoder(Dialect("kimi-k2.6", profile, thinking, max_output, window), no_blob)
 
 
 def wire(request: Request, **settings: Any) -> list[dict[str, Any]]:
@@ -42,6 +46,8 @@ def test_the_body_has_its_keys_in_a_fixed_order_with_messages_last() -> None:
         "tools",
         "messages",
     ]
+    off = json.loads(encoder(max_output=500).body(replace(ask_for(), tools_off=True)))
+    assert list(off)[4:6] == ["max_completion_tokens", "tool_choice"]
     assert json.loads(body)["thinking"] == {"type": "enabled", "keep": "all"}
     assert json.loads(body)["stream_options"] == {"include_usage": True}
 
@@ -110,6 +116,83 @@ def test_nothing_empty_is_sent_that_the_server_would_refuse_for_ever() -> None:
     shown = wire(request)
     assert [message["role"] for message in shown] == ["system", "user", "user", "assistant", "tool"]
     assert all(message.get("content", "calls") for message in shown)
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked", "tokens", "sent"),
+    [
+        (None, None, 0, None),
+        (None, None, 50_000, None),
+        (None, None, 66_208, None),
+        (None, None, 66_209, 32_767),
+        (None, None, 98_000, 976),
+        (None, None, 99_000, 256),
+        (None, None, 150_000, 256),
+        (500, None, 0, 500),
+        (500, None, 50_000, 500),
+        (90_000, None, 50_000, 48_976),
+        (500, 8_192, 50_000, 8_192),
+        (500, 8_192, 95_000, 3_976),
+        (None, 8_192, 0, 8_192),
+    ],
+)
+def test_the_answer_is_capped_where_the_window_ends(
+    setting: int | None, asked: int | None, tokens: int, sent: int | None
+) -> None:
+    request = replace(ask_for(), max_output=asked, tokens=tokens)
+    body = json.loads(encoder(max_output=setting, window=100_000).body(request))
+    assert body.get("max_completion_tokens") == sent
+
+
+def test_switches_of_one_request_leave_the_rest_of_the_body_as_it_is() -> None:
+    encode = encoder()
+    plain = encode.body(ask_for())
+    capped = encode.body(replace(ask_for(), tokens=250_000, tools_off=True, purpose="wrap_up"))
+    switches = b',"max_completion_tokens":11120,"tool_choice":"none"'
+    assert capped.replace(switches, b"") == plain
+    assert b"tool_choice" not in encode.body(Request("", (), [said("x")], tools_off=True)), "there is nothing to choose"
+
+
+@pytest.mark.parametrize(
+    ("thinking", "profile", "reasoning"),
+    [
+        (True, MOONSHOT, {"reasoning_content": "hm"}),
+        (True, LOOPBACK, {"reasoning": "hm"}),
+        (False, MOONSHOT, {}),
+    ],
+)
+def test_a_partial_answer_stands_last_with_its_reasoning(
+    thinking: bool, profile: Profile, reasoning: dict[str, str]
+) -> None:
+    encode = encoder(thinking=thinking, profile=profile)
+    request = ask_for(said("x"), CALLS, ToolReturn("functions.read_file:0", "read_file", "y"), notes=("n",))
+    before = encode.body(request)
+    start = Assistant("I beg", "hm", (), "reasoning")
+    after = encode.body(replace(request, partial=start))
+    assert after.startswith(before[:-2])
+    assert json.loads(after)["messages"][-1] == {"role": "assistant", "content": "I beg"} | reasoning | {
+        "partial": True
+    }
+    assert encode.body(replace(request, partial=Assistant("", "hm"))) == before, "the server refuses an empty message"
+    assert encode.body(request) == before
+
+
+def test_tools_that_cannot_be_sent_are_left_out_and_schemas_mended() -> None:
+    empty = {"type": "object", "properties": {}}
+    strange = ToolSpec("strange", "d", {"properties": {"x": {"enum": ["a"]}}, "$schema": "y"})
+    bad = [ToolSpec(name, "d", empty) for name in ("a b", "ab", "x" * 65, "", "read_file\n", "$web_search")]
+    many = [ToolSpec(f"tool_{number}", "d", empty) for number in range(130)]
+    request = Request("s", (READ_FILE, strange, *bad, ToolSpec("read_file", "again", empty), *many), [said("x")])
+    body = json.loads(encoder().body(request))
+    functions = [tool["function"] for tool in body["tools"]]
+    assert [function["name"] for function in functions] == ["read_file", "strange", *(t.name for t in many[:126])]
+    assert functions[0]["description"] == "Read a file."
+    assert functions[1]["parameters"] == {
+        "properties": {"x": {"type": "string", "enum": ["a"]}},
+        "type": "object",
+    }
+    assert refusal(body) is None
+    assert "tools" not in json.loads(encoder().body(Request("s", tuple(bad), [said("x")])))
 
 
 def test_images_and_videos_become_data_urls_and_a_lost_one_a_sentence() -> None:

@@ -17,7 +17,7 @@ import pytest
 from kimi_agent.errors import UserError
 from kimi_agent.model.mock_rules import refusal
 from kimi_agent.model.mock_server import MockServer, run_mock
-from kimi_agent.model.tape import Tape
+from kimi_agent.model.tape import Fault, Tape
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 CALL = {"id": "f:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -158,12 +158,23 @@ RESULT = {"role": "tool", "tool_call_id": "f:0", "content": "x"}
             ),
             "details: <At path 'properties.x': type is not defined>",
         ),
-        (asked(tools=tools({"name": "look", "parameters": OBJECT | {"required": ["x"]}})), "x is not in properties"),
+        (
+            asked(tools=tools({"name": "look", "parameters": OBJECT | {"required": ["x"]}})),
+            "required property 'x' is not defined",
+        ),
         (
             asked(tools=tools({"name": "look", "parameters": {"type": "object", "anyOf": []}})),
-            "type must not be used together",
+            "when using anyOf, type should be defined in anyOf items",
         ),
         (asked(tools=[]), "1 to 128"),
+        (asked(tool_choice="none"), None),
+        (asked(tool_choice="never"), "tool_choice must be"),
+        (asked(max_completion_tokens=0), "max_completion_tokens must be"),
+        (asked(max_completion_tokens=True), "max_completion_tokens must be"),
+        (asked({"role": "assistant", "content": "I b", "partial": True}), None),
+        (asked({"role": "assistant", "content": "", "partial": True}), "must not be empty"),
+        (asked({"role": "assistant", "content": "I b", "partial": True}, *HELLO), "partial is for the last message"),
+        (asked(WITH_CALL | {"partial": True}, RESULT), "partial is for the last message"),
         ({"model": "kimi-k2.6", "messages": []}, "messages"),
         ([], "messages"),
     ],
@@ -172,6 +183,87 @@ def test_it_refuses_what_moonshot_refuses(body: Any, words: str | None) -> None:
     found = refusal(body)
     assert (found is None) == (words is None), found
     assert words is None or (found is not None and words in found.message)
+
+
+async def usage_of(client: openai.AsyncOpenAI, *messages: Any, key: str = "S") -> dict[str, Any]:
+    more = {"prompt_cache_key": key}
+    answer = await client.chat.completions.create(model="kimi-k2.6", messages=list(messages), extra_body=more)
+    assert answer.usage is not None
+    return answer.usage.model_dump()
+
+
+async def test_usage_is_counted_like_moonshots_clients_do_and_the_cache_holds_whole_blocks() -> None:
+    tape = Tape.of({"say": "เก้า ok", "reason": "r" * 40, "repeat": True})
+    first = {"role": "user", "content": "x" * 4_000}
+    async with MockServer(tape) as server, sdk(server) as client:
+        usage = await usage_of(client, first)
+        assert usage["prompt_tokens"] == pytest.approx(1_000, abs=10)
+        assert usage["completion_tokens"] == 10 + 5
+        assert usage["completion_tokens_details"]["reasoning_tokens"] == 10
+        assert usage["cached_tokens"] == 0
+        again = await usage_of(client, first, {"role": "assistant", "content": "y"}, {"role": "user", "content": "z"})
+        assert again["cached_tokens"] == 768, "whole blocks of 256"
+        assert (await usage_of(client, first, key="other"))["cached_tokens"] == 0
+        short = {"role": "user", "content": "z" * 1_000}
+        await usage_of(client, short, key="short")
+        assert (await usage_of(client, short, key="short"))["cached_tokens"] == 0, "256 tokens are not cached"
+        other = await usage_of(client, {"role": "user", "content": "y" * 4_000})
+        assert other["cached_tokens"] == 0
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
+        seen = await usage_of(client, {"role": "user", "content": [picture]}, key="picture")
+        assert seen["prompt_tokens"] == pytest.approx(2_000, abs=10)
+
+
+async def test_what_does_not_fit_the_window_is_a_400_in_moonshots_words() -> None:
+    long: list[Any] = [{"role": "user", "content": "x" * 4_000}]
+    async with MockServer(TAPE, window=1_000) as server, sdk(server) as client:
+        with pytest.raises(openai.BadRequestError, match="Input token length too long"):
+            await client.chat.completions.create(model="kimi-k2.6", messages=long)
+        with pytest.raises(openai.BadRequestError, match="Your request exceeded model token limit : 1000"):
+            await client.chat.completions.create(model="kimi-k2.6", messages=HELLO, max_completion_tokens=999)
+        whole = await client.chat.completions.create(model="kimi-k2.6", messages=HELLO, max_completion_tokens=900)
+        assert whole.choices[0].message.content
+        assert (await client.models.list()).data[0].model_dump()["context_length"] == 1_000
+
+
+async def test_a_partial_answer_is_gone_on_with() -> None:
+    tape = Tape.of({"reason": "hm", "say": "I begin and I end.", "calls": [{"name": "look", "args": {}}]})
+    start = {"role": "assistant", "content": "I begin", "reasoning_content": "hm", "partial": True}
+    async with MockServer(tape) as server, sdk(server) as client:
+
+        async def go_on(**changed: Any) -> openai.types.chat.ChatCompletionMessage:
+            messages: list[Any] = [*HELLO, {"role": "user", "content": "<note>n</note>"}, start | changed]
+            answer = await client.chat.completions.create(model="kimi-k2.6", messages=messages)
+            return answer.choices[0].message
+
+        rest = await go_on()
+        assert (rest.content, rest.model_extra) == (" and I end.", {})
+        assert rest.tool_calls is not None
+        with pytest.raises(openai.BadRequestError, match="not how this one begins; it is 'I start'"):
+            await go_on(content="I start")
+        with pytest.raises(openai.BadRequestError, match="has to hold its reasoning"):
+            await go_on(reasoning_content="")
+
+
+async def test_chaos_is_asked_for_each_request_and_leaves_the_tape_where_it_is() -> None:
+    faults = {1: Fault(status=503), 2: Fault(cut_bytes=30), 3: Fault(drop=True), 4: Fault(status=200, body="<html>")}
+    asked_for: list[int] = []
+
+    def chaos(number: int) -> Fault | None:
+        asked_for.append(number)
+        return faults.get(number)
+
+    tape = Tape.of({"say": "x", "fault": {"status": 500}})
+    seen: list[int | str] = []
+    async with MockServer(tape, chaos=chaos) as server, httpx2.AsyncClient(trust_env=False) as http:
+        for _ in range(6):
+            try:
+                answer = await http.post(f"{server.base_url}/chat/completions", json=asked(stream=True))
+                seen.append(answer.status_code if "<html>" not in answer.text else "html")
+            except httpx2.TransportError:
+                seen.append("broken")
+    assert asked_for == [1, 2, 3, 4, 5, 6]
+    assert seen == [503, "broken", "broken", "html", 500, 200]
 
 
 async def raw(server: MockServer, request: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """One answer's bytes through the clocks, without a network."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -40,6 +41,11 @@ async def deltas(
     endpoint = Endpoint("m", "http://x/v1")
     answer = read_answer(arriving(), content_type="text/event-stream", endpoint=endpoint, clocks=clocks, now=lambda: 0)
     return [delta async for delta in answer]
+
+
+async def collect(answer: AsyncIterator[Delta], got: list[Delta]) -> None:
+    async for delta in answer:
+        got.append(delta)
 
 
 def put_together(found: list[Delta]) -> Assistant:
@@ -104,6 +110,33 @@ async def test_comments_are_bytes_but_no_progress() -> None:
         assert [delta async for delta in answer] == []
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.002])
+async def test_an_answer_that_never_ends_is_cut_off_by_the_clock_of_the_whole_attempt(pause_s: float) -> None:
+    got: list[Delta] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield TEXT
+            await asyncio.sleep(pause_s)
+
+    clocks = Clocks(attempt_s=0.1)
+    answer = read_answer(endless(), content_type="", endpoint=Endpoint("m", "u"), clocks=clocks, now=lambda: 0)
+    with pytest.raises(Unavailable, match=r"took longer than 0\.1 s") as caught:
+        await collect(answer, got)
+    assert caught.value.retry
+    assert got, "what came is told"
+
+
+async def test_the_clock_of_the_whole_attempt_also_ends_silence() -> None:
+    with pytest.raises(Unavailable, match=r"took longer than 0\.03 s"):
+        await deltas(TEXT, hang=True, clocks=Clocks(attempt_s=0.03))
+
+
+async def test_once_a_finish_reason_was_seen_the_clock_of_the_whole_attempt_is_no_error() -> None:
+    found = await deltas(TEXT, STOP, hang=True, clocks=Clocks(attempt_s=0.03, after_finish_s=0.06))
+    assert found == [TextDelta("Hello"), Finish("stop")]
+
+
 async def test_after_a_finish_reason_usage_is_waited_for_only_shortly() -> None:
     found = await deltas(TEXT, STOP, hang=True)
     assert isinstance(found[-1], Finish)
@@ -119,6 +152,98 @@ async def test_a_whole_answer_in_json_is_read_too() -> None:
     assert put_together(await deltas(body[:20], body[20:])) == Assistant("Hi")
 
 
+EVENT = '{"choices":[{"index":0,"delta":{"reasoning_content":"hm 日本","content":"é 😀"},"finish_reason":null}]}'
+WIRE = f"data: {EVENT}\n\n".encode() + CALL + USAGE + DONE
+WHOLE = Assistant("é 😀", "hm 日本", (Call("f:0", "go", '{"a":1}'),))
+
+
+async def test_an_answer_is_the_same_wherever_its_bytes_are_cut() -> None:
+    for cut in range(len(WIRE)):
+        assert put_together(await deltas(WIRE[:cut], WIRE[cut:])) == WHOLE, cut
+    assert put_together(await deltas(*(WIRE[at : at + 1] for at in range(len(WIRE))))) == WHOLE
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(WIRE.replace(b"\n", b"\r\n"), id="CRLF"),
+        pytest.param(WIRE.replace(b"\n", b"\r"), id="CR"),
+        pytest.param(WIRE.replace(b"data: ", b"data:"), id="no space"),
+        pytest.param(WIRE.replace(b"data: {", b"data: {\ndata: "), id="two data lines"),
+        pytest.param(WIRE.replace(b"data: ", b"id: 7\nretry: 10\nevent: message\ndata: "), id="other fields"),
+        pytest.param(WIRE.replace(b"data: ", b": keep-alive\n\ndata:\n\ndata: "), id="comments and empty events"),
+        pytest.param(b"\xef\xbb\xbf" + WIRE, id="byte order mark"),
+        pytest.param(b": ping\n\n" + WIRE, id="a comment first"),
+        pytest.param(WIRE.removesuffix(DONE), id="no [DONE]"),
+        pytest.param(WIRE.removesuffix(b"\n\n"), id="no last blank line"),
+        pytest.param(WIRE + TEXT, id="data behind [DONE]"),
+        pytest.param(b'data: {"choices":[]}\n\ndata: {"choices":null}\n\ndata: null\n\n' + WIRE, id="empty events"),
+        pytest.param(WIRE.replace(b'"finish_reason":"tool_calls"', b'"finish_reason":"stop"'), id="stop with calls"),
+        pytest.param(
+            b"data: " + EVENT.encode() + b"\n\n" + CALL.replace(b'"tool_calls"}', b"null}") + DONE, id="no reason"
+        ),
+    ],
+)
+async def test_an_answer_is_the_same_however_a_server_writes_its_events(wire: bytes) -> None:
+    assert put_together(await deltas(wire)) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("piece", "why"),
+    [
+        (b"data: " + b"x" * (20 * 1024 * 1024) + b"\n\n", "event of more than 8388608 bytes"),
+        (b": comment\n" + b"x" * (20 * 1024 * 1024), "event of more than 8388608 bytes"),
+        (TEXT.replace(b"Hello", b"Hello" * 100_000) * 10, "grew over 4 MiB"),
+    ],
+)
+async def test_an_answer_beyond_the_caps_is_given_up(piece: bytes, why: str) -> None:
+    with pytest.raises(Unavailable, match=why) as caught:
+        await deltas(TEXT, piece, hang=True, clocks=Clocks())
+    assert not caught.value.retry
+
+
+@pytest.mark.parametrize(
+    "bad", [b'data: {"error":{"message":"busy","code":503}}\n\n', b"event: error\ndata: busy\n\n", b"event: error\n\n"]
+)
+async def test_an_error_in_the_stream_comes_behind_what_was_said(bad: bytes) -> None:
+    got: list[Delta] = []
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield TEXT + TEXT + bad
+
+    answer = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
+    with pytest.raises(Unavailable):
+        await collect(answer, got)
+    assert got == [TextDelta("HelloHello")]
+
+
+LEAK = (
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.go:0<|tool_call_argument_begin|>"
+    '{"a": 1}<|tool_call_end|><|tool_calls_section_end|>'
+)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("markers", [None, frozenset({"go"})])
+async def test_leaked_markers_become_calls_only_where_they_are_looked_for(
+    streamed: bool, markers: frozenset[str] | None
+) -> None:
+    said = {"choices": [{"delta" if streamed else "message": {"content": f"On it. {LEAK}"}, "finish_reason": "stop"}]}
+    body = json.dumps(said).encode()
+
+    async def arriving() -> AsyncIterator[bytes]:
+        yield b"data: " + body + b"\n\n" if streamed else body
+
+    answer = read_answer(
+        arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0, markers=markers
+    )
+    whole = put_together([delta async for delta in answer])
+    if markers is None:
+        assert whole == Assistant(f"On it. {LEAK}")
+    else:
+        assert whole == Assistant("On it. ", None, (Call("functions.go:0", "go", '{"a": 1}'),))
+
+
 async def test_what_came_before_a_break_is_delivered_before_the_error() -> None:
     got: list[Delta] = []
 
@@ -128,10 +253,8 @@ async def test_what_came_before_a_break_is_delivered_before_the_error() -> None:
 
     answer = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
     with pytest.raises(Unavailable, match="reset"):
-        got.extend([delta async for delta in answer])
-    again = read_answer(arriving(), content_type="", endpoint=Endpoint("m", "u"), clocks=FAST, now=lambda: 0)
-    assert await anext(again) == TextDelta("Hello")
-    await again.aclose()
+        await collect(answer, got)
+    assert got == [TextDelta("Hello")]
 
 
 async def test_a_bug_below_rises_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from kimi_agent.errors import Refused, TooLong, Unavailable, UserError
-from kimi_agent.log.events import ReasoningDelta, TextDelta
+from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, said
 from kimi_agent.model.assemble import Assembly
 from kimi_agent.model.base import Delta, Finish, Request
@@ -51,7 +52,7 @@ CALL = {"calls": [{"name": "read_file", "args": {"path": "a.py"}}]}
 async def test_a_line_is_reasoning_text_calls_usage_and_finish() -> None:
     model = playing({"reason": "hm so", "say": "I read.", **CALL, "usage": {"input": 900, "output": 40, "cached": 512}})
     deltas = await all_of(model, ask_for())
-    assert deltas[:2] == [ReasoningDelta("hm"), ReasoningDelta(" so")]
+    assert deltas[:2] == [ReasoningDelta("hm so"), TextDelta("I read.")]
     assert deltas[-2:] == [Usage(900, 40, 512), Finish("tool_calls")]
     assert await answer(model) == Assistant(
         "I read.", "hm so", (Call("functions.read_file:0", "read_file", '{"path":"a.py"}'),)
@@ -182,9 +183,117 @@ async def test_expectations_on_the_request(expect: dict[str, Any], wrong: str) -
 
 
 async def test_the_scripted_model_refuses_what_moonshot_refuses() -> None:
-    orphan = ask_for(said("x"), ToolReturn("who", "read_file", "x"))
-    with pytest.raises(Refused, match="tool_call_id is not found"):
-        await answer(playing({"say": "x"}), orphan)
+    with pytest.raises(Refused, match="messages must be a list that is not empty"):
+        await answer(playing({"say": "x"}), Request("", (), []))
+    with pytest.raises(TooLong):
+        await answer(playing({"say": "x"}, window=100), ask_for(said("x" * 400)))
+
+
+SUMMARY: dict[str, Any] = {"agent": "*", "if": {"note_contains": "Make room"}, "say": "Story of {{step}}. {{place}}"}
+
+
+async def compacted(
+    model: TapeModel, messages: list[Message], *, keep: int = 0, whole: bool = True, agent: str = "main"
+) -> list[Message]:
+    """The conversation after a compaction that leaves the last `keep` messages.
+
+    `whole` says that the request for the summary showed these too.
+    """
+    cut = len(messages) - keep
+    shown = messages if whole else messages[:cut]
+    request = ask_for(*shown, notes=("Make room: write the handover.",), agent=agent)
+    summary = await answer(model, replace(request, purpose="compaction", tools_off=True))
+    assert summary.text.startswith("Story of ")
+    return [said(f"[Summary]\nthe user said: hello, docs\n\n{summary.text}"), *messages[cut:]]
+
+
+async def go_on(model: TapeModel, messages: list[Message], steps: int) -> list[str]:
+    """The texts of the next answers; `messages` grows."""
+    texts = []
+    for _ in range(steps):
+        reply = await answer(model, ask_for(*messages))
+        messages += [reply, *(ToolReturn(call.id, call.name, "ok") for call in reply.calls)]
+        texts.append(reply.text)
+    return texts
+
+
+def counting(number: int) -> dict[str, Any]:
+    return {"say": f"answer {number}", "calls": [{"name": "read_file", "args": {"path": f"{number}.py"}}]}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("keep", [0, 2, 8])
+async def test_a_tape_finds_its_place_across_compactions_and_in_a_new_process(keep: int, whole: bool) -> None:
+    lines = [*map(counting, range(1, 31)), SUMMARY]
+    messages: list[Message] = [said("hello, docs")]
+    texts: list[str] = []
+    for _ in range(4):
+        texts += await go_on(playing(*lines), messages, 6)
+        messages = await compacted(playing(*lines), messages, keep=keep, whole=whole)
+    texts += await go_on(playing(*lines), messages, 6)
+    assert texts == [f"answer {number}" for number in range(1, 31)]
+
+
+async def test_a_compaction_that_is_undone_leaves_the_count_as_it_was() -> None:
+    lines = [*map(counting, range(1, 9)), SUMMARY]
+    before: list[Message] = [said("hello")]
+    await go_on(playing(*lines), before, 3)
+    after = await compacted(playing(*lines), before)
+    await go_on(playing(*lines), after, 2)
+    assert await go_on(playing(*lines), before, 1) == ["answer 4"]
+
+
+async def test_lines_of_words_and_the_number_of_the_step_go_on_behind_a_compaction_too() -> None:
+    lines: list[dict[str, Any]] = [
+        {"say": "main {{step}}", "repeat": True},
+        {"when": "docs", "say": "docs one {{step}}"},
+        {"when": "docs", "say": "docs two {{step}}"},
+        {"when": "docs", "say": "docs three {{step}}"},
+        {"when": "bugs", "say": "bugs one {{step}}"},
+        SUMMARY,
+    ]
+    model = playing(*lines)
+    messages: list[Message] = [said("hello")]
+    texts = await go_on(model, messages, 2)
+    messages.append(said("write docs"))
+    texts += await go_on(model, messages, 1)
+    messages = await compacted(model, messages)
+    texts += await go_on(model, messages, 1)
+    messages = await compacted(model, messages, keep=1)
+    texts += await go_on(model, messages, 1)
+    messages.append(said("now bugs"))
+    texts += await go_on(model, messages, 1)
+    assert texts == ["main 1", "main 2", "docs one 3", "docs two 4", "docs three 5", "bugs one 6"]
+
+
+async def test_a_line_for_a_note_answers_every_agent_and_uses_up_nobodys_turn() -> None:
+    child = {"agent": "main.*", "say": "child {{step}}", "repeat": True}
+    model = playing({"say": "one"}, {"say": "two"}, child, SUMMARY)
+    messages: list[Message] = [said("x"), Assistant("child 1")]
+    after = await compacted(model, messages, agent="main.7")
+    assert (await answer(model, ask_for(*after, agent="main.7"))).text == "child 2"
+    asked = ask_for(said("x"), notes=("Make room: write.",))
+    assert (await answer(model, asked)).text == "Story of 1. [tape 0 0=0]"
+    assert (await answer(model, ask_for(said("x")))).text == "one"
+
+
+async def test_a_partial_answer_is_gone_on_with_and_counts_as_none() -> None:
+    model = playing(CALL, {"reason": "so", "say": "The whole answer.", **CALL})
+    messages = await talk(model, steps=1)
+    request = ask_for(*messages, notes=("n",))
+    deltas = await all_of(model, replace(request, partial=Assistant("The whole", "so")))
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == " answer."
+    assert not [delta for delta in deltas if isinstance(delta, ReasoningDelta)]
+    assert [delta for delta in deltas if isinstance(delta, CallDelta)]
+    with pytest.raises(Refused, match="line 2: the partial answer is not how this one begins; it is 'A whole'"):
+        await answer(model, replace(request, partial=Assistant("A whole", "so")))
+
+
+async def test_a_tape_may_call_though_it_was_told_not_to() -> None:
+    bodies: list[bytes] = []
+    model = playing(CALL, seen=bodies.append)
+    assert (await answer(model, replace(ask_for(), tools_off=True))).calls
+    assert json.loads(bodies[0])["tool_choice"] == "none"
 
 
 async def test_pace_waits_between_pieces_and_can_be_overridden() -> None:

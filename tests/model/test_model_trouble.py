@@ -1,9 +1,12 @@
+import errno
 import json
 import socket
 import ssl
 from email.utils import formatdate
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.model.trouble import (
@@ -13,8 +16,8 @@ from kimi_agent.model.trouble import (
     of_error_object,
     of_status,
     of_stray,
-    wait_hint,
 )
+from kimi_agent.model.wait_hint import wait_hint
 
 KEY = "sk-very-secret-key-abcd"
 AT = Endpoint("kimi-k2.6", "https://api.moonshot.ai/v1", "KIMI_API_KEY (…abcd)", "Two platforms.", KEY)
@@ -33,7 +36,6 @@ def error(status: int, kind: str, message: str, headers: dict[str, str] | None =
         (400, "invalid_request_error", "Input token length too long", TooLong, 1),
         (400, "invalid_request_error", "Your request exceeded model token limit : 262144", TooLong, 1),
         (400, "invalid_request_error", "total message size 5000000 exceeds limit 4194304", TooLong, 1),
-        (400, "x", "This model's maximum context length is 262144 tokens", TooLong, 1),
         (413, "", "Payload too large", TooLong, 1),
         (400, "content_filter", "The request was rejected because it was considered high risk", Refused, 1),
         (401, "incorrect_api_key_error", "Incorrect API key provided", Refused, 78),
@@ -58,6 +60,90 @@ def test_a_status_becomes_an_error_of_the_house(
     assert found.exit_code == exit_code
     assert message in str(found)
     assert not isinstance(found, Unavailable) or found.retry
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("BadRequestError", "This model's maximum context length is 262144 tokens. However, you requested 300000"),
+        ("BadRequestError", "'max_tokens' or 'max_completion_tokens' is too large: 32768. The limit is 20000"),
+        ("BadRequestError", "max_completion_tokens is too large: 99999"),
+        ("BadRequestError", "max_tokens must be at least 1, got -812"),
+        ("BadRequestError", "The decoder prompt (length 9) is longer than the maximum model length of 8"),
+        ("", "The input (9 tokens) is longer than the model's context length (8 tokens)."),
+        ("", "You passed 9 input tokens. However, the model's context length is only 8 tokens"),
+        ("exceed_context_size_error", "the request exceeds the available context size"),
+        ("", "Requested tokens (2000) exceed context window of 512"),
+        ("", "input length and `max_tokens` exceed context limit: 9 + 9 > 12"),
+        ("invalid", "Please reduce the length of the messages or completion."),
+        ("context_length_exceeded", "too big"),
+        ("validation", "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000"),
+        ("", "prompt is too long: 200000 tokens > 199999 maximum"),
+        ("", "prompt too long; exceeded max context length by 3 tokens"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_every_servers_word_for_too_long_is_known(status: int, kind: str, message: str) -> None:
+    assert type(error(status, kind, message)) is TooLong
+    assert type(of_error_object({"type": kind, "message": message}, AT, NOW)) is TooLong
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "max_tokens: Input should be a valid integer",
+        "invalid temperature: only 1 is allowed for this model",
+        "stop array too long. Expected an array with maximum length 5, but got 6",
+        "tools.function.parameters is not a valid moonshot flavored json schema",
+    ],
+)
+def test_other_refusals_are_not_taken_for_it(message: str) -> None:
+    assert type(error(400, "invalid_request_error", message)) is Refused
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "tool_call_id  is not found",
+        "Invalid request: tool_call_id functions.x:0 is not found",
+        "the message at position 3 with role 'assistant' must not be empty",
+        "text content is empty",
+        "thinking is enabled but reasoning_content is missing in assistant tool call message at index 4",
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'",
+        "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'",
+    ],
+)
+def test_a_conversation_that_is_not_taken_leaves_a_way_on(message: str) -> None:
+    assert str(error(400, "invalid_request_error", message)) == (
+        f"The provider does not take the conversation as it stands (400): {' '.join(message.split())}. "
+        "The session is kept and usable: /undo takes back the last turn."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (429, "rate_limit_reached_error", "request reached organization TPD rate limit, current:9, limit:8"),
+        (429, "", "You've reached your 5-hour usage limit. Your quota will reset when the window ends."),
+        (403, "access_terminated_error", "You've reached your weekly (7-day) usage limit."),
+        (403, "permission_error", "You've reached your usage limit for this billing cycle. It will be refreshed"),
+        (429, "rate_limit_exceeded", "Rate limit reached for tokens per day (TPD): Limit 8, Used 8"),
+    ],
+)
+def test_a_limit_of_hours_or_days_is_told_from_one_of_seconds(status: int, kind: str, message: str) -> None:
+    found = error(status, kind, message, {"retry-after": "7200"})
+    assert isinstance(found, Unavailable)
+    assert (found.limit, found.retry, found.exit_code, found.wait_s) == ("period", True, 75, 7200.0)
+
+
+def test_what_an_upstream_said_behind_openrouter_is_understood() -> None:
+    raw = json.dumps({"error": {"message": "suspended", "type": "exceeded_current_quota_error"}})
+    wrapped = {"message": "Provider returned error", "code": 429, "metadata": {"raw": raw, "provider_name": "M"}}
+    found = of_error_object(wrapped, AT, NOW)
+    assert isinstance(found, Unavailable)
+    assert (found.limit, found.retry) == ("quota", False)
+    assert str(found).endswith("(429): Provider returned error: suspended")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +218,25 @@ def test_the_title_stands_for_a_web_page() -> None:
         ({"retry-after": "-5"}, "", 0.0),
         ({"retry-after": "soon"}, "", 0.0),
         ({"retry-after": "nan"}, "", 0.0),
+        ({"retry-after": ""}, "", 0.0),
+        ({"retry-after": "3s"}, "", 3.0),
+        ({"retry-after": "soon", "x-retry-after": "4"}, "", 4.0),
+        ({"retry-after": formatdate(NOW + 30).replace("-0000", "")}, "", 30.0),
+        ({"retry-after": formatdate(9030, usegmt=True), "date": formatdate(9000, usegmt=True)}, "", 30.0),
+        ({"x-ratelimit-reset": "12"}, "", 12.0),
+        ({"x-ratelimit-reset": "12", "x-ratelimit-remaining": "0"}, "", 12.0),
+        ({"x-ratelimit-reset": "12", "x-ratelimit-remaining": "5"}, "", 0.0),
+        ({"x-ratelimit-reset": f"{NOW + 12:.0f}"}, "", 12.0),
+        ({"x-ratelimit-reset": f"{NOW * 1000 + 12_000:.0f}"}, "", 12.0),
+        ({"x-ratelimit-reset": f"{NOW - 12:.0f}"}, "", 0.0),
+        ({"x-ratelimit-reset": "never"}, "", 0.0),
+        ({"ratelimit-reset": "12"}, "", 12.0),
+        ({"x-ratelimit-reset": "12"}, "try again after 3 seconds", 3.0),
+        ({}, "Please try again in 1m2.5s.", 62.5),
+        ({}, "try again in 5 days 22 hours 11 minutes.", 511_860.0),
+        ({}, "Your quota resets at 2027-01-15T09:00:00Z.", 3600.0),
+        ({}, "Try again after 2027-01-15 10:00:00 +01:00", 3600.0),
+        ({}, "resets at 2027-99-99T09:00:00Z", 0.0),
         ({"retry-after": "1e300"}, "", 30 * 86_400.0),
         ({}, "max RPM: 3, please try again after 7 seconds", 7.0),
         ({}, "please retry in 300ms", 0.3),
@@ -140,6 +245,21 @@ def test_the_title_stands_for_a_web_page() -> None:
 )
 def test_the_hint_to_wait_is_read_in_all_its_spellings(headers: dict[str, str], message: str, seconds: float) -> None:
     assert wait_hint(headers, message, NOW) == pytest.approx(seconds)
+
+
+def test_the_end_of_a_window_counts_only_where_its_limit_was_met() -> None:
+    assert wait_hint({"x-ratelimit-reset": "12"}, "", NOW, limited=False) == 0.0
+    found = error(503, "", "down", {"x-ratelimit-reset": "12"})
+    assert isinstance(found, Unavailable)
+    assert found.wait_s == 0.0
+
+
+@settings(max_examples=60)
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2},? ?[0-9]* ?[A-Za-z]* ?[0-9:]* ?[-+A-Z0-9]*"), st.text())
+def test_no_header_and_no_words_break_it(value: str, message: str) -> None:
+    names = ("retry-after", "x-retry-after", "retry-after-ms", "x-ratelimit-reset", "x-ratelimit-remaining", "date")
+    for name in names:
+        assert 0.0 <= wait_hint({name: value}, message, NOW) <= 30 * 86_400.0
 
 
 @pytest.mark.parametrize(
@@ -171,6 +291,7 @@ def test_an_error_inside_a_200_is_taken_for_the_status_it_names(found: object, e
         ("application/json", b"", Doubtful, "empty answer"),
         ("application/json", b'{"error": {"message": "Not found the model", "code": 404}}', Refused, "404"),
         ("text/event-stream", b": ping\n\n\n", Unavailable, "broke off"),
+        ("text/event-stream", b"dat", Unavailable, "broke off"),
         ("", b'{"ok": true}', Doubtful, "no content type"),
     ],
 )
@@ -194,6 +315,7 @@ def caused(cause: BaseException) -> Exception:
         (ConnectionRefusedError(111, "refused"), "Nothing listens at", True),
         (ExceptionGroup("many", [OSError(1, "x"), ConnectionRefusedError(111, "refused")]), "Nothing listens at", True),
         (socket.gaierror(-2, "Name or service not known"), "was not found (DNS)", True),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "cannot be reached (Network is unreachable)", True),
         (TimeoutError(), "did not answer the connection in time", True),
         (ssl.SSLCertVerificationError(1, "certificate verify failed"), "cannot be trusted", False),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version"), "does not speak TLS", False),

@@ -7,25 +7,16 @@ array in a string is that array, `file_path` is `path`; a wrong value is an erro
 
 import inspect
 import json
-import math
 import re
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    Required,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from kimi_agent.errors import ToolError
+from kimi_agent.schema.arguments import is_cut, parse
+from kimi_agent.schema.coerce import Field, coerce, typed_dict, without_none
+
+__all__ = ["Field", "Signature"]
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -44,15 +35,6 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "timeout_s": ("timeout",),
     "offset": ("start_line", "line"),
 }
-
-
-@dataclass(frozen=True)
-class Field:
-    """What the model is told of a parameter, and the range (inclusive) that a number is held to."""
-
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +69,8 @@ class Signature:
     def read(self, raw: str) -> tuple[dict[str, Any], list[str]]:
         """The arguments for the function, defaults left out, and the names nobody knows.
 
-        Raises ToolError (bad_arguments) that names what is wrong and shows the parameters with one example call.
+        Raises ToolError (bad_arguments) that names what is wrong and shows the parameters with one example call, or
+        (truncated) for arguments that end in the middle.
         """
         given = self._object(raw)
         arguments: dict[str, Any] = {}
@@ -95,7 +78,7 @@ class Signature:
             value = self._take(given, parameter.name)
             if value is not None:
                 try:
-                    arguments[parameter.name] = _coerce(value, parameter.kind, parameter.name, parameter.field)
+                    arguments[parameter.name] = coerce(value, parameter.kind, parameter.name, parameter.field)
                 except ValueError as error:
                     raise self._bad(str(error)) from None
             elif parameter.required:
@@ -106,10 +89,13 @@ class Signature:
         if not raw.strip():
             return {}
         try:
-            value = _parse(raw)
+            value = parse(raw)
             if isinstance(value, str):  # encoded twice
-                value = _parse(value)
+                raw = value
+                value = parse(raw)
         except (ValueError, RecursionError) as error:
+            if is_cut(raw):
+                raise self._cut(len(raw)) from None
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise self._bad(f"the arguments are not valid JSON: {why}") from None
         if not isinstance(value, dict):
@@ -126,6 +112,14 @@ class Signature:
                     if value is not None:
                         return value
         return None
+
+    def _cut(self, at: int) -> ToolError:
+        return ToolError(
+            "truncated",
+            f"{self.name}: nothing ran: the arguments were cut off at character {at:,}, most likely by the output "
+            "limit",
+            "send it in smaller pieces, for example a long text in several calls",
+        )
 
     def _bad(self, why: str) -> ToolError:
         lines = [
@@ -148,7 +142,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> _Parameter:
         field = next((extra for extra in extras if isinstance(extra, Field)), None)
     if field is None or not field.description:
         raise TypeError(f"parameter {parameter.name!r} needs Annotated[type, Field('what it is')]")
-    kind = _without_none(hint)
+    kind = without_none(hint)
     schema = {**_schema(kind), "description": field.description}
     if field.minimum is not None:
         schema["minimum"] = field.minimum
@@ -160,15 +154,6 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> _Parameter:
     return _Parameter(parameter.name, kind, field, required, schema)
 
 
-def _without_none(hint: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [each for each in get_args(hint) if each is not type(None)]
-        if len(rest) == 1:
-            return rest[0]
-        raise TypeError(f"a parameter has one type (Moonshot takes no unions): {hint}")
-    return hint
-
-
 _SIMPLE: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -178,134 +163,15 @@ def _schema(kind: Any) -> dict[str, Any]:
     if get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind)):
         return {"type": "string", "enum": list(get_args(kind))}
     if get_origin(kind) is list:
-        return {"type": "array", "items": _schema(_without_none(get_args(kind)[0]))}
+        return {"type": "array", "items": _schema(without_none(get_args(kind)[0]))}
     if is_typeddict(kind):
-        fields = _typed_dict(kind)
+        fields = typed_dict(kind)
         return {
             "type": "object",
             "properties": {name: _schema(hint) for name, (hint, _) in fields.items()},
             "required": [name for name, (_, required) in fields.items() if required],
         }
     raise TypeError(f"a tool parameter cannot be of type {kind}")
-
-
-def _typed_dict(kind: Any) -> dict[str, tuple[Any, bool]]:
-    fields: dict[str, tuple[Any, bool]] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        required = name in kind.__required_keys__
-        if get_origin(hint) in (NotRequired, Required):
-            hint = get_args(hint)[0]
-        fields[name] = (_without_none(hint), required)
-    return fields
-
-
-def _parse(text: str) -> Any:
-    def no_constant(word: str) -> Any:
-        raise ValueError(f"{word} is not JSON")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return found
-
-    # strict=False: Kimi writes raw control characters into strings (kimi-api.md §4).
-    return json.loads(text, strict=False, parse_constant=no_constant, object_pairs_hook=unique)
-
-
-def _coerce(value: Any, kind: Any, where: str, field: Field | None = None) -> Any:
-    """`value` as `kind`, forgiving in form. Raises ValueError that names `where`."""
-    if get_origin(kind) is Literal:
-        return _choice(value, get_args(kind), where)
-    if get_origin(kind) is list:
-        return [
-            _coerce(each, _without_none(get_args(kind)[0]), f"{where}[{place}]")
-            for place, each in enumerate(_listed(value, where))
-        ]
-    if is_typeddict(kind):
-        return _mapped(value, kind, where)
-    if kind is str:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)
-        if not isinstance(value, str):
-            raise ValueError(f"{where!r} must be a string, not {type(value).__name__}")
-        return value.strip() if where == "path" else value
-    if kind is bool:
-        return _truth(value, where)
-    return _number(value, kind, where, field)
-
-
-def _choice(value: Any, choices: tuple[Any, ...], where: str) -> str:
-    word = str(value).strip()
-    for choice in choices:
-        if word.lower() == str(choice).lower():
-            return str(choice)
-    raise ValueError(f"{where!r} must be one of {', '.join(choices)}; not {word[:40]!r}")
-
-
-def _listed(value: Any, where: str) -> list[Any]:
-    if isinstance(value, str):
-        text = value.strip()
-        if not text.startswith("["):
-            return [value]
-        try:
-            value = _parse(text)
-        except (ValueError, RecursionError):
-            return [value]
-    if isinstance(value, list):
-        return value
-    raise ValueError(f"{where!r} must be an array, not {type(value).__name__}")
-
-
-def _mapped(value: Any, kind: Any, where: str) -> dict[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = _parse(value)
-        except (ValueError, RecursionError):
-            raise ValueError(f"{where!r} must be an object") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{where!r} must be an object, not {type(value).__name__}")
-    found: dict[str, Any] = {}
-    for name, (hint, required) in _typed_dict(kind).items():
-        if value.get(name) is not None:
-            found[name] = _coerce(value[name], hint, f"{where}.{name}")
-        elif required:
-            raise ValueError(f"{where}.{name} is missing")
-    return found
-
-
-def _truth(value: Any, where: str) -> bool:
-    word = str(value).strip().lower()
-    if word in ("true", "1", "yes"):
-        return True
-    if word in ("false", "0", "no"):
-        return False
-    raise ValueError(f"{where!r} must be true or false, not {word[:40]!r}")
-
-
-def _number(value: Any, kind: Any, where: str, field: Field | None) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{where!r} must be a number, not {type(value).__name__}")
-    try:
-        number = float(value)
-        found: float = int(value) if kind is int and not isinstance(value, float) and _whole(value) else number
-    except (ValueError, OverflowError):
-        raise ValueError(f"{where!r} must be a number, not {str(value)[:40]!r}") from None
-    if not math.isfinite(found):
-        raise ValueError(f"{where!r} must be a finite number")
-    if kind is int:
-        if found != int(found):
-            raise ValueError(f"{where!r} must be a whole number, not {str(value)[:40]}")
-        found = int(found)
-    if field is not None and field.minimum is not None and found < field.minimum:
-        raise ValueError(f"{where!r} must be at least {field.minimum:g}")
-    if field is not None and field.maximum is not None and found > field.maximum:
-        raise ValueError(f"{where!r} must be at most {field.maximum:g}")
-    return found
-
-
-def _whole(value: int | str) -> bool:
-    return isinstance(value, int) or value.strip().lstrip("+-").isdigit()
 
 
 def _shown(schema: Mapping[str, Any]) -> str:

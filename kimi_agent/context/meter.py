@@ -1,0 +1,126 @@
+"""How many tokens a request is: what the server counted, and an estimate of what was added since.
+
+Nobody ships Kimi's vocabulary, so texts are estimated (four ASCII characters a token, one token for any other) and
+corrected by a ratio that is learnt from every usage the server tells.
+"""
+
+import json
+from itertools import accumulate, pairwise
+from math import ceil
+from operator import is_
+
+from kimi_agent.log.messages import Assistant, Message, Text, ToolReturn, Usage, User
+from kimi_agent.model.base import Request, ToolSpec
+
+CHARS_A_TOKEN = 4
+A_MESSAGE = 3
+"""What frames a message, in tokens."""
+A_MEDIUM = 2_000
+"""An image or a video, in tokens."""
+LEAST_RATIO, MOST_RATIO = 0.7, 1.6
+_WEIGHT = 0.3  # of the newest answer in the ratio
+_NONSENSE = 0.1  # a usage below this share of the estimate counts something else than tokens
+
+
+def tokens(text: str) -> int:
+    """An estimate for one text."""
+    size = len(text)
+    if text.isascii():
+        return -(-size // CHARS_A_TOKEN)
+    plain = len(text.encode("ascii", "ignore"))
+    return -(-plain // CHARS_A_TOKEN) + size - plain
+
+
+def estimate(message: Message) -> int:
+    """An estimate for one message."""
+    match message:
+        case User(parts):
+            return A_MESSAGE + sum(tokens(part.text) if isinstance(part, Text) else A_MEDIUM for part in parts)
+        case ToolReturn(_, name, content):
+            return A_MESSAGE + tokens(name) + tokens(content)
+        case Assistant(text, reasoning, calls):
+            called = sum(A_MESSAGE + tokens(call.name) + tokens(call.arguments) for call in calls)
+            return A_MESSAGE + tokens(text) + tokens(reasoning or "") + called
+
+
+class Meter:
+    """Measures the requests of one session; a step costs what was added, as long as the messages stay the same."""
+
+    def __init__(self) -> None:
+        self.ratio = 1.0
+        self._messages: list[Message] = []
+        self._sums = [0]
+        self._system = ""
+        self._tools: tuple[ToolSpec, ...] = ()
+        self._head = A_MESSAGE
+        self._covered = 0
+        self._counted = 0
+
+    def measure(self, request: Request) -> int:
+        """The tokens of `request`: those that the server counted, and the estimate of what came behind them."""
+        self._follow(request)
+        return self._counted + ceil(self.ratio * (self._sum(request) - self._known))
+
+    def learn(self, request: Request, at: int, usage: Usage) -> None:
+        """`usage` came with the answer that is message `at` of `request`; one that makes no sense is passed over."""
+        self._follow(request)
+        guess = self._head + self._sums[at]
+        if usage.input <= 0 or usage.input < _NONSENSE * guess:
+            return
+        newest = usage.input / guess
+        self.ratio = min(MOST_RATIO, max(LEAST_RATIO, (1 - _WEIGHT) * self.ratio + _WEIGHT * newest))
+        self._covered, self._counted = at + 1, usage.input + usage.output
+
+    def estimated(self, request: Request) -> int:
+        """The estimate for all of a request that is only thought of."""
+        self._know_head(request)
+        return ceil(self.ratio * (self._head + sum(map(estimate, request.messages)) + _tail(request)))
+
+    def weigh(self, text: str) -> int:
+        """The estimate for a message of this text."""
+        return ceil(self.ratio * (A_MESSAGE + tokens(text)))
+
+    def sizes(self, request: Request) -> list[int]:
+        """The estimate for each message of `request`."""
+        self._follow(request)
+        return [ceil(self.ratio * (end - start)) for start, end in pairwise(self._sums)]
+
+    def around(self, request: Request) -> int:
+        """The estimate for all but the messages: the system prompt, the tools, the notes."""
+        self._follow(request)
+        return ceil(self.ratio * (self._head + _tail(request)))
+
+    def _know_head(self, request: Request) -> None:
+        if request.system != self._system or request.tools != self._tools:
+            self._system, self._tools = request.system, request.tools
+            listed = [(each.name, each.description, dict(each.schema)) for each in request.tools]
+            schemas = json.dumps(listed, ensure_ascii=False, separators=(",", ":"), default=str)
+            self._head = A_MESSAGE + tokens(request.system) + tokens(schemas)
+            self._covered = self._counted = 0
+
+    @property
+    def _known(self) -> int:
+        return self._head + self._sums[self._covered] if self._covered else 0
+
+    def _sum(self, request: Request) -> int:
+        return self._head + self._sums[-1] + _tail(request)
+
+    def _follow(self, request: Request) -> None:
+        """Know the messages of `request`; what is known of them by identity is not looked at again."""
+        self._know_head(request)
+        messages = request.messages
+        same = min(len(self._messages), len(messages))
+        if not all(map(is_, self._messages, messages)):
+            same = next(i for i in range(same) if self._messages[i] is not messages[i])
+        if same < self._covered:
+            self._covered = self._counted = 0
+        del self._messages[same:], self._sums[same + 1 :]
+        added = messages[same:]
+        self._messages += added
+        self._sums += accumulate(map(estimate, added), initial=self._sums.pop())
+
+
+def _tail(request: Request) -> int:
+    """What stands behind the messages, for this request alone."""
+    notes = A_MESSAGE + tokens("\n".join(request.notes)) if request.notes else 0
+    return notes + (estimate(request.partial) if request.partial is not None else 0)

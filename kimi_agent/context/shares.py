@@ -1,0 +1,61 @@
+"""How much of a window is for what: everything follows from its size and from what always stands in it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RoomSettings:
+    """When room is made, and how much; parts of the window. `tail` is what a compaction leaves word for word."""
+
+    at: float = 0.80
+    target: float = 0.50
+    tail: float = 0.15
+
+
+DEFAULT_ROOM = RoomSettings()
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Sizes in tokens. `limit`: more than that leaves no room for an answer. `act`: from here on room is made.
+
+    `target`: shortening goes on until there. `least`: what it must free, else it is not worth a broken cache.
+    `recent`: the newest results, which are not stale. `step`: the newest step may take this much. `tail`: what a
+    compaction leaves word for word, up to `most_tail` for the newest step. `pins` and `narrative`: what it writes.
+    """
+
+    window: int
+    limit: int
+    act: int
+    target: int
+    least: int
+    recent: int
+    step: int
+    tail: int
+    most_tail: int
+    pins: int
+    narrative: int
+    output: int
+
+
+def shares(settings: RoomSettings, window: int, around: int) -> Shares:
+    """The shares of `window`, of which the system prompt, the tools and the notes take `around`."""
+    output = min(32_768, window // 4)
+    limit = max(0, window - output - 1_024)
+    room = max(0, limit - around)
+    own = min(window, room)
+    return Shares(
+        window=window,
+        limit=limit,
+        # Where the tools take most of the window, it is full from the start: then what is left of it counts.
+        act=min(limit, max(int(settings.at * window), around + room * 9 // 10)),
+        target=min(int(settings.target * window), around + room // 2),
+        least=own // 5,
+        recent=own // 5,
+        step=room * 3 // 10,
+        tail=min(int(settings.tail * window), room // 5),
+        most_tail=room * 4 // 10,
+        pins=min(40_000, room * 3 // 10),
+        narrative=min(12_000, window // 10, room * 15 // 100),
+        output=min(16_000, output),
+    )

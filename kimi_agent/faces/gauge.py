@@ -1,0 +1,39 @@
+"""How full the window is and what the session cost, for the status line: a few words that change at each answer."""
+
+from collections.abc import Callable
+
+from kimi_agent.log.events import Compacted, Said, Shortened, Spent, Stamped
+from kimi_agent.log.messages import Usage
+
+_WORTH_SAYING = 0.01
+
+
+class Gauge:
+    """A listener. `window` and `used` are in tokens, `cost` gives the words for what was spent."""
+
+    def __init__(self, window: int = 0, used: int = 0, cost: Callable[[], str] = lambda: "") -> None:
+        self._window = window
+        self._used = used
+        self._cost = cost
+        self._spent = cost()
+
+    def hear(self, stamped: Stamped) -> None:
+        """Take one event in."""
+        match stamped.event:
+            case Said(usage=Usage(input, output)):
+                self._used = input + output
+            case Compacted(tokens_after=after) | Shortened(tokens_after=after):
+                self._used = after
+            case Spent():
+                self._spent = self._cost()
+            case _:
+                pass
+
+    @property
+    def parts(self) -> list[str]:
+        """What there is to say: `34% of the window`, `$0.12`."""
+        share = self._used / self._window if self._window else 0.0
+        return [
+            *([f"{share:.0%} of the window"] if share >= _WORTH_SAYING else []),
+            *([self._spent] * bool(self._spent)),
+        ]

@@ -1,0 +1,95 @@
+"""What is looked for in a log: words that must all occur, or a regular expression."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+_MAX_CHARS = 500
+_PHRASE_OR_WORD = re.compile(r'"([^"]*)"|(\S+)')
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")
+"""ASCII that JSON writes as it is."""
+_PIECE, _OVERLAP = 300, 60
+_MAX_REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Query:
+    """Case does not count. `phrases` must all occur in one text, their words parted by any white space."""
+
+    phrases: tuple[str, ...]
+    pattern: re.Pattern[str] | None = None
+
+    def __str__(self) -> str:
+        if self.pattern is not None:
+            return f"/{self.pattern.pattern}/"
+        return " and ".join(f'"{phrase}"' for phrase in self.phrases)
+
+    def find(self, text: str) -> tuple[int, int] | None:
+        """Where the match starts and ends (of the longest phrase, if there are more), or None."""
+        if self.pattern is not None:
+            return _found(self.pattern, text)
+        low = text.lower()
+        if not self.phrases or any(word not in low for word in self._words):
+            return None
+        matches = [phrase.search(text) for phrase in self._patterns]
+        spans = [match.span() for match in matches if match is not None]
+        return spans[0] if len(spans) == len(matches) else None
+
+    def may_match(self, line: bytes) -> bool:
+        """False where no string in this line of JSON can match: so most lines need not be parsed."""
+        low = line.lower()
+        return all(run in low for run in self._runs)
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(word.lower() for phrase in self.phrases for word in phrase.split())
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        longest_first = sorted(self.phrases, key=len, reverse=True)
+        return tuple(re.compile(r"\s+".join(map(re.escape, each.split())), re.IGNORECASE) for each in longest_first)
+
+    @cached_property
+    def _runs(self) -> tuple[bytes, ...]:
+        runs = (max(_PLAIN.findall(word), key=len, default="") for word in self._words)
+        return tuple({run.encode() for run in runs if run})
+
+
+def parsed(text: str) -> Query:
+    """`/regex/`, where it compiles and cannot take for ever; else words, and "phrases" in double quotes."""
+    text = text.strip()[:_MAX_CHARS]
+    if len(text) > 2 and text[0] == text[-1] == "/" and _is_tame(text[1:-1]):
+        try:
+            return Query((), re.compile(text[1:-1], re.IGNORECASE))
+        except re.error:
+            pass
+    phrases = (" ".join((quoted or word.strip('"')).split()) for quoted, word in _PHRASE_OR_WORD.findall(text))
+    return Query(tuple(dict.fromkeys(phrase for phrase in phrases if phrase)))
+
+
+def _is_tame(pattern: str) -> bool:
+    """Whether it is quick on any text: Python's engine tries every way, and holds up the whole program meanwhile."""
+    bare = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\[^1-9]", "x", pattern))
+    repeats = len(re.findall(r"[*+]|\{[^}]*\}", bare))
+    return repeats <= _MAX_REPEATS and not re.search(r"\)\s*[*+{]|\\|\(\?P?[=(]", bare)
+
+
+def _found(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
+    """The first match that lies within a line. What is tame takes long on long lines still, so they go in pieces."""
+    start = 0
+    for line in text.splitlines(keepends=True):
+        for at in range(0, len(line), _PIECE - _OVERLAP):
+            match = pattern.search(line[at : at + _PIECE])
+            if match is not None:
+                return start + at + match.start(), start + at + match.end()
+        start += len(line)
+    return None
+
+
+def excerpt(text: str, span: tuple[int, int], *, max_chars: int) -> str:
+    """One line of `text` around the match."""
+    middle = (span[0] + min(span[1], span[0] + max_chars)) // 2
+    first = max(0, min(middle - max_chars // 2, len(text) - max_chars))
+    last = min(len(text), first + max_chars)
+    cut = " ".join(text[first:last].split())
+    return f"{'…' if first else ''}{cut}{'…' if last < len(text) else ''}"

@@ -1,0 +1,70 @@
+"""recall gives back what the conversation no longer holds."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.log.events import Compacted, Opened, Returned, Said
+from kimi_agent.log.history import History
+from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.scan import read_events
+from kimi_agent.log.session import Session
+from kimi_agent.log.views import Result, TextView
+from kimi_agent.tool import Context, Tool, ToolError
+
+
+@pytest.fixture
+def recalling(context: Context, tmp_path: Path) -> Context:
+    """A context whose session was compacted: a port was named, and a log was read that is far too long."""
+    clock = iter(range(0, 10**6, 1_800))
+    session = Session.create(
+        tmp_path / "s", Opened("s", "", "", ""), now=lambda: float(next(clock)), sync=lambda fd: None
+    )
+    session.emit(Said(said("use port 8123")))
+    answer = session.emit(Said(Assistant("", None, (Call("x:0", "read_file", '{"path":"a.log"}'),)))).seq
+    session.emit(Returned(answer, 0, Result("".join(f"line {n} of port\n" for n in range(2_000)))))
+    session.emit(Compacted(answer + 1, "it went well"))
+    again = session.emit(Said(Assistant("", None, (Call("x:0", "recall", '{"query":"8123"}'),)))).seq
+    session.emit(Returned(again, 0, Result("1 hit: use port 8123")))
+    session.close()
+    return replace(context, history=History(lambda: read_events(session.path)))
+
+
+async def run(tool: Callable[[str], Tool], context: Context, **arguments: object) -> Result:
+    return await tool("recall").run(context, json.dumps(arguments))
+
+
+async def test_words_are_found_and_its_own_calls_are_not(tool: Callable[[str], Tool], recalling: Context) -> None:
+    assert await run(tool, recalling, query="PORT 8123") == Result(
+        '1 hit for "PORT" and "8123"; read one whole with its id:\n'
+        "2  (turn 1, 2 hours ago, user, summed up) use port 8123",
+        TextView("", "1 hit"),
+    )
+    hits = (await run(tool, recalling, query="port")).content.splitlines()
+    assert hits[0] == '2 hits for "port"; read one whole with its id:'
+    assert hits[1].startswith("3.0  (turn 1, 1 hour ago, result of read_file, summed up) line 0 of port line 1 of port")
+    nothing = await run(tool, recalling, query="/nowhere/")
+    assert nothing.content == "Nothing in this session holds /nowhere/.\nNext: try fewer or other words"
+
+
+async def test_a_long_text_comes_in_pages(tool: Callable[[str], Tool], recalling: Context) -> None:
+    first = (await run(tool, recalling, id="3.0")).content
+    assert first.startswith('call of read_file:\n{"path":"a.log"}\n\nresult of read_file:\nline 0 of port\n')
+    assert first.endswith("\n[3.0, turn 1: characters 0-16,000 of 34,948; continue with offset=16000]")
+    rest = [(await run(tool, recalling, id="3.0", offset=at)).content for at in (16_000, 32_000)]
+    whole = "".join(page.rpartition("\n[")[0] for page in (first, *rest))
+    assert len(whole) == 34_948
+    assert "line 999 of port\nline 1000 of port" in whole
+    assert rest[1].endswith("of 34,948]")
+
+
+async def test_what_cannot_be_found_is_told(tool: Callable[[str], Tool], context: Context) -> None:
+    with pytest.raises(ToolError, match="neither query nor id"):
+        await run(tool, context, query="  ")
+    with pytest.raises(ToolError, match="nothing in this session has the id '7\\.0'") as caught:
+        await run(tool, context, id="7.0", query="both")
+    assert caught.value.code == "not_found"
+    assert "Nothing" in (await run(tool, context, query="x")).content

@@ -1,0 +1,61 @@
+"""recall: look up what was said and done earlier in the session."""
+
+import asyncio
+from typing import Annotated
+
+from kimi_agent.log.views import TextView
+from kimi_agent.tool import Context, Field, Hit, Result, ToolError, tool
+
+MAX_HITS = 10
+PAGE = 16_000  # characters
+
+
+@tool(effect="read")
+async def recall(
+    ctx: Context,
+    query: Annotated[str, Field('Words that must all occur, "a phrase", or /regex/.')] = "",
+    id: Annotated[str, Field("Like 12.0; gives that text whole.")] = "",
+    offset: Annotated[int, Field("First character of it.", minimum=0)] = 0,
+) -> Result:
+    """Look up what was said and done earlier in this session, word for word.
+
+    Use it for details that the summary lacks after the conversation was summed up, and for results that were shortened.
+    Search with `query`, then read a hit with `id`. Files may have changed since.
+    """
+    if id.strip():
+        return await _page(ctx, id, offset)
+    if not query.strip():
+        raise ToolError("bad_arguments", "neither query nor id was given", "pass words to search for, or an id")
+    found = await asyncio.to_thread(ctx.history.search, query, limit=MAX_HITS, without="recall")
+    if not found.total:
+        return Result(
+            f"Nothing in this session holds {found.asked}.\nNext: try fewer or other words",
+            TextView("", "no hits"),
+        )
+    hits = f"{found.total:,} hit{'' if found.total == 1 else 's'}"
+    newest = f", the newest {len(found.newest)} shown" if len(found.newest) < found.total else ""
+    rows = [f"{hits} for {found.asked}{newest}; read one whole with its id:", *map(_row, found.newest)]
+    return Result("\n".join(rows), TextView("", hits))
+
+
+async def _page(ctx: Context, id: str, offset: int) -> Result:
+    page = await asyncio.to_thread(ctx.history.read, id, offset=offset, max_chars=PAGE)
+    if page is None:
+        raise ToolError("not_found", f"nothing in this session has the id {id[:40]!r}", "search with query for its id")
+    end = page.offset + len(page.text)
+    more = f"; continue with offset={end}" if end < page.total else ""
+    extent = f"[{id.strip()[:40]}, turn {page.turn}: characters {page.offset:,}-{end:,} of {page.total:,}{more}]"
+    return Result(f"{page.text}\n{extent}", TextView("", f"{len(page.text):,} characters"))
+
+
+def _row(hit: Hit) -> str:
+    state = f", {hit.now}" if hit.now else ""
+    return f"{hit.place}  (turn {hit.turn}, {_ago(hit.age_s)}, {hit.kind}{state}) {hit.excerpt}"
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"
