@@ -7,7 +7,6 @@ corrected by a ratio that is learnt from every usage the server tells.
 import json
 from itertools import accumulate, pairwise
 from math import ceil
-from operator import is_
 
 from kimi_agent.log.messages import Assistant, Message, Text, ToolReturn, Usage, User
 from kimi_agent.model.base import Request, ToolSpec
@@ -44,7 +43,7 @@ def estimate(message: Message) -> int:
 
 
 class Meter:
-    """Measures the requests of one session; a step costs what was added, as long as the messages stay the same."""
+    """Measures the requests of one session; a step costs what it added. It must `forget` a list that is replaced."""
 
     def __init__(self) -> None:
         self.ratio = 1.0
@@ -87,7 +86,7 @@ class Meter:
 
     def around(self, request: Request) -> int:
         """The estimate for all but the messages: the system prompt, the tools, the notes."""
-        self._follow(request)
+        self._know_head(request)
         return ceil(self.ratio * (self._head + _tail(request)))
 
     def _know_head(self, request: Request) -> None:
@@ -105,17 +104,19 @@ class Meter:
     def _sum(self, request: Request) -> int:
         return self._head + self._sums[-1] + _tail(request)
 
+    def forget(self) -> None:
+        """The next request holds other messages; the ratio stays."""
+        self._messages, self._sums = [], [0]
+        self._covered = self._counted = 0
+
     def _follow(self, request: Request) -> None:
-        """Know the messages of `request`; what is known of them by identity is not looked at again."""
+        """Know the messages of `request`. A session's list only grows, until it is forgotten: the last one tells."""
         self._know_head(request)
-        messages = request.messages
-        same = min(len(self._messages), len(messages))
-        if not all(map(is_, self._messages, messages)):
-            same = next(i for i in range(same) if self._messages[i] is not messages[i])
-        if same < self._covered:
-            self._covered = self._counted = 0
-        del self._messages[same:], self._sums[same + 1 :]
-        added = messages[same:]
+        messages, known = request.messages, len(self._messages)
+        if known and not (known <= len(messages) and messages[known - 1] is self._messages[-1]):
+            self.forget()
+            known = 0
+        added = messages[known:]
         self._messages += added
         self._sums += accumulate(map(estimate, added), initial=self._sums.pop())
 

@@ -22,8 +22,8 @@ from kimi_agent.model.base import Model, Request
 from kimi_agent.prompts import fill
 
 Why = Literal["window", "overflow", "asked"]
-LEAST_ROOM = 600
-"""With fewer tokens than this for messages nothing can be done."""
+LEAST_PINS = 150
+"""With fewer tokens than this for what must not be lost a summary is worth nothing."""
 _USUAL_NARRATIVE = 1_500
 
 
@@ -73,16 +73,21 @@ class Room:
         match event:
             case Said(message=Assistant(), usage=Usage() as usage):
                 self._told = (stamped.seq, usage)
-            case Compacted() | Shortened():
-                self._told, self._patient = None, False
-            case Restored():
-                self._told, self._patient = None, True
-            case Rewound(what=what):
-                self._told, self._rewound = None, self._rewound or what != "code"
+            case Compacted() | Shortened() | Restored():
+                self._patient = isinstance(event, Restored)
+                self._anew()
+            case Rewound(what=what) if what != "code":
+                self._rewound = True
+                self._anew()
             case _:
                 pass
         if not self._rewound:
             self._chronicle.add(stamped)
+
+    def _anew(self) -> None:
+        """The messages are other ones now: nothing that was counted holds for them."""
+        self._told = None
+        self._meter.forget()
 
     def measured(self, request: Request) -> Request:
         """`request` with its size in tokens."""
@@ -98,10 +103,9 @@ class Room:
     async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         """Make room where the window is nearly full, or where the server said that it is over (`overflow`).
 
-        True: the conversation is another one now, build the request anew. Raises TooLong where that cannot help, and
-        Stopped where the window fills up again and again with nothing coming of it.
+        `request` was `measured`. True: the conversation is another one now, build the request anew. Raises TooLong
+        where that cannot help, and Stopped where the window fills up again and again with nothing coming of it.
         """
-        request = self.measured(request)
         if overflow:
             self._ceilings[model.name] = min(request.tokens / self._meter.ratio, self._ceiling(model))
         share = self._shares(model, request)
@@ -215,7 +219,7 @@ class Room:
         """Where to cut and what to pin; None where that would replace nothing."""
         items = self._items(request)
         mark = place_to_cut(self._session.conversation.marks, items, tail, share.most_tail)
-        if mark is None or share.pins < LEAST_ROOM // 4:
+        if mark is None or share.pins < LEAST_PINS:
             return None
         kept = items[mark.length :]
         pinned = self._pinned()

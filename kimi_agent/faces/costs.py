@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kimi_agent.faces.ink import Ink
-from kimi_agent.faces.sanitize import clean_line, cut
+from kimi_agent.faces.sanitize import clean_line, wrap
 from kimi_agent.faces.summaries import amount, count, seconds
 from kimi_agent.model.bill import Amount, Scope
 from kimi_agent.model.budget_words import NAMES
@@ -36,11 +36,14 @@ def rows(state: State, ink: Ink, columns: int) -> list[str]:
     if unpriced := state.spent["session"].unpriced:
         mend = "price.input, price.cached and price.output set it"
         facts.append(("no price", f"{amount(unpriced)} tokens are not in these sums: their price is not known; {mend}"))
-    return [
-        f"{ink('cyan', f'{name:<{_WIDE}}')} {cut(clean_line(text), max(20, columns - _WIDE - 1))}"
-        for name, text in facts
-        if text
-    ]
+    room = max(20, columns - _WIDE - 1)
+    shown = []
+    for name, text in facts:
+        first, *more = wrap(clean_line(text), room) or [""]
+        if first:
+            shown.append(f"{ink('cyan', f'{name:<{_WIDE}}')} {first}")
+            shown += [f"{'':{_WIDE}} {row}" for row in more]
+    return shown
 
 
 def _scope(scope: Scope, state: State, caps: Mapping[tuple[Scope, Unit], Cap]) -> str:

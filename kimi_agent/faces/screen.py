@@ -126,7 +126,7 @@ class Screen:
         self._tick = None
         if self.desk.busy_s is not None and self.app.is_running:
             left_s = self.desk.transcript.waiting.left_s
-            tick_s = TICK_S
+            tick_s = left_s % 1 + 0.01 if left_s else TICK_S  # just after the second that is shown has passed
             self._tick = asyncio.get_running_loop().call_later(tick_s, self._beat)
         self.wake()
 

@@ -8,7 +8,7 @@ _MAX_CHARS = 500
 _PHRASE_OR_WORD = re.compile(r'"([^"]*)"|(\S+)')
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """ASCII that JSON writes as it is."""
-_PIECE, _OVERLAP = 300, 60
+_PIECE, _OVERLAP = 400, 80
 _MAX_REPEATS = 2
 
 
@@ -60,7 +60,7 @@ def parsed(text: str) -> Query:
     text = text.strip()[:_MAX_CHARS]
     if len(text) > 2 and text[0] == text[-1] == "/" and _is_tame(text[1:-1]):
         try:
-            return Query((), re.compile(text[1:-1], re.IGNORECASE))
+            return Query((), re.compile(text[1:-1], re.IGNORECASE | re.MULTILINE))
         except re.error:
             pass
     phrases = (" ".join((quoted or word.strip('"')).split()) for quoted, word in _PHRASE_OR_WORD.findall(text))
@@ -75,14 +75,16 @@ def _is_tame(pattern: str) -> bool:
 
 
 def _found(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
-    """The first match that lies within a line. What is tame takes long on long lines still, so they go in pieces."""
+    """The first match within a few lines: even what is tame takes long on a long text, so it goes in pieces."""
     start = 0
-    for line in text.splitlines(keepends=True):
-        for at in range(0, len(line), _PIECE - _OVERLAP):
-            match = pattern.search(line[at : at + _PIECE])
-            if match is not None:
-                return start + at + match.start(), start + at + match.end()
-        start += len(line)
+    while start < len(text):
+        limit = start + _PIECE
+        line_end = text.rfind("\n", start, limit) + 1
+        end = len(text) if limit >= len(text) else line_end or limit
+        match = pattern.search(text, start, end)
+        if match is not None:
+            return match.span()
+        start = end if end == line_end or end == len(text) else end - _OVERLAP
     return None
 
 

@@ -216,9 +216,9 @@ class ChatCompletions:
         async def trace(step: str, info: Mapping[str, Any]) -> None:
             if step.endswith("connect_tcp.complete"):
                 request.extensions[_SOCKET] = info["return_value"]
-            elif step.endswith("start_tls.failed"):
+            elif step.endswith("start_tls.failed") and (stream := request.extensions.get(_SOCKET)):
                 # httpcore2 forgets the socket where the handshake is cancelled: the server would hear nothing of it.
-                await request.extensions[_SOCKET].aclose()
+                await stream.aclose()
 
         request.extensions["trace"] = trace
 

@@ -134,7 +134,7 @@ def _calls_or_text(text: str, tools: frozenset[str]) -> tuple[tuple[Call, ...], 
         name = _NAME.fullmatch(head[1])
         end = _object_end(text, head.end())
         tail = _TAIL.match(text, end) if end else None
-        if name is None or name[1] not in tools:
+        if name is None or name[1] not in tools or tail is None:
             return (), text
         calls.append(Call(head[1], name[1], text[head.end() : end]))
         at = tail.end()

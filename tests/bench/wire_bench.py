@@ -115,7 +115,7 @@ def rows(runs: int, tokens: int) -> Iterator[tuple[str, str, str, str]]:
     each = many / (tokens * 4) * 1e6
     yield (
         f"wire, a call of {tokens * 4:,} fragments",
-        f"{each:.1f} us each, {many / few:.1f} x of a fourth",
+        f"{each:.1f} us each, {many / few:.1f} x of 1/4",
         "4.4 x",
         "-",
     )

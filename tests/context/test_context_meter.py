@@ -74,10 +74,19 @@ def test_another_list_has_no_baseline_but_the_ratio_stays() -> None:
     assert meter.measure(other) == -(-(103 + 1 + 3 + 2 + 4) * meter.ratio // 1)
 
 
-def test_a_change_in_the_middle_is_seen() -> None:
+def test_a_change_in_the_middle_has_to_be_told() -> None:
     meter, first, last = Meter(), said("a" * 4000), Assistant("b")
     whole = meter.measure(request(first, said("c" * 4000), last))
+    meter.forget()
     assert meter.measure(request(first, said("c"), last)) == whole - 999
+
+
+def test_a_shorter_list_is_measured_anew() -> None:
+    meter, first = Meter(), said("a" * 4000)
+    alone = Meter().measure(request(first))
+    meter.measure(request(first, said("c" * 4000)))
+    assert meter.measure(request(first)) == alone
+    assert meter.measure(request(said("b" * 4000), said("d"))) > alone
 
 
 def test_a_step_costs_what_it_added() -> None:
@@ -94,4 +103,4 @@ def test_a_step_costs_what_it_added() -> None:
     meter.measure(Request("", (), messages))
     messages.append(said("new"))
     meter.measure(Request("", (), messages))
-    assert looked_at == [slice(0, None), slice(1000, None)]
+    assert looked_at == [slice(0, None), 999, slice(1000, None)]

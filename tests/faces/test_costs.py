@@ -71,7 +71,9 @@ def test_tokens_without_a_price_are_not_taken_for_free() -> None:
 
 @pytest.mark.parametrize("columns", [10, 30, 80])
 def test_no_row_is_wider_than_the_screen(columns: int) -> None:
-    assert all(width(row) <= max(columns, 31) for row in rows(FULL, PLAIN, columns))
+    shown = rows(FULL, PLAIN, columns)
+    assert all(width(row) <= max(columns, 31) for row in shown)
+    assert " ".join(" ".join(shown).split()) == " ".join(" ".join(rows(FULL, PLAIN, 200)).split())
 
 
 def test_names_are_coloured_where_there_is_colour() -> None:

@@ -98,6 +98,7 @@ def test_what_was_rewound_is_told_as_taken_back_until_that_is_undone() -> None:
     new = (*back, Said(said("a new needle")))
     assert found(*new, Rewound(13, "chat", undoes=13))["10 broken answer"] == "taken back", "it could not be undone"
     assert found(*TALK, Rewound(8, "code"))["10 broken answer"] == ""
+    assert found(*TALK, Rewound(8, "code"), Compacted(99, "short"))["10 broken answer"] == "summed up"
     behind = found(*TALK, Compacted(5, "short"), Said(said("needle 3")), Rewound(8, "chat"))
     assert behind["1 user"] == ""
     assert behind["14 user"] == behind["10 broken answer"] == "taken back"

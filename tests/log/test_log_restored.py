@@ -308,7 +308,7 @@ ANY_ROOM: st.SearchStrategy[Durable] = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, database=None)
+@settings(max_examples=50, deadline=None, database=None)
 @given(LOGS)
 def test_with_room_made_and_taken_back_step_by_step_equals_the_whole(
     assert_valid: Check, events: list[Durable]
@@ -316,7 +316,7 @@ def test_with_room_made_and_taken_back_step_by_step_equals_the_whole(
     equal_at_every_step(assert_valid, events)
 
 
-@settings(max_examples=120, deadline=None, database=None)
+@settings(max_examples=50, deadline=None, database=None)
 @given(LOGS, st.lists(NEWS, max_size=6), ANY_ROOM)
 def test_room_that_is_taken_back_reads_as_if_it_had_never_been_made(
     events: list[Durable], more: list[Durable], room: Durable

@@ -158,6 +158,11 @@ def test_a_log_that_was_replaced_is_read_anew(days: Days, tmp_path: Path) -> Non
     days.tell(session, spent(3.0))  # the session writes its log anew
     assert [usd for _, usd in days.paid()] == [1.0, 2.0, 3.0]
     session.close()
+    other = days.open(tmp_path / "other")
+    days.tell(other, *[spent(9.0)] * 9)
+    other.close()
+    other.path.rename(session.path)  # another file, and a longer one
+    assert [usd for _, usd in days.paid()] == [9.0] * 9
     days.sessions(tmp_path).remove(session.id)
     assert days.paid() == []
 

@@ -457,6 +457,12 @@ async def test_a_person_may_go_on_without_a_cap_in_dollars_and_is_asked_once() -
     assert house.budget.state().spent["run"] == Amount(0.0, 20_010, 20_010)
 
 
+async def test_many_agents_without_a_price_are_one_question() -> None:
+    house, server = House(Caps(run_usd=1.0), answers=[MORE], price=None), Server([Usage(100, 5)])
+    await asyncio.gather(*(all_of(house.road(server), asking(100)) for _ in range(5)))
+    assert (len(house.questions), len(server.asked)) == (1, 5)
+
+
 async def test_one_question_at_a_time_however_many_agents_wait() -> None:
     house, server = House(Caps(run_usd=0.02), answers=[MORE]), Server([Usage(100, 5)])
     house.begin_turn()
@@ -565,13 +571,13 @@ async def test_tokens_and_time_warn_in_their_own_words() -> None:
 
 
 async def test_a_new_turn_and_a_raised_cap_warn_anew() -> None:
-    house = House(Caps(turn_usd=1.0))
-    server = Server([Usage(0, 85_000)])
-    model = house.road(server)
-    for _ in range(2):
+    house = House(Caps(turn_usd=1.0), answers=[MORE])
+    model = house.road(Server([Usage(0, output) for output in (85_000, 85_000, 11_000, 70_000)]))
+    for steps in (1, 3):
         house.begin_turn()
-        await house.step(model, asking(1))
-    assert len(house.notices) == 2
+        for _ in range(steps):
+            await house.step(model, asking(1))
+    assert [each[:25] for each in house.notices] == ["$0.85 of the $1.00 of thi"] * 2 + ["$1.66 of the $2.00 of thi"]
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,21 @@ def test_the_quick_way_and_the_careful_way_read_the_same(events: list[dict[str, 
     assert quick.finish == careful.finish
 
 
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (chunk({"content": "x"}, "stop"), [TextDelta("x")]),
+        (chunk({"content": "x"}, usage={"prompt_tokens": 5}), [TextDelta("x"), Usage(5)]),
+        (chunk({"content": "x", "reasoning": "r"}), [ReasoningDelta("r", "reasoning"), TextDelta("x")]),
+        ({"choices": [{"delta": {}, "message": {"content": "x"}}]}, [TextDelta("x")]),
+        ({"choices": [{"delta": None, "message": {"content": "x"}}]}, [TextDelta("x")]),
+        ({"choices": [{"delta": {"content": "x"}, "usage": {"prompt_tokens": 5}}]}, [TextDelta("x"), Usage(5)]),
+    ],
+)
+def test_what_stands_beside_the_tokens_is_seen(event: dict[str, Any], expected: list[Delta]) -> None:
+    assert read(event) == [*expected, Finish("stop")]
+
+
 def test_id_and_name_of_a_call_are_told_once() -> None:
     fragment = {"index": 0, "id": "i", "function": {"name": "a", "arguments": "x"}}
     assert read(*[call(fragment)] * 3)[:-1] == [
@@ -380,7 +395,13 @@ def test_done_alone_completes_an_answer_and_what_comes_later_is_ignored() -> Non
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("", b'{"error": {"message": "busy"}}'), ("error", b'{"message": "busy"}'), ("error", b"busy"), ("error", b"")],
+    [
+        ("", b'{"error": {"message": "busy"}}'),
+        ("", b'{"error": {"message": "busy"}, "choices": [{"index": 0, "delta": {"content": "x"}}]}'),
+        ("error", b'{"message": "busy"}'),
+        ("error", b"busy"),
+        ("error", b""),
+    ],
 )
 def test_an_error_inside_the_stream_raises(name: str, data: bytes) -> None:
     with pytest.raises(Refused, match="busy" if data else "without words"):
