@@ -36,7 +36,7 @@ def stand(cap: Cap, used: float) -> str:
 def warning(cap: Cap, used: float, steps: Sequence[Cost]) -> str:
     """The same as a warning: how far it is, and how far that leads at the cost of the last steps."""
     each = _mean_step(cap, steps)
-    share = f"{used / cap.limit:.0%}".replace("%", " %")
+    share = f"{int(100 * used / cap.limit + 1e-6)} %"
     if not each:
         return f"{stand(cap, used)} ({share}, {cap.flag})."
     left = int((cap.limit - used) / each)

@@ -1,8 +1,6 @@
-"""What the tests of asking a model share: requests, short ways to ask, and a server that plays exact bytes."""
+"""What the tests of asking a model share: requests, models, and short ways to ask."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 from kimi_agent.log.messages import Message, said
 from kimi_agent.model.base import Delta, Model, Request, ToolSpec
@@ -73,58 +71,3 @@ class Attempts:
 
     async def aclose(self) -> None:
         pass
-
-
-class RawServer:
-    """Plays one byte script a connection: reads one request (unless `at_once`), sends, and hangs up or holds."""
-
-    def __init__(self, scripts: Sequence[bytes], *, hold: bool = False, at_once: bool = False) -> None:
-        self._scripts = list(scripts)
-        self._hold = hold
-        self._at_once = at_once
-        self._tasks: list[asyncio.Task[None]] = []
-        self.hits = 0
-        self.left = asyncio.Event()
-        self.base_url = ""
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["RawServer"]:
-        server = await asyncio.start_server(self._one, "127.0.0.1", 0)
-        self.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await server.wait_closed()
-
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.append(task)
-        try:
-            if not self._at_once:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-                await reader.readexactly(int(length.split(b":")[1]))
-            script = self._scripts[min(self.hits, len(self._scripts) - 1)]
-            self.hits += 1
-            writer.write(script)
-            await writer.drain()
-            if self._hold:
-                await reader.read(1)
-                self.left.set()
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-
-def event_stream(body: bytes, *, framing: str = "close") -> bytes:
-    """`body` as an HTTP answer, ended by the connection's end or in chunks."""
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-    if framing == "chunked":
-        return head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-    return head + b"connection: close\r\n\r\n" + body

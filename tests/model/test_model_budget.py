@@ -296,6 +296,21 @@ async def test_what_was_decided_holds_for_the_turn_and_for_every_agent(decision:
     assert len(house.questions) == 2
 
 
+async def test_what_belongs_to_no_turn_is_asked_about_each_time() -> None:
+    house, server = House(Caps(run_usd=0.05), answers=[STOP, MORE]), Server([Usage(10_000, 5)])
+    compaction = asking(purpose="compaction")
+    await stopped(all_of(house.road(server), compaction))
+    await all_of(house.road(server), compaction)
+    assert len(house.questions) == 2
+
+
+async def test_the_caps_may_be_renewed_while_a_person_thinks() -> None:
+    house = House(Caps(day_usd=0.06), answers=[MORE, MORE], answering_s=86_400.0)
+    models = [house.road(Server([Usage(10_000, 5_000)])) for _ in range(3)]
+    await asyncio.gather(*(all_of(model, asking()) for model in models))
+    assert len(house.questions) == 2
+
+
 async def test_a_turn_is_for_the_main_agents_words_only() -> None:
     house, server = House(Caps(turn_usd=0.2, turn_steps=2)), Server([Usage(10_000, 5)])
     house.begin_turn()

@@ -223,8 +223,11 @@ def counting(number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("keep", [0, 2, 8])
-async def test_a_tape_finds_its_place_across_compactions_and_in_a_new_process(keep: int, whole: bool) -> None:
-    lines = [*map(counting, range(1, 31)), SUMMARY]
+@pytest.mark.parametrize("agent", ["*", ""])
+async def test_a_tape_finds_its_place_across_compactions_and_in_a_new_process(
+    keep: int, whole: bool, agent: str
+) -> None:
+    lines = [*map(counting, range(1, 31)), SUMMARY | {"agent": agent}]
     messages: list[Message] = [said("hello, docs")]
     texts: list[str] = []
     for _ in range(4):
