@@ -86,9 +86,9 @@ def caps_of(config: Config) -> Caps:
 
 def price_for(config: Config, settings: ModelSettings) -> Price | None:
     """What the model costs: by the person's own settings, else by what is known of its host; None for not known."""
-    own = Price(*(config.amount(f"price.{name}") for name in ("input", "cached", "output")))
-    given = own if own.input or own.output else None
-    return given if settings.model.startswith(TAPE) else price_of(settings.model, settings.base_url, given)
+    missed, cached, output = (config.amount(f"price.{name}") for name in ("input", "cached", "output"))
+    own = Price(missed, cached or missed, output) if missed or output else None
+    return own if settings.model.startswith(TAPE) else price_of(settings.model, settings.base_url, own)
 
 
 def has_partial(settings: ModelSettings) -> bool:

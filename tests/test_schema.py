@@ -168,8 +168,14 @@ def test_arguments_cut_at_any_character_are_told_and_never_run() -> None:
 
 
 def test_a_long_text_that_was_cut_is_told_soon() -> None:
-    with pytest.raises(ToolError, match="cut off at character 2,000,"):
-        SAMPLE.read('{"path": "' + "\\n x" * 500_000)
+    with pytest.raises(ToolError, match="cut off at character 800,010,"):
+        SAMPLE.read('{"path": "' + "\\n x" * 200_000)
+
+
+def test_arguments_cut_before_they_were_encoded_again_are_told_too() -> None:
+    with pytest.raises(ToolError, match="cut off at character 11,") as caught:
+        SAMPLE.read(json.dumps('{"path": "a'))
+    assert caught.value.code == "truncated"
 
 
 def test_unknown_names_are_told_not_taken() -> None:

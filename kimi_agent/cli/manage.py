@@ -1,4 +1,4 @@
-"""The commands beside a run: sessions, config, the mock server, the demo, completion scripts."""
+"""The commands beside a run: sessions, stats, config, the mock server, the demo, completion scripts."""
 
 import json
 import os
@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.cli import sessions
+from kimi_agent.cli import sessions, stats
 from kimi_agent.cli.changes import add_to
 from kimi_agent.cli.completion import SHELLS, script, tree
 from kimi_agent.cli.worktrees import app as worktrees_app
 from kimi_agent.config import SETTINGS
 from kimi_agent.faces.sanitize import clean_line
 from kimi_agent.layers import PROJECT_FOLDER
+from kimi_agent.model.mock_rules import WINDOW
 from kimi_agent.start import prepare
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -32,6 +33,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(worktrees_app, name="worktrees")
 
 add_to(app)
+stats.add_to(app)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 
 
@@ -77,11 +79,12 @@ def mock(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
     save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep every request body there.")] = None,
+    window: Annotated[int, typer.Option(metavar="N", help="Tokens that it takes, input and output.", min=1)] = WINDOW,
 ) -> None:
     """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
     from kimi_agent.model.mock_server import run_mock
 
-    run_mock(tape, out=sys.stdout, host=host, port=port, save=save)
+    run_mock(tape, out=sys.stdout, host=host, port=port, save=save, window=window)
 
 
 @app.command()

@@ -709,7 +709,7 @@ def test_why_a_person_is_asked_names_the_part(workspace: Path) -> None:
 
 def test_arguments_that_cannot_be_read_ask_nobody(workspace: Path) -> None:
     with pytest.raises(ToolError) as caught:
-        made(workspace, "yolo").judge(shell, "{")
+        made(workspace, "yolo").judge(shell, "{}}")
     assert caught.value.code == "bad_arguments"
 
 

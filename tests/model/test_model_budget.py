@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,7 @@ class House:
     others: tuple[float, int] = (0.0, 0)
     now: float = NOON
     answering_s: float = 0.0
+    meanwhile: Callable[[], object] = lambda: None
     log: list[Stamped] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
 
@@ -90,6 +91,7 @@ class House:
         self.questions.append(question)
         await asyncio.sleep(0)
         self.now += self.answering_s
+        self.meanwhile()
         return self.answers.pop(0) if self.answers else NOBODY
 
     def road(self, server: Server, agent: str = "main") -> Model:
@@ -305,10 +307,14 @@ async def test_what_belongs_to_no_turn_is_asked_about_each_time() -> None:
 
 
 async def test_the_caps_may_be_renewed_while_a_person_thinks() -> None:
-    house = House(Caps(day_usd=0.06), answers=[MORE, MORE], answering_s=86_400.0)
-    models = [house.road(Server([Usage(10_000, 5_000)])) for _ in range(3)]
-    await asyncio.gather(*(all_of(model, asking()) for model in models))
+    house = House(Caps(turn_usd=0.06), answers=[MORE, MORE])
+    model = house.road(Server([Usage(10_000, 5_000)]))
+    for _ in range(2):
+        await all_of(model, asking())
+    house.meanwhile = house.begin_turn
+    await all_of(model, asking())
     assert len(house.questions) == 2
+    assert [cap.limit for cap in house.budget.state().caps] == [pytest.approx(0.12)]
 
 
 async def test_a_turn_is_for_the_main_agents_words_only() -> None:
