@@ -31,9 +31,9 @@ class Gauge:
 
     @property
     def parts(self) -> list[str]:
-        """What there is to say: `34% of the window`, `$0.12`."""
+        """What there is to say: `34 % of the window`, `$0.12`."""
         share = self._used / self._window if self._window else 0.0
         return [
-            *([f"{share:.0%} of the window"] if share >= _WORTH_SAYING else []),
+            *([f"{100 * share:.0f} % of the window"] if share >= _WORTH_SAYING else []),
             *([self._spent] * bool(self._spent)),
         ]
