@@ -1,0 +1,31 @@
+"""A session of thousands of steps through faults and compactions: nothing is done twice, nothing grows."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.long_run import Played, play
+
+
+def check(played: Played, steps: int) -> None:
+    assert (played.ended.status, played.ended.text) == ("done", "")
+    assert played.marks == [str(number) for number in range(steps)], "each once, in order, none twice"
+    assert played.answers == steps + 1, "one assistant message for each answer, however often it was asked for"
+    assert played.compactions + played.made_room > 0
+
+
+async def test_a_hundred_and_fifty_steps_with_faults_and_compactions(tmp_path: Path) -> None:
+    played = await play(tmp_path / "run", 150, share=0.08)
+    check(played, 150)
+    assert played.retries > 3
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_four_thousand_steps_with_faults_and_compactions(tmp_path: Path) -> None:
+    played = await play(tmp_path / "run", 4000)
+    check(played, 4000)
+    assert played.retries > 40
+    assert played.compactions > 20
+    settled, last = played.resident[1000], played.resident[-1]
+    assert last < settled * 1.15, "memory is flat once everything was met"
