@@ -209,8 +209,6 @@ def _fit_words(words: tuple[Word, ...], room: int) -> tuple[Word, ...]:
         share = 0.5 if at == last else 0.25 if at == 0 else 0.1
         cut = _cut(words[at], min(room, max(int(room * share), _cost(block(recut(words[at], _STUB_CHARS))))))
         if _cost(block(cut)) > room:
-            if at in (last, 0):
-                continue
             break  # so that those left out are a run behind the first
         kept[at] = cut
         room -= _cost(block(cut))

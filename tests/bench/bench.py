@@ -4,6 +4,7 @@ Processes are measured by the kernel's own accounting of each finished child (wa
 """
 
 import argparse
+import asyncio
 import json
 import os
 import pty
@@ -204,6 +205,26 @@ def steps(env: Mapping[str, str], cwd: Path, scratch: Path, count: int) -> None:
     row("  session file", f"{log.stat().st_size / 1000:.0f} kB", "800 kB", "-")
 
 
+def faulty(scratch: Path, count: int) -> None:
+    """Steps through the mock server in this process, 2 % of them broken, in a window that is compacted again and again."""
+    from tests.long_run import play
+
+    (scratch / "faulty").mkdir()
+    played = asyncio.run(play(scratch / "faulty", count))
+    tenth = count // 10
+    first, last = (statistics.median(played.took[part]) for part in (slice(tenth, 2 * tenth), slice(-tenth, None)))
+    told = f"{played.retries} retries, {played.compactions} compactions"
+    row(f"{count:,} steps with faults ({told})", f"{last * 1000:.1f} ms CPU a step", "-", "the mock's share included")
+    row("  last tenth / second tenth", f"{last / first:.2f}", "1.3", "-")
+    grown = (played.resident[-1] - played.resident[2 * tenth]) / 1e6
+    row(
+        "  memory in use, and grown since the second tenth",
+        f"{played.resident[-1] / 1e6:.0f} MB, {grown:+.0f} MB",
+        "flat",
+        "-",
+    )
+
+
 def growth(asked: Sequence[float]) -> float:
     """The median time between requests in the last tenth over that in the first."""
     periods = [after - before for before, after in pairwise(asked)]
@@ -339,6 +360,7 @@ def main() -> None:
         starts(given.runs, env, work)
         one_shot(given.runs, env, work, scratch)
         steps(env, work, scratch, given.steps)
+        faulty(scratch, given.steps)
         wire(row, given.runs)
         render(env, work)
         edits(row, given.runs)
