@@ -14,6 +14,7 @@ from kimi_agent.log.events import (
     CallStarted,
     Compacted,
     Noted,
+    Opened,
     Partial,
     Queued,
     Recovered,
@@ -80,7 +81,7 @@ class Conversation:
 
     @property
     def usage(self) -> Usage:
-        """All that the session used. A log of before `Spent` was written tells only what its answers used."""
+        """All that the session itself used. A log of before `Spent` was written tells only what its answers used."""
         return self._told if self._spent is None else self._spent
 
     @property
@@ -171,6 +172,8 @@ class Conversation:
                 self._spent = usage + (self._spent or Usage())
                 if self._usd is not None and usage != Usage():
                     self._usd = None if usd is None else self._usd + usd
+            case Opened(forked_from=source) if source:  # which paid for all that was copied from it
+                self._told, self._spent, self._usd = Usage(), None, 0.0
             case Rewound() as rewound:
                 self._rewind(stamped.seq, rewound)
             case Renamed(title):

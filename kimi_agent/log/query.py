@@ -10,6 +10,8 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """ASCII that JSON writes as it is."""
 _PIECE, _OVERLAP = 400, 80
 _MAX_REPEATS = 2
+_MAX_WAYS = (256, 64, 4)
+"""In how many ways what is optional or one of several may be taken: beside no repeat, one, and two."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,19 @@ def parsed(text: str) -> Query:
 def _is_tame(pattern: str) -> bool:
     """Whether it is quick on any text: Python's engine tries every way, and holds up the whole program meanwhile."""
     bare = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\[^1-9]", "x", pattern))
+    if re.search(r"\)\s*[*+{]|\\|\(\?P?[=(]", bare):
+        return False
     repeats = len(re.findall(r"[*+]|\{[^}]*\}", bare))
-    return repeats <= _MAX_REPEATS and not re.search(r"\)\s*[*+{]|\\|\(\?P?[=(]", bare)
+    return repeats <= _MAX_REPEATS and _ways(bare) <= _MAX_WAYS[repeats]
+
+
+def _ways(bare: str) -> int:
+    """In how many ways a text may be taken: each `x?` doubles them, each group multiplies them by its branches."""
+    ways: int = 2 ** len(re.findall(r"(?<![(*+?}])\?", bare))
+    while group := re.search(r"\(([^()]*)\)", bare):
+        ways *= group[1].count("|") + 1
+        bare = f"{bare[: group.start()]}x{bare[group.end() :]}"
+    return ways
 
 
 def _found(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:

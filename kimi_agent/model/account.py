@@ -11,6 +11,7 @@ from operator import is_
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace as replaced
 
 from kimi_agent.log.events import (
     CallDelta,
@@ -126,8 +127,10 @@ class _Account:
                 self._spend(request, heard, began_at)
 
     def _spend(self, request: Request, heard: "_Heard", began_at: float) -> None:
-        told = heard.usage
-        usage = told or Usage(request.tokens or roughly(request), heard.output, 0, heard.reasoning)
+        told = heard.usage if heard.usage is not None and heard.usage.input else None
+        usage = told or replaced(
+            heard.usage or Usage(0, heard.output, 0, heard.reasoning), input=request.tokens or roughly(request)
+        )
         due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
         if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
             self.last = Last(self.name, "", len(request.messages), usage.input, self.clock())

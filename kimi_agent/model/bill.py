@@ -112,8 +112,8 @@ class Bill:
         self.spikes.clear()
         self._step.clear()
 
-    def hear(self, stamped: Stamped) -> bool:
-        """Take one record in; whether a turn of the main agent begins or ends with it."""
+    def hear(self, stamped: Stamped) -> Literal["begins", "ends", ""]:
+        """Take one record in; what it means for a turn of the main agent."""
         main = stamped.agent == MAIN
         match stamped.event:
             case Spent() as spent:
@@ -121,7 +121,7 @@ class Bill:
             case Said(User(), queued=0) if main:
                 self._purposes["turn"] = {}
                 self._turn, self.steps, self.in_turn = _Turn(stamped.at), 0, True
-                return True
+                return "begins"
             case Said(Assistant()) if main:
                 self.steps += 1
             case Asked(question):
@@ -130,12 +130,12 @@ class Bill:
                 self._turn.answered(question, stamped.at)
             case TurnEnded() if main:
                 self.in_turn = False
-                return True
+                return "ends"
             case Opened(forked_from=source) if source and stamped.seq and main:
                 self._begin_session()
             case _:
                 pass
-        return False
+        return ""
 
     def purposes(self, scope: Scope) -> Mapping[Purpose, Amount]:
         """What this session alone spent within `scope`, by what it was spent on."""

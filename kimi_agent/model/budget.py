@@ -94,8 +94,10 @@ class Budget:
 
     def hear(self, stamped: Stamped) -> None:
         """Take one record of any agent in."""
-        if self.bill.hear(stamped):
+        turn = self.bill.hear(stamped)
+        if turn:
             self._stop = None
+        if turn == "begins":  # until then /cost shows how the last one stood
             self._renew("turn")
 
     def begin_run(self) -> None:
@@ -156,7 +158,8 @@ class Budget:
             self.bill.end_step()
         while self.bill.spikes:
             self._emit(Notice(words.spike_text(self.bill.spikes.pop(0))))
-        self._warn()
+        if request.purpose != "wrap_up":
+            self._warn()
 
     async def _fits(self, request: Request, price: Price | None, least: int) -> float:
         """The output tokens that fit now; below `least` only because of what is under way. Raises Stopped."""

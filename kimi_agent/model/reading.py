@@ -19,6 +19,9 @@ from kimi_agent.model.trouble import Doubtful
 
 MAX_ANSWER_CHARS = 4 * 1024 * 1024
 
+_MOST_TOKENS = 1_000_000_000
+"""More than this no request takes: a number beyond it would count for ever, in every budget and in every window."""
+
 _REASONING = ("reasoning_content", "reasoning_details", "reasoning")
 _TEXT = ""
 """The kind of a run of visible text; that of reasoning is its field's name, that of arguments their call's index."""
@@ -286,7 +289,9 @@ def _usage(value: object) -> Usage | None:
     cached = _count(value.get("cached_tokens")) or _count(_within(value, "prompt_tokens_details", "cached_tokens"))
     reasoning = _count(_within(value, "completion_tokens_details", "reasoning_tokens"))
     usage = Usage(_count(value.get("prompt_tokens")), _count(value.get("completion_tokens")), cached, reasoning)
-    return usage if usage != Usage() else None
+    if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MOST_TOKENS:  # as good as nothing: it is estimated then
+        return None
+    return usage if cached <= usage.input else msgspec.structs.replace(usage, cached=usage.input)
 
 
 def _within(value: Mapping[str, Any], outer: str, inner: str) -> object:
@@ -295,4 +300,6 @@ def _within(value: Mapping[str, Any], outer: str, inner: str) -> object:
 
 
 def _count(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0

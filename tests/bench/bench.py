@@ -206,7 +206,7 @@ def steps(env: Mapping[str, str], cwd: Path, scratch: Path, count: int) -> None:
 
 
 def faulty(scratch: Path, count: int) -> None:
-    """Steps through the mock server in this process, 2 % of them broken, in a window that is compacted again and again."""
+    """Steps through the mock server in this process, 2 % of them broken, in a window that fills up again and again."""
     from tests.long_run import play
 
     (scratch / "faulty").mkdir()

@@ -165,6 +165,9 @@ def test_what_was_fitted_is_never_larger_and_drops_nothing_unsaid(seed: int) -> 
     fitted = fit(whole, most)
     assert tokens(text(fitted)) <= most
     assert len(fitted.words) + fitted.left_out == len(whole.words)
+    older = len(whole.words) - len(fitted.words)  # those left out are a run behind the first
+    kept = [word.seq for word in fitted.words]
+    assert kept[1:] == [word.seq for word in whole.words][older + 1 :] or not kept
     for before, now in zip(whole.sections, fitted.sections, strict=True):
         assert len(now.rows) + now.more == len(before.rows) + before.more
         assert now.rows == before.rows[: len(now.rows)]

@@ -56,6 +56,10 @@ def test_a_query_tells_how_it_was_read() -> None:
         "(?(1)a|b)",
         "a{2}b+c*",
         "(a+){2,} ",
+        "a?" * 30 + "a" * 30,
+        "(a|a)" * 25 + "b",
+        "((a|b)(a|c)|(a|d)(a|e))(?:a|f)(a|g)(a|h)(a|i)b",
+        ".*a?a?a?.*b",
     ],
 )
 def test_a_pattern_that_could_take_for_ever_is_read_as_words(pattern: str) -> None:

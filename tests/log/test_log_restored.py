@@ -208,6 +208,14 @@ def test_the_sum_of_what_was_spent() -> None:
     assert fold(*paid).messages() == fold(*old).messages()
 
 
+def test_what_a_fork_copied_was_paid_by_the_session_that_it_came_from() -> None:
+    paid = (Opened("old", "/w", "kimi", "1"), hi(), Spent("own", Usage(7, 1)), Said(Assistant("a"), Usage(7, 1)))
+    copy = fold(*paid, Opened("new", "/w", "kimi", "1", forked_from="old"))
+    assert (copy.usage, copy.usd, copy.last_usage) == (Usage(), 0.0, Usage(7, 1))
+    own = fold(*paid, Opened("new", "/w", "kimi", "1", forked_from="old"), Spent("kimi", Usage(4), 0.25))
+    assert (own.usage, own.usd) == (Usage(4), 0.25)
+
+
 PLACES = st.integers(1, 16)
 SHORTS = st.lists(st.builds(Short, PLACES, st.integers(-1, 2), st.sampled_from(["s", ""])), max_size=4)
 LAST = 10**6

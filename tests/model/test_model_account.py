@@ -136,6 +136,13 @@ async def test_what_broke_off_is_estimated(script: list[Delta | BaseException]) 
     assert book.events == [Spent("kimi-k2.6", usage, PRICE.usd(usage), estimated=True)]
 
 
+async def test_a_usage_without_input_tells_the_output_alone() -> None:
+    book = Book()
+    await all_of(book.around([TextDelta("x"), Usage(0, 300, 0, 200), Finish("stop")]), ask())
+    usage = Usage(5_000, 300, 0, 200)
+    assert book.spent == [Spent("kimi-k2.6", usage, PRICE.usd(usage), estimated=True)]
+
+
 async def test_what_was_told_before_a_break_stands() -> None:
     book = Book()
     with pytest.raises(Unavailable):
