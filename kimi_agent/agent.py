@@ -29,6 +29,7 @@ from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.session import Session
 from kimi_agent.model.assemble import Assembly
 from kimi_agent.model.base import Finish, Model, Request, head_of
+from kimi_agent.model.closing import closing
 from kimi_agent.toolbox import Toolbox
 
 Note = Callable[[Conversation], str | None]
@@ -183,18 +184,19 @@ class Agent:
         self.session.emit(Requested(self.model.name, len(request.messages), self._head))
         assembly, usage, finish = Assembly(), None, ""
         try:
-            async for delta in self.model.stream(request):
-                match delta:
-                    case Usage():
-                        usage = delta
-                    case Finish(reason):
-                        finish = reason
-                    case Retrying(why):
-                        self._keep_partial(assembly, why, retried=True)
-                        self.session.emit(delta)
-                    case _:
-                        self.session.emit(delta)
-                assembly.add(delta)
+            async with closing(self.model.stream(request)) as deltas:
+                async for delta in deltas:
+                    match delta:
+                        case Usage():
+                            usage = delta
+                        case Finish(reason):
+                            finish = reason
+                        case Retrying(why):
+                            self._keep_partial(assembly, why, retried=True)
+                            self.session.emit(delta)
+                        case _:
+                            self.session.emit(delta)
+                    assembly.add(delta)
         except (asyncio.CancelledError, ModelError) as error:
             self._keep_partial(assembly, "interrupted" if isinstance(error, asyncio.CancelledError) else str(error))
             raise

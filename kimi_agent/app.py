@@ -178,20 +178,13 @@ async def open_agent(
         log = list(session.events())  # what a resumed session knew
         files.ledger.rebuild(log)
         loops = Loops(ask, session.emit)
-        budget = _budget(setup, session, ask)
-        road = Road(
-            config,
-            limiter or limiter_of(),
-            budget,
-            patience_of(config, unattended=unattended),
-            loops.check,
-            session.emit,
-        )
-        room = room_of(setup, session, files)
+        budget, room = _budget(setup, session, ask), room_of(setup, session, files)
         for stamped in log:
             budget.hear(stamped)
             room.hear(stamped)
         budget.begin_run()
+        patience = patience_of(config, unattended=unattended)
+        road = Road(config, limiter or limiter_of(), budget, patience, loops.check, session.emit)
         model = road.to(wire, settings, last_of(log))
         checkpoints = checkpoints_of(setup)
         endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
@@ -218,7 +211,8 @@ async def open_agent(
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
             settled=lambda calls: _settled(files, toolbox, calls),
         )
-        session.listen(*listeners, room.hear, budget.hear, loops.hear, *([_debug_log(session)] if debug else []))
+        heard = (room.hear, budget.hear, loops.hear, files.ledger.hear)
+        session.listen(*listeners, *heard, *([_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += _cut_off(session, toolbox)
@@ -306,8 +300,9 @@ def _contexts(session: Session, files: Files, runner: Runner, *, testrun: TestRu
 
 
 def _most_chars(tool: Tool, window: int) -> int:
-    """How long a result may be: an eighth of the window at most. `read_file` pages by itself, up to 60 kB."""
-    return min(2 * MAX_CHARS if tool.name == "read_file" else MAX_CHARS, window // 8 * CHARS_A_TOKEN)
+    """How long a result may be: an eighth of the window at most. `read_file` pages by itself, 60 kB and some words."""
+    most = 3 * MAX_CHARS if tool.name == "read_file" else MAX_CHARS
+    return min(most, window // 8 * CHARS_A_TOKEN)
 
 
 def _budget(setup: Setup, session: Session, ask: Ask) -> Budget:

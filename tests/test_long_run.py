@@ -9,7 +9,7 @@ from tests.long_run import Played, play
 
 def check(played: Played, steps: int) -> None:
     assert (played.ended.status, played.ended.text) == ("done", "")
-    assert played.marks == [str(number) for number in range(steps)], "each once, in order, none twice"
+    assert played.marks == [str(number) for number in range(1, steps + 1)], "each once, in order, none twice"
     assert played.answers == steps + 1, "one assistant message for each answer, however often it was asked for"
     assert played.compactions + played.made_room > 0
 

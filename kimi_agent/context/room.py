@@ -195,9 +195,6 @@ class Room:
             return None
         after = max(0, request.tokens - done.freed)
         self._session.emit(Shortened(done.results, request.tokens, after))
-        self._session.emit(
-            Notice(f"Made room: {len(done.results):,} results were shortened, about {done.freed:,} tokens.")
-        )
         return self.measured(replace(request, messages=self._session.conversation.messages()))
 
     def _written(self) -> Mapping[str, int]:

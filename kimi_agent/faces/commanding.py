@@ -38,7 +38,7 @@ class Talk(Protocol):
 
     def columns(self) -> int: ...
 
-    def aside(self, work: Coroutine[object, object, None], /) -> None: ...
+    def aside(self, work: Coroutine[object, object, None], /, *, doing: str = "") -> None: ...
 
     def go_to(self, opening: Awaitable[ReplHome], /) -> None: ...
 
@@ -76,7 +76,7 @@ def carry_out(talk: Talk, name: str, rest: str, now: float) -> None:
         case "diff":
             talk.aside(_diff(talk, rest))
         case "compact":
-            talk.aside(make_room(rest, home.compacting, talk.backlog.say))
+            talk.aside(make_room(rest, home.compacting, talk), doing="making room")
         case "cost":
             _costs(talk)
         case "model":

@@ -38,7 +38,12 @@ class Desk(Protocol):
 
     @property
     def busy_s(self) -> float | None:
-        """How long the running turn has run, None when none runs."""
+        """How long the running turn, or other work that may be stopped, has run; None when none runs."""
+        ...
+
+    @property
+    def queued(self) -> Sequence[str]:
+        """What was typed and waits for its turn."""
         ...
 
     def pull(self, budget_s: float) -> tuple[list[str], bool]:

@@ -73,6 +73,7 @@ class Transcript:
         self.waiting = Waiting(clock)
         self.running: dict[tuple[int, int], Running] = {}
         self.queued: dict[int, str] = {}
+        self.work = ""
         self.usage = Usage()
         self.turn_usage = Usage()
 
@@ -295,7 +296,7 @@ class Transcript:
             return f"preparing {clean_line(self._arriving, 30)}"
         if self._heard:
             return "writing"
-        return "thinking"
+        return self.work or "thinking"
 
     def live(self, rows: int) -> list[tuple[Style | Literal[""], str]]:
         """At most `rows` rows of what is not finished, as style and clean text."""

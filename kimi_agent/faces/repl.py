@@ -60,6 +60,7 @@ class Repl:
         self._exit_code = 0
         self._talked = False
         self._switching = False
+        self._stoppable = False
         self._waiting: list[str] = []
         self._gauge = Gauge()
         self._listening: Told | None = None
@@ -194,8 +195,15 @@ class Repl:
 
     @property
     def busy_s(self) -> float | None:
-        """How long the running turn has run."""
-        return None if self._turn is None or self._switching else time.monotonic() - self._turn_began
+        """How long the running turn, or other work that may be stopped, has run."""
+        if self._turn is None or (self._switching and not self._stoppable):
+            return None
+        return time.monotonic() - self._turn_began
+
+    @property
+    def queued(self) -> Sequence[str]:
+        """What was typed and waits for its turn."""
+        return [*self.transcript.queued.values(), *self._waiting]
 
     def status(self) -> Sequence[str]:
         """Mode, model, branch, how full the window is, the cost."""
@@ -205,7 +213,7 @@ class Repl:
 
     def interrupt(self) -> None:
         """Stop the running turn."""
-        if self._turn is not None and not self._switching:
+        if self._turn is not None and (self._stoppable or not self._switching):
             self._turn.cancel()
 
     def next_mode(self) -> None:
@@ -217,6 +225,7 @@ class Repl:
         """Send what was typed, or do what it commands."""
         if self._switching:  # it belongs to the session that is being opened
             self._waiting.append(text)
+            self._wake()
             return
         match read(text, self._home.commands):
             case Unknown(words):
@@ -253,7 +262,8 @@ class Repl:
             self._bug = bug
             self.leave(getattr(bug, "exit_code", 70))
             return
-        self._switching = False
+        self._switching = self._stoppable = False
+        self.transcript.work = ""
         waiting, self._waiting = self._waiting, []
         for text in waiting:
             self.submit(text)
@@ -276,9 +286,13 @@ class Repl:
         """Whether a turn, or other work, is running."""
         return self._turn is not None
 
-    def aside(self, work: Coroutine[object, object, None]) -> None:
-        """Do work of the house; what is typed meanwhile waits for its end, and what it raises is told."""
-        self._switching = True
+    def aside(self, work: Coroutine[object, object, None], *, doing: str = "") -> None:
+        """Do work of the house; what is typed meanwhile waits for its end, and what it raises is told.
+
+        `doing` names what takes long: the person sees it, and may stop it.
+        """
+        self._switching, self._stoppable = True, bool(doing)
+        self.transcript.work = doing
         self._start(self._told(work))
 
     def go_to(self, opening: Awaitable[ReplHome]) -> None:
@@ -298,6 +312,9 @@ class Repl:
     async def _told(self, work: Coroutine[object, object, None]) -> None:
         try:
             await work
+        except asyncio.CancelledError:
+            self._backlog.note("Interrupted; nothing was changed.", "yellow")
+            raise
         except UserError as error:
             self._backlog.note(str(error), "yellow")
         except ModelError as error:

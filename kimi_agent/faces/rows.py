@@ -130,7 +130,7 @@ def _activity(screen: Screen) -> StyleAndTextTuples:
 
 
 def _queued(screen: Screen) -> StyleAndTextTuples:
-    waiting = list(screen.desk.transcript.queued.values())
+    waiting = screen.desk.queued
     room = max(10, min(screen.columns(), 80) - 12)
     rows: list[StyleAndTextTuples] = [[("class:dim", f"  queued: {clean_line(text, room)}")] for text in waiting]
     if len(rows) > _QUEUED_ROWS:

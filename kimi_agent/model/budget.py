@@ -255,7 +255,8 @@ class Budget:
         return any(cap.used(self._spent(cap.scope)) > cap.limit for cap in self._money())
 
     def _look_at_day(self) -> None:
-        if any(cap.scope == "day" for cap in self._caps) and self._clock() - self._looked_at >= LOOK_EVERY_S:
+        fresh = 0 <= self._clock() - self._looked_at < LOOK_EVERY_S
+        if not fresh and any(cap.scope == "day" for cap in self._caps):
             self._look_around()
 
     def _look_around(self) -> None:

@@ -289,7 +289,7 @@ def _usage(value: object) -> Usage | None:
     cached = _count(value.get("cached_tokens")) or _count(_within(value, "prompt_tokens_details", "cached_tokens"))
     reasoning = _count(_within(value, "completion_tokens_details", "reasoning_tokens"))
     usage = Usage(_count(value.get("prompt_tokens")), _count(value.get("completion_tokens")), cached, reasoning)
-    if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MOST_TOKENS:  # as good as nothing: it is estimated then
+    if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MOST_TOKENS:
         return None
     return usage if cached <= usage.input else msgspec.structs.replace(usage, cached=usage.input)
 

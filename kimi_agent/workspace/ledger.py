@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.log.events import Rewound, Said, Seen, Stamped
+from msgspec.structs import replace
+
+from kimi_agent.log.events import Compacted, Restored, Rewound, Said, Seen, Shortened, Stamped
 
 Range = tuple[int, int]
 Ranges = tuple[Range, ...]
@@ -35,6 +37,11 @@ class Ledger:
         self._tell = tell
         self._known: dict[str, Known] = {}
         self._signatures: dict[str, Signature] = {}
+
+    def hear(self, stamped: Stamped) -> None:
+        """A listener: where room was made in the conversation, the text of files is perhaps no longer in it."""
+        if isinstance(stamped.event, Compacted | Shortened | Restored):
+            self.forget_text()
 
     def feed(self, seen: Seen) -> None:
         """Take in an event of the log, without telling it again."""
@@ -101,7 +108,7 @@ def after(old: Known | None, seen: Seen) -> Known:
 
 
 def standing(log: Iterable[Stamped]) -> list[Seen]:
-    """What the model saw and still has in its conversation: less what a rewind took out of that."""
+    """What the model saw and still has in its conversation: less what a rewind took out, or what made room for more."""
     found: list[tuple[int, Seen]] = []
     before: dict[int, list[tuple[int, Seen]]] = {}
     for stamped in log:
@@ -110,6 +117,8 @@ def standing(log: Iterable[Stamped]) -> list[Seen]:
                 found.append((stamped.seq, seen))
             case Said():
                 before.clear()
+            case Compacted() | Shortened() | Restored():
+                found = [(seq, replace(seen, ranges=())) for seq, seen in found]
             case Rewound(to, what, undoes=undoes) if what != "code":
                 old, found = found, [each for each in found if each[0] < to]
                 if undoes:

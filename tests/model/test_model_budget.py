@@ -407,6 +407,15 @@ async def test_a_day_counts_other_sessions_and_ends_at_midnight() -> None:
     assert house.budget.state().spent["day"].tokens == 5 + 10_005
 
 
+async def test_other_sessions_are_looked_at_also_after_the_clock_was_set_back() -> None:
+    house, server = House(Caps(day_usd=1.0)), Server([Usage(10, 5)])
+    model = house.road(server)
+    await all_of(model, asking())
+    house.now -= 3_600
+    house.others = (0.99, 50)
+    assert "of today are spent" in str(await stopped(all_of(model, asking())))
+
+
 async def test_a_raised_day_is_raised_for_that_day() -> None:
     house, server = House(Caps(day_usd=0.5), answers=[MORE], others=(0.49, 0)), Server([Usage(10_000, 5)])
     model = house.road(server)

@@ -1,6 +1,8 @@
 """What the model has seen: ranges of one content add up, another content begins anew."""
 
-from kimi_agent.log.events import Seen
+import pytest
+
+from kimi_agent.log.events import Compacted, Durable, Restored, Seen, Short, Shortened, Stamped
 from kimi_agent.workspace.ledger import Known, Ledger, covers, merged
 
 
@@ -47,6 +49,18 @@ def test_forgotten_text_leaves_the_hash() -> None:
     assert ledger.known("b") == Known("2")
     ledger.forget_text()
     assert ledger.known("a") == Known("1", (), True)
+
+
+@pytest.mark.parametrize("event", [Compacted(1, "All of it."), Shortened((Short(1, 0, "..."),)), Restored(1)])
+def test_text_that_may_be_gone_from_the_conversation_is_shown_again_when_it_is_read(event: Durable) -> None:
+    seen = Seen("a", "1", ((1, 10),), whole=True)
+    log = [Stamped("main", 1, 0.0, seen), Stamped("main", 2, 0.0, event)]
+    ledger = Ledger(lambda seen: None)
+    ledger.feed(seen)
+    ledger.hear(log[1])
+    resumed = Ledger(lambda seen: None)
+    resumed.rebuild(log)
+    assert ledger.known("a") == resumed.known("a") == Known("1", (), True)
 
 
 def test_ranges_merge_and_cover() -> None:
