@@ -473,3 +473,25 @@ async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Conte
     await agent.run_turn(said("go"))
     assert results(agent.session) == ["FOR THE MODEL"]
     assert sum(isinstance(each.event, Requested) for each in agent.session.events()) == 2
+
+
+async def test_a_listener_that_raises_leaves_no_answer_half_read(context: Context, tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    class Endless(Scripted):
+        async def stream(self, request: Request) -> AsyncIterator[Delta]:
+            try:
+                while True:
+                    yield TextDelta("on and ")
+            finally:
+                ended.append("its connection is closed")
+
+    def gone(stamped: Stamped) -> None:
+        if isinstance(stamped.event, TextDelta):
+            raise BrokenPipeError
+
+    agent = agent_on(Endless(), [], context, tmp_path / "s")
+    agent.session.listen(gone)
+    with pytest.raises(BrokenPipeError):
+        await agent.run_turn(said("go"))
+    assert ended == ["its connection is closed"]

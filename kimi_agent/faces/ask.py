@@ -114,7 +114,8 @@ class Asking:
 def question_rows(question: Question, ink: Ink, width: int) -> list[str]:
     """The whole question: what is to be done, the command or diff itself, why it is asked, what is hidden in it."""
     bar = ink("yellow", ink.glyphs.bar)
-    rows = [ink("bold", row) for row in wrap(squeezed(clean_line(question.title)), width - 4, words=False)]
+    title = squeezed(clean_line(question.title))  # of a call not a blank may be left out
+    rows = [ink("bold", row) for row in wrap(title, width - 4, words=bool(question.choices))]
     rows += whole_rows(question.view, ink, width - 4)
     if question.why:
         rows += [ink("dim", row) for line in clean(question.why).split("\n") for row in wrap(line, width - 4)]

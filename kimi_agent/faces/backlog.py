@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kimi_agent.faces.ink import Ink, Style
 from kimi_agent.faces.render import Transcript
+from kimi_agent.faces.summaries import count
 from kimi_agent.log.events import Stamped, TextDelta
 from kimi_agent.log.messages import Assistant, Message, User
 
@@ -53,7 +54,7 @@ class Backlog:
 
     def recall(self, messages: Sequence[Message]) -> None:
         """The last exchange of a session that is taken up again."""
-        self.note(f"Resumed: {len(messages)} messages so far. The last exchange:")
+        self.note(f"Resumed: {count(len(messages), 'message')} so far. The last exchange:")
         last = max((at for at, each in enumerate(messages) if isinstance(each, User)), default=0)
         answers = [each for each in messages[last:] if isinstance(each, Assistant) and each.text]
         for each in (messages[last], *answers[-1:]):

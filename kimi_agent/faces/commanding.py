@@ -76,7 +76,7 @@ def carry_out(talk: Talk, name: str, rest: str, now: float) -> None:
         case "diff":
             talk.aside(_diff(talk, rest))
         case "compact":
-            talk.aside(make_room(rest, home.compacting, talk), doing="making room")
+            talk.aside(make_room(rest, home.compacting, talk.backlog, talk.columns()), doing="making room")
         case "cost":
             _costs(talk)
         case "model":

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean
-from kimi_agent.faces.summaries import amount
+from kimi_agent.faces.backlog import Backlog
+from kimi_agent.faces.sanitize import clean, wrap
+from kimi_agent.faces.summaries import amount, count
 
 if TYPE_CHECKING:  # the first prompt does not wait for these
     from kimi_agent.context.room import Preview
@@ -24,7 +25,7 @@ class Compacting:
     take_back: Callable[[], object]
 
 
-async def make_room(rest: str, compacting: Compacting | None, say: Callable[[list[str]], None]) -> None:
+async def make_room(rest: str, compacting: Compacting | None, backlog: Backlog, columns: int) -> None:
     """Do what `/compact rest` asks for; what came of it is told by the events. Raises UserError and ModelError."""
     if compacting is None:
         raise UserError("There is nothing to compact yet.")
@@ -32,7 +33,9 @@ async def make_room(rest: str, compacting: Compacting | None, say: Callable[[lis
     if word.lower() in UNDO:
         compacting.take_back()
     elif word.lower() in PREVIEW:
-        say(preview_rows(compacting.preview()))
+        first, *rows = preview_rows(compacting.preview(), columns - 1)
+        backlog.note(first)
+        backlog.say(rows)
     elif word.startswith("--"):
         raise UserError(
             f"/compact knows --preview and undo; {word.split()[0]} is neither. Other words say what to dwell on."
@@ -41,11 +44,12 @@ async def make_room(rest: str, compacting: Compacting | None, say: Callable[[lis
         await compacting.compact(word)
 
 
-def preview_rows(preview: "Preview") -> list[str]:
-    """What would go, and word for word what the harness would write in its place."""
+def preview_rows(preview: "Preview", cells: int) -> list[str]:
+    """What would go, in one sentence; then in rows of `cells` cells what the harness would write in its place."""
+    lines = clean(preview.text).split("\n")
     return [
-        f"{preview.messages:,} messages would become a summary: {amount(preview.tokens_before)} -> about "
+        f"{count(preview.messages, 'message')} would become a summary: {amount(preview.tokens_before)} -> about "
         f"{amount(preview.tokens_after)} tokens. The model adds its narrative to this:",
         "",
-        *clean(preview.text).split("\n"),
+        *(row for line in lines for row in wrap(line.expandtabs(4), cells)),
     ]

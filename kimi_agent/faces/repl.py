@@ -313,7 +313,8 @@ class Repl:
         try:
             await work
         except asyncio.CancelledError:
-            self._backlog.note("Interrupted; nothing was changed.", "yellow")
+            if self._stoppable:
+                self._backlog.note("Interrupted.", "yellow")
             raise
         except UserError as error:
             self._backlog.note(str(error), "yellow")

@@ -27,7 +27,7 @@ from kimi_agent.log.events import (
     TextDelta,
 )
 from kimi_agent.log.messages import Media, Message, Usage, User
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec, head_of
+from kimi_agent.model.base import Delta, Model, Request, ToolSpec, Wrapped, head_of
 from kimi_agent.model.closing import closing
 from kimi_agent.model.prices import Price
 
@@ -89,7 +89,7 @@ def account(
     One account is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
     or on another model).
     """
-    return _Account(model, price, emit, clock, last)
+    return Wrapped(model, _Account(model, price, emit, clock, last).stream)
 
 
 @dataclass
@@ -101,17 +101,6 @@ class _Account:
     last: Last | None
     sent: Request | None = None
     """The last request itself, where this process sent it: more can be told by it than by its fingerprint."""
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def window(self) -> int:
-        return self.model.window
-
-    async def aclose(self) -> None:
-        await self.model.aclose()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
@@ -133,10 +122,10 @@ class _Account:
         )
         due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
         if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
-            self.last = Last(self.name, "", len(request.messages), usage.input, self.clock())
+            self.last = Last(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)
-        self.emit(Spent(self.name, usage, usd, request.purpose, due, miss, estimated=told is None))
+        self.emit(Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
 
     def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
         """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
@@ -158,7 +147,7 @@ class _Account:
         Where all of the conversation was replaced to make room, that is no miss: the number is then the tokens that
         both requests have in common.
         """
-        if last.model != self.name:
+        if last.model != self.model.name:
             return OTHER_MODEL, None
         if why := self._other_head(last, request):
             return why, None

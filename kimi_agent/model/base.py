@@ -5,7 +5,7 @@ Every provider, wrapper, tape and test double is a `Model`. A stream either ends
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -80,3 +80,22 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Give back connections."""
         ...
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """`model` with another stream around its own: what every model wrapper is."""
+
+    model: Model
+    stream: Callable[[Request], AsyncIterator[Delta]]
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def window(self) -> int:
+        return self.model.window
+
+    async def aclose(self) -> None:
+        await self.model.aclose()

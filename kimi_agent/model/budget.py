@@ -19,7 +19,7 @@ from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Notice, 
 from kimi_agent.log.spending import midnight
 from kimi_agent.model import budget_words as words
 from kimi_agent.model.account import roughly
-from kimi_agent.model.base import Delta, Model, Request
+from kimi_agent.model.base import Delta, Model, Request, Wrapped
 from kimi_agent.model.bill import MAIN, Amount, Bill, Scope
 from kimi_agent.model.caps import SCOPES, Cap, Caps, State, Unit, caps_in
 from kimi_agent.model.closing import closing
@@ -111,7 +111,7 @@ class Budget:
         """
         if price is not None:
             self.bill.prices[model.name] = price
-        return _Budgeted(model, self, price, most_output)
+        return Wrapped(model, _Budgeted(model, self, price, most_output).stream)
 
     def state(self, *, look: bool = False) -> State:
         """How things stand; with `look` other sessions of today are looked at anew, which reads files."""
@@ -294,20 +294,9 @@ class _Budgeted:
     price: Price | None
     most_output: int
 
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def window(self) -> int:
-        return self.model.window
-
-    async def aclose(self) -> None:
-        await self.model.aclose()
-
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the answer. Raises Stopped where a cap does not let it be asked for."""
-        request, claim = await self.budget.admit(request, self.name, self.price, self.most_output)
+        request, claim = await self.budget.admit(request, self.model.name, self.price, self.most_output)
         try:
             async with closing(self.model.stream(request)) as deltas:
                 async for delta in deltas:

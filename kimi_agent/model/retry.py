@@ -12,7 +12,7 @@ from typing import Literal
 
 from kimi_agent.errors import Refused, TooLong, Unavailable
 from kimi_agent.model.attempts import Answer, Empty
-from kimi_agent.model.base import Delta, Model, Request
+from kimi_agent.model.base import Delta, Model, Request, Wrapped
 from kimi_agent.model.closing import closing
 from kimi_agent.model.trouble import Doubtful
 
@@ -43,6 +43,8 @@ class RetryPolicy:
 
 INTERACTIVE = RetryPolicy()
 UNATTENDED = RetryPolicy(tries=1_000_000, budget_s=7200.0, wall_clock=True)
+LAST_WORDS = RetryPolicy(tries=3, budget_s=10.0)
+"""For the answer that only wraps up: the turn is over, and nobody waits long for its last words."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def retry(
     a break stands. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
     counts as Unavailable here, for every kind of model, so that history never gets one: servers refuse it for ever.
     """
-    return _Retry(model, policy, partial, sleep, random, clock)
+    return Wrapped(model, _Retry(model, policy, partial, sleep, random, clock).stream)
 
 
 @dataclass(frozen=True)
@@ -149,21 +151,11 @@ class _Retry:
     random: Callable[[], float]
     clock: Callable[[], float]
 
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def window(self) -> int:
-        return self.model.window
-
-    async def aclose(self) -> None:
-        await self.model.aclose()
-
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the first attempt that succeeds, each failed one before it ended by a Retrying."""
         answer = Answer(request, goes_on=self.partial and request.partial is None)
         tally, began_at = Tally(), self.clock()
+        policy = LAST_WORDS if request.purpose == "wrap_up" else self.policy
         while True:
             try:
                 async with closing(self.model.stream(answer.next_request(tally.empties))) as deltas:
@@ -172,8 +164,8 @@ class _Retry:
                         yield delta
                 return
             except Unavailable as error:
-                tally = tally.failed(error, self._counted_s(tally, began_at))
-                wait = self._decided(error, tally, answer.attempt)
+                tally = tally.failed(error, self._counted_s(policy, tally, began_at))
+                wait = self._decided(error, policy, tally, answer.attempt)
                 retrying = answer.broke(str(error), wait.seconds)
             except (Refused, TooLong) as error:
                 if not answer.continuation_refused(error):
@@ -185,15 +177,15 @@ class _Retry:
             await self._wait(wait.seconds)
             began_at = self.clock()
 
-    def _counted_s(self, tally: Tally, began_at: float) -> float:
+    def _counted_s(self, policy: RetryPolicy, tally: Tally, began_at: float) -> float:
         """The seconds of this attempt that are taken from the budget; a machine that slept meanwhile tells too many."""
-        if not self.policy.wall_clock or tally.tries == 1:
+        if not policy.wall_clock or tally.tries == 1:
             return 0.0
         return min(max(0.0, self.clock() - began_at), _LONGEST_ATTEMPT_S)
 
-    def _decided(self, error: Unavailable, tally: Tally, attempt: int) -> Wait:
+    def _decided(self, error: Unavailable, policy: RetryPolicy, tally: Tally, attempt: int) -> Wait:
         """The wait until the next attempt; raises where there is none."""
-        match decide(error, self.policy, tally, self.random()):
+        match decide(error, policy, tally, self.random()):
             case Wait() as wait:
                 return wait
             case GiveUp("later"):

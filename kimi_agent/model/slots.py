@@ -84,13 +84,14 @@ class Slots:
                 self._open = self._in_flight // 2
         self._limited_at = self._grown_at = now
 
-    def refused(self, now: float) -> Unavailable | None:
-        """The answer to what starts just after the server asked for a long wait: others need not hear it from there.
+    def refused(self, now: float, most_s: float = LONGEST_HOLD_S) -> Unavailable | None:
+        """The answer to what starts just after the server asked for a wait of more than `most_s` seconds.
 
-        Only for a minute: by then the account may have been mended, and the next request finds that out.
+        Others need not hear it from there. Only for a minute: by then the account may have been mended, and the next
+        request finds that out.
         """
         left_s, by = self._held_until - now, self._held_by
-        if by is None or left_s <= LONGEST_HOLD_S or now - self._limited_at >= MINUTE_S:
+        if by is None or left_s <= most_s or now - self._limited_at >= MINUTE_S:
             return None
         return Unavailable(str(by), left_s, exit_code=by.exit_code, limit=by.limit)
 

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from kimi_agent.errors import Unavailable
-from kimi_agent.model.base import Delta, Model, Request
+from kimi_agent.model.base import Delta, Model, Request, Wrapped
 from kimi_agent.model.closing import closing
-from kimi_agent.model.slots import Slots
+from kimi_agent.model.slots import LONGEST_HOLD_S, Slots
 
 _DEFAULT_OUTPUT = 32_768
 """What Moonshot counts against the tokens per minute where a request sets no limit of its own."""
 _TELL_EVERY_S = 10.0
+_LAST_WORDS_HOLD_S = 10.0
+"""So long what only wraps up waits for the server's patience: the turn is over."""
 
 
 class Limiter:
@@ -43,15 +45,16 @@ class Limiter:
 
         `told` hears why a request waits for longer than a moment: one sentence in ten seconds, for all agents.
         """
-        return _Throttled(model, self, told)
+        return Wrapped(model, _Throttled(model, self, told).stream)
 
     async def enter(self, request: Request, told: Callable[[str], object]) -> int:
         """Wait for a place; what comes back is for `limited`. Raises Unavailable where that would take too long."""
         tokens = request.tokens + (request.max_output or _DEFAULT_OUTPUT) if request.tokens else 0
+        most_s = _LAST_WORDS_HOLD_S if request.purpose == "wrap_up" else LONGEST_HOLD_S
         async with self._turn:  # a lock lets in whoever came first; only the first one watches the clock
             while True:
                 now = self._clock()
-                if refused := self._slots.refused(now):
+                if refused := self._slots.refused(now, most_s):
                     raise refused
                 obstacle = self._slots.obstacle(now, tokens)
                 if obstacle is None:
@@ -92,17 +95,6 @@ class _Throttled:
     model: Model
     limiter: Limiter
     told: Callable[[str], object]
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def window(self) -> int:
-        return self.model.window
-
-    async def aclose(self) -> None:
-        await self.model.aclose()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the model, once there is a place for the request."""

@@ -18,6 +18,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.faces.ask import Asker
 from kimi_agent.faces.going_back import What
 from kimi_agent.faces.home import ReplHome, SavedSession
+from kimi_agent.faces.making_room import Compacting
 from kimi_agent.faces.repl import run_repl
 from kimi_agent.log.events import (
     Answered,
@@ -52,6 +53,7 @@ from kimi_agent.log.views import (
 )
 
 if TYPE_CHECKING:
+    from kimi_agent.context.room import Preview
     from kimi_agent.rewind.values import Done, Plan, Turn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
@@ -286,6 +288,14 @@ class ScriptedAgent:
         decision = await self._asker(question)
         self.note("decision", f"{decision.allowed} {decision.always} {decision.message}")
 
+    async def compact(self, focus: str) -> None:
+        """Make room, until somebody stops it."""
+        self.session.emit(Notice("Making room."))
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.note("stopped", focus)
+
     async def _crash(self, rest: str) -> None:
         raise ZeroDivisionError("a bug")
 
@@ -399,6 +409,7 @@ def main() -> int:
             commands={"review": "# Review the change\n\nLook at $ARGUMENTS closely."},
             first_message=given.get("first", ""),
             rewinding=FakeRewinding(agent.note),
+            compacting=Compacting(agent.compact, preview, lambda: None),
             differing=differing,
         )
 
@@ -412,6 +423,13 @@ async def opened(home: ReplHome) -> ReplHome:
     assert isinstance(home.agent, ScriptedAgent)
     home.agent.note("loaded", " ".join(each for each in HEAVY if each in sys.modules))
     return replace(home, opening=None)
+
+
+def preview() -> "Preview":
+    from kimi_agent.context.room import Preview
+
+    words = "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands."
+    return Preview(1, 3_900, 3_400, f"{words}\n\n## Files")
 
 
 async def differing(scope: str) -> Sequence[FileDiff]:

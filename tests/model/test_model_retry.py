@@ -102,6 +102,15 @@ async def test_a_hint_beyond_the_budget_stops_and_says_when() -> None:
     assert patient.waits == []
 
 
+@pytest.mark.parametrize(("error", "waits"), [(BUSY, [0.5, 1.0]), (limited(11.0), []), (limited(0.0), [0.5, 1.0])])
+async def test_last_words_are_not_waited_for_as_the_work_is(error: Unavailable, waits: list[float]) -> None:
+    patient = Patient()
+    model = patient.wrap(Attempts([error]), 1.0, tries=1_000_000, budget_s=7200.0, wait_for_quota=True)
+    with pytest.raises(Unavailable):
+        await all_of(model, replace(ask_for(), purpose="wrap_up"))
+    assert patient.waits == waits
+
+
 QUOTA = RetryPolicy(wait_for_quota=True)
 ENDLESS = replace(UNATTENDED, wait_for_quota=True)
 DECISIONS: dict[str, tuple[Unavailable, RetryPolicy, Tally, Wait | GiveUp]] = {

@@ -256,6 +256,14 @@ def test_a_hint_of_hours_is_told_to_the_others_at_once_and_holds_nobody() -> Non
     assert play(story).starts == [("limited", 0.0), ("a minute later", 60.0)]
 
 
+def test_a_hint_does_not_hold_last_words_for_long() -> None:
+    slots = Slots(64)
+    slots.limited(0.0, limited(wait_s=50.0), slots.start(0.0, 0))
+    assert slots.refused(1.0) is None
+    assert (slots.refused(1.0, 10.0) or limited()).wait_s == 49.0
+    assert slots.refused(40.0, 10.0) is None
+
+
 def test_who_waits_for_a_place_goes_on_when_the_slots_recover() -> None:
     async def story(crowd: Crowd) -> None:
         long = [asyncio.create_task(crowd.ask(f"long {number}", took_s=1000.0)) for number in range(2)]
