@@ -4,6 +4,7 @@ From the wire outwards: the shared limiter, the account, the budget, the retries
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ from kimi_agent.model.prices import Price, price_of
 from kimi_agent.model.profiles import Clocks, ModelSettings, profile_of
 from kimi_agent.model.providers import TAPE, open_model
 from kimi_agent.model.retry import INTERACTIVE, UNATTENDED, RetryPolicy, retry
+from kimi_agent.model.slots import Obstacle
 from kimi_agent.model.throttle import Limiter
 
 
@@ -39,7 +41,7 @@ class Road:
     def to(self, wire: Model, settings: ModelSettings, last: Last | None = None) -> Model:
         """`wire`, asked by this road. `last` is what the log tells of the request before."""
         price = price_for(self.config, settings)
-        waiting = self.limiter.around(wire, lambda sentence: self.emit(Notice(sentence)))
+        waiting = self.limiter.around(wire, lambda held: self.emit(_held(held)))
         paid = account(waiting, price=price, emit=self.emit, clock=time.time, last=last)
         patient = retry(
             self.budget.around(paid, price, most_output=settings.max_output or DEFAULT_OUTPUT),
@@ -55,6 +57,11 @@ class Road:
 def wire_of(settings: ModelSettings, environ: Mapping[str, str], blob: Blob) -> Model:
     """The model itself; nothing is sent yet. Raises UserError."""
     return open_model(settings, environ, blob=blob, version=__version__)
+
+
+def _held(obstacle: Obstacle) -> Notice:
+    """The notice of a request that waits for its place; JSON knows no infinity."""
+    return Notice(obstacle.told, obstacle.wait_s if obstacle.wait_s < math.inf else 0.0)
 
 
 def limiter_of() -> Limiter:

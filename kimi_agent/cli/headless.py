@@ -45,7 +45,7 @@ def run_once(options: Options) -> int:
         run.signal = number
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until the event loop takes them over
+    for number in run.ends_at:  # until the event loop takes them over
         signal.signal(number, stop)
     try:
         code = run.go()
@@ -71,6 +71,9 @@ class _Run:
         self.session_id = ""
         self.text: TextFace | None = None
         self.lost: OSError | None = None
+        # Under nohup a terminal that goes away ends nothing: that is what it is for.
+        stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self.ends_at = (signal.SIGINT, signal.SIGTERM, *(() if stays else (signal.SIGHUP,)))
         # Results are for programs to read: what a tool prints must not come between.
         self.out, sys.stdout = sys.stdout, sys.stderr
 
@@ -81,7 +84,7 @@ class _Run:
         return asyncio.run(self._guarded(setup))
 
     async def _guarded(self, setup: Setup) -> int:
-        """The run as a task that SIGINT, SIGTERM and SIGHUP cancel; a second signal ends the process at once."""
+        """The run as a task that the signals of `ends_at` cancel; a second signal ends the process at once."""
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._run(setup))
 
@@ -93,7 +96,7 @@ class _Run:
             self.signal = number
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in self.ends_at:
             loop.add_signal_handler(number, stop, number)
         try:
             return await task

@@ -19,7 +19,7 @@ def short(state: State) -> str:
     spent = state.spent["session"]
     if not spent.tokens:
         return ""
-    return f"{amount(spent.tokens)} tokens" if spent.unpriced == spent.tokens else dollars(spent.usd)
+    return _paid(spent)
 
 
 def rows(state: State, ink: Ink, columns: int) -> list[str]:
@@ -49,10 +49,9 @@ def rows(state: State, ink: Ink, columns: int) -> list[str]:
 def _scope(scope: Scope, state: State, caps: Mapping[tuple[Scope, Unit], Cap]) -> str:
     spent = state.spent[scope]
     usd, tokens = caps.get((scope, "usd")), caps.get((scope, "tokens"))
-    parts = [
-        _paid(spent) + (f" of {dollars(usd.limit)}" if usd else ""),
-        f"{amount(spent.tokens)} tokens" + (f" of {amount(int(tokens.limit))}" if tokens else ""),
-    ]
+    parts = [f"{amount(spent.tokens)} tokens" + (f" of {amount(int(tokens.limit))}" if tokens else "")]
+    if not _unpriced(spent):
+        parts.insert(0, dollars(spent.usd) + (f" of {dollars(usd.limit)}" if usd else ""))
     if scope == "turn":
         steps, time = caps.get(("turn", "steps")), caps.get(("turn", "s"))
         parts.append(count(state.steps, "step") + (f" of {steps.limit:,.0f}" if steps else ""))
@@ -63,9 +62,12 @@ def _scope(scope: Scope, state: State, caps: Mapping[tuple[Scope, Unit], Cap]) -
 
 def _paid(spent: Amount) -> str:
     """The money, as far as it is known."""
-    if spent.tokens and spent.unpriced == spent.tokens:
-        return f"{amount(spent.tokens)} tokens of unknown price"
-    return dollars(spent.usd)
+    return f"{amount(spent.tokens)} tokens" if _unpriced(spent) else dollars(spent.usd)
+
+
+def _unpriced(spent: Amount) -> bool:
+    """Whether no price is known for any of it."""
+    return bool(spent.tokens) and spent.unpriced == spent.tokens
 
 
 def _cache(state: State) -> list[tuple[str, str]]:

@@ -21,21 +21,19 @@ class TtyAsk:
         """Whether this process has such a terminal."""
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-        except OSError:
+        except (OSError, termios.error):
             return False
         return True
 
     async def __call__(self, question: Question) -> Decision:
-        """Ask, and wait for a line. Keys typed before the question was drawn are thrown away: they answer nothing."""
-        fd = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        """Ask, and wait for a line. Keys typed before the question was drawn are thrown away: they answer nothing.
+
+        A terminal that went away since the run began is nobody.
+        """
         try:
-            shown = view_text(question.view)
-            text = f"\n{clean(question.title)}\n{clean(shown)}\n{clean(question.why)}".rstrip()
-            termios.tcflush(fd, termios.TCIFLUSH)
-            _write_all(fd, f"{text}\n{_offered(question)}: ".encode())
-            answer = (await _line(fd)).strip()
-        finally:
-            os.close(fd)
+            answer = (await self._answer(question)).strip()
+        except (OSError, termios.error):
+            return Decision(allowed=False, message="the terminal is gone", by="policy")
         if question.choices:
             last = len(question.choices) - 1
             at = next((at for at in range(last) if answer == str(at + 1)), last)
@@ -46,6 +44,17 @@ class TtyAsk:
         if word in ("y", "yes"):
             return Decision(allowed=True)
         return Decision(allowed=False, message="" if word in ("", "n", "no", "a", "always") else answer)
+
+    async def _answer(self, question: Question) -> str:
+        fd = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            shown = view_text(question.view)
+            text = f"\n{clean(question.title)}\n{clean(shown)}\n{clean(question.why)}".rstrip()
+            termios.tcflush(fd, termios.TCIFLUSH)
+            _write_all(fd, f"{text}\n{_offered(question)}: ".encode())
+            return await _line(fd)
+        finally:
+            os.close(fd)
 
 
 def _offered(question: Question) -> str:
@@ -69,7 +78,7 @@ async def _line(fd: int) -> str:
     def ready() -> None:
         try:
             data = os.read(fd, 4096)
-        except OSError:
+        except (OSError, termios.error):
             data = b""  # the terminal is gone: that is no yes
         if not done.done():
             done.set_result(data.decode("utf-8", "replace"))

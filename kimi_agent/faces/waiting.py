@@ -10,6 +10,7 @@ from kimi_agent.log.events import (
     Answered,
     CallDelta,
     Event,
+    Notice,
     ReasoningDelta,
     Requested,
     Retrying,
@@ -29,18 +30,21 @@ class Waiting:
         self._clock = clock
         self._since: float | None = None
         self._retry: Retrying | None = None
+        self._held = False
 
     def hear(self, event: Event) -> None:
         """An event happened just now."""
         match event:
             case Requested() | TextDelta() | ReasoningDelta() | CallDelta():
-                self._since, self._retry = self._clock(), None
+                self._since, self._retry, self._held = self._clock(), None, False
             case Retrying():
-                self._since, self._retry = self._clock() + event.wait_s, event
+                self._since, self._retry, self._held = self._clock() + event.wait_s, event, False
+            case Notice(_, wait_s) if 0 < wait_s < math.inf:
+                self._since, self._held = self._clock() + wait_s, True
             case Answered() if self._since is not None:  # a person was asked whether the request may go out
                 self._since = max(self._since, self._clock())
             case Said() | TurnEnded():
-                self._since = self._retry = None
+                self._since, self._retry, self._held = None, None, False
             case _:
                 pass
 
@@ -53,6 +57,8 @@ class Waiting:
         """For the activity line; "" as long as there is nothing to worry about."""
         if self._since is None:
             return ""
+        if self._held and (left_s := self.left_s):
+            return f"waiting {countdown(math.ceil(left_s))} before the next request"
         if self._retry is not None and (left_s := self.left_s):
             why = clean_line(self._retry.why).rstrip(".")
             return f"retry {retry_number(self._retry)} in {countdown(math.ceil(left_s))}: {why}"

@@ -318,9 +318,13 @@ class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
 
 
 class Notice(msgspec.Struct, frozen=True, tag="Notice"):
-    """One sentence of the harness to the person (for example: the disk is full)."""
+    """One sentence of the harness to the person (for example: the disk is full).
+
+    `wait_s` is set where the next request is held back for so long, if that is known.
+    """
 
     text: str
+    wait_s: float = 0.0
 
 
 Durable = (

@@ -209,7 +209,7 @@ class Budget:
         nobody = decision.choice < 0 and decision.by == "policy"
         wraps_up = decision.choice == 1 or (nobody and self.bill.steps > 0 and not self._overrun())
         note = words.wrap_up_note(cap) if wraps_up else ""
-        self._stop = _Stop(words.stop_text(cap, block.used, block.need), cap.unit, note)
+        self._stop = _Stop(words.stop_text(cap, block.used, block.need, asked=not nobody), cap.unit, note)
 
     async def _hold_dollars(self, agent: str, model: str, price: Price | None) -> None:
         """See that a cap in dollars can be held for this model, or that a person goes on without. Raises Stopped."""

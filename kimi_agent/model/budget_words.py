@@ -30,6 +30,8 @@ def stand(cap: Cap, used: float) -> str:
         case "steps":
             return f"{used:,.0f} of the {cap.amount(cap.limit)} of this turn are taken"
         case "s":
+            if used > cap.limit:  # one answer or call may last longer
+                return f"This turn took {cap.amount(used)}, more than its {cap.amount(cap.limit)}"
             return f"{cap.amount(used)} of the {cap.amount(cap.limit)} of this turn are over"
 
 
@@ -88,11 +90,11 @@ def choices(cap: Cap, more: float) -> tuple[str, str, str]:
     return f"go on {link} {cap.amount(more)} more", "wrap up: one last answer", "stop now"
 
 
-def stop_text(cap: Cap, used: float, need: float) -> str:
-    """Why the turn ends, and how to go on."""
+def stop_text(cap: Cap, used: float, need: float, *, asked: bool) -> str:
+    """Why the turn ends, and how to go on; a person who was `asked` would be so again, and could raise the cap."""
     if cap.unit in ("steps", "s"):
         return f"Stopped after {cap.amount(cap.limit)} ({cap.flag}); {CONTINUE}."
-    mend = CONTINUE if cap.scope == "turn" else f"raise {cap.flag} to go on"
+    mend = CONTINUE if asked or cap.scope == "turn" else f"raise {cap.flag} to go on"
     return f"Stopped: {stand(cap, used)}, and the next request may cost up to {cap.amount(need)}; {mend}."
 
 

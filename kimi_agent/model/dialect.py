@@ -80,7 +80,7 @@ class Encoder:
         """What may differ from one request to the next without a word of the prompt being another."""
         cap = output_cap(request.max_output or self.dialect.max_output, self.dialect.window, request.tokens)
         choice = b',"tool_choice":"none"' if request.tools_off and offers else b""
-        return (b"" if cap is None else b',"max_completion_tokens":%d' % cap) + choice
+        return (b"" if cap is None else b',"%b":%d' % (self.dialect.profile.cap.encode(), cap)) + choice
 
     def _message(self, message: Message) -> bytes:
         match message:

@@ -19,7 +19,8 @@ class Profile:
     `reasoning`: "reasoning_content" puts earlier reasoning under that name on every assistant message; "seen" under
     the name it came with, on every one; "only seen" leaves the field out where none came. `aliases` says that this
     host is known to call kimi-k2.6-thinking by its real name; `partial` that it goes on with an answer that broke off
-    (Moonshot's partial mode); `markers` that its raw tool-call markers may leak into the text.
+    (Moonshot's partial mode); `markers` that its raw tool-call markers may leak into the text. `cap` is the name under
+    which it takes the most tokens of an answer.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Profile:
     key_hint: str = ""
     partial: bool = False
     markers: bool = True
+    cap: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
 
 
 MOONSHOT = Profile(
@@ -45,7 +47,8 @@ CODING = Profile(
     markers=False,
     key_hint="Keys of the coding plan (sk-kimi-...) and of platform.moonshot.ai are not interchangeable.",
 )
-LOOPBACK = Profile("loopback", "seen", needs_key=False)
+# llama.cpp's server passes over the newer name without a word, and vLLM takes both.
+LOOPBACK = Profile("loopback", "seen", needs_key=False, cap="max_tokens")
 UNKNOWN = Profile("unknown", "only seen")
 
 _BY_HOST = {"api.moonshot.ai": MOONSHOT, "api.moonshot.cn": MOONSHOT, "api.kimi.com": CODING}

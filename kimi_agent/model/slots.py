@@ -22,7 +22,7 @@ _TOKENS = re.compile(r"TPM rate limit.{0,60}?limit:? *(\d{1,12})", re.IGNORECASE
 class Obstacle:
     """The next request has to wait: for `wait_s` seconds, or until another one ends if that is sooner.
 
-    `told` is the sentence for the person, "" where it is not worth one.
+    `told` is the sentence for the person, "" where it is not worth one. Without a known end `wait_s` is infinite.
     """
 
     wait_s: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kimi_agent.errors import Unavailable
 from kimi_agent.model.base import Delta, Model, Request, Wrapped
 from kimi_agent.model.closing import closing
-from kimi_agent.model.slots import LONGEST_HOLD_S, Slots
+from kimi_agent.model.slots import LONGEST_HOLD_S, Obstacle, Slots
 
 _DEFAULT_OUTPUT = 32_768
 """What Moonshot counts against the tokens per minute where a request sets no limit of its own."""
@@ -40,14 +40,14 @@ class Limiter:
         """How many requests may be on their way now."""
         return self._slots.open
 
-    def around(self, model: Model, told: Callable[[str], object] = lambda sentence: None) -> Model:
+    def around(self, model: Model, told: Callable[[Obstacle], object] = lambda obstacle: None) -> Model:
         """`model`, asked only when a place is free; the place is held until the answer ends.
 
         `told` hears why a request waits for longer than a moment: one sentence in ten seconds, for all agents.
         """
         return Wrapped(model, _Throttled(model, self, told).stream)
 
-    async def enter(self, request: Request, told: Callable[[str], object]) -> int:
+    async def enter(self, request: Request, told: Callable[[Obstacle], object]) -> int:
         """Wait for a place; what comes back is for `limited`. Raises Unavailable where that would take too long."""
         tokens = request.tokens + (request.max_output or _DEFAULT_OUTPUT) if request.tokens else 0
         most_s = _LAST_WORDS_HOLD_S if request.purpose == "wrap_up" else LONGEST_HOLD_S
@@ -61,7 +61,7 @@ class Limiter:
                     return self._slots.start(now, tokens)
                 if obstacle.told and now - self._told_at >= _TELL_EVERY_S:
                     self._told_at = now
-                    told(obstacle.told)
+                    told(obstacle)
                 await self._change(obstacle.wait_s)
 
     def leave(self) -> None:
@@ -94,7 +94,7 @@ class Limiter:
 class _Throttled:
     model: Model
     limiter: Limiter
-    told: Callable[[str], object]
+    told: Callable[[Obstacle], object]
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the model, once there is a place for the request."""

@@ -120,7 +120,9 @@ def of_stray(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> 
     if isinstance(error, dict) and (error.get("error") or error.get("detail") or error.get("message")):
         return of_error_object(error.get("error") or error, endpoint, now)
     if not body.strip():
-        return Doubtful(f"{endpoint.base_url} sent an empty answer.", tries=3)
+        # llama.cpp's server answers a prompt over its window so.
+        text = f"{endpoint.base_url} sent an empty answer; some servers do where the prompt does not fit their window."
+        return Doubtful(f"{text} Set `window` to theirs.", tries=3)
     if re.match(rb"\s*(data|event|id|retry)?:", body) or _is_cut_off(content_type, body):
         return Unavailable("The answer broke off before its end.")
     got = endpoint.shown(content_type.partition(";")[0], 60) or "no content type"
@@ -159,7 +161,7 @@ def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
             why, passing = endpoint.shown(str(cause), 120), str(cause).startswith("5")
             text = f"The proxy on the way to {base} refuses: {why}. See HTTPS_PROXY and NO_PROXY."
             return Unavailable(text, retry=passing, exit_code=69 if passing else 78)
-    why = endpoint.shown(str(causes[-1]) or type(causes[-1]).__name__, 120)
+    why = endpoint.shown(str(causes[-1]) or type(causes[-1]).__name__, 120).rstrip(".")
     # anyio joins the errors of several addresses in one text, without their types.
     if "All connection attempts failed" in str(error):
         return Unavailable(f"{base} cannot be reached ({why}).")

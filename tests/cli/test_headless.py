@@ -202,6 +202,22 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     assert [pid for pid in left if str(place.root) in _cwd(pid)] == []
 
 
+@pytest.mark.parametrize(("nohup", "exit_code"), [(True, 0), (False, 129)])
+def test_a_terminal_that_goes_away_ends_the_run_unless_that_was_forbidden(
+    place: Place, nohup: bool, exit_code: int
+) -> None:
+    first = {"calls": [{"name": "shell", "args": {"command": "kill -HUP $PPID; touch hung-up; sleep 0.5"}}]}
+    tape = place.tape(first, {"say": "done"})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    try:
+        child = place.start(["-m", tape, "-y", "-p", "go", "--output-format", "json"])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, json.loads(out)["exit_code"]) == (exit_code, exit_code), err
+    assert (place.root / "hung-up").exists()
+
+
 def test_sigterm_while_connecting_still_gives_the_result(place: Place) -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     env = {**place.env, "KIMI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/v1"}

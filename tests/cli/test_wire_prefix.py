@@ -115,7 +115,7 @@ async def test_each_body_begins_with_the_one_before_whatever_a_single_request_ad
     sent = [json.loads(body) for body in bodies]
     assert len({tools_bytes(body) for body in bodies}) == 1
     assert [each.get("tool_choice") for each in sent] == [None, None, None, None, "none", "none", None]
-    assert [each.get("max_completion_tokens") for each in sent] == [None, None, 11_120, None, None, 256, None]
+    assert [each.get("max_tokens") for each in sent] == [None, None, 11_120, None, None, 256, None]
     assert [each["messages"][-1].get("partial") for each in sent].count(True) == 1
     for before, after in pairwise(lasting_bytes(body) for body in bodies):
         assert after.startswith(before)

@@ -428,7 +428,9 @@ async def opened(home: ReplHome) -> ReplHome:
 def preview() -> "Preview":
     from kimi_agent.context.room import Preview
 
-    words = "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands."
+    words = (
+        "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands."
+    )
     return Preview(1, 3_900, 3_400, f"{words}\n\n## Files")
 
 

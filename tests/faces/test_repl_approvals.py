@@ -188,3 +188,11 @@ async def test_questions_come_one_after_another_and_nobody_means_no() -> None:
         await asyncio.sleep(0)
     open_questions[1].set_result(Decision(False))
     assert (await both[1]).allowed is False
+
+
+def test_a_pause_with_choices_is_broken_at_blanks() -> None:
+    title = "The model made the same call 8 times with the same result: read_file(path=big0.txt)."
+    assert question_rows(Question("loop", title, choices=("go on", "stop")), Ink(False), 79) == [
+        "│ The model made the same call 8 times with the same result:",
+        "│ read_file(path=big0.txt).",
+    ]

@@ -76,5 +76,13 @@ async def test_without_choices_it_is_yes_always_or_no(line: str, decision: Decis
     assert taken == decision
 
 
+@pytest.mark.parametrize("question", [LOOP, MAKE])
+async def test_a_terminal_that_is_gone_meanwhile_is_nobody(question: Question, tmp_path: Path) -> None:
+    gone = Decision(allowed=False, message="the terminal is gone", by="policy")
+    assert await TtyAsk(tmp_path / "none")(question) == gone
+    (tmp_path / "file").touch()
+    assert await TtyAsk(tmp_path / "file")(question) == gone
+
+
 async def test_where_nobody_watches_nobody_chooses() -> None:
     assert await refuse_all("nobody is there")(LOOP) == Decision(False, False, "nobody is there", "policy", -1)

@@ -14,6 +14,7 @@ from kimi_agent.log.events import (
     CallDelta,
     Decision,
     Event,
+    Notice,
     Question,
     ReasoningDelta,
     Requested,
@@ -81,6 +82,17 @@ def test_a_retry_is_counted_down_and_then_waited_for() -> None:
     assert it.after(40) == "nothing from the model for 40 s, retry 2"
     assert it.after(0, ReasoningDelta("x")) == "thinking"
     assert it.after(0, Retrying("quota\x1b[2J", 3725.0, 2, kept=True)) == "retry 1 in 1 h 02 min: quota␛[2J"
+
+
+def test_a_request_that_is_held_back_is_counted_down_too() -> None:
+    it = Clocked()
+    held = Notice("Waiting 58 s: the server asked for patience.", 58.0)
+    assert it.after(0, Requested("kimi", 3), held) == "waiting 58 s before the next request"
+    assert it.after(57.5) == "waiting 1 s before the next request"
+    assert it.after(0.5) == "thinking"
+    assert it.after(12) == "nothing from the model for 12 s"
+    assert it.after(0, held, TextDelta("x")) == "writing"
+    assert it.after(0, held, TurnEnded("interrupted", 1)) == "thinking"
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -386,6 +386,7 @@ async def test_time_is_the_work_not_the_waiting_for_a_person() -> None:
         "time_limit",
         55,
     )
+    assert house.questions[-1].title == "20 min of the 20 min of this turn are over (--timeout). Go on?"
     house.emit(TurnEnded("time_limit", 2))
     house.now += 9_999
     await all_of(model, asking(purpose="compaction"))
@@ -763,3 +764,19 @@ async def test_the_overrun_is_never_above_one_answer(seed: int, cap: float, agen
     if greed == 0:
         within = sum(each.usd or 0.0 for each in paid if each.purpose != "wrap_up")
         assert within <= cap + 1e-9
+
+
+async def test_who_was_asked_is_told_to_go_on_and_not_to_start_again() -> None:
+    house, server = House(Caps(run_usd=0.05), answers=[STOP]), Server([Usage(10, 5)])
+    assert str(await stopped(house.step(house.road(server)))) == (
+        "Stopped: $0.00 of the $0.05 of this run are spent, and the next request may cost up to $0.051; "
+        "say 'continue' to go on."
+    )
+
+
+async def test_a_turn_that_took_longer_than_it_may_is_not_told_of_as_a_part() -> None:
+    house, server = House(Caps(turn_s=2)), Server([Usage(10, 5)])
+    house.begin_turn()
+    house.now += 3
+    await stopped(house.step(house.road(server)))
+    assert house.questions[0].title == "This turn took 3 s, more than its 2 s (--timeout). Go on?"

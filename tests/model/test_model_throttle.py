@@ -71,8 +71,11 @@ class Crowd:
         self.in_flight = self.most_at_once = 0
         self.starts: list[tuple[str, float]] = []
 
+    def tell(self, obstacle: Obstacle) -> None:
+        self.told.append(obstacle.told)
+
     def model(self, name: str, took_s: float, error: Exception | None = None) -> Model:
-        return self.limiter.around(Served(name, took_s, error, self), self.told.append)
+        return self.limiter.around(Served(name, took_s, error, self), self.tell)
 
     async def ask(self, name: str, took_s: float = 1.0, error: Exception | None = None, **request: Any) -> None:
         """Ask once; the error of the model is heard and forgotten."""
@@ -382,7 +385,7 @@ def test_three_hundred_agents_on_a_small_account_settle_at_what_it_allows() -> N
                 yield delta
 
     async def agent(crowd: Crowd, number: int) -> None:
-        model = crowd.limiter.around(Small(f"{number}", 4.0, None, crowd), crowd.told.append)
+        model = crowd.limiter.around(Small(f"{number}", 4.0, None, crowd), crowd.tell)
         got = 0
         while got < 3:
             try:
