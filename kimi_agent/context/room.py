@@ -115,7 +115,7 @@ class Room:
         shorter = self._shorten(request, share, act, hard=overflow)
         if shorter is not None:
             request = shorter
-            if request.tokens < act and not overflow:
+            if request.tokens < (share.target if overflow else act):
                 return True
         if not self._progress.since_compaction:
             raise Stopped(

@@ -78,7 +78,7 @@ async def _line(fd: int) -> str:
     def ready() -> None:
         try:
             data = os.read(fd, 4096)
-        except (OSError, termios.error):
+        except OSError:
             data = b""  # the terminal is gone: that is no yes
         if not done.done():
             done.set_result(data.decode("utf-8", "replace"))

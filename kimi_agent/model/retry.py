@@ -189,7 +189,8 @@ class _Retry:
             case Wait() as wait:
                 return wait
             case GiveUp("later"):
-                raise _final(error, f"Retry at {_at(self.clock(), error.wait_s)}.") from error
+                hint = "; --wait-for-quota would wait for it" if _would_wait(error, policy) else ""
+                raise _final(error, f"Retry at {_at(self.clock(), error.wait_s)}{hint}.") from error
             case GiveUp("tries") if attempt > 1:
                 raise _final(error, f"Given up after {attempt} attempts.") from error
             case _:
@@ -205,6 +206,11 @@ class _Retry:
             left_s = min(until - self.clock(), seconds - slept_s)
             if left_s <= 0:
                 return
+
+
+def _would_wait(error: Unavailable, policy: RetryPolicy) -> bool:
+    """Whether a wait for the quota, which was not asked for, would last until this is over."""
+    return error.exit_code == 75 and not policy.wait_for_quota and error.wait_s <= _LONGEST_QUOTA_S
 
 
 def _final(error: Unavailable, last_words: str) -> Unavailable:

@@ -157,9 +157,13 @@ async def test_when_to_come_back_is_rounded_up_and_names_another_day() -> None:
     patient = Patient()
     patient.now = now
     error = await fails(patient.wrap(Attempts([limited(300.5)])))
-    assert str(error) == "Slow down. Retry at 23:56."
+    assert str(error) == "Slow down. Retry at 23:56; --wait-for-quota would wait for it."
     error = await fails(patient.wrap(Attempts([limited(600.0)])))
-    assert str(error) == "Slow down. Retry at 00:01 on 2026-03-02."
+    assert str(error) == "Slow down. Retry at 00:01 on 2026-03-02; --wait-for-quota would wait for it."
+    error = await fails(patient.wrap(Attempts([Unavailable("Down.", 600.0)])))
+    assert str(error) == "Down. Retry at 00:01 on 2026-03-02."
+    error = await fails(patient.wrap(Attempts([limited(9 * DAY_S)])))
+    assert str(error) == "Slow down. Retry at 23:51 on 2026-03-10."
 
 
 async def test_a_long_wait_is_told_once_and_slept_in_slices() -> None:
