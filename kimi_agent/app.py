@@ -116,11 +116,6 @@ class Home:
         """What was spent, and the caps; with `look` other sessions of today are looked at anew."""
         return self.road.budget.state(look=look)
 
-    @property
-    def filled(self) -> float:
-        """How much of the window the next request takes, from 0 to 1 and perhaps more."""
-        return self.agent.request().tokens / self.model.window
-
     async def compact(self, focus: str) -> Compacted:
         """Make room now. Raises UserError where there is nothing to gain, and ModelError."""
         return await self.room.compact(self.model, self.agent.request(), focus=focus)

@@ -119,7 +119,6 @@ class _Desk:
         """The home with all that can be asked of an open session."""
         from kimi_agent.faces import costs
 
-        last = house.agent.session.conversation.last_usage
         return replace(
             self._home(house.witness, model_name, notices),
             rewinding=house.rewinder,
@@ -127,7 +126,7 @@ class _Desk:
             compacting=Compacting(house.compact, house.preview, house.take_back),
             costs=lambda: house.cost(look=True),
             window=house.model.window,
-            used=last.input + last.output if last is not None else 0,
+            used=lambda: house.agent.request().tokens,
             cost=lambda: costs.short(house.cost()),
         )
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 
-from kimi_agent.log.events import Compacted, Said, Shortened, Spent, Stamped
+from kimi_agent.log.events import Compacted, Restored, Rewound, Said, Shortened, Spent, Stamped
 from kimi_agent.log.messages import Usage
 
 _WORTH_SAYING = 0.01
 
 
 class Gauge:
-    """A listener. `window` and `used` are in tokens, `cost` gives the words for what was spent."""
+    """A listener. `window` is in tokens, `used` measures what the conversation takes of it, `cost` words the cost."""
 
-    def __init__(self, window: int = 0, used: int = 0, cost: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, window: int = 0, used: Callable[[], int] = int, cost: Callable[[], str] = str) -> None:
         self._window = window
-        self._used = used
+        self._measure = used
+        self._used = used()
         self._cost = cost
         self._spent = cost()
 
@@ -24,6 +25,8 @@ class Gauge:
                 self._used = input + output
             case Compacted(tokens_after=after) | Shortened(tokens_after=after):
                 self._used = after
+            case Restored() | Rewound():
+                self._used = self._measure()
             case Spent():
                 self._spent = self._cost()
             case _:

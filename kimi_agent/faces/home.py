@@ -61,7 +61,7 @@ class ReplHome:
     this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name.
     `resume_with` is the command that resumes a session, but for its id.
     `rewinding`, `differing`, `compacting` and `costs` are None as long as there is nothing to look at. `window` is in
-    tokens, and so is `used`, what of it the conversation takes; `cost` says in few words what the session cost.
+    tokens, `used` measures what the conversation takes of it; `cost` says in few words what the session cost.
 
     A home with `opening` is only the hall: the real one is opened as soon as the prompt is on the screen, and what
     that raises ends the REPL. What is typed meanwhile waits for it.
@@ -89,7 +89,7 @@ class ReplHome:
     compacting: Compacting | None = None
     costs: Callable[[], "State"] | None = None
     window: int = 0
-    used: int = 0
-    cost: Callable[[], str] = lambda: ""
+    used: Callable[[], int] = int
+    cost: Callable[[], str] = str
     first_message: str = ""
     opening: Callable[[], Awaitable["ReplHome"]] | None = None

@@ -38,7 +38,7 @@ class Said(msgspec.Struct, frozen=True, tag="Said"):
 
 
 class Requested(msgspec.Struct, frozen=True, tag="Requested"):
-    """A request went out: how many messages it held, and the notes at its tail.
+    """A request is on its way, with so many messages; a cap or the guard against loops may still keep it back.
 
     `head` is a fingerprint (hex) of the system prompt and the tools that stood before the messages.
     """

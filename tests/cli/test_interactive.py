@@ -154,7 +154,7 @@ def test_clear_begins_anew_and_resume_goes_back(place: Place, start: Start) -> N
     terminal.press("/clear\r")
     terminal.until("mode ask")
     terminal.press("a new one\r")
-    terminal.until("a new one")
+    terminal.ready("› a new one\n")
     terminal.press("/resume remember\r")
     terminal.ready("Resumed:")
     terminal.press("go on\r")

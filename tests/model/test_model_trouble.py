@@ -321,6 +321,11 @@ def caused(cause: BaseException) -> Exception:
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version"), "does not speak TLS", False),
         (ssl.SSLError(1, "[SSL: BAD_RECORD] bad record"), "The TLS connection", True),
         (ConnectionResetError(104, "reset"), "broke off", True),
+        (
+            OSError("Server disconnected without a response."),
+            "broke off (Server disconnected without a response).",
+            True,
+        ),
     ],
 )
 def test_what_breaks_below_http_has_a_sentence_of_its_own(cause: BaseException, words: str, retry: bool) -> None:
