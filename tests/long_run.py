@@ -125,8 +125,10 @@ def new_session(sessions: Sessions, opened: Opened) -> Session:
     return sessions.create(model=opened.model, version=opened.version, system=opened.system)
 
 
-async def play(folder: Path, steps: int, *, share: float = 0.02, seed: int = 4) -> Played:
-    """Run `steps` steps in `folder` (made new), of which `share` meet a fault."""
+async def play(
+    folder: Path, steps: int, *, share: float = 0.02, faults: Sequence[Fault] = FAULTS, seed: int = 4
+) -> Played:
+    """Run `steps` steps in `folder` (made new), of which `share` meet one of the faults."""
     marks, workspace = folder / "marks", folder / "work"
     (folder / "home" / "config" / "tools").mkdir(parents=True)
     workspace.mkdir()
@@ -135,7 +137,7 @@ async def play(folder: Path, steps: int, *, share: float = 0.02, seed: int = 4) 
     rng = random.Random(seed)
 
     def chaos(number: int) -> Fault | None:
-        return rng.choice(FAULTS) if rng.random() < share else None
+        return rng.choice(faults) if rng.random() < share else None
 
     async with MockServer(Tape.load(tape), window=WINDOW, chaos=chaos, received=lambda request: None) as server:
         environ = {**os.environ, "KIMI_AGENT_HOME": str(folder / "home"), "KIMI_BASE_URL": server.base_url}

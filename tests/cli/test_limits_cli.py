@@ -33,10 +33,10 @@ def result(place: Place, *argv: str) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("flags", "code", "status", "steps"),
     [
-        ("--max-steps 3", 53, "step_limit", 3),
         ("--max-tokens 20000", 54, "budget", 5),
+        pytest.param("--max-steps 3", 53, "step_limit", 3, marks=pytest.mark.long),
         ("--max-budget-usd 0.04 --set price.input=1 --set price.output=4", 54, "budget", 8),
-        ("--set budget.session_tokens=20000", 54, "budget", 5),
+        pytest.param("--set budget.session_tokens=20000", 54, "budget", 5, marks=pytest.mark.long),
     ],
 )
 def test_at_a_cap_a_run_wraps_up_and_exits_with_its_code(
@@ -140,7 +140,7 @@ def silent(stack: ExitStack) -> str:
     return f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
-@pytest.mark.parametrize("where", ["connect", "wait"])
+@pytest.mark.parametrize("where", ["connect", pytest.param("wait", marks=pytest.mark.long)])
 def test_esc_gives_the_prompt_back_before_the_server_said_a_word(
     place: Place, start: Callable[..., Terminal], where: str
 ) -> None:
