@@ -150,8 +150,9 @@ class Agent:
 
     async def _ask_model(self) -> tuple[int, Assistant, str]:
         """One answer; room is made for it before, and once more where the server says that there was none."""
+        request = await self._fitting()
         try:
-            return await self._answer(await self._fitting())
+            return await self._answer(request)
         except TooLong:
             if not await self._room.make(self.model, self.request(), overflow=True):
                 raise

@@ -152,14 +152,15 @@ async def open_agent(
     listeners: Sequence[Listener],
     *,
     unattended: bool = False,
+    timeout_s: float = 0,
     limiter: Limiter | None = None,
     debug: bool = False,
 ) -> Home:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
     `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
-    `unattended` is more patient with the endpoint, and ends what runs when its time is over. `limiter` is the one of
-    this process, if there is one already. With `debug` every event, the fleeting ones too, is kept beside the log.
+    `unattended` is more patient with the endpoint. After `timeout_s` seconds a turn ends, whatever runs in it (0: a
+    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug` every event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
     tools, problems = load(setup.layers)
@@ -201,7 +202,7 @@ async def open_agent(
             model,
             toolbox,
             session,
-            Brief(session.opened.system or opened.system, config.number("timeout") if unattended else 0),
+            Brief(session.opened.system or opened.system, timeout_s),
             room,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
             settled=lambda calls: _settled(files, toolbox, calls),

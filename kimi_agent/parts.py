@@ -149,9 +149,10 @@ def keeping_of(setup: Setup, policy: Policy, ask: Ask, session: Session, checkpo
 
 def room_of(setup: Setup, session: Session, files: Files) -> Room:
     """What keeps this session within the model's window. Raises UserError where prompts/compact.md is missing."""
-    template = template_of(setup.layers, "compact")
-    at = min(100, setup.config.number("compact.at")) / 100
-    return Room(session, template, keep=files.outputs.keep, settings=RoomSettings(at=at))
+    template, at = template_of(setup.layers, "compact"), setup.config.number("compact.at")
+    if at > 100:
+        raise UserError(f"The setting compact.at is a percentage, from 1 to 100; not {at}.", 78)
+    return Room(session, template, keep=files.outputs.keep, settings=RoomSettings(at=at / 100))
 
 
 def collect(checkpoints: Checkpoints, config: Config) -> None:

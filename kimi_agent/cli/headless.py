@@ -25,7 +25,7 @@ from kimi_agent.faces.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_p
 from kimi_agent.faces.text import TextFace
 from kimi_agent.faces.tty_ask import TtyAsk
 from kimi_agent.guard.approval import refuse_all
-from kimi_agent.log.events import Ask, Listener, Stamped
+from kimi_agent.log.events import Ask, Decision, Listener, Question, Stamped
 from kimi_agent.log.messages import said
 from kimi_agent.start import Setup
 
@@ -110,12 +110,15 @@ class _Run:
         if self.options.input == "text":
             piped = await self._piped()
             prompt = join(self.options.prompt, piped)
-        ask = TtyAsk()
-        answers: Ask = (
-            ask if ask.there else refuse_all(ALWAYS_ASKED if setup.config.text("mode") == "yolo" else NO_TERMINAL)
-        )
+        answers, watched = _answers(yolo=setup.config.text("mode") == "yolo")
         self.home = home = await open_agent(
-            setup, session_of(self.options), answers, self._listeners(), unattended=True, debug=self.options.debug
+            setup,
+            session_of(self.options),
+            answers,
+            self._listeners(),
+            unattended=True,
+            timeout_s=0 if watched else setup.config.number("timeout"),
+            debug=self.options.debug,
         )
         self.session_id = home.agent.session.id
         try:
@@ -235,6 +238,21 @@ class _Run:
         if saved and not self.options.quiet:
             resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
             tell(f"session {self.session_id}; go on with: {resume} {self.session_id}")
+
+
+def _answers(*, yolo: bool) -> tuple[Ask, bool]:
+    """Who answers questions, and whether anybody does at a cap: who said -y is not waited for there."""
+    ask = TtyAsk()
+    nobody = refuse_all(ALWAYS_ASKED if yolo else NO_TERMINAL)
+    if not ask.there:
+        return nobody, False
+    if not yolo:
+        return ask, True
+
+    async def answer(question: Question) -> Decision:
+        return await (nobody if question.choices else ask)(question)
+
+    return answer, False
 
 
 async def _aside(read: Callable[[], _T]) -> _T:

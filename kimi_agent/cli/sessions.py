@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.faces.sanitize import clean, clean_line, wrap
 from kimi_agent.log.query import parsed
 from kimi_agent.log.search import Found
 from kimi_agent.log.sessions import Sessions
@@ -124,10 +125,20 @@ def _rows(session: Summary, found: Sequence[Found], total: int, *, everything: b
     rows = [_line(session, with_workspace=everything)]
     for each in found:
         agent = "" if each.agent == "main" else f" ({clean_line(each.agent)})"
-        rows.append(f"  turn {each.turn}{agent}  {_date(each.at)}  {clean_line(each.kind)}: {clean_line(each.excerpt)}")
+        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {clean_line(each.kind)}: {clean_line(each.excerpt)}"
+        rows += _hanging(row)
     if total > len(found):
         rows.append(f"  {total - len(found):,} more")
     return rows
+
+
+def _hanging(row: str) -> list[str]:
+    """A row as it fits on the terminal, broken at blanks; whole where a program reads it."""
+    if not sys.stdout.isatty():
+        return [row]
+    inset = " " * 4
+    first, *more = wrap(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
+    return [first, *(inset + each for each in more)]
 
 
 def _date(at: float) -> str:

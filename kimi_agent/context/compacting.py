@@ -1,5 +1,6 @@
 """What a compaction is made of: where the conversation is cut, what stands in its place, and who tells the story."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,14 +8,16 @@ from kimi_agent.context.chronicle import Word
 from kimi_agent.context.meter import tokens
 from kimi_agent.context.pins import Pins, text
 from kimi_agent.context.shorten import Item, newest_step
-from kimi_agent.errors import ModelError
+from kimi_agent.errors import ModelError, Stopped
 from kimi_agent.log.events import Emit, Retrying
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.standing import Mark
 from kimi_agent.model.assemble import Assembly
 from kimi_agent.model.base import Finish, Model, Request
+from kimi_agent.model.closing import closing
 
 MOST_NARRATIVE_CHARS = 12_000
+_USERS = re.compile(r"(<\s*/?\s*)user-message", re.IGNORECASE)
 _STORY = "## The story so far, in your own words"
 _CUT = "[cut here: the story was too long]"
 
@@ -64,14 +67,20 @@ class Told:
 
 
 async def ask(model: Model, request: Request, emit: Emit) -> Told:
-    """The model's story of the conversation. Its reasoning and calls are nothing to us; a failure is told."""
+    """The model's story of the conversation. Its reasoning and calls are nothing to us; a failure is told.
+
+    Raises Stopped: where the harness ends the turn, nothing more is done.
+    """
     assembly = Assembly()
     try:
-        async for delta in model.stream(request):
-            if isinstance(delta, Retrying):
-                emit(delta)
-            if not isinstance(delta, Usage | Finish):
-                assembly.add(delta)
+        async with closing(model.stream(request)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, Retrying):
+                    emit(delta)
+                if not isinstance(delta, Usage | Finish):
+                    assembly.add(delta)
+    except Stopped:
+        raise
     except ModelError as error:
         return Told("", str(error) or type(error).__name__)
     narrative = assembly.text.strip()
@@ -83,9 +92,13 @@ def summary(pins: Pins, told: Told, max_tokens: int) -> str:
     if not told.narrative:
         story = f"[There is none: the model could not be asked for it ({told.trouble}).]"
     else:
-        # Nothing in the story may pass for the person's own words.
-        story = _cut(told.narrative, max_tokens).replace("<user-message", "<user message")
+        # Nothing in the story may pass for the person's own words, or move a cursor.
+        story = _USERS.sub(r"\1user message", _plain(_cut(told.narrative, max_tokens)))
     return f"{text(pins)}\n\n{_STORY}\n\n{story}"
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
 def _cut(narrative: str, max_tokens: int) -> str:

@@ -15,7 +15,7 @@ from kimi_agent.context.shares import DEFAULT_ROOM, RoomSettings, Shares, shares
 from kimi_agent.context.shorten import Item, Shortening, newest_step, stale, too_big
 from kimi_agent.errors import Stopped, TooLong, UserError
 from kimi_agent.log.conversation import folded
-from kimi_agent.log.events import Compacted, Notice, Restored, Rewound, Said, Shortened, Stamped
+from kimi_agent.log.events import Compacted, Notice, Requested, Restored, Rewound, Said, Shortened, Stamped
 from kimi_agent.log.messages import Assistant, Usage, said
 from kimi_agent.log.session import Session
 from kimi_agent.model.base import Model, Request
@@ -128,12 +128,18 @@ class Room:
         if draft is None:
             if request.tokens <= share.limit and not overflow:
                 return shorter is not None  # nothing can be gained, and nothing has to be
+            hard = None if overflow else self._shorten(request, share, act, hard=True)
+            if hard is not None and hard.tokens <= share.limit:
+                return True
             raise TooLong(_too_long(request, share))
         await self._compact(model, request, share, draft, why="overflow" if overflow else "window")
         return True
 
     async def compact(self, model: Model, request: Request, *, focus: str = "") -> Compacted:
-        """Compact because a person asked for it. Raises UserError where there is nothing to gain, and TooLong."""
+        """Compact because a person asked for it.
+
+        Raises UserError where there is nothing to gain or the model cannot be asked, and Stopped.
+        """
         request = self.measured(request)
         share = self._shares(model, request)
         draft = self._asked(request, share)
@@ -244,6 +250,8 @@ class Room:
             "are in use)."
         )
         told = await self._ask(model, request, share, focus)
+        if told.trouble and why == "asked":
+            raise UserError(f"Nothing was compacted: the model could not be asked for a summary ({told.trouble}).", 1)
         if told.trouble:
             self._say(
                 f"The model could not be asked for a summary ({told.trouble}); the harness's own record stands alone."
@@ -265,6 +273,7 @@ class Room:
         asked = replace(
             request, notes=(note,), purpose="compaction", partial=None, tools_off=True, max_output=share.output
         )
+        self._session.emit(Requested(model.name, len(asked.messages)))
         return await ask(model, self.measured(asked), self._session.emit)
 
     def _say(self, text: str) -> None:

@@ -43,19 +43,21 @@ def shares(settings: RoomSettings, window: int, around: int) -> Shares:
     output = min(32_768, window // 4)
     limit = max(0, window - output - 1_024)
     room = max(0, limit - around)
-    own = min(window, room)
+    # Where the tools take most of the window, it is full from the start: then what is left of it counts.
+    act = min(limit, max(int(settings.at * window), around + int(min(0.9, settings.at) * room)))
+    # All that a compaction leaves must end below where it began.
+    filled = max(0, act - around)
     return Shares(
         window=window,
         limit=limit,
-        # Where the tools take most of the window, it is full from the start: then what is left of it counts.
-        act=min(limit, max(int(settings.at * window), around + room * 9 // 10)),
-        target=min(int(settings.target * window), around + room // 2),
-        least=own // 5,
-        recent=own // 5,
-        step=room * 3 // 10,
-        tail=min(int(settings.tail * window), room // 5),
-        most_tail=room * 4 // 10,
-        pins=min(40_000, room * 3 // 10),
-        narrative=min(12_000, window // 10, room * 15 // 100),
+        act=act,
+        target=min(int(settings.target * window), around + filled * 6 // 10),
+        least=filled // 5,
+        recent=filled // 5,
+        step=filled * 3 // 10,
+        tail=min(int(settings.tail * window), filled // 5),
+        most_tail=filled * 4 // 10,
+        pins=min(40_000, filled * 3 // 10),
+        narrative=min(12_000, window // 10, filled * 15 // 100),
         output=min(16_000, output),
     )

@@ -64,7 +64,7 @@ def carry_out(talk: Talk, name: str, rest: str, now: float) -> None:
             talk.backlog.say(orders.help_sheet(home, talk.ink, talk.columns()))
         case "status":
             note("Status", "bold")
-            talk.backlog.say(orders.status(home, talk.transcript.usage, talk.ink))
+            talk.backlog.say(orders.status(home, talk.ink, talk.columns()))
         case "resume":
             saved = orders.saved_sessions(home, talk.ink, talk.columns(), now)
             note("/resume with a number or an id opens:" if saved else "No session is saved here yet.")

@@ -57,9 +57,10 @@ def help_sheet(home: ReplHome, ink: Ink, columns: int) -> list[str]:
     return sheet
 
 
-def status(home: ReplHome, usage: Usage, ink: Ink) -> list[str]:
+def status(home: ReplHome, ink: Ink, columns: int) -> list[str]:
     """Where we are and what it cost so far."""
     place = _tilde(home.workspace, home.environ)
+    usage = home.costs().usage if home.costs is not None else Usage()
     facts = (
         ("session", home.agent.session.id),
         ("model", home.model_name),
@@ -67,7 +68,12 @@ def status(home: ReplHome, usage: Usage, ink: Ink) -> list[str]:
         ("mode", home.mode()),
         ("tokens", f"{amount(usage.input)} in ({amount(usage.cached)} cached), {amount(usage.output)} out"),
     )
-    return [f"{ink('cyan', f'{name:<8}')} {clean_line(value)}" for name, value in facts]
+    shown = []
+    for name, value in facts:
+        first, *more = wrap(clean_line(value), max(20, columns - 10))
+        shown.append(f"{ink('cyan', f'{name:<8}')} {first}")
+        shown += [f"{'':<8} {row}" for row in more]
+    return shown
 
 
 def saved_sessions(home: ReplHome, ink: Ink, columns: int, now: float) -> list[str]:

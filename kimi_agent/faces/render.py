@@ -74,7 +74,6 @@ class Transcript:
         self.running: dict[tuple[int, int], Running] = {}
         self.queued: dict[int, str] = {}
         self.work = ""
-        self.usage = Usage()
         self.turn_usage = Usage()
 
     def _width(self) -> int:
@@ -103,8 +102,8 @@ class Transcript:
                 self._arriving = name or self._arriving
             case Said(User() as message, _, _, queued):
                 yield from self._user(message, queued, stamped.at)
-            case Said(Assistant() as message, usage):
-                yield from self._assistant(message, usage or Usage(), stamped.seq)
+            case Said(Assistant() as message):
+                yield from self._assistant(message, stamped.seq)
             case CallStarted(answer, index, name):
                 call = self._calls.get((answer, index), Call("", name, ""))
                 self.running[answer, index] = Running(call, stamped.at)
@@ -135,7 +134,10 @@ class Transcript:
                 yield from () if kept else self._void()
                 self._arriving = ""
                 yield from self._asides(stamped)
-            case Notice() | Spent():
+            case Spent(usage=usage):
+                self.turn_usage += usage
+                yield from self._asides(stamped)
+            case Notice():
                 yield from self._asides(stamped)
             case _:
                 for style, text in remarks(stamped):
@@ -206,7 +208,7 @@ class Transcript:
     def _text_rows(self, blocks: Sequence[Block]) -> list[str]:
         return self._spaced("text", [row for block in blocks for row in block.rows])
 
-    def _assistant(self, message: Assistant, usage: Usage, seq: int) -> Iterator[str]:
+    def _assistant(self, message: Assistant, seq: int) -> Iterator[str]:
         """The message as it was kept has the last word: what the deltas did not bring is drawn now."""
         if message.reasoning and not self._thoughts.any and not self._heard:
             yield from self._spaced("thought", self._thoughts.feed(message.reasoning))
@@ -220,8 +222,6 @@ class Transcript:
         yield from self.settle()
         self._forget()
         self._calls |= {(seq, index): call for index, call in enumerate(message.calls)}
-        self.usage += usage
-        self.turn_usage += usage
 
     # What happens
 

@@ -9,9 +9,9 @@ _PHRASE_OR_WORD = re.compile(r'"([^"]*)"|(\S+)')
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """ASCII that JSON writes as it is."""
 _PIECE, _OVERLAP = 400, 80
-_MAX_REPEATS = 2
-_MAX_WAYS = (256, 64, 4)
-"""In how many ways what is optional or one of several may be taken: beside no repeat, one, and two."""
+_MAX_REPEATS = 1
+_MAX_WAYS = (256, 64)
+"""In how many ways what is optional or one of several may be taken: beside no repeat, and one."""
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_clear_begins_anew_and_resume_goes_back(place: Place, start: Start) -> N
     terminal.press("/clear\r")
     terminal.until("mode ask")
     terminal.press("a new one\r")
-    terminal.ready("› a new one\n")
+    terminal.ready("› a new one\n\nFirst.\n\n1 step")  # without its answer it could still be the line that is typed
     terminal.press("/resume remember\r")
     terminal.ready("Resumed:")
     terminal.press("go on\r")

@@ -1,7 +1,9 @@
 """`kimi-agent sessions search` and `show`."""
 
 import json
+import os
 import random
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -14,6 +16,7 @@ from kimi_agent.log.events import Compacted, Durable, Restored, Returned, Said, 
 from kimi_agent.log.messages import Assistant, Call, Usage, said
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.views import Result
+from tests.faces.driver import Terminal
 
 Run = Callable[..., tuple[int, str, str]]
 TALK: tuple[Durable, ...] = (
@@ -101,3 +104,10 @@ def test_show_tells_of_compactions_and_cost_and_export_keeps_the_whole_summary(r
     exported = run("export", "last")[1]
     assert "point 30" in exported
     assert "more lines of the summary" not in exported
+
+
+def test_on_a_terminal_a_long_hit_is_broken_at_blanks(run: Run, sessions: Sessions, tmp_path: Path) -> None:
+    program = (sys.executable, "-m", "kimi_agent", "sessions", "search", "output", "-C", str(sessions.workspace))
+    screen = Terminal(tmp_path, program=program, columns=64, KIMI_AGENT_HOME=os.environ["KIMI_AGENT_HOME"])
+    assert screen.end() == 0
+    assert "  result of shell: parser.py the\n    whole output\n" in screen.shown()

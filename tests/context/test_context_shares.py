@@ -1,7 +1,7 @@
 import pytest
 
 from kimi_agent.context.compacting import place_to_cut
-from kimi_agent.context.shares import DEFAULT_ROOM, shares
+from kimi_agent.context.shares import DEFAULT_ROOM, RoomSettings, shares
 from kimi_agent.context.shorten import Item
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
 from kimi_agent.log.standing import Mark
@@ -9,8 +9,15 @@ from kimi_agent.log.standing import Mark
 
 def test_a_large_window_is_shared_as_it_is_told() -> None:
     share = shares(DEFAULT_ROOM, 262_144, 5_000)
-    assert (share.limit, share.act, share.target, share.tail) == (228_352, 209_715, 116_676, 39_321)
+    assert (share.limit, share.act, share.target, share.tail) == (228_352, 209_715, 127_829, 39_321)
     assert (share.pins, share.narrative, share.output) == (40_000, 12_000, 16_000)
+
+
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.6, 1.0])
+def test_room_is_made_when_the_person_wants_it(at: float) -> None:
+    share = shares(RoomSettings(at=at), 262_144, 5_000)
+    assert share.act == min(share.limit, max(int(at * 262_144), 5_000 + int(min(0.9, at) * (share.limit - 5_000))))
+    assert 5_000 + share.pins + share.narrative + share.most_tail < share.act
 
 
 @pytest.mark.parametrize("window", [8_192, 16_384, 32_768, 131_072, 262_144, 1_000_000])

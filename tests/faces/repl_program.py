@@ -35,6 +35,7 @@ from kimi_agent.log.events import (
     Retrying,
     Returned,
     Said,
+    Spent,
     Stamped,
     TextDelta,
     TurnEnded,
@@ -145,7 +146,9 @@ class ScriptedAgent:
             file.write(json.dumps([what, text]) + "\n")
 
     def _say(self, text: str, *calls: Call, reasoning: str | None = None) -> int:
-        return self.session.emit(Said(Assistant(text, reasoning, calls), Usage(1200, 340, 900), "stop")).seq
+        usage = Usage(1200, 340, 900)
+        self.session.emit(Spent("kimi", usage))
+        return self.session.emit(Said(Assistant(text, reasoning, calls), usage, "stop")).seq
 
     def _stream_now(self, text: str, size: int = 16) -> None:
         for at in range(0, len(text), size):

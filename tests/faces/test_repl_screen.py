@@ -264,3 +264,11 @@ def test_switching_sessions(terminal: Start) -> None:
     screen.press("/exit\r")
     assert screen.end() == 0
     assert screen.bottom().endswith("Resume with: kimi-agent -r session-2")
+
+
+def test_a_long_branch_keeps_its_column_in_the_status(terminal: Start) -> None:
+    screen = terminal("branch=feature/a-name-that-goes-on-and-on", columns=44)
+    screen.ready()
+    screen.press("/status\r")
+    seen = screen.ready("tokens   0 in")
+    assert "\nfolder   /srv/project (feature/a-name-that-\n         goes-on-and-on)\nmode     ask\n" in seen

@@ -70,11 +70,14 @@ def test_a_turn_reads_as_a_story() -> None:
         ReasoningDelta("I should "),
         ReasoningDelta("look.\n"),
         TextDelta("Looking."),
+        Spent("kimi", Usage(4000, 20, 3900)),
         Said(Assistant("Looking.", "I should look.\n", (call,)), Usage(4000, 20, 3900)),
-        CallStarted(5, 0, "read_file", "read"),
-        Returned(5, 0, Result("...", TextView("...", "120 lines"))),
+        CallStarted(6, 0, "read_file", "read"),
+        Returned(6, 0, Result("...", TextView("...", "120 lines"))),
+        Spent("kimi", Usage(4000, 300), purpose="compaction"),  # what it cost to make room counts too
         TextDelta("**Done"),
         TextDelta(".**"),
+        Spent("kimi", Usage(4100, 10, 4000)),
         Said(Assistant("**Done.**"), Usage(4100, 10, 4000)),
         TurnEnded("done", 2),
     ) == [
@@ -88,7 +91,7 @@ def test_a_turn_reads_as_a_story() -> None:
         "",
         "Done.",
         "",
-        "2 steps, 10 s, 8.1k tokens in (7.9k cached), 30 out",
+        "2 steps, 13 s, 12k tokens in (7.9k cached), 330 out",
     ]
 
 
