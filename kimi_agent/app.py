@@ -160,7 +160,8 @@ async def open_agent(
 
     `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
     `unattended` is more patient with the endpoint. After `timeout_s` seconds a turn ends, whatever runs in it (0: a
-    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug` every event, the fleeting ones too, is kept beside the log.
+    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug`
+    every event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
     tools, problems = load(setup.layers)

@@ -126,7 +126,13 @@ def new_session(sessions: Sessions, opened: Opened) -> Session:
 
 
 async def play(
-    folder: Path, steps: int, *, share: float = 0.02, faults: Sequence[Fault] = FAULTS, seed: int = 4
+    folder: Path,
+    steps: int,
+    *,
+    share: float = 0.02,
+    faults: Sequence[Fault] = FAULTS,
+    window: int = WINDOW,
+    seed: int = 4,
 ) -> Played:
     """Run `steps` steps in `folder` (made new), of which `share` meet one of the faults."""
     marks, workspace = folder / "marks", folder / "work"
@@ -139,9 +145,9 @@ async def play(
     def chaos(number: int) -> Fault | None:
         return rng.choice(faults) if rng.random() < share else None
 
-    async with MockServer(Tape.load(tape), window=WINDOW, chaos=chaos, received=lambda request: None) as server:
+    async with MockServer(Tape.load(tape), window=window, chaos=chaos, received=lambda request: None) as server:
         environ = {**os.environ, "KIMI_AGENT_HOME": str(folder / "home"), "KIMI_BASE_URL": server.base_url}
-        sets = (f"window={WINDOW}", "mode=yolo", f"max_steps={steps + 10}", "clocks.no_bytes_s=1")
+        sets = (f"window={window}", "mode=yolo", f"max_steps={steps + 10}", "clocks.no_bytes_s=1")
         setup = prepare({}, sets=sets, directory=str(workspace), environ=environ, trust=False)
         (setup.places.config / "tools").mkdir(parents=True, exist_ok=True)
         (setup.places.config / "tools" / "set_mark.py").write_text(TOOL.replace("MARKS", str(marks)))

@@ -15,7 +15,8 @@ def check(played: Played, steps: int) -> None:
 
 
 async def test_fifty_steps_with_faults_and_compactions(tmp_path: Path) -> None:
-    played = await play(tmp_path / "run", 50, share=0.2, faults=FAULTS[:-1])  # without the one that takes a second
+    # Without the fault that takes a second.
+    played = await play(tmp_path / "run", 50, share=0.15, faults=FAULTS[:-1], window=14_000)
     check(played, 50)
     assert played.retries > 3
 

@@ -23,6 +23,7 @@ def repository(place: Place) -> Place:
     return place
 
 
+@pytest.mark.long
 def test_a_session_is_shown_blamed_taken_back_and_brought_back(repository: Place) -> None:
     model = repository.tape({"calls": [MEND]}, {"say": "I mended f."}, {"calls": [MEND]}, {"say": "Nothing more."})
     assert repository.run("-m", model, "-y", "-p", "mend f").returncode == 0

@@ -177,8 +177,15 @@ def test_with_a_terminal_behind_the_pipe_the_question_is_asked_there(place: Plac
     os.close(fd)
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("where", ["stream", "tool"])
+@pytest.mark.parametrize(
+    ("where", "number", "exit_code"),
+    [
+        ("stream", signal.SIGTERM, 143),
+        ("tool", signal.SIGINT, 130),
+        pytest.param("stream", signal.SIGINT, 130, marks=pytest.mark.long),
+        pytest.param("tool", signal.SIGTERM, 143, marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_still_gives_the_result_and_leaves_no_process(
     place: Place, number: int, exit_code: int, where: str
 ) -> None:
@@ -202,7 +209,7 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     assert [pid for pid in left if str(place.root) in _cwd(pid)] == []
 
 
-@pytest.mark.parametrize(("nohup", "exit_code"), [(True, 0), (False, 129)])
+@pytest.mark.parametrize(("nohup", "exit_code"), [(True, 0), pytest.param(False, 129, marks=pytest.mark.long)])
 def test_a_terminal_that_goes_away_ends_the_run_unless_that_was_forbidden(
     place: Place, nohup: bool, exit_code: int
 ) -> None:
@@ -231,7 +238,7 @@ def test_sigterm_while_connecting_still_gives_the_result(place: Place) -> None:
     assert (child.returncode, json.loads(out)["status"]) == (143, "interrupted"), err
 
 
-@pytest.mark.parametrize("argv", [[], ["--input-format", "stream-json"]])
+@pytest.mark.parametrize("argv", [[], pytest.param(["--input-format", "stream-json"], marks=pytest.mark.long)])
 def test_sigterm_while_reading_stdin_is_not_held_up_by_the_pipe(place: Place, argv: list[str]) -> None:
     child = place.start(["-m", place.tape({"say": "x"}), "--output-format", "json", *argv], stdin=subprocess.PIPE)
     assert child.stderr is not None

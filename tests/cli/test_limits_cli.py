@@ -140,7 +140,8 @@ def silent(stack: ExitStack) -> str:
     return f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
-@pytest.mark.parametrize("where", ["connect", pytest.param("wait", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("where", ["connect", "wait"])
 def test_esc_gives_the_prompt_back_before_the_server_said_a_word(
     place: Place, start: Callable[..., Terminal], where: str
 ) -> None:

@@ -32,11 +32,11 @@ def asked(terminal: Start, prompt: str, *texts: str) -> Terminal:
     [
         ("y", "True False "),
         pytest.param("1", "True False ", marks=pytest.mark.long),
-        ("a", "True True "),
+        pytest.param("a", "True True ", marks=pytest.mark.long),
         pytest.param("2", "True True ", marks=pytest.mark.long),
         ("\x1b", "False False "),
         pytest.param("\x1b[A\r", "True True ", marks=pytest.mark.long),
-        ("\x1b[A\x1b[A\r", "True False "),
+        pytest.param("\x1b[A\x1b[A\r", "True False ", marks=pytest.mark.long),
     ],
     ids=["y", "1", "a", "2", "esc", "up", "up up"],
 )
@@ -140,7 +140,7 @@ def test_a_diff_that_is_cut_offers_no_always() -> None:
     [
         ("1", "True 0", "go on"),
         pytest.param("2", "False 1", "wrap up", marks=pytest.mark.long),
-        ("\r", "False 2", "stop"),
+        pytest.param("\r", "False 2", "stop", marks=pytest.mark.long),
         pytest.param("\x1b", "False 2", "stop", marks=pytest.mark.long),
         pytest.param("y9\x1b[A\r", "False 1", "wrap up", marks=pytest.mark.long),
     ],

@@ -164,7 +164,7 @@ All good:
     )
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200, 300])
+@pytest.mark.parametrize("columns", [40, *(pytest.param(wide, marks=pytest.mark.long) for wide in (80, 200, 300))])
 def test_thai_and_japanese_stand_in_their_columns_at_any_width(terminal: Start, tmp_path: Path, columns: int) -> None:
     table = "| 名前 | ค่า |\n|---|---|\n| 日本語 | ค่าน้ำ |\n| ascii | x |\n"
     path = tmp_path / "ไฟล์ 日本.md"

@@ -341,6 +341,7 @@ HOSTILE += [
 HOSTILE += ["A=b;" * 12_000 + "rm -rf " + "$A" * 20_000, "\x00rm\ud800 -rf /\x1b", "'" * 99_999, '"$(' * 30_000]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_makes_the_reading_last(text: str) -> None:
     began = time.monotonic()
