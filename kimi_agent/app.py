@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
@@ -23,17 +22,15 @@ from kimi_agent.context.room import Preview, Room
 from kimi_agent.errors import UserError
 from kimi_agent.faces.jsonl import JsonLines
 from kimi_agent.guard.approval import approval
-from kimi_agent.guard.keeping import MOST_MISSED
 from kimi_agent.guard.limits import MAX_CHARS, cap
 from kimi_agent.guard.loops import Loops
 from kimi_agent.guard.policy import Policy
+from kimi_agent.leftovers import close_cut_off, cut_off, never_ended, settled_calls, swept
 from kimi_agent.log.bugs import keep_traceback
 from kimi_agent.log.events import (
     Ask,
-    Checkpoint,
     Compacted,
     Listener,
-    OpenCall,
     Opened,
     Queued,
     Restored,
@@ -42,7 +39,6 @@ from kimi_agent.log.events import (
     Stamped,
 )
 from kimi_agent.log.history import History
-from kimi_agent.log.interrupted import Unanswered, settled
 from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.spending import Spending, midnight
@@ -67,9 +63,8 @@ from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import MakeContext, Toolbox, load
 from kimi_agent.witness import Witness
 from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
-from kimi_agent.workspace.checkpoint.timeline import spans
 from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.process import Runner, sweep
+from kimi_agent.workspace.process import Runner
 from kimi_agent.workspace.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import TestRun
 
@@ -185,7 +180,7 @@ async def open_agent(
         model = road.to(wire, settings, last_of(log))
         checkpoints = checkpoints_of(setup)
         endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *_swept(setup.places.state / "running")]
+        notices = [*setup.notices, *files.recover(), *swept(setup.places.state / "running")]
         toolbox = Toolbox(
             tools.values(),
             wrappers=[
@@ -206,14 +201,14 @@ async def open_agent(
             Brief(session.opened.system or opened.system, timeout_s),
             room,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
-            settled=lambda calls: _settled(files, toolbox, calls),
+            settled=lambda calls: settled_calls(files, toolbox, calls),
         )
         heard = (room.hear, budget.hear, loops.hear, files.ledger.hear)
         session.listen(*listeners, *heard, *([_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
-        notices += _cut_off(session, toolbox)
-        await asyncio.to_thread(_close_cut_off, session, checkpoints, log)
+        notices += [*never_ended(log), *cut_off(session, toolbox)]
+        await asyncio.to_thread(close_cut_off, session, checkpoints, log)
         await agent.resume()
         witness = Witness(agent, checkpoints, endings)
     except BaseException:
@@ -245,27 +240,6 @@ def _blob(session: Session, sha256: str) -> bytes:
 def _debug_log(session: Session) -> Listener:
     fd = os.open(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     return JsonLines(os.fdopen(fd, "w"))
-
-
-def _cut_off(session: Session, toolbox: Toolbox) -> list[str]:
-    """What the person should know of calls that a crash cut off, as the model will be told of them."""
-    started = [call for call in session.conversation.open_calls if call.started is not None]
-    names = [call.call.name for call in started if toolbox.effect(call.call.name) != "read"]
-    return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
-
-
-def _close_cut_off(session: Session, checkpoints: Checkpoints, log: Sequence[Stamped]) -> None:
-    """What was cut off by a crash ends here: what happens to the files from now on is somebody else's doing."""
-    done = spans(log)
-    if done and not done[-1].after and not done[-1].failed:
-        with contextlib.suppress(Unkept):
-            kept = checkpoints.take(checkpoints.also(done[-1].before) if done[-1].before else ())
-            session.emit(Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MOST_MISSED]))
-
-
-def _swept(register: Path) -> list[str]:
-    killed = sweep(register)
-    return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
 def _testrun(setup: Setup, files: Files, runner: Runner, checkpoints: Checkpoints, log: Sequence[Stamped]) -> TestRun:
@@ -309,15 +283,3 @@ def _budget(setup: Setup, session: Session, ask: Ask) -> Budget:
         return spending.others(midnight(time.time()), session.id)
 
     return Budget(caps_of(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
-
-
-def _settled(files: Files, toolbox: Toolbox, calls: Sequence[Unanswered]) -> tuple[OpenCall, ...]:
-    """What changed since each interrupted call began; for a command, which names no files, whatever the model knew."""
-    found = settled(calls, files.fingerprints)
-    effects = {(each.answer, each.index): toolbox.effect(each.call.name) for each in calls}
-    return tuple(
-        OpenCall(each.answer, each.index, tuple(files.changed()))
-        if effects[each.answer, each.index] == "execute"
-        else each
-        for each in found
-    )

@@ -24,7 +24,7 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.swarm"],
     ["kimi_agent.faces"],
     ["kimi_agent.start"],
-    ["kimi_agent.parts", "kimi_agent.asking", "kimi_agent.endings"],
+    ["kimi_agent.parts", "kimi_agent.asking", "kimi_agent.leftovers", "kimi_agent.endings"],
     ["kimi_agent.app", "kimi_agent.demo"],
     ["kimi_agent.cli", "kimi_agent.__main__"],
 ]

@@ -101,7 +101,7 @@ def test_kill_9_in_the_middle_and_on_with_c(place: Place, start: Start) -> None:
     first.child.send_signal(signal.SIGKILL)
     first.end()
     second = start("-y", "-m", model, "-c")
-    second.ready("do it once", "Working.")
+    second.ready("do it once", "Working.", "The last turn never came to its end")
     second.press("and?\r")
     second.ready("I looked: it happened once.")
     assert (place.root / "effect").read_text() == "once\n"
