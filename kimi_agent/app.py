@@ -203,7 +203,7 @@ async def open_agent(
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
             settled=lambda calls: settled_calls(files, toolbox, calls),
         )
-        heard = (room.hear, budget.hear, loops.hear, files.ledger.hear)
+        heard = (road.hear, room.hear, budget.hear, loops.hear, files.ledger.hear)
         session.listen(*listeners, *heard, *([_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))

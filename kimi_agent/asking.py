@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from kimi_agent import __version__
 from kimi_agent.config import Config
 from kimi_agent.errors import UserError
-from kimi_agent.log.events import Emit, Notice
+from kimi_agent.log.events import Emit, Notice, Said, Stamped
+from kimi_agent.log.messages import User
 from kimi_agent.model.account import Last, account
 from kimi_agent.model.base import Model
 from kimi_agent.model.budget import DEFAULT_OUTPUT, Budget, Caps
@@ -37,6 +38,14 @@ class Road:
     policy: RetryPolicy
     check: Callable[[], Awaitable[None]]
     emit: Emit
+
+    def hear(self, stamped: Stamped) -> None:
+        """A listener: what a person sends is asked at once, whatever the server said before."""
+        match stamped.event:
+            case Said(User(), queued=0):
+                self.limiter.ask_again()
+            case _:
+                pass
 
     def to(self, wire: Model, settings: ModelSettings, last: Last | None = None) -> Model:
         """`wire`, asked by this road. `last` is what the log tells of the request before."""

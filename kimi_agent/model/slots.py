@@ -84,6 +84,10 @@ class Slots:
                 self._open = self._in_flight // 2
         self._limited_at = self._grown_at = now
 
+    def ask_again(self) -> None:
+        """Forget how long the server asked to wait: a person wants to know whether it still does."""
+        self._held_until, self._held_by = -math.inf, None
+
     def refused(self, now: float, most_s: float = LONGEST_HOLD_S) -> Unavailable | None:
         """The answer to what starts just after the server asked for a wait of more than `most_s` seconds.
 

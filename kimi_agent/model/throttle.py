@@ -69,6 +69,10 @@ class Limiter:
         self._slots.end()
         self._ended.set()
 
+    def ask_again(self) -> None:
+        """Let the next request out although the server asked for patience: a person sent it."""
+        self._slots.ask_again()
+
     def limited(self, error: Unavailable, burst: int) -> None:
         """A request was refused for its rate."""
         self._slots.limited(self._clock(), error, burst)

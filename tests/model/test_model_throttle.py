@@ -402,3 +402,18 @@ def test_three_hundred_agents_on_a_small_account_settle_at_what_it_allows() -> N
     assert crowd.most_at_once == 5
     assert refused < 120
     assert crowd.clock() < 2 * 900 * 4.0 / 5
+
+
+async def test_what_a_person_sends_is_asked_whatever_was_said_before() -> None:
+    busy = Unavailable("Later.", 7200.0, exit_code=75)
+    inner = Attempts([busy], [Finish("stop")])
+    now = [0.0]
+    limiter = Limiter(clock=lambda: now[0], sleep=asyncio.sleep, most=2)
+    model = limiter.around(inner)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="Later"):
+            await all_of(model, ask_for())
+    assert inner.asked == 1, "the second one was answered from memory"
+    now[0] = 1.0
+    limiter.ask_again()
+    assert await all_of(model, ask_for()) == [Finish("stop")]
