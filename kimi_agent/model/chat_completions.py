@@ -212,15 +212,17 @@ class ChatCompletions:
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key.value}"
         request.headers = httpx2.Headers(headers)  # to clear the old ones takes a quarter of a millisecond
+        # Not the request itself: a circle with its body in it would wait for the garbage collector.
+        extensions = request.extensions
 
         async def trace(step: str, info: Mapping[str, Any]) -> None:
             if step.endswith("connect_tcp.complete"):
-                request.extensions[_SOCKET] = info["return_value"]
-            elif step.endswith("start_tls.failed") and (stream := request.extensions.get(_SOCKET)):
+                extensions[_SOCKET] = info["return_value"]
+            elif step.endswith("start_tls.failed") and (stream := extensions.get(_SOCKET)):
                 # httpcore2 forgets the socket where the handshake is cancelled: the server would hear nothing of it.
                 await stream.aclose()
 
-        request.extensions["trace"] = trace
+        extensions["trace"] = trace
 
     async def _check_status(self, response: "httpx2.Response") -> None:
         """Raise for an error status before the SDK would read a body of any length for it."""

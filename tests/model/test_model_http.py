@@ -1,6 +1,7 @@
 """Asking over real HTTP on loopback."""
 
 import asyncio
+import gc
 import itertools
 import json
 from typing import Any
@@ -187,3 +188,21 @@ async def test_raw_markers_become_calls_where_the_profile_says_that_they_leak() 
         await model.aclose()
     assert [(call.name, call.arguments) for call in got.calls] == [("read_file", '{"path":"a.py"}')]
     assert got.text == ""
+
+
+async def test_what_was_sent_is_let_go_without_the_garbage_collector() -> None:
+    """The bodies of a long session are large, and the collector comes rarely: it must not be needed."""
+    import httpx2
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with MockServer(Tape.of({"say": "hi", "repeat": True})) as server:
+            model = client(server.base_url)
+            for _ in range(3):
+                await all_of(model, ask_for())
+            alive = [each for each in gc.get_objects() if isinstance(each, httpx2.Request)]
+            await model.aclose()
+    finally:
+        gc.enable()
+    assert alive == []
