@@ -93,6 +93,7 @@ def test_words_alone_do_not_make_it_green(temp: Path, tmp_path: Path) -> None:
     assert "Red: kimi-agent ended with 0, the tests with 1 before and 1 after it." in ran.stdout
 
 
+@pytest.mark.long
 def test_a_tape_that_is_none_is_told_in_one_sentence(temp: Path, tmp_path: Path) -> None:
     tape = tmp_path / "bad.jsonl"
     tape.write_text('{"sing": "la"}\n')

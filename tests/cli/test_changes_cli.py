@@ -106,6 +106,7 @@ def test_what_cannot_be_is_one_sentence(repository: Place, monkeypatch: pytest.M
             run_command(words.split())
 
 
+@pytest.mark.long
 def test_red_to_green_is_verified_and_its_evidence_can_be_had(repository: Place) -> None:
     model = repository.tape({"calls": [TESTS]}, {"calls": [MEND]}, {"calls": [TESTS]}, {"say": "All tests pass."})
     done = repository.run("-m", model, "-y", "--require-green", "-p", "mend f", *JSON)

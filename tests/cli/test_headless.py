@@ -224,6 +224,7 @@ def test_a_terminal_that_goes_away_ends_the_run_unless_that_was_forbidden(
     assert (child.returncode, json.loads(out)["exit_code"]) == (exit_code, exit_code), err
 
 
+@pytest.mark.long
 def test_sigterm_while_connecting_still_gives_the_result(place: Place) -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     env = {**place.env, "KIMI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/v1"}
@@ -310,6 +311,7 @@ def test_a_session_is_continued_resumed_and_forked(place: Place) -> None:
     assert {each["id"] for each in listed} == {first["session_id"], third["session_id"]}
 
 
+@pytest.mark.long
 def test_a_session_in_use_is_said_with_its_owner(place: Place) -> None:
     slow = place.tape({"say": "word " * 1000, "pace": {"chunk": 5, "delay_s": 0.5}})
     child = place.start(["-m", slow, "-p", "go"])

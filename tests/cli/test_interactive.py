@@ -212,6 +212,7 @@ def test_lines_typed_before_a_start_that_fails_make_no_traceback(place: Place, s
     assert "Unhandled" not in terminal.shown()
 
 
+@pytest.mark.long
 def test_ctrl_c_twice_never_throws_a_draft_away(place: Place, start: Start) -> None:
     terminal = start("-m", place.tape({"say": "word " * 500, "pace": {"chunk": 5, "delay_s": 0.05}}), "go")
     terminal.until("word word")
@@ -228,6 +229,7 @@ def test_ctrl_c_twice_never_throws_a_draft_away(place: Place, start: Start) -> N
     assert terminal.end() == 0
 
 
+@pytest.mark.long
 def test_a_bad_tape_ends_the_start_with_its_sentence(place: Place, start: Start) -> None:
     (place.home / "bad.jsonl").write_text('{"sya": "x"}\n')
     terminal = start("-m", f"tape:{place.home / 'bad.jsonl'}")

@@ -153,6 +153,7 @@ def test_esc_gives_the_prompt_back_before_the_server_said_a_word(
         terminal.ready("nterrupted")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "sign"),
     [

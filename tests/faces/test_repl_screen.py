@@ -201,6 +201,7 @@ def test_a_narrower_window_leaves_no_ghosts_of_the_bottom_rows(terminal: Start) 
     assert screen.bottom().count("ask · kimi-k2.6 · main") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["iso8859-1", "ascii"])
 def test_other_encodings_get_signs_they_have(terminal: Start, encoding: str) -> None:
     screen = terminal(PYTHONIOENCODING=encoding, PYTHONUTF8="0")

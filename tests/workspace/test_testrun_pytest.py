@@ -226,6 +226,7 @@ async def test_a_collection_error_is_broken_and_its_first_error_told(context: Co
     assert outcomes(report) == {"test_b.py": "error"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("files", "targets", "trouble"),
     [
