@@ -338,6 +338,7 @@ def test_sessions_are_shown_exported_and_removed(place: Place) -> None:
     assert place.logs() == []
 
 
+@pytest.mark.long
 def test_config_is_shown_with_its_sources(place: Place) -> None:
     (place.home / "config.toml").write_text('mode = "plan"\n')
     done = place.run("config", "show")
@@ -392,6 +393,7 @@ async def {name}(ctx: Context) -> str:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -438,6 +440,7 @@ def test_a_closed_stdout_is_said(place: Place) -> None:
     assert (child.returncode, "standard output is closed" in child.stderr) == (2, True)
 
 
+@pytest.mark.long
 def test_wrong_settings_name_their_file(place: Place) -> None:
     (place.home / "config.toml").write_text('mode = "frob"\n')
     for argv in (["-p", "hi"], ["config", "show"]):

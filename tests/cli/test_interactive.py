@@ -162,6 +162,7 @@ def test_clear_begins_anew_and_resume_goes_back(place: Place, start: Start) -> N
     assert len(place.logs()) == 2
 
 
+@pytest.mark.long
 def test_a_session_in_which_nothing_was_said_is_not_kept(place: Place, start: Start) -> None:
     terminal = start("-m", place.tape({"say": "never"}))
     terminal.ready("mode ask")
@@ -189,6 +190,7 @@ def test_plan_mode_by_key_reaches_the_policy_and_the_model(place: Place, start: 
     assert not (place.root / "x").exists()
 
 
+@pytest.mark.long
 def test_typing_before_the_house_is_open_is_kept(place: Place, start: Start) -> None:
     terminal = start("-m", place.tape({"expect": {"last_contains": "early bird"}, "say": "Good morning."}))
     terminal.until("mode ask")
@@ -203,6 +205,7 @@ def test_leaving_at_once_does_not_hang(place: Place, start: Start) -> None:
     assert terminal.end() in (143, -15)
 
 
+@pytest.mark.long
 def test_lines_typed_before_a_start_that_fails_make_no_traceback(place: Place, start: Start) -> None:
     terminal = start()
     terminal.until("mode ask")

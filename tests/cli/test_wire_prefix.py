@@ -121,6 +121,7 @@ async def test_each_body_begins_with_the_one_before_whatever_a_single_request_ad
         assert after.startswith(before)
 
 
+@pytest.mark.long
 def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
     bodies = tmp_path / "bodies"
     with mock(place, place.tape({"say": "hi"}), bodies) as url:

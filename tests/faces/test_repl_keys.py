@@ -43,6 +43,7 @@ def test_keys_typed_before_the_prompt_belong_to_it(terminal: Start) -> None:
     assert seen.count("early") == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("newline", [CTRL_J, "\x1b\r", "\\\r"], ids=["ctrl-j", "alt-enter", "backslash"])
 def test_three_ways_to_a_new_line(terminal: Start, newline: str) -> None:
     screen = terminal()

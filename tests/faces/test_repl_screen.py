@@ -91,6 +91,7 @@ def test_no_byte_of_hostile_text_reaches_the_terminal_as_it_is(terminal: Start) 
     assert "https://github.com/ok (http://sink/?q=CANARY)" in seen
 
 
+@pytest.mark.long
 def test_no_color_means_no_style_at_all(terminal: Start) -> None:
     screen = terminal(NO_COLOR="1")
     screen.ready()

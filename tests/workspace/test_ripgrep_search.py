@@ -65,6 +65,7 @@ async def test_context_is_kept_apart_from_matches(either: Ripgrep, workspace: Pa
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("around", [0, 1])
 async def test_pages_fit_together_without_gap_or_overlap(either: Ripgrep, workspace: Path, around: int) -> None:
     for name in ("a", "b", "c"):
@@ -125,6 +126,7 @@ async def test_a_newline_in_the_expression_is_enough_to_span_lines(either: Ripgr
     assert listed(await either.search(r"\\nine")) == {"a": [(3, "\\nine", True)]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("glob", ["*.py", "src/*.py", "**/*.py", "./src/**", "src/", "{src,lib}/*.p?", "!*.txt"])
 async def test_globs_start_at_the_workspace(either: Ripgrep, workspace: Path, glob: str) -> None:
     lay(workspace, src__a_py="hit", other__b_txt="hit", c_txt="hit")

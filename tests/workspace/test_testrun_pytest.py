@@ -134,6 +134,7 @@ async def test_the_projects_own_options_do_not_hide_the_report(context: Context,
     assert report.cases[0].place == "sub/test_a.py:2"
 
 
+@pytest.mark.long
 async def test_an_inherited_test_is_named_by_the_file_it_runs_in(context: Context, workspace: Path) -> None:
     put(
         workspace,
@@ -167,6 +168,7 @@ async def test_new_and_failed_only_follow_how_each_test_last_went(context: Conte
         await context.testrun.run(failed_only=True)
 
 
+@pytest.mark.long
 async def test_targets_are_paths_nodes_and_dotted_names(context: Context, workspace: Path) -> None:
     put(
         workspace,
@@ -266,6 +268,7 @@ async def test_no_tests_is_not_success(context: Context, workspace: Path, source
     assert (await context.testrun.run(timeout_s=60)).verdict == "none_ran"
 
 
+@pytest.mark.long
 async def test_results_win_over_the_exit_code_and_the_disagreement_is_told(context: Context, workspace: Path) -> None:
     lying = "def pytest_sessionfinish(session): session.exitstatus = {}\n"
     put(workspace, {"conftest.py": lying.format(0), "test_a.py": "def test_a(): assert 0\n"})
