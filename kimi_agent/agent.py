@@ -28,7 +28,7 @@ from kimi_agent.log.interrupted import Unanswered
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.session import Session
 from kimi_agent.model.assemble import Assembly
-from kimi_agent.model.base import Finish, Model, Request, head_of
+from kimi_agent.model.base import WRAP_UP_OUTPUT, Finish, Model, Request, head_of
 from kimi_agent.model.closing import closing
 from kimi_agent.toolbox import Toolbox
 
@@ -36,7 +36,6 @@ Note = Callable[[Conversation], str | None]
 """Text for the tail of the next request, or None; it is part of that request alone, not of the conversation."""
 
 
-WRAP_UP_TOKENS = 8_192
 _WRAP_UP_S = 120.0
 _OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was done, what was not, and what is left."
 
@@ -176,7 +175,7 @@ class Agent:
     def _last_request(self, note: str) -> Request:
         request = self.request()
         return replace(
-            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_TOKENS
+            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT
         )
 
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:

@@ -16,8 +16,8 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Emit, Notice, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.model.account import Last, account
-from kimi_agent.model.base import Model
-from kimi_agent.model.budget import DEFAULT_OUTPUT, Budget, Caps
+from kimi_agent.model.base import DEFAULT_OUTPUT, Model
+from kimi_agent.model.budget import Budget, Caps
 from kimi_agent.model.dialect import Blob
 from kimi_agent.model.gate import gate
 from kimi_agent.model.prices import Price, price_of

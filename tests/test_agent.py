@@ -8,7 +8,6 @@ from typing import Annotated
 
 import pytest
 
-from kimi_agent.agent import WRAP_UP_TOKENS
 from kimi_agent.errors import ModelError, Refused, Stopped, ToolError, TooLong, Unavailable
 from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
@@ -31,7 +30,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import Delta, Finish, Model, Request
+from kimi_agent.model.base import WRAP_UP_OUTPUT, Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Field, Tool, tool
 from tests.scripted import Boundless, Scripted, Step, agent_on, calls, says
 
@@ -197,7 +196,7 @@ async def test_a_stop_of_the_harness_leaves_one_last_answer_without_calls(contex
     assert (ended.status, ended.steps, ended.exit_code, ended.text) == ("budget", 1, 54, "The budget is spent.")
     last = model.requests[2]
     assert (last.purpose, last.tools_off, last.notes) == ("wrap_up", True, ("Say how far you came.",))
-    assert last.max_output == WRAP_UP_TOKENS
+    assert last.max_output == WRAP_UP_OUTPUT
     assert agent.session.conversation.messages()[-1] == Assistant("Half of it is done.")
     assert (await agent.run_turn(said("continue"))).status == "done"
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kimi_agent.model.base import DEFAULT_OUTPUT
+
 
 @dataclass(frozen=True)
 class RoomSettings:
@@ -40,7 +42,7 @@ class Shares:
 
 def shares(settings: RoomSettings, window: int, around: int) -> Shares:
     """The shares of `window`, of which the system prompt, the tools and the notes take `around`."""
-    output = min(32_768, window // 4)
+    output = min(DEFAULT_OUTPUT, window // 4)
     limit = max(0, window - output - 1_024)
     room = max(0, limit - around)
     # Where the tools take most of the window, it is full from the start: then what is left of it counts.

@@ -14,6 +14,11 @@ import msgspec
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Message, Usage
 
+DEFAULT_OUTPUT = 32_768
+"""Tokens of an answer where nobody says: the documented default of kimi-k2.6, which also counts for its rate limits."""
+WRAP_UP_OUTPUT = 8_192
+"""Tokens of the one answer that only says how far the work came."""
+
 
 class Finish(msgspec.Struct, frozen=True):
     """The answer is complete; `reason` is the wire's word: stop, tool_calls, length, content_filter, or unknown."""

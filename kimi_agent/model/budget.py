@@ -19,7 +19,7 @@ from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Notice, 
 from kimi_agent.log.spending import midnight
 from kimi_agent.model import budget_words as words
 from kimi_agent.model.account import roughly
-from kimi_agent.model.base import Delta, Model, Request, Wrapped
+from kimi_agent.model.base import DEFAULT_OUTPUT, WRAP_UP_OUTPUT, Delta, Model, Request, Wrapped
 from kimi_agent.model.bill import MAIN, Amount, Bill, Scope
 from kimi_agent.model.caps import SCOPES, Cap, Caps, State, Unit, caps_in
 from kimi_agent.model.closing import closing
@@ -29,9 +29,6 @@ __all__ = ["Budget", "Caps", "State"]
 
 LEAST_OUTPUT = 4_096
 """Tokens that must be left for an answer: with less it would end in the middle of a thought."""
-DEFAULT_OUTPUT = 32_768
-"""Of an answer, where nobody says: the documented default of kimi-k2.6."""
-WRAP_UP_OUTPUT = 8_192
 WARN_AT = 0.8
 LOOK_EVERY_S = 2.0
 """How old it may be what other sessions spent: among a thousand of them a look takes 40 ms."""

@@ -67,7 +67,6 @@ class ChatCompletions:
             model, settings.base_url, str(key or ""), profile.key_hint, key.value if key is not None else ""
         )
         self._markers = profile.markers
-        self._partial = profile.partial if settings.partial is None else settings.partial
         self._client: openai.AsyncOpenAI | None = None
         self._answered = False
 
@@ -79,11 +78,6 @@ class ChatCompletions:
     @property
     def window(self) -> int:
         return self._settings.window
-
-    @property
-    def partial(self) -> bool:
-        """Whether the endpoint goes on with an answer that broke off (Moonshot's partial mode)."""
-        return self._partial
 
     async def aclose(self) -> None:
         """Close the connection."""

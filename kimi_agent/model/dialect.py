@@ -17,16 +17,13 @@ from typing import Any
 import msgspec
 
 from kimi_agent.log.messages import Assistant, Media, Message, Text, ToolReturn, User
-from kimi_agent.model.base import Request, ToolSpec
+from kimi_agent.model.base import DEFAULT_OUTPUT, Request, ToolSpec
 from kimi_agent.model.pairing import NOTHING, Waiting, rest, step
 from kimi_agent.model.profiles import Profile
 from kimi_agent.model.schema_repair import repaired
 
 Blob = Callable[[str], bytes]
 """The bytes of a blob by its name; OSError where they are gone."""
-
-DEFAULT_OUTPUT = 32_768
-"""What the server takes for `max_completion_tokens` where none is sent."""
 
 _KEPT_AGENTS = 32
 _SPARE_TOKENS = 1_024

@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from kimi_agent.errors import Unavailable
-from kimi_agent.model.base import Delta, Model, Request, Wrapped
+from kimi_agent.model.base import DEFAULT_OUTPUT, Delta, Model, Request, Wrapped
 from kimi_agent.model.closing import closing
 from kimi_agent.model.slots import LONGEST_HOLD_S, Obstacle, Slots
 
-_DEFAULT_OUTPUT = 32_768
-"""What Moonshot counts against the tokens per minute where a request sets no limit of its own."""
 _TELL_EVERY_S = 10.0
 _LAST_WORDS_HOLD_S = 10.0
 """So long what only wraps up waits for the server's patience: the turn is over."""
@@ -49,7 +47,7 @@ class Limiter:
 
     async def enter(self, request: Request, told: Callable[[Obstacle], object]) -> int:
         """Wait for a place; what comes back is for `limited`. Raises Unavailable where that would take too long."""
-        tokens = request.tokens + (request.max_output or _DEFAULT_OUTPUT) if request.tokens else 0
+        tokens = request.tokens + (request.max_output or DEFAULT_OUTPUT) if request.tokens else 0
         most_s = _LAST_WORDS_HOLD_S if request.purpose == "wrap_up" else LONGEST_HOLD_S
         async with self._turn:  # a lock lets in whoever came first; only the first one watches the clock
             while True:

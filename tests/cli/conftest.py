@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.faces.driver import Terminal
 
 PROGRAM = (sys.executable, "-P", "-m", "kimi_agent")
 
@@ -64,3 +66,20 @@ def make_executable() -> Callable[[Path, str], None]:
         path.chmod(0o755)
 
     return made
+
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def start(place: Place) -> Iterator[Start]:
+    """Start the program with these arguments in the workspace, on a terminal."""
+    opened: list[Terminal] = []
+
+    def started(*argv: str) -> Terminal:
+        opened.append(Terminal(place.home, *argv, program=PROGRAM, cwd=place.root, KIMI_AGENT_HOME=str(place.home)))
+        return opened[-1]
+
+    yield started
+    for each in opened:
+        each.close()

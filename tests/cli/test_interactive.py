@@ -2,29 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Place
-from tests.faces.driver import Terminal
-
-Start = Callable[..., Terminal]
-
-
-@pytest.fixture
-def start(place: Place) -> Iterator[Start]:
-    """Start the program with these arguments in the workspace, on a terminal."""
-    opened: list[Terminal] = []
-
-    def started(*argv: str) -> Terminal:
-        opened.append(Terminal(place.home, *argv, program=PROGRAM, cwd=place.root, KIMI_AGENT_HOME=str(place.home)))
-        return opened[-1]
-
-    yield started
-    for each in opened:
-        each.close()
+from tests.cli.conftest import Place, Start
 
 
 def children_in(folder: Path) -> list[int]:

@@ -3,16 +3,14 @@
 import json
 import shlex
 import socket
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Place
+from tests.cli.conftest import Place, Start
 from tests.cli.test_wire_prefix import mock
-from tests.faces.driver import Terminal
 
 READ = {"name": "read_file", "args": {"path": "a{{step}}.txt"}}
 ON_AND_ON = {"repeat": 8, "calls": [READ]}
@@ -94,20 +92,7 @@ def test_a_full_window_is_made_room_in_and_the_session_tells_of_it(place: Place)
     assert place.run("-c", "-m", model, "-p", "which port?").stdout == "8123.\n"
 
 
-@pytest.fixture
-def start(place: Place) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def started(*argv: str) -> Terminal:
-        opened.append(Terminal(place.home, *argv, program=PROGRAM, cwd=place.root, KIMI_AGENT_HOME=str(place.home)))
-        return opened[-1]
-
-    yield started
-    for each in opened:
-        each.close()
-
-
-def test_at_a_cap_a_person_is_asked_and_may_go_on(place: Place, start: Callable[..., Terminal]) -> None:
+def test_at_a_cap_a_person_is_asked_and_may_go_on(place: Place, start: Start) -> None:
     files(place)
     model = place.tape(LAST, ON_AND_ON, {"say": "All read."})
     terminal = start("-m", model, "--max-steps", "4", "go")
@@ -142,9 +127,7 @@ def silent(stack: ExitStack) -> str:
 
 @pytest.mark.long
 @pytest.mark.parametrize("where", ["connect", "wait"])
-def test_esc_gives_the_prompt_back_before_the_server_said_a_word(
-    place: Place, start: Callable[..., Terminal], where: str
-) -> None:
+def test_esc_gives_the_prompt_back_before_the_server_said_a_word(place: Place, start: Start, where: str) -> None:
     with ExitStack() as stack:
         url = refusing(stack) if where == "connect" else silent(stack)
         terminal = start("--base-url", url, "go")
@@ -162,7 +145,7 @@ def test_esc_gives_the_prompt_back_before_the_server_said_a_word(
     ],
 )
 def test_ctrl_c_in_a_stream_or_a_backoff_gives_the_prompt_back_and_the_next_turn_works(
-    place: Place, start: Callable[..., Terminal], fault: dict[str, Any], sign: str, tmp_path: Path
+    place: Place, start: Start, fault: dict[str, Any], sign: str, tmp_path: Path
 ) -> None:
     tape = place.tape({"fault": fault, "say": "I say many words at once."}, {"say": "Second."})
     with mock(place, tape, tmp_path / "bodies") as url:

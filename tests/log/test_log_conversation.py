@@ -29,16 +29,9 @@ from kimi_agent.log.events import (
 from kimi_agent.log.interrupted import NOT_RUN, settled
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, said
 from kimi_agent.log.views import PlanItem, PlanView, Result
+from tests.log.folding import fold, logged
 
 STARTED = "Error [interrupted]: interrupted; it may or may not have taken effect\nNext: check before repeating it"
-
-
-def logged(*events: Durable) -> list[Stamped]:
-    return [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
-
-
-def fold(*events: Durable) -> Conversation:
-    return folded(lambda: logged(*events))
 
 
 def read(*events: Durable) -> list[Message]:

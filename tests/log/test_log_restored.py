@@ -28,25 +28,14 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, said
+from kimi_agent.log.messages import Assistant, Message, ToolReturn, Usage, said
 from kimi_agent.log.session import Session
 from kimi_agent.log.standing import Mark
 from kimi_agent.log.views import PlanItem, PlanView, Result
+from tests.log.folding import asks, fold, logged
 
 Check = Callable[[Sequence[Message]], None]
 PLAN = PlanView((PlanItem("x", "done"),))
-
-
-def logged(*events: Durable) -> list[Stamped]:
-    return [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
-
-
-def fold(*events: Durable) -> Conversation:
-    return folded(lambda: logged(*events))
-
-
-def asks(*names: str) -> Said:
-    return Said(Assistant("", "thought", tuple(Call(f"f:{name}", name, "{}") for name in names)))
 
 
 def hi(text: str = "hi") -> Said:

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from kimi_agent.asking import has_partial
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant, Message, ToolReturn, said
 from kimi_agent.model.assemble import Assembly
 from kimi_agent.model.base import Model, Request
-from kimi_agent.model.chat_completions import ChatCompletions, proxy_for
+from kimi_agent.model.chat_completions import proxy_for
 from kimi_agent.model.mock_server import MockServer
 from kimi_agent.model.profiles import ModelSettings
 from kimi_agent.model.tape import Pace, Tape
-from tests.model.asking import all_of, ask_for, client, no_blob
+from tests.model.asking import all_of, ask_for, client
 
 CALL = {"reason": "hm", "calls": [{"name": "read_file", "args": {"path": "a.py"}}]}
 
@@ -176,7 +177,7 @@ async def test_a_stream_that_is_left_early_frees_its_connection() -> None:
 )
 def test_partial_mode_goes_by_the_host_unless_it_is_set(base_url: str, setting: bool | None, partial: bool) -> None:
     settings = ModelSettings(base_url=base_url, partial=setting)
-    assert ChatCompletions(settings, None, environ={}, blob=no_blob, version="1").partial is partial
+    assert has_partial(settings) is partial
 
 
 async def test_raw_markers_become_calls_where_the_profile_says_that_they_leak() -> None:
