@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Protocol
 
 from kimi_agent.errors import ModelError, Stopped, TooLong
-from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     Noted,
     OpenCall,
@@ -24,12 +23,13 @@ from kimi_agent.log.events import (
     Status,
     TurnEnded,
 )
-from kimi_agent.log.interrupted import Unanswered
+from kimi_agent.log.fold.conversation import Conversation
+from kimi_agent.log.fold.unanswered_calls import Unanswered
 from kimi_agent.log.messages import Assistant, Usage, User
-from kimi_agent.log.session import Session
-from kimi_agent.model.assemble import Assembly
+from kimi_agent.log.store.session import Session
+from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import WRAP_UP_OUTPUT, Finish, Model, Request, head_of
-from kimi_agent.model.closing import closing
+from kimi_agent.model.closing_stream import closing
 from kimi_agent.toolbox import Toolbox
 
 Note = Callable[[Conversation], str | None]

@@ -19,13 +19,13 @@ from typing import Any
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
-from kimi_agent.log.history import History, Hit
+from kimi_agent.log.readers.recall import History, Hit
 from kimi_agent.log.views import Result, View
 from kimi_agent.schema import Field, Signature
-from kimi_agent.workspace.change import FileChange
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.process import Runner
-from kimi_agent.workspace.ripgrep import Found, Ripgrep
+from kimi_agent.workspace.file_change import FileChange
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
 from kimi_agent.workspace.testrun import TestRun
 
 __all__ = [

@@ -10,11 +10,11 @@ import pytest
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import load
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.ledger import Ledger
-from kimi_agent.workspace.outputs import Outputs
-from kimi_agent.workspace.process import Runner
-from kimi_agent.workspace.ripgrep import Ripgrep
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import TestRun
 
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from kimi_agent.app import open_agent
-from kimi_agent.guard.approval import refuse_all
+from kimi_agent.app.bootstrap import prepare
+from kimi_agent.app.open_agent import open_agent
+from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Compacted, Opened, Retrying, Said, Shortened, Stamped, TurnEnded
 from kimi_agent.log.messages import Assistant, said
-from kimi_agent.log.session import Session
 from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.store.session import Session
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.tape import Fault, Tape
-from kimi_agent.model.throttle import Limiter
-from kimi_agent.start import prepare
+from kimi_agent.model.retrying.rate_limiter import Limiter
+from kimi_agent.model.tape.format import Fault, Tape
 
 WINDOW = 32_000
 FAULTS = (

@@ -9,7 +9,6 @@ from typing import Annotated
 import pytest
 
 from kimi_agent.errors import ModelError, Refused, Stopped, ToolError, TooLong, Unavailable
-from kimi_agent.log.conversation import Conversation
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
@@ -27,12 +26,13 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
+from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, said
-from kimi_agent.log.session import Session
+from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import WRAP_UP_OUTPUT, Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Field, Tool, tool
-from tests.scripted import Boundless, Scripted, Step, agent_on, calls, says
+from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 
 
 @tool(effect="read")

@@ -20,17 +20,16 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.model", "kimi_agent.extend"],
     ["kimi_agent.context"],
     ["kimi_agent.toolbox", "kimi_agent.agent"],
-    ["kimi_agent.rewind", "kimi_agent.witness", "kimi_agent.differences", "kimi_agent.blame"],
+    ["kimi_agent.verify"],
+    ["kimi_agent.rewind"],
     ["kimi_agent.swarm"],
     ["kimi_agent.faces"],
-    ["kimi_agent.start"],
-    ["kimi_agent.parts", "kimi_agent.asking", "kimi_agent.leftovers", "kimi_agent.endings"],
     ["kimi_agent.app", "kimi_agent.demo"],
     ["kimi_agent.cli", "kimi_agent.__main__"],
 ]
 DOORS: dict[str, tuple[str, ...]] = {
-    "openai": ("kimi_agent.model.chat_completions",),
-    "httpx2": ("kimi_agent.model.chat_completions",),
+    "openai": ("kimi_agent.model.wire.chat_completions",),
+    "httpx2": ("kimi_agent.model.wire.chat_completions",),
     "rich": ("kimi_agent.faces",),
     "prompt_toolkit": ("kimi_agent.faces",),
     "markdown_it": ("kimi_agent.faces",),
@@ -110,14 +109,14 @@ def test_nothing_imports_upwards_or_past_a_door() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("kimi_agent.log.codec", "from kimi_agent.agent import Agent"),
+        ("kimi_agent.log.store.codec", "from kimi_agent.agent import Agent"),
         ("kimi_agent.agent", "def late():\n    import rich.console"),
         ("kimi_agent.agent", "import importlib\nimportlib.import_module('openai.types')"),
         ("kimi_agent.agent", "__import__('typer')"),
-        ("kimi_agent.workspace.files", "from ..tool import Context"),
-        ("kimi_agent.edit.plan", "if True:\n    from kimi_agent import tool"),
-        ("kimi_agent.model.tape", "from openai import AsyncOpenAI"),
-        ("tools.read_file", "from kimi_agent.workspace.files import Files"),
+        ("kimi_agent.workspace.files.files", "from ...tool import Context"),
+        ("kimi_agent.edit.planning.plan_patch", "if True:\n    from kimi_agent import tool"),
+        ("kimi_agent.model.tape.format", "from openai import AsyncOpenAI"),
+        ("tools.read_file", "from kimi_agent.workspace.files.files import Files"),
         ("tools.read_file", "import requests"),
     ],
 )
@@ -157,10 +156,12 @@ def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None
     code = f"""
     import os
     os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
-    from kimi_agent.cli.interactive import _Desk
-    from kimi_agent.cli.options import Options
-    from kimi_agent.cli.place import prepared
-    from kimi_agent.faces import repl, screen, history
+    from kimi_agent.cli.run.interactive import _Desk
+    from kimi_agent.cli.run.options import Options
+    from kimi_agent.cli.run.open_workspace import prepared
+    from kimi_agent.faces.repl import repl
+    from kimi_agent.faces.screen import screen
+    from kimi_agent.faces.screen import input_history as history
     options = Options(directory={str(tmp_path)!r})
     _Desk(prepared(options, trust=False), options).hall()
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.demo.mock import paced
+from kimi_agent.demo.mock_process import paced
 
 ROOT = Path(__file__).resolve().parent.parent
 TAPE = ROOT / "kimi_agent/demo/demo.jsonl"

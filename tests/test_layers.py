@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.app.bootstrap import find_workspace
 from kimi_agent.errors import UserError
 from kimi_agent.layers import Layer, built_in_root, find, layers_of, places
-from kimi_agent.start import find_workspace
 
 
 def test_xdg_is_honoured_and_relative_values_are_not() -> None:

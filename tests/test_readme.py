@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from kimi_agent.cli import flags, manage
-from kimi_agent.cli.completion import flags as flags_of
-from kimi_agent.cli.completion import tree
+from kimi_agent.cli.commands import main as manage
+from kimi_agent.cli.commands.completion import flags as flags_of
+from kimi_agent.cli.commands.completion import tree
+from kimi_agent.cli.run import flags
 from kimi_agent.config import load as load_config
 from kimi_agent.layers import Layer
 from kimi_agent.tool import Context

@@ -7,7 +7,7 @@ from typing import Annotated
 from kimi_agent.log.views import TextView
 from kimi_agent.tool import Context, Field, Result, ToolError, tool
 
-from ._shown import entry, name
+from ._format import entry, name
 
 MAX_FOLDERS = 5_000  # whose entries are looked at for times and sizes
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from kimi_agent.log.views import TextView
 from kimi_agent.tool import Context, Field, Result, tool
 
-from ._reading import Reading, Wanted, read
-from ._shown import entry, lines, name, size
+from ._format import entry, lines, name, size
+from ._read_page import Reading, Wanted, read
 
 MAX_LINES = 2_000
 IN_THREAD = 1_000_000  # bytes from which a reading would hold up the screen

@@ -8,8 +8,8 @@ from kimi_agent.edit.text import Codec, Text, decode, encoded, not_ascii, usual_
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, tool
 
-from ._eol import wanted
-from ._shown import lines, name
+from ._format import lines, name
+from ._line_ends import wanted
 
 MAX_RULES = 100_000  # bytes of a .gitattributes or .editorconfig
 

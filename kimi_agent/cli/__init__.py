@@ -45,12 +45,12 @@ def main() -> int:
     except BrokenPipeError:
         return _stdout_closed()
     except Exception as error:
-        from kimi_agent.cli.trouble import say
+        from kimi_agent.cli.report_error import say
 
         return say(error, debug="--debug" in argv)
 
 
-def run() -> None:
+def console_main() -> None:
     """The console script. Everything that must be closed was closed by then, so that Python's own tear-down of some
     1,500 modules (a fifth of the CPU of a one-shot run) is left out."""
     code = main()
@@ -74,15 +74,15 @@ def _open_streams() -> list[str]:
 def _dispatch(argv: list[str]) -> int:
     word = first_word(argv)
     if word is not None and argv[word] in COMMANDS:
-        from kimi_agent.cli.manage import run_command
+        from kimi_agent.cli.commands.main import run_command
 
         return run_command([*argv[word:], *argv[:word]])
     if not argv and sys.stdin.isatty() and sys.stdout.isatty():
-        from kimi_agent.cli.interactive import talk
-        from kimi_agent.cli.options import Options
+        from kimi_agent.cli.run.interactive import talk
+        from kimi_agent.cli.run.options import Options
 
         return talk(Options())
-    from kimi_agent.cli.flags import read_flags
+    from kimi_agent.cli.run.flags import read_flags
 
     return read_flags(with_values(argv))
 

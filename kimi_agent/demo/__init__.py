@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from kimi_agent.demo.mock import mock_server, paced
+from kimi_agent.demo.mock_process import mock_server, paced
 from kimi_agent.demo.repository import make_repository, summary_of_changes
 from kimi_agent.errors import UserError
 

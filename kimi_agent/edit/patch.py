@@ -94,7 +94,7 @@ def parse(patch: str) -> tuple[Section, ...]:
 
     Raises ToolError: no_patch where it is neither, parse with the line at fault, truncated where its end is cut off.
     """
-    from kimi_agent.edit import unified, v4a  # they need the values above
+    from kimi_agent.edit.parsing import unified, v4a
 
     lines, closed = transport(patch)
     begin = v4a.begin(lines)

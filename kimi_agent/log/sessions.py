@@ -12,17 +12,17 @@ from typing import Literal
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
-from kimi_agent.log.disk import sync_data
 from kimi_agent.log.events import Opened, Stamped
-from kimi_agent.log.fork import fork
-from kimi_agent.log.lock import InUse, Lock
-from kimi_agent.log.logfile import LogFile
-from kimi_agent.log.query import Query
-from kimi_agent.log.scan import read_events
-from kimi_agent.log.search import Found, search
-from kimi_agent.log.session import Session
-from kimi_agent.log.summary import Summary, summary
-from kimi_agent.log.transcript import as_json, transcript
+from kimi_agent.log.readers.export import as_json, transcript
+from kimi_agent.log.readers.query import Query
+from kimi_agent.log.readers.search import Found, search
+from kimi_agent.log.readers.summary import Summary, summary
+from kimi_agent.log.store.durable_io import sync_data
+from kimi_agent.log.store.fork import fork
+from kimi_agent.log.store.lock import InUse, Lock
+from kimi_agent.log.store.log_scan import read_events
+from kimi_agent.log.store.logfile import LogFile
+from kimi_agent.log.store.session import Session
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of an id: no letter that is easily taken for another."""

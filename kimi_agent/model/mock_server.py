@@ -16,13 +16,13 @@ from typing import Any, Self, TextIO
 import msgspec
 
 from kimi_agent.errors import UserError
-from kimi_agent.model.mock_rules import MODELS, WINDOW, Refusal
-from kimi_agent.model.profiles import is_loopback
-from kimi_agent.model.tape import Fault, Pace, Tape
-from kimi_agent.model.tape_model import Player
-from kimi_agent.model.tape_place import TapeMismatch
-from kimi_agent.model.tape_script import Answer
-from kimi_agent.model.tape_wire import Reply, completion
+from kimi_agent.model.endpoint.profiles import is_loopback
+from kimi_agent.model.tape.format import Fault, Pace, Tape
+from kimi_agent.model.tape.moonshot_rules import MODELS, WINDOW, Refusal
+from kimi_agent.model.tape.played_reply import Reply, completion
+from kimi_agent.model.tape.position import TapeMismatch
+from kimi_agent.model.tape.scripted_answer import Answer
+from kimi_agent.model.tape.tape_model import Player
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 100 * 1024 * 1024

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.log.conversation import folded
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
-from kimi_agent.log.session import Session
-from kimi_agent.rewind.aside import Aside, set_aside
-from kimi_agent.rewind.files import Blocked, Trees, Way, keeping_theirs, last_gone, way_back
-from kimi_agent.rewind.history import History
-from kimi_agent.rewind.preview import modes, preview
+from kimi_agent.log.fold.conversation import folded
+from kimi_agent.log.store.session import Session
+from kimi_agent.rewind.ignored_files import Aside, set_aside
+from kimi_agent.rewind.plan_files import Blocked, Trees, Way, keeping_theirs, last_gone, way_back
+from kimi_agent.rewind.preview_diffs import modes, preview
+from kimi_agent.rewind.turn_history import History
 from kimi_agent.rewind.values import Done, Plan, Turn, What, Yours
 from kimi_agent.workspace.checkpoint import PathChange, Snapshot, Unkept
 from kimi_agent.workspace.checkpoint.restore import restore
-from kimi_agent.workspace.checkpoint.timeline import Span, spans
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.places import named
+from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.paths import named
 
 MOST_MISSED = 20
 MOST_PATHS = 1_000

@@ -247,8 +247,8 @@ def read_log(log: Path) -> tuple[list[float], list[float]]:
 
 RENDER = """
 import os, sys, time
-from kimi_agent.faces.ink import ink_for
-from kimi_agent.faces.markdown import MarkdownStream
+from kimi_agent.faces.theme import ink_for
+from kimi_agent.faces.render.markdown_stream import MarkdownStream
 words = int(sys.argv[1])
 block = ("## A heading\\n\\nSome *words* of prose with `code` in them, and a list:\\n\\n- one item\\n- another\\n\\n"
          "```python\\ndef f(x):\\n    return x + 1  # a comment\\n```\\n\\n")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kimi_agent.edit import Disk, FileState, applied, carry_out, diff_view, plan_patch
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.ledger import Ledger
-from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.files.seen_files import Ledger
 
 LINES, HUNKS = 20_000, 130
 BUDGET = "2 s"

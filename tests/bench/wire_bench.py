@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
-from kimi_agent.model.profiles import Clocks
-from kimi_agent.model.stream import read_answer
-from kimi_agent.model.trouble import Endpoint
+from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.wire.http_errors import Endpoint
+from kimi_agent.model.wire.stream import read_answer
 
 TOKENS = 100_000
 Row = Callable[[str, str, str, str], None]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.faces.driver import Terminal
+from tests.faces.terminal_driver import Terminal
 
 PROGRAM = (sys.executable, "-P", "-m", "kimi_agent")
 

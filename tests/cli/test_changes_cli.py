@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kimi_agent.cli.manage import run_command
+from kimi_agent.cli.commands.main import run_command
 from kimi_agent.errors import UserError
 from tests.cli.conftest import Place
 

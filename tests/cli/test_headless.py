@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.faces.stdin import Piped, join
+from kimi_agent.faces.headless.stdin import Piped, join
 from tests.cli.conftest import PROGRAM, Place
 
 KEYS = {

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.cli.manage import run_command
+from kimi_agent.cli.commands.main import run_command
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Compacted, Durable, Restored, Returned, Said, Spent
 from kimi_agent.log.messages import Assistant, Call, Usage, said
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.views import Result
-from tests.faces.driver import Terminal
+from tests.faces.terminal_driver import Terminal
 
 Run = Callable[..., tuple[int, str, str]]
 TALK: tuple[Durable, ...] = (

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kimi_agent.cli.stats import add_to
+from kimi_agent.cli.commands.stats import add_to
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Spent
 from kimi_agent.log.messages import Usage

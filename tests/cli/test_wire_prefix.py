@@ -14,9 +14,9 @@ import pytest
 
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.tape import Tape
+from kimi_agent.model.tape.format import Tape
 from tests.cli.conftest import PROGRAM, Place
-from tests.model.asking import all_of, ask_for, client
+from tests.model.requests import all_of, ask_for, client
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kimi_agent.cli.worktrees import app
+from kimi_agent.cli.commands.worktrees import app
 from kimi_agent.errors import UserError
 from kimi_agent.log.sessions import Sessions
-from kimi_agent.workspace.repository.worktree import Unremoved, Worktrees
+from kimi_agent.workspace.worktrees.worktrees import Unremoved, Worktrees
 from tests.workspace.own_repository import OwnRepository, own_repository
 
 

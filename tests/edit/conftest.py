@@ -1,5 +1,5 @@
 """What the tests of this room and those of its histories share."""
 
-from tests.edit.trees import Tree
+from tests.edit.file_trees import Tree
 
 __all__ = ["Tree"]

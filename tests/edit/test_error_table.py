@@ -4,8 +4,8 @@ import pytest
 
 from kimi_agent.edit import plan_patch
 from kimi_agent.errors import ToolError
-from tests.edit.rows import Row, diff, judged, renamed, update, v4a
-from tests.edit.trees import Tree
+from tests.edit.file_trees import Tree
+from tests.edit.table_rows import Row, diff, judged, renamed, update, v4a
 
 CODE = {"a": "def one():\n    x = 1\n    return x\n\ndef two():\n    x = 1\n    return x\n"}
 LONG = {"a": "".join(f"line {number}\n" for number in range(1, 41))}

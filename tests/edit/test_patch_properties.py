@@ -9,12 +9,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kimi_agent.edit import applied, diff_view, plan_patch
-from kimi_agent.edit.compare import differing
+from kimi_agent.edit.line_diff import differing
 from kimi_agent.edit.text import decode, encode
 from kimi_agent.errors import ToolError
-from tests.edit.effort import effort, examples
-from tests.edit.texts import CODECS, LINES, NOISE, body, pairs, pieces, texts, unified, v4a
-from tests.edit.trees import Tree
+from tests.edit.example_counts import effort, examples
+from tests.edit.file_trees import Tree
+from tests.edit.random_texts import CODECS, LINES, NOISE, body, pairs, pieces, texts, unified, v4a
 
 Made = TypeVar("Made")
 

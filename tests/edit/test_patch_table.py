@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.edit.rows import Row, diff, judged, update, v4a
-from tests.edit.trees import Tree
+from tests.edit.file_trees import Tree
+from tests.edit.table_rows import Row, diff, judged, update, v4a
 
 ABC = {"a": "a\nb\nc\n"}
 TWICE = {"a": "def f():\n    x = 1\n    return x\n\ndef g():\n    x = 1\n    return x\n"}

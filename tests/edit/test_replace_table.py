@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kimi_agent.errors import ToolError
-from tests.edit.effort import effort, examples
-from tests.edit.trees import Tree, raw
+from tests.edit.example_counts import effort, examples
+from tests.edit.file_trees import Tree, raw
 
 
 class Row(NamedTuple):

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from kimi_agent.edit.syntax import trouble
-from tests.edit.rows import Row, judged, renamed, update, v4a
-from tests.edit.trees import Tree
+from kimi_agent.edit.planning.syntax_check import trouble
+from tests.edit.file_trees import Tree
+from tests.edit.table_rows import Row, judged, renamed, update, v4a
 
 AS_PYTHON = f"(as Python {sys.version_info.major}.{sys.version_info.minor} reads it)"
 needs_yaml = pytest.mark.skipif(importlib.util.find_spec("yaml") is None, reason="PyYAML is not installed")

@@ -4,8 +4,8 @@ import pytest
 
 from kimi_agent.edit import FileState, plan_patch
 from kimi_agent.errors import ToolError
-from tests.edit.rows import Row, diff, ids, judged, update, v4a
-from tests.edit.trees import Tree
+from tests.edit.file_trees import Tree
+from tests.edit.table_rows import Row, diff, ids, judged, update, v4a
 
 DEEP = {"a": "class A:\n    def f(self):\n        return 1\n\n\nx = 1\n"}
 TABS = {"a": "def f():\n\tif x:\n\t\treturn 1\n"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faces.driver import Terminal
+from tests.faces.terminal_driver import Terminal
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.ask import Asker
-from kimi_agent.faces.going_back import What
-from kimi_agent.faces.home import ReplHome, SavedSession
-from kimi_agent.faces.making_room import Compacting
-from kimi_agent.faces.repl import run_repl
+from kimi_agent.faces.repl.compact_command import Compacting
+from kimi_agent.faces.repl.repl import run_repl
+from kimi_agent.faces.repl.repl_session import ReplHome, SavedSession
+from kimi_agent.faces.repl.rewind_commands import What
+from kimi_agent.faces.screen.approvals import Asker
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
@@ -54,7 +54,7 @@ from kimi_agent.log.views import (
 )
 
 if TYPE_CHECKING:
-    from kimi_agent.context.room import Preview
+    from kimi_agent.context.context_window import Preview
     from kimi_agent.rewind.values import Done, Plan, Turn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
@@ -429,7 +429,7 @@ async def opened(home: ReplHome) -> ReplHome:
 
 
 def preview() -> "Preview":
-    from kimi_agent.context.room import Preview
+    from kimi_agent.context.context_window import Preview
 
     words = (
         "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands."

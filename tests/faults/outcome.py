@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import Retrying
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.assemble import Assembly
+from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Finish, Model, Request
-from kimi_agent.model.profiles import Clocks
-from kimi_agent.model.retry import INTERACTIVE, RetryPolicy, retry
-from tests.model.asking import ask_for, client
+from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.retrying.retry import INTERACTIVE, RetryPolicy, retry
+from tests.model.requests import ask_for, client
 
 PATIENT = Clocks(connect_s=20.0, first_byte_s=20.0, no_bytes_s=20.0, no_content_s=20.0, attempt_s=20.0)
 """Clocks that no test meets; one that is to run out is put in short."""

@@ -7,10 +7,10 @@ import pytest
 
 from kimi_agent.log.messages import Assistant
 from kimi_agent.model.base import Delta, Model
-from kimi_agent.model.retry import INTERACTIVE, retry
+from kimi_agent.model.retrying.retry import INTERACTIVE, retry
 from tests.faults.outcome import ask
 from tests.faults.server import Do, FaultServer, Script, answer, streamed
-from tests.model.asking import ask_for, client
+from tests.model.requests import ask_for, client
 
 OPEN = streamed(framing="close")
 SAYS = b'data: {"choices":[{"delta":{"content":"fine"}}]}\n\n'

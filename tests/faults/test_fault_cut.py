@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from kimi_agent.log.messages import Assistant, Call
-from kimi_agent.model.retry import INTERACTIVE
+from kimi_agent.model.retrying.retry import INTERACTIVE
 from tests.faults.outcome import Patient, ask
 from tests.faults.server import FaultServer, streamed
-from tests.model.asking import client
+from tests.model.requests import client
 
 PERSISTENT = replace(INTERACTIVE, tries=40)
 """For many cuts in one request: the answer that comes whole in the end is then sent once for all of them."""

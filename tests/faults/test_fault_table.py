@@ -13,7 +13,7 @@ import pytest
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.retry import INTERACTIVE
+from kimi_agent.model.retrying.retry import INTERACTIVE
 from tests.faults.outcome import ask_at
 from tests.faults.server import FaultServer, answer, streamed
 

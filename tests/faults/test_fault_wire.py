@@ -17,11 +17,11 @@ from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant
 from kimi_agent.model.base import Finish
-from kimi_agent.model.profiles import Clocks
-from kimi_agent.model.retry import INTERACTIVE
+from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.retrying.retry import INTERACTIVE
 from tests.faults.outcome import ONCE, PATIENT, Patient, ask, ask_at
 from tests.faults.server import BelowTls, Do, Drip, FaultServer, Flood, Pause, Script, answer, streamed
-from tests.model.asking import ask_for, client
+from tests.model.requests import ask_for, client
 
 PEM = Path(__file__).with_name("loopback.pem")
 TRUSTED = {"SSL_CERT_FILE": str(PEM)}

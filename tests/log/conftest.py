@@ -38,7 +38,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, said
-from kimi_agent.log.session import Session
+from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import (
     DiffView,
     Evidence,

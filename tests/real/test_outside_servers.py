@@ -23,11 +23,11 @@ import pytest
 
 from kimi_agent.errors import ModelError, TooLong
 from kimi_agent.log.messages import Assistant, ToolReturn
-from kimi_agent.model.assemble import Assembly
+from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Model
-from kimi_agent.model.profiles import Clocks
-from kimi_agent.model.retry import RetryPolicy, retry
-from tests.model.asking import ask_for, client
+from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.retrying.retry import RetryPolicy, retry
+from tests.model.requests import ask_for, client
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(2400)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
-from kimi_agent.workspace.ledger import Known
+from kimi_agent.workspace.files.seen_files import Known
 
 Get = Callable[[str], Tool]
 

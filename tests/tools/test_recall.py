@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.log.events import Compacted, Opened, Returned, Said
-from kimi_agent.log.history import History
 from kimi_agent.log.messages import Assistant, Call, said
-from kimi_agent.log.scan import read_events
-from kimi_agent.log.session import Session
+from kimi_agent.log.readers.recall import History
+from kimi_agent.log.store.log_scan import read_events
+from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Tool, ToolError
 

@@ -9,15 +9,15 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.collecting import Collector
-from kimi_agent.workspace.checkpoint.ground import Ground
-from kimi_agent.workspace.checkpoint.ignores import Ignores
-from kimi_agent.workspace.checkpoint.objects import Objects, gone
+from kimi_agent.workspace.checkpoint.garbage_collection import Collector
+from kimi_agent.workspace.checkpoint.ignore_rules import Ignores
+from kimi_agent.workspace.checkpoint.object_reader import Objects, gone
+from kimi_agent.workspace.checkpoint.snapshot_builder import Memory, Taking
+from kimi_agent.workspace.checkpoint.snapshot_reader import Trees
+from kimi_agent.workspace.checkpoint.source_tree import Ground
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held, Store
-from kimi_agent.workspace.checkpoint.taking import Memory, Taking
-from kimi_agent.workspace.checkpoint.trees import Trees
 from kimi_agent.workspace.checkpoint.values import Kept, Limits, PathChange, Snapshot, Unkept
-from kimi_agent.workspace.git import GitFailed, GitMissing
+from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
 _TRIES = 12
 _FULL = ("No space left", "Out of diskspace", "Disk quota exceeded")

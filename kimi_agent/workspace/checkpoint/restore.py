@@ -9,12 +9,12 @@ from functools import partial
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.checkpoint.values import Kept, PathChange
-from kimi_agent.workspace.commit import Step
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.imprint import file_word, link_word
-from kimi_agent.workspace.journal import Entry
-from kimi_agent.workspace.places import guard, named
-from kimi_agent.workspace.swaps import parents
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.paths import guard, named
+from kimi_agent.workspace.transaction.commit import Step
+from kimi_agent.workspace.transaction.content_id import file_word, link_word
+from kimi_agent.workspace.transaction.file_folder_swaps import parents
+from kimi_agent.workspace.transaction.journal import Entry
 
 
 def restore(changes: Iterable[PathChange], content: Callable[[Kept], bytes], files: Files) -> None:

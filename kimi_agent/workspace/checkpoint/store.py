@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.values import Unkept
-from kimi_agent.workspace.git import Git
-from kimi_agent.workspace.gitfolder import bare, stat_key
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.git.folder import bare, stat_key
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """git knows this tree without having it."""

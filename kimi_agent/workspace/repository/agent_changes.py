@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.repository.stored import Content, blob_id
+from kimi_agent.workspace.repository.blob_writer import Content, blob_id
 
 if TYPE_CHECKING:
     from kimi_agent.workspace.checkpoint import Checkpoints, Kept

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kimi_agent.log.views import Evidence
-from kimi_agent.workspace.places import named
+from kimi_agent.workspace.paths import named
 
 SUBJECT = 72
 _MOST_FILES, _MOST_TESTS = 30, 10

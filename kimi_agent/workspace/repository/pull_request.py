@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.workspace.git import Git, GitFailed
-from kimi_agent.workspace.launch import trusted, within
-from kimi_agent.workspace.places import named
-from kimi_agent.workspace.process import Runner
+from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.process.launch import trusted, within
+from kimi_agent.workspace.process.runner import Runner
 from kimi_agent.workspace.repository.commit_message import subject
-from kimi_agent.workspace.repository.objects import headers, private_folder
-from kimi_agent.workspace.repository.own_config import Value, own_config, own_environ
+from kimi_agent.workspace.repository.head_state import HEADS, Standing, line, standing
+from kimi_agent.workspace.repository.private_git_dir import headers, private_folder
 from kimi_agent.workspace.repository.remotes import Remote, base_repository, push_remote, remotes_of
-from kimi_agent.workspace.repository.standing import HEADS, Standing, line, standing
+from kimi_agent.workspace.repository.user_git_config import Value, own_config, own_environ
 
 MOST_BODY = 60_000  # characters; GitHub takes 65,536
 PUSH_S, GH_S = 600, 120

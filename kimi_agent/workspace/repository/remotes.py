@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.places import named
-from kimi_agent.workspace.repository.own_config import Value, last
+from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.repository.user_git_config import Value, last
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(?P<path>[^\\]+)")
 _PATH = re.compile(r"/?([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9._-]+?)(?:\.git)?/?")

@@ -10,11 +10,11 @@ from typing import Any
 
 from kimi_agent.edit import Disk, carry_out, plan_patch
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.beneath import Beneath
-from kimi_agent.workspace.files import Files
-from kimi_agent.workspace.ledger import Ledger
-from kimi_agent.workspace.ops import Ops
-from kimi_agent.workspace.outputs import Outputs
+from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.transaction.syscalls import Ops
 from tests.edit.history.cases import Case, hunks_of
 from tests.edit.history.noise import one_wrong_line
 from tests.edit.history.rendering import envelope, unified, v4a

@@ -1,0 +1,1 @@
+"""The application: where the parts are made from the settings and joined."""

@@ -1,0 +1,125 @@
+"""What is known before a session is opened: settings, folders, layers, trust. Light: the first prompt waits for it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kimi_agent.config import Config
+from kimi_agent.config import load as load_config
+from kimi_agent.errors import UserError
+from kimi_agent.layers import PROJECT_FOLDER, Layer, Places, layers_of, places, workspace_key
+
+if TYPE_CHECKING:
+    from kimi_agent.log.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is known before a session is opened."""
+
+    config: Config
+    places: Places
+    workspace: Path
+    cwd: Path
+    layers: tuple[Layer, ...]
+    environ: Mapping[str, str]
+    notices: tuple[str, ...]
+    untrusted: Path | None
+
+    @property
+    def sessions(self) -> "Sessions":
+        """The sessions of this workspace."""
+        import random
+        import time
+
+        from kimi_agent.log.sessions import Sessions
+
+        return Sessions(self.places.state, self.workspace, now=time.time, rng=random.Random())
+
+    @property
+    def resume_with(self) -> str:
+        """The command that resumes a session of this workspace, but for its id; one of ours is found by its name."""
+        base = Path(os.path.realpath(self.places.state)) / "worktrees"
+        inside = self.workspace.relative_to(base).parts if self.workspace.is_relative_to(base) else ()
+        return f"kimi-agent -w {inside[1]} -r" if len(inside) > 1 else "kimi-agent -r"
+
+    @property
+    def history_file(self) -> Path:
+        """What was typed in this workspace, shared by its sessions."""
+        return self.places.state / "history" / workspace_key(self.workspace)
+
+
+def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path]:
+    """The workspace and the folder the shell starts in, as real paths.
+
+    The workspace is `given`, else the git top level of the cwd unless that is the home folder, else the cwd. Found by
+    looking for `.git`, not by running git: before trust nothing of the repository may run. Raises UserError.
+    """
+    if given:
+        folder = Path(given).expanduser()
+        folder = folder if folder.is_absolute() or cwd is None else cwd / folder
+        if not folder.is_dir():
+            raise UserError(f"There is no folder {given}.", 2)
+        real = folder.resolve()
+        return real, real
+    if cwd is None:
+        raise UserError("The current folder is gone; change to one that exists, or name one with -C.", 2)
+    real = cwd.resolve()
+    for folder in (real, *real.parents):
+        if folder == home.resolve():
+            break
+        if os.path.lexists(folder / ".git"):
+            return folder, real
+    return real, real
+
+
+def prepare(
+    flags: Mapping[str, object], *, sets: Sequence[str], directory: str, environ: Mapping[str, str], trust: bool
+) -> Setup:
+    """Read the settings for a run in `directory` ("" for the cwd). Raises UserError.
+
+    A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
+    `untrusted` names the folder, and a notice says that it was left out.
+    """
+    own = places(environ)
+    workspace, cwd = find_workspace(directory, _cwd(), own.home)
+    project: Path | None = workspace / PROJECT_FOLDER
+    notices: list[str] = []
+    untrusted = None
+    if workspace == own.home.resolve() or not (workspace / PROJECT_FOLDER).is_dir():
+        project = None
+    elif not _is_trusted(workspace, own, notices, trust=trust):
+        untrusted, project = project, None
+    config = load_config(own.config / "config.toml", project and project / "config.toml", environ, flags, sets)
+    notices += config.problems
+    layers = layers_of(own.config, project)
+    return Setup(config, own, workspace, cwd, layers, environ, tuple(notices), untrusted)
+
+
+def _is_trusted(workspace: Path, own: Places, notices: list[str], *, trust: bool) -> bool:
+    """Whether the project's folder may be used; what a person must know of it joins `notices`."""
+    from kimi_agent.guard.policy.trust import Trust, fingerprint
+
+    folder = workspace / PROJECT_FOLDER
+    store = Trust(own.state / "trust.json", home=own.home)
+    notices += [problem] if (problem := store.problem()) else []
+    try:
+        content = fingerprint(folder)
+    except UserError as error:  # it cannot be pinned, so it cannot be trusted
+        notices.append(str(error))
+        return False
+    if trust:
+        store.trust(workspace, content)
+    if store.is_trusted(workspace, content):
+        return True
+    notices.append(f"Left out {folder}: not trusted yet (--trust, after you have read it).")
+    return False
+
+
+def _cwd() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None

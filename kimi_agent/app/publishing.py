@@ -1,0 +1,126 @@
+"""What follows a turn that is proven, if the person asked for it: a commit, and a pull request."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.errors import UserError
+from kimi_agent.faces.evidence_text import markdown
+from kimi_agent.guard.policy.policy import Policy
+from kimi_agent.log.events import Answered, Ask, Asked, Committed, Decision, Notice, Question
+from kimi_agent.log.messages import Assistant
+from kimi_agent.log.store.session import Session
+from kimi_agent.log.views import Evidence, OutputView
+from kimi_agent.workspace.checkpoint import Checkpoints
+from kimi_agent.workspace.checkpoint.tree_changes import spans
+from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.repository.agent_changes import agent_changes
+from kimi_agent.workspace.repository.commit_message import Story
+from kimi_agent.workspace.repository.git_commit import Branch, commit_work
+from kimi_agent.workspace.repository.git_commit import Committed as Made
+from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
+
+TOOL = "pull_request"
+"""The name by which rules allow or deny opening one."""
+
+
+@dataclass(frozen=True)
+class Committing:
+    """Commits what the agent changed since the last commit of this session, once that is verified."""
+
+    workspace: Path
+    session: Session
+    checkpoints: Checkpoints
+    branch: Branch
+    environ: Mapping[str, str]
+
+    async def after(self, evidence: Evidence) -> Made | None:
+        """Commit; what came of it is told. None where nothing was committed."""
+        if not _proven(evidence):
+            if evidence.files:
+                self._tell("Not committed: the turn is not verified.")
+            return None
+        try:
+            made = await asyncio.to_thread(self._commit, evidence)
+        except UserError as error:
+            self._tell(str(error))
+            return None
+        for sentence in made.told:
+            self._tell(sentence)
+        if made.commit:
+            self.session.emit(Committed(made.commit, made.branch, made.files))
+        return made if made.commit else None
+
+    def _commit(self, evidence: Evidence) -> Made:
+        log = list(self.session.events())
+        since = max((each.seq for each in log if isinstance(each.event, Committed)), default=0)
+        ours = [(span.before, span.after) for span in spans(log) if span.seq > since and not span.failed and span.after]
+        story = Story(self.session.conversation.title, self.session.id, evidence)
+        changes = agent_changes(self.checkpoints, ours)
+        return commit_work(self.workspace, changes, story, branch=self.branch, environ=self.environ)
+
+    def _tell(self, text: str) -> None:
+        self.session.emit(Notice(text))
+
+
+def _proven(evidence: Evidence) -> bool:
+    """Whether a run proves the files: after this turn's changes, or, where it made none, after those before it."""
+    if evidence.verdict != "none_needed":
+        return evidence.verdict == "verified"
+    passed = evidence.last is not None and evidence.last.verdict == "passed"
+    return passed and not (evidence.changed_since or evidence.still_red or evidence.flaky)
+
+
+@dataclass(frozen=True)
+class PullRequesting:
+    """Pushes such a commit and opens a pull request for it, once the person or a rule says yes."""
+
+    committing: Committing
+    policy: Policy
+    ask: Ask
+    runner: Runner
+    model: str
+
+    async def after(self, evidence: Evidence) -> None:
+        """Commit, push, and open it; what came of it is told."""
+        made = await self.committing.after(evidence)
+        if made is None:
+            return
+        session, place = self.committing.session, self.committing.workspace
+        try:
+            plan = await asyncio.to_thread(
+                plan_pull_request,
+                place,
+                title=session.conversation.title,
+                body=self._body(evidence),
+                base=made.base,
+                environ=self.committing.environ,
+            )
+            if not await self._allowed(plan):
+                session.emit(Notice(f"No pull request was opened; the work is on {made.branch}."))
+                return
+            url = await open_pull_request(plan, workspace=place, runner=self.runner, environ=self.committing.environ)
+            session.emit(Notice(f"Opened {url}"))
+        except UserError as error:
+            session.emit(Notice(str(error)))
+
+    def _body(self, evidence: Evidence) -> str:
+        session = self.committing.session
+        messages: Sequence[object] = session.conversation.messages()
+        answer = next((each.text for each in reversed(messages) if isinstance(each, Assistant) and each.text), "")
+        return "\n\n".join(filter(None, (answer.strip(), markdown(evidence, session=session.id, model=self.model))))
+
+    async def _allowed(self, plan: PullRequest) -> bool:
+        """What the rules, the mode or the person say."""
+        rules = self.policy.rules
+        denied = any(rule.tool == TOOL for rule in rules.deny)
+        if denied or self.policy.mode == "yolo" or any(rule.tool == TOOL for rule in rules.allow):
+            return not denied
+        question = Question(TOOL, plan.question, OutputView("\n".join(plan.commands)))
+        session = self.committing.session
+        session.emit(Asked(question))
+        async with self.policy.asking:
+            decision: Decision = await self.ask(question)
+        session.emit(Answered(question, decision))
+        return decision.allowed

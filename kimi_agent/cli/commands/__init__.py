@@ -1,0 +1,1 @@
+"""The subcommands: sessions, stats, changes, worktrees and more."""

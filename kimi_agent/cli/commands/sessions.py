@@ -1,0 +1,176 @@
+"""`kimi-agent sessions`: list, show, search, export and remove what was saved."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kimi_agent.app.bootstrap import prepare
+from kimi_agent.errors import UserError
+from kimi_agent.faces.sanitize import clean, clean_line, wrap
+from kimi_agent.log.readers.query import parsed
+from kimi_agent.log.readers.search import Found
+from kimi_agent.log.readers.summary import Summary
+from kimi_agent.log.sessions import Sessions
+
+app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
+Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
+
+
+def _sessions(directory: str) -> Sessions:
+    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
+
+
+@app.command("list")
+def list_sessions(
+    directory: Directory = "",
+    everything: Annotated[bool, typer.Option("--all", help="Those of every workspace.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The sessions of this workspace, the last used first."""
+    sessions = _sessions(directory)
+    found = sessions.everything() if everything else sessions.list()
+    for each in found:
+        typer.echo(json.dumps(_fields(each)) if as_json else _line(each, with_workspace=everything))
+    if not found and not as_json:
+        typer.echo("No sessions here yet; --all lists those of every workspace.", err=True)
+
+
+def _fields(each: Summary) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "title": each.title,
+        "workspace": each.workspace,
+        "model": each.model,
+        "started": each.started,
+        "last_used": each.last_used,
+        "turns": each.turns,
+        "bytes": each.size_bytes,
+        "in_use_by": each.in_use.pid if each.in_use else None,
+        "forked_from": each.forked_from,
+    }
+
+
+def _line(each: Summary, *, with_workspace: bool) -> str:
+    turns = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
+    busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
+    where = f"  {clean_line(each.workspace)}" if with_workspace else ""
+    return f"{each.id}  {_date(each.last_used)}  {turns:>9}  {clean_line(each.title or '(nothing said)')}{where}{busy}"
+
+
+@app.command("show")
+def show_session(id: Id, directory: Directory = "") -> None:
+    """Print what was said and done."""
+    typer.echo(clean(_sessions(directory).export(id, "brief")))
+
+
+@app.command("search")
+def search_sessions(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help='All must occur; "a phrase"; /regex/.')],
+    directory: Directory = "",
+    everything: Annotated[bool, typer.Option("--all", help="In the sessions of every workspace.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="Most hits.", min=1)] = 20,
+) -> None:
+    """Find words in all that was ever said and done, the newest first; case does not count."""
+    query = parsed(" ".join(map(_quoted, words)))
+    if query.pattern is None and not query.phrases:
+        raise UserError("There is nothing to search for; give some words.")
+    shown = 0
+    for session, found, total in _sessions(directory).search(query, everything=everything, most=limit):
+        shown += len(found)
+        rows = (
+            map(json.dumps, _hits(session, found)) if as_json else _rows(session, found, total, everything=everything)
+        )
+        typer.echo("\n".join(rows))
+    if as_json:
+        return
+    if not shown:
+        more = "" if everything else "; --all looks at those of every workspace"
+        typer.echo(f"No session here holds {clean_line(str(query))}{more}.", err=True)
+    elif shown == limit:
+        typer.echo(f"The newest {limit} hits; --limit N shows more.", err=True)
+
+
+def _quoted(word: str) -> str:
+    """An argument of several words was quoted for the shell, so it is a phrase."""
+    is_phrase = len(word.split()) > 1 and '"' not in word and not word.startswith("/")
+    return f'"{word}"' if is_phrase else word
+
+
+def _hits(session: Summary, found: Sequence[Found]) -> list[dict[str, object]]:
+    return [
+        {
+            "session": session.id,
+            "title": session.title,
+            "workspace": session.workspace,
+            "agent": each.agent,
+            "turn": each.turn,
+            "place": each.place,
+            "kind": each.kind,
+            "at": each.at,
+            "excerpt": each.excerpt,
+        }
+        for each in found
+    ]
+
+
+def _rows(session: Summary, found: Sequence[Found], total: int, *, everything: bool) -> list[str]:
+    rows = [_line(session, with_workspace=everything)]
+    for each in found:
+        agent = "" if each.agent == "main" else f" ({clean_line(each.agent)})"
+        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {clean_line(each.kind)}: {clean_line(each.excerpt)}"
+        rows += _hanging(row)
+    if total > len(found):
+        rows.append(f"  {total - len(found):,} more")
+    return rows
+
+
+def _hanging(row: str) -> list[str]:
+    """A row as it fits on the terminal, broken at blanks; whole where a program reads it."""
+    if not sys.stdout.isatty():
+        return [row]
+    inset = " " * 4
+    first, *more = wrap(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
+    return [first, *(inset + each for each in more)]
+
+
+def _date(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+@app.command("export")
+def export_session(
+    id: Id,
+    directory: Directory = "",
+    form: Annotated[str, typer.Option("--format", help="markdown or json (every record).")] = "markdown",
+    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
+) -> None:
+    """Write a session out as one text."""
+    if form not in ("markdown", "json"):
+        raise UserError(f"--format is markdown or json; not {form!r}.")
+    text = _sessions(directory).export(id, "json" if form == "json" else "markdown")
+    if not to:
+        typer.echo(text)
+        return
+    try:
+        Path(to).write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write {to}: {error.strerror}.", 1) from error
+
+
+@app.command("rm")
+def remove_sessions(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
+) -> None:
+    """Delete sessions with all that was kept beside them."""
+    sessions = _sessions(directory)
+    for id in [sessions.find(word).id for word in ids]:
+        removed = sessions.remove(id)
+        typer.echo(f"removed {removed.id}  {clean_line(removed.title)}")

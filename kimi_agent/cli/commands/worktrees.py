@@ -1,0 +1,94 @@
+"""`kimi-agent worktrees`: the git worktrees that runs with -w were given, and their removal."""
+
+import json
+import os
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from kimi_agent.app.bootstrap import Setup, prepare
+from kimi_agent.errors import UserError
+from kimi_agent.faces.sanitize import clean_line
+from kimi_agent.workspace.worktrees.worktrees import Listed, Worktrees
+
+app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
+Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+
+
+@app.callback()
+def _bare(context: typer.Context) -> None:
+    """List and remove the git worktrees made by -w; without a command they are listed."""
+    if context.invoked_subcommand is None:
+        list_worktrees()
+
+
+@app.command("list")
+def list_worktrees(
+    directory: Directory = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The worktrees of this repository, and what work is in them."""
+    found = _worktrees(_setup(directory)).list()
+    for each in found:
+        typer.echo(json.dumps(_fields(each)) if as_json else _line(each))
+    if not found and not as_json:
+        typer.echo("No worktrees of this repository yet; kimi-agent -w makes one.", err=True)
+
+
+@app.command("rm")
+def remove_worktrees(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Worktrees to remove, with their branches.")],
+    directory: Directory = "",
+    force: Annotated[bool, typer.Option("--force", help="Drop uncommitted and unmerged work too.")] = False,
+) -> None:
+    """Remove worktrees; one with work that nothing else holds stays unless forced."""
+    setup = _setup(directory)
+    worktrees = _worktrees(setup)
+    for name in names:
+        _refuse_busy(setup, worktrees, name)
+        removed = worktrees.remove(name, force=force)
+        typer.echo(f"removed {removed.name}  {clean_line(str(removed.path))}")
+
+
+def _setup(directory: str) -> Setup:
+    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False)
+
+
+def _worktrees(setup: Setup) -> Worktrees:
+    return Worktrees(setup.workspace, setup.places.state / "worktrees", environ=os.environ)
+
+
+def _refuse_busy(setup: Setup, worktrees: Worktrees, name: str) -> None:
+    """Raises UserError where a session is open in that worktree: its files would be taken from under it."""
+    for folder in worktrees.workspaces(name):
+        for session in replace(setup, workspace=folder).sessions.list():
+            if session.in_use:
+                raise UserError(
+                    f"The worktree {name} is in use by pid {session.in_use.pid}; end that session first.", 1
+                )
+
+
+def _fields(each: Listed) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "branch": each.branch or None,
+        "path": str(each.path),
+        "ahead": each.ahead,
+        "unmerged": list(each.unmerged),
+        "dirty": list(each.dirty),
+        "merged": each.merged,
+        "gone": each.gone,
+        "locked": each.locked or None,
+    }
+
+
+def _line(each: Listed) -> str:
+    work = [
+        *(["folder gone"] if each.gone else []),
+        f"{each.ahead:,} unmerged commit{'' if each.ahead == 1 else 's'}" if each.ahead else "merged",
+        *([f"{len(each.dirty):,} uncommitted file{'' if len(each.dirty) == 1 else 's'}"] if each.dirty else []),
+        *(["locked"] if each.locked else []),
+    ]
+    branch = clean_line(each.branch or "(no branch)")
+    return f"{each.name}  {branch}  {', '.join(work)}  {clean_line(str(each.path))}"

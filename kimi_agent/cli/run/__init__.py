@@ -1,0 +1,1 @@
+"""A run of the agent: its flags and options, headless or interactive."""

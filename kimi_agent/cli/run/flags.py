@@ -1,0 +1,180 @@
+"""The flags of a run, read by typer."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import typer
+
+from kimi_agent.cli.run.options import FORMATS, INPUTS, Options
+from kimi_agent.errors import UserError
+
+EPILOG = (
+    "Commands: sessions, stats, diff, rewind, blame, evidence, worktrees, config, mock, demo, completion ('kimi-agent "
+    "COMMAND --help'). A first word that is none of them is the prompt; '--' makes any word the prompt. Text piped in "
+    "joins it."
+)
+_Word = TypeVar("_Word", bound=str)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+def run(
+    prompt: Annotated[list[str] | None, typer.Argument(help="What to do; without it you talk in a terminal.")] = None,
+    one_shot: Annotated[bool, typer.Option("-p", "--print", help="Answer once and exit.")] = False,
+    go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the newest session here.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option("-r", "--resume", "-S", "--session", metavar="[ID]", help="Resume a session; bare: choose one."),
+    ] = None,
+    fork: Annotated[bool, typer.Option("--fork-session", help="Resume into a copy.")] = False,
+    directory: Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="Work in this folder.")] = "",
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", metavar="MODEL", help="Model id, or tape:FILE for a scripted one.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", metavar="URL", help="OpenAI-compatible endpoint.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option("--permission-mode", metavar="MODE", help="ask, accept-edits, plan or yolo."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yolo", "--dangerously-skip-permissions", help="Allow edits and commands.")
+    ] = False,
+    worktree: Annotated[
+        str | None,
+        typer.Option("-w", "--worktree", metavar="[NAME]", help="Work in a git worktree of its own; bare: a new one."),
+    ] = None,
+    require_green: Annotated[
+        bool, typer.Option("--require-green", help="Exit 4 unless a passing test run proves what was changed.")
+    ] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit what a verified turn changed, on a branch.")] = False,
+    pull_request: Annotated[
+        bool, typer.Option("--pr", help="With --commit: push the branch and open a pull request (gh).")
+    ] = False,
+    max_steps: Annotated[
+        int | None, typer.Option("--max-steps", "--max-turns", min=1, metavar="N", help="Model calls per turn.")
+    ] = None,
+    max_budget_usd: Annotated[
+        float | None, typer.Option("--max-budget-usd", metavar="USD", help="Dollars that this run may cost.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Tokens that this run may cost, in and out.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="How long a turn may take: 90s, 10m, 2h.")
+    ] = None,
+    wait_for_quota: Annotated[
+        bool, typer.Option("--wait-for-quota", help="Wait for a rate or period limit to end, then go on.")
+    ] = False,
+    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Think before answering.")] = None,
+    add_dir: Annotated[
+        list[str] | None, typer.Option("--add-dir", metavar="DIR", help="Another folder to work in.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output-format", metavar="FORMAT", help="text, json or stream-json.")
+    ] = "text",
+    input_: Annotated[str, typer.Option("--input-format", metavar="FORMAT", help="text or stream-json.")] = "text",
+    answer_file: Annotated[
+        str, typer.Option("-o", "--output-last-message", metavar="FILE", help="Write the answer there too.")
+    ] = "",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Trust this project's .kimi-agent folder.")] = False,
+    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any setting.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Keep every event in a file; show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
+) -> None:
+    """A terminal coding agent for Kimi K2.6.
+
+    Talk to it in a repository, pipe an issue into it, resume a session.
+    """
+    if version:
+        from kimi_agent import __version__
+
+        typer.echo(f"kimi-agent {__version__}")
+        raise typer.Exit
+    if yes and mode is not None:
+        raise UserError("Give either -y or --permission-mode, not both.")
+    if go_on and resume is not None:
+        raise UserError("Give either -c or -r, not both.")
+    words = " ".join(prompt or ())
+    options = Options(
+        prompt="" if words == "-" else words,
+        one_shot=one_shot or output != "text" or input_ != "text" or words == "-",
+        resume="last" if go_on else resume,
+        fork=fork,
+        directory=directory,
+        worktree=worktree,
+        require_green=require_green or None,
+        commit=(commit or pull_request) or None,
+        pull_request=pull_request or None,
+        model=model,
+        base_url=base_url,
+        mode="yolo" if yes else mode,
+        max_steps=max_steps,
+        max_budget_usd=_amount(max_budget_usd),
+        max_tokens=max_tokens,
+        timeout_s=None if timeout is None else _seconds(timeout),
+        wait_for_quota=wait_for_quota or None,
+        thinking=thinking,
+        trust=trust,
+        debug=debug,
+        quiet=quiet,
+        output=_choice("--output-format", output, FORMATS),
+        input=_choice("--input-format", input_, INPUTS),
+        answer_file=answer_file,
+        add_dirs=tuple(add_dir or ()),
+        sets=tuple(sets or ()),
+    )
+    raise typer.Exit(start(options))
+
+
+def start(options: Options) -> int:
+    """Talk where a person sits at both ends, else run once."""
+    import sys
+
+    if options.fork and options.resume is None:
+        raise UserError("--fork-session goes with -c or -r.")
+    here = sys.stdin.isatty() and sys.stdout.isatty()
+    if options.resume == "" and not (here and not options.one_shot):
+        raise UserError("Bare -r chooses from a list and needs a terminal; name a session: -r ID, or -c.")
+    if here and not options.one_shot:
+        from kimi_agent.cli.run.interactive import talk
+
+        return talk(options)
+    from kimi_agent.cli.run.headless import run_once
+
+    return run_once(options)
+
+
+def read_flags(argv: Sequence[str]) -> int:
+    """Parse and run; typer ends with SystemExit, whose code is the answer."""
+    try:
+        app(args=list(argv), prog_name="kimi-agent")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _choice(name: str, value: str, choices: tuple[_Word, ...]) -> _Word:
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise UserError(f"{name} is one of {', '.join(choices)}; not {value!r}.")
+
+
+def _seconds(text: str) -> int:
+    """A time such as 90, 90s, 10m, 2h or 1h30m, in seconds. Raises UserError."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip().lower())
+    hours, minutes, seconds = (int(each or 0) for each in parts.groups()) if parts else (0, 0, 0)
+    if total := hours * 3600 + minutes * 60 + seconds:
+        return total
+    raise UserError(f"--timeout is a time such as 90s, 10m or 1h30m; not {text!r}.")
+
+
+def _amount(usd: float | None) -> float | None:
+    if usd is not None and not 0 < usd < math.inf:
+        raise UserError(f"--max-budget-usd is an amount above 0; not {usd:g}.")
+    return usd

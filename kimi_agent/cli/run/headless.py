@@ -1,0 +1,275 @@
+"""A run without a REPL: read the prompt, take the turn, say what came of it, exit with its code."""
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeVar
+
+from kimi_agent.app.bootstrap import Setup
+from kimi_agent.app.open_agent import Home, open_agent
+from kimi_agent.cli.report_error import say, tell
+from kimi_agent.cli.run.open_session import session_of
+from kimi_agent.cli.run.open_workspace import prepared
+from kimi_agent.cli.run.options import Options
+from kimi_agent.faces.evidence_text import markdown
+from kimi_agent.faces.headless import github_actions as actions
+from kimi_agent.faces.headless.jsonl import JsonLines, read_messages, write_line
+from kimi_agent.faces.headless.outcome import Outcome, result_object
+from kimi_agent.faces.headless.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_pipe
+from kimi_agent.faces.headless.text import TextFace
+from kimi_agent.faces.headless.tty_approvals import TtyAsk
+from kimi_agent.guard.tool_wrappers.approval import refuse_all
+from kimi_agent.log.events import Ask, Decision, Listener, Question, Stamped
+from kimi_agent.log.messages import said
+
+_T = TypeVar("_T")
+_SILENCE_S = 2.0
+NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
+ALWAYS_ASKED = (
+    "this is asked about in every mode, -y too, and there is no terminal to ask on; the user can run it by hand"
+)
+
+
+def run_once(options: Options) -> int:
+    """The whole run. Whatever happens, with a JSON format the result object is written, last."""
+    run = _Run(options)
+
+    def stop(number: int, _: object) -> None:
+        run.signal = number
+        raise KeyboardInterrupt
+
+    for number in run.ends_at:  # until the event loop takes them over
+        signal.signal(number, stop)
+    try:
+        code = run.go()
+    except KeyboardInterrupt:
+        code = 128 + (run.signal or signal.SIGINT)
+    except Exception as error:  # the top of the program: the result is written all the same
+        run.trouble = str(error)
+        code = say(error, debug=options.debug)
+    return run.close(code)
+
+
+class _Run:
+    """What a run must still know when it fails: enough to write its result."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.outcome = Outcome()
+        self.began = time.monotonic()
+        self.home: Home | None = None
+        self.signal: int | None = None
+        self.trouble = ""
+        self.model = ""
+        self.session_id = ""
+        self.text: TextFace | None = None
+        self.lost: OSError | None = None
+        # Under nohup a terminal that goes away ends nothing: that is what it is for.
+        stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self.ends_at = (signal.SIGINT, signal.SIGTERM, *(() if stays else (signal.SIGHUP,)))
+        # Results are for programs to read: what a tool prints must not come between.
+        self.out, sys.stdout = sys.stdout, sys.stderr
+
+    def go(self) -> int:
+        setup = prepared(self.options, trust=self.options.trust)
+        self.model = setup.config.text("model")
+        self.outcome.require_green = setup.config.on("require_green")
+        return asyncio.run(self._guarded(setup))
+
+    async def _guarded(self, setup: Setup) -> int:
+        """The run as a task that the signals of `ends_at` cancel; a second signal ends the process at once."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(setup))
+
+        def stop(number: int) -> None:
+            if self.signal is not None:
+                if self.home is not None:
+                    self.home.runner.kill_all()
+                os._exit(128 + number)
+            self.signal = number
+            task.cancel()
+
+        for number in self.ends_at:
+            loop.add_signal_handler(number, stop, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self.signal is None:
+                raise
+            return 128 + self.signal
+
+    async def _run(self, setup: Setup) -> int:
+        piped, prompt = None, self.options.prompt
+        if self.options.input == "text":
+            piped = await self._piped()
+            prompt = join(self.options.prompt, piped)
+        answers, watched = _answers(yolo=setup.config.text("mode") == "yolo")
+        self.home = home = await open_agent(
+            setup,
+            session_of(self.options),
+            answers,
+            self._listeners(),
+            unattended=True,
+            timeout_s=0 if watched else setup.config.number("timeout"),
+            debug=self.options.debug,
+        )
+        self.session_id = home.agent.session.id
+        try:
+            for notice in home.notices:
+                if not self.options.quiet:
+                    tell(notice)
+            if piped is not None:
+                keep(piped, home.files.outputs)
+            async with aclosing(self._prompts(prompt)) as prompts:
+                async for text in prompts:
+                    ended = await home.witness.run_turn(said(text))
+                    self.trouble = ended.text
+            return self.outcome.exit_code
+        finally:
+            await home.aclose()
+
+    async def _piped(self) -> Piped | None:
+        """What stdin holds, if it is not a terminal."""
+        if sys.stdin.isatty():
+            return None
+        has_prompt = bool(self.options.prompt.strip())
+        patience = WITH_PROMPT if has_prompt else ALONE
+        reading = asyncio.ensure_future(_aside(lambda: read_pipe(sys.stdin.fileno(), patience)))
+        done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
+        if not done and not self.options.quiet:
+            tell("Reading standard input; the work starts when it ends.")
+        return await reading
+
+    def _listeners(self) -> Sequence[Listener]:
+        found: list[Listener] = [self.outcome]
+        if self.options.output == "text":
+            self.text = TextFace(self.out, sys.stderr, quiet=self.options.quiet, live=self.out.isatty())
+            found.append(self.text)
+        elif self.options.output == "stream-json":
+            found.append(self._until_lost(JsonLines(self.out)))
+        return found
+
+    def _until_lost(self, listener: Listener) -> Listener:
+        """`listener` until its reader is gone; then the turn goes on unheard, and its end says so."""
+
+        def heard(stamped: Stamped) -> None:
+            if self.lost is None:
+                try:
+                    listener(stamped)
+                except OSError as error:
+                    self.lost = error
+
+        return heard
+
+    async def _prompts(self, prompt: str) -> AsyncGenerator[str, None]:
+        if prompt.strip():
+            yield prompt
+        if self.options.input == "text":
+            return
+        messages = read_messages(iter(sys.stdin.buffer))
+        while (text := await _aside(lambda: next(messages, None))) is not None:
+            yield text
+
+    def close(self, code: int) -> int:
+        """Write what is left to write; the code may become 1 where the answer could not be written."""
+        outcome = self.outcome
+        if self.signal is not None:
+            code = 128 + self.signal
+        self._annotate()
+        try:
+            if self.lost is not None:
+                raise self.lost
+            if self.options.output == "text":
+                self._close_text(code)
+            else:
+                result = result_object(
+                    outcome,
+                    session_id=self.session_id,
+                    model=self.model,
+                    duration_s=time.monotonic() - self.began,
+                    exit_code=code,
+                    trouble=self.trouble,
+                )
+                kind = {} if self.options.output == "json" else {"type": "result"}
+                write_line(self.out, {**kind, **result})
+            if self.options.answer_file:
+                Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
+        except BrokenPipeError:
+            tell(f"Standard output was closed; the answer is kept in session {self.session_id}.")
+            _drop_stdout()
+        except OSError as error:
+            where = f" Session {self.session_id} keeps it." if self.session_id else ""
+            tell(f"The answer could not be written: {error.strerror}.{where}")
+            _drop_stdout()
+            return code or 1
+        return code
+
+    def _annotate(self) -> None:
+        """Under GitHub Actions: annotations on stderr, where answers do not stand, and the summary of the step."""
+        evidence = self.outcome.evidence
+        if evidence is None or self.home is None or not actions.active(os.environ):
+            return
+        workspace, top = self.home.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        folder = str(workspace.relative_to(top)) if workspace != top and workspace.is_relative_to(top) else ""
+        for line in actions.annotations(evidence, folder=folder):
+            sys.stderr.write(line + "\n")
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            trouble = actions.summary(path, markdown(evidence, session=self.session_id, model=self.model))
+            if trouble:
+                tell(trouble)
+
+    def _close_text(self, code: int) -> None:
+        if self.text is not None:
+            self.text.finish(self.outcome.answer)
+        ended = self.outcome.ended
+        if code == 77 and self.outcome.denials:
+            denial = self.outcome.denials[-1]
+            tell(f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}.")
+        elif ended is not None and ended.text:
+            tell(ended.text)
+        saved = self.home is not None and not self.home.agent.session.unsaved
+        if saved and not self.options.quiet:
+            resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
+            tell(f"session {self.session_id}; go on with: {resume} {self.session_id}")
+
+
+def _answers(*, yolo: bool) -> tuple[Ask, bool]:
+    """Who answers questions, and whether anybody does at a cap: who said -y is not waited for there."""
+    ask = TtyAsk()
+    nobody = refuse_all(ALWAYS_ASKED if yolo else NO_TERMINAL)
+    if not ask.there:
+        return nobody, False
+    if not yolo:
+        return ask, True
+
+    async def answer(question: Question) -> Decision:
+        return await (nobody if question.choices else ask)(question)
+
+    return answer, False
+
+
+async def _aside(read: Callable[[], _T]) -> _T:
+    """`read()` in a thread that a signal need not wait for: a pool's threads are joined at the end, this one is not."""
+    reading: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    reading.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            reading.set_result(read())
+        except Exception as error:  # it rises where the result is awaited
+            reading.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(reading)
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing: what is still buffered would fail again when Python shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,105 @@
+"""Whether anything got done since the conversation was last compacted: what tells work from running in a circle."""
+
+from posixpath import normpath
+
+from kimi_agent.context.call_arguments import arguments_of
+from kimi_agent.log.events import (
+    CallStarted,
+    Checkpoint,
+    Committed,
+    Compacted,
+    Event,
+    Queued,
+    Restored,
+    Returned,
+    Rewound,
+    Said,
+    Seen,
+    Shortened,
+)
+from kimi_agent.log.messages import Assistant, Call, User
+from kimi_agent.log.views import DiffView, Result, TestReport
+from kimi_agent.workspace.files.seen_files import Known, after
+
+
+class Progress:
+    """A fold of the log: was there progress since the last automatic compaction, and since room was last made at all?
+
+    Progress is a word of the person, a changed file, a test that comes out differently, lines of a file never seen
+    before, a call never made before. Reading again what was seen before is none.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        self.since_compaction = True
+        self.since_room = True
+        self._workspace = workspace.rstrip("/") + "/"
+        self._answer = 0
+        self._asked: tuple[Call, ...] = ()
+        self._calls: set[int] = set()
+        self._known: dict[str, Known] = {}
+        self._tests: dict[str, tuple[str, ...]] = {}
+        self._tree = ""
+
+    def add(self, seq: int, event: Event) -> None:
+        """Take one record in."""
+        if isinstance(event, Compacted):
+            self.since_compaction = self.since_room = event.why == "asked"
+        elif isinstance(event, Shortened):
+            self.since_room = False
+        elif self._is_progress(seq, event):
+            self.since_compaction = self.since_room = True
+
+    def _is_progress(self, seq: int, event: Event) -> bool:
+        match event:
+            case Said(message=Assistant(calls=calls)):
+                self._answer, self._asked = seq, calls
+                return False
+            case Said(message=User()) | Queued() | Rewound() | Restored() | Committed():
+                return True
+            case CallStarted():
+                return self._is_new(event)
+            case Returned(result=result):
+                return self._changed(result)
+            case Seen():
+                return self._saw(event)
+            case Checkpoint(tree, when) if tree:
+                before, self._tree = self._tree, tree
+                return when == "after" and tree != before
+            case _:
+                return False
+
+    def _is_new(self, started: CallStarted) -> bool:
+        if started.answer != self._answer or not 0 <= started.index < len(self._asked):
+            return False
+        call = self._asked[started.index]
+        key = hash((call.name, call.arguments))
+        if key in self._calls:
+            return False
+        self._calls.add(key)
+        return not (started.effect == "read" and self._reads_again(call))
+
+    def _reads_again(self, call: Call) -> bool:
+        """Whether it names a file that was seen, and else only numbers; which lines are new, a `Seen` tells."""
+        arguments = arguments_of(call)
+        path = arguments.pop("path", None)
+        if not isinstance(path, str) or not all(isinstance(each, int | float) for each in arguments.values()):
+            return False
+        return normpath(path).removeprefix(self._workspace) in self._known
+
+    def _saw(self, seen: Seen) -> bool:
+        old = self._known.get(seen.path)
+        now = self._known[seen.path] = after(old, seen)
+        return seen.by == "write" or old is None or (now.sha256, now.ranges) != (old.sha256, old.ranges)
+
+    def _changed(self, result: Result) -> bool:
+        match result.view:
+            case DiffView(files):
+                return bool(files) and not result.failed
+            case TestReport() as report:
+                failed = (case.id for case in report.cases if case.outcome in ("failed", "error"))
+                outcome = (report.verdict, *failed)
+                before = self._tests.get(report.command)
+                self._tests[report.command] = outcome
+                return outcome != before
+            case _:
+                return False

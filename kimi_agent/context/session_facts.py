@@ -1,0 +1,321 @@
+"""What the harness knows for sure of a session: a fold of its log that stays small however long that grows.
+
+It holds what must outlive a compaction: the person's words and refusals, files, commands, tests, evidence, commits.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import msgspec
+
+from kimi_agent.context.call_arguments import arguments_of
+from kimi_agent.log.events import (
+    Answered,
+    CallStarted,
+    Committed,
+    Judged,
+    Returned,
+    Rewound,
+    Said,
+    Seen,
+    Stamped,
+    TurnEnded,
+)
+from kimi_agent.log.messages import Assistant, Call, Media, User
+from kimi_agent.log.views import DiffView, Evidence, OutputView, Result, TestCase, TestReport
+from kimi_agent.workspace.files.seen_files import Known, after
+
+WHOLE_CHARS, END_CHARS = 20_000, 9_000
+"""The person's words are kept whole up to the first; of longer ones this much of each end."""
+MOST_WORDS = 2_000
+MOST_FILES = 1_000
+MOST_COMMANDS = 500
+MOST_FAILING = 100
+MOST_OTHERS = 100
+_COMMAND_CHARS = 2_000
+_LINE_CHARS = 200
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Newest(Generic[K, V]):
+    """The `most` entries that were put last; `dropped` counts those that gave way."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[K, V] = {}
+        self.dropped = 0
+
+    def put(self, key: K, value: V) -> None:
+        """It is the newest now, also if it was there before."""
+        self._kept.pop(key, None)
+        self._kept[key] = value
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+            self.dropped += 1
+
+    def get(self, key: K) -> V | None:
+        return self._kept.get(key)
+
+    def take(self, key: K) -> None:
+        """It is there no longer."""
+        self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self.dropped = 0
+
+    def newest_first(self) -> tuple[V, ...]:
+        return tuple(reversed(self._kept.values()))
+
+    def items(self) -> tuple[tuple[K, V], ...]:
+        """All, the oldest first."""
+        return tuple(self._kept.items())
+
+
+@dataclass(frozen=True)
+class Word:
+    """What the person said in record `seq`: `head`, and, where it is not whole, `tail`; `size` characters in all."""
+
+    seq: int
+    head: str
+    tail: str = ""
+    size: int = 0
+    media: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return len(self.head) == self.size
+
+
+def word(seq: int, message: User) -> Word:
+    """The person's message of record `seq`, cut if it is very long."""
+    text = message.text
+    media = sum(isinstance(part, Media) for part in message.parts)
+    if len(text) <= WHOLE_CHARS:
+        return Word(seq, text, "", len(text), media)
+    return Word(seq, text[:END_CHARS], text[-END_CHARS:], len(text), media)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as the agent last saw it; `change` says what the agent did to it ("" nothing, else M, A, D or R).
+
+    `seq` is the last record that tells of it, `written` the last one that changed it.
+    """
+
+    path: str
+    known: Known
+    change: str
+    seq: int
+    written: int = 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that ran `times` times: how it ended last, and the last line that it printed."""
+
+    command: str
+    outcome: str
+    last_line: str
+    times: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the tests came out when they last ran by this command."""
+
+    command: str
+    verdict: str
+    passed: int
+    failed: int
+    skipped: int
+    trouble: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the person did not allow, and the words they had for it."""
+
+    title: str
+    words: str
+    seq: int
+
+
+class Chronicle:
+    """The fold; `add` each record that stands, in the order of the log."""
+
+    def __init__(self) -> None:
+        self.first: Word | None = None
+        self.words: Newest[int, Word] = Newest(MOST_WORDS)
+        self.open = False
+        self.files: Newest[str, File] = Newest(MOST_FILES)
+        self.commands: Newest[str, Command] = Newest(MOST_COMMANDS)
+        self.runs: Newest[str, Run] = Newest(MOST_OTHERS)
+        self.failing: Newest[str, TestCase] = Newest(MOST_FAILING)
+        self.fixed: Newest[str, str] = Newest(MOST_OTHERS)
+        self.refusals: Newest[int, Refusal] = Newest(MOST_OTHERS)
+        self.commits: Newest[str, Committed] = Newest(MOST_OTHERS)
+        self.evidence: Evidence | None = None
+        self._calls: dict[tuple[int, int], Call] = {}
+        self._running: dict[tuple[int, int], int] = {}
+
+    def add(self, stamped: Stamped) -> None:
+        """Take one record in."""
+        seq = stamped.seq
+        match stamped.event:
+            case Said(message=User() as message, queued=queued):
+                self._said(word(seq, message), queued=queued)
+            case Said(message=Assistant(calls=calls)):
+                self._cut_off()
+                self._calls = {(seq, index): call for index, call in enumerate(calls)}
+            case CallStarted(answer, index):
+                self._running[answer, index] = seq
+            case Returned(answer, index, result):
+                self._running.pop((answer, index), None)
+                self._returned(seq, result)
+            case Seen() as seen:
+                self._seen(seq, seen)
+            case Answered(question, decision) if not decision.allowed and decision.by == "person":
+                if not question.choices:
+                    self.refusals.put(seq, Refusal(question.title, decision.message.strip(), seq))
+            case Judged(evidence):
+                self.evidence = evidence
+                for test in evidence.fixed:
+                    self.fixed.put(test, test)
+            case Committed() as committed:
+                self.commits.put(committed.commit, committed)
+            case Rewound() as rewound:
+                self._put_back(rewound)
+            case TurnEnded():
+                self._cut_off()
+                self.open = False
+            case _:
+                pass
+
+    def _said(self, said: Word, *, queued: int) -> None:
+        self._cut_off()
+        self.open = self.open or not queued
+        if self.first is None:
+            self.first = said
+        else:
+            self.words.put(said.seq, said)
+
+    def _cut_off(self) -> None:
+        """Commands that began and have no result may have done anything."""
+        for place, seq in self._running.items():
+            if place in self._calls and (command := _command_of(self._calls[place])):
+                self._ran(command, "interrupted: it may or may not have taken effect", "", seq)
+        self._running.clear()
+        self._calls.clear()
+
+    def _returned(self, seq: int, result: Result) -> None:
+        match result.view:
+            case OutputView(command, text, exit_code):
+                outcome = "ran out of time" if result.code == "timeout" else "killed"
+                ended = outcome if exit_code is None or result.failed else f"exit {exit_code}"
+                self._ran(command, ended, _last_line(text), seq)
+            case TestReport() as report:
+                self._tested(seq, report)
+            case DiffView(files) if not result.failed:
+                for each in files:
+                    self._changed(seq, each.path, each.change)
+                    if each.old_path:
+                        self._changed(seq, each.old_path, "D")
+            case _:
+                pass
+
+    def _ran(self, command: str, outcome: str, last_line: str, seq: int) -> None:
+        key = command[:_COMMAND_CHARS]
+        before = self.commands.get(key)
+        self.commands.put(key, Command(key, outcome, last_line, before.times + 1 if before else 1, seq))
+
+    def _tested(self, seq: int, report: TestReport) -> None:
+        failed = report.count("failed") + report.count("error")
+        counts = report.count("passed"), failed, report.count("skipped")
+        key = report.command[:_COMMAND_CHARS]
+        self.runs.put(key, Run(key, report.verdict, *counts, report.trouble[:_LINE_CHARS], seq))
+        if report.whole and report.verdict in ("passed", "failed"):
+            self.failing.clear()
+        for case in report.cases:
+            if case.outcome in ("failed", "error"):
+                self.fixed.take(case.id)
+                self.failing.put(case.id, msgspec.structs.replace(case, detail=""))
+            elif self.failing.get(case.id) is not None:
+                self.failing.take(case.id)
+                if case.outcome == "passed":
+                    self.fixed.put(case.id, case.id)
+
+    def _seen(self, seq: int, seen: Seen) -> None:
+        old = self.files.get(seen.path)
+        change, written = (old.change, old.written) if old else ("", 0)
+        if seen.by == "write":
+            change, written = "D" if not seen.sha256 else "M" if change in ("", "D") else change, seq
+        known = after(old.known if old else None, seen)
+        self.files.put(seen.path, File(seen.path, known, change, seq, written))
+
+    def _changed(self, seq: int, path: str, change: str) -> None:
+        old = self.files.get(path)
+        # What was added in this session and edited since is still a new file.
+        shown = "A" if change == "M" and old and old.change == "A" else change
+        known = old.known if old else Known("")
+        self.files.put(path, File(path, known, shown, seq, seq))
+
+    def _put_back(self, rewound: Rewound) -> None:
+        """Of files that went back nothing is known for sure."""
+        if rewound.what != "chat":
+            for path, file in self.files.items():
+                if file.seq >= rewound.to and (not rewound.paths or path in rewound.paths):
+                    self.files.take(path)
+
+
+def chronicle(read: Callable[[], Iterable[Stamped]], agent: str = "main") -> Chronicle:
+    """The fold of what stands in the log that `read` gives (it is read twice)."""
+    gone = _taken_back(read())
+    fold = Chronicle()
+    for stamped in read():
+        if stamped.agent == agent and not any(start <= stamped.seq < end for start, end in gone):
+            fold.add(stamped)
+    return fold
+
+
+def _taken_back(log: Iterable[Stamped]) -> tuple[tuple[int, int], ...]:
+    """What rewinds took out of the conversation: from which record on, up to the rewind itself."""
+    gone: tuple[tuple[int, int], ...] = ()
+    before: dict[int, tuple[tuple[int, int], ...]] = {}  # what each rewind found that can still be undone
+    for stamped in log:
+        match stamped.event:
+            case Said():
+                before.clear()
+            case Rewound(to, what, undoes=undoes) if what != "code":
+                if not undoes:
+                    before[stamped.seq], gone = gone, (*gone, (to, stamped.seq))
+                elif undoes in before:
+                    before[stamped.seq], gone = gone, before[undoes]
+            case _:
+                pass
+    return gone
+
+
+def _command_of(call: Call) -> str:
+    """The command in the arguments of a call, "" where there is none."""
+    command = arguments_of(call).get("command")
+    return command if isinstance(command, str) else ""
+
+
+def _last_line(text: str) -> str:
+    lines: Iterator[str] = (line.strip() for line in reversed(text[-2 * _LINE_CHARS :].splitlines()))
+    return next((line for line in lines if line), "")[-_LINE_CHARS:]
+
+
+def recut(word: Word, chars: int) -> Word:
+    """`word` with at most `chars` characters of it, two thirds of them from its beginning."""
+    if len(word.head) + len(word.tail) <= chars:
+        return word
+    end = chars // 3
+    text = word.tail or word.head
+    return replace(word, head=word.head[: chars - end], tail=text[len(text) - end :])

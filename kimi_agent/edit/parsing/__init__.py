@@ -1,0 +1,1 @@
+"""Patch parsers: unified diffs and V4A patches."""

@@ -1,0 +1,1 @@
+"""Edit results rendered: as text for the model, as diffs to look at, as patches that git takes."""

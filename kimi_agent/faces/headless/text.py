@@ -1,0 +1,96 @@
+"""A one-shot run for people and pipes: the answer on stdout, progress on stderr."""
+
+from contextlib import suppress
+from typing import IO
+
+from kimi_agent.faces.evidence_text import footer_text
+from kimi_agent.faces.render.notices import remarks
+from kimi_agent.faces.sanitize import clean
+from kimi_agent.faces.summary_lines import call_line, result_line
+from kimi_agent.log.events import (
+    Compacted,
+    Judged,
+    Notice,
+    Restored,
+    Retrying,
+    Returned,
+    Said,
+    Shortened,
+    Spent,
+    Stamped,
+    TextDelta,
+)
+from kimi_agent.log.messages import Assistant, Call
+
+
+class TextFace:
+    """A listener. With `live` (a terminal) the answer appears as it is written, else `finish` prints it whole."""
+
+    def __init__(self, out: IO[str], err: IO[str], *, quiet: bool, live: bool) -> None:
+        self._out = out
+        self._err = err
+        self._quiet = quiet
+        self._live = live
+        self._calls: dict[tuple[int, int], Call] = {}
+        self._open_line = False
+        self._footer = ""
+
+    def __call__(self, stamped: Stamped) -> None:
+        match stamped.event:
+            case TextDelta(text) if self._live:
+                self._out.write(clean(text))
+                self._out.flush()
+                self._open_line = not text.endswith("\n")
+            case Said(Assistant() as message):
+                self._said(stamped.seq, message)
+            case Returned(answer, index, result):
+                call = self._calls.pop((answer, index), None)
+                if call is not None:
+                    self._progress(f"{call_line(call)}  {result_line(result)}")
+            case Retrying(kept=kept):
+                if not kept:
+                    self._end_line()
+                self._remark(stamped)
+            case Compacted() | Shortened() | Restored() | Spent():
+                self._remark(stamped)
+            case Judged(evidence):
+                self._footer = footer_text(evidence)
+            case Notice(text):
+                self._say(f"kimi-agent: {clean(text)}")
+            case _:
+                pass
+
+    def finish(self, answer: str) -> None:
+        """The last words: the answer of the turn, and below it what is proven."""
+        self._end_line()
+        if not self._live and answer:
+            self._out.write(clean(answer).rstrip("\n") + "\n")
+        self._out.flush()
+        if self._footer:  # also where all else is quiet: it may contradict the answer
+            self._say(self._footer)
+
+    def _said(self, seq: int, message: Assistant) -> None:
+        self._end_line()
+        self._calls |= {(seq, index): call for index, call in enumerate(message.calls)}
+        if message.calls and message.text and not self._live:
+            self._progress(clean(message.text).strip())
+
+    def _end_line(self) -> None:
+        if self._open_line:
+            self._out.write("\n")
+            self._out.flush()
+            self._open_line = False
+
+    def _remark(self, stamped: Stamped) -> None:
+        for _, text in remarks(stamped):
+            self._progress(text)
+
+    def _progress(self, text: str) -> None:
+        if not self._quiet:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a closed stderr is no reason to stop the work
+            # On one screen with an answer that is being written: below its line, which itself stays whole.
+            self._err.write("\n" * (self._open_line and self._err.isatty()) + text + "\n")
+            self._err.flush()

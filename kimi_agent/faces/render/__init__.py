@@ -1,0 +1,1 @@
+"""Rendering: events and Markdown as rows of the terminal."""

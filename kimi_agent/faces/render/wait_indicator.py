@@ -1,0 +1,69 @@
+"""What the person is waiting for while the model is asked: the next attempt, or a sign of life."""
+
+import math
+from collections.abc import Callable
+
+from kimi_agent.faces.render.notices import retry_number
+from kimi_agent.faces.sanitize import clean_line
+from kimi_agent.faces.summary_lines import countdown
+from kimi_agent.log.events import (
+    Answered,
+    CallDelta,
+    Event,
+    Notice,
+    ReasoningDelta,
+    Requested,
+    Retrying,
+    Said,
+    TextDelta,
+    TurnEnded,
+)
+
+SILENT_S = 10.0
+"""So long the model may be silent before the person is told."""
+
+
+class Waiting:
+    """Follows the events of one agent; `clock` counts seconds from anywhere, and never backwards."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._retry: Retrying | None = None
+        self._held = False
+
+    def hear(self, event: Event) -> None:
+        """An event happened just now."""
+        match event:
+            case Requested() | TextDelta() | ReasoningDelta() | CallDelta():
+                self._since, self._retry, self._held = self._clock(), None, False
+            case Retrying():
+                self._since, self._retry, self._held = self._clock() + event.wait_s, event, False
+            case Notice(_, wait_s) if 0 < wait_s < math.inf:
+                self._since, self._held = self._clock() + wait_s, True
+            case Answered() if self._since is not None:  # a person was asked whether the request may go out
+                self._since = max(self._since, self._clock())
+            case Said() | TurnEnded():
+                self._since, self._retry, self._held = None, None, False
+            case _:
+                pass
+
+    @property
+    def left_s(self) -> float:
+        """The seconds until the next attempt; 0 where none is waited for."""
+        return max(0.0, self._since - self._clock()) if self._since is not None else 0.0
+
+    def words(self) -> str:
+        """For the activity line; "" as long as there is nothing to worry about."""
+        if self._since is None:
+            return ""
+        if self._held and (left_s := self.left_s):
+            return f"waiting {countdown(math.ceil(left_s))} before the next request"
+        if self._retry is not None and (left_s := self.left_s):
+            why = clean_line(self._retry.why).rstrip(".")
+            return f"retry {retry_number(self._retry)} in {countdown(math.ceil(left_s))}: {why}"
+        silent_s = self._clock() - self._since
+        if silent_s < SILENT_S:
+            return ""
+        attempt = f", retry {retry_number(self._retry)}" if self._retry else ""
+        return f"nothing from the model for {countdown(int(silent_s))}{attempt}"

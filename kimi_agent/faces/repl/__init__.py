@@ -1,0 +1,1 @@
+"""The interactive session: the read loop, slash commands, the status line."""

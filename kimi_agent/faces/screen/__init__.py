@@ -1,0 +1,1 @@
+"""The terminal screen: keys, bottom rows, approvals, input history."""

@@ -1,0 +1,1 @@
+"""Destructive commands: which are forbidden, and what the others would lose."""

@@ -1,0 +1,273 @@
+"""Commands that destroy work: what each would lose, and whether a snapshot taken first brings it back.
+
+Like `catastrophe` a net for accidents and not a wall. What the snapshot covers runs, and its result names the way back;
+what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+from kimi_agent.guard.destructive.command_table import LOSSY, UNDONE, Loss
+from kimi_agent.guard.destructive.forbidden import MAX_CHARS, MAX_DEPTH, assigned, bare_name, moved, operands, payloads
+from kimi_agent.guard.destructive.git_commands import git_losses
+from kimi_agent.guard.destructive.protected_paths import Place, parts_of, spellings
+from kimi_agent.guard.destructive.targets import COPYING, MAX_MATCHES, copied, found_below, regenerated, scratch
+from kimi_agent.guard.shell.launchers import KEYWORDS, SHELLS, WRAPPERS
+from kimi_agent.guard.shell.lexer import Segment, Word, read_shell, source
+
+__all__ = ["Loss", "losses"]
+
+MAX_COMMANDS = 400
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
+_OVERWRITING = frozenset({">", ">|", "&>", "<>"})
+_INTERPRETERS = re.compile(r"python[\d.]*|node|perl|ruby|php|deno|bun")
+_REMOVING_CODE = re.compile(
+    r"\b(rmtree|os\.(remove|unlink|rmdir|removedirs)|\.unlink\(|rmSync|rmdirSync|unlinkSync|rm_rf?|FileUtils\.rm|unlink)\b"
+)
+_SQL = re.compile(
+    r"\b(drop\s+(table|database|schema|view|index|column|user|role)|truncate\s+(table\s+)?\w|delete\s+from\s+[\w.\"`\[\]]+\s*(;|$|['\"])"
+    r"|flushall\b|flushdb\b|dropdatabase\(|\.drop\(|deletemany\(\s*\{\s*\})",
+    re.IGNORECASE,
+)
+_SQL_CLIENTS = frozenset(
+    {"psql", "mysql", "mariadb", "sqlcmd", "sqlplus", "mongo", "mongosh", "redis-cli", "clickhouse-client", "duckdb"}
+    | {"cockroach", "cqlsh", "usql", "pgcli", "mycli", "bq", "snowsql", "sqlite3", "litecli", "sqlite", "valkey-cli"}
+)
+_FILE_DATABASES = frozenset({"sqlite3", "sqlite", "litecli", "duckdb"})
+Exists = Callable[[str], bool]
+
+
+def losses(
+    text: str, *, home: Path, workspace: Path, cwd: Path | None = None, exists: Exists = os.path.lexists
+) -> tuple[Loss, ...]:
+    """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
+
+    `exists` tells whether there is a file at an absolute path: writing a new one loses nothing.
+    """
+    if len(text) > MAX_CHARS:
+        return ()  # `catastrophe` has it asked about
+    place = Place(home, workspace, (parts_of(cwd or workspace),))
+    return tuple(dict.fromkeys(_Reader(exists).of_text(text, place, 0)))
+
+
+class _Reader:
+    """Reads a text and the texts within it, a bounded number of commands."""
+
+    def __init__(self, exists: Exists) -> None:
+        self._left = MAX_COMMANDS
+        self._exists = exists
+
+    def of_text(self, text: str, place: Place, depth: int) -> Iterator[Loss]:
+        if depth > MAX_DEPTH:
+            return
+        reading = read_shell(text)
+        place = replace(place, variables=assigned(reading.segments, place))
+        for inner in reading.substitutions:
+            yield from self.of_text(inner, place, depth + 1)
+        fed: list[Segment] = []
+        for segment in reading.segments:
+            self._left -= 1
+            if self._left < 0:
+                return
+            fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
+            yield from self._of_segment(segment, fed[:-1], place, depth)
+            if "|" not in (segment.before, segment.after):
+                place = replace(place, cwds=moved(segment, place))
+
+    def _of_segment(self, segment: Segment, fed: list[Segment], place: Place, depth: int) -> Iterator[Loss]:
+        for operator, target in zip(segment.redirects, segment.targets, strict=False):
+            if operator in _OVERWRITING:
+                for text in _plains(target, place):
+                    yield from self._overwritten(text, place)
+        words = segment.words
+        while words and words[0][0].kind == "text" and not words[0][0].quoted and _ASSIGNMENT.match(words[0][0].text):
+            words = words[1:]
+        yield from self._of_command(words, segment, fed, place, depth)
+
+    def _of_command(
+        self, words: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place, depth: int
+    ) -> Iterator[Loss]:
+        if not words or depth > MAX_DEPTH:
+            return
+        name, args = bare_name(spellings(words[0], place)[0].text), words[1:]
+        if name in SHELLS or name in {"eval", "trap"}:
+            for payload in payloads(name, args, segment, fed):
+                yield from self.of_text(payload, place, depth + 1)
+        elif name in WRAPPERS or name in KEYWORDS:
+            yield from self._of_wrapped(name, words, segment, fed, place, depth)
+        yield from self._of_name(name, args, segment, fed, place)
+
+    def _of_wrapped(
+        self, wrapper: str, words: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place, depth: int
+    ) -> Iterator[Loss]:
+        if wrapper == "find":
+            return
+        remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
+        for at, word in enumerate(words[1:], 1):
+            text = source((word,))
+            found = list(self.of_text(text, place, depth + 1)) if re.search(r"\s", text) else []
+            name = bare_name(spellings(word, place)[0].text)
+            if not found and (
+                name == "git"
+                or name in LOSSY
+                or name in COPYING
+                or name in SHELLS
+                or name in WRAPPERS
+                or name in KEYWORDS
+            ):
+                found = list(self._of_command(words[at:], segment, fed, place, depth + 1))
+            if found:
+                yield from (replace(loss, covered=False) if remote and not loss.refs else loss for loss in found)
+                return
+
+    def _of_name(
+        self, name: str, args: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place
+    ) -> Iterator[Loss]:
+        texts = [_plain(word, place) for word in args]
+        if name == "git":
+            yield from git_losses(texts)
+        elif name in LOSSY:
+            loss = LOSSY[name](texts)
+            if loss is not None:
+                yield from self._placed(loss, operands(args), name, place)
+        elif name == "find":
+            yield from self._of_find(args, texts, place)
+        elif name in COPYING:
+            for target in copied(
+                name, [_plains(word, place)[0] for word in operands(args)], texts, self._is_folder(place)
+            ):
+                yield from self._overwritten(target, place)
+        elif name in _SQL_CLIENTS:
+            yield from self._of_database(name, texts, segment, fed, place)
+        if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
+            yield Loss("deletes files from within its code")
+
+    def _of_database(
+        self, name: str, texts: list[str], segment: Segment, fed: list[Segment], place: Place
+    ) -> Iterator[Loss]:
+        sent = [
+            *texts,
+            *segment.documents,
+            *(source(each.words[1:]) for each in fed),
+            *(d for each in fed for d in each.documents),
+        ]
+        found = next((match for text in sent if (match := _SQL.search(text))), None)
+        if found is None:
+            return
+        what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
+        files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
+        if name in _FILE_DATABASES and files and (path := self._inside(files[0], place)) is not None:
+            yield Loss(what, paths=(path,), exact=True)
+        else:
+            yield Loss(what, covered=False)
+
+    def _placed(self, loss: Loss, targets: tuple[Word, ...], name: str, place: Place) -> Iterator[Loss]:
+        """`loss` where it strikes: files of the workspace are kept, also ignored ones; others cannot be."""
+        if loss.covered is False or name not in UNDONE:
+            yield loss
+            return
+        paths: list[str] = []
+        harmful, exact = not targets, bool(targets)
+        for spelling in (each for word in targets for each in spellings(word, place)):
+            text = "" if spelling.hole else _unescaped(spelling.text)
+            if text and self._is_scratch(text, place):
+                continue
+            harmful = True
+            matches, all_ = self._matching(spelling.text, place) if text else ([""], True)
+            exact = exact and all_
+            for each in matches:
+                path = self._inside(each, place)
+                if path is None:
+                    yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
+                elif not path:
+                    exact = False
+                elif not regenerated(path):
+                    paths.append(path)
+        if harmful:
+            yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
+
+    def _of_find(self, args: tuple[Word, ...], texts: list[str], place: Place) -> Iterator[Loss]:
+        removes = "-delete" in texts or any(
+            text in ("-exec", "-execdir", "-ok") and bare_name(after) in {"rm", "unlink", "shred"}
+            for text, after in pairwise(texts)
+        )
+        if not removes:
+            return
+        first = next((at for at, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))
+        patterns = [after for text, after in pairwise(texts) if text in ("-name", "-iname")]
+        for loss in self._placed(Loss("deletes the files that it finds"), args[:first], "find", place):
+            if not loss.covered:
+                yield loss
+                continue
+            paths, all_ = found_below([_absolute(text, place) for text in texts[:first] or ["."]], patterns)
+            inside = [path for each in paths if (path := self._inside(each, place))]
+            yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
+
+    def _matching(self, pattern: str, place: Place) -> tuple[list[str], bool]:
+        """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
+        text = _unescaped(pattern)
+        if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
+            return [text], True
+        whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', place))}/{pattern}"
+        found = list(islice(glob.iglob(whole), MAX_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
+        return found[:MAX_MATCHES], len(found) <= MAX_MATCHES
+
+    def _is_scratch(self, text: str, place: Place) -> bool:
+        """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
+        places = [replace(place, cwds=(cwd,)) for cwd in place.cwds]
+        if None in place.cwds and not text.startswith("/"):
+            return False
+        return all(self._inside(text, each) is None and scratch(_absolute(text, each)) for each in places)
+
+    def _is_folder(self, place: Place) -> Callable[[str], bool]:
+        return lambda text: bool(text) and self._exists(_absolute(text, place) + "/.")
+
+    def _overwritten(self, text: str, place: Place) -> Iterator[Loss]:
+        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, place):
+            return
+        path = self._inside(text, place)
+        if path is None:
+            if self._exists(_absolute(text, place)):
+                yield Loss(f"overwrites {text[:80]}, outside the workspace", covered=False)
+        elif path and self._exists(os.path.join(place.workspace, path)):
+            yield Loss(f"overwrites {path[:80]}", paths=(path,), exact=True)
+
+    def _inside(self, text: str, place: Place) -> str | None:
+        """`text` as a path of the workspace ("" for one that is not known), None where it lies outside."""
+        if not text:
+            return ""
+        root = os.path.realpath(place.workspace)
+        whole = _absolute(text, place)
+        for each in (whole, os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))):
+            if each == root or each.startswith(root.rstrip("/") + "/"):
+                return each[len(root) :].lstrip("/")
+        return None
+
+
+def _absolute(text: str, place: Place) -> str:
+    if text == "~" or text.startswith("~/"):
+        text = str(place.home) + text[1:]
+    cwd = next((each for each in place.cwds if each is not None), None)
+    folder = (
+        "/" + "/".join(re.sub(r"\[(.)\]", r"\1", part) for part in cwd) if cwd is not None else str(place.workspace)
+    )
+    return os.path.normpath(os.path.join(folder, text))
+
+
+def _plains(word: Word, place: Place) -> list[str]:
+    """What `word` may be, as plain texts; "" for what only the run shows."""
+    return ["" if each.hole else _unescaped(each.text) for each in spellings(word, place)]
+
+
+def _unescaped(text: str) -> str:
+    """A spelling out of the notation of fnmatch."""
+    return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
+
+
+def _plain(word: Word, place: Place) -> str:
+    return _plains(word, place)[0]

@@ -1,0 +1,1 @@
+"""The permission policy: modes, rules and trusted folders."""

@@ -1,0 +1,118 @@
+"""Rules as a person writes them: `shell(git log)`, `write(docs/**)`, `run_tests`.
+
+tool            every call of the tool; `tool` may also be an effect: read, write, execute, network
+shell(words)    one simple command that begins with these words (`shell(git log:*)` is the same)
+shell(=words)   exactly this command
+tool(glob)      calls whose paths all fit: `*` stops at `/`, `**` does not; without a `/` it fits at any depth;
+                a folder that fits takes what is in it along
+"""
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kimi_agent.errors import UserError
+from kimi_agent.guard.shell.launchers import name_of, payload_at
+from kimi_agent.guard.shell.program_names import follows, may_run, names_in
+from kimi_agent.guard.shell.risky_options import risky_options
+from kimi_agent.guard.shell.simple_command import Complex, read_command
+
+MAX_OFFERED = 120
+"""A longer rule would not be read before it is agreed to."""
+
+_FORM = re.compile(r"([A-Za-z_][\w.-]*)(?:\((.+)\))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; `text` as written. `words` for the shell, `glob` for paths, neither for a whole tool."""
+
+    text: str
+    tool: str
+    words: tuple[str, ...] = ()
+    exact: bool = False
+    glob: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it speaks of every call of its tool."""
+        return not self.words and not self.glob
+
+    def covers(self, words: tuple[str, ...]) -> bool:
+        """Whether this allowance is for the simple command `words`: a wrapper's does not cover what it wraps."""
+        if self.exact:
+            return words == self.words
+        named = words[: len(self.words)] == self.words and len(self.words) > payload_at(words)
+        return named and set(risky_options(words)) <= set(self.words)
+
+    def hits(self, command: str) -> bool:
+        """Whether this denial is for `command`, however it is spelled or wrapped."""
+        words = (name_of(self.words[0]), *self.words[1:])
+        return may_run(words[0], names_in(command)) if len(words) == 1 else follows(words, command)
+
+    def fits(self, path: str, *, any_case: bool) -> bool:
+        """Whether `path` ("/" between its parts) is one that the glob names; a denial holds in any case."""
+        return re.fullmatch(_glob(self.glob), path, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the person allowed and denied beforehand."""
+
+    allow: tuple[Rule, ...] = ()
+    deny: tuple[Rule, ...] = ()
+
+    @classmethod
+    def parse(cls, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> "Rules":
+        """Raises UserError for a rule that cannot be read."""
+        return cls(tuple(map(parse_rule, allow)), tuple(map(parse_rule, deny)))
+
+
+def parse_rule(text: str) -> Rule:
+    """Read one rule. Raises UserError."""
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise UserError(
+            f"The rule {text[:200]!r} cannot be read; write it like shell(git log), write(docs/**) or run_tests."
+        )
+    tool, inner = match[1], (match[2] or "").strip()
+    if not inner:
+        return Rule(text.strip(), tool)
+    if tool != "shell":
+        if inner.startswith("~") or ".." in inner.split("/"):
+            raise UserError(f"The rule {text[:200]!r} cannot be read; write paths from the workspace, or from / on.")
+        return Rule(text.strip(), tool, glob=inner)
+    command = read_command(re.sub(r":\*$| \*$", "", inner.removeprefix("=")))
+    if isinstance(command, Complex):
+        raise UserError(f"The rule {text[:200]!r} must hold plain words of one command; it holds {command.why}.")
+    if command.words[0].startswith("-"):
+        raise UserError(f"The rule {text[:200]!r} must begin with the name of a command.")
+    return Rule(text.strip(), tool, words=command.words, exact=inner.startswith("="))
+
+
+def _glob(pattern: str) -> str:
+    """A glob as a regular expression over a path."""
+    bare = pattern.removesuffix("/")
+    made = "" if "/" in bare else "(?:.*/)?"
+    for part in re.split(r"(\*\*/|\*\*|\*|\?)", bare.removeprefix("./")):
+        made += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+    return f"{made}(?:/.*)?"
+
+
+_PREFIXES = frozenset(
+    {("pytest",), ("ls",), ("tree",), ("find",), ("mypy",), ("tsc",), ("ruff", "check"), ("ruff", "format")}
+    | {("python", "-m", "pytest"), ("python3", "-m", "pytest")}
+    | {("git", name) for name in ("status", "log", "diff", "show", "blame", "add", "ls-files", "rev-parse")}
+    | {("cargo", name) for name in ("build", "check", "test", "clippy", "fmt")}
+    | {("go", name) for name in ("build", "test", "vet", "fmt")}
+    | {("npm", "test"), ("pnpm", "test"), ("yarn", "test"), ("uv", "run", "pytest"), ("poetry", "run", "pytest")}
+)
+
+
+def offered(words: tuple[str, ...]) -> str:
+    """The rule that "don't ask again" would add for a simple command: a known harmless beginning, else all of it."""
+    prefix = next((words[:length] for length in (1, 2, 3) if words[:length] in _PREFIXES), ())
+    text = shlex.join(prefix) if prefix and set(risky_options(words)) <= set(prefix) else f"={shlex.join(words)}"
+    rule = f"shell({text})"
+    return rule if len(rule) <= MAX_OFFERED and all(" " <= char <= "~" for char in rule) else ""

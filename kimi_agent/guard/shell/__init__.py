@@ -1,0 +1,1 @@
+"""Shell parsing: words, simple commands, launchers, program names, risky options."""

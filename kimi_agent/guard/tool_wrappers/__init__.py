@@ -1,0 +1,1 @@
+"""Tool wrappers: approval, snapshots, output cap, loop guard."""

@@ -1,0 +1,132 @@
+"""The tool wrapper that stands between a call and its effect: allow, ask a person, or deny.
+
+What is asked about is what runs: the preview is made once more after the yes, and a call that would now do something
+else is asked about again, once.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kimi_agent.errors import NeedsConsent, ToolError
+from kimi_agent.guard.policy.policy import Policy, Verdict
+from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Question
+from kimi_agent.log.views import Result
+from kimi_agent.tool import Context, Preview, Tool, summary
+
+MAX_CONSENTS = 20
+"""How many paths one call may ask to read before it is taken for a walk through the disk."""
+
+T = TypeVar("T")
+
+
+def approval(tool: Tool, *, policy: Policy, ask: Ask, emit: Emit) -> Tool:
+    """`tool` behind `policy`. Its run raises ToolError `denied` where policy or person say no, `stale` where what was
+    approved is no longer what would happen; every question and every no is emitted."""
+    gate = _Gate(tool, policy, ask, emit)
+    return tool.wrapped(gate.run)
+
+
+def refuse_all(reason: str) -> Ask:
+    """An `Ask` for runs that nobody watches: the answer is no, and `reason` says why."""
+
+    async def refuse(question: Question) -> Decision:
+        return Decision(allowed=False, message=reason, by="policy")
+
+    return refuse
+
+
+@dataclass(frozen=True)
+class _Gate:
+    tool: Tool
+    policy: Policy
+    ask: Ask
+    emit: Emit
+
+    async def run(self, ctx: Context, raw: str) -> Result:
+        if self._judged(ctx, raw).kind == "ask":
+            async with self.policy.asking:
+                # While this call waited for its turn, an "always" or a new mode may have settled it.
+                verdict = self._judged(ctx, raw)
+                if verdict.kind == "ask":
+                    await self._approve(ctx, raw, verdict)
+        return await self._with_consent(ctx, lambda: self.tool.run(ctx, raw))
+
+    def _judged(self, ctx: Context, raw: str) -> Verdict:
+        """The verdict, if it is not a no. Raises ToolError `denied`."""
+        verdict = self.policy.judge(self.tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
+        if verdict.kind == "deny":
+            question = Question(self.tool.name, self._title(raw), why=verdict.why)
+            self.emit(Answered(question, Decision(allowed=False, message=verdict.why, by="policy")))
+            raise ToolError("denied", verdict.why, verdict.next_step)
+        return verdict
+
+    def _title(self, raw: str) -> str:
+        return f"{self.tool.name} {summary(self.tool.arguments(raw))}".rstrip()
+
+    async def _approve(self, ctx: Context, raw: str, verdict: Verdict) -> None:
+        """Return once a person said yes to what would happen now. Raises ToolError; a preview's own error too."""
+        why = verdict.why
+        for _ in range(2):
+            shown = await self._preview(ctx, raw)
+            await self._asked(Question(self.tool.name, shown.title, shown.view, why, verdict.rule))
+            if await self._preview(ctx, raw) == shown:
+                return
+            why = "what it would do has changed while you were asked"
+        text = "the files changed twice while the user was asked; nothing was done"
+        raise ToolError("stale", text, "read them again, then call again")
+
+    async def _preview(self, ctx: Context, raw: str) -> Preview:
+        return await self._with_consent(ctx, lambda: self.tool.preview(ctx, raw), asking=True)
+
+    async def _asked(self, question: Question) -> None:
+        """Ask one question. Raises ToolError `denied` after a no."""
+        self.emit(Asked(question))
+        decision = await self.ask(question)
+        self.emit(Answered(question, decision))
+        if not decision.allowed:
+            raise _refusal(decision)
+        if decision.always and question.rule:
+            self.policy.add_session_rule(question.rule)
+
+    async def _with_consent(self, ctx: Context, act: Callable[[], Awaitable[T]], *, asking: bool = False) -> T:
+        """Do `act`; where it needs to read what only a person may allow, ask, allow it for the session, do it again.
+
+        A call that runs programs is not done twice. `asking` says that the turn to ask is already ours.
+        """
+        allowed: set[str] = set()
+        while True:
+            try:
+                return await act()
+            except NeedsConsent as need:
+                again = need.path in allowed or len(allowed) >= MAX_CONSENTS
+                if again or (not asking and self.tool.effect not in ("read", "write")):
+                    raise
+                if self.policy.mode != "yolo":
+                    await self._consent(need, asking=asking)
+                ctx.files.allow_reading(need.path)
+                allowed.add(need.path)
+
+    async def _consent(self, need: NeedsConsent, *, asking: bool) -> None:
+        outside = need.code == "outside"
+        title = f"read {need.path}{', outside the workspace' if outside else ', which may hold secrets'}?"
+        question = Question(self.tool.name, title, why=need.text)
+        if asking:
+            await self._asked(question)
+            return
+        async with self.policy.asking:
+            await self._asked(question)
+
+
+def _refusal(decision: Decision) -> ToolError:
+    said = decision.message.strip()
+    if decision.by == "policy":
+        text = said or "nobody is there to allow it"
+        return ToolError("denied", text, "go on without it; if the work cannot be done so, say what is missing")
+    if said:
+        return ToolError(
+            "denied", f"the user refused: {said}", "do what the user says instead; do not repeat this call"
+        )
+    return ToolError(
+        "denied", "the user refused this call", "do not repeat it; find another way, or ask what they want"
+    )

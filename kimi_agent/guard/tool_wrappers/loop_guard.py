@@ -1,0 +1,228 @@
+"""The guard against loops: the same call with the same result on the same files is no progress.
+
+The model hears it from the third time on, and more strongly from the fifth; at the eighth a person is asked, and where
+nobody lets it go on the turn ends. A call whose result changes (it waits for something) never counts.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kimi_agent.errors import Stopped, ToolError
+from kimi_agent.guard.tool_wrappers.normalize_calls import digest, plain_arguments, plain_result
+from kimi_agent.log.events import (
+    Answered,
+    Ask,
+    Asked,
+    Checkpoint,
+    Compacted,
+    Effect,
+    Emit,
+    Question,
+    Returned,
+    Said,
+    Stamped,
+)
+from kimi_agent.log.messages import User
+from kimi_agent.log.views import Result
+from kimi_agent.tool import Context, Tool, summary
+
+NUDGE, INSIST, PAUSE = 3, 5, 8
+MAX_REMEMBERED = 500
+MAX_RESULTS = 20
+MAX_TREES = 100
+MAX_LINES = 60
+MAX_LINE = 300
+MAX_FILE = 2_000_000
+
+GO_ON, STOP = "let it go on", "stop here"
+_WHY = f"It was told so at the {NUDGE}rd and at the {INSIST}th time."
+_ANOTHER_WAY = "change the call by what is shown here, take another tool, or tell the user what stands in the way"
+
+
+@dataclass
+class _Met:
+    """A call, what it came to, and how often it brought nothing new."""
+
+    lasts: bool
+    results: set[bytes] = field(default_factory=set)
+    times: int = 0
+
+    def add(self, result: bytes) -> int:
+        """How often by now."""
+        if result not in self.results:
+            if len(self.results) >= MAX_RESULTS:
+                self.results.clear()
+            self.results.add(result)
+            self.times = 0
+        self.times += 1
+        return self.times
+
+
+class Loops:
+    """Counts what the calls of one agent came to; hand it the session's events (`hear`).
+
+    `check`, before each request, asks a person where a call came to nothing `PAUSE` times. Counts start over when a
+    tree of the workspace differs, when the person says something, and after a compaction.
+    """
+
+    def __init__(self, ask: Ask, emit: Emit) -> None:
+        self._ask = ask
+        self._emit = emit
+        self._met: OrderedDict[bytes, _Met] = OrderedDict()
+        self._trees: set[str] = set()
+        self._stuck = ""
+
+    def hear(self, stamped: Stamped) -> None:
+        """A listener."""
+        match stamped.event:
+            case Said(User()) | Compacted():
+                self._start_over()
+            case Checkpoint(tree, when):
+                self._look(tree, when)
+            case Returned(result=Result(code="unknown_tool", content=text)):  # no tool, so nothing to guard
+                self._count(digest(text), b"", "read", failed=True, shown=lambda: text.split("\n")[0])
+            case _:
+                pass
+
+    def guard(self, tool: Tool) -> Tool:
+        """`tool`, whose result says so when this same call came to it before."""
+
+        async def run(ctx: Context, raw: str) -> Result:
+            try:
+                result = await tool.run(ctx, raw)
+            except ToolError as error:
+                times = self._came_to(tool, raw, f"{error.code} {error.text}", failed=True)
+                if times < NUDGE:
+                    raise
+                raise ToolError(error.code, _insisted(error.text, times, tool, ctx, raw), _ANOTHER_WAY) from error
+            times = self._came_to(tool, raw, result.content, failed=result.failed)
+            if times < NUDGE:
+                return result
+            if result.failed:
+                content = f"{_insisted(result.content, times, tool, ctx, raw)}\nNext: {_ANOTHER_WAY}"
+            else:
+                content = f"{result.content}\n{_nudge(times)}"
+            return Result(content, result.view, result.failed, result.code)
+
+        return tool.wrapped(run)
+
+    async def check(self) -> None:
+        """Ask a person about a call that was made too often; return if it may go on. Raises Stopped."""
+        if not self._stuck:
+            return
+        what = f"the same call {self._stuck}"
+        question = Question("loop", f"The model made {what}.", why=_WHY, choices=(GO_ON, STOP))
+        self._emit(Asked(question))
+        decision = await self._ask(question)
+        self._emit(Answered(question, decision))
+        self._start_over(everything=True)
+        if not decision.allowed:
+            raise Stopped(
+                f"Stopped in a loop: the model made {what}.",
+                "failed",
+                1,
+                wrap_up=f"The turn ends here: you made {what}. "
+                "Say in one last answer what was done, what is left, and what stood in the way.",
+            )
+
+    def _look(self, tree: str, when: str) -> None:
+        """The files were kept: what was counted holds as long as they are the same."""
+        if not tree:
+            self._trees.clear()
+        elif when == "after" or len(self._trees) >= MAX_TREES:
+            self._trees = {tree}
+            self._start_over()
+        elif tree not in self._trees:
+            # A tree that also keeps an ignored file has another name though nothing changed, so it starts things over
+            # once, not each time that calls with and without such a file take turns.
+            self._trees.add(tree)
+            self._start_over()
+
+    def _start_over(self, *, everything: bool = False) -> None:
+        self._met = OrderedDict((key, met) for key, met in self._met.items() if met.lasts and not everything)
+        self._stuck = ""
+
+    def _came_to(self, tool: Tool, raw: str, text: str, *, failed: bool) -> int:
+        """How often this call came to this by now."""
+        call, result = digest(tool.name, plain_arguments(raw)), digest(plain_result(text))
+        # A reading tool may answer "unchanged since you read it": any of its earlier results again is nothing new.
+        key = call if tool.effect == "read" else call + result
+        return self._count(key, result, tool.effect, failed=failed, shown=lambda: _shown(tool, raw))
+
+    def _count(self, key: bytes, result: bytes, effect: Effect, *, failed: bool, shown: Callable[[], str]) -> int:
+        # An edit that fails with the very same text met the very same lines, whatever changed elsewhere.
+        met = self._met.pop(key, None) or _Met(lasts=failed and effect == "write")
+        if not (self._trees or failed or effect == "read"):
+            self._start_over()  # nobody kept the files, so this may have changed any of them
+        self._met[key] = met
+        if len(self._met) > MAX_REMEMBERED:
+            self._met.popitem(last=False)
+        times = met.add(result)
+        if times >= PAUSE:
+            self._stuck = f"{times} times with the same result: {shown()}"
+        return times
+
+
+def _nudge(times: int) -> str:
+    told = f"Note: this same call gave this same result {times} times"
+    if times < INSIST:
+        return f"{told}; go on with what it says (to wait for something, sleep longer between two looks)."
+    return (
+        f"{told}. Do not send it again: take the next step, try another way, or tell the user what stands in the way; "
+        f"at {PAUSE} times the turn is stopped."
+    )
+
+
+def _insisted(text: str, times: int, tool: Tool, ctx: Context, raw: str) -> str:
+    """What went wrong, how often it did, and the file that it is about."""
+    ending = f" At {PAUSE} times the turn is stopped." if times >= INSIST else ""
+    lines = [text, f"This exact call failed in this exact way {times} times. Do not send it again.{ending}"]
+    shown = _current(tool, ctx, raw)
+    return "\n".join([*lines, shown] if shown else lines)
+
+
+def _shown(tool: Tool, raw: str) -> str:
+    """The call for a person, on one line."""
+    try:
+        given = tool.arguments(raw)
+    except ToolError:
+        given = {"": raw}
+    named = {key: f"{key}={value}" if key else value for key, value in given.items() if value not in (None, "", [])}
+    return f"{tool.name}({summary(named)})"
+
+
+def _current(tool: Tool, ctx: Context, raw: str) -> str:
+    """Numbered lines, as they stand now, of the first file that the call names; "" where there is none to show."""
+    try:
+        path = next(iter(path for path in tool.touches(raw) if ctx.files.kind(path) == "file"), None)
+        if path is None:
+            return ""
+        data = ctx.files.read(path, max_bytes=MAX_FILE).data
+        wanted = {line.strip() for line in _texts(tool.arguments(raw)) if len(line.strip()) > 3}
+    except ToolError:
+        return ""
+    if b"\0" in data[:8192]:
+        return ""
+    lines = data.decode("utf-8", "replace").split("\n")
+    hit = next((number for number, line in enumerate(lines) if line.strip() in wanted), 0)
+    first = max(0, min(hit - MAX_LINES // 3, len(lines) - MAX_LINES))
+    numbered = [f"{number}\t{line[:MAX_LINE]}" for number, line in enumerate(lines, 1)][first : first + MAX_LINES]
+    head = f"{ctx.files.shown(path)} now, lines {first + 1}-{first + len(numbered)} of {len(lines)}:"
+    return "\n".join([head, *numbered])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All lines of all strings in the arguments, without the marks of a diff."""
+    if isinstance(value, str):
+        for line in value.split("\n"):
+            yield line
+            yield re.sub(r"^[-+ ]", "", line)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)

@@ -1,0 +1,180 @@
+"""The tool wrapper that keeps the files as they are around every call that may change them, so that it can be undone.
+
+It stands between the approval and the effect: what is asked about is not kept yet, what runs is. A command that would
+destroy what a snapshot holds says in its result how to bring it back; one whose files could not be kept is asked about
+once more, in every mode.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from kimi_agent.errors import ToolError
+from kimi_agent.guard.destructive.losses import Loss
+from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
+from kimi_agent.log.views import Result
+from kimi_agent.tool import Context, Tool
+from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, Unkept
+
+MOST_MISSED = 20
+MOST_FAILURES = 3
+"""Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
+_INTERRUPTED_S = 0.2
+_PATIENCE_S = 2.0
+
+Losses = Callable[[Tool, Context, str], Sequence[Loss]]
+"""What the command of a call would destroy; none for a call without a command."""
+Kept = Callable[[str], str]
+"""The commit that a ref names now, "" where there is none."""
+
+
+@dataclass
+class Keeping:
+    """The snapshots of one session. `session` is its id, for the line that says how to go back."""
+
+    checkpoints: Checkpoints
+    emit: Emit
+    ask: Ask
+    losses: Losses
+    commit_of: Kept
+    session: str
+    _failures: int = field(default=0, init=False)
+    _told: str = field(default="", init=False)
+    _closing: "asyncio.Task[None] | None" = field(default=None, init=False)
+
+    def around(self, tool: Tool) -> Tool:
+        """`tool` between two snapshots; one that only reads as it is."""
+        if tool.effect == "read":
+            return tool
+
+        async def run(ctx: Context, raw: str) -> Result:
+            losses = self.losses(tool, ctx, raw)
+            also = [*(path for loss in losses for path in loss.paths), *_named(tool, ctx, raw)]
+            before, missed = await self._keep(ctx, also)
+            if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
+                await self._risk(tool, unkept, before, ctx, raw)
+            back = await asyncio.to_thread(self._ways_back, losses, before)
+            try:
+                result = await tool.run(ctx, raw)
+            except asyncio.CancelledError:
+                # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
+                self._closing = asyncio.ensure_future(self._compare(ctx, before, also))
+                self._closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+                await asyncio.wait([self._closing], timeout=_INTERRUPTED_S)
+                raise
+            except BaseException:
+                await self._compare(ctx, before, also)
+                raise
+            await self._compare(ctx, before, also)
+            if back:
+                self.emit(Notice("\n".join(back)))  # the person does not read what the model reads
+            return replace(result, content="\n".join([result.content, *back])) if back else result
+
+        return tool.wrapped(run)
+
+    async def _keep(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
+        """Take the snapshot before a call, and tell of it; with all that it missed."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+            self._closing = None
+        kept, missed = await self._take(ctx, also)
+        self.emit(kept)
+        if kept.failed and kept.failed != self._told:
+            self._told = kept.failed
+            self.emit(Notice(f"The files could not be kept, so this step cannot be undone: {kept.failed}"))
+        return kept, missed
+
+    async def _take(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
+        answer, index = ctx.place
+        if self._failures >= MOST_FAILURES:
+            return Checkpoint("", "before", answer, index, failed=self._told), ()
+        try:
+            found = await self._snapshot(also)
+        except Unkept as error:
+            self._failures += 1
+            return Checkpoint("", "before", answer, index, failed=str(error)), ()
+        self._failures = 0
+        return Checkpoint(found.tree, "before", answer, index, found.missed[:MOST_MISSED]), found.missed
+
+    async def _snapshot(self, also: Sequence[str]) -> Snapshot:
+        """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
+        taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
+        done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
+        if not done:
+            self.emit(Notice("Keeping the files as they are, so that this can be undone; the first time takes long."))
+        return await taking
+
+    def _taken(self, also: Sequence[str]) -> Snapshot:
+        try:
+            return self.checkpoints.take(also)
+        except Unkept:
+            if not also:
+                raise
+            plain = self.checkpoints.take()
+            return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))))
+
+    async def _compare(self, ctx: Context, before: Checkpoint, also: Sequence[str]) -> None:
+        """Take the snapshot after a call; it is told of where something is different now."""
+        if before.failed:
+            return
+        after, _ = await self._take(ctx, also)  # the same, or the trees could not be compared
+        if after.tree != before.tree:
+            self.emit(replace(after, when="after"))
+
+    async def _risk(self, tool: Tool, losses: Sequence[Loss], before: Checkpoint, ctx: Context, raw: str) -> None:
+        """Ask whether a command may destroy what could not be kept. Raises ToolError after a no."""
+        what = "; ".join(loss.what for loss in losses)
+        why = before.failed or f"too big to be kept: {', '.join(before.missed)}"
+        shown = await tool.preview(ctx, raw)
+        question = Question(tool.name, shown.title, shown.view, f"it {what}, which could not be undone ({why})")
+        self.emit(Asked(question))
+        decision = await self.ask(question)
+        self.emit(Answered(question, decision))
+        if not decision.allowed:
+            raise ToolError(
+                "denied",
+                f"not run: it {what}, and the files could not be kept first ({why})",
+                "do it in a way that loses nothing, or tell the user what you need",
+            )
+
+    def _ways_back(self, losses: Sequence[Loss], before: Checkpoint) -> list[str]:
+        """How to bring back what the command is about to destroy."""
+        lines = [
+            f"To bring {ref.rpartition('/')[2]} back: {loss.restore.format(commit=commit)}"
+            for loss in losses
+            for ref in loss.refs
+            if (commit := self.commit_of(ref))
+        ]
+        if any(not loss.refs for loss in losses) and before.tree:
+            name = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
+            lines.append(
+                f"The files as they were before (of ignored ones only those it names) come back with /undo or: {name}"
+            )
+        return lines
+
+
+def _named(tool: Tool, ctx: Context, raw: str) -> list[str]:
+    """The files of the workspace that an edit names: git may ignore them, and then only this keeps them."""
+    if tool.effect != "write":
+        return []
+    try:
+        paths = tool.touches(raw)
+    except ToolError:  # it will say so itself
+        return []
+    root, start = (os.path.realpath(folder) for folder in (ctx.files.root, ctx.files.cwd))
+    found = (os.path.normpath(os.path.join(start, path)) for path in paths if "\0" not in path)
+    return [path for path in found if path.startswith(root.rstrip("/") + "/")]
+
+
+def _strikes(loss: Loss, missed: Sequence[str]) -> bool:
+    """Whether a loss may be of something that the snapshot missed."""
+    if loss.refs or not missed:
+        return False
+    return not loss.exact or any(_overlap(path, other) for path in loss.paths for other in missed)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")

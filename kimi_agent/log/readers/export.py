@@ -1,0 +1,188 @@
+"""A log as a person or a program reads it: Markdown, or one JSON array. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from kimi_agent.log.events import (
+    CallStarted,
+    Committed,
+    Compacted,
+    Judged,
+    Opened,
+    Partial,
+    Recovered,
+    Renamed,
+    Restored,
+    Returned,
+    Rewound,
+    Said,
+    Shortened,
+    Stamped,
+    TurnEnded,
+)
+from kimi_agent.log.fold.conversation import Conversation
+from kimi_agent.log.messages import Assistant, Call, Media, ToolReturn, Usage, User
+from kimi_agent.log.views import Evidence
+
+_WHY = {"window": "The window was nearly full", "overflow": "The server said it was too long", "asked": "Asked for"}
+
+
+def as_json(events: Iterable[Stamped]) -> str:
+    """Every record, in the order of the log, as one array."""
+    return msgspec.json.format(msgspec.json.encode(list(events)), indent=1).decode() + "\n"
+
+
+def transcript(events: Iterable[Stamped], *, clock: Callable[[float], str], summary_lines: int | None = None) -> str:
+    """What was said and done, in Markdown; `clock` writes a Unix time as a person reads it.
+
+    Of a compaction's summary at most `summary_lines` lines are shown.
+    """
+    writer = _Writer(clock, summary_lines)
+    for stamped in events:
+        writer.add(stamped)
+    return writer.text()
+
+
+class _Writer:
+    """Writes each record as blocks, and into the block of a compaction that it was taken back later."""
+
+    def __init__(self, clock: Callable[[float], str], summary_lines: int | None) -> None:
+        self._clock = clock
+        self._summary_lines = summary_lines
+        self._blocks: list[str] = []
+        self._calls: dict[tuple[int, int], Call] = {}
+        self._fold = Conversation(keep_replaced=True)
+        self._room: dict[int, int] = {}  # the block that tells of a compaction or shortening
+
+    def text(self) -> str:
+        """All of it; what it cost stands at the end."""
+        blocks = [*self._blocks, *_cost(self._fold.usage, self._fold.usd)]
+        return "\n\n".join(blocks) + "\n" if blocks else ""
+
+    def add(self, stamped: Stamped) -> None:
+        """Write the next record."""
+        match stamped.event:
+            case Said(message=Assistant() as message):
+                self._calls.update(((stamped.seq, index), call) for index, call in enumerate(message.calls))
+            case Compacted():
+                self._room[stamped.seq] = len(self._blocks) + 1  # behind the heading
+            case Shortened():
+                self._room[stamped.seq] = len(self._blocks)
+            case Restored(compaction) if compaction in self._fold.replaced[-1:] and compaction in self._room:
+                at = self._room[compaction]
+                self._blocks[at] = f"{self._blocks[at].removesuffix('.*')}; taken back at {self._clock(stamped.at)}.*"
+        self._blocks += self._written(stamped)
+        self._fold.add(stamped)
+
+    def _written(self, stamped: Stamped) -> list[str]:
+        match stamped.event:
+            case Opened() as opened:
+                fork = f", forked from {opened.forked_from}" if opened.forked_from else ""
+                about = f"{self._clock(stamped.at)} · {opened.model} · {opened.workspace}{fork}"
+                return [f"# Session {opened.session}", about]
+            case Said(message=User() as message):
+                media = sum(isinstance(part, Media) for part in message.parts)
+                head = f"## User, {self._clock(stamped.at)}"
+                return [head, message.text, *([f"*{media} images or videos*"] if media else [])]
+            case Said(message=Assistant() as message):
+                return ["## Kimi", *_reasoned(message.reasoning), *([message.text] if message.text else [])]
+            case Partial() as partial:
+                return _broken_off(partial)
+            case CallStarted(answer, index):
+                call = self._calls.get((answer, index))
+                return [] if call is None else [f"### {call.name}", _fenced(call.arguments, "json")]
+            case Returned(answer, index, result):
+                call = self._calls.get((answer, index))
+                failed = ", failed" if result.failed else ""
+                return [f"*Result of {call.name if call else 'a call'}{failed}:*", _fenced(result.content)]
+            case TurnEnded(status, steps, text):
+                return [f"*Turn ended: {status}, {steps} steps{f'; {text}' if text else ''}.*", "---"]
+            case Compacted() as compacted:
+                told = f"*{self._summed_up(compacted)}.*"
+                return [f"## Compaction, {self._clock(stamped.at)}", told, self._briefly(compacted.summary)]
+            case Shortened() as shortened:
+                return [f"*{self._cut_down(shortened)}.*"]
+            case Rewound(to, what):
+                return [f"*Went back to before record {to} ({what}).*"]
+            case Judged(evidence):
+                return [f"*Evidence: {_proven(evidence)}.*"]
+            case Committed(commit, branch, files):
+                return [f"*Committed {len(files)} files on {branch} as {commit[:10]}.*"]
+            case Renamed(title):
+                return [f"*Renamed: {title}*"]
+            case Recovered(cut_bytes=cut, bad_records=bad) if cut or bad:
+                return [f"*Recovered: {cut} bytes cut off, {bad} records passed over.*"]
+        return []
+
+    def _summed_up(self, event: Compacted) -> str:
+        """Why, what went, and how much."""
+        focus = f" with the focus {' '.join(event.focus.split())!r}" if event.focus else ""
+        mark = next((each for each in reversed(self._fold.marks) if each.seq <= event.through), None)
+        gone = self._fold.messages()[: mark.length] if mark else []
+        kinds = Counter(type(message) for message in gone)
+        parts = [
+            _counted(kinds[User], "prompt or summary", "prompts and summaries"),
+            _counted(kinds[Assistant], "answer"),
+            _counted(kinds[ToolReturn], "result"),
+        ]
+        turn = self._fold.turn_of(event.through)
+        what = f"{_counted(len(gone), 'message')} up to turn {turn} ({', '.join(parts)})" if gone else "nothing"
+        return f"{_WHY[event.why]}{focus}: {what} became this summary{_tokens(event)}"
+
+    def _cut_down(self, event: Shortened) -> str:
+        names = Counter(
+            call.name for each in event.results if (call := self._calls.get((each.answer, each.index))) is not None
+        )
+        by_name = ", ".join(f"{count} of {name}" for name, count in names.most_common())
+        return f"{_counted(len(event.results), 'old result')} shortened to make room ({by_name}){_tokens(event)}"
+
+    def _briefly(self, summary: str) -> str:
+        lines = summary.splitlines()
+        most = self._summary_lines
+        if most is None or len(lines) <= most:
+            return summary
+        return "\n".join([*lines[:most], f"… {_counted(len(lines) - most, 'more line')} of the summary"])
+
+
+def _tokens(event: Compacted | Shortened) -> str:
+    if not event.tokens_before:
+        return ""
+    return f"; the request went from about {event.tokens_before:,} tokens to {event.tokens_after:,}"
+
+
+def _counted(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def _cost(usage: Usage, usd: float | None) -> list[str]:
+    if usage == Usage():
+        return []
+    price = "price not known" if usd is None else f"${usd:,.4f}" if usd < 0.1 else f"${usd:,.2f}"
+    return [f"*Cost: {usage.input:,} tokens in ({usage.cached:,} cached), {usage.output:,} out; {price}.*"]
+
+
+def _broken_off(partial: Partial) -> list[str]:
+    why = f" ({partial.why})" if partial.why else ""
+    if partial.retried:
+        return [f"*The answer broke off{why} and was asked for again.*"]
+    return ["## Kimi", *_reasoned(partial.reasoning), partial.text, f"*The answer broke off{why}.*"]
+
+
+def _proven(evidence: Evidence) -> str:
+    counts = f"{evidence.passed} passed, {evidence.failed} failed" if evidence.last is not None else "no tests were run"
+    since = f", {len(evidence.changed_since)} files changed since" if evidence.changed_since else ""
+    return f"{evidence.verdict.replace('_', ' ')}; {counts}{since}"
+
+
+def _reasoned(text: str | None) -> list[str]:
+    return ["\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())] if text and text.strip() else []
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """`text` in a fence longer than any run of backticks in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.removesuffix(chr(10))}\n{fence}"

@@ -1,0 +1,184 @@
+"""What all sessions of this machine spent, read from their logs without parsing what is no spending.
+
+A log names its session in its last `Opened`; a fork begins with the records of the session that it was copied from,
+still under that one's name. So a payment is known by session, agent, number and time, and counts once, however often
+it was copied.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.log.events import Opened, Spent, Stamped
+from kimi_agent.log.messages import Usage
+from kimi_agent.log.store.codec import Damaged, Record, decode, salvage
+
+_CHUNK = 4 << 20
+_MARK = b'"event":{"type":"'
+_WANTED = (b'Spent"', b'Opened"')
+_SLACK_S = 2.0
+"""How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request that was paid for: `at` in Unix seconds, `usd` None where its price was not known."""
+
+    at: float
+    session: str
+    workspace: str
+    agent: str
+    model: str
+    usage: Usage
+    usd: float | None
+    purpose: str
+    estimated: bool
+
+
+def _order(entry: Entry) -> tuple[float, str, str]:
+    return entry.at, entry.session, entry.agent
+
+
+_Key = tuple[str, str, int, float]
+
+
+@dataclass
+class _Log:
+    """How far a log was read: the next byte, whose it is there, and what was found."""
+
+    inode: int
+    session: str
+    workspace: str = ""
+    at: int = 0
+    entries: dict[_Key, Entry] = field(default_factory=dict)
+
+
+class Spending:
+    """Reads the logs below `state`/sessions; each byte once, so that asking again is cheap."""
+
+    def __init__(self, state: Path) -> None:
+        self._sessions = state / "sessions"
+        self._logs: dict[str, _Log] = {}
+
+    def since(self, at: float) -> list[Entry]:
+        """Every payment since `at` (Unix seconds), oldest first. What cannot be read is passed over."""
+        found: dict[_Key, Entry] = {}
+        for path, status in self._touched(at):
+            log = self._logs.get(path)
+            if log is None or log.inode != status.st_ino or status.st_size < log.at:  # new, replaced, or cut
+                log = self._logs[path] = _Log(status.st_ino, Path(path).parent.name)
+            if status.st_size > log.at:
+                _read_on(path, log)
+            found |= log.entries
+        return sorted((each for each in found.values() if each.at >= at), key=_order)
+
+    def others(self, at: float, session: str) -> tuple[float, int]:
+        """What all sessions but `session` spent since `at`: USD as far as prices are known, and tokens."""
+        spent = [each for each in self.since(at) if each.session != session]
+        return sum(each.usd or 0.0 for each in spent), sum(each.usage.input + each.usage.output for each in spent)
+
+    def _touched(self, at: float) -> Iterator[tuple[str, os.stat_result]]:
+        """The files that were written to since `at`. Logs of sub-agents lie beside the main one."""
+        for workspace in _folders(self._sessions):
+            for session in _folders(workspace):
+                for entry in _entries(session):
+                    status = _status(entry) if entry.name.endswith(".jsonl") else None
+                    if status is not None and stat.S_ISREG(status.st_mode) and status.st_mtime >= at - _SLACK_S:
+                        yield entry.path, status
+
+
+def midnight(now: float) -> float:
+    """When the local day of `now` began, as Unix time."""
+    local = time.localtime(now)
+    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def _read_on(path: str, log: _Log) -> None:
+    """Take in what was written since. A line without its end is left for the next time: it may still be written."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        rest = b""
+        while chunk := os.pread(fd, _CHUNK, log.at + len(rest)):
+            data = rest + chunk
+            end = data.rfind(b"\n") + 1
+            for line in _wanted(data, end):
+                for record in _records(line):
+                    _take(record, log)
+            log.at += end
+            rest = data[end:]
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def _wanted(data: bytes, end: int) -> Iterator[bytes]:
+    """The lines of `data`, up to `end`, that hold a payment or name a session."""
+    # No string of a record can hold the mark: its quotes would be escaped.
+    at = 0
+    while (mark := data.find(_MARK, at, end)) >= 0:
+        at = mark + len(_MARK)
+        if data.startswith(_WANTED, at):
+            stop = data.index(b"\n", at)
+            yield data[data.rfind(b"\n", 0, mark) + 1 : stop]
+            at = stop
+
+
+def _records(line: bytes) -> Iterator[Record]:
+    record = decode(line, lambda _: "")  # a long system prompt lies in a blob, and is not wanted here
+    if isinstance(record, Damaged):
+        yield from (found for found, _ in salvage(line, lambda _: ""))
+    else:
+        yield record
+
+
+def _take(record: Record, log: _Log) -> None:
+    if not isinstance(record, Stamped):
+        return
+    event, agent = record.event, record.agent
+    if isinstance(event, Opened):
+        log.session, log.workspace = event.session, event.workspace
+    elif isinstance(event, Spent):
+        log.entries[log.session, agent, record.seq, record.at] = Entry(
+            record.at,
+            log.session,
+            log.workspace,
+            agent,
+            event.model,
+            event.usage,
+            event.usd,
+            event.purpose,
+            event.estimated,
+        )
+
+
+def _folders(folder: Path | str) -> list[str]:
+    return [entry.path for entry in _entries(folder) if not entry.name.startswith(".") and _is_folder(entry)]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""The session log on disk: its file, codec, lock, blobs and forks."""

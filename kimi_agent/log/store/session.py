@@ -1,0 +1,234 @@
+"""One agent's log as a running program holds it: stamp, save, fold, tell.
+
+`emit` writes a durable event first, then folds it, then tells the listeners. It never fails for the disk: what cannot
+be written is kept in memory, said once, and written as soon as that is possible again.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.errors import UserError
+from kimi_agent.log.events import Event, Fleeting, Listener, Notice, Opened, Recovered, Stamped
+from kimi_agent.log.fold.conversation import Conversation, folded
+from kimi_agent.log.store.blobs import Blobs
+from kimi_agent.log.store.codec import encode
+from kimi_agent.log.store.durable_io import sync_data
+from kimi_agent.log.store.lock import Lock
+from kimi_agent.log.store.log_writer import Saver
+from kimi_agent.log.store.logfile import LogFile
+
+
+class Session:
+    """An open session; get one from `create` or `resume`, and `close` it. Safe to emit to from any thread."""
+
+    def __init__(self, folder: Path, agent: str, now: Callable[[], float], sync: Callable[[int], None]) -> None:
+        self.folder = folder
+        self.agent = agent
+        self.path = folder / f"{agent}.jsonl"
+        self.outputs_folder = folder / "outputs"
+        self.blobs = Blobs(folder / "blobs")
+        self.recovered: Recovered | None = None
+        self.unknown = 0
+        self._now = now
+        lock = Lock(folder / f"{agent}.lock", session=folder.name, now=now)
+        self._saver = Saver(LogFile(self.path, lock, sync), self.blobs)
+        self._opened = Opened(folder.name, "", "", "")
+        self._conversation = Conversation()
+        self._seq = 0
+        self._listeners: list[Listener] = []
+        self._closed = False
+        self._guard = threading.RLock()
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        opened: Opened,
+        *,
+        now: Callable[[], float],
+        agent: str = "main",
+        sync: Callable[[int], None] = sync_data,
+    ) -> "Session":
+        """Start a log in `folder` (made if missing, 0700) with `opened` as its first record.
+
+        A folder that cannot be written does not stop the work (see `emit`). Raises UserError where a log is already
+        there or another process holds it.
+        """
+        session = cls(folder, agent, now, sync)
+        session._saver.make()
+        session.emit(opened)
+        return session
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        *,
+        now: Callable[[], float],
+        agent: str = "main",
+        sync: Callable[[int], None] = sync_data,
+    ) -> "Session":
+        """Open the log in `folder`, mend what a crash left, and fold it.
+
+        A torn last record is cut off (and kept in `NAME.torn`), damaged ones are passed over, and if that is news a
+        `Recovered` is appended. Open calls stay open: whoever goes on emits a `Recovered` that settles them (see
+        `interrupted.settled`). Raises UserError where there is nothing to resume, or InUse.
+        """
+        session = cls(folder, agent, now, sync)
+        try:
+            session._saver.file.open()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UserError(
+                f"session {folder.name} cannot be opened ({why}: {session.path}); see `kimi-agent sessions list`", 1
+            ) from error
+        try:
+            session._load()
+        except BaseException:
+            session._saver.file.close()
+            raise
+        return session
+
+    def _load(self) -> None:
+        told = _Told()
+        scans = []
+
+        def read() -> Iterator[Stamped]:
+            scans.append(self._saver.file.scan(self.blobs.text))
+            for stamped in scans[-1]:
+                told.note(stamped)
+                yield stamped
+
+        self._conversation = folded(read)
+        scan = scans[-1]
+        if not told.records and not scan.unknown:
+            raise UserError(f"session {self.folder.name} holds no whole record; start a new one", 1)
+        self._opened = told.opened or self._opened
+        self._seq, self.unknown = scan.seq, scan.unknown
+        torn = self._saver.file.mend(scan)
+        if scan.unknown:
+            self._saver.notices.append(f"{scan.unknown:,} records of a newer version are kept, but not read")
+        if torn or scan.bad > told.bad_records:
+            self._saver.notices.append(_mended(torn, scan.bad))
+            self.recovered = Recovered(cut_bytes=torn, bad_records=scan.bad)
+            self.emit(self.recovered)
+
+    @property
+    def id(self) -> str:
+        """The session's name, as its last `Opened` gives it (a fork has two)."""
+        return self._opened.session
+
+    @property
+    def workspace(self) -> str:
+        return self._opened.workspace
+
+    @property
+    def opened(self) -> Opened:
+        return self._opened
+
+    @property
+    def conversation(self) -> Conversation:
+        """The fold so far; ask for it anew each time, for a deep rewind replaces it."""
+        return self._conversation
+
+    @property
+    def unsaved(self) -> int:
+        """How many records are in memory alone."""
+        return self._saver.unsaved
+
+    def listen(self, *listeners: Listener) -> None:
+        """Tell `listeners` of everything from here on; what is still to be said to a person they hear at once."""
+        with self._guard:
+            self._listeners += listeners
+            self._tell_notices()
+
+    def emit(self, event: Event) -> Stamped:
+        """Stamp `event`, save it if it is durable, fold it, tell the listeners; gives it back as saved.
+
+        A listener that raises neither loses the record nor keeps the others from hearing; then its error rises.
+        """
+        with self._guard:
+            if self._closed:
+                raise RuntimeError(f"session {self.id} is closed; {type(event).__name__} came too late")
+            if isinstance(event, Fleeting):
+                stamped = Stamped(self.agent, 0, self._now(), event)
+            else:
+                stamped = self._record(Stamped(self.agent, self._seq + 1, self._now(), event))
+            self._tell(stamped)
+            if self._saver.notices:
+                self._tell_notices()
+            return stamped
+
+    def _record(self, stamped: Stamped) -> Stamped:
+        line = encode(stamped)
+        saved = line.stamped
+        self._seq = saved.seq
+        self._saver.save(line)
+        if isinstance(saved.event, Opened):
+            self._opened = saved.event
+        self._conversation.add(saved)
+        if self._conversation.behind:
+            self._conversation = folded(self.events, keep_replaced=True)
+            self._conversation.let_go()
+        return saved
+
+    def _tell(self, stamped: Stamped) -> None:
+        _tell_all(iter(self._listeners), stamped)
+
+    def _tell_notices(self) -> None:
+        if self._listeners:
+            for text in self._saver.take_notices():
+                self._tell(Stamped(self.agent, 0, self._now(), Notice(text)))
+
+    def events(self) -> Iterator[Stamped]:
+        """Every record so far, read back from the file (nothing is kept in memory), then the unsaved ones."""
+        with self._guard:
+            return self._saver.events()
+
+    def close(self) -> None:
+        """Write what waits, sync, and give the lock back. Records that still cannot be written are lost."""
+        with self._guard:
+            if not self._closed:
+                self._saver.close()
+                self._closed = True
+                self._tell_notices()
+
+
+def _tell_all(listeners: Iterator[Listener], stamped: Stamped) -> None:
+    """Tell them all; what one of them raises rises when all have heard. An ExitStack took twice the time."""
+    heard_by_all = False
+    try:
+        for listener in listeners:
+            listener(stamped)
+        heard_by_all = True
+    finally:
+        if not heard_by_all:
+            _tell_all(listeners, stamped)
+
+
+@dataclass
+class _Told:
+    """What a load learns from the records besides the fold."""
+
+    records: int = 0
+    bad_records: int = 0
+    opened: Opened | None = None
+
+    def note(self, stamped: Stamped) -> None:
+        self.records += 1
+        match stamped.event:
+            case Opened() as opened:
+                self.opened = opened
+            case Recovered(bad_records=bad):
+                self.bad_records = max(self.bad_records, bad)
+
+
+def _mended(torn: int, bad: int) -> str:
+    found = []
+    if torn:
+        found.append(f"a record torn by a crash was cut off ({torn:,} bytes, kept beside the log)")
+    if bad:
+        found.append(f"{bad:,} damaged records are passed over (they stay in the file)")
+    return f"the session's log was mended: {', '.join(found)}"

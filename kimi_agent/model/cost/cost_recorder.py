@@ -1,0 +1,234 @@
+"""The model wrapper that writes down what each request costs, and watches that the provider's cache holds.
+
+Each attempt that was answered at all is one durable `Spent`, also one that broke off or was cancelled: its tokens are
+then estimated, and none of them counts as cached, so that the bill is never above what is told. An attempt without a
+first word was not answered: it was refused, never connected, or left while it waited for its turn, and costs nothing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import is_
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace as replaced
+
+from kimi_agent.log.events import (
+    CallDelta,
+    Compacted,
+    Emit,
+    ReasoningDelta,
+    Requested,
+    Restored,
+    Rewound,
+    Shortened,
+    Spent,
+    Stamped,
+    TextDelta,
+)
+from kimi_agent.log.messages import Media, Message, Usage, User
+from kimi_agent.model.base import Delta, Model, Request, ToolSpec, Wrapped, head_of
+from kimi_agent.model.closing_stream import closing
+from kimi_agent.model.cost.prices import Price
+
+LEAST_CACHED = 256
+"""Tokens that a prompt must exceed to be cached at all."""
+HELD = 0.8
+"""The share of what was due from which on the cache held; the provider caches in blocks."""
+TOLERATED = 1_024
+"""Tokens that may be missing without a word."""
+IDLE_S = 300.0
+"""How long a provider may be expected to keep a prompt that nobody asks for."""
+
+OTHER_MODEL = "another model"
+OTHER_TOOLS = "the tool list changed"
+OTHER_SYSTEM = "the system prompt changed"
+EDITED = "the history was edited"
+NOT_KEPT = "the provider did not keep it"
+
+_A_MEDIUM = 2_000
+
+
+@dataclass(frozen=True)
+class Last:
+    """The request before, as the log tells of it: `at` (Unix) its answer ended, `input` tokens went in.
+
+    `edited` says what happened to the conversation since: some of it was changed, or all of it was replaced.
+    """
+
+    model: str
+    head: str
+    messages: int
+    input: int
+    at: float
+    edited: Literal["", "some", "all"] = ""
+
+
+def last_of(log: Iterable[Stamped]) -> Last | None:
+    """What one agent's log tells of its last request; None where that is too little to expect anything cached."""
+    asked: Requested | None = None
+    last: Last | None = None
+    for stamped in log:
+        match stamped.event:
+            case Requested() as requested:
+                asked = requested
+            case Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
+                last = Last(asked.model, asked.head, asked.messages, usage.input, stamped.at)
+            case Compacted() if last is not None:
+                last = replace(last, edited="all")
+            case Shortened() | Restored() | Rewound(what="chat" | "both") if last is not None and not last.edited:
+                last = replace(last, edited="some")
+    return last
+
+
+def account(
+    model: Model, *, price: Price | None, emit: Emit, clock: Callable[[], float], last: Last | None = None
+) -> Model:
+    """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
+
+    One account is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
+    or on another model).
+    """
+    return Wrapped(model, _Account(model, price, emit, clock, last).stream)
+
+
+@dataclass
+class _Account:
+    model: Model
+    price: Price | None
+    emit: Emit
+    clock: Callable[[], float]
+    last: Last | None
+    sent: Request | None = None
+    """The last request itself, where this process sent it: more can be told by it than by its fingerprint."""
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
+        began_at = self.clock()
+        heard = _Heard()
+        try:
+            async with closing(self.model.stream(request)) as deltas:
+                async for delta in deltas:
+                    heard.note(delta)
+                    yield delta
+        finally:
+            if heard.anything:
+                self._spend(request, heard, began_at)
+
+    def _spend(self, request: Request, heard: "_Heard", began_at: float) -> None:
+        told = heard.usage if heard.usage is not None and heard.usage.input else None
+        usage = told or replaced(
+            heard.usage or Usage(0, heard.output, 0, heard.reasoning), input=request.tokens or roughly(request)
+        )
+        due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
+        if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
+            self.last = Last(self.model.name, "", len(request.messages), usage.input, self.clock())
+            self.sent = request
+        usd = None if self.price is None else self.price.usd(usage)
+        self.emit(Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
+
+    def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
+        """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
+        last = self.last
+        if last is None or last.input <= LEAST_CACHED:
+            return 0, ""
+        why, common = self._difference(last, request)
+        if request.purpose == "compaction" and why:
+            return 0, ""  # a conversation of its own
+        due = min(usage.input, last.input if common is None else common)
+        if usage.cached >= HELD * due or due - usage.cached <= TOLERATED:
+            return due, ""
+        idle_s = began_at - last.at
+        return due, why or (f"idle for {idle_s / 60:.0f} min" if idle_s > IDLE_S else NOT_KEPT)
+
+    def _difference(self, last: Last, request: Request) -> tuple[str, int | None]:
+        """Why this request does not begin with the last one ("" where it does).
+
+        Where all of the conversation was replaced to make room, that is no miss: the number is then the tokens that
+        both requests have in common.
+        """
+        if last.model != self.model.name:
+            return OTHER_MODEL, None
+        if why := self._other_head(last, request):
+            return why, None
+        if self.sent is None:
+            replaced = last.edited == "all"
+            edited = bool(last.edited) or len(request.messages) < last.messages
+        else:
+            edited = not _begins_with(request.messages, self.sent.messages)
+            replaced = edited and not _begins_with(request.messages, self.sent.messages[:1])
+        if replaced:
+            return "", roughly_head(request.system, request.tools)
+        return (EDITED if edited else ""), None
+
+    def _other_head(self, last: Last, request: Request) -> str:
+        if self.sent is not None:
+            return _changed_head(self.sent, request)
+        # The log tells no more than that it is another one; a session keeps its system prompt, so it is the tools.
+        return "" if last.head == head_of(request.system, request.tools) else OTHER_TOOLS
+
+
+@dataclass
+class _Heard:
+    """What came of one attempt: whether anything did, the usage if it was told, and the output's size if not."""
+
+    anything: bool = False
+    usage: Usage | None = None
+    _text: int = 0
+    _reasoning: int = 0
+
+    @property
+    def output(self) -> int:
+        """Tokens, estimated: four ASCII characters are one, each other character is one (here counted in quarters)."""
+        return -(-(self._text + self._reasoning) // 4)
+
+    @property
+    def reasoning(self) -> int:
+        """Those of the output that were thought, not said."""
+        return -(-self._reasoning // 4)
+
+    def note(self, delta: Delta) -> None:
+        self.anything = True
+        match delta:
+            case Usage(input, output) if input > 0 or output > 0:  # some servers send one of zeros
+                self.usage = delta
+            case TextDelta(text):
+                self._text += _quarters(text)
+            case ReasoningDelta(text):
+                self._reasoning += _quarters(text)
+            case CallDelta(name=name, arguments=arguments):
+                self._text += _quarters(name) + _quarters(arguments)
+            case _:
+                pass
+
+
+def _quarters(text: str) -> int:
+    size = len(text)
+    return size if text.isascii() else 4 * size - 3 * len(text.encode("ascii", "ignore"))
+
+
+def roughly(request: Request) -> int:
+    """An estimate of a request's input that nobody measured, on the high side: a cap must hold without a number."""
+    told = [list(request.messages), request.notes, request.partial]
+    users = (message for message in request.messages if isinstance(message, User))
+    media = sum(isinstance(part, Media) for user in users for part in user.parts)
+    return roughly_head(request.system, request.tools) + len(msgspec.json.encode(told)) // 3 + media * _A_MEDIUM
+
+
+def roughly_head(system: str, tools: Sequence[ToolSpec]) -> int:
+    """The tokens of what stands before the messages, on the low side: so much both requests surely share."""
+    told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
+    return len(msgspec.json.encode(told)) // 4
+
+
+def _changed_head(before: Request, request: Request) -> str:
+    if before.tools is not request.tools and before.tools != request.tools:
+        return OTHER_TOOLS
+    return "" if before.system == request.system else OTHER_SYSTEM
+
+
+def _begins_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bool:
+    """Whether `messages` start with `beginning`. The fold keeps its objects, so that looking at thousands is quick."""
+    if len(messages) < len(beginning):
+        return False
+    return all(map(is_, beginning, messages)) or list(messages[: len(beginning)]) == list(beginning)

@@ -1,0 +1,1 @@
+"""Endpoint configuration: profiles of hosts, and API keys."""

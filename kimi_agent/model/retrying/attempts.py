@@ -1,0 +1,78 @@
+"""One answer through its attempts: what of it stands, what to ask for next, and whether it says anything at all."""
+
+import unicodedata
+from dataclasses import replace
+
+from kimi_agent.errors import ModelError, Refused, Unavailable
+from kimi_agent.log.events import Retrying
+from kimi_agent.model.assembly import Assembly
+from kimi_agent.model.base import Delta, Finish, Request
+
+NUDGE = "Your last answer was empty. Answer the user in words, or call a tool."
+NUDGE_WITHOUT_TOOLS = "Your last answer was empty. Answer in words."
+
+_REFUSING = (400, 422)
+
+
+class Empty(Unavailable):
+    """The answer had no word and no call."""
+
+
+class Answer:
+    """One answer through its attempts: what the reader holds of it by now, and what to ask for next."""
+
+    def __init__(self, request: Request, *, goes_on: bool) -> None:
+        self.attempt = 1
+        self._request = request
+        self._goes_on = goes_on
+        self._held = Assembly()
+        self._kept = False
+        self._silent = True
+
+    def next_request(self, empties: int) -> Request:
+        """The request as it was; with a nudge after two empty answers, with the text so far if that is kept."""
+        self._silent = True
+        request = self._request
+        if empties > 1:
+            able = request.tools and not request.tools_off
+            request = replace(request, notes=(*request.notes, NUDGE if able else NUDGE_WITHOUT_TOOLS))
+        return replace(request, partial=self._held.assistant()) if self._kept else request
+
+    def hear(self, delta: Delta) -> None:
+        """Take in what the reader is about to get. Raises instead where an answer ends without word and call."""
+        self._silent = False
+        if isinstance(delta, Finish) and not self._said():
+            raise _empty(delta.reason)
+        self._held.add(delta)
+
+    def broke(self, why: str, wait_s: float) -> Retrying:
+        """The attempt broke off: what to tell the reader."""
+        self.attempt += 1
+        self._kept = self._goes_on and not self._held.assistant().calls and _visible(self._held.text)
+        retrying = Retrying(why, wait_s, self.attempt, self._kept)
+        self._held.add(retrying)
+        return retrying
+
+    def continuation_refused(self, error: ModelError) -> bool:
+        """Whether it was the going on that the server did not take, at once; then nothing is gone on with any more."""
+        if not self._kept or not self._silent or (isinstance(error, Refused) and error.status not in _REFUSING):
+            return False
+        self._goes_on = False
+        return True
+
+    def _said(self) -> bool:
+        return self._request.partial is not None or _visible(self._held.text) or bool(self._held.assistant().calls)
+
+
+def _visible(text: str) -> bool:
+    """Whether a person could see anything of it: blanks, control and zero-width characters are nothing."""
+    return any(not each.isspace() and unicodedata.category(each) not in ("Cc", "Cf") for each in text)
+
+
+def _empty(reason: str) -> ModelError:
+    if reason == "content_filter":
+        return Refused("The provider's content filter stopped the answer before its first word.", 200)
+    if reason == "length":
+        text = "The answer reached the output limit before its first word: all of it was reasoning."
+        return Refused(f"{text} Raise max_output, or ask for a smaller step.", 200)
+    return Empty("The model gave an empty answer.")

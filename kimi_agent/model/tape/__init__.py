@@ -1,0 +1,1 @@
+"""Tapes: scripted model answers, their file format, and how they are played."""

@@ -1,0 +1,108 @@
+"""What a line of a tape answers, with its placeholders filled: pure, from the request's body alone."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kimi_agent.log.messages import Call, Usage
+from kimi_agent.model.tape.expectations import Asking, shown, text_of, unmet
+from kimi_agent.model.tape.format import PLACEHOLDER, Entry, Fault, Pace, Tape
+from kimi_agent.model.tape.position import TapeMismatch, mark_of
+
+Count = Callable[[str, str, tuple[Call, ...]], Usage]
+"""The usage of an answer with this text, reasoning and calls, where its line gives none."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A line with its placeholders filled: what is to be said now, and how it arrives."""
+
+    number: int
+    say: str
+    reason: str | None
+    calls: tuple[Call, ...]
+    finish: str
+    usage: Usage | None
+    pace: float | Pace | None
+    fault: Fault | None
+
+
+def answer(tape: Tape, entry: Entry, asking: Asking, count: Count) -> Answer:
+    """What `entry` answers. Raises TapeMismatch where an expectation fails or a placeholder finds nothing."""
+    line = entry.line
+    if line.expect is not None and (wrong := unmet(line.expect, asking, len(asking.messages))):
+        raise TapeMismatch(f"{tape.name}, line {entry.number}: expected {wrong}")
+    fill = _Filler(tape, entry, asking).fill
+    calls = tuple(
+        Call(
+            fill(call.id) or f"functions.{call.name}:{index}",
+            call.name,
+            fill(call.raw) if call.raw is not None else msgspec.json.encode(_deep(call.args, fill)).decode(),
+        )
+        for index, call in enumerate(line.calls)
+    )
+    say = fill(line.say or "")
+    reason = None if line.reason is None else fill(line.reason)
+    if asking.partial is not None:
+        thought = reason or "" if asking.thinks else ""
+        say, reason = _behind(asking.partial, say, thought, f"{tape.name}, line {entry.number}"), None
+    counted = count(say, reason or "", calls)
+    usage = line.usage if isinstance(line.usage, Usage) or line.usage is None else counted
+    finish = line.finish or ("tool_calls" if calls else "stop")
+    return Answer(entry.number, say, reason, calls, finish, usage, line.pace, line.fault)
+
+
+def _behind(start: dict[str, Any], say: str, reason: str, where: str) -> str:
+    """The text behind the start that the client kept. Raises TapeMismatch where it is not how the line begins."""
+    kept, thought = text_of(start), start.get("reasoning_content") or ""
+    if thought != reason:
+        raise TapeMismatch(f"{where}: the partial answer has to hold its reasoning; it is {shown(str(thought))}")
+    if not say.startswith(kept):
+        raise TapeMismatch(f"{where}: the partial answer is not how this one begins; it is {shown(kept)}")
+    return say.removeprefix(kept)
+
+
+class _Filler:
+    def __init__(self, tape: Tape, entry: Entry, asking: Asking) -> None:
+        self._where = f"{tape.name}, line {entry.number}"
+        self._tape = tape
+        self._asking = asking
+
+    def fill(self, text: str) -> str:
+        """`text` with its placeholders replaced."""
+        return PLACEHOLDER.sub(self._one, text) if "{{" in text else text
+
+    def _one(self, found: re.Match[str]) -> str:
+        value = self._value(found[1], int(found[2] or 0), found[0])
+        if found[3] is None:
+            return value
+        match = re.search(found[3], value, re.MULTILINE)
+        if match is None:
+            raise TapeMismatch(f"{self._where}: {found[0]} matches nothing in {shown(value)}")
+        return match[1] if match.re.groups else match[0]
+
+    def _value(self, kind: str, number: int, placeholder: str) -> str:
+        messages = self._asking.messages
+        if kind == "step":
+            return str(self._asking.count + 1)
+        if kind == "place":
+            return mark_of(self._tape, self._asking)
+        if kind == "prompt":
+            texts = [text_of(message) for message in messages if message.get("role") == "user"]
+        else:
+            after = max((i for i, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
+            texts = [text_of(message) for message in messages[after + 1 :] if message.get("role") == "tool"]
+        if not 0 <= (number or len(texts)) - 1 < len(texts):
+            raise TapeMismatch(f"{self._where}: {placeholder} has nothing to stand for")
+        return texts[(number or len(texts)) - 1]
+
+
+def _deep(value: Any, fill: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return fill(value)
+    if isinstance(value, dict):
+        return {key: _deep(each, fill) for key, each in value.items()}
+    return [_deep(each, fill) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,276 @@
+"""A tool's schema, wherever it comes from, rewritten until Moonshot takes it: pure.
+
+Our own tools are written within Moonshot's rules and come out as the same bytes. A stranger's (an MCP server's, a
+plug-in's) may hold all of JSON schema; one schema that is not taken would cost the whole request, so whatever cannot
+be said within the rules is said less exactly: the tool itself still checks what it is given.
+"""
+
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kimi_agent.model.wire.moonshot_schema import (
+    FORBIDDEN_NAMES,
+    KEYWORDS,
+    MOST_BRANCHES,
+    PAIRS,
+    TOLD,
+    is_a,
+    keywords_of,
+    kind_of,
+    too_many,
+    wrong,
+)
+
+_NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
+_ANYTHING = ("string", "number", "boolean", "object", "array")
+_MOST_NODES = 5_000
+# Each is tried where the one before leaves a schema over a limit of size. Moonshot takes 30.
+_DEPTHS = (28, 8, 4, 2, 1)
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+_HINTS: Mapping[str, frozenset[str]] = {
+    "object": KEYWORDS["object"] | {"patternProperties", "propertyNames", "minProperties", "maxProperties"},
+    "array": KEYWORDS["array"] | {"prefixItems", "contains"},
+    "string": KEYWORDS["string"] - {"enum", "default"},
+    "number": _BOUNDS,
+}
+"""Which keywords tell the type of a schema that does not."""
+
+
+def repaired(schema: object) -> dict[str, Any]:
+    """`schema` within Moonshot's rules: an object, references inlined, every part typed. Never raises."""
+    if isinstance(schema, Mapping):
+        for deepest in _DEPTHS:
+            found = _Repair(schema, deepest).root()
+            if not wrong(found):
+                return found
+    return dict(_NOTHING)
+
+
+class _Repair:
+    """One pass over one schema. What lies deeper than `deepest`, or past _MOST_NODES, keeps its type alone."""
+
+    def __init__(self, root: Mapping[str, Any], deepest: int) -> None:
+        self._root = root
+        self._deepest = deepest
+        self._left = _MOST_NODES
+
+    def root(self) -> dict[str, Any]:
+        """The root is an object whatever it says: what its branches would take is taken, and nothing demanded."""
+        flat, seen = self._flat(self._root, frozenset({"#"}), 0)
+        for branch in _listed(flat.pop("anyOf", None)):
+            more, also = self._flat(branch, seen, 1)
+            seen |= also
+            flat["properties"] = {**_mapping(more.get("properties")), **_mapping(flat.get("properties"))}
+        if flat.get("type") != "object":
+            flat["type"] = "object"
+        found = self._typed(flat, "object", 0, seen)
+        return found if "properties" in found else {**found, "properties": {}}
+
+    def node(self, raw: object, depth: int, seen: frozenset[str]) -> dict[str, Any]:
+        """One part of the schema; `seen` are the references that led here, so that none is followed twice."""
+        flat, seen = self._flat(raw, seen, depth)
+        if depth >= self._deepest or self._left < 0:
+            kinds = _kinds(flat)
+            return _told(flat) | {"type": kinds[0] if len(kinds) == 1 else "object"}
+        if branches := _listed(flat.pop("anyOf", None)):
+            return self._any_of(flat, branches, depth, seen)
+        kinds = _kinds(flat)
+        if len(kinds) == 1:
+            return self._typed(flat, kinds[0], depth, seen)
+        own = {key: value for key, value in flat.items() if key not in TOLD and key not in ("type", "default")}
+        typed = [self._typed(own, kind, depth + 1, seen) for kind in kinds]
+        if all(len(each) == 1 for each in typed):
+            return _told(flat) | {"type": list(kinds)}
+        return _told(flat) | {"anyOf": typed}
+
+    def _flat(self, raw: object, seen: frozenset[str], depth: int) -> tuple[dict[str, Any], frozenset[str]]:
+        """`raw` without $ref, allOf, oneOf and const at its top, and the references that were followed for it."""
+        self._left -= 1
+        flat = dict(_mapping(raw))
+        if "$ref" in flat:
+            ref = str(flat.pop("$ref"))
+            target = _pointed(self._root, ref)
+            if ref in seen:
+                kinds = _kinds(_mapping(target))
+                flat = _merged({"type": kinds[0] if len(kinds) == 1 else "object"}, flat)
+            else:
+                inner, seen = self._flat(target, seen | {ref}, depth)
+                flat = _merged(inner, flat)
+        for part in _listed(flat.pop("allOf", None)):
+            if depth >= self._deepest or self._left < 0:
+                break
+            inner, also = self._flat(part, seen, depth + 1)
+            seen |= also
+            flat = _merged(flat, inner)
+        if "const" in flat:
+            const = flat.pop("const")
+            flat["enum"] = [const]
+        if "oneOf" in flat:
+            branches = flat.pop("oneOf")
+            flat.setdefault("anyOf", branches)
+        return flat, seen
+
+    def _any_of(self, flat: Mapping[str, Any], branches: list[Any], depth: int, seen: frozenset[str]) -> dict[str, Any]:
+        """What stands beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
+        beside = {key: value for key, value in flat.items() if key not in TOLD and key != "default"}
+        found: list[dict[str, Any]] = []
+        for branch in branches[:MOST_BRANCHES]:
+            inner, also = self._flat(branch, seen, depth + 1)
+            each = self.node(_merged(beside, inner), depth + 1, seen | also)
+            found += [new for new in (each["anyOf"] if set(each) == {"anyOf"} else [each]) if new not in found]
+        found = [each for each in found if each.get("type") != "null"] or found
+        if len(found) == 1:
+            return found[0] | _told(flat)
+        return _told(flat) | {"anyOf": found[:MOST_BRANCHES]}
+
+    def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:
+        """A schema of one type: of the keywords those that fit it, in the order in which they stand."""
+        names: dict[str, Any] = {}
+        if kind == "object":
+            names = {
+                name: self.node(child, depth + 1, seen)
+                for name, child in _mapping(flat.get("properties")).items()
+                if name not in FORBIDDEN_NAMES
+            }
+        found: dict[str, Any] = {} if "type" in flat else {"type": kind}
+        fitting = keywords_of(kind)
+        for key, value in flat.items():
+            kept: Any = None
+            if key == "type":
+                kept = kind
+            elif key in TOLD:
+                kept = value if isinstance(value, str) else None
+            elif key == "properties" and key in fitting:
+                kept = names
+            elif key == "required" and key in fitting:
+                kept = _required(value, names)
+            elif key in ("items", "prefixItems") and kind == "array":
+                key, kept = "items", self._items(flat, depth, seen)
+            elif key == "additionalProperties" and key in fitting:
+                kept = value if isinstance(value, bool) or value == {} else self.node(value, depth + 1, seen)
+            elif key in fitting:
+                kept = _value(key, value, kind)
+            if kept is not None:
+                found[key] = kept
+        return _in_order(found)
+
+    def _items(self, flat: Mapping[str, Any], depth: int, seen: frozenset[str]) -> dict[str, Any] | None:
+        """The schema of the items; places with a schema of their own become "any of these"."""
+        items = flat.get("items")
+        places = _listed(items) or _listed(flat.get("prefixItems"))
+        if places:
+            return self.node({"anyOf": places}, depth + 1, seen)
+        return self.node(items, depth + 1, seen) if _mapping(items) else None
+
+
+def _kinds(flat: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types that a schema allows: those of its choices, else those it says, else what its keywords show."""
+    said = flat.get("type")
+    names = [said] if isinstance(said, str) else _listed(said)
+    kinds = [name for name in names if isinstance(name, str) and (name in KEYWORDS or name == "integer")]
+    if choices := _choices(flat.get("enum")):
+        of_choices = [kind_of(each) for each in choices]
+        if "number" in kinds or "number" in of_choices:
+            of_choices = ["number" if each == "integer" else each for each in of_choices]
+        kinds = [each for each in of_choices if each in kinds] or of_choices
+    if not kinds:
+        kinds = [kind for kind, hints in _HINTS.items() if hints & set(flat)][:1]
+    if not kinds and flat.get("default") is not None:
+        kinds = [kind_of(flat["default"])]
+    if "number" in kinds:
+        kinds = [each for each in kinds if each != "integer"]
+    kinds = [each for each in dict.fromkeys(kinds) if each]
+    return tuple(each for each in kinds if each != "null") or tuple(kinds) or _ANYTHING
+
+
+def _choices(enum: object) -> list[Any]:
+    """The choices of an enum that can be offered: plain values."""
+    return [each for each in _listed(enum) if kind_of(each) not in ("", "object", "array")]
+
+
+def _value(key: str, value: Any, kind: str) -> Any:
+    """The value of a keyword that fits its type; None where it makes no sense."""
+    if key == "enum":
+        choices = [each for each in _choices(value) if is_a(each, kind)]
+        return choices if choices and kind != "null" and not too_many(choices) else None
+    if key == "default":
+        return value if is_a(value, kind) else None
+    if key in _BOUNDS:
+        return value if is_a(value, "number") else None
+    if key in _COUNTS:
+        return value if is_a(value, "integer") and value >= 0 else None
+    return value if isinstance(value, bool if key == "uniqueItems" else str) else None
+
+
+def _required(value: object, names: Mapping[str, Any]) -> list[str] | None:
+    if not isinstance(value, list):
+        return None
+    found = [name for name in dict.fromkeys(each for each in value if isinstance(each, str)) if name in names]
+    return found if found or not value else None
+
+
+def _in_order(found: dict[str, Any]) -> dict[str, Any]:
+    """Without ranges that nothing can be in."""
+    for low, high in PAIRS:
+        if low in found and high in found and found[low] > found[high]:
+            del found[low], found[high]
+    return found
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """One schema that asks for both, as far as that can be said."""
+    both = {key: _joined(key, first[key], value) if key in first else value for key, value in second.items()}
+    return {**first, **both}
+
+
+def _joined(key: str, first: Any, second: Any) -> Any:
+    if key == "properties":
+        before, after = _mapping(first), _mapping(second)
+        clash = {name: {"allOf": [before[name], after[name]]} for name in after if name in before}
+        return {**before, **after, **{name: each for name, each in clash.items() if before[name] != after[name]}}
+    if key in ("required", "allOf"):
+        return [*_listed(first), *(each for each in _listed(second) if each not in _listed(first))]
+    if key == "enum":
+        return [each for each in _listed(first) if each in _listed(second)] or second
+    if key == "type":
+        return [each for each in _wide(first) if each in _wide(second)] or first
+    if key == "anyOf":
+        return first  # both at once would need every pair of branches
+    return second
+
+
+def _wide(kinds: object) -> list[Any]:
+    """The types as a list; an integer is a number too."""
+    found = kinds if isinstance(kinds, list) else [kinds]
+    return [*found, "integer"] if "number" in found and "integer" not in found else found
+
+
+def _told(flat: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: flat[key] for key in TOLD if isinstance(flat.get(key), str)}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _pointed(root: Mapping[str, Any], ref: str) -> object:
+    """What a reference within this schema points to; None for any other."""
+    if not ref.startswith("#"):
+        return None
+    found: object = root
+    steps: Iterable[str] = urllib.parse.unquote(ref[1:]).split("/")[1:]
+    for step in steps:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, Mapping):
+            found = found.get(name)
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return None
+    return found

@@ -1,0 +1,121 @@
+"""Which call wrote a line: from the file as it is, back through what each call made of it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from kimi_agent.errors import UserError
+from kimi_agent.log.events import Opened, Said, Stamped
+from kimi_agent.log.messages import Assistant, Call, User
+from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+
+Text = Callable[[str, str], str | None]
+"""The text of a path in a tree, None where there is no such file there."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """The call that wrote a line: of which session and turn, answering which prompt, when (Unix seconds)."""
+
+    session: str
+    turn: int
+    prompt: str
+    at: float
+    call: Call | None
+
+
+@dataclass(frozen=True)
+class Blamed:
+    """A line of the file as it is now; `why` says who wrote it where no call did."""
+
+    number: int
+    line: str
+    author: Author | None
+    why: str = ""
+
+
+def read_place(text: str) -> tuple[str, int]:
+    """`PATH:LINE` as its two parts. Raises UserError."""
+    match = re.fullmatch(r"(.+):(\d{1,9})", text, re.DOTALL)
+    if match is None or int(match[2]) < 1:
+        raise UserError(f"Say which line: PATH:LINE, such as src/app.py:12; not {text[:100]!r}.")
+    return match[1], int(match[2])
+
+
+def blame(path: str, number: int, current: str, logs: Iterable[Sequence[Stamped]], text: Text) -> Blamed:
+    """Who wrote line `number` (1-based) of `path`, whose text is `current`.
+
+    `logs` are the sessions of this workspace, the last used first; they are read only as far back as is needed.
+    Raises UserError where there is no such line.
+    """
+    lines = current.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if not 0 < number <= len(lines):
+        raise UserError(f"{path} has {len(lines):,} lines; there is no line {number:,}.")
+    line, at, now = lines[number - 1], number - 1, current
+    for log in logs:
+        for span in reversed(spans(log)):
+            after = text(span.after, path) if span.after and not span.failed else None
+            before = text(span.before, path) if span.before and not span.failed else None
+            if after is None or after == before:
+                continue
+            came = _origin(after, now, at)
+            if came is None:
+                return Blamed(
+                    number, line, None, "changed by hand, or by another program, after the last recorded call"
+                )
+            at, now = came, after
+            if (came := _origin(before or "", now, at)) is None:
+                return Blamed(number, line, _author(log, span))
+            at, now = came, before or ""
+    return Blamed(number, line, None, "older than the snapshots that are kept, or never changed by a call")
+
+
+def _origin(old: str, new: str, at: int) -> int | None:
+    """The line of `old` that line `at` of `new` is, None where it was not there. Both numbers count from 0."""
+    if old == new:
+        return at
+    before, after = old.split("\n"), new.split("\n")
+    head = 0
+    for one, other in zip(before, after, strict=False):
+        if one != other:
+            break
+        head += 1
+    if at < head:
+        return at
+    most = min(len(before), len(after)) - head
+    tail = next((count for count in range(most) if before[-1 - count] != after[-1 - count]), most)
+    if at >= len(after) - tail:
+        return at - len(after) + len(before)
+    matcher = SequenceMatcher(None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False)
+    for start, begin, size in matcher.get_matching_blocks():
+        if begin <= at - head < begin + size:
+            return head + start + at - head - begin
+    return None
+
+
+def _author(log: Sequence[Stamped], span: Span) -> Author:
+    session, prompt, turn, call, at = "", "", 0, None, 0.0
+    for each in log:
+        if each.seq > span.seq:
+            break
+        at = each.at
+        match each.event:
+            case Opened(name):
+                session = name
+            case Said(User() as message, queued=queued):
+                turn += not queued
+                prompt = message.text
+            case Said(Assistant() as message) if each.seq == span.answer and span.index < len(message.calls):
+                call = message.calls[span.index]
+            case _:
+                pass
+    return Author(session, turn, prompt, at, call)
+
+
+def lazily(read: Callable[[str], Iterable[Stamped]], ids: Iterable[str]) -> Iterator[list[Stamped]]:
+    """The logs of these sessions, each read only when it is its turn."""
+    for each in ids:
+        yield list(read(each))

@@ -1,0 +1,21 @@
+"""What the model is told when its changes are gone and its messages still speak of them."""
+
+from kimi_agent.log.events import Rewound
+from kimi_agent.log.fold.conversation import Conversation
+from kimi_agent.workspace.paths import named
+
+_MOST_NAMES = 20
+
+
+def taken_back(conversation: Conversation) -> str | None:
+    """The note for the tail of a request, until the turn that hears it ends; None where files and chat agree."""
+    return "\n".join(_sentence(each, conversation) for each in conversation.taken_back) or None
+
+
+def _sentence(back: Rewound, conversation: Conversation) -> str:
+    names = ", ".join(named(path) for path in back.paths[:_MOST_NAMES]) or "all files that you changed"
+    more = f" and {len(back.paths) - _MOST_NAMES:,} more files" if len(back.paths) > _MOST_NAMES else ""
+    if back.undoes:
+        return f"The user brought back your changes to: {names}{more}. Read them again before you edit."
+    since = f" (since turn {turn})" if (turn := conversation.turn_of(back.to)) else ""
+    return f"The user took back your changes to: {names}{more}{since}. Read them again before you edit."

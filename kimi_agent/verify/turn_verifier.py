@@ -1,0 +1,82 @@
+"""What the harness does around a turn: at its end it says what is proven, then does what was asked for that case."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from kimi_agent.agent import Agent
+from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped, TurnEnded
+from kimi_agent.log.messages import User
+from kimi_agent.log.store.session import Session
+from kimi_agent.log.views import DiffView, Evidence, TestReport
+from kimi_agent.verify.evidence import judge
+from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+
+Ending = Callable[[Evidence], Awaitable[None]]
+"""What follows a turn that changed files or ran tests, such as a commit."""
+MAX_TEXT_BYTES = 1_000_000
+
+
+class Witness:
+    """An agent whose turns end with the harness's own word: a `Judged` after each that changed files or ran tests."""
+
+    def __init__(self, agent: Agent, checkpoints: Checkpoints, endings: Sequence[Ending] = ()) -> None:
+        self.agent = agent
+        self._checkpoints = checkpoints
+        self._endings = endings
+        self._busy = False
+        agent.session.listen(self._hear)
+
+    @property
+    def session(self) -> Session:
+        """The session of the agent."""
+        return self.agent.session
+
+    def queue(self, message: User) -> None:
+        """Keep what the person says while a turn runs; it joins at the next step."""
+        self.agent.queue(message)
+
+    async def run_turn(self, prompt: User) -> TurnEnded:
+        """A turn of the agent, and what follows it; an interrupted one is not judged."""
+        self._busy = False
+        ended = await self.agent.run_turn(prompt)
+        if self._busy:
+            evidence = await asyncio.to_thread(self._judge)
+            if evidence.verdict != "none_needed" or evidence.last is not None:
+                self.session.emit(Judged(evidence))
+                for ending in self._endings:
+                    await ending(evidence)
+        return ended
+
+    def _hear(self, stamped: Stamped) -> None:
+        match stamped.event:
+            case Checkpoint(when="after") | Rewound():
+                self._busy = True
+            case Checkpoint(failed=failed) if failed:
+                self._busy = True
+            case Returned(result=result) if isinstance(result.view, TestReport | DiffView):
+                self._busy = True
+            case _:
+                pass
+
+    def _judge(self) -> Evidence:
+        return judged(self.session.events(), self._checkpoints)
+
+
+def judged(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
+    """What is proven at the end of `log`, of the files as they are now. Blocking."""
+    try:
+        now = checkpoints.take().tree
+    except Unkept:
+        now = ""
+
+    def changed(old: str, new: str) -> list[str]:
+        return [each.path for each in checkpoints.changes(old, new)]
+
+    def text(tree: str, path: str) -> str | None:
+        """A file of a tree, for reading tests in it; None where there is none, or none that a test file would be."""
+        kept = checkpoints.standing(tree, path)
+        if kept is None or kept.kind != "file" or kept.size > MAX_TEXT_BYTES:
+            return None
+        return checkpoints.content(kept).decode("utf-8", "replace")
+
+    return judge(log, now=now, changed=changed, text=text, apart=checkpoints.apart)

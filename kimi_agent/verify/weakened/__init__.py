@@ -1,0 +1,1 @@
+"""Weakened tests: which tests assert less than before an edit."""

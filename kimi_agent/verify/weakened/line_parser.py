@@ -1,0 +1,112 @@
+"""The tests of a file in any language, read line by line: where each begins, what it asserts, what skips it.
+
+Nothing here knows a grammar; comments are taken out, and a test reaches to where the next thing begins.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from kimi_agent.verify.weakened.language_patterns import PYTHON, Language
+from kimi_agent.verify.weakened.values import TestCode, TestFile
+
+_MOST_LINE = 2_000
+_MOST_HEADS = 60
+_TRIPLES = re.compile(r'("""|\'\'\').*?(?:\1|\Z)', re.DOTALL)
+_OPEN_CALL = re.compile(r"\(\s*+(?=['\"`])")
+_FOCUS = re.compile("^[xf](?=describe|context|suite|feature)")
+
+
+class _Rules:
+    """The patterns of a language, compiled."""
+
+    def __init__(self, language: Language) -> None:
+        self.comments = re.compile(language.comments, re.DOTALL)
+        self.start = re.compile(language.start, re.VERBOSE)
+        self.checks = re.compile(language.checks, re.VERBOSE)
+        self.skips = re.compile(language.skips, re.VERBOSE)
+        self.trivial = re.compile(language.trivial, re.VERBOSE)
+        self.head = re.compile(language.head, re.VERBOSE)
+        self.marked = re.compile(language.marked, re.VERBOSE)
+        self.other = re.compile(language.other, re.VERBOSE)
+
+
+@dataclass
+class _Section:
+    """From the line where something begins to where the next thing does; `heads` are the marks that stood before it."""
+
+    name: str = ""
+    group: bool = False
+    start: str = ""
+    heads: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def read_lines(text: str, language: Language) -> TestFile:
+    """What the file holds, as far as its lines tell."""
+    text = text.replace("\r\n", "\n")
+    if language is PYTHON:
+        text = _TRIPLES.sub(lambda found: '""' + "\n" * found.group().count("\n"), text)
+    rules = _Rules(language)
+    bare = rules.comments.sub(lambda found: found["kept"] or "\n" * found.group().count("\n"), text)
+    tests: dict[str, TestCode] = {}
+    other: list[str] = []
+    skips = 0
+    for section in _sections(_OPEN_CALL.sub("(", bare).split("\n"), rules):
+        code = [section.start, *section.lines]
+        checks = tuple(_checks(code, rules))
+        stops = sum(len(rules.skips.findall(line)) for line in (*section.heads, *code))
+        if not section.name:
+            other += checks
+            skips += stops
+            continue
+        known = tests.get(section.name, TestCode(section.name))
+        body = " ".join(" ".join([known.body, *section.lines]).split())
+        tests[section.name] = TestCode(
+            section.name, known.checks + checks, known.skips + stops, body, group=section.group
+        )
+    return TestFile(tests, tuple(other), skips)
+
+
+def _sections(lines: Iterable[str], rules: _Rules) -> Iterator[_Section]:
+    section = _Section()
+    heads: list[str] = []
+    open_in_head = 0
+    for whole in lines:
+        line = whole[:_MOST_LINE]
+        found = rules.start.search(line)
+        if found is None and (open_in_head > 0 or rules.head.match(line)) and len(heads) < _MOST_HEADS:
+            heads.append(line)
+            open_in_head += line.count("(") + line.count("[") - line.count(")") - line.count("]")
+            continue
+        open_in_head = 0
+        if found is None and not rules.other.match(line):
+            if line.strip():
+                section.lines += [*heads, line]
+                heads = []
+            continue
+        yield section
+        group = found is not None and bool(found.groupdict().get("group"))
+        is_test = found is not None and (group or _is_marked([*heads, line], rules))
+        section = _Section(_name(found) if found is not None and is_test else "", group, line, heads)
+        heads = []
+    section.lines += heads
+    yield section
+
+
+def _is_marked(lines: Iterable[str], rules: _Rules) -> bool:
+    return any(rules.marked.search(line) for line in lines)
+
+
+def _name(found: re.Match[str]) -> str:
+    names = found.groupdict()
+    name = next((names[key] for key in ("name", "name2", "name3") if names.get(key)), "")
+    group = _FOCUS.sub("", names.get("group") or "")
+    return f"{group} ".lstrip() + " ".join(name.strip("'\"`").replace("DISABLED_", "").split())[:200] or "?"
+
+
+def _checks(lines: Iterable[str], rules: _Rules) -> Iterator[str]:
+    for line in lines:
+        count = len(rules.checks.findall(line)) - len(rules.trivial.findall(line))
+        if count > 0:
+            yield from [" ".join(line.split())] * count

@@ -1,0 +1,87 @@
+"""Which files a snapshot leaves out: what git would ignore here, by files that are read as plain text, and litter."""
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.folder import Repository, stat_key
+
+# What runs of programs and tests leave behind, whether or not the repository ignores it: it comes back by itself, and
+# a tree that changes with every test run could not say that nothing changed since. A folder with a CACHEDIR.TAG
+# (bford.info/cachedir: cargo's target, pytest's and mypy's caches) is left out too; see `is_cache_tag`.
+LITTER = (
+    *("__pycache__/", "*.pyc", "*.pyo", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/"),
+    *(".coverage", ".coverage.*", ".tox/", ".nox/", ".venv/", "node_modules/", ".gradle/", ".DS_Store"),
+)
+CACHE_TAG = "CACHEDIR.TAG"
+_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+_MAX_EXCLUDE = 1_000_000
+
+
+class Ignores:
+    """The rules for one work tree: litter, our own folders, the user's `info/exclude` and global ignore file.
+
+    The `.gitignore` files are git's own business. Nothing of a repository's configuration is read.
+    """
+
+    def __init__(self, folder: Path, *, environ: Mapping[str, str], private: Sequence[Path]) -> None:
+        self._file = folder / "info" / "exclude"
+        self._home = environ.get("HOME", "")
+        self._config_home = environ.get("XDG_CONFIG_HOME") or f"{self._home}/.config"
+        self._private = private
+        self._configs: tuple[object, ...] = ()
+        self._global = ""
+
+    def settle(self, git: Git, top: Path, own: Repository | None) -> tuple[tuple[object, ...], str]:
+        """Put the rules where the store's git reads them.
+
+        Returns what tells this state of them from another, and the path of the ignore file for all repositories.
+        """
+        lines = [*LITTER, *(line for line in (_line(folder, top) for folder in self._private) if line)]
+        text = "\n".join(lines).encode("utf-8", "surrogateescape") + b"\n"
+        if own:
+            with contextlib.suppress(OSError), (own.common / "info" / "exclude").open("rb") as file:
+                text += file.read(_MAX_EXCLUDE)
+        if not self._file.is_file() or self._file.read_bytes() != text:
+            self._file.write_bytes(text)
+        path = self.global_file(git)
+        return (text, path, stat_key(path)), path
+
+    def global_file(self, git: Git) -> str:
+        """The ignore file for all repositories of the user: as their own git configuration names it, or the usual."""
+        configs = [Path(self._config_home, "git", "config"), Path(self._home, ".gitconfig")]
+        key = tuple(stat_key(path) for path in configs)
+        if key != self._configs or not self._global:
+            self._configs, self._global = key, f"{self._config_home}/git/ignore"
+            for path in configs:
+                if path.is_file():
+                    self._global = _excludes_file(git, path) or self._global
+        return self._global
+
+
+def _excludes_file(git: Git, config: Path) -> str:
+    """What the user's own configuration says; it is theirs, so includes count. "" if it says nothing."""
+    asked = ("config", "--file", str(config), "--includes", "--type=path", "-z", "--get", "core.excludesFile")
+    try:
+        return os.fsdecode(git.run(*asked, ok=(0, 1)).rstrip(b"\0"))
+    except GitFailed:
+        return ""
+
+
+def is_cache_tag(path: str) -> bool:
+    """Whether the file there marks its folder as a cache."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+
+
+def _line(folder: Path, top: Path) -> str:
+    """An ignore rule for a folder of ours, "" if it does not lie below `top`."""
+    if not folder.is_relative_to(top) or folder == top:
+        return ""
+    return "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", folder.relative_to(top).as_posix()) + "/"

@@ -1,0 +1,89 @@
+"""What differs between the index of a store and the disk, by a few gits that look at once."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.workspace.checkpoint.ignore_rules import CACHE_TAG, is_cache_tag
+from kimi_agent.workspace.git.command import Git, GitFailed
+
+_SEED = ".kimi-agent-seed"
+_EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+_CLOSED = re.compile(rb"^warning: could not open directory '(.*?)/?': ", re.MULTILINE)
+
+
+@dataclass
+class Differences:
+    """Paths from the workspace on.
+
+    `changed` are in the index and (perhaps) different on the disk, `gone` are in the index and not on the disk,
+    `fresh` are new, `ignored` are in the index though a rule ignores them now, `closed` are folders that cannot be
+    read, `caches` folders (ending in "/") that call themselves caches.
+    """
+
+    changed: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    fresh: set[str] = field(default_factory=set)
+    ignored: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    caches: set[str] = field(default_factory=set)
+
+
+def differences(git: Git, root: Path, inherit: Sequence[int]) -> Differences:
+    """Look. Raises GitFailed."""
+    looks = (
+        git.start("diff-files", "--raw", "--relative", "--ignore-submodules=none", "-z", inherit=inherit),
+        git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit),
+        git.start("ls-files", "--cached", "--ignored", "--exclude-standard", "-z", inherit=inherit),
+    )
+    found = Differences()
+    # The second is read first: it is the one with the most to say, and may wait for a full pipe.
+    others = names(looks[1].finish())
+    closed = (os.fsdecode(path) for path in _CLOSED.findall(looks[1].stderr))
+    found.closed = {path for path in closed if os.path.lexists(os.path.join(root, path))}
+    rows = looks[0].finish().split(b"\0")
+    for head, name in zip(rows[0:-1:2], rows[1::2], strict=True):
+        (found.gone if head.endswith(b"D") else found.changed).add(os.fsdecode(name))
+    found.ignored = set(names(looks[2].finish()))
+    found.fresh = set(_without_nested(git, others, inherit))
+    for path in found.fresh | found.changed:
+        folder, _, last = path.rpartition("/")
+        if last == CACHE_TAG and folder and is_cache_tag(os.path.join(root, path)):
+            found.caches.add(folder + "/")
+    return found
+
+
+def _without_nested(git: Git, others: list[str], inherit: Sequence[int]) -> list[str]:
+    """The files of repositories inside the workspace are files like others.
+
+    git names a nested repository only as "folder/", unless its index already holds something in there: so it gets to
+    see something, looks again, and forgets it. Once real files of it are kept this does not happen any more.
+    """
+    seeded: set[str] = set()
+    while nested := {path for path in others if path.endswith("/")} - seeded:
+        seeded |= nested
+        _seed(git, nested, "100644", inherit)
+        others = names(git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit).finish())
+    if seeded:
+        _seed(git, seeded, "0", inherit)
+    return [path for path in others if not path.endswith("/")]
+
+
+def _seed(git: Git, folders: set[str], mode: str, inherit: Sequence[int]) -> None:
+    rows = b"".join(f"{mode} {_EMPTY_BLOB}\t".encode() + os.fsencode(path + _SEED) + b"\0" for path in sorted(folders))
+    git.start("update-index", "--add", "--replace", "-z", "--index-info", inherit=inherit).finish(rows)
+
+
+def tracked_though_ignored(git: Git) -> set[str]:
+    """Of the index that `git` was given (the user's own), the files that a rule ignores: they are kept all the same."""
+    try:
+        return set(names(git.run("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")))
+    except GitFailed:
+        return set()  # an index that our git cannot read: of SHA-256, or split
+
+
+def names(listed: bytes) -> list[str]:
+    """Paths that git wrote with -z."""
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]

@@ -1,0 +1,277 @@
+"""The harness's own git: a trusted binary, run so that nothing of a repository's configuration can run code."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from kimi_agent.errors import UserError
+from kimi_agent.workspace.git.folder import Repository, bare, blob_id, repository, repository_at, stat_key
+from kimi_agent.workspace.git.hardening import ENVIRON, PLAIN, SETTINGS, as_environ, over, refusal
+from kimi_agent.workspace.process.environ import allowed
+from kimi_agent.workspace.process.launch import trusted
+
+if TYPE_CHECKING:
+    import git.cmd
+
+__all__ = ["Git", "GitFailed", "GitMissing", "Repository", "Running", "find_git", "in_git", "repository"]
+
+_GITLINK = b"\0\0\xe0\0"  # the mode of a submodule, as an index writes it
+_MAX_SUBMODULES = 200
+_SHOWN = 600
+
+
+class GitMissing(UserError):
+    """There is no git that may be used."""
+
+    def __init__(self, why: str = "git was not found on PATH") -> None:
+        super().__init__(f"{why}: install it (Debian: apt-get install git), or mend PATH", 69)
+
+
+class GitFailed(Exception):
+    """git ended with an exit code that its caller did not expect; `stderr` is what it said."""
+
+    def __init__(self, code: int, stderr: str, command: str = "") -> None:
+        self.code = code
+        self.stderr = stderr
+        said = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
+        super().__init__(f"git {command} failed ({code}): {said}")
+
+
+def find_git(environ: Mapping[str, str], *, not_below: Path) -> str | None:
+    """The absolute path of git by the PATH of `environ`, never a relative entry or one below `not_below`."""
+    return trusted("git", path=allowed(environ)["PATH"], root=Path(os.path.realpath(not_below)))
+
+
+class Git:
+    """Runs built-in sub-commands in one work tree. No hook, filter, alias, pager, editor, helper or network.
+
+    Without `git_dir` it works in the user's own repository at or above `workspace`; everything there that could name
+    a command is overridden (so content that filters make, as LFS does, is seen and written as it stands on the disk).
+    The user's own identity, ignore file and other global settings are not read. Raises GitMissing.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        git_dir: Path | None = None,
+        index: Path | None = None,
+        environ: Mapping[str, str],
+        top: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        found = find_git(environ, not_below=workspace)
+        if found is None:
+            raise GitMissing
+        self.program = found
+        self._workspace = workspace
+        self._private = git_dir is not None
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._environ = {**allowed(environ), **ENVIRON}
+        self._own = None if self._private else repository(Path(os.path.realpath(workspace)))
+        if self._own:
+            git_dir, top = self._own.git_dir, self._own.top
+        self._here = git_dir is not None
+        if git_dir is not None:
+            # Named outright, git looks for no repository: a bare one in a subfolder, or `core.worktree`, lead nowhere.
+            self._environ["GIT_DIR"] = str(git_dir)
+            self._environ["GIT_WORK_TREE"] = str(top or workspace)
+        if index is not None:
+            self._environ["GIT_INDEX_FILE"] = str(index)
+
+    def run(self, *args: str, stdin: bytes = b"", ok: Sequence[int] = (0,), env: Mapping[str, str] = {}) -> bytes:
+        """What git wrote to stdout. Refs from elsewhere belong after `--end-of-options`, paths after `--`.
+
+        Raises GitFailed for an exit code that is not in `ok`, ValueError for what this git never runs.
+        """
+        return self.start(*args, env=env).finish(stdin, ok=ok)
+
+    def start(self, *args: str, env: Mapping[str, str] = {}, inherit: Sequence[int] = ()) -> "Running":
+        """As `run`, but does not wait: several can work at once. `inherit` are descriptors that git keeps open."""
+        if refused := refusal(args):
+            raise ValueError(f"the harness's git does not run {refused!r}")
+        if not self._workspace.is_dir():
+            raise GitFailed(128, f"there is no folder {self._workspace}", args[0])
+        if not self._here:
+            raise GitFailed(128, f"there is no git repository at or above {self._workspace}", args[0])
+        settings = self._settings if self._private else {**self._settings, **over(self._keys())}
+        return self._start([args[0], *PLAIN.get(args[0], ()), *args[1:]], settings, env, inherit)
+
+    def _keys(self) -> set[str]:
+        """Every key that the repository sets itself, included files too, and those of its submodules.
+
+        Listing them runs nothing. Submodules count because git starts another git in each, with our environment.
+        """
+        listing = ("--list", "--name-only", "--includes", "-z")
+        listed = self._start(["config", *listing], self._settings, {}, ()).finish()
+        for inner in self._submodules():
+            for name in ("config", "config.worktree"):
+                if (inner / name).is_file():
+                    file = ("--file", str(inner / name))
+                    listed += self._start(["config", *file, *listing], self._settings, {}, ()).finish()
+        return {os.fsdecode(key) for key in listed.split(b"\0") if key}
+
+    def _submodules(self) -> set[Path]:
+        """The git folders of repositories inside this one which it names as submodules, at any depth."""
+        found: set[Path] = set()
+        todo = [self._own] if self._own else []
+        while todo:
+            outer = todo.pop()
+            index = outer.git_dir / "index"
+            # Listing 20,000 files costs 15 ms, looking for the mode of a submodule in the index 1.
+            if not index.is_file() or _GITLINK not in index.read_bytes():
+                continue
+            place = {"GIT_DIR": str(outer.git_dir), "GIT_WORK_TREE": str(outer.top), "GIT_INDEX_FILE": str(index)}
+            listing = self._start(["ls-files", "--stage", "-z"], self._settings, place, (), cwd=outer.top)
+            for row in listing.finish().split(b"\0"):
+                inner = (
+                    repository_at(outer.top / os.fsdecode(row.partition(b"\t")[2])) if row[:6] == b"160000" else None
+                )
+                if inner and inner.git_dir not in found:
+                    if len(found) >= _MAX_SUBMODULES:
+                        raise GitFailed(128, f"there are more than {_MAX_SUBMODULES} submodules", "ls-files")
+                    found |= {inner.git_dir, inner.common}
+                    todo.append(inner)
+        return found
+
+    def _start(
+        self,
+        args: Sequence[str],
+        settings: Mapping[str, str],
+        env: Mapping[str, str],
+        inherit: Sequence[int],
+        *,
+        cwd: Path | None = None,
+    ) -> "Running":
+        given = {**self._environ, **as_environ(settings), **env}
+        if args[0] == "check-ignore":  # which refuses to work with literal pathspecs
+            given["GIT_LITERAL_PATHSPECS"] = "0"
+        # GitPython hands on our whole environment. What is not meant for git (keys above all) is blanked; of git's
+        # own variables an empty one is not the same as none, so these few cost a process that takes them out.
+        blank = {name: "" for name in os.environ if name not in given}
+        unset = [word for name in blank if name.startswith("GIT_") for word in ("-u", name)]
+        env_program = trusted("env", path="/usr/bin:/bin", root=self._workspace) or "/usr/bin/env"
+        command = [*([env_program, *unset] if unset else []), self.program, *args]
+        shell = _cmd(self.program)(str(cwd or self._workspace))
+        process = shell.execute(
+            command,
+            istream=subprocess.PIPE,
+            as_process=True,
+            env={**blank, **given},
+            shell=False,
+            start_new_session=True,
+            pass_fds=tuple(inherit),
+        )
+        return Running(process, args[0])
+
+
+class Running:
+    """A git that was started. Dropped unfinished, it is terminated."""
+
+    def __init__(self, process: "git.cmd.Git.AutoInterrupt", command: str) -> None:
+        self._process = process
+        self._command = command
+        self.stderr = b""
+
+    def finish(self, stdin: bytes = b"", *, ok: Sequence[int] = (0,)) -> bytes:
+        """Feed it, wait for its end and return what it wrote. Raises GitFailed."""
+        process = self._popen()
+        out, self.stderr = process.communicate(stdin)
+        if process.returncode not in ok:
+            raise GitFailed(process.returncode, self.stderr.decode("utf-8", "surrogateescape"), self._command)
+        return out
+
+    @property
+    def pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Its stdin and stdout, for one that answers while it runs."""
+        process = self._popen()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        return process.stdin, process.stdout
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        process = self._popen()
+        process.kill()
+        process.communicate()
+
+    def _popen(self) -> "subprocess.Popen[bytes]":
+        assert self._process.proc is not None
+        return self._process.proc
+
+
+def in_git(workspace: Path, environ: Mapping[str, str]) -> Callable[[str, bytes], bool]:
+    """Whether the user's index holds just this content for a path (relative to `workspace`): git could give it back.
+
+    The index is read through a private git folder, so nothing of the repository's configuration counts; content that
+    is kept changed (line endings, filters), or in a repository of SHA-256, is taken as not held.
+    """
+    held = _Held(workspace, environ)
+    return held.holds
+
+
+class _Held:
+    def __init__(self, workspace: Path, environ: Mapping[str, str]) -> None:
+        self._workspace = workspace
+        self._environ = environ
+        self._key: tuple[int, ...] = ()
+        self._ids: dict[str, str] = {}
+
+    def holds(self, path: str, content: bytes) -> bool:
+        own = repository(self._workspace)
+        if own is None:
+            return False
+        index = own.git_dir / "index"
+        key = stat_key(index)
+        if key != self._key:
+            self._key, self._ids = key, self._listed(own, index) if key else {}
+        return self._ids.get(path) == blob_id(content)
+
+    def _listed(self, own: Repository, index: Path) -> dict[str, str]:
+        with tempfile.TemporaryDirectory(prefix="kimi-agent-") as name:
+            private = Path(name)
+            bare(private)
+            try:
+                git = Git(self._workspace, git_dir=private, index=index, top=own.top, environ=self._environ)
+                listed = git.run("ls-files", "--stage", "-z")
+            except (GitMissing, GitFailed):
+                return {}
+        rows = (row.partition(b"\t") for row in listed.split(b"\0") if row)
+        return {os.fsdecode(path): head.split()[1].decode() for head, _, path in rows if head.endswith(b" 0")}
+
+
+def _cmd(program: str) -> "type[git.cmd.Git]":
+    """GitPython's wrapper. Its import runs `git version`, of the binary that we trust, and prints nothing.
+
+    Raises GitMissing where that does not work.
+    """
+    with _told(GIT_PYTHON_GIT_EXECUTABLE=program, GIT_PYTHON_REFRESH="quiet"):
+        try:
+            from git.cmd import Git as Shell
+        except ImportError as error:
+            raise GitMissing(f"git does not work here ({program})") from error
+
+        return Shell
+
+
+@contextlib.contextmanager
+def _told(**variables: str) -> Iterator[None]:
+    """Environment variables that GitPython reads from our own environment, at its import only."""
+    if "git.cmd" in sys.modules:
+        yield
+        return
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""Child processes: launched, captured, found as trees and killed."""

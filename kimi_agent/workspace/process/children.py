@@ -1,0 +1,144 @@
+"""All children of a runner: started with a mark, ended as trees, and written down while they live."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.errors import ToolError
+from kimi_agent.workspace.process import process_tree as reap
+from kimi_agent.workspace.process.child import Child, Pipe
+from kimi_agent.workspace.process.environ import RUN_MARK
+from kimi_agent.workspace.process.launch import launch
+
+_GRACE_S = 2.0
+_KILL_S = 0.15
+_DEATH_S = 10.0
+
+
+class Children:
+    """Those that run, those that left something running in the background, and those that are dying."""
+
+    def __init__(self, register: Path, *, outer: str) -> None:
+        self._register = reap.Register(register)
+        self._outer = outer  # runs within runs (an agent that runs an agent) are found by the outer one too
+        self._live: list[Child] = []
+        self._dying: list[Child] = []
+
+    def start(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        pipes: tuple[Pipe, ...],
+        inherit: Sequence[int] = (),
+    ) -> Child:
+        """Start a child that writes stdout to the first and stderr to the last of `pipes`, and write it down."""
+        tree = reap.Tree()
+        mark = f"{self._outer}/{tree.mark}" if self._outer else tree.mark
+        reap.adopt_orphans()
+        # Before it lives: a kill -9 of ours right after the start must find the mark written down.
+        self._register.note(tree)
+        try:
+            process = launch(
+                argv,
+                cwd=cwd,
+                env={**env, RUN_MARK: mark},
+                stdout=pipes[0].write_end,
+                stderr=pipes[-1].write_end,
+                inherit=inherit,
+            )
+        except BaseException:
+            self._register.drop(tree)
+            for pipe in pipes:
+                pipe.close()
+            raise
+        tree.begun(process.pid)
+        self._register.note(tree)
+        for pipe in pipes:
+            pipe.started()
+        child = Child(process, tree, pipes)
+        self._live.append(child)
+        return child
+
+    async def asked_to_end(self, child: Child) -> None:
+        """SIGTERM to the tree, and two seconds for it to go."""
+        end = asyncio.get_running_loop().time() + _GRACE_S
+        reap.send([child.tree], signal.SIGTERM)
+        while reap.living([child.tree]) or child.process.poll() is None:
+            if asyncio.get_running_loop().time() > end:
+                return
+            await asyncio.sleep(0.03)
+
+    def kill(self, child: Child) -> bool:
+        """Kill a tree at once, and say whether it is dead: it takes milliseconds, unless the kernel holds one back."""
+        return not reap.kill([child.tree], within_s=_KILL_S) and child.process.poll() is not None
+
+    def end(self, child: Child) -> None:
+        """Kill a tree and let go of it. Whoever starts something next waits for what does not die at once."""
+        child.release()
+        if not self.kill(child):
+            self._live.remove(child)
+            self._dying.append(child)
+        else:
+            self.forget(child)
+
+    def left_behind(self, child: Child) -> str:
+        """Let go of an exited child, or tell what it left running."""
+        for other in list(self._live):
+            if other.process.poll() is not None and not reap.living([other.tree]):
+                self.forget(other)
+        if child not in self._live:
+            return ""
+        for pipe in child.pipes:
+            pipe.drain()
+        pids = ", ".join(map(str, sorted(reap.living([child.tree]))))
+        return (
+            f"still running in the background until this session ends: pid {pids} (what it prints from now on is lost)"
+        )
+
+    def forget(self, child: Child) -> None:
+        """Let go of a child that left nothing behind."""
+        child.release()
+        self._register.drop(child.tree)
+        for children in (self._live, self._dying):
+            if child in children:
+                children.remove(child)
+
+    async def settled(self) -> None:
+        """Wait until every interrupted tree is dead. Raises ToolError where one will not die."""
+        now = asyncio.get_running_loop().time
+        end = now() + _DEATH_S
+        while self._dying:
+            left = reap.send([child.tree for child in self._dying], signal.SIGKILL)
+            ended = [child.process.poll() is not None for child in self._dying]
+            if not left and all(ended):
+                for child in list(self._dying):
+                    self.forget(child)
+            elif now() > end:
+                pids = ", ".join(map(str, sorted(left)))
+                raise ToolError(
+                    "failed", f"processes of an interrupted command do not die (pid {pids})", "tell the user"
+                )
+            else:
+                await asyncio.sleep(0.02)
+
+    def kill_all(self) -> None:
+        """Kill every tree and wait until it is dead, a second at most. For signal handlers and the exit too."""
+        children = [*self._live, *self._dying]
+        if not children or reap.kill([child.tree for child in children], within_s=1.0):
+            return
+        for child in children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(0.5)
+                self._register.drop(child.tree)
+
+    def close(self) -> None:
+        """End all that still runs, and give back what the event loop holds of it."""
+        self.kill_all()
+        for child in [*self._live, *self._dying]:
+            child.release()
+        self._live.clear()
+        self._dying.clear()

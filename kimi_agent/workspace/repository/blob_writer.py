@@ -1,0 +1,172 @@
+"""What git would store of a file's content: its blob, with the line endings and encoding that the repository keeps.
+
+Git itself converts, in a work tree that holds nothing but these files, so the attributes that count are those of HEAD
+(and those among the files). It works on the objects of the person's repository through a private git folder, so of
+that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.repository.head_state import line
+
+LINK, NESTED, FOLDER = "120000", "160000", "040000"
+_MOST_WORDS = 60_000
+"""Bytes of paths in one command: far below any system's limit."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file as it stood: its bytes (of a link: the target) and permission bits (0 for a link)."""
+
+    data: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What git holds at a path: its mode in octal, and the id of the blob."""
+
+    mode: str
+    id: str
+
+
+def tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, Entry]:
+    """What `tree` holds at those of the paths (from its top) where it holds anything."""
+    found: dict[str, Entry] = {}
+    for some in _chunks(sorted(set(paths))):
+        output = git.run("ls-tree", "-z", "--full-tree", tree, "--", *some)
+        for record in output.split(b"\0")[:-1]:
+            about, _, path = record.partition(b"\t")
+            mode, _, id = about.decode("ascii").split()
+            found[os.fsdecode(path)] = Entry(mode, id)
+    return found
+
+
+def ancestors(path: str) -> list[str]:
+    """The folders above a path, the outermost first."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def attribute_files(paths: Iterable[str]) -> set[str]:
+    """Where the attributes of these paths may be written."""
+    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in ancestors(path)}
+
+
+class Shelf:
+    """Stores contents as git would, by way of `scratch`, a folder of our own.
+
+    `git` is as `objects.on_objects_of` gives it; `known` is what HEAD holds at the paths and at the attribute files
+    above them: by it git decides on line endings.
+    """
+
+    def __init__(self, git: Git, scratch: Path, known: Mapping[str, Entry]) -> None:
+        self._git = git
+        self._scratch = scratch
+        self._known = known
+        self._count = 0
+
+    def store(self, files: Mapping[str, Content | None]) -> dict[str, Entry | None]:
+        """The entries of these files; None for one that is not there.
+
+        None too for one that only a filter program could store (git-lfs), or whose place another of the files bars.
+        """
+        folder, written = self.folder(), set[str]()
+        # Links go last: nothing is ever written through one.
+        for path, content in sorted(files.items(), key=lambda item: item[1] is not None and item[1].mode == 0):
+            if content is not None and _write(folder / path, content):
+                written.add(path)
+        if not written:
+            return dict.fromkeys(files)
+        env = {"GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(self._scratch / f"{folder.name}.index")}
+        if self._known:
+            self._git.run("update-index", "-z", "--index-info", stdin=index_info(self._known), env=env)
+        names = b"".join(os.fsencode(path) + b"\0" for path in sorted(written))
+        self._git.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=names, env=env)
+        # Attributes can be asked for in a pathspec, so one command gives the entries of what no filter would convert.
+        magic = {**env, "GIT_LITERAL_PATHSPECS": "0"}
+        output = self._git.run("ls-files", "--stage", "-z", "--", ":(attr:!filter)", ":(attr:-filter)", env=magic)
+        entries = _index_entries(output)
+        return {path: entries.get(path) if path in written else None for path in files}
+
+    def blob(self, data: bytes) -> str:
+        """The id of these very bytes, stored."""
+        return line(self._git.run("hash-object", "-w", "--stdin", stdin=data))
+
+    def read(self, *ids: str) -> list[bytes]:
+        """The bytes of blobs."""
+        output = self._git.run("cat-file", "--batch", stdin="".join(f"{id}\n" for id in ids).encode())
+        found, at = [], 0
+        for _ in ids:
+            start = output.index(b"\n", at) + 1
+            size = int(output[at:start].split()[2])
+            found.append(output[start : start + size])
+            at = start + size + 1
+        return found
+
+    def folder(self) -> Path:
+        """A new empty folder."""
+        self._count += 1
+        made = self._scratch / str(self._count)
+        made.mkdir()
+        return made
+
+
+def blob_id(data: bytes, width: int) -> str:
+    """The id that git gives to these very bytes; `width` is the length of ids in the repository (40, or 64)."""
+    algorithm = "sha256" if width == 64 else "sha1"
+    return hashlib.new(algorithm, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _index_entries(output: bytes) -> dict[str, Entry]:
+    found = {}
+    for record in output.split(b"\0")[:-1]:
+        about, _, path = record.partition(b"\t")
+        mode, id, _ = about.decode("ascii").split()
+        found[os.fsdecode(path)] = Entry(mode, id)
+    return found
+
+
+def index_info(entries: Mapping[str, Entry | None], width: int = 40) -> bytes:
+    """What `update-index -z --index-info` reads; None takes a path out. Removals go first: they make room."""
+    gone = [f"0 {'0' * width}\t".encode() + os.fsencode(path) for path, entry in entries.items() if entry is None]
+    there = [
+        f"{entry.mode} {entry.id}\t".encode() + os.fsencode(path)
+        for path, entry in entries.items()
+        if entry is not None and entry.mode != FOLDER
+    ]
+    return b"".join(record + b"\0" for record in (*gone, *there))
+
+
+def _write(path: Path, content: Content) -> bool:
+    """Lay one file out; False where another of the files bars its way."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content.mode == 0:
+            path.symlink_to(os.fsdecode(content.data))
+            return True
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content.data)
+        path.chmod(0o700 if content.mode & 0o111 else 0o600)
+    except OSError:
+        return False
+    return True
+
+
+def _chunks(paths: Sequence[str]) -> Iterator[list[str]]:
+    some: list[str] = []
+    size = 0
+    for path in paths:
+        size += len(os.fsencode(path)) + 1
+        if some and size > _MOST_WORDS:
+            yield some
+            some, size = [], len(os.fsencode(path)) + 1
+        some.append(path)
+    if some:
+        yield some

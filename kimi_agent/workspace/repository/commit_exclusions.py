@@ -1,0 +1,50 @@
+"""Which of the changed paths are never committed, and why, in words for the person."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.paths import guard, is_sensitive
+from kimi_agent.workspace.repository.blob_writer import NESTED, Entry, ancestors
+
+
+def left_out(
+    git: Git, top: Path, paths: Iterable[str], held: Mapping[str, Entry], staged: Mapping[str, object]
+) -> dict[str, str]:
+    """The reasons by path. `held` is what HEAD holds at the paths and above them, `staged` where the index differs."""
+    found = {}
+    new = []
+    for path in paths:
+        if why := _misplaced(top, path, held):
+            found[path] = why
+        elif path not in held and path not in staged:
+            if is_sensitive(path):
+                found[path] = "its name says that a secret is inside"
+            else:
+                new.append(path)
+    return found | dict.fromkeys(_ignored(git, top, new), "git ignores it")
+
+
+def _misplaced(top: Path, path: str, held: Mapping[str, Entry]) -> str:
+    if any(guard(part) == "git" or part in ("", ".", "..") for part in path.split("/")):
+        return "no repository may hold such a path"
+    above = ancestors(path)
+    if any(_is_repository(top, folder, held) for folder in (*above, path)):
+        return "it lies in a repository of its own"
+    return "a link stands above it" if any((top / folder).is_symlink() for folder in above) else ""
+
+
+def _is_repository(top: Path, folder: str, held: Mapping[str, Entry]) -> bool:
+    entry = held.get(folder)
+    return (entry is not None and entry.mode == NESTED) or os.path.lexists(top / folder / ".git")
+
+
+def _ignored(git: Git, top: Path, paths: Sequence[str]) -> set[str]:
+    names = b"".join(os.fsencode(top / path) + b"\0" for path in paths)
+    if not names:
+        return set()
+    # This command knows no literal pathspecs; absolute paths have no magic.
+    output = git.run("check-ignore", "-z", "--stdin", stdin=names, ok=(0, 1), env={"GIT_LITERAL_PATHSPECS": "0"})
+    start = len(os.fspath(top).rstrip("/")) + 1
+    return {os.fsdecode(name)[start:] for name in output.split(b"\0")[:-1]}

@@ -1,0 +1,49 @@
+"""A private git folder on the objects of the person's repository: of its configuration, nothing counts there."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kimi_agent.workspace.git.command import Git, Repository
+from kimi_agent.workspace.repository.user_git_config import Value
+
+
+def private_folder(own: Repository, scratch: Path, *, width: int) -> Path:
+    """A bare-bones git folder in `scratch` whose objects are those of `own`; it has no refs.
+
+    `width` is the length of its ids: 40, or 64 for SHA-256. Raises OSError.
+    """
+    private = scratch / "git"
+    (private / "refs").mkdir(parents=True)
+    (private / "info").mkdir()
+    (private / "objects").symlink_to(own.common.absolute() / "objects")
+    sha256 = "[extensions]\n\tobjectFormat = sha256\n" if width == 64 else ""
+    version = 1 if sha256 else 0
+    (private / "config").write_text(f"[core]\n\trepositoryformatversion = {version}\n\tbare = false\n{sha256}", "ascii")
+    for name in ("info/attributes", "shallow"):
+        with contextlib.suppress(OSError):
+            (private / name).write_bytes((own.common / name).read_bytes())
+    (private / "HEAD").write_text("ref: refs/heads/none\n", "ascii")
+    return private
+
+
+def on_objects_of(
+    own: Repository, scratch: Path, settings: Mapping[str, str], environ: Mapping[str, str], *, width: int
+) -> Git:
+    """A git with a private folder in `scratch` that reads and writes the objects of `own`."""
+    private = private_folder(own, scratch, width=width)
+    return Git(scratch, git_dir=private, environ=environ, settings={**settings, "core.safecrlf": "false"})
+
+
+def headers(values: Sequence[Value]) -> str:
+    """The repository's own headers for its remotes, as lines of a private configuration file.
+
+    By them CI hands a push its key. They are data; nothing else of the repository's own configuration is taken over.
+    """
+    found = ""
+    for each in values:
+        url = each.key.removeprefix("http.").removesuffix(".extraheader")
+        if each.scope in ("local", "worktree") and url.isprintable() and each.value.isprintable():
+            quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in (url, each.value)]
+            found += f'[http "{quoted[0]}"]\n\textraheader = "{quoted[1]}"\n'
+    return found

@@ -1,0 +1,299 @@
+"""Searches the workspace with ripgrep, or slowly in Python where it is missing."""
+
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kimi_agent.errors import ToolError
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.paths import is_sensitive
+from kimi_agent.workspace.process.runner import Fed, Runner
+from kimi_agent.workspace.search import python_grep as slow_rg
+from kimi_agent.workspace.search.ripgrep_output import MAX_MATCHES, Group, Line, Names, Page, by_count, by_path
+
+Mode = Literal["content", "files", "count"]
+Case = Literal["smart", "sensitive", "ignore"]
+
+MAX_COLUMNS = 500
+MAX_LIMIT = 1_000
+MAX_OFFSET = 5_000
+MAX_CONTEXT = 20
+_MAX_UNREADABLE = 5
+
+
+@dataclass(frozen=True)
+class Hits:
+    """One file: how many of its lines match, and those of its lines that are on the page."""
+
+    path: str
+    matches: int
+    lines: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """One page of a search, and what there is besides it.
+
+    `first` to `last` count the matches (or files) on the page from 1; `matches` and `files` are totals, without the
+    `secret_matches` of `secret_files`, whose names say that they hold secrets. `ignored_matches` is None where nobody
+    looked. `partial` says why not all was searched.
+    """
+
+    hits: tuple[Hits, ...]
+    first: int
+    last: int
+    matches: int
+    files: int
+    searched: int
+    where: str
+    engine: Literal["ripgrep", "python"]
+    ignored_matches: int | None = None
+    secret_matches: int = 0
+    secret_files: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    partial: str = ""
+
+
+class Ripgrep:
+    """Search over the files of the workspace. Paths and globs are relative to its root."""
+
+    def __init__(self, files: Files, runner: Runner, *, engine: Sequence[str] = ()) -> None:
+        self._files = files
+        self._runner = runner
+        self._engine = tuple(engine)
+
+    async def search(
+        self,
+        pattern: str,
+        *,
+        path: str = ".",
+        glob: str = "",
+        file_type: str = "",
+        mode: Mode = "content",
+        case: Case = "smart",
+        literal: bool = False,
+        multiline: bool = False,
+        before: int = 0,
+        after: int = 0,
+        include_ignored: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+        timeout_s: float = 30.0,
+    ) -> Found:
+        """Lines that match a regular expression. Raises ToolError for a bad pattern and a bad path, NeedsConsent."""
+        before, after = (max(0, min(lines, MAX_CONTEXT)) for lines in (before, after))
+        limit, offset = max(1, min(limit, MAX_LIMIT)), max(0, min(offset, MAX_OFFSET))
+        target = self._target(path)
+        what = [*_matching(pattern, case=case, literal=literal, multiline=multiline), *_among(glob, file_type)]
+        how = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
+        page = Page(offset + limit, after, by_path if mode == "content" else by_count, target.secret)
+        ignored = ["--no-ignore"] if include_ignored else self._ignoring()
+        fed = await self._ask([*what, *how, *ignored], pattern, target, page, timeout_s)
+        hits = (
+            _content(page.groups, offset, limit, before, after) if mode == "content" else _counts(page, offset, limit)
+        )
+        shown = sum(line.match for hit in hits for line in hit.lines) if mode == "content" else len(hits)
+        hidden = None
+        if not page.matches and not include_ignored and not fed.timed_out:
+            hidden = await self._ignored(what, pattern, target)
+        return Found(
+            hits=tuple(Hits(target.name(group.path), group.matches, tuple(group.lines)) for group in hits),
+            first=offset + 1 if shown else 0,
+            last=offset + shown if shown else 0,
+            matches=page.matches,
+            files=page.files,
+            searched=page.searched,
+            where=target.shown,
+            engine="python" if self._slow else "ripgrep",
+            ignored_matches=hidden,
+            secret_matches=page.secret_matches,
+            secret_files=tuple(sorted(map(target.name, page.secret_files))),
+            unreadable=_unreadable(fed.errors),
+            partial=_partial(fed, timeout_s),
+        )
+
+    async def files(
+        self, path: str, *, glob: str = "", include_ignored: bool = False, timeout_s: float = 30.0
+    ) -> list[str]:
+        """The files below `path`, workspace-relative, sorted; hidden ones too, `.git` never.
+
+        Names that are not UTF-8 come with surrogate escapes, as `os` spells them. Raises ToolError, NeedsConsent.
+        """
+        target = self._target(path)
+        names = Names()
+        ignored = ["--no-ignore"] if include_ignored else self._ignoring()
+        argv = [*self._program(), "--files", *_FIXED, *_among(glob, ""), *ignored, "--", target.argument]
+        fed = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
+        if fed.timed_out:
+            raise ToolError("timeout", f"listing {target.shown} took over {timeout_s:g} s", "list a smaller folder")
+        return sorted(target.spelled(name) for name in names.paths)
+
+    @property
+    def _slow(self) -> bool:
+        return self._program()[-1] == slow_rg.__file__
+
+    async def _ask(self, words: list[str], pattern: str, target: "_Target", page: Page, timeout_s: float) -> Fed:
+        argv = [*self._program(), *_FIXED, *_PLAIN, *words, f"--regexp={pattern}", "--", target.argument]
+        fed = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
+        page.finish()
+        # Exit 1 is "no match" and 2 "something could not be read", but 2 without statistics is "nothing was done".
+        if fed.exit_code not in (0, 1, None) and not page.searched and not page.matches and fed.errors:
+            raise _refusal(fed.errors, target)
+        return fed
+
+    async def _ignored(self, what: list[str], pattern: str, target: "_Target") -> int | None:
+        """How many lines match in files that the search passed over, or None if five seconds do not tell."""
+        page = Page(1, 0, by_path, target.secret)
+        fed = await self._ask([*what, "--count", "--no-ignore"], pattern, target, page, 5.0)
+        return None if fed.timed_out else page.matches
+
+    def _target(self, path: str) -> "_Target":
+        resolved = self._files.readable(path)
+        match self._files.kind(path):
+            case "missing":
+                close = self._files.similar(path)
+                hint = f"similar: {', '.join(close)}" if close else "list_files shows what there is"
+                raise ToolError("missing", f"there is no {path!r}", hint)
+            case "other":
+                raise ToolError("not_regular", f"{path!r} is neither a file nor a folder", "search a folder or a file")
+            case _:
+                return _Target(resolved, self._files.root, self._files.shown(path))
+
+    def _ignoring(self) -> list[str]:
+        """Outside of a git repository the ignore files of the workspace count too, those above it do not."""
+        root = self._files.root
+        if any((folder / ".git").exists() for folder in (root, *root.parents)):
+            return []
+        return ["--no-require-git", "--no-ignore-parent"]
+
+    def _program(self) -> tuple[str, ...]:
+        """ripgrep: the one installed with us, else the one on PATH, else our own slow stand-in."""
+        if not self._engine:
+            beside = Path(sysconfig.get_path("scripts")) / "rg"
+            found = str(beside) if os.access(beside, os.X_OK) else self._runner.which("rg")
+            self._engine = (found,) if found else (sys.executable, "-I", slow_rg.__file__)
+        return self._engine
+
+
+_NEWLINE = re.compile(r"(?<!\\)(?:\\\\)*\\n")
+_RULE = re.compile(r"^~+\n", re.MULTILINE)
+_FIXED = ("--no-config", "--color=never", "--hidden", "--null")
+# The engine "auto" takes PCRE2 for what ripgrep's own cannot do (look-around), where it is built in.
+_PLAIN = (
+    "--engine=auto",
+    "--with-filename",
+    "--no-heading",
+    "--no-context-separator",
+    "--stats",
+    f"--max-columns={MAX_COLUMNS}",
+    "--max-columns-preview",
+)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where to search: the path that ripgrep gets, and how what it finds there is spelled."""
+
+    path: Path
+    root: Path
+    shown: str
+
+    @property
+    def argument(self) -> str:
+        """Relative inside the workspace, as globs are; never something that reads as a flag."""
+        if not self.path.is_relative_to(self.root):
+            return str(self.path)
+        relative = str(self.path.relative_to(self.root))
+        return "./" if relative == "." else f"./{relative}"
+
+    def secret(self, path: bytes) -> bool:
+        """Whether hits there are hidden: the name says so, and it is not the very file that was asked for."""
+        spelled = os.fsdecode(path)
+        return is_sensitive(spelled) and spelled != self.argument
+
+    def spelled(self, path: bytes) -> str:
+        """A path from ripgrep as the tools spell it."""
+        text = os.fsdecode(path)
+        if self.shown.startswith("output:"):
+            return self.shown
+        return text.removeprefix("./")
+
+    def name(self, path: bytes) -> str:
+        """As `spelled`, for a line of text: newlines, control characters and undecodable bytes are escaped."""
+        text = self.spelled(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _matching(pattern: str, *, case: Case, literal: bool, multiline: bool) -> list[str]:
+    """Flags that say what matches."""
+    if not pattern:
+        raise ToolError("bad_arguments", "pattern is empty", "give a regular expression, or list_files to see files")
+    words = [{"smart": "--smart-case", "sensitive": "--case-sensitive", "ignore": "--ignore-case"}[case]]
+    words += ["--fixed-strings"] if literal else []
+    words += ["--multiline-dotall"] if multiline else []
+    # A newline in the pattern says it too. (Without the flag PCRE2 would quietly find nothing.)
+    spans = "\n" in pattern or (not literal and _NEWLINE.search(pattern) is not None)
+    words += ["--multiline"] if multiline or spans else []
+    return words
+
+
+def _among(glob: str, file_type: str) -> list[str]:
+    """Flags that say which files. The last glob wins, so `.git` comes last."""
+    excluding = "!" if glob.startswith("!") else ""
+    glob = glob.removeprefix("!").removeprefix("./")
+    # For ripgrep `src/` is the folder alone, without what is in it.
+    glob = f"{glob}**" if glob.endswith("/") else glob
+    words = [f"--glob={excluding}{glob}"] if glob else []
+    return [*words, *([f"--type={file_type}"] if file_type else []), "--glob=!.git"]
+
+
+def _content(groups: list[Group], offset: int, limit: int, before: int, after: int) -> list[Group]:
+    """The groups with only those lines that are on the page: its matches, and the context of these."""
+    page: list[Group] = []
+    passed = 0
+    for group in groups:
+        matches = [line.number for line in group.lines if line.match]
+        wanted = matches[max(0, offset - passed) : max(0, offset + limit - passed)]
+        passed += len(matches)
+        if not wanted:
+            continue
+        near = {number for match in wanted for number in range(match - before, match + after + 1)}
+        others = set(matches) - set(wanted)
+        lines = [line for line in group.lines if line.number in near and line.number not in others]
+        page.append(Group(group.path, group.matches, lines))
+    return page
+
+
+def _counts(page: Page, offset: int, limit: int) -> list[Group]:
+    return page.groups[offset : offset + limit]
+
+
+def _partial(fed: Fed, timeout_s: float) -> str:
+    if fed.timed_out:
+        return f"stopped after {timeout_s:g} s"
+    return f"stopped after {MAX_MATCHES:,} matches" if fed.stopped else ""
+
+
+def _unreadable(errors: str) -> tuple[str, ...]:
+    """What could not be read, from ripgrep's own words; the first few, then how many more."""
+    lines = [line.removeprefix("rg: ").removeprefix("./") for line in errors.splitlines() if line.strip()]
+    more = len(lines) - _MAX_UNREADABLE
+    return (*lines[:_MAX_UNREADABLE], *([f"{more} more"] if more > 0 else []))
+
+
+def _refusal(errors: str, target: _Target) -> ToolError:
+    text = _RULE.sub("", errors).removeprefix("rg: ").strip()[:2_000]
+    if "multiline" in text:
+        return ToolError("bad_arguments", text, "pass multiline=true")
+    if "regex" in text:
+        return ToolError("bad_arguments", text, "mend the pattern; literal=true searches the text as it stands")
+    if "unrecognized file type" in text:
+        return ToolError("bad_arguments", text, "use glob instead, for example glob='*.py'")
+    if "glob" in text:
+        return ToolError("bad_arguments", text, "mend the glob")
+    return ToolError("io", f"searching {target.shown} failed: {text}")

@@ -1,0 +1,1 @@
+"""The choice of a test command: given, documented, remembered or detected."""

@@ -1,0 +1,1 @@
+"""Project detection for test runs: manifests, interpreters, package scripts."""

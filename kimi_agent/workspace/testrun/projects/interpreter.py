@@ -1,0 +1,75 @@
+"""Which Python runs a project's tests: its own environment where there is one, else what is at hand, and says which."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.workspace.process.runner import Runner
+
+# The first entry of sys.path is the current folder, which is the repository's: nothing of it may load here, because
+# this also runs for the preview that a person sees before anything was allowed.
+_PROBE = "import sys; sys.path.pop(0); import importlib.util as u; sys.exit(u.find_spec('pytest') is None)"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The words before `-m`: as they are started, and as they are shown. `note` says what is unusual."""
+
+    argv: tuple[str, ...]
+    shown: str
+    note: str = ""
+
+
+class Interpreters:
+    """Chooses the Python for a folder. `own` is ours; `virtual_env` an activated environment ("" for none)."""
+
+    def __init__(self, root: Path, runner: Runner, *, own: str, virtual_env: str = "") -> None:
+        self._root = root
+        self._runner = runner
+        self._own = own
+        self._virtual_env = virtual_env
+        self._probed: dict[str, bool] = {}
+
+    async def choose(self, folder: Path, *, pytest: bool) -> Interpreter:
+        """The interpreter for the tests of `folder`; with `pytest` one that has it.
+
+        Nothing of the repository runs here: its environments are judged by the files in them.
+        """
+        for lock, program in (("uv.lock", "uv"), ("poetry.lock", "poetry")):
+            found = self._runner.which(program)
+            if found and any((place / lock).is_file() for place in self._upwards(folder)):
+                return Interpreter((found, "run", "python"), f"{program} run python")
+        for environment in self._environments(folder):
+            python = environment / "bin" / "python"
+            if os.access(python, os.X_OK) and (not pytest or _has_pytest(environment)):
+                return Interpreter((str(python),), str(python.relative_to(self._root)))
+        system = self._runner.which("python3")
+        if system and (not pytest or await self._can_import_pytest(system)):
+            return Interpreter((system,), "python3")
+        what = "no other interpreter here has pytest" if pytest else "there is no python3 on the PATH"
+        return Interpreter((self._own,), "python", f"the interpreter of kimi-agent itself: {what}")
+
+    def _upwards(self, folder: Path) -> Iterator[Path]:
+        yield folder
+        while folder != self._root and self._root in folder.parents:
+            folder = folder.parent
+            yield folder
+
+    def _environments(self, folder: Path) -> Iterator[Path]:
+        for place in self._upwards(folder):
+            yield place / ".venv"
+            yield place / "venv"
+        activated = Path(self._virtual_env) if self._virtual_env else None
+        if activated and self._root in activated.parents:
+            yield activated
+
+    async def _can_import_pytest(self, python: str) -> bool:
+        if python not in self._probed:
+            finished = await self._runner.run((python, "-c", _PROBE), timeout_s=20.0, cwd=self._root)
+            self._probed[python] = finished.exit_code == 0
+        return self._probed[python]
+
+
+def _has_pytest(environment: Path) -> bool:
+    return any((site / "pytest" / "__init__.py").is_file() for site in environment.glob("lib/python3*/site-packages"))

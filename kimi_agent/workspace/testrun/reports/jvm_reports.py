@@ -1,0 +1,126 @@
+"""What Gradle and Maven left below a folder: the JUnit reports of this run, and the cases in them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES, cut_innermost_first, merged, name_of
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line
+from kimi_agent.workspace.testrun.reports.junit import Element, read_report
+from kimi_agent.workspace.testrun.reports.source_index import Sources
+
+SUFFIXES = (".java", ".kt", ".groovy", ".scala")
+_MOST_ENTRIES, _MOST_REPORTS, _MOST_BYTES = 200_000, 5_000, 400_000_000
+_REPORT = re.compile(r"TEST-.*\.xml")
+_FRAME = re.compile(r"\s*at (?:[^\s(/]*/)*(?P<class>[^\s(]+)\.[^\s(.]+\((?P<file>[^\s():]+):(?P<line>\d+)\)(?: .*)?")
+# What the runners call a failure of a whole class, of which no method can be run again.
+_WHOLE_CLASS = {"", "classMethod", "initializationError", "executionError"}
+
+
+def fresh(folder: Path, since_ns: int) -> tuple[list[Path], str]:
+    """The reports written below `folder` since then, and what is troubling about them. Links are not followed.
+
+    Reports of earlier runs stay in the build folders, so a time has to tell; the run itself takes longer to start
+    than any file system's clock is coarse.
+    """
+    found: list[Path] = []
+    size = 0
+    for path, status in _reports(folder):
+        if status.st_mtime_ns < since_ns:
+            continue
+        size += status.st_size
+        if len(found) == _MOST_REPORTS or size > _MOST_BYTES:
+            return found, f"only the first {len(found):,} reports were read"
+        found.append(path)
+    return found, ""
+
+
+def _reports(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    seen = 0
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith(".") and name != "node_modules")
+        seen += 1 + len(names)
+        if seen > _MOST_ENTRIES:
+            return
+        parts = Path(here).parts
+        if parts[-1] != "surefire-reports" and "test-results" not in parts[-4:]:
+            continue
+        for name in sorted(names):
+            if _REPORT.fullmatch(name):
+                path = Path(here, name)
+                try:
+                    yield path, path.lstat()
+                except OSError:
+                    continue
+
+
+class Cases:
+    """Reads reports into cases whose ids name source files below `folder`; `spelled` makes paths workspace-relative."""
+
+    def __init__(self, folder: Path, spelled: Callable[[str], str]) -> None:
+        self._folder = folder
+        self._spelled = spelled
+        self._sources = Sources(folder, SUFFIXES)
+        self._modules: dict[Path, Sources] = {}
+
+    def read(self, reports: list[Path]) -> tuple[tuple[TestCase, ...], str]:
+        """The cases, and the first thing that was wrong with a report."""
+        kept: list[TestCase] = []
+        trouble = ""
+        for path in reports:
+            report = read_report(path)
+            if report is None:
+                continue
+            if report.trouble:
+                trouble = trouble or f"{path.name}: {report.trouble}"
+            module = _module(path)
+            for element in report.elements:
+                if element.outcome in BAD or len(kept) < MOST_CASES:
+                    kept.append(self._case(element, module))
+        return merged(kept), trouble
+
+    def _case(self, element: Element, module: Path) -> TestCase:
+        file, nested = self._file(element.classname, module)
+        name = name_of(element.name.removesuffix("()"))
+        if name in _WHOLE_CLASS or name == element.classname:
+            name = ""
+        node_id = "::".join([file, *nested, *([name] if name else [])])
+        if element.outcome not in BAD:
+            return TestCase(node_id, element.outcome, message=first_line(element.message))
+        shortened = cut_innermost_first(element.text or element.message, self._frame, file)
+        return TestCase(
+            node_id, element.outcome, shortened.place, first_line(element.text or element.message), shortened.detail
+        )
+
+    def _file(self, classname: str, module: Path) -> tuple[str, list[str]]:
+        """The source file of a class and the classes inside it; for an unknown one its module and its full name."""
+        top, *nested = classname.split("$")
+        simple, ending = top.rpartition(".")[2], top.replace(".", "/")
+        inside = self._modules.setdefault(module, Sources(module, SUFFIXES))
+        path = inside.declaring(simple, ending) or self._sources.declaring(simple, ending)
+        if path is not None and (shown := self._spelled(str(path))):
+            # A class that is not called like its file is a part of it, as a nested one is.
+            return shown, nested if path.stem == simple else [simple, *nested]
+        return self._spelled(str(module)) or ".", [name_of(classname)]
+
+    def _frame(self, line: str) -> str | None:
+        frame = _FRAME.fullmatch(line)
+        if frame is None:
+            return "" if line.lstrip().startswith("at ") else None
+        package = frame["class"].split("$")[0].rpartition(".")[0].replace(".", "/")
+        path = self._sources.named(frame["file"], f"{package}/{frame['file'].rpartition('.')[0]}")
+        if path is None or (path.suffix == ".java" and not path.parent.as_posix().endswith(package)):
+            return ""
+        shown = self._spelled(str(path))
+        return f"{shown}:{frame['line']}" if shown else ""
+
+
+def _module(report: Path) -> Path:
+    """The folder of the module that wrote a report: above `target/surefire-reports`, above `build/test-results/...`."""
+    parts = report.parts
+    if "test-results" in parts:
+        at = len(parts) - 1 - parts[::-1].index("test-results")
+        return Path(*parts[: at - 1])
+    return Path(*parts[:-3])

@@ -1,0 +1,192 @@
+"""What JavaScript's runners report: jest's JSON (vitest writes the same), and the lines of our own reporters."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.reports.cases import BAD, cut_innermost_first, merged
+from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, first_line, within
+from kimi_agent.workspace.testrun.reports.report_file import Refused, whole
+from kimi_agent.workspace.testrun.runner import Ran
+from kimi_agent.workspace.testrun.values import Outcome, Reading
+
+JOINT = " > "  # between the titles of a test's suites and its own, as vitest shows them
+_FRAME = re.compile(r"^\s+at (?:.*? \()?(?:file://)?(?P<path>[^()]+?):(?P<line>\d+):\d+\)?$")
+_NONE = re.compile(r"^(?:Error: )?No test(?:s| files) found\b")
+_LIVE = re.compile(r"^ *(?P<mark>[✓×✗↓□❯]) (?:\|[^|]+\| )?(?P<id>\S.*? > .+?)(?: \d+ms)?(?: \[.*\])?$")
+_MARKS: Mapping[str, Outcome] = {"✓": "passed", "×": "failed", "✗": "failed", "↓": "skipped", "□": "skipped"}
+_FILE = re.compile(r"^(?P<word>PASS|FAIL) +(?P<path>\S.*?)(?: \([\d.]+ m?s\))?$")
+_HEADING = re.compile(r"^\s*● .*$", re.MULTILINE)  # jest's, above a file that could not be loaded
+_SAYS = re.compile(r"\w*Error\b|error: ")
+_STATUS: Mapping[str, Outcome] = {"passed": "passed", "failed": "failed"}
+_OUTCOMES: Mapping[str, Outcome] = {"passed": "passed", "failed": "failed", "error": "error", "skipped": "skipped"}
+
+
+def read_json(ran: Ran) -> Reading:
+    """The report of `jest --json` or of vitest's json reporter; of a killed run what its lines tell."""
+    spelled = within(ran.root, ran.folder.path)
+    try:
+        data = whole(ran.report)
+        report = json.loads(data) if data is not None else None
+    except Refused as error:
+        return Reading(trouble=str(error), whole=False)
+    except (ValueError, RecursionError) as error:
+        return Reading(trouble=f"the report is not whole JSON: {error}", whole=False)
+    if not isinstance(report, dict):
+        if ran.exit_code is not None and _says_none(ran.lines):
+            return Reading(claim="none")
+        return Reading(_live(ran.lines, spelled), whole=False)
+    files = _items(report, "testResults")
+    cases = merged(case for each in files for case in _of_file(each, spelled, ran))
+    unloaded = [case for case in cases if case.outcome == "error" and JOINT not in case.id and "::" not in case.id]
+    broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(cases) else ""
+    bad = any(case.outcome in BAD for case in cases)
+    failed = report.get("success") is False and not bad
+    if not cases and (not failed or _says_none(ran.lines)):
+        return Reading(claim="none")
+    return Reading(cases, broken=broken, claim="failed" if failed else "")
+
+
+def read_lines(ran: Ran) -> Reading:
+    """What our reporters for node and mocha wrote, a line for each test that began or ended."""
+    spelled = within(ran.root, ran.folder.path)
+    try:
+        data = whole(ran.report)
+    except Refused as error:
+        return Reading(trouble=str(error), whole=False)
+    cases: list[TestCase] = []
+    open_tests: dict[tuple[str, str], str] = {}
+    done = False
+    for line in _objects((data or b"").split(b"\n")):
+        titles = _texts(line.get("titles"))
+        path = spelled(_text(line.get("file"))) if line.get("file") else ""
+        key = (path, titles[-1] if titles else "")
+        match line.get("kind"):
+            case "begin":
+                open_tests[key] = _id(path, titles)
+            case "over":
+                open_tests.pop(key, None)
+            case "end":
+                open_tests.pop(key, None)
+                if not _left_out(line, ran):
+                    cases.append(_of_line(line, path, titles, ran))
+            case "done":
+                done = True
+    if not done and ran.exit_code is not None and not cases and _says_none(ran.lines):
+        return Reading(claim="none")
+    found = merged(cases)
+    unloaded = [case for case in found if case.outcome == "error" and "::" not in case.id]
+    broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(found) else ""
+    running = [each for (path, title), each in open_tests.items() if not title.endswith(path) or len(open_tests) == 1]
+    return Reading(found, broken=broken, running=", ".join(running[:5]), whole=done)
+
+
+def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: Ran) -> Iterable[TestCase]:
+    name = _text(found.get("name"))
+    path = spelled(name) or name
+    tests = _items(found, "assertionResults")
+    if not tests and found.get("status") == "failed":
+        yield told(path, "error", _HEADING.sub("", clean(_text(found.get("message")))), path, ran)
+    for test in tests:
+        outcome = _STATUS.get(_text(test.get("status")), "skipped")
+        # A run of some tests by name tells of all the others as skipped.
+        if outcome == "skipped" and _selected(ran):
+            continue
+        node_id = _id(path, [*_texts(test.get("ancestorTitles")), _text(test.get("title"))])
+        text = "\n".join(_texts(test.get("failureMessages")))
+        yield told(node_id, outcome, text, path, ran) if outcome in BAD else TestCase(node_id, outcome)
+
+
+def _of_line(line: Mapping[str, object], path: str, titles: list[str], ran: Ran) -> TestCase:
+    outcome = _OUTCOMES.get(_text(line.get("outcome")), "error")
+    message, stack = _text(line.get("message")), _text(line.get("stack"))
+    if outcome not in BAD:
+        return TestCase(_id(path, titles), outcome, message=first_line(message))
+    case = told(_id(path, titles), outcome, stack or message, path, ran)
+    at = line.get("line")
+    return case if case.place or not isinstance(at, int) or not path else replace(case, place=f"{path}:{at}")
+
+
+def told(node_id: str, outcome: Outcome, text: str, path: str, ran: Ran) -> TestCase:
+    """The case of a test that failed with `text`, a message and JavaScript's frames below it."""
+    cut = cut_innermost_first(text, _frames(within(ran.root, ran.folder.path)), path)
+    detail = _shortened(cut.detail, ran.root)
+    lines = [line.strip() for line in detail.split("\n") if line.strip()]
+    # Of a file that could not be loaded, and of bun, the source comes first; what is wrong is said later.
+    at = next((number for number, line in enumerate(lines) if _SAYS.match(line)), 0)
+    head = " ".join(lines[at : at + 2]) if lines and lines[at].endswith(":") else "".join(lines[at : at + 1])
+    return TestCase(node_id, outcome, cut.place, first_line(head), detail)
+
+
+def _frames(spelled: Callable[[str], str]) -> Callable[[str], str | None]:
+    def frame(line: str) -> str | None:
+        found = _FRAME.match(line)
+        if not found:
+            return "" if line.startswith("    at ") else None
+        inside = "" if found["path"].startswith("node:") else spelled(found["path"])
+        return f"{inside}:{found['line']}" if inside else ""
+
+    return frame
+
+
+def _live(lines: Iterable[str], spelled: Callable[[str], str]) -> tuple[TestCase, ...]:
+    """vitest's verbose lines name tests, jest's name files only."""
+    found: list[TestCase] = []
+    for raw in lines:
+        line = clean(raw).rstrip()
+        if (live := _LIVE.match(line)) and live["mark"] in _MARKS:
+            path, _, node = live["id"].partition(JOINT)
+            found.append(TestCase(f"{spelled(path) or path}::{node}", _MARKS[live["mark"]]))
+        elif file := _FILE.match(line):
+            outcome: Outcome = "passed" if file["word"] == "PASS" else "failed"
+            if spelled(file["path"]):
+                found.append(TestCase(spelled(file["path"]), outcome))
+    return merged(found)
+
+
+def _left_out(line: Mapping[str, object], ran: Ran) -> bool:
+    return line.get("outcome") == "skipped" and _selected(ran)
+
+
+def _selected(ran: Ran) -> bool:
+    return bool(ran.wish.name) or any(target.node for target in ran.wish.targets)
+
+
+def _says_none(lines: Iterable[str]) -> bool:
+    return any(_NONE.match(clean(line).strip()) for line in lines)
+
+
+def _id(path: str, titles: list[str]) -> str:
+    node = JOINT.join(" ".join(clean(title).split()) for title in titles)
+    return "::".join(part for part in (path, node) if part)
+
+
+def _shortened(text: str, root: Path) -> str:
+    return text.replace("file://", "").replace(f"{root}/", "")
+
+
+def _objects(lines: Iterable[bytes]) -> Iterable[Mapping[str, object]]:
+    for line in lines:
+        try:
+            found = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def _items(found: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    listed = found.get(key)
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _texts(found: object) -> list[str]:
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _text(found: object) -> str:
+    return found if isinstance(found, str) else ""

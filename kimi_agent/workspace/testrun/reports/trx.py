@@ -1,0 +1,119 @@
+"""Reading a TRX report (of `dotnet test`): streaming, bounded, and deaf to document types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES
+from kimi_agent.workspace.testrun.reports.report_file import parse_xml
+from kimi_agent.workspace.testrun.values import Outcome
+
+_MOST_DETAILED, _MOST_TEXT = 1_000, 20_000
+# The words of the schema; what ends in none of them did not come to an end.
+_OUTCOMES: Mapping[str, Outcome] = {
+    "Passed": "passed",
+    "PassedButRunAborted": "passed",
+    "Completed": "passed",
+    "Warning": "passed",
+    "Failed": "failed",
+    "NotExecuted": "skipped",
+    "Inconclusive": "skipped",
+    "NotRunnable": "skipped",
+    "Pending": "skipped",
+}
+
+
+@dataclass
+class Result:
+    """One `UnitTestResult`; `classname` is "" where the definitions do not name one."""
+
+    test: str
+    name: str
+    outcome: Outcome
+    classname: str = ""
+    message: str = ""
+    stack: str = ""
+
+
+@dataclass
+class Trx:
+    """What was kept of a report. `outcome` is the word on the whole run, `errors` what went wrong outside of tests."""
+
+    results: list[Result] = field(default_factory=list)
+    outcome: str = ""
+    errors: list[str] = field(default_factory=list)
+    trouble: str = ""
+
+
+def read_trx(path: Path) -> Trx | None:
+    """The report at `path`, None where there is none. What was read before a fault is kept, and the fault told."""
+    reader = _Reader()
+    trouble = parse_xml(path, start=reader.start, end=reader.end, text=reader.text)
+    if trouble is None:
+        return None
+    reader.trx.trouble = trouble
+    for result in reader.trx.results:
+        result.classname, method = reader.methods.get(result.test, ("", ""))
+        result.name = result.name or method
+    return reader.trx
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.trx = Trx()
+        self.methods: dict[str, tuple[str, str]] = {}
+        self._test = ""
+        self._result: Result | None = None
+        self._detailed = 0
+        self._path: list[str] = []
+        self._run_error = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = tag.rpartition(":")[2]
+        self._path = [*self._path[-8:], tag]
+        get = attributes.get
+        match tag:
+            case "UnitTestResult":
+                # A test of many rows is a result with results in it: the inner ones count, not the one around them.
+                outcome = _OUTCOMES.get(get("outcome", "Passed"), "error")
+                self._result = Result(get("testId", ""), get("testName", ""), outcome)
+            case "UnitTest":
+                self._test = get("id", "")
+            case "TestMethod" if len(self.methods) < MOST_CASES:
+                # Older adapters write the assembly after a comma.
+                self.methods[self._test] = (get("className", "").partition(",")[0].strip(), get("name", ""))
+            case "ResultSummary":
+                self.trx.outcome = get("outcome", "")
+            case "RunInfo":
+                self._run_error = get("outcome", "") in ("Error", "Failed") and len(self.trx.errors) < 20
+                if self._run_error:
+                    self.trx.errors.append("")
+
+    def text(self, text: str) -> None:
+        inner = self._path[-2:]
+        if self._result is not None and inner == ["ErrorInfo", "Message"]:
+            self._result.message = (self._result.message + text)[:_MOST_TEXT]
+        elif self._result is not None and inner == ["ErrorInfo", "StackTrace"]:
+            self._result.stack = (self._result.stack + text)[:_MOST_TEXT]
+        elif self._run_error and inner == ["RunInfo", "Text"]:
+            self.trx.errors[-1] = (self.trx.errors[-1] + text)[:_MOST_TEXT]
+
+    def end(self, tag: str) -> None:
+        tag = tag.rpartition(":")[2]
+        if self._path:
+            self._path.pop()
+        if tag == "UnitTestResult":
+            self._close()
+        elif tag == "RunInfo":
+            self._run_error = False
+
+    def _close(self) -> None:
+        result, self._result = self._result, None
+        if result is None:
+            return
+        bad = result.outcome in BAD
+        self._detailed += bad
+        if self._detailed > _MOST_DETAILED:
+            result.stack = ""
+        if bad or len(self.trx.results) < MOST_CASES:
+            self.trx.results.append(result)

@@ -1,0 +1,1 @@
+"""Test runners, one module each: a plug-in folder."""

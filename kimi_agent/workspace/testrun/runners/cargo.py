@@ -1,0 +1,255 @@
+"""Rust: `cargo test`, whose text is read for unit, integration and documentation tests alike.
+
+Not nextest where it is installed: it runs no documentation tests, and reports only where a project set it up to.
+"""
+
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.reports.cargo_output import Binary, Found, read_text
+from kimi_agent.workspace.testrun.reports.cases import cut_innermost_first, merged, relative, subfolders
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line, within
+from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
+from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Target, Wish
+
+MANIFEST = "Cargo.toml"
+ENV = {"CARGO_TERM_COLOR": "never", "CARGO_TERM_PROGRESS_WHEN": "never"}
+_PANICKED = re.compile(
+    r"(?:panicked|did not panic as expected) at (?:'.*', )?(?P<path>[^\s:]+\.rs):(?P<line>\d+)(?::\d+)?:?$"
+)
+_LINE = re.compile(r"\(line (\d+)\)$")
+_NOT_TOLD = re.compile(r"^(?:note: (?:run with|Some details)|stack backtrace:|\s*\d+: |\s+at /rustc/)")
+_DOC = re.compile(r"^(?P<path>\S+\.(?:rs|md)) - (?P<rest>.*)$")
+_ROOTS = ("lib", "main", "mod")
+_MOST_PACKAGES, _DEEPEST = 200, 4
+
+
+def evidence(folder: Folder) -> str:
+    """The manifest of a package or of a workspace of packages."""
+    return MANIFEST if MANIFEST in folder.names() else ""
+
+
+def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
+    """The words after `cargo test --no-fail-fast`.
+
+    Where targets of several kinds are chosen together, or a name beside them, more tests may run than were asked for.
+    """
+    manifest = _manifest(folder, "")
+    places = [_place(target, folder) for target in wish.targets]
+    elsewhere = any(place.package != "." for place in places)
+    kinds = {place.kind for place in places}
+    chosen: tuple[str, ...] = ()
+    if elsewhere or (_spans(manifest) and kinds <= {"whole"}):
+        chosen = ("--workspace",)
+    elif kinds == {"doc"}:
+        chosen = ("--doc",)
+    elif kinds == {"src"}:
+        chosen = ("--lib", "--bins") if _has_library(folder, manifest) else ("--bins",)
+    elif kinds == {"tests"}:
+        chosen = tuple(dict.fromkeys(f"--test={place.binary}" for place in places))
+    wanted = [place.filter for place in places]
+    # A target that is all of a crate leaves nothing to filter by; all filters are alternatives.
+    names = [] if not all(wanted) else list(dict.fromkeys(wanted))
+    names = [wish.name] if wish.name else names
+    exact = not wish.name and len(kinds) == 1 and all(place.exact for place in places)
+    if not names:
+        return chosen
+    # The second "--" ends the options of the test program itself.
+    ends = ("--",) if any(name.startswith("-") for name in names) else ()
+    return (*chosen, "--", *(("--exact",) if exact else ()), *ends, *names)
+
+
+def read(ran: Ran) -> Reading:
+    """The text of `cargo test`."""
+    text = read_text(ran.lines)
+    names = _Names(ran)
+    cases = merged(names.case(found) for found in text.tests if found.outcome is not None)
+    running = [names.id(found) for found in text.tests if found.outcome is None]
+    if text.errors:
+        return Reading(cases, broken="\n".join(text.errors), running=", ".join(running))
+    broke_off = text.died if ran.exit_code is not None else ""
+    trouble = f"the tests of {broke_off} broke off before their end" if broke_off else ""
+    return Reading(cases, running=", ".join(running[:5]), trouble=trouble, whole=not text.died)
+
+
+async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
+    cargo, words = bench.runner.which("cargo"), arguments(wish, folder)
+    if cargo is None:
+        return None
+    shown = shlex.join(("cargo", "test", "--no-fail-fast", *words))
+    return Launch("cargo test", why, (cargo, "test", "--no-fail-fast", *words), shown, folder.path, ENV)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a target's tests are compiled, in `package` (relative to the folder): src, tests, doc, or the whole of it.
+
+    `filter` is what their names contain ("" where it is all of them), or are, if `exact`.
+    """
+
+    package: str
+    kind: str
+    filter: str = ""
+    exact: bool = False
+    binary: str = ""
+
+
+def _place(target: Target, folder: Folder) -> _Place:
+    package = _package_of(target.path, folder)
+    parts = PurePosixPath(relative(target.path, folder.path / package)).parts
+    if target.node.startswith("doc "):
+        # rustdoc splits its filters at blanks; the line is the last word of a name.
+        return _Place(package, "doc", target.node.split()[-1])
+    if parts[:1] == ("src",):
+        names = (*_modules(parts), *([target.node] if target.node else []))
+        return _Place(package, "src", "::".join(names), bool(target.node))
+    if parts[:1] == ("tests",) and len(parts) > 1:
+        return _Place(package, "tests", target.node, bool(target.node), parts[1].removesuffix(".rs"))
+    return _Place(package, "whole", target.node, bool(target.node))
+
+
+def _package_of(path: Path, folder: Folder) -> str:
+    for place in (path, *path.parents):
+        if place == folder.path or not place.is_relative_to(folder.path):
+            break
+        if (place / MANIFEST).is_file():
+            return place.relative_to(folder.path).as_posix()
+    return "."
+
+
+def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The modules that a path below src holds: `src/a/b.rs` and `src/a/b/mod.rs` are a::b."""
+    if not parts[-1].endswith(".rs"):
+        return parts[1:]
+    inner = (*parts[1:-1], parts[-1].removesuffix(".rs"))
+    if inner[0] == "bin":
+        return inner[2:]
+    return inner[:-1] if inner[-1] in _ROOTS else inner
+
+
+def _manifest(folder: Folder, below: str) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(folder.text(f"{below}/{MANIFEST}" if below else MANIFEST))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+
+
+def _spans(manifest: Mapping[str, object]) -> bool:
+    """Whether cargo would pass over the workspace's other packages here, though nobody said that it shall."""
+    workspace = manifest.get("workspace")
+    return isinstance(workspace, dict) and "package" in manifest and "default-members" not in workspace
+
+
+def _has_library(folder: Folder, manifest: Mapping[str, object]) -> bool:
+    return "lib" in manifest or "lib.rs" in folder.names("src")
+
+
+class _Names:
+    """Spells the tests of a run as ids that name files: "src/a.rs::tests::b", "src/lib.rs::doc add (line 7)"."""
+
+    def __init__(self, ran: Ran) -> None:
+        self._ran = ran
+        self._spelled = within(ran.root, ran.folder.path)
+        self._top = _top(ran.folder)
+        self._sources: dict[Binary, tuple[Path, str]] = {}
+
+    def id(self, found: Found) -> str:
+        documented = _DOC.match(found.name)
+        if not found.binary.source and documented:
+            return f"{self._place(documented['path'])}::doc {documented['rest']}"
+        base, source = self._source(found.binary)
+        parts = found.name.split("::")
+        directory = (base / source).parent
+        for length in range(len(parts) - 1, 0, -1):
+            for path in (
+                directory.joinpath(*parts[:length]).with_suffix(".rs"),
+                directory.joinpath(*parts[:length], "mod.rs"),
+            ):
+                if path.is_file():
+                    return "::".join([self._spelled(str(path)) or str(path), *parts[length:]])
+        return "::".join([self._spelled(str(base / source)) or source, *parts])
+
+    def case(self, found: Found) -> TestCase:
+        outcome: Outcome = found.outcome or "error"
+        if outcome != "failed":
+            return TestCase(self.id(found), outcome, message=first_line(found.why))
+        lines = [line.removeprefix("note: ") for line in found.block if line.strip() and not _NOT_TOLD.match(line)]
+        place, message = "", ""
+        for number, line in enumerate(lines):
+            if panicked := _PANICKED.search(line):
+                place = self._at(panicked["path"], panicked["line"])
+                message = lines[number + 1] if line.endswith(":") and number + 1 < len(lines) else line
+                break
+        if documented := _DOC.match(found.name):
+            # There the lines are those of a program made from the example.
+            line_of = _LINE.search(documented["rest"])
+            place = self._at(documented["path"], line_of[1]) if line_of else ""
+        cut = cut_innermost_first("\n".join(lines), lambda line: None)
+        return TestCase(self.id(found), outcome, place, first_line(message or cut.detail), cut.detail)
+
+    def _at(self, path: str, line: str) -> str:
+        spelled = self._place(path)
+        return f"{spelled}:{line}" if spelled else ""
+
+    def _place(self, path: str) -> str:
+        """A path as rustc tells it: relative to the workspace of packages, which may lie above the folder."""
+        for base in (self._top, self._ran.folder.path):
+            if (base / path).is_file():
+                return self._spelled(str(base / path))
+        return ""
+
+    def _source(self, binary: Binary) -> tuple[Path, str]:
+        """The package's folder and the file in it that a binary is compiled from."""
+        if binary not in self._sources:
+            self._sources[binary] = (self._package(binary), binary.source)
+        return self._sources[binary]
+
+    def _package(self, binary: Binary) -> Path:
+        here = self._ran.folder.path
+        holding = [place for place in self._all_packages() if (place / binary.source).is_file()]
+        named = [place for place in holding if (binary.after or binary.crate) in self._crates(place, binary.source)]
+        return (named or [place for place in holding if place == here] or holding or [here])[0]
+
+    def _crates(self, package: Path, source: str) -> set[str]:
+        """The names that a package's binaries may have, as they are spelled in files."""
+        manifest = _manifest(self._ran.folder, os.path.relpath(package, self._ran.folder.path))
+        tables = [manifest.get("package"), manifest.get("lib")]
+        for key in ("bin", "test"):
+            listed = manifest.get(key)
+            tables += listed if isinstance(listed, list) else []
+        names = [table.get("name") for table in tables if isinstance(table, dict)]
+        return {str(name).replace("-", "_") for name in (*names, PurePosixPath(source).stem) if name}
+
+    def _all_packages(self) -> list[Path]:
+        found: list[Path] = []
+        waiting = [(self._ran.folder.path, 0)]
+        while waiting and len(found) < _MOST_PACKAGES:
+            place, depth = waiting.pop(0)
+            if (place / MANIFEST).is_file():
+                found.append(place)
+            if depth < _DEEPEST:
+                below = [
+                    name for name in subfolders(place) if not name.startswith(".") and name not in ("target", "src")
+                ]
+                waiting += [(place / name, depth + 1) for name in below]
+        return found
+
+
+def _top(folder: Folder) -> Path:
+    """The folder of the workspace of packages that the folder is in; rustc's paths begin there."""
+    for place in (folder.path, *folder.path.parents):
+        if not place.is_relative_to(folder.root):
+            break
+        if "workspace" in _manifest(folder, os.path.relpath(place, folder.path)):
+            return place
+    return folder.path
+
+
+RUST = Row("cargo test", "Rust", evidence, _launch, read, (".rs",))

@@ -1,0 +1,133 @@
+"""The row of PHP: PHPUnit, read from its JUnit report."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.reports.cases import (
+    BAD,
+    cut_innermost_first,
+    first_errors,
+    merged,
+    name_of,
+    one_kind,
+    relative,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line, within
+from kimi_agent.workspace.testrun.reports.junit import MOST_CASES, Element, read_report
+from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
+from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
+
+PHP_FILES = ("composer.json", "phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
+_REQUIRED = re.compile(r'"phpunit/phpunit"\s*:')
+_FRAME = re.compile(r"(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)")
+_FAILS = re.compile(
+    r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
+)
+_NONE = "No tests executed!"
+# What PHPUnit only frowns at stands in its report as an error; its exit code says whether it counts.
+_RISKY = re.compile(
+    r"This test (?:did|does|printed|was|is)\b|Test code or tested code\b|Trying to @?cover", re.IGNORECASE
+)
+
+
+def phpunit_evidence(folder: Folder) -> str:
+    """Why PHPUnit runs this folder's tests; "" where nothing says so."""
+    names = folder.names()
+    for name in PHP_FILES[1:]:
+        if name in names:
+            return name
+    return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
+
+
+async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
+    words = phpunit_words(folder.path, wish)
+    program = _program(folder.path, bench)
+    if words is None or program is None:
+        return None
+    # Its cache of results would be written into the workspace.
+    options = ("--log-junit", str(bench.report), "--do-not-cache-result", "--colors=never")
+    return Launch("phpunit", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
+
+
+def phpunit_words(folder: Path, wish: Wish) -> tuple[str, ...] | None:
+    """The filter and the path; None for what PHPUnit cannot select together."""
+    targets = one_kind(wish)
+    if targets is None or any(not (each.path.is_dir() or each.path.suffix == ".php") for each in targets):
+        return None
+    if any(target.node for target in targets) and (wish.name or any(target.path.is_dir() for target in targets)):
+        return None
+    paths = dict.fromkeys(target.path for target in targets if target.path != folder)
+    filters = [_quoted(wish.name)] if wish.name else []
+    # Before PHPUnit 11 it takes one path: several files are selected by the classes that they are called like.
+    classes = [_quoted(path.stem) for path in paths] if len(paths) > 1 else []
+    if classes and (wish.name or any(path.is_dir() for path in paths)):
+        return None
+    nodes = [f"\\b{_quoted(each.path.stem)}::{_quoted(each.node)}$" for each in targets if each.node]
+    filters += nodes or [f"\\b{each}::" for each in classes]
+    chosen = ("--filter", f"/{'|'.join(filters)}/") if filters else ()
+    return (*chosen, *(relative(path, folder) for path in paths if len(paths) == 1))
+
+
+def _read(ran: Ran) -> Reading:
+    report = read_report(ran.report)
+    if (report is None or not report.total) and any(line.strip() == _NONE for line in ran.lines):
+        return Reading(claim="none")
+    why = first_errors(ran.lines, _FAILS) if ran.exit_code else ""
+    if report is None or (report.trouble and not report.elements):
+        # PHPUnit writes its report at the very end: without one it was stopped, by a fatal error as a rule.
+        return Reading(broken=why, trouble=report.trouble if report else "", whole=False)
+    spelled = within(ran.root, ran.folder.path)
+    cases = merged(_case(element, spelled, strict=bool(ran.exit_code)) for element in report.elements)
+    trouble = report.trouble
+    if report.total > len(report.elements):
+        trouble = f"{report.total:,} tests were reported; the first {MOST_CASES:,} and every failure are kept"
+    bad = any(case.outcome in BAD for case in cases)
+    odd = bool(
+        ran.exit_code and cases and not bad
+    )  # a warning, a deprecation, a coverage limit that it was told to mind
+    return Reading(cases, claim="failed" if odd else "", trouble=trouble, whole=not report.trouble)
+
+
+def _case(element: Element, spelled: Callable[[str], str], *, strict: bool) -> TestCase:
+    file = spelled(element.file) or "."
+    node_id = f"{file}::{name_of(element.name)}"
+    lines = element.text.strip().split("\n")
+    # The first line names the test once more.
+    text = "\n".join(lines[1:] if "::" in lines[0] and len(lines) > 1 else lines)
+    if element.outcome == "error" and not strict and _RISKY.match(text):
+        return TestCase(node_id, "passed", message=f"risky: {first_line(text)}")
+    if element.outcome not in BAD:
+        return TestCase(node_id, element.outcome, message=first_line(element.message or text))
+
+    def frame(line: str) -> str | None:
+        found = _FRAME.fullmatch(line.strip())
+        if found is None:
+            return None
+        path = spelled(found["path"])
+        return f"{path}:{found['line']}" if path else ""
+
+    shortened = cut_innermost_first(text, frame, file)
+    place = shortened.place or (f"{file}:{element.line}" if element.line.isdigit() else "")
+    return TestCase(node_id, element.outcome, place, first_line(text or element.message), shortened.detail)
+
+
+def _program(folder: Path, bench: Bench) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The project's own PHPUnit, else the one on the PATH; as it is started and as it is shown."""
+    own = folder / "vendor" / "bin" / "phpunit"
+    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(bench.runner.root):
+        return (str(own),), ("vendor/bin/phpunit",)
+    found = bench.runner.which("phpunit")
+    return ((found,), ("phpunit",)) if found else None
+
+
+def _quoted(text: str) -> str:
+    """`text` for a regular expression of PHP's between slashes."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
+PHPUNIT = Row("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt"))

@@ -1,0 +1,1 @@
+"""File transactions: many files changed as one, with a journal and recovery."""

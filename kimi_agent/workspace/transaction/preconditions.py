@@ -1,0 +1,127 @@
+"""What stands at the places of a commit, which must be as it says, and what is in the way of a file that is to come."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from kimi_agent.errors import ToolError
+from kimi_agent.workspace.transaction import content_id as imprint
+from kimi_agent.workspace.transaction import recovery
+from kimi_agent.workspace.transaction.journal import Entry
+from kimi_agent.workspace.transaction.syscalls import Ops
+
+
+def standing(entry: Entry, ops: Ops) -> os.stat_result | None:
+    """What stands at the place of `entry`, which must be as `entry.before` says."""
+    fits = False
+    try:
+        with recovery.opened(ops, entry) as folder:
+            found = imprint.look(folder, entry.name)
+            expected = stat.S_ISLNK if imprint.is_link(entry.before) else stat.S_ISREG
+            regular = found is not None and expected(found.st_mode)
+            if regular and entry.before is not None:
+                fits = imprint.stands(folder, entry.name, entry.before)
+    except (FileNotFoundError, NotADirectoryError):
+        found, regular = None, False
+    except OSError as error:
+        raise failed(error, entry.shown) from error
+    if found is None:
+        if entry.before is not None:
+            raise ToolError("missing", f"{entry.shown} is gone; nothing was written", "look at its folder again")
+        return None
+    if not regular:
+        raise ToolError("not_regular", f"{entry.shown} is not an ordinary file; nothing was written")
+    if entry.before is None:
+        raise exists(entry.shown)
+    if not fits:
+        raise stale(entry.shown)
+    return found
+
+
+def missing(entry: Entry, ops: Ops) -> Iterator[tuple[str, str]]:
+    """The folders above `entry` that must be made (root, relative), the upper ones first. Raises ToolError."""
+    parts = entry.folder.split("/") if entry.folder else []
+    for count in range(1, len(parts) + 1):
+        relative = "/".join(parts[:count])
+        try:
+            os.close(ops.folder(entry.root, relative))
+        except FileNotFoundError:
+            yield entry.root, relative
+        except NotADirectoryError as error:
+            text = f"{relative} is a file, so {entry.shown} cannot lie in it; nothing was written"
+            raise ToolError("not_regular", text, "choose another path") from error
+        except OSError as error:
+            raise failed(error, entry.shown) from error
+
+
+def cleared(coming: Sequence[Entry], entries: Sequence[Entry], ops: Ops) -> tuple[tuple[str, str, int], ...]:
+    """The folders that stand where files of `coming` belong, and those below (root, relative, mode), upper ones first.
+
+    Raises ToolError where such a folder holds more than what `entries` delete.
+    """
+    going = {(entry.root, entry.path) for entry in entries if entry.after is None}
+    found: list[tuple[str, str, int]] = []
+    for entry in coming:
+        try:
+            folder = ops.folder(entry.root, entry.path)
+        except OSError:
+            continue  # no folder
+        try:
+            found += _walk(folder, entry.root, entry.path, going)
+        finally:
+            os.close(folder)
+    return tuple(found)
+
+
+def _walk(folder: int, root: str, path: str, going: set[tuple[str, str]]) -> Iterator[tuple[str, str, int]]:
+    yield root, path, stat.S_IMODE(os.fstat(folder).st_mode)
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    for name, is_folder in found:
+        below = f"{path}/{name}"
+        if is_folder:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                yield from _walk(fd, root, below, going)
+            finally:
+                os.close(fd)
+        elif (root, below) not in going:
+            text = f"{path} is to be a file again, but the folder there holds {below}, which stays; nothing was written"
+            raise ToolError("exists", text, "move it away first")
+
+
+def same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nobody wrote the file in between (our own links and renames change only its ctime)."""
+    return (one.st_ino, one.st_mode, one.st_size, one.st_mtime_ns) == (
+        other.st_ino,
+        other.st_mode,
+        other.st_size,
+        other.st_mtime_ns,
+    )
+
+
+@contextlib.contextmanager
+def telling(shown: str) -> Iterator[None]:
+    """Turn an OSError at `shown` into what the model reads; it is heard once all is undone."""
+    try:
+        yield
+    except OSError as error:
+        raise failed(error, shown) from error
+
+
+def failed(error: OSError, shown: str) -> ToolError:
+    """The io error: where, and what the system said."""
+    name = errno.errorcode.get(error.errno or 0, "")
+    return ToolError("io", f"{shown}: {error.strerror} ({name}); rolled back, nothing changed")
+
+
+def exists(shown: str) -> ToolError:
+    """Something stands where a new file should be made."""
+    return ToolError("exists", f"{shown} exists already; nothing was written", "read it, then change it")
+
+
+def stale(shown: str) -> ToolError:
+    """Somebody else wrote the file."""
+    return ToolError("stale", f"{shown} changed on disk since it was read; nothing was written", "read it again")

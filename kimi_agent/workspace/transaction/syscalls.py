@@ -1,0 +1,96 @@
+"""The system calls of a commit as one value, so that a test can let any one of them fail or be the last."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from kimi_agent.workspace.confined_open import FOLDER, Beneath
+from kimi_agent.workspace.transaction import journal
+
+XATTRS = ("user.", "system.posix_acl")  # others belong to the old content (capabilities) or to the system
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that can't
+
+
+class Ops:
+    """Each method is one thing that can go wrong. All names are relative to a folder opened by `folder`."""
+
+    def __init__(self, beneath: Beneath) -> None:
+        self._beneath = beneath
+
+    def folder(self, root: str, relative: str) -> int:
+        """A descriptor of a folder below `root`."""
+        return self._beneath.open(root, relative, os.O_RDONLY | FOLDER)
+
+    def open(self, folder: int, name: str, flags: int, mode: int = 0) -> int:
+        """A descriptor of a file; never waits on a pipe, never follows a link."""
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """How many bytes went out."""
+        return os.write(fd, data)
+
+    def like(self, fd: int, original: int, mode: int) -> None:
+        """Give `fd` the mode, and as far as we may the owner and attributes, of the file it will replace."""
+        stat = os.fstat(original)
+        if (stat.st_uid, stat.st_gid) != (os.geteuid(), os.getegid()):
+            with contextlib.suppress(OSError):
+                os.fchown(fd, stat.st_uid, stat.st_gid)
+        if hasattr(os, "listxattr"):
+            with contextlib.suppress(OSError):
+                for name in os.listxattr(original):
+                    if name.startswith(XATTRS):
+                        os.setxattr(fd, name, os.getxattr(original, name))
+        os.fchmod(fd, mode)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Set the permission bits, whatever the umask."""
+        os.fchmod(fd, mode)
+
+    def sync(self, fd: int) -> None:
+        """Have a file or folder on the disk."""
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
+
+    def sync_all(self) -> None:
+        """Have everything on the disk: for many files far quicker than one after the other."""
+        os.sync()
+
+    def mkdir(self, folder: int, name: str) -> None:
+        """Make a folder."""
+        os.mkdir(name, dir_fd=folder)
+
+    def rmdir(self, folder: int, name: str) -> None:
+        """Remove a folder."""
+        os.rmdir(name, dir_fd=folder)
+
+    def link(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+        """Give a file a second name (in the folder `into`), which must be free."""
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into, follow_symlinks=False)
+
+    def symlink(self, folder: int, name: str, target: bytes) -> None:
+        """Make a symbolic link; the name must be free."""
+        os.symlink(target, os.fsencode(name), dir_fd=folder)
+
+    def rename(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+        """Put one name in the place of another (in the folder `into`)."""
+        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into)
+
+    def unlink(self, folder: int, name: str) -> None:
+        """Remove a name."""
+        os.unlink(name, dir_fd=folder)
+
+    def begin(self, folder: Path, record: journal.Record) -> journal.Journal:
+        """Write the journal."""
+        return journal.begin(folder, record)
+
+    def mark(self, paper: journal.Journal, state: journal.State) -> None:
+        """Move the journal on."""
+        paper.mark(state)
+
+    def remove(self, paper: journal.Journal) -> None:
+        """End the journal."""
+        paper.remove()

@@ -1,0 +1,1 @@
+"""Git worktrees of sessions: created, named, listed and removed."""

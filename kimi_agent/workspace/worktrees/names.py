@@ -1,0 +1,35 @@
+"""Names of worktrees: which may be, and which are made up."""
+
+import itertools
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+
+from kimi_agent.errors import UserError
+from kimi_agent.workspace.paths import named
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_WORDS = re.findall(
+    r"\w+",
+    "amber ash birch brook cedar cliff cloud clover coral dawn delta dune elm ember fern fjord flint frost glade grove"
+    " harbor hazel heron holly ivy jade juniper lake larch linden maple marsh meadow mist moss oak olive otter pebble"
+    " pine plum pond quartz raven reed ridge river rowan sage slate spruce stone summit thorn tide vale willow wren",
+)
+
+
+def checked(name: str) -> str:
+    """`name`, if a worktree, its folder and its branch can be called so. Raises UserError."""
+    if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
+        raise UserError(
+            f"A worktree cannot be called {named(name, 80)!r}: use letters, digits, '-', '_' and '.', 64 at most."
+        )
+    return name
+
+
+def made_up(now: Callable[[], float], rng: random.Random) -> Iterator[str]:
+    """Names of today: the month, the day and a word; with a number too where the words have run out."""
+    today = time.strftime("%m%d", time.localtime(now()))
+    words = rng.sample(_WORDS, len(_WORDS))
+    yield from (f"{today}-{word}" for word in words)
+    yield from (f"{today}-{rng.choice(words)}-{number}" for number in itertools.count(2))

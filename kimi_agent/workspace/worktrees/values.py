@@ -1,0 +1,77 @@
+"""What a worktree of its own is, and what would be lost with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.errors import UserError
+from kimi_agent.workspace.paths import named
+
+_MOST_SHOWN = 10
+
+
+class Unremoved(UserError):
+    """A worktree still stands, since its work would be lost; says what that is, and the mend."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, 1)
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """A worktree that stands. `workspace` is where its session works: as deep in it as in the tree it came from.
+
+    `notes` are sentences for the person.
+    """
+
+    path: Path
+    branch: str
+    name: str
+    workspace: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A worktree in a list. `branch` is "" for a detached HEAD.
+
+    `unmerged` are commits that no other branch, remote or tag holds ("abc1234 subject"; at most 20 of them, `ahead`
+    counts all), `dirty` paths with uncommitted work; `submodules` says that some were filled, `gone` that its folder
+    was removed by hand; `locked` holds the reason of a lock, or "yes".
+    """
+
+    name: str
+    path: Path
+    branch: str
+    ahead: int
+    unmerged: tuple[str, ...]
+    dirty: tuple[str, ...]
+    submodules: bool = False
+    gone: bool = False
+    locked: str = ""
+
+    @property
+    def merged(self) -> bool:
+        """Whether all its commits are held elsewhere too."""
+        return self.ahead == 0
+
+
+def holding(found: Listed) -> str:
+    """What would be lost with it, "" for nothing."""
+    reasons = []
+    if found.locked:
+        reasons.append("it is locked" + (f" ({named(found.locked)})" if found.locked != "yes" else ""))
+    if found.ahead:
+        count = f"{found.ahead:,} commit{'' if found.ahead == 1 else 's'}"
+        reasons.append(f"{count} that nothing else holds: {_some(found.unmerged, found.ahead)}")
+    if found.dirty:
+        count = f"{len(found.dirty):,} file{'' if len(found.dirty) == 1 else 's'}"
+        reasons.append(f"uncommitted work on {count}: {_some(found.dirty, len(found.dirty))}")
+    if found.submodules:
+        reasons.append("it holds submodules, which were not looked into")
+    return "; ".join(reasons)
+
+
+def _some(texts: Sequence[str], count: int) -> str:
+    shown = ", ".join(named(text, 100) for text in texts[:_MOST_SHOWN])
+    return f"{shown} and {count - _MOST_SHOWN:,} more" if count > _MOST_SHOWN else shown

@@ -1,0 +1,216 @@
+"""Worktrees of their own for sessions: made on a new branch, listed, and removed only when nothing would be lost.
+
+They lie in `base/KEY/NAME`, where KEY names the repository; every other worktree of it is none of ours.
+"""
+
+import contextlib
+import fcntl
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from kimi_agent.errors import UserError
+from kimi_agent.layers import workspace_key
+from kimi_agent.workspace.git.command import Git, GitFailed, Repository, repository
+from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.repository.head_state import HEADS, OURS, line
+from kimi_agent.workspace.worktrees.names import checked, made_up
+from kimi_agent.workspace.worktrees.values import Listed, Unremoved, Worktree, holding
+
+__all__ = ["Listed", "Unremoved", "Worktree", "Worktrees"]
+
+
+class Worktrees:
+    """The worktrees of one repository that this program made; blocking."""
+
+    def __init__(self, workspace: Path, base: Path, *, environ: Mapping[str, str]) -> None:
+        """`workspace` may lie in any worktree of the repository. Raises UserError where there is none."""
+        real = Path(os.path.realpath(workspace))
+        home = environ.get("HOME", "")
+        own = repository(real, home=os.path.realpath(home) if home else "")
+        if own is None:
+            raise UserError(f"There is no git repository at {workspace}; a worktree needs one (git init).", 1)
+        common = Path(os.path.realpath(own.common))
+        self._prefix = real.relative_to(own.top)
+        self._top = own.top
+        self._environ = environ
+        # The main worktree, if there is one: what is run there survives the removal of a linked one.
+        main = common.parent if common.name == ".git" else own.top
+        self._git = Git(main, environ=environ)
+        self.folder = Path(os.path.realpath(base)) / workspace_key(main if common.name == ".git" else common)
+
+    def make(self, name: str, *, now: Callable[[], float], rng: random.Random) -> Worktree:
+        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that stands already is opened again.
+
+        Without a name one is made up. Raises UserError.
+        """
+        if name:
+            checked(name)
+        with self._alone():
+            standing = self._registered()
+            name = name or next(each for each in made_up(now, rng) if self._is_free(each))
+            path = self.folder / name
+            if path in standing and _stands(path):
+                return self._opened(path, ())
+            return self._opened(path, self._added(path, again=path in standing))
+
+    def workspaces(self, name: str) -> tuple[Path, ...]:
+        """The folders in which a session of that worktree may work."""
+        folder = self.folder / checked(name)
+        return folder, folder / self._prefix
+
+    def list(self) -> list[Listed]:
+        """Those that stand, by name."""
+        return [self._listed(path, entry) for path, entry in sorted(self._registered().items())]
+
+    def remove(self, name: str, *, force: bool = False) -> Listed:
+        """Remove a worktree and its branch; gives what it was.
+
+        Raises Unremoved where work would be lost and `force` is not given, UserError where there is none.
+        """
+        with self._alone():
+            path = self.folder / checked(name)
+            entry = self._registered().get(path)
+            if entry is None:
+                raise UserError(self._unknown(path), 1)
+            if self._top == path:
+                raise UserError(f"You are in the worktree {name}; leave it first.", 1)
+            found = self._listed(path, entry)
+            if not force and (why := holding(found)):
+                raise Unremoved(f"The worktree {name} was not removed: {why}. --force removes it all the same.")
+            try:
+                # Without --force git would look at it by itself, and run what its own config.worktree names.
+                self._git.run("worktree", "remove", "--force", "--force", str(path))
+                self._drop_branch(name)
+            except GitFailed as error:
+                raise UserError(f"The worktree {name} could not be removed: {_said(error)}.", 1) from error
+            return found
+
+    def _unknown(self, path: Path) -> str:
+        if os.path.lexists(path):
+            return f"git knows of no worktree at {path} (any more); look what it holds, and remove it by hand."
+        there = ", ".join(each.name for each in sorted(self._registered())) or "none"
+        return f"There is no worktree {path.name!r} of this repository; there are: {there}."
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time makes or removes worktrees of this repository."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise UserError(f"Worktrees cannot be kept in {self.folder}: {error.strerror}.", 1) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _is_free(self, name: str) -> bool:
+        ref = f"{HEADS}{OURS}{name}"
+        known = self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1))
+        return not known and not os.path.lexists(self.folder / name)
+
+    def _added(self, path: Path, *, again: bool) -> tuple[str, ...]:
+        """Make it; gives notes. With `again` its folder was removed by hand, and git remembers it still."""
+        branch = OURS + path.name
+        known = line(self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS}{branch}^{{commit}}", ok=(0, 1)))
+        head = line(
+            Git(self._top, environ=self._environ).run("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1))
+        )
+        if not head and not known:
+            raise UserError("There is no commit yet that a worktree could start from; make one first.", 1)
+        if os.path.lexists(path) and not again and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is in the way: look what it holds, then remove it, or choose another name.", 1)
+        words = (str(path), branch) if known else ("-b", branch, str(path), head)
+        try:
+            self._git.run("worktree", "add", *(["--force"] if again else []), *words)
+        except GitFailed as error:
+            raise UserError(f"The worktree {path.name} could not be made: {_said(error)}.", 1) from error
+        return self._notes(branch if known else "", path)
+
+    def _opened(self, path: Path, notes: tuple[str, ...]) -> Worktree:
+        ref = line(Git(path, environ=self._environ).run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+        workspace = path / self._prefix
+        return Worktree(path, ref.removeprefix(HEADS), path.name, workspace if workspace.is_dir() else path, notes)
+
+    def _notes(self, taken_up: str, path: Path) -> tuple[str, ...]:
+        notes = [f"It goes on with the branch {taken_up}, which was there."] if taken_up else []
+        here = Git(self._top, environ=self._environ)
+        dirty = _dirty(here)
+        if dirty:
+            count = f"{len(dirty):,} file{'' if len(dirty) == 1 else 's'}"
+            notes.append(f"Uncommitted work on {count} stays behind in {self._top}.")
+        filtered = _filtered(Git(path, environ=self._environ))
+        if filtered:
+            shown = ", ".join(map(named, filtered[:3])) + (" ..." if len(filtered) > 3 else "")
+            notes.append(f"Filters (git-lfs and the like) did not run: {shown} stand as they are stored.")
+        return tuple(notes)
+
+    def _registered(self) -> dict[Path, dict[str, str]]:
+        """What git knows of the worktrees in our folder."""
+        found = {}
+        for block in os.fsdecode(self._git.run("worktree", "list", "--porcelain")).split("\n\n"):
+            entry = {key: value for key, _, value in (row.partition(" ") for row in block.split("\n")) if key}
+            path = Path(entry.get("worktree", "/"))
+            if path.parent == self.folder:
+                found[path] = entry
+        return found
+
+    def _listed(self, path: Path, entry: Mapping[str, str]) -> Listed:
+        ahead, unmerged = self._unmerged(path.name, entry.get("HEAD", ""))
+        gone = not _stands(path)
+        dirty = () if gone else _dirty(Git(path, environ=self._environ))
+        own = None if gone else repository(path)
+        locked = entry.get("locked", "") or ("yes" if "locked" in entry else "")
+        branch = entry.get("branch", "").removeprefix(HEADS)
+        return Listed(path.name, path, branch, ahead, unmerged, dirty, _has_submodules(own), gone, locked)
+
+    def _unmerged(self, name: str, head: str) -> tuple[int, tuple[str, ...]]:
+        """How many commits would be lost with the worktree and its branch, and the newest of them."""
+        branch = OURS + name
+        known = self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS}{branch}^{{commit}}", ok=(0, 1))
+        tips = [tip for tip in (head, line(known)) if tip.strip("0")]
+        if not tips:
+            return 0, ()
+        others = ("--not", f"--exclude={branch}", "--branches", "--remotes", "--tags")
+        output = os.fsdecode(self._git.run("log", "--format=%h %s", *tips, *others, "--"))
+        commits = output.splitlines()
+        return len(commits), tuple(commits[:20])
+
+    def _drop_branch(self, name: str) -> None:
+        ref = HEADS + OURS + name
+        tip = line(self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
+        listed = os.fsdecode(self._git.run("worktree", "list", "--porcelain")).split("\n")
+        if tip and f"branch {ref}" not in listed:
+            self._git.run("update-ref", "-d", ref, tip)
+            self._git.run("config", "--remove-section", f"branch.{OURS}{name}", ok=(0, 128))
+
+
+def _stands(path: Path) -> bool:
+    return (path / ".git").is_file()
+
+
+def _dirty(git: Git) -> tuple[str, ...]:
+    """The paths with uncommitted work, untracked files among them; ignored files are none."""
+    # Not into submodules: there git would go by their own configuration.
+    asked = ("--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty")
+    return tuple(os.fsdecode(row[3:]) for row in git.run("status", *asked).split(b"\0") if row)
+
+
+def _filtered(git: Git) -> list[str]:
+    """The files that a filter program would have changed at the checkout."""
+    outside = (":(exclude,attr:!filter)", ":(exclude,attr:-filter)")
+    output = git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"})
+    return [os.fsdecode(path) for path in output.split(b"\0")[:-1]]
+
+
+def _has_submodules(own: Repository | None) -> bool:
+    return own is not None and (own.git_dir / "modules").is_dir()
+
+
+def _said(error: GitFailed) -> str:
+    lines = [row for row in error.stderr.splitlines() if row.startswith(("fatal: ", "error: "))]
+    said = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
+    return f"git says: {named(said) or error.code}"

@@ -1,0 +1,203 @@
+from collections.abc import Sequence
+
+from kimi_agent.context.session_facts import (
+    END_CHARS,
+    MOST_COMMANDS,
+    WHOLE_CHARS,
+    Chronicle,
+    Command,
+    File,
+    Refusal,
+    Run,
+    Word,
+    chronicle,
+)
+from kimi_agent.log.events import (
+    Answered,
+    CallStarted,
+    Committed,
+    Decision,
+    Event,
+    Judged,
+    Question,
+    Queued,
+    Returned,
+    Rewound,
+    Said,
+    Seen,
+    Stamped,
+    TurnEnded,
+)
+from kimi_agent.log.messages import Assistant, Call, Media, Text, User, said
+from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport
+from kimi_agent.workspace.files.seen_files import Known
+
+
+def stamped(events: Sequence[Event], *, first: int = 1) -> list[Stamped]:
+    return [Stamped("main", seq, 0.0, event) for seq, event in enumerate(events, first)]
+
+
+def told(*events: Event) -> Chronicle:
+    return chronicle(lambda: stamped(events))
+
+
+def output(command: str, exit_code: int | None, text: str = "", *, code: str = "") -> Returned:
+    return Returned(0, 0, Result(text, OutputView(command, text, exit_code), failed=bool(code), code=code))
+
+
+def report(verdict: str, *cases: TestCase, command: str = "pytest", whole: bool = False, trouble: str = "") -> Returned:
+    assert verdict in ("passed", "failed", "broken")
+    view = TestReport(
+        "passed" if verdict == "passed" else "failed" if verdict == "failed" else "broken",
+        "pytest",
+        "pyproject.toml",
+        command,
+        0,
+        1.0,
+        cases,
+        whole=whole,
+        trouble=trouble,
+    )
+    return Returned(0, 0, Result("", view))
+
+
+def words(fold: Chronicle) -> list[str]:
+    first = [fold.first.head] if fold.first else []
+    return first + [word.head for word in reversed(fold.words.newest_first())]
+
+
+def test_the_persons_words_are_kept_with_those_that_were_queued() -> None:
+    fold = told(
+        Said(said("one")), Queued(said("two")), Said(said("two"), queued=2), TurnEnded("done", 1), Said(said("3"))
+    )
+    assert words(fold) == ["one", "two", "3"]
+    assert fold.words.newest_first()[0] == Word(5, "3", "", 1)
+    assert fold.open
+
+
+def test_what_is_queued_and_has_not_joined_is_not_said_yet() -> None:
+    assert words(told(Said(said("one")), Queued(said("two")))) == ["one"]
+
+
+def test_the_turn_is_open_until_it_ends() -> None:
+    assert told(Said(said("one"))).open
+    assert not told(Said(said("one")), TurnEnded("done", 1)).open
+    assert not told(Said(said("one")), TurnEnded("done", 1), Said(Assistant("late"))).open
+
+
+def test_very_long_words_keep_both_ends() -> None:
+    text = "a" * WHOLE_CHARS + "b" * END_CHARS
+    assert told(Said(said(text))).first == Word(1, "a" * END_CHARS, "b" * END_CHARS, len(text))
+    assert told(Said(User((Text("look"), Media("image", "image/png", "0" * 64))))).first == Word(1, "look", "", 4, 1)
+
+
+def test_a_rewind_takes_words_back_and_its_undo_gives_them_again() -> None:
+    log: list[Event] = [Said(said("one")), TurnEnded("done", 1), Said(said("two")), Rewound(3, "chat")]
+    assert words(told(*log)) == ["one"]
+    assert words(told(*log, Rewound(3, "chat", undoes=4))) == ["one", "two"]
+    assert words(told(*log, Rewound(3, "chat", undoes=4), Rewound(3, "chat", undoes=5))) == ["one"]
+    assert words(told(*log, Said(said("other")), Rewound(3, "chat", undoes=4))) == ["one", "other"]
+
+
+def test_a_rewind_of_files_alone_forgets_what_is_not_sure_any_more() -> None:
+    fold = told(
+        Seen("kept.py", "a" * 64),
+        Seen("gone.py", "b" * 64, whole=True, by="write"),
+        Seen("other.py", "c" * 64, whole=True, by="write"),
+        Rewound(2, "code", paths=("gone.py",)),
+    )
+    assert [path for path, _ in fold.files.items()] == ["kept.py", "other.py"]
+
+
+def test_files_are_told_with_their_hash_and_what_was_seen() -> None:
+    fold = told(
+        Seen("a.py", "a" * 64, ((1, 20),)),
+        Seen("a.py", "a" * 64, ((21, 40),)),
+        Seen("b.py", "b" * 64, (), whole=True, by="write"),
+        Returned(
+            0, 0, Result("", DiffView((FileDiff("b.py", "A", 3, 0, ""), FileDiff("new.py", "R", 0, 0, "", "old.py"))))
+        ),
+        Seen("b.py", "c" * 64, (), whole=True, by="write"),
+        Seen("c.py", "", (), by="write"),
+    )
+    assert dict(fold.files.items()) == {
+        "a.py": File("a.py", Known("a" * 64, ((1, 40),)), "", 2),
+        "new.py": File("new.py", Known(""), "R", 4, 4),
+        "old.py": File("old.py", Known(""), "D", 4, 4),
+        "b.py": File("b.py", Known("c" * 64, (), True, "write"), "A", 5, 5),
+        "c.py": File("c.py", Known("", (), False, "write"), "D", 6, 6),
+    }
+
+
+def test_an_edit_that_failed_changed_nothing() -> None:
+    diff = DiffView((FileDiff("b.py", "M", 3, 0, ""),))
+    assert told(Returned(0, 0, Result("Error [stale]: no", diff, failed=True, code="stale"))).files.items() == ()
+
+
+def test_commands_are_told_once_with_how_they_ended_last() -> None:
+    fold = told(output("make", 2, "boom\n"), output("ls", 0), output("make", 0, "all\nfine \n"))
+    assert fold.commands.newest_first() == (Command("make", "exit 0", "fine", 2, 3), Command("ls", "exit 0", "", 1, 2))
+
+
+def test_a_killed_command_is_told_as_such() -> None:
+    fold = told(output("sleep 9", None, code="timeout"), output("yes", None, code="failed"))
+    assert [each.outcome for each in fold.commands.newest_first()] == ["killed", "ran out of time"]
+
+
+def test_a_command_that_was_cut_off_may_have_done_anything() -> None:
+    call = Call("functions.shell:0", "shell", '{"command": "make install"}')
+    fold = told(Said(Assistant("", None, (call,))), CallStarted(1, 0, "shell", "execute"), TurnEnded("interrupted", 1))
+    (command,) = fold.commands.newest_first()
+    assert (command.command, command.outcome) == ("make install", "interrupted: it may or may not have taken effect")
+
+
+def test_arguments_that_cannot_be_read_name_no_command() -> None:
+    for arguments in ("{", "[" * 100_000, "[1]", '{"command": 3}'):
+        call = Call("functions.shell:0", "shell", arguments)
+        fold = told(Said(Assistant("", None, (call,))), CallStarted(1, 0, "shell", "execute"), TurnEnded("failed", 1))
+        assert fold.commands.newest_first() == ()
+
+
+def test_commands_are_bounded_and_those_dropped_are_counted() -> None:
+    fold = told(*(output(f"echo {number}", 0) for number in range(MOST_COMMANDS + 3)))
+    assert (len(fold.commands.items()), fold.commands.dropped) == (MOST_COMMANDS, 3)
+    assert fold.commands.newest_first()[-1].command == "echo 3"
+
+
+def test_a_failing_test_stays_until_it_is_green() -> None:
+    red = TestCase("t.py::a", "failed", "t.py:3", "assert 1 == 2", "long detail")
+    fold = told(report("failed", red, TestCase("t.py::b", "passed")), report("passed", TestCase("t.py::b", "passed")))
+    assert fold.failing.newest_first() == (TestCase("t.py::a", "failed", "t.py:3", "assert 1 == 2"),)
+    assert fold.runs.newest_first() == (Run("pytest", "passed", 1, 0, 0, "", 2),)
+    green = told(report("failed", red), report("passed", TestCase("t.py::a", "passed")))
+    assert (green.failing.newest_first(), green.fixed.newest_first()) == ((), ("t.py::a",))
+
+
+def test_a_whole_run_knows_of_all_tests() -> None:
+    red = TestCase("t.py::a", "failed")
+    assert told(report("failed", red), report("passed", whole=True)).failing.newest_first() == ()
+    assert told(report("failed", red), report("broken", whole=True)).failing.newest_first() == (red,)
+
+
+def test_refusals_of_a_person_are_kept_with_their_words() -> None:
+    question = Question("shell", "shell git push")
+    fold = told(
+        Answered(question, Decision(allowed=False, message=" never push \n")),
+        Answered(question, Decision(allowed=False, message="no terminal", by="policy")),
+        Answered(question, Decision(allowed=True)),
+        Answered(Question("budget", "Go on?", choices=("go on", "stop")), Decision(allowed=False, choice=1)),
+    )
+    assert fold.refusals.newest_first() == (Refusal("shell git push", "never push", 1),)
+
+
+def test_evidence_and_commits_are_kept() -> None:
+    evidence = Evidence("verified", fixed=("t.py::a",))
+    committed = Committed("abc123", "main", ("a.py",))
+    fold = told(Judged(evidence), committed)
+    assert (fold.evidence, fold.commits.newest_first()) == (evidence, (committed,))
+    assert fold.fixed.newest_first() == ("t.py::a",)
+
+
+def test_records_of_other_agents_are_theirs() -> None:
+    log = [Stamped("main.1", 1, 0.0, Said(said("child"))), Stamped("main", 2, 0.0, Said(said("mine")))]
+    assert words(chronicle(lambda: log)) == ["mine"]

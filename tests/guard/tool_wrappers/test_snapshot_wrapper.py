@@ -1,0 +1,232 @@
+"""Snapshots around calls: what is told, what is said of the way back, and what happens where nothing can be kept."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.errors import ToolError
+from kimi_agent.guard.destructive.losses import Loss, losses
+from kimi_agent.guard.tool_wrappers.snapshots import MOST_FAILURES, Keeping
+from kimi_agent.log.events import Answered, Asked, Checkpoint, Decision, Event, Notice, Question, Stamped
+from kimi_agent.log.views import Result
+from kimi_agent.tool import Context, Tool
+from kimi_agent.workspace.checkpoint import Checkpoints, Limits, Snapshot
+
+Make = Callable[..., Keeping]
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def keeping(context: Context, workspace: Path, tmp_path: Path, told: list[Event]) -> Iterator[Make]:
+    opened: list[Checkpoints] = []
+
+    def make(*, limits: Limits = Limits(), answer: bool = False, store: Path = tmp_path / "kept") -> Keeping:  # noqa: B008 - a frozen value
+        def emit(event: Event) -> Stamped:
+            told.append(event)
+            return Stamped("main", len(told), 0.0, event)
+
+        async def ask(question: Question) -> Decision:
+            return Decision(allowed=answer)
+
+        def lost(tool: Tool, ctx: Context, raw: str) -> Sequence[Loss]:
+            command = tool.arguments(raw).get("command", "")
+            return losses(command, home=tmp_path / "home", workspace=workspace)
+
+        checkpoints = Checkpoints(workspace, store, environ=os.environ, limits=limits)
+        opened.append(checkpoints)
+        return Keeping(checkpoints, emit, ask, lost, lambda ref: f"commit-of-{ref}", "S1")
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def trees(told: list[Event]) -> list[tuple[str, tuple[int, int]]]:
+    return [(each.when, (each.answer, each.index)) for each in told if isinstance(each, Checkpoint)]
+
+
+async def shell(tool: Callable[[str], Tool], keeping: Keeping, context: Context, command: str) -> str:
+    raw = f'{{"command": {command!r}}}'.replace("'", '"')
+    return (await keeping.around(tool("shell")).run(replace(context, place=(7, 1)), raw)).content
+
+
+async def test_a_call_that_changes_files_stands_between_two_snapshots(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / "a").write_text("1")
+    kept = keeping()
+    await shell(tool, kept, context, "echo 2 > b")
+    before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
+    assert trees(told) == [("before", (7, 1)), ("after", (7, 1))]
+    assert [change.path for change in kept.checkpoints.changes(before, after)] == ["b"]
+
+
+async def test_a_call_that_changes_nothing_is_told_of_once(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, told: list[Event]
+) -> None:
+    await shell(tool, keeping(), context, "true")
+    assert trees(told) == [("before", (7, 1))]
+
+
+async def test_a_reading_tool_is_not_wrapped(tool: Callable[[str], Tool], keeping: Make) -> None:
+    assert keeping().around(tool("read_file")) is tool("read_file")
+
+
+async def test_a_tool_that_fails_half_way_is_followed_by_its_snapshot_too(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    async def fail(ctx: Context, raw: str) -> Result:
+        (workspace / "half").write_text("x")
+        raise ToolError("io", "the disk is full")
+
+    broken = tool("shell").wrapped(fail)
+    with pytest.raises(ToolError):
+        await keeping().around(broken).run(context, '{"command": "x"}')
+    assert [when for when, _ in trees(told)] == ["before", "after"]
+
+
+async def test_an_interrupted_call_is_followed_by_its_snapshot_too(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(ctx: Context, raw: str) -> Result:
+        (workspace / "half").write_text("x")
+        begun.set()
+        await asyncio.Event().wait()
+        return Result("never")
+
+    hanging = keeping().around(tool("shell").wrapped(hang))
+    task = asyncio.ensure_future(hanging.run(context, '{"command": "x"}'))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert trees(told)[0][0] == "before"
+
+
+async def test_a_slow_snapshot_after_an_interrupted_call_is_told_of_when_it_is_there(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, tmp_path: Path, told: list[Event]
+) -> None:
+    begun, go_on = asyncio.Event(), threading.Event()
+
+    class Slow(Checkpoints):
+        def take(self, also: Sequence[str] = ()) -> Snapshot:
+            if begun.is_set():
+                go_on.wait(10)
+            return super().take(also)
+
+    async def hang(ctx: Context, raw: str) -> Result:
+        (workspace / "half").write_text("x")
+        begun.set()
+        await asyncio.Event().wait()
+        return Result("never")
+
+    kept = replace(keeping(), checkpoints=Slow(workspace, tmp_path / "slow", environ=os.environ))
+    task = asyncio.ensure_future(kept.around(tool("shell").wrapped(hang)).run(context, '{"command": "x"}'))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [when for when, _ in trees(told)] == ["before"]
+    go_on.set()
+    await shell(tool, kept, context, "true")
+    assert trees(told) == [("before", context.place), ("after", context.place), ("before", (7, 1))]
+
+
+async def test_a_destructive_command_runs_and_says_how_its_files_come_back(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / ".gitignore").write_text("secret\n")
+    (workspace / "secret").write_text("never in git")
+    kept = keeping()
+    content = await shell(tool, kept, context, "rm secret .gitignore")
+    before = next(each for each in told if isinstance(each, Checkpoint))
+    assert f"kimi-agent rewind S1 --to {before.tree[:12]} --what code" in content
+    assert [each.text for each in told if isinstance(each, Notice)] == [content.rpartition("\n")[2]]
+    assert kept.checkpoints.read(before.tree, "secret") == b"never in git"
+    assert not (workspace / "secret").exists()
+
+
+async def test_what_a_ref_held_is_named(tool: Callable[[str], Tool], keeping: Make, context: Context) -> None:
+    content = await shell(tool, keeping(), context, "git branch -D topic")
+    assert "To bring topic back: git branch topic commit-of-refs/heads/topic" in content
+
+
+@pytest.mark.parametrize("answer", [True, False])
+async def test_what_is_too_big_to_be_kept_is_not_destroyed_unasked(
+    answer: bool, tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / "big").write_bytes(b"x" * 2_000)
+    kept = keeping(limits=Limits(max_file_bytes=1_000), answer=answer)
+    if answer:
+        await shell(tool, kept, context, "rm big")
+    else:
+        with pytest.raises(ToolError, match="not run: it deletes files"):
+            await shell(tool, kept, context, "rm big")
+    assert (workspace / "big").exists() is not answer
+    assert [type(each) for each in told if isinstance(each, Asked | Answered)] == [Asked, Answered]
+
+
+async def test_an_edit_of_a_file_that_git_ignores_is_kept_too(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / ".gitignore").write_text("local.cfg\n")
+    (workspace / "local.cfg").write_text("precious = 1\n")
+    await tool("read_file").run(context, '{"path": "local.cfg"}')
+    kept = keeping()
+    writing = kept.around(tool("write_file"))
+    await writing.run(replace(context, place=(7, 1)), '{"path": "local.cfg", "content": "x", "overwrite": true}')
+    before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
+    assert kept.checkpoints.read(before, "local.cfg") == b"precious = 1\n"
+    assert kept.checkpoints.read(after, "local.cfg") == b"x"
+
+
+async def test_ignored_files_that_are_too_many_bytes_cost_nobody_the_other_snapshots(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / ".gitignore").write_text("data\n")
+    (workspace / "data").mkdir()
+    (workspace / "data" / "x").write_bytes(os.urandom(5_000))
+    kept = keeping(limits=Limits(max_total_bytes=2_000))
+    for _ in range(MOST_FAILURES):
+        with pytest.raises(ToolError, match="not run: it deletes files"):
+            await shell(tool, kept, context, "rm -rf data")
+    await shell(tool, kept, context, "echo 1 > a")
+    assert all(each.tree and not each.failed for each in told if isinstance(each, Checkpoint))
+    assert trees(told)[-1] == ("after", (7, 1))
+
+
+async def test_a_big_file_elsewhere_is_no_reason_to_ask(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
+) -> None:
+    (workspace / "big").write_bytes(b"x" * 2_000)
+    (workspace / "a").write_text("1")
+    kept = keeping(limits=Limits(max_file_bytes=1_000))
+    await shell(tool, kept, context, "rm a; git branch -D topic")
+    assert not (workspace / "a").exists()
+    with pytest.raises(ToolError, match="not run"):
+        await shell(tool, kept, context, "rm -rf $X")
+    assert len([each for each in told if isinstance(each, Asked)]) == 1
+
+
+async def test_where_nothing_can_be_kept_work_goes_on_and_the_person_hears_of_it_once(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, tmp_path: Path, told: list[Event]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    kept = keeping(store=tmp_path / "file" / "kept")
+    for _ in range(MOST_FAILURES + 2):
+        await shell(tool, kept, context, "true")
+    failed = [each for each in told if isinstance(each, Checkpoint)]
+    assert len(failed) == MOST_FAILURES + 2
+    assert all(each.failed and not each.tree for each in failed)
+    assert len([each for each in told if isinstance(each, Notice)]) == 1

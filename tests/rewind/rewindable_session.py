@@ -1,0 +1,208 @@
+"""A session in which turns change files, on real snapshots or on quick ones: what tests of going back play on."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.log.events import CallStarted, Checkpoint, Opened, Returned, Said, TurnEnded
+from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.store.session import Session
+from kimi_agent.log.views import Result
+from kimi_agent.rewind.rewinder import Rewinder
+from kimi_agent.workspace.checkpoint import Checkpoints, Kept, PathChange, Snapshot, Unkept
+from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.transaction.syscalls import Ops
+
+
+class Quick(Ops):
+    """Real system calls without the wait for the disk."""
+
+    def sync(self, fd: int) -> None:
+        pass
+
+    def sync_all(self) -> None:
+        pass
+
+
+class InMemory:
+    """Snapshots as a value: what `Checkpoints` says of a workspace in which nothing is ignored, without git."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._trees: dict[str, dict[str, Kept]] = {"": {}}
+        self._contents: dict[str, bytes] = {}
+
+    def take(self, also: Sequence[str] = ()) -> Snapshot:
+        tree: dict[str, Kept] = {}
+        for folder, folders, names in os.walk(self._root):
+            folders[:] = [each for each in folders if each != ".git"]
+            for name in (*folders, *names):
+                path = os.path.join(folder, name)
+                link = os.path.islink(path)
+                if not link and not os.path.isfile(path):
+                    continue
+                data = os.fsencode(os.readlink(path)) if link else Path(path).read_bytes()
+                id_ = hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
+                mode = 0 if link else stat.S_IMODE(os.stat(path).st_mode) & 0o777
+                tree[os.path.relpath(path, self._root)] = Kept("link" if link else "file", mode, len(data), id_)
+                self._contents[id_] = data
+        name = hashlib.sha1(repr(sorted(tree.items())).encode(), usedforsecurity=False).hexdigest()
+        self._trees[name] = tree
+        return Snapshot(name)
+
+    def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
+        if old not in self._trees or new not in self._trees:
+            raise Unkept("that snapshot is gone")
+        before, after = self._trees[old], self._trees[new]
+        paths = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+        return tuple(PathChange(path, before.get(path), after.get(path)) for path in paths)
+
+    def content(self, kept: Kept) -> bytes:
+        return self._contents[kept.id]
+
+    def read(self, tree: str, path: str) -> bytes | None:
+        kept = self._trees[tree].get(path)
+        return None if kept is None else self._contents[kept.id]
+
+    def has(self, tree: str) -> bool:
+        return tree in self._trees
+
+    def also(self, tree: str) -> tuple[str, ...]:
+        return ()
+
+    def apart(self, tree: str) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Play:
+    """One session on one workspace, in `folder`; `turn` plays a turn of which each call does something to the files."""
+
+    folder: Path
+    root: Path
+    session: Session
+    checkpoints: Checkpoints | InMemory
+    files: Files
+    rewinder: Rewinder
+    trees: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def turn(self, prompt: str, *calls: Callable[[Path], object], failed: str = "") -> int:
+        """A prompt, one answer with these calls, and the end; gives back the record of the prompt."""
+        start = self.session.emit(Said(said(prompt))).seq
+        made = tuple(Call(f"f:{index}", "shell", "{}") for index in range(len(calls)))
+        answer = self.session.emit(Said(Assistant("", None, made))).seq if made else 0
+        for index, call in enumerate(calls):
+            before = self.take()
+            self.session.emit(
+                Checkpoint("", "before", answer, index, failed=failed)
+                if failed
+                else Checkpoint(before.tree, "before", answer, index, before.missed[:20])
+            )
+            self.session.emit(CallStarted(answer, index, "shell", "execute"))
+            call(self.root)
+            after = self.take()
+            if after.tree != before.tree and not failed:
+                self.session.emit(Checkpoint(after.tree, "after", answer, index, after.missed[:20]))
+            self.session.emit(Returned(answer, index, Result("ok")))
+        self.session.emit(Said(Assistant(f"done: {prompt}")))
+        self.session.emit(TurnEnded("done", 2))
+        return start
+
+    def take(self) -> Snapshot:
+        """A snapshot; what stands is remembered under its name."""
+        found = self.checkpoints.take()
+        self.trees.setdefault(found.tree, stands(self.root))
+        return found
+
+    def close(self) -> None:
+        self.session.close()
+        self.checkpoints.close()
+
+
+def begin(folder: Path, *, git: bool) -> Play:
+    """A new session in an empty workspace, its snapshots kept by git or in memory."""
+    root = folder / "a workspace"
+    root.mkdir(parents=True)
+    opened = Opened("s", str(root), "kimi", "0")
+    session = Session.create(folder / "state/s", opened, now=lambda: 1.0, sync=lambda fd: None)
+    return _play(folder, root, session, _git(folder, root) if git else InMemory(root))
+
+
+def resumed(play: Play) -> Play:
+    """The same session in another process."""
+    play.close()
+    session = Session.resume(play.folder / "state/s", now=lambda: 2.0, sync=lambda fd: None)
+    kept = play.checkpoints if isinstance(play.checkpoints, InMemory) else _git(play.folder, play.root)
+    again = _play(play.folder, play.root, session, kept)
+    again.trees.update(play.trees)
+    return again
+
+
+def _git(folder: Path, root: Path) -> Checkpoints:
+    return Checkpoints(root, folder / "state/store", environ={**os.environ, "HOME": str(folder)})
+
+
+def _play(folder: Path, root: Path, session: Session, checkpoints: Checkpoints | InMemory) -> Play:
+    state = folder / "state"
+    ledger = Ledger(session.emit)
+    ledger.rebuild(session.events())
+    files = Files(
+        root,
+        outputs=Outputs(state / "outputs"),
+        ledger=ledger,
+        home=folder,
+        journal=state / "journal",
+        ops=Quick(Beneath()),
+    )
+    return Play(folder, root, session, checkpoints, files, Rewinder(session, checkpoints, files))
+
+
+def stands(root: Path) -> dict[str, str]:
+    """All files and links below `root`, with mode and content; folders only by what is in them."""
+    found: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if name.split("/")[0] == ".git":
+            continue
+        if path.is_symlink():
+            found[name] = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            found[name] = f"{stat.S_IMODE(path.stat().st_mode):o} {digest} {path.read_bytes()[:40]!r}"
+    return found
+
+
+def write(name: str, text: str, mode: int = 0o644) -> Callable[[Path], object]:
+    """A call that writes a file."""
+
+    def do(root: Path) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    return do
+
+
+def delete(*names: str) -> Callable[[Path], object]:
+    """A call that deletes files."""
+
+    def do(root: Path) -> None:
+        for name in names:
+            (root / name).unlink()
+
+    return do
+
+
+def named(files: Sequence[object]) -> list[str]:
+    """The letters and paths of diffs."""
+    return [f"{getattr(each, 'change', '?')} {getattr(each, 'path', '?')}" for each in files]

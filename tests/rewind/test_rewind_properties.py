@@ -1,0 +1,263 @@
+"""Random turns, edits by hand, undos, redos and rewinds: what was recorded comes back, what is the person's stays."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from kimi_agent.errors import UserError
+from kimi_agent.log.events import Rewound, Stamped
+from kimi_agent.rewind.values import Plan, What, Yours
+from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from tests.rewind.rewindable_session import begin, resumed, stands
+
+PATHS = ["a", "b", "d", "d/x", "d/y", "d/e/z", "p", "p/q", "p/q/r"]
+T = TypeVar("T")
+Op = tuple[str, str, str]
+Step = tuple[object, ...]
+
+OPS: st.SearchStrategy[Op] = st.tuples(
+    st.sampled_from(
+        ["write", "write", "write", "append", "delete", "rename", "copy", "chmod", "link", "mkdir", "rmtree"]
+    ),
+    st.sampled_from(PATHS),
+    st.sampled_from(PATHS),
+)
+WHATS = st.sampled_from(["chat", "code", "both"])
+YOURS = st.sampled_from(["refuse", "keep", "overwrite"])
+TURN = st.tuples(st.just("turn"), st.lists(st.lists(OPS, max_size=3), max_size=3))
+BACK = st.one_of(
+    st.tuples(st.just("undo"), YOURS),
+    st.tuples(st.just("redo"), YOURS),
+    st.tuples(st.just("rewind"), YOURS, st.integers(0, 5), WHATS),
+    st.tuples(
+        st.just("rewind"), YOURS, st.integers(0, 5), st.just("code"), st.lists(st.sampled_from(PATHS), max_size=2)
+    ),
+)
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
+    st.one_of(TURN, TURN, st.tuples(st.just("by hand"), OPS), BACK, BACK, st.just(("resume",))), max_size=14
+)
+
+
+class World:
+    """Carries steps out and holds each restore to what it promises."""
+
+    def __init__(self, folder: Path, *, git: bool) -> None:
+        self.play = begin(folder, git=git)
+        self.count = 0
+        self.own: set[str] = set()
+        """Texts by the person that stand in some file ever since."""
+
+    def go(self, steps: list[Step]) -> None:
+        for step in steps:
+            match step:
+                case ("turn", list() as calls):
+                    self.play.turn(f"turn {self.count}", *(self.call(ops) for ops in calls))
+                case ("by hand", tuple() as op):
+                    self.do(op, self.play.root, "by hand")
+                case ("resume",):
+                    self.play = resumed(self.play)
+                case ("undo", yours):
+                    self.back(self.play.rewinder.plan_undo, yours)
+                case ("redo", yours):
+                    self.back(self.play.rewinder.plan_redo, yours)
+                case ("rewind", yours, int() as number, what, *paths):
+                    self.rewind(number, what, yours, paths[0] if paths else [])
+                case _:
+                    raise AssertionError(step)
+            self.own &= texts(self.play.root)
+
+    def call(self, ops: list[Op]) -> Callable[[Path], object]:
+        def do(root: Path) -> None:
+            for op in ops:
+                self.do(op, root, "call")
+
+        return do
+
+    def do(self, op: Op, root: Path, who: str) -> None:
+        """What a shell would do; a path that is in the way goes."""
+        self.count += 1
+        text = f"{who} {self.count}\n"
+        if who == "by hand" and op[0] in ("write", "append"):
+            text = f"<{text}>"
+        with contextlib.suppress(OSError, shutil.Error):
+            apply(op, root, text, self.count)
+        if who == "by hand" and (root / op[1]).is_file() and text in (root / op[1]).read_text():
+            self.own.add((root / op[1]).read_text())
+
+    def rewind(self, number: int, what: object, yours: object, paths: object) -> None:
+        turns = self.play.rewinder.turns()
+        if turns:
+            to = turns[number % len(turns)].seq
+            wanted: What = "chat" if what == "chat" else "code" if what == "code" else "both"
+            names = [str(path) for path in paths] if isinstance(paths, list) else []
+            self.back(lambda: self.play.rewinder.plan(to, wanted, paths=names), yours)
+
+    def back(self, planned: Callable[[], Coroutine[Any, Any, Plan]], yours: object) -> None:
+        how: Yours = "keep" if yours == "keep" else "overwrite" if yours == "overwrite" else "refuse"
+        rewinder, before = self.play.rewinder, stands(self.play.root)
+        messages = self.play.session.conversation.messages()
+        own = self.own & texts(self.play.root)
+        try:
+            plan = run(planned())
+        except UserError:
+            assert stands(self.play.root) == before
+            return
+        log = list(self.play.session.events())
+        now = self.play.take().tree
+        try:
+            done = run(rewinder.carry_out(plan, yours=how))
+        except UserError:
+            # Refused, or something that was not asked for is in the way of a single file: nothing is different.
+            assert plan.paths or (plan.yours and how == "refuse")
+            assert stands(self.play.root) == before
+            assert [each for each in self.play.session.events() if isinstance(each.event, Rewound)] == rewinds(log)
+            return
+        after, kept = stands(self.play.root), set(done.kept)
+        assert bool(kept) == bool(plan.yours and how == "keep")
+        assert kept >= set(plan.yours if kept else ())
+        touched = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        assert touched == {file.path for file in plan.diff} - kept
+        assert done.restored == len(touched)
+        self.recorded(plan, log, now, after, kept)
+        lost = own - texts(self.play.root)
+        assert not lost or (plan.yours and how == "overwrite"), lost
+        if plan.what != "code" or touched:
+            self.there_and_back(before, messages)
+
+    def recorded(self, plan: Plan, log: list[Stamped], now: str, after: dict[str, str], kept: set[str]) -> None:
+        """Each path that went has the recorded state; and all have, where nobody else changed anything."""
+        done = [span for span in spans(log) if span.seq >= plan.to]
+        if plan.what == "chat" or not done:
+            return
+        target = self.play.trees[done[0].before]
+        for file in plan.diff:
+            assert file.path in kept or after.get(file.path) == target.get(file.path)
+        if not plan.paths and closed(done, now):
+            assert plan.yours == ()
+            assert self.play.checkpoints.take().tree == done[0].before
+
+    def there_and_back(self, before: dict[str, str], messages: object) -> None:
+        """Redo brings everything back byte for byte, what was overwritten too; undone again for the next step."""
+        after = stands(self.play.root)
+        if self.play.session.conversation.messages() is None or not self.redoable():
+            return
+        plan = run(self.play.rewinder.plan_redo())
+        assert plan.yours == ()
+        run(self.play.rewinder.carry_out(plan))
+        assert stands(self.play.root) == before
+        assert self.play.session.conversation.messages() == messages
+        assert stands(self.play.root) == before != after or before == after
+
+    def redoable(self) -> bool:
+        """Whether the last thing that happened was going back, not forward; every second time it is tried."""
+        last = rewinds(list(self.play.session.events()))
+        event = last[-1].event if last else None
+        return isinstance(event, Rewound) and not event.undoes and self.count % 2 == 0
+
+
+def closed(done: list[Span], now: str) -> bool:
+    """Whether nobody changed anything between the spans and since."""
+    trees = [*(tree for span in done for tree in (span.before, span.after)), now]
+    return all(old == new for old, new in zip(trees[1::2], trees[2::2], strict=True))
+
+
+def rewinds(log: list[Stamped]) -> list[Stamped]:
+    return [each for each in log if isinstance(each.event, Rewound)]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def texts(root: Path) -> set[str]:
+    return {path.read_text() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def apply(op: Op, root: Path, text: str, number: int) -> None:
+    """One step of a shell in `root`; raises OSError where a shell would fail."""
+    what, one, other = op
+    path, target = root / one, root / other
+    match what:
+        case "write" | "link":
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            for above in reversed(path.relative_to(root).parents[:-1]):
+                if (root / above).is_symlink() or (root / above).is_file():
+                    (root / above).unlink()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if what == "link":
+                path.unlink(missing_ok=True)
+                path.symlink_to(other)
+            else:
+                if path.is_symlink():
+                    path.unlink()
+                path.write_text(text)
+        case "append":
+            with path.open("a") as file:
+                file.write(text)
+        case "delete":
+            path.unlink()
+        case "rename":
+            path.rename(target)
+        case "copy":
+            shutil.copy(path, target, follow_symlinks=False)
+        case "chmod":
+            if not path.is_symlink() and path.is_file():
+                path.chmod((0o600, 0o644, 0o755)[number % 3])
+        case "mkdir":
+            path.mkdir()
+        case "rmtree":
+            shutil.rmtree(path)
+
+
+def play_through(steps: list[Step], *, git: bool) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="re wind"))
+    world = World(folder, git=git)
+    try:
+        world.go(steps)
+        assert list((folder / "state/journal").glob("*")) == []
+        assert not [name for name in os.listdir(world.play.root) if name.startswith(".kimi-agent-")]
+    finally:
+        world.play.close()
+        shutil.rmtree(folder)
+
+
+HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+# Shrinking takes minutes: it is for the long run below.
+@settings(max_examples=12, deadline=None, database=None, suppress_health_check=HEALTH, phases=[Phase.generate])
+@given(STEPS)
+def test_what_was_recorded_comes_back_and_what_is_the_persons_stays(steps: list[Step]) -> None:
+    play_through(steps, git=False)
+
+
+def test_the_same_on_real_snapshots() -> None:
+    link = ("link", "b", "a")
+    calls = [[("write", "a", "a")], [("write", "p/q", "a"), link], [("rename", "p", "d"), ("chmod", "a", "a")]]
+    play_through([("turn", calls), ("by hand", ("write", "d/x", "a")), ("undo", "keep"), ("redo", "keep")], git=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+@settings(max_examples=1000, deadline=None, database=None, suppress_health_check=HEALTH)
+@given(STEPS)
+def test_the_same_many_times(steps: list[Step]) -> None:
+    play_through(steps, git=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+@settings(max_examples=40, deadline=None, database=None, suppress_health_check=HEALTH)
+@given(STEPS)
+def test_the_same_many_times_on_real_snapshots(steps: list[Step]) -> None:
+    play_through(steps, git=True)

@@ -1,0 +1,241 @@
+"""Pull requests: pushed with the person's configuration, never with the repository's; opened by their gh."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.errors import UserError
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.repository.private_git_dir import headers
+from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
+from kimi_agent.workspace.repository.remotes import base_repository, push_remote, reached, repository_of
+from kimi_agent.workspace.repository.user_git_config import Value
+from tests.workspace.own_repository import OwnRepository, own_repository
+
+ADDRESS = "https://github.com/acme/tool/pull/7"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> OwnRepository:
+    """A repository on a branch of its own, whose remote on GitHub is, by the person's settings, a folder beside it."""
+    own = own_repository(tmp_path)
+    bare = tmp_path / "far away.git"
+    own.git("init", "--quiet", "--bare", str(bare))
+    own.git("config", "--global", f"url.{bare}.insteadOf", "https://github.com/acme/tool.git")
+    own.commit({"a": "a\n"})
+    own.git("remote", "add", "origin", "https://github.com/acme/tool.git")
+    own.git("push", "--quiet", "origin", "main")
+    own.git("checkout", "--quiet", "-b", "kimi-agent/fix")
+    own.commit({"a": "b\n"}, "fixed")
+    return own
+
+
+@pytest.fixture
+async def runner(own: OwnRepository, tmp_path: Path) -> AsyncIterator[Runner]:
+    outputs = Outputs(tmp_path / "outputs")
+    made = Runner(root=own.root, cwd=own.root, outputs=outputs, environ=own.environ, register=tmp_path / "running")
+    yield made
+    await made.aclose()
+
+
+def gh(own: OwnRepository, *, says: str = ADDRESS, complains: str = "", code: int = 0) -> OwnRepository:
+    """The person with a gh on PATH, which notes what it was asked for."""
+    folder = own.home / "bin"
+    folder.mkdir(exist_ok=True)
+    script = (
+        "import json, os, sys\n"
+        f"body = open(sys.argv[sys.argv.index('--body-file') + 1]).read()\n"
+        f"json.dump([sys.argv[1:], body, os.getcwd(), dict(os.environ)], open({str(own.home / 'asked')!r}, 'w'))\n"
+        f"print({says!r}); print({complains!r}, file=sys.stderr); sys.exit({code})\n"
+    )
+    (folder / "gh").write_text(f"#!{sys.executable} -IS\n{script}")
+    (folder / "gh").chmod(0o755)
+    return replace(own, environ={**own.environ, "PATH": f"{folder}:{own.environ['PATH']}", "GH_TOKEN": "t", "KEY": "k"})
+
+
+def plan(own: OwnRepository, *, base: str = "", body: str = "All *green*.\n") -> PullRequest:
+    return plan_pull_request(own.root, title="Fix the\nparser", body=body, base=base, environ=own.environ)
+
+
+async def opened(own: OwnRepository, runner: Runner) -> str:
+    made = await asyncio.to_thread(plan, own)
+    return await open_pull_request(made, workspace=own.root, runner=runner, environ=own.environ)
+
+
+async def test_the_branch_is_pushed_and_gh_opens_the_pull_request(
+    own: OwnRepository, runner: Runner, tmp_path: Path
+) -> None:
+    person = gh(own)
+    made = plan(person, base="main")
+    tip = own.git("rev-parse", "HEAD")
+    far = tmp_path / "far away.git"
+    assert made.question == (f"push kimi-agent/fix to {far} and open a pull request in github.com/acme/tool (main)")
+    assert made.commands == (
+        f"git push --no-verify '{far}' {tip[:12]}:refs/heads/kimi-agent/fix",
+        "gh pr create --repo github.com/acme/tool --head kimi-agent/fix --base main"
+        " --title 'Fix the' --body-file BODY.md",
+    )
+
+    assert await open_pull_request(made, workspace=own.root, runner=runner, environ=person.environ) == ADDRESS
+
+    assert own.git("rev-parse", "refs/heads/kimi-agent/fix", at=far) == tip
+    assert own.git("status", "--porcelain", "--branch") == "## kimi-agent/fix...origin/kimi-agent/fix"
+    argv, body, cwd, environ = json.loads((own.home / "asked").read_text())
+    assert (argv[:2], argv[-1] != "BODY.md", body) == (["pr", "create"], True, "All *green*.\n")
+    assert not Path(cwd).exists()
+    assert not Path(cwd).is_relative_to(own.root)
+    assert (environ["GH_TOKEN"], environ.get("KEY")) == ("t", None)
+
+
+async def test_nothing_that_the_repository_configures_runs_or_leads_elsewhere(
+    own: OwnRepository, runner: Runner, tmp_path: Path
+) -> None:
+    ran = own.home / "ran"
+    for key in ("core.sshCommand", "credential.helper", "core.askPass", "core.fsmonitor", "remote.origin.receivepack"):
+        own.git("config", key, f"touch '{ran}' #")
+    own.git("config", "remote.origin.vcs", "evil")
+    own.git("config", f"url.{tmp_path / 'elsewhere.git'}.pushInsteadOf", "https://github.com/acme/")
+    hook = own.root / ".git/hooks/pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    for name in ("pre-push", "reference-transaction"):
+        hook.with_name(name).write_text(f"#!/bin/sh\ntouch '{ran}'\n")
+        hook.with_name(name).chmod(0o755)
+    (own.root / "git").write_text(f"#!/bin/sh\ntouch '{ran}'\n")
+    (own.root / "git").chmod(0o755)
+    person = gh(own)
+    person = replace(person, environ={**person.environ, "PATH": f".:{own.root}:{person.environ['PATH']}"})
+
+    assert await opened(person, runner) == ADDRESS
+
+    assert not ran.exists()
+    assert str(own.root) not in json.loads((own.home / "asked").read_text())[3]["PATH"].split(":")
+
+
+async def test_what_gh_or_the_remote_says_is_told_and_the_work_is_kept(own: OwnRepository, runner: Runner) -> None:
+    there = f'a pull request for branch "kimi-agent/fix" into branch "main" already exists:\n{ADDRESS}\n'
+    assert await opened(gh(own, says="", complains=there, code=1), runner) == ADDRESS
+
+    login = "To get started with GitHub CLI, please run:  gh auth login\x1b[2J\nmore"
+    with pytest.raises(UserError) as refused:
+        await opened(gh(own, says="", complains=login, code=4), runner)
+    assert "gh opened no pull request: To get started with GitHub CLI, please run:  gh auth login\\x1b[2J;" in str(
+        refused.value
+    )
+    assert str(refused.value).endswith("--title 'Fix the' --body-file BODY.md")
+
+
+@pytest.mark.long
+async def test_a_remote_that_holds_other_work_is_never_forced(own: OwnRepository, runner: Runner) -> None:
+    own.git("push", "--quiet", "origin", "kimi-agent/fix")
+    own.git("commit", "--quiet", "--amend", "--allow-empty", "--message", "another way")
+    with pytest.raises(UserError, match=r"was committed, but not pushed to .*rejected"):
+        await opened(gh(own), runner)
+
+
+def test_what_cannot_become_a_pull_request_is_refused_before_anything_is_done(own: OwnRepository) -> None:
+    with pytest.raises(UserError, match="gh was not found on PATH: install it"):
+        plan(replace(own, environ={**own.environ, "PATH": f"{own.root}:{own.environ['PATH']}"}))
+    person = gh(own)
+    assert plan(person, base="never-pushed").base == ""
+    assert len(plan(person, body="x" * 100_000).body) < 65_536
+    own.git("checkout", "--quiet", "main")
+    with pytest.raises(UserError, match="main is the branch that a pull request would go into"):
+        plan(person)
+    own.git("checkout", "--quiet", "--detach")
+    with pytest.raises(UserError, match="There is no branch checked out"):
+        plan(person)
+    own.git("checkout", "--quiet", "kimi-agent/fix")
+    for url, why in {str(own.root / "bare.git"): "lies in the workspace itself", "/srv/x": "is no GitHub repo"}.items():
+        own.git("remote", "set-url", "origin", url)
+        with pytest.raises(UserError, match=why):
+            plan(person)
+
+
+@pytest.mark.parametrize(
+    ("url", "repository"),
+    [
+        ("https://github.com/acme/tool.git", "github.com/acme/tool"),
+        ("https://x-access-token:secret@github.com/acme/tool", "github.com/acme/tool"),
+        ("git@github.com:acme/tool.git", "github.com/acme/tool"),
+        ("git@github-work:acme/to.ol.git", "github.com/acme/to.ol"),
+        ("ssh://git@ghe.example.com:2222/acme/tool.git", "ghe.example.com/acme/tool"),
+        ("ssh://git@ssh.github.com:443/acme/tool.git", "github.com/acme/tool"),
+        ("/srv/acme/tool.git", ""),
+        ("file:///acme/tool", ""),
+        ("https://github.com/acme", ""),
+        ("https://[bad/acme/tool", ""),
+        ("https://github.com/-acme/tool", ""),
+    ],
+)
+def test_a_remote_address_names_a_repository_on_github(url: str, repository: str) -> None:
+    assert repository_of(url) == repository
+
+
+def values(*rows: str) -> Sequence[Value]:
+    return [Value(scope, key, value) for scope, key, value in (row.split(" ", 2) for row in rows)]
+
+
+def test_the_remote_is_the_one_that_git_would_push_to() -> None:
+    two = ("local remote.fork.url git@github.com:me/tool", "local remote.upstream.url https://github.com/acme/tool")
+    with pytest.raises(UserError, match=r"Which remote to push to is not clear \(fork, upstream\)"):
+        push_remote(values(*two), "b")
+    fork = push_remote(values(*two, "global remote.pushdefault upstream", "local branch.b.pushremote fork"), "b")
+    assert (fork.name, fork.owner, base_repository(values(*two), fork)) == ("fork", "me", "github.com/acme/tool")
+    chosen = values(*two, "local remote.fork.gh-resolved base")
+    assert base_repository(chosen, fork) == "github.com/me/tool"
+    assert base_repository(values(*two, "local remote.fork.gh-resolved other/one"), fork) == "github.com/other/one"
+    secret = push_remote(values("local remote.o.url https://me:secret@github.com/acme/tool"), "b")
+    assert secret.shown == "https://***@github.com/acme/tool"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ext::evil", "http://github.com/a/b", "git://github.com/a/b", "https://-evil/a/b", "-o/x", "../there"),
+        *("--upload-pack=x:y", "file::/x", "https://github.com/a/b\x1b[2J", "", "a:b\nc"),
+    ],
+)
+def test_an_address_that_could_run_something_is_refused(url: str) -> None:
+    for rows in (
+        [f"local remote.origin.url {url}"],
+        [f"global url.{url}.insteadof https://x/", "local remote.origin.url https://x/"],
+    ):
+        with pytest.raises(UserError, match="neither https, ssh nor a path") as refused:
+            push_remote(values(*rows), "b")
+        assert str(refused.value).isprintable()
+
+
+def test_of_the_repositorys_own_settings_only_the_key_of_ci_is_taken_over(own: OwnRepository, tmp_path: Path) -> None:
+    header = 'AUTHORIZATION: basic "x\\y" # z'
+    rows = [
+        Value("local", "http.https://github.com/.extraheader", header),
+        Value("local", 'http.https://x"]\n[core]sshCommand=evil\n[a "b.extraheader', "x"),
+        Value("global", "http.https://mine/.extraheader", "counts anyway"),
+    ]
+    (tmp_path / "config").write_text(headers(rows))
+    assert (
+        own.git("config", "--file", str(tmp_path / "config"), "--list")
+        == f"http.https://github.com/.extraheader={header}"
+    )
+
+
+def test_without_a_remote_the_mend_is_named() -> None:
+    with pytest.raises(UserError, match="has no remote to push to; add one with git remote add"):
+        push_remote((), "b")
+
+
+def test_the_persons_longest_rule_says_where_a_push_goes() -> None:
+    rules = values(
+        "global url.git@github.com:.insteadof https://github.com/",
+        "global url.git@work:.insteadof https://github.com/acme/",
+        "local url.evil:.insteadof https://github.com/acme/tool",
+    )
+    assert reached(rules, "https://github.com/acme/tool") == "git@work:tool"
+    assert reached(rules, "https://gitlab.com/x") == "https://gitlab.com/x"
+    assert reached(values("global url.a:.pushinsteadof g:", "global url.b:.insteadof g:x"), "g:x") == "a:x"

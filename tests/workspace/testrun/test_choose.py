@@ -1,0 +1,245 @@
+"""What a call starts, in which order it is looked for, and what a report says of the run as a whole."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.errors import ToolError
+from kimi_agent.log.views import TestCase, TestReport
+from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.testrun.choosing.given_command import as_written, narrowed
+from kimi_agent.workspace.testrun.projects.project_folder import Folder
+
+UNITTEST = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
+
+
+def put(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+async def test_a_command_of_agents_md_comes_before_the_table(context: Context, workspace: Path) -> None:
+    put(workspace, {"AGENTS.md": "- Tests: `sh ./all.sh`\n", "all.sh": "exit 3\n", "test_a.py": UNITTEST.format(1)})
+    report = await context.testrun.run()
+    assert (report.evidence, report.exit_code, report.whole) == ("AGENTS.md", 3, True)
+    assert "-m unittest" in await context.testrun.planned(["test_a.py"])
+    configured = TestRun(context.files, context.runner, command="exit 7")
+    assert (await configured.run()).evidence == "configured test command"
+
+
+async def test_a_command_of_agents_md_that_is_not_there_is_told_and_passed_over(
+    context: Context, workspace: Path
+) -> None:
+    put(workspace, {"AGENTS.md": "- Tests: `no-such-runner --all`\n", "test_a.py": UNITTEST.format(1)})
+    report = await context.testrun.run()
+    assert report.verdict == "passed"
+    assert report.evidence.startswith(
+        "AGENTS.md says 'no-such-runner --all', but there is no no-such-runner; test_a.py"
+    )
+
+
+async def test_a_bare_pytest_of_agents_md_runs_with_the_interpreter_of_the_project(
+    context: Context, workspace: Path
+) -> None:
+    put(workspace, {"AGENTS.md": "Run the tests with `pytest`.\n", "test_a.py": "def test_a(): pass\n"})
+    assert " -m pytest --verbosity=1 " in await context.testrun.planned()
+
+
+async def test_a_command_that_told_of_its_tests_is_taken_again(context: Context, workspace: Path) -> None:
+    put(workspace, {"test_a.py": UNITTEST.format(1), "Makefile": "test:\n\texit 1\n"})
+    command = f"'{sys.executable}' -B -m unittest"
+    first = await context.testrun.run(command=command)
+    assert (first.verdict, first.evidence, first.whole) == ("passed", "command of this call", False)
+    again = await context.testrun.run()
+    assert (again.evidence, again.command, again.whole) == ("it worked in this session", command, False)
+    assert "-m unittest -v test_a.py" in await context.testrun.planned(["test_a.py"])
+    resumed = TestRun(context.files, context.runner)
+    resumed.feed(first)
+    assert (await resumed.run()).command == command
+
+
+async def test_a_command_known_by_its_exit_alone_never_stands_before_a_runner(
+    context: Context, workspace: Path
+) -> None:
+    put(workspace, {"run.sh": "exit 0\n"})
+    assert (await context.testrun.run(command="sh run.sh")).verdict == "passed"
+    assert (await context.testrun.run(command="true")).verdict == "passed"
+    assert (await context.testrun.run()).command == "true"
+    put(workspace, {"test_a.py": UNITTEST.format(0)})
+    assert (await context.testrun.run()).runner == "unittest"
+
+
+@pytest.mark.parametrize(
+    ("command", "some"),
+    [
+        ("pytest", False),
+        ("python -m pytest -q", False),
+        ("make check", False),
+        ("go test ./...", False),
+        ("npm test", False),
+        ("pytest tests/test_a.py", True),
+        ("pytest -k a", True),
+        ("go test ./sub", True),
+        ("go test -run=A ./...", True),
+        ("cargo test adds", True),
+        ("jest --testNamePattern=x", True),
+        ("pytest | tail", True),
+    ],
+)
+def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some: bool) -> None:
+    assert narrowed(command) == some
+
+
+@pytest.mark.parametrize(
+    ("command", "runner", "text"),
+    [
+        ("npx jest a", "jest", "npx jest a --ci --json --outputFile=/r/report"),
+        ("vitest run", "vitest", "vitest run --reporter=verbose --reporter=json --outputFile.json=/r/report"),
+        ("npx mocha", "mocha", "npx mocha --reporter /r/reporter.cjs"),
+        (
+            "node --test a.js",
+            "node",
+            "node --test --test-reporter=/r/reporter.mjs --test-reporter-destination=/r/report --test-reporter=spec "
+            "--test-reporter-destination=stdout a.js",
+        ),
+        ("npm test", "jest", "npm test -- --ci --json --outputFile=/r/report"),
+        ("yarn test", "jest", "yarn test --ci --json --outputFile=/r/report"),
+        ("npm run other", "command", "npm run other"),
+        ("go test ./...", "go test", "go test -json -count=1 ./..."),
+        ("cargo test --all", "cargo test", "cargo test --all"),
+        ("zig build test", "zig build test", "zig build test --summary all"),
+        ("tox -e py", "tox", "tox -e py"),
+        ("ctest --test-dir b", "ctest", "ctest --test-dir b --output-junit /r/report --output-on-failure"),
+        (
+            "bundle exec rspec",
+            "rspec",
+            "bundle exec rspec --no-color --format progress --format json --out /r/report",
+        ),
+        ("vendor/bin/phpunit", "phpunit", "vendor/bin/phpunit --log-junit /r/report"),
+        ("mix test", "mix", "mix test --trace --no-color"),
+        ("./gradlew test", "gradle", "./gradlew test"),
+        ("mvn -q test", "maven", "mvn -q test"),
+        ("go test ./... | tee log", "command", "go test ./... | tee log"),
+        ("go vet ./...", "command", "go vet ./..."),
+        ("make test", "command", "make test"),
+    ],
+)
+async def test_a_plain_command_of_a_known_runner_is_made_to_report(
+    context: Context, workspace: Path, command: str, runner: str, text: str
+) -> None:
+    put(workspace, {"package.json": json.dumps({"scripts": {"test": "jest", "other": "x; y"}})})
+    launch, _ = as_written(command, Folder(context.files, workspace), "because", Path("/r/report"))
+    assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
+    assert set(launch.beside) <= {"reporter.mjs", "reporter.cjs", "began"}
+
+
+async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {
+            "pyproject.toml": "[tool.pytest.ini_options]\n",
+            "test_a.py": "",
+            "package.json": json.dumps({"scripts": {"test": "jest"}}),
+            "web/a.test.ts": "",
+        },
+    )
+    assert "-m pytest" in await context.testrun.planned()
+    assert "-m pytest" in await context.testrun.planned(["test_a.py"])
+    assert "jest --ci" in await context.testrun.planned(["web/a.test.ts"])
+
+
+async def test_other_ecosystems_beside_the_chosen_one_are_listed(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {
+            "test_a.py": UNITTEST.format(1),
+            "package.json": '{"devDependencies": {"vitest": "3"}}',
+            "Makefile": "test:\n",
+        },
+    )
+    assert (await context.testrun.run()).evidence == "test_a.py imports unittest; also found: vitest, make test"
+
+
+async def test_the_nearest_manifest_of_any_language_counts(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {
+            "pyproject.toml": "[tool.pytest.ini_options]\n",
+            "web/package.json": json.dumps({"scripts": {"test": "vitest"}}),
+            "web/src/a.test.ts": "",
+            "web/empty/package.json": "{}",
+            "web/empty/b.test.ts": "",
+        },
+    )
+    for target in ("web", "web/src", "web/src/a.test.ts", "web/empty/b.test.ts"):
+        assert "vitest --reporter=verbose" in await context.testrun.planned([target])
+
+
+async def test_commands_of_ci_are_offered_and_not_run(context: Context, workspace: Path) -> None:
+    steps = "jobs:\n  a:\n    steps:\n      - run: pytest -q tests\n      - run: touch marker && pytest\n"
+    put(workspace, {".github/workflows/ci.yml": steps, "README.md": ""})
+    with pytest.raises(ToolError) as told:
+        await context.testrun.run()
+    assert "; CI runs: pytest -q tests" in told.value.text
+    assert "pass command='pytest -q tests'" in str(told.value)
+    assert not (workspace / "marker").exists()
+
+
+async def test_a_runner_that_is_not_installed_is_named(context: Context, workspace: Path) -> None:
+    put(workspace, {"mix.exs": "", "README.md": ""})
+    if context.runner.which("mix") is not None:
+        pytest.skip("mix is here")
+    with pytest.raises(ToolError, match=r"\(mix \(mix\.exs\) is not installed\)"):
+        await context.testrun.run()
+
+
+async def test_a_run_is_bound_to_the_tree_that_it_ran_on(context: Context, workspace: Path) -> None:
+    put(workspace, {"test_a.py": UNITTEST.format(1), "sub/test_b.py": UNITTEST.format(1)})
+    asked: list[bool] = []
+
+    async def tree() -> str:
+        asked.append((workspace / "ran").exists())
+        return f"tree {len(asked)}"
+
+    testrun = TestRun(context.files, context.runner, python=sys.executable, tree=tree)
+    report = await testrun.run()
+    assert (report.tree, report.whole, report.repeats) == ("tree 1", True, 1)
+    narrow = await testrun.run(["test_a.py"])
+    assert (narrow.tree, narrow.whole) == ("tree 2", False)
+    assert not (await testrun.run(name="test_a")).whole
+    given = await testrun.run(command="touch ran")
+    assert (given.tree, given.whole) == ("tree 4", False)
+    assert asked == [False] * 4
+    assert (await context.testrun.run()).tree == ""
+
+
+async def test_what_went_from_red_to_green_is_marked(context: Context, workspace: Path) -> None:
+    put(workspace, {"test_a.py": UNITTEST.format(0)})
+    first = await context.testrun.run()
+    assert [(case.outcome, case.new, case.fixed) for case in first.cases] == [("failed", False, False)]
+    put(workspace, {"test_a.py": UNITTEST.format(1)})
+    second = await context.testrun.run()
+    assert [(case.outcome, case.fixed) for case in second.cases] == [("passed", True)]
+    assert [case.fixed for case in (await context.testrun.run()).cases] == [False]
+    put(workspace, {"test_a.py": UNITTEST.format(0)})
+    await context.testrun.run()
+    put(workspace, {"test_a.py": UNITTEST.format(0).replace("    def", "    @unittest.skip('x')\n    def")})
+    assert [(case.outcome, case.fixed) for case in (await context.testrun.run()).cases] == [("skipped", False)]
+
+
+async def test_a_package_or_file_that_failed_as_a_whole_is_green_when_its_tests_run(
+    context: Context, workspace: Path
+) -> None:
+    red = tuple(TestCase(each, "error") for each in ("test_a.py", "gone.py", "pkg"))
+    context.testrun.feed(TestReport("failed", "x", "", "", 1, 0.1, red))
+    put(workspace, {"test_a.py": UNITTEST.format(1)})
+    report = await context.testrun.run()
+    assert [(case.id, case.outcome, case.fixed) for case in report.cases] == [
+        ("test_a.py::A::test_a", "passed", False),
+        ("test_a.py", "passed", True),
+    ]

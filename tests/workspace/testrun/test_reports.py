@@ -1,0 +1,169 @@
+"""Reading reports and failure texts: pure, and hostile."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.reports.failure_excerpt import cut, within
+from kimi_agent.workspace.testrun.reports.junit import MOST_CASES, read_report
+from kimi_agent.workspace.testrun.runners.pytest import read
+from kimi_agent.workspace.testrun.values import Reading
+from kimi_agent.workspace.testrun.verdict import judge
+
+
+def report(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "report.xml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><testsuite>&b;</testsuite>'
+LEAK = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="&a;"/></testsuite>'
+
+
+@pytest.mark.parametrize("text", [BOMB, LEAK, "<!DOCTYPE x>" + "<testsuite/>"])
+def test_a_document_type_is_refused(tmp_path: Path, text: str) -> None:
+    found = read_report(report(tmp_path, text))
+    assert found is not None
+    assert "declares a document type" in found.trouble
+    assert found.elements == []
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xfe\x00", b"not xml", b"<testsuite><testcase name='a'/>", b"<a>" * 100_000, b"<x>\x00</x>"]
+)
+def test_a_damaged_report_is_told_and_what_was_read_is_kept(tmp_path: Path, data: bytes) -> None:
+    found = read_report(report(tmp_path, data))
+    assert found is not None
+    assert "not whole XML" in found.trouble
+    assert len(found.elements) == (1 if b"testcase" in data else 0)
+
+
+def test_a_report_that_is_a_pipe_or_a_link_does_not_hold_us_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    for name in ("pipe", "link"):
+        found = read_report(tmp_path / name)
+        assert found is not None
+        assert found.trouble
+    assert read_report(tmp_path / "none") is None
+
+
+@pytest.mark.long
+def test_a_huge_report_keeps_all_failures_and_bounded_text(tmp_path: Path) -> None:
+    one = '<testcase classname="t" name="n{}"/>'
+    bad = '<testcase classname="t" name="bad"><failure message="m">' + "x" * 1_000_000 + "</failure></testcase>"
+    text = "<testsuite>" + "".join(one.format(n) for n in range(MOST_CASES + 5)) + bad + "</testsuite>"
+    found = read_report(report(tmp_path, text))
+    assert found is not None
+    assert (found.total, len(found.elements)) == (MOST_CASES + 6, MOST_CASES + 1)
+    assert len(found.elements[-1].text) == 20_000
+    reading = read(found, [], root=tmp_path, folder=tmp_path)
+    assert "every failure are kept" in reading.trouble
+
+
+def test_frames_outside_the_workspace_are_left_out(tmp_path: Path) -> None:
+    text = "\n".join(
+        [
+            "tests/test_a.py:4: in test_a",
+            "    lib.call()",
+            "/usr/lib/python3/lib.py:9: in call",
+            "    raise ValueError",
+            ".venv/lib/python3.11/site-packages/x.py:1: in f",
+            "    pass",
+            "src/b.py:7: in deep",
+            "    boom()",
+            "E   ValueError: a",
+        ]
+    )
+    found = cut(text, within(tmp_path, tmp_path), "tests/test_a.py")
+    assert found.place == "tests/test_a.py:4"
+    assert found.detail.split("\n") == [
+        "tests/test_a.py:4: in test_a",
+        "    lib.call()",
+        "src/b.py:7: in deep",
+        "    boom()",
+        "E   ValueError: a",
+    ]
+
+
+def test_a_long_failure_keeps_its_last_frames_and_its_message(tmp_path: Path) -> None:
+    frames = [line for n in range(20) for line in (f"a.py:{n + 1}: in f{n}", f"    f{n + 1}()")]
+    found = cut("\n".join([*frames, *(f"E   line {n}" for n in range(50))]), within(tmp_path, tmp_path))
+    lines = found.detail.split("\n")
+    assert len(lines) <= 15
+    assert lines[:2] == ["a.py:19: in f18", "    f19()"]
+    assert "E   line 0" in lines
+    assert lines[-1] == "… 41 more lines in the full log"
+
+
+LIVE = """\
+rootdir: /elsewhere, configfile: pytest.ini
+collected 4 items
+
+tests/test_a.py::test_a PASSED                            [ 25%]
+tests/test_a.py::test_b[a b] FAILED                       [ 50%]
+tests/test_a.py::test_noisy talks a lot
+and more
+PASSED                                                    [ 75%]
+tests/test_a.py::test_c """
+
+XDIST = """\
+tests/test_a.py::test_a
+tests/test_a.py::test_b
+[gw1] [ 50%] PASSED tests/test_a.py::test_b
+[gw0] [ 75%] FAILED tests/test_a.py::test_d[x y]
+"""
+
+
+def test_a_killed_run_is_read_from_its_lines(tmp_path: Path) -> None:
+    reading = read(None, LIVE.split("\n"), root=tmp_path, folder=tmp_path)
+    assert [(case.id, case.outcome) for case in reading.cases] == [
+        ("tests/test_a.py::test_a", "passed"),
+        ("tests/test_a.py::test_b[a b]", "failed"),
+        ("tests/test_a.py::test_noisy", "passed"),
+    ]
+    assert reading.running == "tests/test_a.py::test_c"
+
+
+def test_a_killed_parallel_run_is_read_from_its_lines(tmp_path: Path) -> None:
+    reading = read(None, XDIST.split("\n"), root=tmp_path, folder=tmp_path)
+    assert [(case.id, case.outcome) for case in reading.cases] == [
+        ("tests/test_a.py::test_b", "passed"),
+        ("tests/test_a.py::test_d[x y]", "failed"),
+    ]
+    assert reading.running == "tests/test_a.py::test_a"
+
+
+GOOD = (TestCase("a", "passed"),)
+BAD = (TestCase("a", "failed"),)
+
+
+@pytest.mark.parametrize(
+    ("reading", "exit_code", "killed", "verdict"),
+    [
+        (Reading(GOOD), 0, "", "passed"),
+        (Reading(GOOD), 1, "", "passed"),
+        (Reading(GOOD), 2, "", "broken"),
+        (Reading(GOOD), 139, "", "broken"),
+        (Reading(GOOD, whole=False), 0, "", "broken"),
+        (Reading(GOOD, claim="failed"), 1, "", "failed"),
+        (Reading(GOOD), None, "killed after 3 s", "timed_out"),
+        (Reading(BAD), 0, "", "failed"),
+        (Reading(BAD), 1, "", "failed"),
+        (Reading(BAD, broken="E  x"), 2, "", "broken"),
+        (Reading((TestCase("a", "skipped"),)), 0, "", "none_ran"),
+        (Reading(), 0, "", "none_ran"),
+        (Reading(), 5, "", "none_ran"),
+        (Reading(claim="none"), 1, "", "none_ran"),
+        (Reading(), 4, "", "broken"),
+        (Reading(claim="passed", by_exit=True), 0, "", "passed"),
+        (Reading(claim="failed", by_exit=True), 2, "", "failed"),
+    ],
+)
+def test_the_verdict_holds_the_report_against_the_exit(
+    reading: Reading, exit_code: int | None, killed: str, verdict: str
+) -> None:
+    assert judge(reading, exit_code, killed=killed, lines=[])[0] == verdict

@@ -1,0 +1,390 @@
+"""Changes of many files are made whole or not at all."""
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kimi_agent.errors import ToolError
+from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.file_change import FileChange
+from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import Outputs
+from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.transaction.syscalls import Ops
+
+
+class Watched(Ops):
+    """Real system calls (without the wait for the disk); `before(number, name)` hears of each and may raise."""
+
+    def __init__(self, before: Callable[[int, str], None]) -> None:
+        super().__init__(Beneath())
+        self._before = before
+        self._count = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        value = object.__getattribute__(self, name)
+        if name.startswith("_"):
+            return value
+        number = self._count
+        self._count += 1
+
+        def call(*arguments: Any) -> Any:
+            self._before(number, name)
+            return None if name == "sync" else value(*arguments)
+
+        return call
+
+
+def fast() -> Ops:
+    return Watched(lambda number, name: None)
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def made(tmp_path: Path, ops: Ops | None = None) -> Files:
+    root = tmp_path / "a workspace"
+    root.mkdir(exist_ok=True)
+    ledger = Ledger(lambda seen: None)
+    outputs = Outputs(tmp_path / "state/outputs")
+    return Files(
+        root, outputs=outputs, ledger=ledger, home=tmp_path, journal=tmp_path / "state/journal", ops=ops or fast()
+    )
+
+
+def write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(mode)
+
+
+def tree(root: Path) -> dict[str, object]:
+    """Everything below `root` that a failed commit must leave as it was."""
+    found: dict[str, object] = {}
+    for path in sorted(root.rglob("*")):
+        stat_ = path.lstat()
+        name = str(path.relative_to(root))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif path.is_dir():
+            found[name] = "folder"
+        else:
+            found[name] = (path.read_bytes(), stat_.st_mode, stat_.st_mtime_ns, stat_.st_ino, stat_.st_nlink)
+    return found
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def prepared(root: Path) -> list[FileChange]:
+    """A tree, and a commit of every kind of change to it."""
+    write(root / "a.py", b"old a\n", 0o755)
+    write(root / "sub/b.py", b"old b\n")
+    write(root / "gone.py", b"going\n")
+    write(root / "bystander", b"by\n", 0o600)
+    return [
+        FileChange("a.py", sha(b"old a\n"), b"new a\n"),
+        FileChange("deep/er/new.py", None, b"fresh\n"),
+        FileChange("gone.py", sha(b"going\n"), None),
+        FileChange("sub/b.py", sha(b"old b\n"), b"new b\n"),
+        FileChange("moved.py", None, b"going\n", 0o640),
+    ]
+
+
+NEW = {
+    "a.py": b"new a\n",
+    "bystander": b"by\n",
+    "deep/er/new.py": b"fresh\n",
+    "moved.py": b"going\n",
+    "sub/b.py": b"new b\n",
+}
+
+
+def test_all_changes_of_a_commit_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    changes = prepared(files.root)
+    assert files.commit(changes) == []
+    assert contents(files.root) == NEW
+    assert stat.S_IMODE((files.root / "a.py").stat().st_mode) == 0o755
+    assert stat.S_IMODE((files.root / "moved.py").stat().st_mode) == 0o640
+    assert all((files.root / name).stat().st_nlink == 1 for name in NEW)
+    assert list((tmp_path / "state/journal").iterdir()) == []
+
+
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    old = os.umask(0o027)
+    try:
+        files.commit([FileChange("x", None, b"")])
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((files.root / "x").stat().st_mode) == 0o640
+
+
+def test_the_ledger_knows_what_was_written_and_what_was_deleted(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    files.commit(prepared(files.root))
+    written = files.ledger.known("a.py")
+    deleted = files.ledger.known("gone.py")
+    assert written is not None
+    assert (written.sha256, written.whole, written.by) == (sha(b"new a\n"), True, "write")
+    assert deleted is not None
+    assert deleted.sha256 == ""
+    assert files.changed() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_fault_at_any_system_call_leaves_everything_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    faulted = 0
+    for at in range(500):
+        names: list[str] = []
+
+        def fail(number: int, name: str, at: int = at, names: list[str] = names) -> None:
+            names.append(name)
+            if number == at:
+                raise error
+
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        files = made(folder, Watched(fail))
+        changes = prepared(files.root)
+        before = tree(files.root)
+        try:
+            files.commit(changes)
+        except ToolError:
+            assert tree(files.root) == before, (at, names)
+            assert files.ledger.known("a.py") is None
+        except KeyboardInterrupt:
+            made(folder).recover()
+            assert contents(files.root) == NEW or tree(files.root) == before, (at, names)
+        else:
+            # A fault after the last rename: the commit holds, the next start sweeps what it left.
+            made(folder).recover()
+            assert contents(files.root) == NEW, (at, names)
+            if len(names) <= at:
+                break
+        assert contents(files.root) in (NEW, {k: v[0] for k, v in before.items() if isinstance(v, tuple)})
+        assert list((folder / "state/journal").glob("*")) == [], (at, names)
+        faulted += 1
+    else:
+        raise AssertionError("the commit has no end")
+    assert faulted > 50
+
+
+def test_a_disk_that_dies_for_good_is_mended_by_the_next_start(tmp_path: Path) -> None:
+    for at in range(500):
+        names: list[str] = []
+
+        def fail(number: int, name: str, at: int = at, names: list[str] = names) -> None:
+            names.append(name)
+            if number >= at:
+                raise OSError(errno.EIO, "Input/output error")
+
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        files = made(folder, Watched(fail))
+        changes = prepared(files.root)
+        old = contents(files.root)
+        try:
+            files.commit(changes)
+        except ToolError:
+            made(folder).recover()
+            assert contents(files.root) in (old, NEW), (at, names)
+            assert not (files.root / "deep").exists() or contents(files.root) == NEW, (at, names)
+        else:
+            made(folder).recover()
+            assert contents(files.root) == NEW, (at, names)
+        assert list((folder / "state/journal").glob("*")) == [], (at, names)
+        if len(names) <= at:
+            return
+    raise AssertionError("the commit has no end")
+
+
+def test_an_undo_that_fails_names_the_state_of_each_path(tmp_path: Path) -> None:
+    renames = 0
+
+    def fail(number: int, name: str) -> None:
+        nonlocal renames
+        renames += name == "rename"
+        if renames >= 2 and name == "rename":
+            raise OSError(errno.EIO, "Input/output error")
+
+    files = made(tmp_path, Watched(fail))
+    write(files.root / "a", b"1")
+    write(files.root / "b", b"2")
+    with pytest.raises(ToolError) as caught:
+        files.commit([FileChange("a", sha(b"1"), b"one"), FileChange("b", sha(b"2"), b"two")])
+    assert caught.value.code == "io"
+    assert "could not be taken back" in str(caught.value)
+    assert "\na: Input/output error" in str(caught.value)
+    notes = made(tmp_path).recover()
+    assert notes == ["took back a change that was cut short: a, b"]
+    assert contents(files.root) == {"a": b"1", "b": b"2"}
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_file_that_changed_since_it_was_read_is_stale(tmp_path: Path, changes: int) -> None:
+    files = made(tmp_path)
+    write(files.root / "a", b"mine")
+    write(files.root / "b", b"theirs")
+    commit = [FileChange("a", sha(b"mine"), b"x"), FileChange("b", sha(b"what I read"), b"y")][-changes:]
+    before = tree(files.root)
+    with pytest.raises(ToolError, match=r"^Error \[stale\]: b changed on disk") as caught:
+        files.commit(commit)
+    assert caught.value.code == "stale"
+    assert tree(files.root) == before
+
+
+def test_a_write_of_somebody_else_during_the_commit_is_not_lost(tmp_path: Path) -> None:
+    root = tmp_path / "a workspace"
+
+    def intrude(number: int, name: str) -> None:
+        if name == "rename" and (root / "b").read_bytes() == b"2":
+            (root / "b").write_bytes(b"by somebody else")
+
+    files = made(tmp_path, Watched(intrude))
+    write(root / "a", b"1")
+    write(root / "b", b"2")
+    with pytest.raises(ToolError, match="stale"):
+        files.commit([FileChange("a", sha(b"1"), b"one"), FileChange("b", sha(b"2"), b"two")])
+    assert contents(root) == {"a": b"1", "b": b"by somebody else"}
+
+
+def test_a_file_that_appears_during_the_commit_is_not_run_over(tmp_path: Path) -> None:
+    root = tmp_path / "a workspace"
+
+    def intrude(number: int, name: str) -> None:
+        if name == "link":
+            (root / "new").write_bytes(b"theirs")
+
+    files = made(tmp_path, Watched(intrude))
+    with pytest.raises(ToolError, match="exists"):
+        files.commit([FileChange("new", None, b"mine")])
+    assert contents(root) == {"new": b"theirs"}
+
+
+def test_a_file_system_without_hard_links_serves_too(tmp_path: Path) -> None:
+    def refuse(number: int, name: str) -> None:
+        if name == "link":
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+    files = made(tmp_path, Watched(refuse))
+    files.commit(prepared(files.root))
+    assert contents(files.root) == NEW
+
+
+def test_without_hard_links_a_late_fault_still_restores_the_old_bytes_and_times(tmp_path: Path) -> None:
+    renames = 0
+
+    def fail(number: int, name: str) -> None:
+        nonlocal renames
+        if name == "link":
+            raise OSError(errno.EPERM, "Operation not permitted")
+        renames += name == "rename"
+        if renames == 3 and name == "rename":
+            raise OSError(errno.EIO, "Input/output error")
+
+    files = made(tmp_path, Watched(fail))
+    changes = prepared(files.root)
+    before = {path: value[:3] for path, value in tree(files.root).items() if isinstance(value, tuple)}
+    with pytest.raises(ToolError, match="rolled back, nothing changed"):
+        files.commit(changes)
+    assert {path: value[:3] for path, value in tree(files.root).items() if isinstance(value, tuple)} == before
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    write(files.root / "real/a", b"1")
+    (files.root / "link").symlink_to(files.root / "real/a")
+    files.commit([FileChange("link", sha(b"1"), b"2")])
+    assert (files.root / "link").is_symlink()
+    assert (files.root / "real/a").read_bytes() == b"2"
+
+
+def test_a_hard_link_to_a_file_outside_is_split_with_a_note(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    write(tmp_path / "outside", b"1")
+    os.link(tmp_path / "outside", files.root / "h")
+    assert files.commit([FileChange("h", sha(b"1"), b"2")]) == [
+        "hard link split: h (its other names keep the old text)"
+    ]
+    assert (tmp_path / "outside").read_bytes() == b"1"
+    assert (files.root / "h").read_bytes() == b"2"
+
+
+def test_extended_attributes_are_kept(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    write(files.root / "a", b"1")
+    try:
+        os.setxattr(files.root / "a", "user.note", b"kept")
+    except (OSError, AttributeError):
+        pytest.skip("no extended attributes here")
+    files.commit([FileChange("a", sha(b"1"), b"2")])
+    assert os.getxattr(files.root / "a", "user.note") == b"kept"
+
+
+def test_setuid_does_not_outlive_the_content_it_was_given_to(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    write(files.root / "a", b"1", 0o4755)
+    files.commit([FileChange("a", sha(b"1"), b"2")])
+    assert stat.S_IMODE((files.root / "a").stat().st_mode) == 0o755
+    with pytest.raises(ToolError, match="only permission bits"):
+        files.commit([FileChange("b", None, b"2", 0o4755)])
+
+
+def test_what_stands_there_must_be_as_the_change_says(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    write(files.root / "a", b"1")
+    (files.root / "folder").mkdir()
+    table = [
+        (FileChange("a", None, b"2"), "exists"),
+        (FileChange("b", sha(b"1"), b"2"), "missing"),
+        (FileChange("nowhere/b", sha(b"1"), None), "missing"),
+        (FileChange("a/b", None, b"2"), "not_regular"),
+        (FileChange("folder", None, b"2"), "not_regular"),
+        (FileChange("folder", sha(b"1"), None), "not_regular"),
+        (FileChange("folder/", None, b"2"), "not_regular"),
+        (FileChange(".", None, b"2"), "not_regular"),
+    ]
+    before = tree(files.root)
+    for change, code in table:
+        with pytest.raises(ToolError) as caught:
+            files.commit([change])
+        assert caught.value.code == code, change
+    with pytest.raises(ToolError, match="changed twice"):
+        files.commit([FileChange("a", sha(b"1"), b"2"), FileChange("./a", sha(b"1"), b"3")])
+    assert tree(files.root) == before
+
+
+def test_commits_of_two_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
+    files = made(tmp_path)
+    failures: list[BaseException] = []
+
+    def work(name: str) -> None:
+        before: bytes | None = None
+        try:
+            for number in range(30):
+                data = f"{name} {number}".encode()
+                files.commit([FileChange(name, sha(before) if before is not None else None, data)])
+                files.recover()
+                before = data
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert contents(files.root) == {"a": b"a 29", "b": b"b 29"}
