@@ -1,3 +1,3 @@
-"""A terminal coding agent for Kimi K2.6."""
+"""kimi-agent: a terminal coding agent for Kimi K2.6."""
 
 __version__ = "0.1.0"

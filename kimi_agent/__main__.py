@@ -1,4 +1,4 @@
-"""`python -P -m kimi_agent` is `kimi-agent`."""
+"""Entry point of `python -P -m kimi_agent`: the same program as the console script `kimi-agent`."""
 
 from kimi_agent.cli import console_main
 

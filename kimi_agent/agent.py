@@ -1,7 +1,7 @@
-"""The loop: ask the model, run the calls it makes, feed the results back, until it makes none.
+"""Agent loop: ask the model, run the tool calls it makes, feed the results back, until it makes none.
 
-It tells the session what happens and nothing else; what the model reads is the fold of that log. A new feature is a
-model wrapper, a tool wrapper, a listener or a note (DESIGN §2.3) before it is a line here.
+It reports what happens to the session and to nothing else; what the model reads is the fold of that log. A new
+feature is a model wrapper, a tool wrapper, a listener or a note (DESIGN §2.3) before it is a line here.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.fold.unanswered_calls import Unanswered
+from kimi_agent.log.fold.unanswered_calls import UnansweredCall
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import WRAP_UP_OUTPUT, Finish, Model, Request, head_of
-from kimi_agent.model.closing_stream import closing
+from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Finish, Model, Request, fingerprint_prompt_head
+from kimi_agent.model.closing_stream import closing_stream
 from kimi_agent.toolbox import Toolbox
 
-Note = Callable[[Conversation], str | None]
+NoteSource = Callable[[Conversation], str | None]
 """Text for the tail of the next request, or None; it is part of that request alone, not of the conversation."""
 
 
@@ -41,8 +41,8 @@ _OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was 
 
 
 @dataclass(frozen=True)
-class Brief:
-    """What an agent is told and allowed: its system prompt (fixed for the session), and seconds per turn (0: any).
+class AgentConfig:
+    """The fixed settings of an agent: its system prompt (for the whole session), and seconds per turn (0: any).
 
     Steps, tokens and money are capped at the model (`model.budget`), where sub-agents and summaries are counted too.
     """
@@ -51,8 +51,8 @@ class Brief:
     timeout_s: float = 0
 
 
-class Room(Protocol):
-    """What keeps the conversation within the model's window."""
+class Compactor(Protocol):
+    """Keeps the conversation within the model's window: measures each request, and compacts where it must."""
 
     def measured(self, request: Request) -> Request:
         """The request with its size."""
@@ -71,18 +71,18 @@ class Agent:
         model: Model,
         toolbox: Toolbox,
         session: Session,
-        brief: Brief,
-        room: Room,
+        brief: AgentConfig,
+        compactor: Compactor,
         *,
-        notes: Sequence[Note] = (),
-        settled: Callable[[Sequence[Unanswered]], tuple[OpenCall, ...]],
+        notes: Sequence[NoteSource] = (),
+        settled: Callable[[Sequence[UnansweredCall]], tuple[OpenCall, ...]],
     ) -> None:
         """`settled` says of interrupted calls which files differ from what they were when each began."""
         self.model = model
         self.toolbox = toolbox
         self.session = session
         self.brief = brief
-        self._room = room
+        self._compactor = compactor
         self._steps = 0
         self._notes = notes
         self._settled = settled
@@ -128,7 +128,7 @@ class Agent:
                     if reply.calls:
                         await self.toolbox.run(answer, enumerate(reply.calls))
                     elif not self.inbox:
-                        return self._end(*_ending(finish))
+                        return self._end(*_end_of_finish(finish))
         except TimeoutError as error:
             text = f"Stopped: the turn took longer than {self.brief.timeout_s:g} s (--timeout)."
             raise Stopped(text, "time_limit", 55, wrap_up=_OUT_OF_TIME) from error
@@ -144,7 +144,7 @@ class Agent:
             self._end("interrupted", "", 130)
             raise
         except (ModelError, TimeoutError):
-            pass  # why the turn ends is said all the same
+            pass  # why the turn ends is reported all the same
         return self._end(stop.status, str(stop), stop.exit_code)
 
     async def _ask_model(self) -> tuple[int, Assistant, str]:
@@ -153,29 +153,29 @@ class Agent:
         try:
             return await self._answer(request)
         except TooLong:
-            if not await self._room.make(self.model, self.request(), overflow=True):
+            if not await self._compactor.make(self.model, self.request(), overflow=True):
                 raise
             return await self._answer(self.request())
 
     async def _fitting(self) -> Request:
         request = self.request()
-        return self.request() if await self._room.make(self.model, request) else request
+        return self.request() if await self._compactor.make(self.model, request) else request
 
     def request(self) -> Request:
         """What the model would be asked now."""
         conversation = self.session.conversation
         notes = tuple(text for note in self._notes if (text := note(conversation)))
         request = Request(self.brief.system, self.toolbox.specs, conversation.messages(), notes, self.session.id)
-        return self._room.measured(request)
+        return self._compactor.measured(request)
 
     @cached_property
     def _head(self) -> str:
-        return head_of(self.brief.system, self.toolbox.specs)
+        return fingerprint_prompt_head(self.brief.system, self.toolbox.specs)
 
     def _last_request(self, note: str) -> Request:
         request = self.request()
         return replace(
-            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT
+            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT_TOKENS
         )
 
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
@@ -184,7 +184,7 @@ class Agent:
         self.session.emit(Requested(self.model.name, len(request.messages), self._head))
         assembly, usage, finish = Assembly(), None, ""
         try:
-            async with closing(self.model.stream(request)) as deltas:
+            async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
                     match delta:
                         case Usage():
@@ -224,7 +224,7 @@ class Agent:
         return ended
 
 
-def _ending(finish: str) -> tuple[Status, str, int]:
+def _end_of_finish(finish: str) -> tuple[Status, str, int]:
     if finish == "content_filter":
         return "refused", "The server's content filter stopped this answer.", 1
     if finish == "length":

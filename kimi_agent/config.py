@@ -1,7 +1,7 @@
 """Settings in layers: built-in < user < trusted project < environment < flags. The result is one frozen Config.
 
-A project's file may set nothing that loosens safety or says where requests and keys go (DESIGN §7): such a key in it is
-left out and said.
+A project's file may set nothing that loosens safety or says where requests and keys go (DESIGN §7): such a key in it
+is left out and reported.
 """
 
 import difflib
@@ -107,7 +107,7 @@ class Config:
         return tuple(self.values[key])
 
 
-def load(
+def load_config(
     user: Path, project: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any], sets: Sequence[str]
 ) -> Config:
     """The settings as they stand. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
@@ -120,14 +120,14 @@ def load(
 
     def take(found: Mapping[str, Any], source: str) -> None:
         for key, value in found.items():
-            checked = _checked(key, value, source)
+            checked = _check_value(key, value, source)
             # Denials add up: a later layer may forbid more, never less.
             values[key] = values[key] + checked if key == "permissions.deny" else checked
             sources[key] = source
 
-    take(_file(user), str(user))
+    take(_read_toml(user), str(user))
     if project is not None:
-        own = _file(project)
+        own = _read_toml(project)
         loosening = [key for key in own if key in SETTINGS and not SETTINGS[key].project]
         if loosening:
             problems.append(f"{project} may not set {', '.join(loosening)}; set it in {user}.")
@@ -136,14 +136,14 @@ def load(
         if value := environ.get(name, "").strip():
             take({key: value}, name)
     take({key: value for key, value in flags.items() if value is not None}, "command line")
-    take(dict(_assignment(text) for text in sets), "--set")
+    take(dict(_parse_assignment(text) for text in sets), "--set")
     return Config(values, sources, tuple(problems))
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return _flat(tomllib.load(file))
+            return _flatten(tomllib.load(file))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -152,14 +152,14 @@ def _file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML: {error}.", 78) from error
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        found |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return found
 
 
-def _checked(key: str, value: Any, source: str) -> Any:
+def _check_value(key: str, value: Any, source: str) -> Any:
     setting = SETTINGS.get(key)
     if setting is None:
         near = difflib.get_close_matches(key, SETTINGS, n=1)
@@ -183,7 +183,7 @@ def _checked(key: str, value: Any, source: str) -> Any:
     return value
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _parse_assignment(text: str) -> tuple[str, Any]:
     key, equals, raw = text.partition("=")
     if not equals:
         raise UserError(f"--set takes key=value, not {text!r}.")

@@ -1,4 +1,4 @@
-"""The errors of the house, and who must hear each of them.
+"""Error types of the program, grouped by who must hear them: the model, the person or the agent loop.
 
     Exception
     ├── ToolError            the model hears it, as a tool result that says what to do next
@@ -46,7 +46,7 @@ ErrorCode = Literal[
 ]
 """The closed set of codes that a tool result may open with; screens and the repeat guard count by them."""
 
-Limit = Literal["", "rate", "period", "quota"]
+AccountLimit = Literal["", "rate", "period", "quota"]
 """Which limit of an account a request met."""
 
 ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
@@ -103,13 +103,13 @@ class Unavailable(ModelError):
     exit_code = 69
 
     def __init__(
-        self, why: str, wait_s: float = 0.0, *, retry: bool = True, exit_code: int = 69, limit: Limit = ""
+        self, why: str, wait_s: float = 0.0, *, retry: bool = True, exit_code: int = 69, limit: AccountLimit = ""
     ) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.retry = retry
         self.exit_code = exit_code
-        self.limit: Limit = limit
+        self.limit: AccountLimit = limit
 
 
 class Refused(ModelError):

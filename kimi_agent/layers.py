@@ -1,7 +1,7 @@
-"""Where tools, prompts, commands and config are found: built-in < user < project (only if trusted).
+"""Layers of tools, prompts, commands and config: built-in < user < project (only if trusted).
 
-Every layer is a folder of the same shape: `tools/`, `prompts/` (with `commands/` and `roles/`), `config.toml`. A later
-layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool cannot.
+Every layer is a folder of the same shape: `tools/`, `prompts/` (with `commands/` and `roles/`), `config.toml`. A
+later layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool cannot.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Places:
+class UserFolders:
     """The person's own folders: `config` is read, `state` is written. `KIMI_AGENT_HOME` moves both."""
 
     home: Path
@@ -44,7 +44,7 @@ class Places:
     state: Path
 
 
-def places(environ: Mapping[str, str]) -> Places:
+def find_user_folders(environ: Mapping[str, str]) -> UserFolders:
     """The folders that `environ` names, by XDG where it says nothing else. Raises UserError where nobody has a home."""
     home = environ.get("HOME", "")
     if not home.startswith("/"):
@@ -55,15 +55,15 @@ def places(environ: Mapping[str, str]) -> Places:
     own = environ.get("KIMI_AGENT_HOME", "")
     if own:
         base = Path(own).expanduser().absolute()
-        return Places(Path(home or own), base, base / "state")
+        return UserFolders(Path(home or own), base, base / "state")
     if not home.startswith("/"):
         raise UserError("There is no home folder to keep sessions in; set HOME or KIMI_AGENT_HOME.", 78)
-    config = _xdg(environ, "XDG_CONFIG_HOME", Path(home, ".config"))
-    state = _xdg(environ, "XDG_STATE_HOME", Path(home, ".local", "state"))
-    return Places(Path(home), config / "kimi-agent", state / "kimi-agent")
+    config = _xdg_folder(environ, "XDG_CONFIG_HOME", Path(home, ".config"))
+    state = _xdg_folder(environ, "XDG_STATE_HOME", Path(home, ".local", "state"))
+    return UserFolders(Path(home), config / "kimi-agent", state / "kimi-agent")
 
 
-def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
+def _xdg_folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
     value = environ.get(name, "")
     return Path(value) if value.startswith("/") else default  # the specification: relative values are ignored
 
@@ -86,7 +86,7 @@ def built_in_root() -> Path:
     return wheel if wheel.is_dir() else package.parent
 
 
-def layers_of(user_config: Path, project: Path | None) -> tuple[Layer, ...]:
+def list_layers(user_config: Path, project: Path | None) -> tuple[Layer, ...]:
     """The layers in order; `project` is the folder of a trusted workspace's layer, or None."""
     found = [Layer("built-in", built_in_root()), Layer("user", user_config)]
     if project is not None:
@@ -94,6 +94,6 @@ def layers_of(user_config: Path, project: Path | None) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def find(layers: Sequence[Layer], folder: str, suffix: str) -> dict[str, Path]:
+def find_layer_files(layers: Sequence[Layer], folder: str, suffix: str) -> dict[str, Path]:
     """Names (without suffix) in `folder` over all layers; the last layer that has a name wins."""
     return {path.stem: path for layer in layers for path in layer.files(folder, suffix)}

@@ -1,4 +1,4 @@
-"""All that a tool's author imports: tool, Context, Result, ToolError, Field.
+"""Tool API: all that a tool's author imports (tool, Context, Result, ToolError, Field).
 
 A tool is one typed async function in a module of a `tools/` folder:
 
@@ -19,14 +19,14 @@ from typing import Any
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
-from kimi_agent.log.readers.recall import History, Hit
+from kimi_agent.log.readers.recall import Hit, SessionRecall
 from kimi_agent.log.views import Result, View
-from kimi_agent.schema import Field, Signature
+from kimi_agent.schema import Field, ToolSignature
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.testrun import ProjectTests
 
 __all__ = [
     "Context",
@@ -53,14 +53,14 @@ class Context:
     """
 
     files: Files
-    runner: Runner
+    runner: ProcessRunner
     ripgrep: Ripgrep
-    testrun: TestRun
+    testrun: ProjectTests
     agent: str
     call_id: str
     progress: Callable[[str], None]
     place: tuple[int, int] = (0, 0)
-    history: History = field(default_factory=lambda: History(tuple))
+    history: SessionRecall = field(default_factory=lambda: SessionRecall(tuple))
 
 
 @dataclass(frozen=True)
@@ -71,39 +71,39 @@ class Preview:
     view: View | None = None
 
 
-Run = Callable[[Context, str], Awaitable[Result]]
+ToolFunction = Callable[[Context, str], Awaitable[Result]]
 
 
 @dataclass(frozen=True)
 class Tool:
     """One tool as a value: `run(ctx, raw_json)` does it, `preview(ctx, raw_json)` shows it without doing it.
 
-    `arguments(raw_json)` gives the arguments as the tool will read them (for rules, titles and fingerprints), `touches`
-    the paths they name. All four may raise ToolError.
+    `arguments(raw_json)` gives the arguments as the tool will read them (for rules, titles and fingerprints), `paths`
+    the files and folders they name. All four may raise ToolError.
     """
 
     name: str
     description: str
     schema: Mapping[str, Any]
     effect: Effect
-    run: Run
+    run: ToolFunction
     preview: Callable[[Context, str], Awaitable[Preview]]
     arguments: Callable[[str], dict[str, Any]]
     touches: Callable[[str], Sequence[str]]
 
-    def wrapped(self, run: Run) -> "Tool":
+    def wrapped(self, run: ToolFunction) -> "Tool":
         """This tool with another `run` around its own."""
         return replace(self, run=run)
 
 
-Touches = Callable[[dict[str, Any]], Sequence[str]]
+PathsOfArguments = Callable[[dict[str, Any]], Sequence[str]]
 
 
 def tool(
     *,
     effect: Effect,
     preview: Callable[..., Awaitable[Preview]] | None = None,
-    touches: Touches | None = None,
+    touches: PathsOfArguments | None = None,
     name: str = "",
 ) -> Callable[[Callable[..., Awaitable[Result | str]]], Tool]:
     """Make a Tool of the decorated function.
@@ -114,7 +114,7 @@ def tool(
 
     def made(function: Callable[..., Awaitable[Result | str]]) -> Tool:
         tool_name = name or function.__name__
-        signature = Signature(tool_name, function)
+        signature = ToolSignature(tool_name, function)
 
         async def run(ctx: Context, raw: str) -> Result:
             arguments, unknown = signature.read(raw)
@@ -131,7 +131,7 @@ def tool(
         async def show(ctx: Context, raw: str) -> Preview:
             arguments, _ = signature.read(raw)
             if preview is None:
-                return Preview(f"{tool_name} {summary(arguments)}")
+                return Preview(f"{tool_name} {summarize_arguments(arguments)}")
             return await preview(ctx, **arguments)
 
         def read(raw: str) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def tool(
     return made
 
 
-def summary(arguments: Mapping[str, Any], max_chars: int = 100) -> str:
+def summarize_arguments(arguments: Mapping[str, Any], max_chars: int = 100) -> str:
     """Arguments on one line, for a call that has no better title: the values alone, shortened."""
     shown = ", ".join(" ".join(str(value).split()) for value in arguments.values() if value not in (None, "", []))
     return shown if len(shown) <= max_chars else shown[: max_chars - 1] + "…"

@@ -1,4 +1,4 @@
-"""The tools of a session: loaded from the layers' folders, and run, a batch of calls at a time."""
+"""Toolbox: loads a session's tools from the layers' folders, and runs the tool calls of an answer as one batch."""
 
 import asyncio
 import hashlib
@@ -17,25 +17,25 @@ from kimi_agent.log.events import CallStarted, Emit, Fingerprint, Progress, Retu
 from kimi_agent.log.messages import Call
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import ToolSpec
-from kimi_agent.tool import Context, Run, Tool
+from kimi_agent.tool import Context, Tool, ToolFunction
 
 _MOST_CHARS = 2_000
-Wrapper = Callable[[Tool], Tool]
-MakeContext = Callable[[tuple[int, int], Callable[[str], None]], Context]
+ToolWrapper = Callable[[Tool], Tool]
+ContextFactory = Callable[[tuple[int, int], Callable[[str], None]], Context]
 
 
 @dataclass(frozen=True)
-class Problem:
+class BrokenToolModule:
     """A tool module that could not be loaded: shown at start, never fatal to the rest."""
 
     path: Path
     error: str
 
 
-def load(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[Problem]]:
+def load_tools(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[BrokenToolModule]]:
     """The tools of all layers by name (a later layer replaces a name), and the modules that failed."""
     tools: dict[str, Tool] = {}
-    problems: list[Problem] = []
+    problems: list[BrokenToolModule] = []
     for layer in layers:
         package = _package(layer)
         for path in layer.files("tools", ".py"):
@@ -44,7 +44,7 @@ def load(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[Problem]]:
             try:
                 module = _import(f"{package}.{path.stem}", write_bytecode=layer.name != "project")
             except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
-                problems.append(Problem(path, f"{type(error).__name__}: {error}"))
+                problems.append(BrokenToolModule(path, f"{type(error).__name__}: {error}"))
             else:
                 tools |= {value.name: value for value in vars(module).values() if isinstance(value, Tool)}
     return tools, problems
@@ -82,8 +82,8 @@ class Toolbox:
         self,
         tools: Iterable[Tool],
         *,
-        wrappers: Sequence[Wrapper],
-        context: MakeContext,
+        wrappers: Sequence[ToolWrapper],
+        context: ContextFactory,
         emit: Emit,
         report_bug: Callable[[BaseException], str],
     ) -> None:
@@ -96,7 +96,7 @@ class Toolbox:
 
     @cached_property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """The tools as the model is told of them, in a stable order."""
+        """The tools as the model is shown them, in a stable order."""
         return tuple(ToolSpec(tool.name, tool.description, tool.schema) for _, tool in sorted(self._tools.items()))
 
     def effect(self, name: str) -> str:
@@ -128,7 +128,7 @@ class Toolbox:
             names = ", ".join(sorted(self._tools))
             error = ToolError("unknown_tool", f"there is no tool {call.name[:80]!r}", f"use one of: {names}")
             return Result(str(error), failed=True, code=error.code)
-        ctx = self._context((answer, index), lambda text: void(self._emit(Progress(answer, index, text))))
+        ctx = self._context((answer, index), lambda text: discard_value(self._emit(Progress(answer, index, text))))
         guarded = tool.wrapped(self._recorded(tool, answer, index))
         for wrap in self._wrappers:
             guarded = wrap(guarded)
@@ -151,7 +151,7 @@ class Toolbox:
         shown = ToolError("failed", text, "go on without this tool, and tell the user that it is broken")
         return Result(str(shown), failed=True, code="failed")
 
-    def _recorded(self, tool: Tool, answer: int, index: int) -> Run:
+    def _recorded(self, tool: Tool, answer: int, index: int) -> ToolFunction:
         """The tool's own run behind its `CallStarted`: written after the guard said yes, before the effect."""
         started = False
 
@@ -159,20 +159,20 @@ class Toolbox:
             nonlocal started
             if not started:
                 started = True
-                self._emit(CallStarted(answer, index, tool.name, tool.effect, _before(tool, ctx, raw)))
+                self._emit(CallStarted(answer, index, tool.name, tool.effect, _fingerprints_before(tool, ctx, raw)))
             return await tool.run(ctx, raw)
 
         return run
 
 
-def _before(tool: Tool, ctx: Context, raw: str) -> tuple[Fingerprint, ...]:
+def _fingerprints_before(tool: Tool, ctx: Context, raw: str) -> tuple[Fingerprint, ...]:
     if tool.effect == "read":
         return ()
     try:
         return ctx.files.fingerprints(tool.touches(raw))
     except ToolError:
-        return ()  # arguments that do not parse name no paths; the run itself says so
+        return ()  # arguments that do not parse name no paths; the run itself reports that
 
 
-def void(_: object) -> None:
-    """Nothing, of something."""
+def discard_value(_: object) -> None:
+    """Drop a value, where a lambda has to return None."""

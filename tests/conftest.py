@@ -9,13 +9,13 @@ import pytest
 
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.tool import Context, Tool
-from kimi_agent.toolbox import load
+from kimi_agent.toolbox import load_tools
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.testrun import ProjectTests
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], Tool]:
     """The built-in tool of a name, loaded as the program loads it."""
-    tools, problems = load([Layer("built-in", built_in_root())])
+    tools, problems = load_tools([Layer("built-in", built_in_root())])
     assert problems == []
     return tools.__getitem__
 
@@ -45,16 +45,20 @@ async def context(workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
     state = tmp_path / "state"
     outputs = Outputs(state / "outputs")
     files = Files(
-        workspace, outputs=outputs, ledger=Ledger(lambda seen: None), home=tmp_path / "home", journal=state / "journal"
+        workspace,
+        outputs=outputs,
+        seen_files=SeenFiles(lambda seen: None),
+        home=tmp_path / "home",
+        journal=state / "journal",
     )
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace, cwd=workspace, outputs=outputs, environ=dict(os.environ), register=state / "running"
     )
     yield Context(
         files=files,
         runner=runner,
         ripgrep=Ripgrep(files, runner),
-        testrun=TestRun(files, runner, python=sys.executable),
+        testrun=ProjectTests(files, runner, python=sys.executable),
         agent="main",
         call_id="1.0",
         progress=lambda text: None,

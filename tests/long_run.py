@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from kimi_agent.app.bootstrap import prepare
+from kimi_agent.app.bootstrap import load_setup
 from kimi_agent.app.open_agent import open_agent
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Compacted, Opened, Retrying, Said, Shortened, Stamped, TurnEnded
-from kimi_agent.log.messages import Assistant, said
+from kimi_agent.log.messages import Assistant, user_message
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.retrying.rate_limiter import Limiter
+from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from kimi_agent.model.tape.format import Fault, Tape
 
 WINDOW = 32_000
@@ -148,16 +148,16 @@ async def play(
     async with MockServer(Tape.load(tape), window=window, chaos=chaos, received=lambda request: None) as server:
         environ = {**os.environ, "KIMI_AGENT_HOME": str(folder / "home"), "KIMI_BASE_URL": server.base_url}
         sets = (f"window={window}", "mode=yolo", f"max_steps={steps + 10}", "clocks.no_bytes_s=1")
-        setup = prepare({}, sets=sets, directory=str(workspace), environ=environ, trust=False)
-        (setup.places.config / "tools").mkdir(parents=True, exist_ok=True)
-        (setup.places.config / "tools" / "set_mark.py").write_text(TOOL.replace("MARKS", str(marks)))
+        setup = load_setup({}, sets=sets, directory=str(workspace), environ=environ, trust=False)
+        (setup.user_folders.config / "tools").mkdir(parents=True, exist_ok=True)
+        (setup.user_folders.config / "tools" / "set_mark.py").write_text(TOOL.replace("MARKS", str(marks)))
         watching, clock = _Watching(), _Skipping()
         home = await open_agent(
             setup, new_session, refuse_all("nobody"), [watching], unattended=True,
-            limiter=Limiter(clock=clock.now, sleep=clock.sleep),
+            limiter=RateLimiter(clock=clock.now, sleep=clock.sleep),
         )  # fmt: skip
         try:
-            ended = await home.witness.run_turn(said("Set every mark."))
+            ended = await home.verifier.run_turn(user_message("Set every mark."))
         finally:
             await home.aclose()
     return Played(

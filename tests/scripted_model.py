@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.agent import Agent, Brief, Note, Room
+from kimi_agent.agent import Agent, AgentConfig, Compactor, NoteSource
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import CallDelta, Opened, ReasoningDelta, TextDelta
-from kimi_agent.log.fold.unanswered_calls import settled
+from kimi_agent.log.fold.unanswered_calls import settle_calls
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Tool
-from kimi_agent.toolbox import Toolbox, Wrapper
+from kimi_agent.toolbox import Toolbox, ToolWrapper
 
 Step = Sequence[Delta] | ModelError | Callable[[Request], AsyncIterator[Delta]]
 
@@ -82,10 +82,10 @@ def agent_on(
     context: Context,
     folder: Path,
     *,
-    wrappers: Sequence[Wrapper] = (),
+    wrappers: Sequence[ToolWrapper] = (),
     timeout_s: float = 0,
-    room: Room | None = None,
-    notes: Sequence[Note] = (),
+    room: Compactor | None = None,
+    notes: Sequence[NoteSource] = (),
     session: Session | None = None,
 ) -> Agent:
     """An agent on `model` with these tools, its session in `folder` (new unless one is given)."""
@@ -104,10 +104,10 @@ def agent_on(
         model,
         toolbox,
         session,
-        Brief("You are a test.", timeout_s),
+        AgentConfig("You are a test.", timeout_s),
         room or Boundless(),
         notes=notes,
-        settled=lambda unanswered: settled(unanswered, context.files.fingerprints),
+        settled=lambda unanswered: settle_calls(unanswered, context.files.fingerprints),
     )
 
 

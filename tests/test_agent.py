@@ -27,10 +27,10 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, said
+from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import WRAP_UP_OUTPUT, Delta, Finish, Model, Request
+from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Field, Tool, tool
 from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 
@@ -83,19 +83,19 @@ async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Conte
     agent = agent_on(Scripted(says("Hello.", reasoning="hm")), [], context, tmp_path / "s")
     heard: list[Stamped] = []
     agent.session.listen(heard.append)
-    ended = await agent.run_turn(said("hi"))
+    ended = await agent.run_turn(user_message("hi"))
     assert ended == TurnEnded("done", 1)
     kinds = [type(each.event).__name__ for each in heard]
     assert kinds == ["Said", "Requested", "ReasoningDelta", "TextDelta", "Said", "TurnEnded"]
-    assert agent.session.conversation.messages() == [said("hi"), Assistant("Hello.", "hm")]
+    assert agent.session.conversation.messages() == [user_message("hi"), Assistant("Hello.", "hm")]
 
 
 async def test_calls_run_and_their_results_are_the_next_request(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"}), ("echo", {"text": "b"})), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    assert (await agent.run_turn(said("go"))).status == "done"
+    assert (await agent.run_turn(user_message("go"))).status == "done"
     assert list(model.requests[1].messages) == [
-        said("go"),
+        user_message("go"),
         Assistant(
             "",
             None,
@@ -134,7 +134,7 @@ async def test_reading_calls_run_together_and_writing_ones_in_order(context: Con
     )
     agent = agent_on(model, [meet, note_down], context, tmp_path / "s")
     async with asyncio.timeout(10):
-        await agent.run_turn(said("go"))
+        await agent.run_turn(user_message("go"))
     assert order == ["start 1", "end 1", "start 2", "end 2"]
     assert results(agent.session) == ["met", "met", "1", "2"]
 
@@ -150,7 +150,7 @@ async def test_started_is_written_before_the_effect_and_returned_after(context: 
 
     agent = agent_on(Scripted(calls(("look", {})), says(".")), [look], context, tmp_path / "s")
     session = agent.session
-    await agent.run_turn(said("go"))
+    await agent.run_turn(user_message("go"))
     assert seen[-1] == "CallStarted"
     assert [type(each.event).__name__ for each in session.events()][-5:] == [
         "CallStarted",
@@ -177,7 +177,7 @@ async def test_whatever_goes_wrong_in_a_call_is_its_result(
     context: Context, tmp_path: Path, call: tuple[str, str], code: str, words: str
 ) -> None:
     agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, leaver, unwilling], context, tmp_path / "s")
-    assert (await agent.run_turn(said("go"))).status == "done"
+    assert (await agent.run_turn(user_message("go"))).status == "done"
     returned = [each.event.result for each in agent.session.events() if isinstance(each.event, Returned)]
     assert (returned[0].failed, returned[0].code) == (True, code)
     assert returned[0].content.startswith(f"Error [{code}]: ")
@@ -192,13 +192,13 @@ def stopping(request: Request) -> AsyncIterator[Delta]:
 async def test_a_stop_of_the_harness_leaves_one_last_answer_without_calls(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"})), stopping, says("Half of it is done."), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, ended.steps, ended.exit_code, ended.text) == ("budget", 1, 54, "The budget is spent.")
     last = model.requests[2]
     assert (last.purpose, last.tools_off, last.notes) == ("wrap_up", True, ("Say how far you came.",))
-    assert last.max_output == WRAP_UP_OUTPUT
+    assert last.max_output == WRAP_UP_OUTPUT_TOKENS
     assert agent.session.conversation.messages()[-1] == Assistant("Half of it is done.")
-    assert (await agent.run_turn(said("continue"))).status == "done"
+    assert (await agent.run_turn(user_message("continue"))).status == "done"
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ async def test_a_last_answer_that_fails_or_calls_ends_the_turn_all_the_same(
 ) -> None:
     model = Scripted(stopping, last, says("Done."))
     agent = agent_on(model, [keep], context, tmp_path / "s")
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("budget", 54)
     assert not (context.files.root / "no").exists()
-    assert (await agent.run_turn(said("continue"))).status == "done"
+    assert (await agent.run_turn(user_message("continue"))).status == "done"
 
 
 async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(context: Context, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(contex
 
     model = Scripted(calls(("wait_long", {})), says("I waited for a tool."))
     agent = agent_on(model, [wait_long], context, tmp_path / "s", timeout_s=0.05)
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("time_limit", 55)
     assert "--timeout" in ended.text
     assert model.requests[1].purpose == "wrap_up"
@@ -251,7 +251,7 @@ async def test_an_overflow_is_answered_by_making_room_and_one_retry(context: Con
         session = new_session(tmp_path / f"s{helps}")
         model = Scripted(TooLong("It is over the window."), says("Fine."))
         agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=helps))
-        ended = await agent.run_turn(said("go"))
+        ended = await agent.run_turn(user_message("go"))
         assert (ended.status, len(model.requests)) == (status, asked)
 
 
@@ -259,7 +259,7 @@ async def test_an_overflow_that_stays_ends_the_turn_with_a_mend(context: Context
     session = new_session(tmp_path / "s")
     model = Scripted(TooLong("Over."), TooLong("Still over."))
     agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=True))
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, len(model.requests)) == ("failed", 2)
     assert ended.text == "Still over. This session is kept; start a new one for the next task (/clear)."
 
@@ -274,38 +274,38 @@ async def test_words_of_an_attempt_that_failed_are_kept_until_the_answer_is_ther
         yield Finish("stop")
 
     agent = agent_on(Scripted(broken_off), [], context, tmp_path / "s")
-    await agent.run_turn(said("go"))
+    await agent.run_turn(user_message("go"))
     partials = [each.event for each in agent.session.events() if isinstance(each.event, Partial)]
     assert partials == [Partial("It is ", "", "cut", retried=True)]
-    assert agent.session.conversation.messages() == [said("go"), Assistant("It is 42.")]
+    assert agent.session.conversation.messages() == [user_message("go"), Assistant("It is 42.")]
 
 
 async def test_what_is_typed_meanwhile_joins_at_the_next_step(context: Context, tmp_path: Path) -> None:
     @tool(effect="read")
     async def interject(ctx: Context) -> str:
         """The person types now."""
-        agent.queue(said("and be quick"))
+        agent.queue(user_message("and be quick"))
         return "ok"
 
     model = Scripted(calls(("interject", {})), says("Quickly."))
     agent = agent_on(model, [interject], context, tmp_path / "s")
-    await agent.run_turn(said("go"))
+    await agent.run_turn(user_message("go"))
     assert list(model.requests[1].messages)[-2:] == [
         ToolReturn("functions.interject:0", "interject", "ok"),
-        said("and be quick"),
+        user_message("and be quick"),
     ]
 
 
 async def test_what_is_typed_during_the_last_answer_starts_another_step(context: Context, tmp_path: Path) -> None:
     async def answer(request: Request) -> AsyncIterator[Delta]:
-        agent.queue(said("one more thing"))
+        agent.queue(user_message("one more thing"))
         for delta in says("First."):
             yield delta
 
     model = Scripted(answer, says("Second."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(said("go"))
-    assert (ended.steps, list(model.requests[1].messages)[-1]) == (2, said("one more thing"))
+    ended = await agent.run_turn(user_message("go"))
+    assert (ended.steps, list(model.requests[1].messages)[-1]) == (2, user_message("one more thing"))
 
 
 @pytest.mark.parametrize(
@@ -322,11 +322,11 @@ async def test_a_model_error_ends_the_turn_and_leaves_the_session_whole(
 ) -> None:
     model = Scripted(error, says("Here again."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("failed", exit_code)
     assert words in ended.text
-    assert (await agent.run_turn(said("again"))).status == "done"
-    assert list(model.requests[1].messages) == [said("go"), said("again")]
+    assert (await agent.run_turn(user_message("again"))).status == "done"
+    assert list(model.requests[1].messages) == [user_message("go"), user_message("again")]
 
 
 @pytest.mark.parametrize(("finish", "status", "exit_code"), [("length", "done", 0), ("content_filter", "refused", 1)])
@@ -334,7 +334,7 @@ async def test_an_answer_that_was_stopped_says_so(
     context: Context, tmp_path: Path, finish: str, status: str, exit_code: int
 ) -> None:
     agent = agent_on(Scripted(says("Half", finish=finish)), [], context, tmp_path / "s")
-    ended = await agent.run_turn(said("go"))
+    ended = await agent.run_turn(user_message("go"))
     assert (ended.status, ended.exit_code, ended.text != "") == (status, exit_code, True)
 
 
@@ -358,11 +358,11 @@ async def test_a_cancelled_stream_keeps_its_words_and_the_next_turn_works(contex
 
     model = Scripted(endless, says("Now then."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(said("go"))), begun)
+    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
     assert [type(each.event) for each in agent.session.events()][-2:] == [Partial, TurnEnded]
-    await agent.run_turn(said("go on"))
+    await agent.run_turn(user_message("go on"))
     first, partial, last = model.requests[1].messages
-    assert (first, last) == (said("go"), said("go on"))
+    assert (first, last) == (user_message("go"), user_message("go on"))
     assert isinstance(partial, Assistant)
     assert partial.text.startswith("I was about to")
 
@@ -381,8 +381,8 @@ async def test_a_cancelled_tool_is_answered_as_interrupted_with_what_changed(con
     (context.files.root / "a.txt").write_text("whole")
     model = Scripted(calls(("scribble", {"path": "a.txt"}), ("scribble", {"path": "b.txt"})), says("I see."))
     agent = agent_on(model, [scribble], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(said("go"))), begun)
-    await agent.run_turn(said("what now?"))
+    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
+    await agent.run_turn(user_message("what now?"))
     answers = [each.content for each in model.requests[1].messages if isinstance(each, ToolReturn)]
     assert "may or may not have taken effect" in answers[0]
     assert "a.txt" in answers[0]
@@ -392,7 +392,7 @@ async def test_a_cancelled_tool_is_answered_as_interrupted_with_what_changed(con
 async def test_after_a_crash_reading_is_done_again_and_an_effect_never(context: Context, tmp_path: Path) -> None:
     first = agent_on(Scripted(), [echo, keep], context, tmp_path / "s")
     reply = Assistant("", None, (Call("e:0", "echo", '{"text": "x"}'), Call("k:1", "keep", '{"path": "ids"}')))
-    first.session.emit(said_event(said("go")))
+    first.session.emit(said_event(user_message("go")))
     answer = first.session.emit(Said(reply)).seq
     first.session.emit(CallStarted(answer, 0, "echo", "read"))
     first.session.emit(CallStarted(answer, 1, "keep", "write"))
@@ -402,7 +402,7 @@ async def test_after_a_crash_reading_is_done_again_and_an_effect_never(context: 
     model = Scripted(says("Fine."))
     agent = agent_on(model, [echo, keep], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(said("go on"))
+    await agent.run_turn(user_message("go on"))
     answers = [each.content for each in model.requests[0].messages if isinstance(each, ToolReturn)]
     assert answers[0] == "echo x"
     assert "may or may not have taken effect" in answers[1]
@@ -416,14 +416,14 @@ def said_event(message: User) -> Said:
 
 async def test_what_was_queued_before_a_crash_is_said_after_it(context: Context, tmp_path: Path) -> None:
     first = agent_on(Scripted(), [], context, tmp_path / "s")
-    first.queue(said("do not forget"))
+    first.queue(user_message("do not forget"))
     first.session.close()
     session = Session.resume(tmp_path / "s", now=time.time)
     model = Scripted(says("No."))
     agent = agent_on(model, [], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(said("go"))
-    assert list(model.requests[0].messages) == [said("do not forget"), said("go")]
+    await agent.run_turn(user_message("go"))
+    assert list(model.requests[0].messages) == [user_message("do not forget"), user_message("go")]
 
 
 async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: Context, tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 
     model = Scripted(calls(("echo", {"text": "a"})), calls(("echo", {"text": "b"})), says("."))
     agent = agent_on(model, [echo], context, tmp_path / "s", notes=[note])
-    await agent.run_turn(said("go"))
+    await agent.run_turn(user_message("go"))
     assert [request.notes for request in model.requests] == [("be careful",), ("be careful",), ()]
     assert [each.event for each in agent.session.events() if isinstance(each.event, Noted)] == [
         Noted("be careful"),
@@ -445,8 +445,8 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 async def test_each_request_begins_with_the_messages_of_the_one_before(context: Context, tmp_path: Path) -> None:
     model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(4)], says("."), says("again"))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    await agent.run_turn(said("go"))
-    await agent.run_turn(said("more"))
+    await agent.run_turn(user_message("go"))
+    await agent.run_turn(user_message("more"))
     for before, after in zip(model.requests, model.requests[1:], strict=False):
         assert list(after.messages)[: len(before.messages)] == list(before.messages)
         assert all(old is new for old, new in zip(before.messages, after.messages, strict=False))
@@ -469,7 +469,7 @@ async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Conte
         return inner.wrapped(run)
 
     agent = agent_on(Scripted(calls(("both", {})), says(".")), [both], context, tmp_path / "s", wrappers=[loud])
-    await agent.run_turn(said("go"))
+    await agent.run_turn(user_message("go"))
     assert results(agent.session) == ["FOR THE MODEL"]
     assert sum(isinstance(each.event, Requested) for each in agent.session.events()) == 2
 
@@ -492,5 +492,5 @@ async def test_a_listener_that_raises_leaves_no_answer_half_read(context: Contex
     agent = agent_on(Endless(), [], context, tmp_path / "s")
     agent.session.listen(gone)
     with pytest.raises(BrokenPipeError):
-        await agent.run_turn(said("go"))
+        await agent.run_turn(user_message("go"))
     assert ended == ["its connection is closed"]

@@ -156,14 +156,14 @@ def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None
     code = f"""
     import os
     os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
-    from kimi_agent.cli.run.interactive import _Desk
-    from kimi_agent.cli.run.options import Options
-    from kimi_agent.cli.run.open_workspace import prepared
+    from kimi_agent.cli.run.interactive import _SessionSwitcher
+    from kimi_agent.cli.run.options import RunOptions
+    from kimi_agent.cli.run.open_workspace import open_workspace
     from kimi_agent.faces.repl import repl
     from kimi_agent.faces.screen import screen
     from kimi_agent.faces.screen import input_history as history
-    options = Options(directory={str(tmp_path)!r})
-    _Desk(prepared(options, trust=False), options).hall()
+    options = RunOptions(directory={str(tmp_path)!r})
+    _SessionSwitcher(open_workspace(options, trust=False), options).placeholder()
     """
     after = loaded_after(code)
     assert after & HEAVY == {"prompt_toolkit"}

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.config import DEFAULT_BASE_URL, Config, load
+from kimi_agent.config import DEFAULT_BASE_URL, Config, load_config
 from kimi_agent.errors import UserError
 
 
 def config(tmp_path: Path, user: str = "", project: str = "", *, sets: tuple[str, ...] = (), **environ: str) -> Config:
     (tmp_path / "user.toml").write_text(user)
     (tmp_path / "project.toml").write_text(project)
-    return load(tmp_path / "user.toml", tmp_path / "project.toml", environ, {}, sets)
+    return load_config(tmp_path / "user.toml", tmp_path / "project.toml", environ, {}, sets)
 
 
 def test_without_files_the_defaults_stand(tmp_path: Path) -> None:
-    found = load(tmp_path / "none.toml", None, {}, {}, ())
+    found = load_config(tmp_path / "none.toml", None, {}, {}, ())
     assert (found.text("model"), found.text("base_url"), found.text("mode")) == ("kimi-k2.6", DEFAULT_BASE_URL, "ask")
     assert set(found.sources.values()) == {"built in"}
 
@@ -23,7 +23,7 @@ def test_without_files_the_defaults_stand(tmp_path: Path) -> None:
 def test_a_later_layer_wins_and_is_named(tmp_path: Path) -> None:
     path = tmp_path / "user.toml"
     path.write_text('model = "a"\nmax_steps = 5\nbase_url = "http://one/v1"\n')
-    found = load(path, None, {"KIMI_BASE_URL": "http://two/v1"}, {"model": "b", "mode": None}, ["max_steps=7"])
+    found = load_config(path, None, {"KIMI_BASE_URL": "http://two/v1"}, {"model": "b", "mode": None}, ["max_steps=7"])
     assert (found.text("model"), found.number("max_steps"), found.text("base_url")) == ("b", 7, "http://two/v1")
     assert (found.sources["model"], found.sources["max_steps"], found.sources["base_url"]) == (
         "command line",
@@ -92,8 +92,8 @@ def test_a_file_that_is_not_utf8_or_not_readable_is_one_sentence(tmp_path: Path)
     path = tmp_path / "user.toml"
     path.write_bytes(b"model = '\xff'")
     with pytest.raises(UserError, match="not valid TOML"):
-        load(path, None, {}, {}, ())
+        load_config(path, None, {}, {}, ())
     path.unlink()
     path.mkdir()
     with pytest.raises(UserError, match="Cannot read"):
-        load(path, None, {}, {}, ())
+        load_config(path, None, {}, {}, ())

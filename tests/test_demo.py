@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.demo.mock_process import paced
+from kimi_agent.demo.mock_process import copy_with_pace
 
 ROOT = Path(__file__).resolve().parent.parent
 TAPE = ROOT / "kimi_agent/demo/demo.jsonl"
@@ -131,7 +131,7 @@ def test_a_stopped_demo_leaves_no_process_and_no_folder(temp: Path, tmp_path: Pa
 
 
 def test_a_paced_tape_differs_in_its_pace_alone(tmp_path: Path) -> None:
-    copy = paced(TAPE, 45.0, tmp_path / "copy.jsonl")
+    copy = copy_with_pace(TAPE, 45.0, tmp_path / "copy.jsonl")
     lines = [json.loads(line) for line in copy.read_text("utf-8").splitlines() if line.startswith("{")]
     original = [json.loads(line) for line in TAPE.read_text("utf-8").splitlines() if line.startswith("{")]
     assert [line.pop("pace") for line in lines] == [45.0] * len(lines)

@@ -6,17 +6,17 @@ import pytest
 
 from kimi_agent.app.bootstrap import find_workspace
 from kimi_agent.errors import UserError
-from kimi_agent.layers import Layer, built_in_root, find, layers_of, places
+from kimi_agent.layers import Layer, built_in_root, find_layer_files, find_user_folders, list_layers
 
 
 def test_xdg_is_honoured_and_relative_values_are_not() -> None:
-    assert places({"HOME": "/h"}).config == Path("/h/.config/kimi-agent")
-    assert places({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}).config == Path("/x/kimi-agent")
-    assert places({"HOME": "/h", "XDG_STATE_HOME": "rel"}).state == Path("/h/.local/state/kimi-agent")
+    assert find_user_folders({"HOME": "/h"}).config == Path("/h/.config/kimi-agent")
+    assert find_user_folders({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}).config == Path("/x/kimi-agent")
+    assert find_user_folders({"HOME": "/h", "XDG_STATE_HOME": "rel"}).state == Path("/h/.local/state/kimi-agent")
 
 
 def test_one_variable_moves_everything() -> None:
-    found = places({"HOME": "/h", "KIMI_AGENT_HOME": "/k"})
+    found = find_user_folders({"HOME": "/h", "KIMI_AGENT_HOME": "/k"})
     assert (found.config, found.state, found.home) == (Path("/k"), Path("/k/state"), Path("/h"))
 
 
@@ -51,11 +51,11 @@ def test_a_later_layer_wins_a_name(tmp_path: Path) -> None:
         (tmp_path / name / "prompts").mkdir(parents=True)
         (tmp_path / name / "prompts" / "system.md").write_text(name)
     (tmp_path / "one" / "prompts" / "compact.md").write_text("one")
-    found = find([Layer("built-in", tmp_path / "one"), Layer("user", tmp_path / "two")], "prompts", ".md")
+    found = find_layer_files([Layer("built-in", tmp_path / "one"), Layer("user", tmp_path / "two")], "prompts", ".md")
     assert {name: path.read_text() for name, path in found.items()} == {"system": "two", "compact": "one"}
 
 
 def test_the_project_is_a_layer_only_when_given() -> None:
-    assert [layer.name for layer in layers_of(Path("/u"), None)] == ["built-in", "user"]
-    assert [layer.name for layer in layers_of(Path("/u"), Path("/p"))] == ["built-in", "user", "project"]
+    assert [layer.name for layer in list_layers(Path("/u"), None)] == ["built-in", "user"]
+    assert [layer.name for layer in list_layers(Path("/u"), Path("/p"))] == ["built-in", "user", "project"]
     assert (built_in_root() / "prompts" / "system.md").is_file()

@@ -8,13 +8,12 @@ import pytest
 import typer.main
 
 from kimi_agent.cli.commands import main as manage
-from kimi_agent.cli.commands.completion import flags as flags_of
-from kimi_agent.cli.commands.completion import tree
+from kimi_agent.cli.commands.completion import command_tree, list_flags
 from kimi_agent.cli.run import flags
-from kimi_agent.config import load as load_config
+from kimi_agent.config import load_config
 from kimi_agent.layers import Layer
 from kimi_agent.tool import Context
-from kimi_agent.toolbox import load
+from kimi_agent.toolbox import load_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -29,7 +28,7 @@ async def test_the_example_tool_loads_and_works(context: Context, tmp_path: Path
     folder.mkdir(parents=True)
     (example,) = [block for block in blocks("python") if "@tool" in block]
     (folder / "count_lines.py").write_text(example)
-    tools, problems = load([Layer("user", folder.parent)])
+    tools, problems = load_tools([Layer("user", folder.parent)])
     assert problems == []
     (context.files.root / "a.txt").write_text("one\ntwo\n")
     assert (await tools["count_lines"].run(context, '{"path": "a.txt"}')).content == "2"
@@ -58,8 +57,8 @@ def test_the_example_settings_are_settings(tmp_path: Path) -> None:
 
 
 def test_every_command_line_uses_flags_and_commands_that_exist() -> None:
-    commands = tree(flags.app, manage.app)
-    known = {spelling for spelling, _ in flags_of(typer.main.get_command(flags.app))}
+    commands = command_tree(flags.run_app, manage.commands_app)
+    known = {spelling for spelling, _ in list_flags(typer.main.get_command(flags.run_app))}
     lines = re.findall(r"`(kimi-agent [^`]*)`", README) + re.findall(r"(?m)\| (kimi-agent .*)$", README)
     assert len(lines) > 7
     for line in lines:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.schema import Field, Signature
+from kimi_agent.schema import Field, ToolSignature
 
 
 class Item(TypedDict):
@@ -28,7 +28,7 @@ async def sample(
     return ""
 
 
-SAMPLE = Signature("sample", sample)
+SAMPLE = ToolSignature("sample", sample)
 
 
 def test_the_schema_is_flat_typed_and_described() -> None:
@@ -186,7 +186,7 @@ def test_an_alias_never_takes_the_place_of_a_real_parameter() -> None:
     async def both(ctx: object, path: Annotated[str, Field("x")], file: Annotated[str, Field("y")]) -> str:
         return ""
 
-    assert Signature("both", both).read('{"file": "f", "path": "p"}')[0] == {"path": "p", "file": "f"}
+    assert ToolSignature("both", both).read('{"file": "f", "path": "p"}')[0] == {"path": "p", "file": "f"}
 
 
 @pytest.mark.parametrize("hint", [dict, str | int, list[dict[str, int]], Literal[1, 2], bytes])
@@ -196,7 +196,7 @@ def test_a_type_that_moonshot_does_not_take_is_refused_at_load(hint: Any) -> Non
 
     bad.__annotations__ = {"value": Annotated[hint, Field("x")]}
     with pytest.raises(TypeError):
-        Signature("bad", bad)
+        ToolSignature("bad", bad)
 
 
 def test_a_parameter_without_words_and_a_name_out_of_form_are_refused_at_load() -> None:
@@ -204,6 +204,6 @@ def test_a_parameter_without_words_and_a_name_out_of_form_are_refused_at_load() 
         return path
 
     with pytest.raises(TypeError, match="path"):
-        Signature("silent", silent)
+        ToolSignature("silent", silent)
     with pytest.raises(TypeError, match="3 to 64"):
-        Signature("a b", sample)
+        ToolSignature("a b", sample)

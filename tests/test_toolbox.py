@@ -9,7 +9,7 @@ import pytest
 
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.tool import Tool
-from kimi_agent.toolbox import load
+from kimi_agent.toolbox import load_tools
 
 TOOL = '''
 from typing import Annotated
@@ -36,7 +36,7 @@ def source(name: str, *, words: str = "Words.", value: str = "text", extra: str 
 def test_a_later_layer_replaces_a_name(tmp_path: Path) -> None:
     one = layer(tmp_path / "one", a=source("same", words="First."), b=source("other"))
     two = layer(tmp_path / "two", a=source("same", words="Second."))
-    tools, problems = load([one, two])
+    tools, problems = load_tools([one, two])
     assert (sorted(tools), tools["same"].description, problems) == (["other", "same"], "Second.", [])
 
 
@@ -47,7 +47,7 @@ def test_a_module_that_fails_is_a_problem_and_the_rest_stands(tmp_path: Path) ->
         "exits": "import sys; sys.exit(3)",
         "untyped": "from kimi_agent.tool import tool\n@tool(effect='read')\nasync def bad(ctx, x): 'w'\n",
     }
-    tools, problems = load([layer(tmp_path / "one", good=source("good"), **broken)])
+    tools, problems = load_tools([layer(tmp_path / "one", good=source("good"), **broken)])
     assert sorted(tools) == ["good"]
     assert sorted(problem.path.stem for problem in problems) == sorted(broken)
     assert "RuntimeError: no luck" in [problem.error for problem in problems]
@@ -57,31 +57,31 @@ def test_modules_reach_their_neighbours_and_underscored_ones_are_no_tools(tmp_pa
     found = layer(
         tmp_path / "one", a=source("greet", extra="from ._words import HELLO", value="HELLO"), _words="HELLO = 'hi'"
     )
-    tools, problems = load([found])
+    tools, problems = load_tools([found])
     assert (sorted(tools), problems) == (["greet"], [])
 
 
 def test_an_edited_tool_is_read_anew_in_the_same_process(tmp_path: Path) -> None:
     found = layer(tmp_path / "one", a=source("same", words="First."))
-    assert load([found])[0]["same"].description == "First."
+    assert load_tools([found])[0]["same"].description == "First."
     (tmp_path / "one" / "tools" / "a.py").write_text(source("same", words="Second, longer."))
-    assert load([found])[0]["same"].description == "Second, longer."
+    assert load_tools([found])[0]["same"].description == "Second, longer."
 
 
 def test_a_trusted_projects_folder_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     found = layer(tmp_path / "one", a=source("same"))
-    load([Layer("project", found.root)])
+    load_tools([Layer("project", found.root)])
     assert [path.name for path in (found.root / "tools").iterdir()] == ["a.py"]
 
 
 def test_a_missing_folder_is_an_empty_layer(tmp_path: Path) -> None:
-    assert load([Layer("user", tmp_path / "none")]) == ({}, [])
+    assert load_tools([Layer("user", tmp_path / "none")]) == ({}, [])
 
 
 def test_the_built_in_tools_are_all_there_and_fit_moonshots_rules(tool: Callable[[str], Tool]) -> None:
     names = ["apply_patch", "edit_file", "list_files", "read_file", "recall", "run_tests", "search_code"]
-    tools, _ = load([Layer("built-in", built_in_root())])
+    tools, _ = load_tools([Layer("built-in", built_in_root())])
     assert sorted(tools) == [*names, "shell", "update_plan", "write_file"]
     for each in tools.values():
         assert each.description
@@ -96,7 +96,7 @@ def test_the_built_in_tools_are_all_there_and_fit_moonshots_rules(tool: Callable
 
 
 def test_what_the_model_is_told_of_them_stays_small() -> None:
-    tools, _ = load([Layer("built-in", built_in_root())])
+    tools, _ = load_tools([Layer("built-in", built_in_root())])
     told = [
         {
             "type": "function",

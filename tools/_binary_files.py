@@ -1,10 +1,10 @@
-"""What a file that is not text is, by its first bytes, and how else to look at it."""
+"""Binary file types: recognised by their first bytes, with a hint how else to look; notebooks become text."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-MAGIC = (
+FILE_SIGNATURES = (
     (b"%PDF-", "a PDF", "use shell: pdftotext {path} - | head -100"),
     (b"\x89PNG\r\n", "a PNG image", ""),
     (b"\xff\xd8\xff", "a JPEG image", ""),
@@ -16,23 +16,25 @@ MAGIC = (
     (b"\x1f\x8b", "gzip data", "use shell: zcat {path} | head"),
     (b"SQLite format 3", "an SQLite database", "use shell: sqlite3 {path} .schema"),
 )
-UNSEEN = "this version of kimi-agent can't show you images or videos; ask the user what it shows, or use the shell"
+NO_MEDIA_HINT = (
+    "this version of kimi-agent can't show you images or videos; ask the user what it shows, or use the shell"
+)
 
 
-def described(head: bytes) -> tuple[str, str]:
+def describe_binary(head: bytes) -> tuple[str, str]:
     """What it is, and what to do next (with `{path}` in it)."""
     if head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"AVI "):
-        return ("a WebP image" if head[8:12] == b"WEBP" else "an AVI video"), UNSEEN
+        return ("a WebP image" if head[8:12] == b"WEBP" else "an AVI video"), NO_MEDIA_HINT
     if head[4:8] == b"ftyp":
         image = head[8:12] in (b"heic", b"heix", b"avif", b"mif1")
-        return ("a HEIF or AVIF image" if image else "an MP4 video"), UNSEEN
-    for magic, what, next_step in MAGIC:
+        return ("a HEIF or AVIF image" if image else "an MP4 video"), NO_MEDIA_HINT
+    for magic, what, next_step in FILE_SIGNATURES:
         if head.startswith(magic):
-            return what, next_step or UNSEEN
+            return what, next_step or NO_MEDIA_HINT
     return "binary", "use shell: xxd {path} | head"
 
 
-def notebook(raw: bytes, max_output: int = 500) -> Iterator[str]:
+def render_notebook(raw: bytes, max_output: int = 500) -> Iterator[str]:
     """The cells of a Jupyter notebook as lines of text. Raises ValueError for what is none."""
     told = json.loads(raw)
     cells = told.get("cells") if isinstance(told, dict) else None
@@ -42,7 +44,7 @@ def notebook(raw: bytes, max_output: int = 500) -> Iterator[str]:
         if not isinstance(cell, dict):
             raise ValueError("a cell is no object")
         yield f"--- cell {number} ({cell.get('cell_type', '?')})\n"
-        yield whole(cell.get("source")).rstrip("\n") + "\n"
+        yield join_text(cell.get("source")).rstrip("\n") + "\n"
         outputs = cell.get("outputs")
         for output in outputs if isinstance(outputs, list) else []:
             shown = output_text(output).rstrip("\n")
@@ -59,10 +61,10 @@ def output_text(output: Any) -> str:
         return f"{output.get('ename')}: {output.get('evalue')}"
     data = output.get("data")
     if isinstance(data, dict):
-        return whole(data["text/plain"]) if "text/plain" in data else f"({', '.join(map(str, data))})"
-    return whole(output.get("text"))
+        return join_text(data["text/plain"]) if "text/plain" in data else f"({', '.join(map(str, data))})"
+    return join_text(output.get("text"))
 
 
-def whole(text: Any) -> str:
+def join_text(text: Any) -> str:
     """Notebooks keep text as a string or as a list of lines."""
     return "".join(map(str, text)) if isinstance(text, list) else str(text or "")

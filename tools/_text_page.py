@@ -1,19 +1,19 @@
-"""One page of a text that streams by: numbered lines within limits, and what is unusual about the text."""
+"""Text page: numbered lines of a streamed text within limits, its encoding, and what is unusual about it."""
 
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-MAX_CHARS = 2_000  # of one line
-MAX_BYTES = 60_000  # of one page
-HEAD = 8_192
-BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b"))
-VISIBLE = {0: "␀", 13: "␍"}
+MAX_SHOWN_LINE_CHARS = 2_000  # of one line
+MAX_PAGE_BYTES = 60_000  # of one page
+BINARY_CHECK_BYTES = 8_192
+BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b"))
+VISIBLE_CONTROLS = {0: "␀", 13: "␍"}
 
 
 @dataclass
-class Page:
+class TextPage:
     """Takes text piece by piece and keeps lines `first` to at most `first + limit - 1`, each from `column` on."""
 
     first: int
@@ -21,7 +21,7 @@ class Page:
     column: int = 1
     lines: list[str] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)  # numbers of lines that are longer than what is shown
-    closed: bool = False
+    is_full: bool = False
     total: int = 0  # lines in all, once the text has ended
     crlf: int = 0
     final_newline: bool = True
@@ -44,16 +44,16 @@ class Page:
         self._held = ""
         self.final_newline = self._chars == 0
         if self._chars:
-            if not self.closed and self._number >= self.first:
+            if not self.is_full and self._number >= self.first:
                 self._line()
             self._number += 1
         self.total = self._number - 1
 
     def _take(self, text: str) -> None:
         at = 0
-        if self._number < self.first or self.closed:
+        if self._number < self.first or self.is_full:
             ends = text.count("\n")
-            skipped = ends if self.closed else min(ends, self.first - self._number)
+            skipped = ends if self.is_full else min(ends, self.first - self._number)
             if skipped == ends:
                 at = text.rfind("\n") + 1
             else:
@@ -61,7 +61,7 @@ class Page:
                     at = text.index("\n", at) + 1
             self._number += skipped
             self._chars = 0 if at else self._chars
-            if self._number < self.first or self.closed:
+            if self._number < self.first or self.is_full:
                 self._chars += len(text) - at
                 return
         while (end := text.find("\n", at)) >= 0:
@@ -77,7 +77,7 @@ class Page:
 
     def _part(self, text: str) -> None:
         start = self.column - 1 - self._chars
-        kept = text[max(0, start) : max(0, start + MAX_CHARS + 1)]
+        kept = text[max(0, start) : max(0, start + MAX_SHOWN_LINE_CHARS + 1)]
         if kept:
             self._kept.append(kept)
         self._chars += len(text)
@@ -86,18 +86,18 @@ class Page:
         """Take the line that has just ended; whether there is room for another."""
         body = "".join(self._kept)
         self._kept.clear()
-        if len(body.removesuffix("\r")) > MAX_CHARS:
-            body = body[:MAX_CHARS]
+        if len(body.removesuffix("\r")) > MAX_SHOWN_LINE_CHARS:
+            body = body[:MAX_SHOWN_LINE_CHARS]
             self.cut.append(self._number)
         size = len(body.encode("utf-8", "replace")) + 8
-        if self.lines and self._size + size > MAX_BYTES:
-            self.closed = True
+        if self.lines and self._size + size > MAX_PAGE_BYTES:
+            self.is_full = True
             self.cut = [number for number in self.cut if number != self._number]
             return False
         self._size += size
         self.lines.append(body)
-        self.closed = len(self.lines) >= self.limit
-        return not self.closed
+        self.is_full = len(self.lines) >= self.limit
+        return not self.is_full
 
     @property
     def last(self) -> int:
@@ -113,7 +113,7 @@ class Page:
         """`N<TAB>text` lines; CRs are shown where they are not simply every line's ending."""
         for number, body in enumerate(self.lines, self.first):
             shown = body.removesuffix("\r") if self.uniform else body
-            yield f"{number}\t{shown.translate(VISIBLE)}"
+            yield f"{number}\t{shown.translate(VISIBLE_CONTROLS)}"
 
     def notes(self) -> Iterator[str]:
         """What is unusual, for the trailer."""
@@ -123,13 +123,13 @@ class Page:
             yield "CR within lines (shown as ␍)"
         if self.cut:
             numbers = ", ".join(map(str, self.cut[:10])) + (", …" if len(self.cut) > 10 else "")
-            yield f"lines {numbers} cut at {MAX_CHARS} characters; use column_offset"
+            yield f"lines {numbers} cut at {MAX_SHOWN_LINE_CHARS} characters; use column_offset"
         if self.total and not self.final_newline:
             yield "no final newline"
 
 
 @dataclass(frozen=True)
-class Coding:
+class TextCoding:
     """How bytes become text: a codec, the length of the byte order mark, what to do with bytes that do not fit."""
 
     codec: str
@@ -138,28 +138,28 @@ class Coding:
     note: str = ""
 
 
-def coding(head: bytes) -> Coding:
+def detect_coding(head: bytes) -> TextCoding:
     """By the byte order mark, else strict UTF-8."""
-    for bom, codec in BOMS:
+    for bom, codec in BYTE_ORDER_MARKS:
         if head.startswith(bom):
             if codec == "utf-8":
-                return Coding(codec, len(bom), note="UTF-8 BOM")
-            return Coding(codec, len(bom), "replace", f"encoding {codec.upper()} with BOM")
-    return Coding("utf-8")
+                return TextCoding(codec, len(bom), note="UTF-8 BOM")
+            return TextCoding(codec, len(bom), "replace", f"encoding {codec.upper()} with BOM")
+    return TextCoding("utf-8")
 
 
-def second_guess(sample: bytes) -> Coding:
+def guess_legacy_coding(sample: bytes) -> TextCoding:
     """For bytes that are not UTF-8: mostly UTF-8 after all, or an old one-byte encoding."""
     if any(ord(char) > 127 for char in sample.decode("utf-8", "ignore")):
-        return Coding("utf-8", errors="backslashreplace", note=r"not valid UTF-8 (other bytes shown as \xNN)")
+        return TextCoding("utf-8", errors="backslashreplace", note=r"not valid UTF-8 (other bytes shown as \xNN)")
     try:
         sample.decode("cp1252")
     except UnicodeDecodeError:
-        return Coding("latin-1", note="encoding unknown, shown as latin-1")
-    return Coding("cp1252", errors="replace", note="encoding cp1252 (detected)")
+        return TextCoding("latin-1", note="encoding unknown, shown as latin-1")
+    return TextCoding("cp1252", errors="replace", note="encoding cp1252 (detected)")
 
 
-def decoded(chunks: Iterable[bytes], how: Coding) -> Iterator[str]:
+def decode_chunks(chunks: Iterable[bytes], how: TextCoding) -> Iterator[str]:
     """The text of `chunks`, which start after the byte order mark. Raises UnicodeDecodeError if strict."""
     decoder = codecs.getincrementaldecoder(how.codec)(how.errors)
     for chunk in chunks:
@@ -169,7 +169,7 @@ def decoded(chunks: Iterable[bytes], how: Coding) -> Iterator[str]:
 
 def is_binary(head: bytes) -> bool:
     """NUL in the first 8 KB, or more than 30 % control characters; UTF-16 announces itself by its mark."""
-    head = head[:HEAD]
+    head = head[:BINARY_CHECK_BYTES]
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return False
-    return b"\0" in head or len(head.translate(None, CONTROLS)) < 0.7 * len(head)
+    return b"\0" in head or len(head.translate(None, CONTROL_BYTES)) < 0.7 * len(head)

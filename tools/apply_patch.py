@@ -1,31 +1,39 @@
-"""apply_patch: many changes in many files, all or none."""
+"""apply_patch: change several files by one patch, all or none."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from kimi_agent.edit import Change, Disk, applied, carry_out, diff_view, parse, plan_patch
+from kimi_agent.edit import (
+    EditPlan,
+    WorkspaceFiles,
+    commit_plan,
+    format_patch_result,
+    make_diff_view,
+    parse_patch,
+    plan_patch,
+)
 from kimi_agent.tool import Context, Field, Preview, Result, tool
 
 
-def _touches(arguments: dict[str, Any]) -> Sequence[str]:
-    sections = parse(str(arguments["patch"]))
+def _touched_paths(arguments: dict[str, Any]) -> Sequence[str]:
+    sections = parse_patch(str(arguments["patch"]))
     named = (path for each in sections for path in (*each.paths[:1], each.move_to) if path)
     return tuple(dict.fromkeys(named))
 
 
-async def _planned(ctx: Context, patch: str) -> Change:
-    return await asyncio.to_thread(plan_patch, patch, Disk(ctx.files))
+async def _plan(ctx: Context, patch: str) -> EditPlan:
+    return await asyncio.to_thread(plan_patch, patch, WorkspaceFiles(ctx.files))
 
 
-async def preview(ctx: Context, patch: str) -> Preview:
+async def _preview(ctx: Context, patch: str) -> Preview:
     """The diffs that the call would make."""
-    change = await _planned(ctx, patch)
+    change = await _plan(ctx, patch)
     first, *more = (done.path for done in change.files)
-    return Preview(f"patch {first}" + (f" and {len(more)} more" if more else ""), diff_view(change))
+    return Preview(f"patch {first}" + (f" and {len(more)} more" if more else ""), make_diff_view(change))
 
 
-@tool(effect="write", preview=preview, touches=_touches)
+@tool(effect="write", preview=_preview, touches=_touched_paths)
 async def apply_patch(ctx: Context, patch: Annotated[str, Field("The whole patch.")]) -> Result:
     """Change several places or files, all or none. Takes a unified diff, or this form:
 
@@ -46,7 +54,7 @@ async def apply_patch(ctx: Context, patch: Annotated[str, Field("The whole patch
     hunk, in file order; *** End of File pins one to the end. Read a file whole before you delete or move it. On any
     error nothing is changed.
     """
-    change = await _planned(ctx, patch)
-    notes = carry_out(change, ctx.files, around=2)
-    view = diff_view(change)
-    return Result(applied(change, view, notes), view)
+    change = await _plan(ctx, patch)
+    notes = commit_plan(change, ctx.files, around=2)
+    view = make_diff_view(change)
+    return Result(format_patch_result(change, view, notes), view)

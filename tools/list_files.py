@@ -1,4 +1,4 @@
-"""list_files: what there is, as git sees it."""
+"""list_files: a folder's tree, or the files that match a glob, as git sees them."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Annotated
 from kimi_agent.log.views import TextView
 from kimi_agent.tool import Context, Field, Result, ToolError, tool
 
-from ._format import entry, name
+from ._format import format_entry, printable_path
 
 MAX_FOLDERS = 5_000  # whose entries are looked at for times and sizes
 
@@ -25,28 +25,32 @@ async def list_files(
     kind = ctx.files.kind(path)
     if kind != "directory":
         ctx.files.list(path)  # raises what a missing folder, or one outside, is to be told
-        raise ToolError("not_regular", f"{name(path)} is a file", "use read_file")
+        raise ToolError("not_regular", f"{printable_path(path)} is a file", "use read_file")
     base = ctx.files.shown(path)
     found = await ctx.ripgrep.files(path, include_ignored=include_ignored)
     if pattern:
         # A glob given to ripgrep brings ignored files back, hence the second list.
-        matching = set(await ctx.ripgrep.files(path, glob=within(base, pattern), include_ignored=include_ignored))
+        matching = set(
+            await ctx.ripgrep.files(path, glob=make_rooted_glob(base, pattern), include_ignored=include_ignored)
+        )
         found = [each for each in found if each in matching]
-    known = Known(ctx, base)
+    known = FolderStats(ctx, base)
     if pattern:
-        rows = await asyncio.to_thread(newest, known, found, limit)
+        rows = await asyncio.to_thread(newest_rows, known, found, limit)
         total = len(found)
     else:
-        tree = list(walked([below(base, each) for each in found], depth))
+        tree = list(walk_tree([relative_to_folder(base, each) for each in found], depth))
         total = len(tree)
         rows = await asyncio.to_thread(lambda: [known.row(*each) for each in tree[:limit]])
-    return told(base, pattern, rows, total, include_ignored)
+    return make_listing_result(base, pattern, rows, total, include_ignored)
 
 
-def told(base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool) -> Result:
+def make_listing_result(base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool) -> Result:
     """The rows, and what is not among them."""
     if not rows:
-        what = f"no files match {pattern} in {name(base)}" if pattern else f"{name(base)} has no files"
+        what = (
+            f"no files match {pattern} in {printable_path(base)}" if pattern else f"{printable_path(base)} has no files"
+        )
         hint = "" if include_ignored else "; ignored files were left out (include_ignored=true shows them)"
         return Result(what + hint, TextView("", "0 entries"))
     narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
@@ -55,8 +59,8 @@ def told(base: str, pattern: str, rows: Sequence[str], total: int, include_ignor
     return Result(text, TextView("", f"{total:,} {'entry' if total == 1 else 'entries'}"))
 
 
-class Known:
-    """What the folders say of their files, each folder looked at once. Paths are below `base`."""
+class FolderStats:
+    """Cached kinds, sizes and times of files, each folder listed once. Paths are below `base`."""
 
     def __init__(self, ctx: Context, base: str) -> None:
         self._ctx = ctx
@@ -84,23 +88,23 @@ class Known:
     def row(self, path: str, files: int) -> str:
         """A line of the listing; `files` counts what is not shown of a folder, -1 for a file."""
         if path.endswith("/"):
-            return name(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
+            return printable_path(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
         kind, size, _ = self.look(path)
-        return entry(self.spelled(path), kind, size)
+        return format_entry(self.spelled(path), kind, size)
 
 
-def newest(known: Known, found: Sequence[str], limit: int) -> list[str]:
+def newest_rows(known: FolderStats, found: Sequence[str], limit: int) -> list[str]:
     """The rows of the files, the newest first."""
-    paths = [below(known.spelled(""), each) for each in found]
+    paths = [relative_to_folder(known.spelled(""), each) for each in found]
     return [known.row(each, -1) for each in sorted(paths, key=lambda path: (-known.look(path)[2], path))[:limit]]
 
 
-def walked(paths: Sequence[str], depth: int) -> Iterator[tuple[str, int]]:
+def walk_tree(paths: Sequence[str], depth: int) -> Iterator[tuple[str, int]]:
     """The tree of `paths` down to `depth`, folders ("a/") first; of the deepest ones how many files they hold."""
-    yield from level([path.split("/") for path in paths], "", depth)
+    yield from walk_folder([path.split("/") for path in paths], "", depth)
 
 
-def level(paths: Sequence[list[str]], above: str, depth: int) -> Iterator[tuple[str, int]]:
+def walk_folder(paths: Sequence[list[str]], above: str, depth: int) -> Iterator[tuple[str, int]]:
     """One folder of the tree."""
     folders: dict[str, list[list[str]]] = {}
     for parts in paths:
@@ -109,17 +113,17 @@ def level(paths: Sequence[list[str]], above: str, depth: int) -> Iterator[tuple[
     for folder in sorted(folders):
         yield f"{above}{folder}/", len(folders[folder]) if depth == 1 else 0
         if depth > 1:
-            yield from level(folders[folder], f"{above}{folder}/", depth - 1)
+            yield from walk_folder(folders[folder], f"{above}{folder}/", depth - 1)
     for parts in sorted(parts for parts in paths if len(parts) == 1):
         yield above + parts[0], -1
 
 
-def below(base: str, path: str) -> str:
+def relative_to_folder(base: str, path: str) -> str:
     """`path` relative to the listed folder."""
     return path if base in (".", "") else path.removeprefix(f"{base}/")
 
 
-def within(base: str, pattern: str) -> str:
+def make_rooted_glob(base: str, pattern: str) -> str:
     """The glob from the workspace's root: with a "/" in it, it starts at the listed folder (as in a .gitignore)."""
     if base == "." or "/" not in pattern.rstrip("/") or base.startswith("/"):
         return pattern

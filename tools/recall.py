@@ -1,4 +1,4 @@
-"""recall: look up what was said and done earlier in the session."""
+"""recall: search the earlier messages and results of this session, or read one whole."""
 
 import asyncio
 from typing import Annotated
@@ -7,7 +7,7 @@ from kimi_agent.log.views import TextView
 from kimi_agent.tool import Context, Field, Hit, Result, ToolError, tool
 
 MAX_HITS = 10
-PAGE = 16_000  # characters
+MAX_PAGE_CHARS = 16_000  # characters
 
 
 @tool(effect="read")
@@ -39,7 +39,7 @@ async def recall(
 
 
 async def _page(ctx: Context, id: str, offset: int) -> Result:
-    page = await asyncio.to_thread(ctx.history.read, id, offset=offset, max_chars=PAGE)
+    page = await asyncio.to_thread(ctx.history.read, id, offset=offset, max_chars=MAX_PAGE_CHARS)
     if page is None:
         raise ToolError("not_found", f"nothing in this session has the id {id[:40]!r}", "search with query for its id")
     end = page.offset + len(page.text)
@@ -49,7 +49,7 @@ async def _page(ctx: Context, id: str, offset: int) -> Result:
 
 
 def _row(hit: Hit) -> str:
-    state = f", {hit.now}" if hit.now else ""
+    state = f", {hit.status}" if hit.status else ""
     return f"{hit.place}  (turn {hit.turn}, {_ago(hit.age_s)}, {hit.kind}{state}) {hit.excerpt}"
 
 

@@ -1,4 +1,4 @@
-"""run_tests: the repository's tests, found by evidence, run by the harness and read from their reports."""
+"""run_tests: run the repository's tests with the runner that its files name, and report each failure."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,7 +18,7 @@ async def _preview(
     repeat: int = 1,
     timeout_s: float = 600.0,
 ) -> Preview:
-    planned = await ctx.testrun.planned(targets or (), name=name, command=command, failed_only=failed_only)
+    planned = await ctx.testrun.preview_command(targets or (), name=name, command=command, failed_only=failed_only)
     times = f" {repeat} times" if repeat > 1 else ""
     return Preview(f"run tests{times}: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
 

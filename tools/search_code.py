@@ -49,15 +49,15 @@ async def search_code(
         limit=limit,
         offset=offset,
     )
-    text = "\n".join([*_shown(found, mode), *_notes(found)])
+    text = "\n".join([*_format_hits(found, mode), *_notes(found)])
     return Result(text, MatchesView(pattern, found.matches, found.files))
 
 
-def _shown(found: Found, mode: str) -> Sequence[str]:
+def _format_hits(found: Found, mode: str) -> Sequence[str]:
     """The hits and the line of totals."""
     if not found.matches:
-        return [f"No matches in {found.where} ({_number(found.searched, 'file')}).", *_ignored(found)]
-    matches, files = _number(found.matches, "match"), _number(found.files, "file")
+        return [f"No matches in {found.where} ({_count(found.searched, 'file')}).", *_ignored(found)]
+    matches, files = _count(found.matches, "match"), _count(found.files, "file")
     if not found.hits:
         return [f"[nothing at this offset: {matches} in {files}]"]
     page = f"{found.first:,}-{found.last:,}"
@@ -67,7 +67,7 @@ def _shown(found: Found, mode: str) -> Sequence[str]:
         totals = (
             f"matches {page} of {total:,} in {files}" if mode == "content" else f"files {page} of {total:,}; {matches}"
         )
-    scope = f"; {_number(found.searched, 'file')} searched" if found.searched else ""
+    scope = f"; {_count(found.searched, 'file')} searched" if found.searched else ""
     more = f"; continue with offset={found.last}" if found.last < total else ""
     trailer = f"[{totals}{scope}{more}]"
     if mode == "files":
@@ -90,7 +90,7 @@ def _shown(found: Found, mode: str) -> Sequence[str]:
 def _ignored(found: Found) -> Sequence[str]:
     """What a search without a hit passed over, and why it may have found nothing."""
     if found.ignored_matches:
-        return [f"{_number(found.ignored_matches, 'match')} in ignored files (include_ignored=true)."]
+        return [f"{_count(found.ignored_matches, 'match')} in ignored files (include_ignored=true)."]
     if found.searched == 0 and not found.partial:
         return ["No file was searched: look at path, glob and type."]
     return []
@@ -103,9 +103,7 @@ def _notes(found: Found) -> Sequence[str]:
         lines.append(f"Note: PARTIAL, {found.partial}: narrow path, glob or pattern for the rest.")
     if found.secret_matches:
         names = ", ".join(found.secret_files[:5])
-        lines.append(
-            f"Note: {_number(found.secret_matches, 'match')} not shown in files that may hold secrets: {names}"
-        )
+        lines.append(f"Note: {_count(found.secret_matches, 'match')} not shown in files that may hold secrets: {names}")
     if found.unreadable:
         lines.append(f"Note: could not read: {'; '.join(found.unreadable)}")
     if found.engine == "python":
@@ -113,7 +111,7 @@ def _notes(found: Found) -> Sequence[str]:
     return lines
 
 
-def _number(count: int, word: str) -> str:
+def _count(count: int, word: str) -> str:
     """`1 match`, `1,204 files`."""
     plural = "es" if word.endswith("ch") else "s"
     return f"{count:,} {word}{'' if count == 1 else plural}"

@@ -8,7 +8,7 @@ from kimi_agent.log.views import OutputView
 from kimi_agent.tool import Context, Field, Preview, Result, ToolError, tool
 
 # What exit 1 says where it is an answer and not a failure.
-_ANSWERS = {
+_EXIT_1_MEANINGS = {
     "no match": ("grep", "egrep", "fgrep", "zgrep", "rg", "ag", "git grep", "pgrep"),
     "they differ": ("diff", "cmp", "git diff"),
     "it is false": ("test", "[", "[["),
@@ -57,7 +57,7 @@ async def shell(
             f"killed: over {done.total_bytes:,} bytes of output",
             "print less: filter, or write to a file",
         )
-    notes = [_meaning(command, done.exit_code), done.note]
+    notes = [_explain_exit_code(command, done.exit_code), done.note]
     if changed:
         more = f" and {len(changed) - _MOST_CHANGED} more" if len(changed) > _MOST_CHANGED else ""
         notes.append(f"changed on disk by this command: {', '.join(map(_printable, changed[:_MOST_CHANGED]))}{more}")
@@ -72,13 +72,13 @@ async def shell(
     ]
     return Result(
         "\n".join(filter(None, lines)),
-        OutputView(command, _ends(done.text), done.exit_code, done.duration_s, place, done.total_lines),
+        OutputView(command, _head_and_tail(done.text), done.exit_code, done.duration_s, place, done.total_lines),
         failed=bool(next_step),
         code="timeout" if done.timed_out else "failed" if done.cut_off else "",
     )
 
 
-def _ends(text: str) -> str:
+def _head_and_tail(text: str) -> str:
     """The first and the last whole lines of a long text, for the person."""
     if len(text) <= MAX_VIEW:
         return text
@@ -91,7 +91,7 @@ def _printable(path: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
 
 
-def _meaning(command: str, exit_code: int | None) -> str:
+def _explain_exit_code(command: str, exit_code: int | None) -> str:
     """What an exit code says beyond "it failed", judged by the last simple command; "" where nothing is known."""
     if exit_code == 137:
         return "killed by SIGKILL, not by us: perhaps out of memory"
@@ -106,7 +106,7 @@ def _meaning(command: str, exit_code: int | None) -> str:
         return ""
     name = words[0].rpartition("/")[2] if words else ""
     names = (name, " ".join([name, *words[1:2]]))
-    for answer, commands in _ANSWERS.items():
+    for answer, commands in _EXIT_1_MEANINGS.items():
         if any(each in commands for each in names):
             return f"exit 1 of {name} means {answer}; that is an answer, not an error"
     return ""

@@ -1,4 +1,4 @@
-"""update_plan: the steps of the work, for the person to follow."""
+"""update_plan: show the person the steps of the work and their status."""
 
 from typing import Annotated, Literal, TypedDict
 
@@ -7,7 +7,7 @@ from kimi_agent.tool import Context, Field, Result, ToolError, tool
 
 MAX_ITEMS = 20
 MAX_STEP = 300
-MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
+STATUS_MARKS = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
 
 
 class Item(TypedDict):
@@ -26,7 +26,7 @@ async def update_plan(
     Replaces the whole plan. At most 20 steps, at most one in_progress.
     """
     plan = tuple(PlanItem(" ".join(item["step"].split())[:MAX_STEP], item["status"]) for item in items)
-    kept = "\n".join(f"{MARKS[item.status]} {item.step}" for item in plan[: MAX_ITEMS + 5])
+    kept = "\n".join(f"{STATUS_MARKS[item.status]} {item.step}" for item in plan[: MAX_ITEMS + 5])
     if len(plan) > MAX_ITEMS:
         raise ToolError("bad_arguments", f"{len(plan)} steps; a plan has at most {MAX_ITEMS}:\n{kept}", "join some")
     if sum(item.status == "in_progress" for item in plan) > 1:

@@ -1,26 +1,28 @@
-"""write_file: a new file, or an old one written anew."""
+"""write_file: create a file, or overwrite an existing one."""
 
 import asyncio
 from typing import Annotated
 
-from kimi_agent.edit import file_diff, syntax_trouble
-from kimi_agent.edit.text import Codec, Text, decode, encoded, not_ascii, usual_end
+from kimi_agent.edit import find_new_syntax_error, make_file_diff
+from kimi_agent.edit.text import FileText, TextCodec, decode_text, encode_characters, find_non_ascii, find_usual_ending
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, tool
 
-from ._format import lines, name
-from ._line_ends import wanted
+from ._format import format_line_count, printable_path
+from ._line_ends import choose_line_end
 
-MAX_RULES = 100_000  # bytes of a .gitattributes or .editorconfig
+MAX_RULES_BYTES = 100_000  # bytes of a .gitattributes or .editorconfig
 
 
-async def preview(ctx: Context, path: str, content: str, overwrite: bool = False) -> Preview:
+async def _preview(ctx: Context, path: str, content: str, overwrite: bool = False) -> Preview:
     """The diff that the call would make."""
-    change, diff, _ = await asyncio.to_thread(planned, ctx, path, content, overwrite)
-    return Preview(f"{'create' if change.before is None else 'overwrite'} {name(change.path)}", DiffView((diff,)))
+    change, diff, _ = await asyncio.to_thread(plan_write, ctx, path, content, overwrite)
+    return Preview(
+        f"{'create' if change.before is None else 'overwrite'} {printable_path(change.path)}", DiffView((diff,))
+    )
 
 
-@tool(effect="write", preview=preview)
+@tool(effect="write", preview=_preview)
 async def write_file(
     ctx: Context,
     path: Annotated[str, Field("File to create; missing folders are made.")],
@@ -31,62 +33,71 @@ async def write_file(
 
     Overwriting keeps the old encoding, line ends and mode.
     """
-    change, diff, wrong = await asyncio.to_thread(planned, ctx, path, content, overwrite)
+    change, diff, wrong = await asyncio.to_thread(plan_write, ctx, path, content, overwrite)
     notes = ctx.files.commit([change])  # on the loop: a cancel must not come between the effect and its result
     done = "Created" if change.before is None else "Overwrote"
-    size = lines(content.count("\n") + (not content.endswith("\n") and content != ""))
+    size = format_line_count(content.count("\n") + (not content.endswith("\n") and content != ""))
     counts = "" if change.before is None else f", +{diff.added} -{diff.removed}"
-    notes += [f"{name(change.path)} {wrong}"] if wrong else []
-    text = "\n".join([f"{done} {name(change.path)} ({size}{counts})", *(f"Note: {note}" for note in notes)])
+    notes += [f"{printable_path(change.path)} {wrong}"] if wrong else []
+    text = "\n".join([f"{done} {printable_path(change.path)} ({size}{counts})", *(f"Note: {note}" for note in notes)])
     return Result(text, DiffView((diff,)))
 
 
-def planned(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[FileChange, FileDiff, str]:
+def plan_write(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[FileChange, FileDiff, str]:
     """The change, how it is shown, and what is wrong with its syntax. Raises ToolError: nothing was written."""
     shown = ctx.files.writable(path)
     kind = ctx.files.kind(path)
     if kind == "missing":
-        end = wanted(shown, lambda rules: text_of(ctx, rules))
+        end = choose_line_end(shown, lambda rules: read_rules(ctx, rules))
         text = content.replace("\r\n", "\n").replace("\n", end) if end == "\r\n" else content
-        after = encoded(text, Codec(), name(shown))
-        return FileChange(shown, None, after), file_diff(shown, None, after), syntax_trouble(shown, None, after)
+        after = encode_characters(text, TextCodec(), printable_path(shown))
+        return (
+            FileChange(shown, None, after),
+            make_file_diff(shown, None, after),
+            find_new_syntax_error(shown, None, after),
+        )
     if kind != "file":
-        raise ToolError("not_regular", f"{name(shown)} is a folder or no ordinary file", "choose another path")
+        raise ToolError(
+            "not_regular", f"{printable_path(shown)} is a folder or no ordinary file", "choose another path"
+        )
     if not overwrite:
         raise ToolError(
             "exists",
-            f"{name(shown)} exists; nothing was written",
+            f"{printable_path(shown)} exists; nothing was written",
             "edit_file changes it; overwrite=true replaces it whole",
         )
     old = ctx.files.read(path)
-    known = ctx.files.ledger.known(shown)
+    known = ctx.files.seen_files.known(shown)
     if known is None or not known.whole:
-        text = f"{name(shown)} was not read whole, so nobody knows what overwriting would lose; nothing was written"
+        text = (
+            f"{printable_path(shown)} was not read whole, so nobody knows what overwriting would lose; "
+            "nothing was written"
+        )
         raise ToolError("unread", text, f"read_file({shown!r}) to its end, or use edit_file")
     if known.sha256 != old.sha256:
-        text = f"{name(shown)} changed since you saw it; nothing was written"
+        text = f"{printable_path(shown)} changed since you saw it; nothing was written"
         raise ToolError("stale", text, f"read_file({shown!r}), then decide again")
-    after = replaced(decode(old.data, name(shown)), content, name(shown))
+    after = encode_like(decode_text(old.data, printable_path(shown)), content, printable_path(shown))
     if after == old.data:
-        raise ToolError("noop", f"{name(shown)} holds just this text already", "go on")
-    diff, wrong = file_diff(shown, old.data, after), syntax_trouble(shown, old.data, after)
+        raise ToolError("noop", f"{printable_path(shown)} holds just this text already", "go on")
+    diff, wrong = make_file_diff(shown, old.data, after), find_new_syntax_error(shown, old.data, after)
     return FileChange(shown, old.sha256, after), diff, wrong
 
 
-def replaced(old: Text, content: str, shown: str) -> bytes:
+def encode_like(old: FileText, content: str, shown: str) -> bytes:
     """`content` in the encoding of the old text, with its mark and its usual line ends."""
-    if old.codec.opaque and (char := not_ascii([content])):
+    if old.codec.opaque and (char := find_non_ascii([content])):
         text = f"{shown} is not UTF-8, so {char!r} cannot be written in its encoding; nothing was written"
         raise ToolError("encoding", text, "convert the file first, for example with iconv in the shell")
     if any(old.ends):
-        content = content.replace("\r\n", "\n").replace("\n", usual_end(old.ends))
-    return old.codec.bom + encoded(content, old.codec, shown)
+        content = content.replace("\r\n", "\n").replace("\n", find_usual_ending(old.ends))
+    return old.codec.bom + encode_characters(content, old.codec, shown)
 
 
-def text_of(ctx: Context, path: str) -> str:
+def read_rules(ctx: Context, path: str) -> str:
     """A small file of rules, "" if there is none that can be read."""
     try:
-        found = ctx.files.read(str(ctx.files.root / path), max_bytes=MAX_RULES)
+        found = ctx.files.read(str(ctx.files.root / path), max_bytes=MAX_RULES_BYTES)
     except ToolError:
         return ""
     return found.data.decode("utf-8", "replace")

@@ -1,4 +1,7 @@
-"""What is known before a session is opened: settings, folders, layers, trust. Light: the first prompt waits for it."""
+"""Bootstrap: settings, folders, layers and trust, read before a session is opened.
+
+Light on imports: the first prompt waits for it.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kimi_agent.config import Config
-from kimi_agent.config import load as load_config
+from kimi_agent.config import Config, load_config
 from kimi_agent.errors import UserError
-from kimi_agent.layers import PROJECT_FOLDER, Layer, Places, layers_of, places, workspace_key
+from kimi_agent.layers import PROJECT_FOLDER, Layer, UserFolders, find_user_folders, list_layers, workspace_key
 
 if TYPE_CHECKING:
     from kimi_agent.log.sessions import Sessions
@@ -20,7 +22,7 @@ class Setup:
     """What is known before a session is opened."""
 
     config: Config
-    places: Places
+    user_folders: UserFolders
     workspace: Path
     cwd: Path
     layers: tuple[Layer, ...]
@@ -36,19 +38,19 @@ class Setup:
 
         from kimi_agent.log.sessions import Sessions
 
-        return Sessions(self.places.state, self.workspace, now=time.time, rng=random.Random())
+        return Sessions(self.user_folders.state, self.workspace, now=time.time, rng=random.Random())
 
     @property
     def resume_with(self) -> str:
         """The command that resumes a session of this workspace, but for its id; one of ours is found by its name."""
-        base = Path(os.path.realpath(self.places.state)) / "worktrees"
+        base = Path(os.path.realpath(self.user_folders.state)) / "worktrees"
         inside = self.workspace.relative_to(base).parts if self.workspace.is_relative_to(base) else ()
         return f"kimi-agent -w {inside[1]} -r" if len(inside) > 1 else "kimi-agent -r"
 
     @property
     def history_file(self) -> Path:
         """What was typed in this workspace, shared by its sessions."""
-        return self.places.state / "history" / workspace_key(self.workspace)
+        return self.user_folders.state / "history" / workspace_key(self.workspace)
 
 
 def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path]:
@@ -75,7 +77,7 @@ def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path
     return real, real
 
 
-def prepare(
+def load_setup(
     flags: Mapping[str, object], *, sets: Sequence[str], directory: str, environ: Mapping[str, str], trust: bool
 ) -> Setup:
     """Read the settings for a run in `directory` ("" for the cwd). Raises UserError.
@@ -83,7 +85,7 @@ def prepare(
     A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
     `untrusted` names the folder, and a notice says that it was left out.
     """
-    own = places(environ)
+    own = find_user_folders(environ)
     workspace, cwd = find_workspace(directory, _cwd(), own.home)
     project: Path | None = workspace / PROJECT_FOLDER
     notices: list[str] = []
@@ -94,19 +96,19 @@ def prepare(
         untrusted, project = project, None
     config = load_config(own.config / "config.toml", project and project / "config.toml", environ, flags, sets)
     notices += config.problems
-    layers = layers_of(own.config, project)
+    layers = list_layers(own.config, project)
     return Setup(config, own, workspace, cwd, layers, environ, tuple(notices), untrusted)
 
 
-def _is_trusted(workspace: Path, own: Places, notices: list[str], *, trust: bool) -> bool:
+def _is_trusted(workspace: Path, own: UserFolders, notices: list[str], *, trust: bool) -> bool:
     """Whether the project's folder may be used; what a person must know of it joins `notices`."""
-    from kimi_agent.guard.policy.trust import Trust, fingerprint
+    from kimi_agent.guard.policy.trust import TrustStore, fingerprint_folder
 
     folder = workspace / PROJECT_FOLDER
-    store = Trust(own.state / "trust.json", home=own.home)
+    store = TrustStore(own.state / "trust.json", home=own.home)
     notices += [problem] if (problem := store.problem()) else []
     try:
-        content = fingerprint(folder)
+        content = fingerprint_folder(folder)
     except UserError as error:  # it cannot be pinned, so it cannot be trusted
         notices.append(str(error))
         return False

@@ -1,39 +1,44 @@
-"""What a killed run left behind: it is ended, told to the person, and settled in the log."""
+"""Crash recovery: ends what a killed run left running, reports it, and settles its calls in the log."""
 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from kimi_agent.guard.tool_wrappers.snapshots import MOST_MISSED
+from kimi_agent.guard.tool_wrappers.snapshots import MAX_MISSED_PATHS
 from kimi_agent.log.events import Checkpoint, OpenCall, Said, Stamped, TurnEnded
-from kimi_agent.log.fold.unanswered_calls import Unanswered, settled
+from kimi_agent.log.fold.unanswered_calls import UnansweredCall, settle_calls
 from kimi_agent.log.messages import User
 from kimi_agent.log.store.session import Session
 from kimi_agent.toolbox import Toolbox
-from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
-from kimi_agent.workspace.checkpoint.tree_changes import spans
+from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
+from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import sweep
+from kimi_agent.workspace.process.runner import kill_abandoned_processes
 
 
-def cut_off(session: Session, toolbox: Toolbox) -> list[str]:
-    """What the person should know of calls that a crash cut off, as the model will be told of them."""
+def describe_interrupted_calls(session: Session, toolbox: Toolbox) -> list[str]:
+    """A notice for the person about calls that a crash cut off; the model is told of the same ones."""
     started = [call for call in session.conversation.open_calls if call.started is not None]
     names = [call.call.name for call in started if toolbox.effect(call.call.name) != "read"]
     return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
 
 
-def close_cut_off(session: Session, checkpoints: Checkpoints, log: Sequence[Stamped]) -> None:
-    """What was cut off by a crash ends here: what happens to the files from now on is somebody else's doing."""
-    done = spans(log)
+def close_interrupted_call(session: Session, checkpoints: Checkpoints, log: Sequence[Stamped]) -> None:
+    """Record the `Checkpoint` after a call that a crash cut off.
+
+    What happens to the files from then on is not counted as the work of that call.
+    """
+    done = read_tree_changes(log)
     if done and not done[-1].after and not done[-1].failed:
-        with contextlib.suppress(Unkept):
-            kept = checkpoints.take(checkpoints.also(done[-1].before) if done[-1].before else ())
-            session.emit(Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MOST_MISSED]))
+        with contextlib.suppress(SnapshotError):
+            kept = checkpoints.take(checkpoints.requested_ignored(done[-1].before) if done[-1].before else ())
+            session.emit(
+                Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MAX_MISSED_PATHS])
+            )
 
 
-def never_ended(log: Sequence[Stamped]) -> list[str]:
-    """What the person should know where the last turn of the log was cut off."""
+def describe_unfinished_turn(log: Sequence[Stamped]) -> list[str]:
+    """A notice for the person where the last turn of the log was cut off; none where it ended."""
     for stamped in reversed(log):
         match stamped.event:
             case TurnEnded():
@@ -45,15 +50,15 @@ def never_ended(log: Sequence[Stamped]) -> list[str]:
     return []
 
 
-def swept(register: Path) -> list[str]:
-    """End the processes that are still there, and say how many they were."""
-    killed = sweep(register)
+def end_leftover_processes(register: Path) -> list[str]:
+    """End the processes that a killed run left, and give a notice of how many they were."""
+    killed = kill_abandoned_processes(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
-def settled_calls(files: Files, toolbox: Toolbox, calls: Sequence[Unanswered]) -> tuple[OpenCall, ...]:
+def settle_interrupted_calls(files: Files, toolbox: Toolbox, calls: Sequence[UnansweredCall]) -> tuple[OpenCall, ...]:
     """What changed since each interrupted call began; for a command, which names no files, whatever the model knew."""
-    found = settled(calls, files.fingerprints)
+    found = settle_calls(calls, files.fingerprints)
     effects = {(each.answer, each.index): toolbox.effect(each.call.name) for each in calls}
     return tuple(
         OpenCall(each.answer, each.index, tuple(files.changed()))

@@ -1,6 +1,7 @@
-"""What a request goes through on its way to the wire, for every model of a session.
+"""Model pipeline: the wrappers a request passes on its way to the wire, the same for every model of a session.
 
-From the wire outwards: the shared limiter, the account, the budget, the retries, the guard against loops.
+From the wire outwards: the shared rate limiter, the cost recorder, the budget, the retries, the guard against loops.
+Also the readers of the settings that these need (caps, retry policy, prices, the model's own settings).
 """
 
 import asyncio
@@ -15,25 +16,25 @@ from kimi_agent.config import Config
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Emit, Notice, Said, Stamped
 from kimi_agent.log.messages import User
-from kimi_agent.model.base import DEFAULT_OUTPUT, Model
-from kimi_agent.model.before_request import gate
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Model
+from kimi_agent.model.before_request import wrap_with_check
 from kimi_agent.model.cost.budget import Budget, Caps
-from kimi_agent.model.cost.cost_recorder import Last, account
-from kimi_agent.model.cost.prices import Price, price_of
-from kimi_agent.model.endpoint.profiles import Clocks, ModelSettings, profile_of
-from kimi_agent.model.open_model import TAPE, open_model
-from kimi_agent.model.retrying.limiter_state import Obstacle
-from kimi_agent.model.retrying.rate_limiter import Limiter
-from kimi_agent.model.retrying.retry import INTERACTIVE, UNATTENDED, RetryPolicy, retry
-from kimi_agent.model.wire.request_encoder import Blob
+from kimi_agent.model.cost.cost_recorder import LastRequest, wrap_with_cost_recorder
+from kimi_agent.model.cost.prices import Price, look_up_price
+from kimi_agent.model.endpoint.profiles import Clocks, ModelSettings, find_profile
+from kimi_agent.model.open_model import TAPE_PREFIX, open_model
+from kimi_agent.model.retrying.limiter_state import Delay
+from kimi_agent.model.retrying.rate_limiter import RateLimiter
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, UNATTENDED_RETRY, RetryPolicy, wrap_with_retry
+from kimi_agent.model.wire.request_encoder import BlobReader
 
 
 @dataclass(frozen=True)
-class Road:
-    """What stands between the agents of a session and the wire, whichever model they ask."""
+class ModelPipeline:
+    """The model wrappers between the agents of a session and the wire, whichever model they ask."""
 
     config: Config
-    limiter: Limiter
+    limiter: RateLimiter
     budget: Budget
     policy: RetryPolicy
     check: Callable[[], Awaitable[None]]
@@ -47,44 +48,48 @@ class Road:
             case _:
                 pass
 
-    def to(self, wire: Model, settings: ModelSettings, last: Last | None = None) -> Model:
-        """`wire`, asked by this road. `last` is what the log tells of the request before."""
-        price = price_for(self.config, settings)
-        waiting = self.limiter.around(wire, lambda held: self.emit(_held(held)))
-        paid = account(waiting, price=price, emit=self.emit, clock=time.time, last=last)
-        patient = retry(
-            self.budget.around(paid, price, most_output=settings.max_output or DEFAULT_OUTPUT),
+    def wrap(self, wire: Model, settings: ModelSettings, last: LastRequest | None = None) -> Model:
+        """`wire` behind these wrappers. `last` is what the log holds of the request before."""
+        price = resolve_price(self.config, settings)
+        waiting = self.limiter.wrap(wire, lambda held: self.emit(_wait_notice(held)))
+        paid = wrap_with_cost_recorder(waiting, price=price, emit=self.emit, clock=time.time, last=last)
+        patient = wrap_with_retry(
+            self.budget.wrap(paid, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
             self.policy,
-            partial=has_partial(settings),
+            partial=supports_partial(settings),
             sleep=asyncio.sleep,
             random=random.random,
             clock=time.time,
         )
-        return gate(patient, self.check)
+        return wrap_with_check(patient, self.check)
 
 
-def wire_of(settings: ModelSettings, environ: Mapping[str, str], blob: Blob) -> Model:
-    """The model itself; nothing is sent yet. Raises UserError."""
+def open_wire(settings: ModelSettings, environ: Mapping[str, str], blob: BlobReader) -> Model:
+    """The model itself, without wrappers; nothing is sent yet. Raises UserError."""
     return open_model(settings, environ, blob=blob, version=__version__)
 
 
-def _held(obstacle: Obstacle) -> Notice:
+def _wait_notice(obstacle: Delay) -> Notice:
     """The notice of a request that waits for its place; JSON knows no infinity."""
-    return Notice(obstacle.told, obstacle.wait_s if obstacle.wait_s < math.inf else 0.0)
+    return Notice(obstacle.message, obstacle.wait_s if obstacle.wait_s < math.inf else 0.0)
 
 
-def limiter_of() -> Limiter:
-    """The one that all agents of this process share."""
-    return Limiter(clock=time.monotonic, sleep=asyncio.sleep)
+def make_limiter() -> RateLimiter:
+    """The rate limiter that all agents of this process share."""
+    return RateLimiter(clock=time.monotonic, sleep=asyncio.sleep)
 
 
-def patience_of(config: Config, *, unattended: bool) -> RetryPolicy:
-    """How patient a run is: with a person before it minutes, without one hours."""
-    policy = replace(UNATTENDED, budget_s=float(config.number("retry.unattended_s"))) if unattended else INTERACTIVE
+def make_retry_policy(config: Config, *, unattended: bool) -> RetryPolicy:
+    """The retry policy of a run: it tries for minutes with a person before it, for hours without one."""
+    policy = (
+        replace(UNATTENDED_RETRY, budget_s=float(config.number("retry.unattended_s")))
+        if unattended
+        else INTERACTIVE_RETRY
+    )
     return replace(policy, wait_for_quota=config.on("retry.wait_for_quota"))
 
 
-def caps_of(config: Config) -> Caps:
+def make_caps(config: Config) -> Caps:
     """The caps that the settings ask for; 0 is none."""
     return Caps(
         turn_usd=config.amount("budget.turn_usd"),
@@ -100,21 +105,21 @@ def caps_of(config: Config) -> Caps:
     )
 
 
-def price_for(config: Config, settings: ModelSettings) -> Price | None:
+def resolve_price(config: Config, settings: ModelSettings) -> Price | None:
     """What the model costs: by the person's own settings, else by what is known of its host; None for not known."""
     missed, cached, output = (config.amount(f"price.{name}") for name in ("input", "cached", "output"))
     own = Price(missed, cached or missed, output) if missed or output else None
-    return own if settings.model.startswith(TAPE) else price_of(settings.model, settings.base_url, own)
+    return own if settings.model.startswith(TAPE_PREFIX) else look_up_price(settings.model, settings.base_url, own)
 
 
-def has_partial(settings: ModelSettings) -> bool:
+def supports_partial(settings: ModelSettings) -> bool:
     """Whether the endpoint goes on with an answer that broke off."""
-    if settings.model.startswith(TAPE):
+    if settings.model.startswith(TAPE_PREFIX):
         return bool(settings.partial)
-    return profile_of(settings.base_url).partial if settings.partial is None else settings.partial
+    return find_profile(settings.base_url).partial if settings.partial is None else settings.partial
 
 
-def model_settings(config: Config) -> ModelSettings:
+def read_model_settings(config: Config) -> ModelSettings:
     """The settings of the model. Raises UserError."""
     mode = config.text("partial_mode")
     if mode not in ("auto", "on", "off"):

@@ -1,8 +1,9 @@
-"""The one place where the parts are joined: from a Config to an Agent that can take turns.
+"""Composition root: joins the parts of the program, from a Config to an open agent that can take turns.
 
-The order of the wrappers is visible here: a call goes through the output cap, the loop guard, the approval and the
-snapshots to the tool; a request goes down the road of `asking` to the wire; a turn goes through the witness to the
-agent, whose room keeps the conversation within the window.
+Nowhere else are the parts joined. The order of the wrappers is visible here: a tool call goes through the output
+cap, the loop guard, the approval and the snapshots to the tool; a request goes through the model pipeline to the
+wire; a turn goes through the turn verifier to the agent, whose context window keeps the conversation within the
+model's.
 """
 
 import asyncio
@@ -15,28 +16,41 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
-from kimi_agent.agent import Agent, Brief
+from kimi_agent.agent import Agent, AgentConfig
 from kimi_agent.app.bootstrap import Setup
-from kimi_agent.app.crash_recovery import close_cut_off, cut_off, never_ended, settled_calls, swept
-from kimi_agent.app.model_pipeline import Road, caps_of, limiter_of, model_settings, patience_of, wire_of
-from kimi_agent.app.parts import (
-    capabilities,
-    checkpoints_of,
-    collect,
-    endings_of,
-    keeping_of,
-    policy_of,
-    room_of,
-    system_of,
+from kimi_agent.app.crash_recovery import (
+    close_interrupted_call,
+    describe_interrupted_calls,
+    describe_unfinished_turn,
+    end_leftover_processes,
+    settle_interrupted_calls,
 )
-from kimi_agent.context.context_window import Preview, Room
-from kimi_agent.context.token_estimator import CHARS_A_TOKEN
+from kimi_agent.app.model_pipeline import (
+    ModelPipeline,
+    make_caps,
+    make_limiter,
+    make_retry_policy,
+    open_wire,
+    read_model_settings,
+)
+from kimi_agent.app.parts import (
+    collect_old_snapshots,
+    make_after_turn_hooks,
+    make_checkpoints,
+    make_context_window,
+    make_files_and_runner,
+    make_policy,
+    make_snapshot_wrapper,
+    make_system_prompt,
+)
+from kimi_agent.context.context_window import CompactionPreview, ContextWindow
+from kimi_agent.context.token_estimator import CHARS_PER_TOKEN
 from kimi_agent.errors import UserError
-from kimi_agent.faces.headless.jsonl import JsonLines
+from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.guard.policy.policy import Policy
-from kimi_agent.guard.tool_wrappers.approval import approval
-from kimi_agent.guard.tool_wrappers.loop_guard import Loops
-from kimi_agent.guard.tool_wrappers.output_cap import MAX_CHARS, cap
+from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
+from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
+from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
 from kimi_agent.log.events import (
     Ask,
     Compacted,
@@ -48,25 +62,25 @@ from kimi_agent.log.events import (
     Said,
     Stamped,
 )
-from kimi_agent.log.readers.recall import History
-from kimi_agent.log.readers.spending import Spending, midnight
+from kimi_agent.log.readers.recall import SessionRecall
+from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
-from kimi_agent.log.store.tracebacks import keep_traceback
+from kimi_agent.log.store.tracebacks import write_traceback
 from kimi_agent.log.views import FileDiff, Result, TestReport
 from kimi_agent.model.base import Model
-from kimi_agent.model.cost.budget import Budget, State
-from kimi_agent.model.cost.cost_recorder import last_of
-from kimi_agent.model.retrying.rate_limiter import Limiter
-from kimi_agent.rewind.rewind_note import taken_back
+from kimi_agent.model.cost.budget import Budget, BudgetState
+from kimi_agent.model.cost.cost_recorder import find_last_request
+from kimi_agent.model.retrying.rate_limiter import RateLimiter
+from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.tool import Context, Tool
-from kimi_agent.toolbox import MakeContext, Toolbox, load
-from kimi_agent.verify.turn_verifier import Witness
-from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+from kimi_agent.toolbox import ContextFactory, Toolbox, load_tools
+from kimi_agent.verify.turn_verifier import TurnVerifier
+from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.testrun import ProjectTests
 
 if TYPE_CHECKING:
     from kimi_agent.rewind.rewinder import Rewinder
@@ -78,56 +92,56 @@ PLAN_NOTE = (
 
 
 @dataclass(frozen=True)
-class Home:
-    """An open agent and what its faces need beside it."""
+class OpenAgent:
+    """An open agent, with the parts that the user interfaces need beside it."""
 
     agent: Agent
-    witness: Witness
+    verifier: TurnVerifier
     checkpoints: Checkpoints
     policy: Policy
     setup: Setup
-    runner: Runner
+    runner: ProcessRunner
     files: Files
     model: Model
-    road: Road
-    room: Room
+    pipeline: ModelPipeline
+    context_window: ContextWindow
     notices: tuple[str, ...]
 
     @cached_property
     def rewinder(self) -> "Rewinder":
-        """The way back for this session and its files."""
+        """The rewinder of this session and its files."""
         from kimi_agent.rewind.rewinder import Rewinder  # only who goes back waits for it
 
         return Rewinder(self.agent.session, self.checkpoints, self.files)
 
     async def difference(self, scope: str) -> tuple[FileDiff, ...]:
         """What was changed in the files, over `scope` (see `differences`). Raises UserError."""
-        from kimi_agent.rewind.diff import difference, read_scope  # only who asks waits for it
+        from kimi_agent.rewind.diff import draw_changes, parse_diff_scope  # only who asks waits for it
 
-        wanted = read_scope(scope)
-        return await asyncio.to_thread(difference, self.agent.session.events(), self.checkpoints, wanted)
+        wanted = parse_diff_scope(scope)
+        return await asyncio.to_thread(draw_changes, self.agent.session.events(), self.checkpoints, wanted)
 
-    def cost(self, *, look: bool = False) -> State:
+    def cost(self, *, look: bool = False) -> BudgetState:
         """What was spent, and the caps; with `look` other sessions of today are looked at anew."""
-        return self.road.budget.state(look=look)
+        return self.pipeline.budget.state(look=look)
 
     async def compact(self, focus: str) -> Compacted:
-        """Make room now. Raises UserError where there is nothing to gain, and ModelError."""
-        return await self.room.compact(self.model, self.agent.request(), focus=focus)
+        """Compact the conversation now. Raises UserError where there is nothing to gain, and ModelError."""
+        return await self.context_window.compact(self.model, self.agent.request(), focus=focus)
 
-    def preview(self) -> Preview:
+    def preview(self) -> CompactionPreview:
         """What `compact` would do. Raises UserError."""
-        return self.room.preview(self.model, self.agent.request())
+        return self.context_window.preview(self.model, self.agent.request())
 
-    def take_back(self) -> Restored:
+    def undo_compaction(self) -> Restored:
         """Take the last compaction back. Raises UserError."""
-        return self.room.undo(self.model, self.agent.request())
+        return self.context_window.undo(self.model, self.agent.request())
 
     async def aclose(self) -> None:
         """End every process, close the connection, then the log; one in which nothing was said is not kept."""
         await self.runner.aclose()
         await self.model.aclose()
-        await asyncio.to_thread(collect, self.checkpoints, self.setup.config)
+        await asyncio.to_thread(collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
         session = self.agent.session
         kept = () if session.conversation.messages() else tuple(session.events())
@@ -137,20 +151,20 @@ class Home:
                 self.setup.sessions.remove(session.id)
 
 
-OpenSession = Callable[[Sessions, Opened], Session]
+SessionOpener = Callable[[Sessions, Opened], Session]
 
 
 async def open_agent(
     setup: Setup,
-    session_of: OpenSession,
+    session_of: SessionOpener,
     ask: Ask,
     listeners: Sequence[Listener],
     *,
     unattended: bool = False,
     timeout_s: float = 0,
-    limiter: Limiter | None = None,
+    limiter: RateLimiter | None = None,
     debug: bool = False,
-) -> Home:
+) -> OpenAgent:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
     `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
@@ -159,109 +173,117 @@ async def open_agent(
     every event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
-    tools, problems = load(setup.layers)
-    policy = policy_of(setup)
-    settings = model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, system_of(setup))
-    wire = wire_of(settings, setup.environ, lambda sha256: _blob(session, sha256))  # without a key there is no session
+    tools, problems = load_tools(setup.layers)
+    policy = make_policy(setup)
+    settings = read_model_settings(config)
+    opened = Opened("", str(setup.workspace), settings.model, __version__, make_system_prompt(setup))
+    wire = open_wire(
+        settings, setup.environ, lambda sha256: _read_blob(session, sha256)
+    )  # without a key there is no session
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = capabilities(setup, session)
+        files, runner = make_files_and_runner(setup, session)
         log = list(session.events())  # what a resumed session knew
-        files.ledger.rebuild(log)
-        loops = Loops(ask, session.emit)
-        budget, room = _budget(setup, session, ask), room_of(setup, session, files)
+        files.seen_files.rebuild(log)
+        loops = LoopGuard(ask, session.emit)
+        budget, context_window = _make_budget(setup, session, ask), make_context_window(setup, session, files)
         for stamped in log:
             budget.hear(stamped)
-            room.hear(stamped)
+            context_window.hear(stamped)
         budget.begin_run()
-        patience = patience_of(config, unattended=unattended)
-        road = Road(config, limiter or limiter_of(), budget, patience, loops.check, session.emit)
-        model = road.to(wire, settings, last_of(log))
-        checkpoints = checkpoints_of(setup)
-        endings = endings_of(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *swept(setup.places.state / "running")]
+        patience = make_retry_policy(config, unattended=unattended)
+        pipeline = ModelPipeline(config, limiter or make_limiter(), budget, patience, loops.ask_if_stuck, session.emit)
+        model = pipeline.wrap(wire, settings, find_last_request(log))
+        checkpoints = make_checkpoints(setup)
+        endings = make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
+        notices = [*setup.notices, *files.recover(), *end_leftover_processes(setup.user_folders.state / "running")]
         toolbox = Toolbox(
             tools.values(),
             wrappers=[
                 # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
-                keeping_of(setup, policy, ask, session, checkpoints).around,
-                lambda tool: approval(tool, policy=policy, ask=ask, emit=session.emit),
-                loops.guard,
-                lambda tool: cap(tool, max_chars=_most_chars(tool, settings.window)),
+                make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
+                lambda tool: wrap_with_approval(tool, policy=policy, ask=ask, emit=session.emit),
+                loops.wrap,
+                lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
-            context=_contexts(session, files, runner, testrun=_testrun(setup, files, runner, checkpoints, log)),
+            context=_context_factory(
+                session, files, runner, testrun=_make_testrun(setup, files, runner, checkpoints, log)
+            ),
             emit=session.emit,
-            report_bug=lambda error: keep_traceback(setup.places.state, error),
+            report_bug=lambda error: write_traceback(setup.user_folders.state, error),
         )
         agent = Agent(
             model,
             toolbox,
             session,
-            Brief(session.opened.system or opened.system, timeout_s),
-            room,
-            notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, taken_back],
-            settled=lambda calls: settled_calls(files, toolbox, calls),
+            AgentConfig(session.opened.system or opened.system, timeout_s),
+            context_window,
+            notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
+            settled=lambda calls: settle_interrupted_calls(files, toolbox, calls),
         )
-        heard = (road.hear, room.hear, budget.hear, loops.hear, files.ledger.hear)
-        session.listen(*listeners, *heard, *([_debug_log(session)] if debug else []))
+        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
+        session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
-        notices += [*never_ended(log), *cut_off(session, toolbox)]
-        await asyncio.to_thread(close_cut_off, session, checkpoints, log)
+        notices += [*describe_unfinished_turn(log), *describe_interrupted_calls(session, toolbox)]
+        await asyncio.to_thread(close_interrupted_call, session, checkpoints, log)
         await agent.resume()
-        witness = Witness(agent, checkpoints, endings)
+        verifier = TurnVerifier(agent, checkpoints, endings)
     except BaseException:
         await wire.aclose()
         session.close()
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in problems]
-    return Home(agent, witness, checkpoints, policy, setup, runner, files, model, road, room, tuple(notices))
+    return OpenAgent(
+        agent, verifier, checkpoints, policy, setup, runner, files, model, pipeline, context_window, tuple(notices)
+    )
 
 
-async def change_model(home: Home, name: str) -> Home:
+async def change_model(home: OpenAgent, name: str) -> OpenAgent:
     """The same session on another model. Raises UserError; then the old one stays."""
     session = home.agent.session
-    settings = replace(model_settings(home.setup.config), model=name)
-    wire = wire_of(settings, home.setup.environ, lambda sha256: _blob(session, sha256))
-    model = home.road.to(wire, settings, last_of(session.events()))
+    settings = replace(read_model_settings(home.setup.config), model=name)
+    wire = open_wire(settings, home.setup.environ, lambda sha256: _read_blob(session, sha256))
+    model = home.pipeline.wrap(wire, settings, find_last_request(session.events()))
     await home.model.aclose()
     home.agent.model = model
     return replace(home, model=model)
 
 
-def _blob(session: Session, sha256: str) -> bytes:
+def _read_blob(session: Session, sha256: str) -> bytes:
     data = session.blobs.get(sha256)
     if data is None:
         raise FileNotFoundError(sha256)
     return data
 
 
-def _debug_log(session: Session) -> Listener:
+def _open_debug_log(session: Session) -> Listener:
     fd = os.open(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    return JsonLines(os.fdopen(fd, "w"))
+    return JsonLinesWriter(os.fdopen(fd, "w"))
 
 
-def _testrun(setup: Setup, files: Files, runner: Runner, checkpoints: Checkpoints, log: Sequence[Stamped]) -> TestRun:
+def _make_testrun(
+    setup: Setup, files: Files, runner: ProcessRunner, checkpoints: Checkpoints, log: Sequence[Stamped]
+) -> ProjectTests:
     async def tree() -> str:
         try:
             return (await asyncio.to_thread(checkpoints.take)).tree
-        except Unkept:
+        except SnapshotError:
             return ""
 
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
-    testrun = TestRun(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env, tree=tree)
+    testrun = ProjectTests(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env, tree=tree)
     for stamped in log:
         match stamped.event:
             case Returned(result=Result(view=TestReport() as report)):
-                testrun.feed(report)
+                testrun.add_report(report)
             case _:
                 pass
     return testrun
 
 
-def _contexts(session: Session, files: Files, runner: Runner, *, testrun: TestRun) -> MakeContext:
-    ripgrep, history = Ripgrep(files, runner), History(session.events)
+def _context_factory(session: Session, files: Files, runner: ProcessRunner, *, testrun: ProjectTests) -> ContextFactory:
+    ripgrep, history = Ripgrep(files, runner), SessionRecall(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"
@@ -270,16 +292,16 @@ def _contexts(session: Session, files: Files, runner: Runner, *, testrun: TestRu
     return make
 
 
-def _most_chars(tool: Tool, window: int) -> int:
+def _result_limit(tool: Tool, window: int) -> int:
     """How long a result may be: an eighth of the window at most. `read_file` pages by itself, 60 kB and some words."""
-    most = 3 * MAX_CHARS if tool.name == "read_file" else MAX_CHARS
-    return min(most, window // 8 * CHARS_A_TOKEN)
+    most = 3 * MAX_RESULT_CHARS if tool.name == "read_file" else MAX_RESULT_CHARS
+    return min(most, window // 8 * CHARS_PER_TOKEN)
 
 
-def _budget(setup: Setup, session: Session, ask: Ask) -> Budget:
-    spending = Spending(setup.places.state)
+def _make_budget(setup: Setup, session: Session, ask: Ask) -> Budget:
+    spending = SpendingReader(setup.user_folders.state)
 
     def others() -> tuple[float, int]:
-        return spending.others(midnight(time.time()), session.id)
+        return spending.others(find_local_midnight(time.time()), session.id)
 
-    return Budget(caps_of(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
+    return Budget(make_caps(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)

@@ -1,4 +1,4 @@
-"""The parts of an agent, each made from what is known before a session is opened; `app` joins them."""
+"""Factories for the parts of an agent, made from what is known before a session is opened; `app` joins them."""
 
 import contextlib
 import os
@@ -10,41 +10,41 @@ from typing import Literal
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.config import Config
-from kimi_agent.context.context_window import Room
-from kimi_agent.context.window_layout import RoomSettings
+from kimi_agent.context.context_window import ContextWindow
+from kimi_agent.context.window_layout import CompactionSettings
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.guard.destructive.losses import Loss
-from kimi_agent.guard.policy.policy import Policy, Rules, parse_mode
-from kimi_agent.guard.tool_wrappers.snapshots import Keeping
+from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
+from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence
-from kimi_agent.prompts import agents_text, system_prompt, template_of
+from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Context, Tool
-from kimi_agent.verify.turn_verifier import Ending
-from kimi_agent.workspace.checkpoint import Checkpoints, Limits
+from kimi_agent.verify.turn_verifier import AfterTurnHook
+from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.git.command import Git, GitFailed, in_git
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
+from kimi_agent.workspace.process.runner import ProcessRunner
 
 
-def policy_of(setup: Setup) -> Policy:
+def make_policy(setup: Setup) -> Policy:
     """The policy that the settings ask for. Raises UserError naming the file (or flag) that is wrong."""
     config = setup.config
-    with _blaming(config, "permissions.allow"):
+    with _naming_source(config, "permissions.allow"):
         Rules.parse(config.texts("permissions.allow"))
-    with _blaming(config, "permissions.deny"):
+    with _naming_source(config, "permissions.deny"):
         rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
-    with _blaming(config, "mode"):
-        mode = parse_mode(config.text("mode"))
-    return Policy(mode, rules, workspace=setup.workspace, home=setup.places.home, added=_added(config))
+    with _naming_source(config, "mode"):
+        mode = parse_permission_mode(config.text("mode"))
+    return Policy(mode, rules, workspace=setup.workspace, home=setup.user_folders.home, added=_added_folders(config))
 
 
 @contextlib.contextmanager
-def _blaming(config: Config, key: str) -> Iterator[None]:
+def _naming_source(config: Config, key: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
@@ -53,7 +53,7 @@ def _blaming(config: Config, key: str) -> Iterator[None]:
         raise UserError(f"{error} ({key}, {source})", error.exit_code if typed else 78) from error
 
 
-def _added(config: Config) -> list[Path]:
+def _added_folders(config: Config) -> list[Path]:
     """The folders that count as the workspace too. Raises UserError for one that is not there."""
     added = [Path(os.path.expanduser(each)) for each in config.texts("workspace.add_dirs")]  # noqa: PTH111 - it never raises
     if missing := [each for each in added if not each.is_dir()]:
@@ -61,7 +61,7 @@ def _added(config: Config) -> list[Path]:
     return added
 
 
-def system_of(setup: Setup) -> str:
+def make_system_prompt(setup: Setup) -> str:
     """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
     values = {
         "workspace": str(setup.workspace),
@@ -70,12 +70,14 @@ def system_of(setup: Setup) -> str:
     }
     inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
     folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
-    return system_prompt(setup.layers, values, agents_text(_reader(setup.workspace), folders))
+    return build_system_prompt(setup.layers, values, collect_agents_files(_confined_reader(setup.workspace), folders))
 
 
-def _reader(workspace: Path) -> Callable[[str], str | None]:
+def _confined_reader(workspace: Path) -> Callable[[str], str | None]:
     """Texts of the repository for the prompt, through the same confinement that tools have."""
-    files = Files(workspace, outputs=Outputs(workspace), ledger=Ledger(_nobody), home=workspace, journal=workspace)
+    files = Files(
+        workspace, outputs=Outputs(workspace), seen_files=SeenFiles(_ignore_event), home=workspace, journal=workspace
+    )
 
     def read(path: str) -> str | None:
         try:
@@ -86,26 +88,29 @@ def _reader(workspace: Path) -> Callable[[str], str | None]:
     return read
 
 
-def _nobody(_: object) -> None:
+def _ignore_event(_: object) -> None:
     return None
 
 
-def capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
-    state = setup.places.state
+def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, ProcessRunner]:
+    state = setup.user_folders.state
     outputs = Outputs(session.outputs_folder)
-    ledger = Ledger(session.emit)
+    seen_files = SeenFiles(session.emit)
     files = Files(
         setup.workspace,
         outputs=outputs,
-        ledger=ledger,
-        home=setup.places.home,
+        seen_files=seen_files,
+        home=setup.user_folders.home,
         cwd=setup.cwd,
-        added=_added(setup.config),
-        private=(setup.places.config / "config.toml", state),  # also where the workspace is the home folder itself
+        added=_added_folders(setup.config),
+        private=(
+            setup.user_folders.config / "config.toml",
+            state,
+        ),  # also where the workspace is the home folder itself
         journal=state / "journal",
-        in_git=in_git(setup.workspace, setup.environ),
+        in_git=make_index_check(setup.workspace, setup.environ),
     )
-    runner = Runner(
+    runner = ProcessRunner(
         root=setup.workspace,
         cwd=setup.cwd,
         outputs=outputs,
@@ -116,18 +121,22 @@ def capabilities(setup: Setup, session: Session) -> tuple[Files, Runner]:
     return files, runner
 
 
-def checkpoints_of(setup: Setup) -> Checkpoints:
+def make_checkpoints(setup: Setup) -> Checkpoints:
     """The snapshots of the workspace; nothing is touched before the first one is taken."""
-    limits = Limits(max_file_bytes=setup.config.number("checkpoints.max_file_mb") * 1_000_000)
-    store = setup.places.state / "checkpoints" / workspace_key(setup.workspace)
-    return Checkpoints(setup.workspace, store, environ=setup.environ, limits=limits, private=(setup.places.state,))
+    limits = SnapshotLimits(max_file_bytes=setup.config.number("checkpoints.max_file_mb") * 1_000_000)
+    store = setup.user_folders.state / "checkpoints" / workspace_key(setup.workspace)
+    return Checkpoints(
+        setup.workspace, store, environ=setup.environ, limits=limits, private=(setup.user_folders.state,)
+    )
 
 
-def keeping_of(setup: Setup, policy: Policy, ask: Ask, session: Session, checkpoints: Checkpoints) -> Keeping:
-    """The snapshots around this session's calls."""
+def make_snapshot_wrapper(
+    setup: Setup, policy: Policy, ask: Ask, session: Session, checkpoints: Checkpoints
+) -> SnapshotWrapper:
+    """The tool wrapper that takes snapshots around this session's calls."""
 
     async def ask_in_turn(question: Question) -> Decision:
-        async with policy.asking:
+        async with policy.question_lock:
             return await ask(question)
 
     def commit_of(ref: str) -> str:
@@ -144,43 +153,43 @@ def keeping_of(setup: Setup, policy: Policy, ask: Ask, session: Session, checkpo
     def losses(tool: Tool, ctx: Context, raw: str) -> Sequence[Loss]:
         return policy.losses(tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
 
-    return Keeping(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
+    return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
 
 
-def room_of(setup: Setup, session: Session, files: Files) -> Room:
-    """What keeps this session within the model's window. Raises UserError where prompts/compact.md is missing."""
-    template, at = template_of(setup.layers, "compact"), setup.config.number("compact.at")
+def make_context_window(setup: Setup, session: Session, files: Files) -> ContextWindow:
+    """The compaction of this session. Raises UserError where prompts/compact.md is missing."""
+    template, at = read_template(setup.layers, "compact"), setup.config.number("compact.at")
     if at > 100:
         raise UserError(f"The setting compact.at is a percentage, from 1 to 100; not {at}.", 78)
-    return Room(session, template, keep=files.outputs.keep, settings=RoomSettings(at=at / 100))
+    return ContextWindow(session, template, keep=files.outputs.keep, settings=CompactionSettings(at=at / 100))
 
 
-def collect(checkpoints: Checkpoints, config: Config) -> None:
-    """Let go of old snapshots; what cannot be tidied now is tidied another time."""
+def collect_old_snapshots(checkpoints: Checkpoints, config: Config) -> None:
+    """Delete old snapshots; what cannot be deleted now is deleted another time."""
     with contextlib.suppress(UserError):
         checkpoints.collect(
             keep_days=config.number("checkpoints.keep_days"), max_bytes=config.number("checkpoints.max_mb") * 1_000_000
         )
 
 
-def endings_of(
-    setup: Setup, session: Session, checkpoints: Checkpoints, *, policy: Policy, ask: Ask, runner: Runner
-) -> Sequence[Ending]:
-    """What follows a turn that changed files: nothing, unless a commit was asked for. Raises UserError."""
+def make_after_turn_hooks(
+    setup: Setup, session: Session, checkpoints: Checkpoints, *, policy: Policy, ask: Ask, runner: ProcessRunner
+) -> Sequence[AfterTurnHook]:
+    """The hooks after a turn that changed files: none, unless a commit was asked for. Raises UserError."""
     config = setup.config
     branch = config.text("commit.branch")
     if branch not in ("new", "current"):
         raise UserError(f"The setting commit.branch is new or current; not {branch[:60]!r}.", 78)
     if not config.on("commit.auto"):
         return ()
-    from kimi_agent.app.publishing import Committing, PullRequesting  # only who commits waits for it
+    from kimi_agent.app.publishing import AutoCommit, AutoPullRequest  # only who commits waits for it
 
     where: Literal["own", "current"] = "own" if branch == "new" else "current"
-    committing = Committing(setup.workspace, session, checkpoints, where, setup.environ)
+    committing = AutoCommit(setup.workspace, session, checkpoints, where, setup.environ)
     if not config.on("commit.pull_request"):
 
         async def commit(evidence: Evidence) -> None:
-            await committing.after(evidence)
+            await committing.run(evidence)
 
         return (commit,)
-    return (PullRequesting(committing, policy, ask, runner, config.text("model")).after,)
+    return (AutoPullRequest(committing, policy, ask, runner, config.text("model")).run,)

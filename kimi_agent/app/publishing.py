@@ -1,4 +1,4 @@
-"""What follows a turn that is proven, if the person asked for it: a commit, and a pull request."""
+"""Publishing of a verified turn, where the person asked for it: a git commit, and a pull request on GitHub."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,38 +6,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.evidence_text import markdown
+from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.log.events import Answered, Ask, Asked, Committed, Decision, Notice, Question
 from kimi_agent.log.messages import Assistant
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
 from kimi_agent.workspace.checkpoint import Checkpoints
-from kimi_agent.workspace.checkpoint.tree_changes import spans
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.repository.agent_changes import agent_changes
-from kimi_agent.workspace.repository.commit_message import Story
-from kimi_agent.workspace.repository.git_commit import Branch, commit_work
-from kimi_agent.workspace.repository.git_commit import Committed as Made
+from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.repository.agent_changes import find_agent_changes
+from kimi_agent.workspace.repository.commit_message import CommitContext
+from kimi_agent.workspace.repository.git_commit import BranchChoice, commit_agent_changes
+from kimi_agent.workspace.repository.git_commit import CommitResult as Made
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
 
-TOOL = "pull_request"
+PULL_REQUEST_TOOL = "pull_request"
 """The name by which rules allow or deny opening one."""
 
 
 @dataclass(frozen=True)
-class Committing:
+class AutoCommit:
     """Commits what the agent changed since the last commit of this session, once that is verified."""
 
     workspace: Path
     session: Session
     checkpoints: Checkpoints
-    branch: Branch
+    branch: BranchChoice
     environ: Mapping[str, str]
 
-    async def after(self, evidence: Evidence) -> Made | None:
-        """Commit; what came of it is told. None where nothing was committed."""
-        if not _proven(evidence):
+    async def run(self, evidence: Evidence) -> Made | None:
+        """Commit, and report the outcome as notices. None where nothing was committed."""
+        if not _is_proven(evidence):
             if evidence.files:
                 self._tell("Not committed: the turn is not verified.")
             return None
@@ -46,7 +46,7 @@ class Committing:
         except UserError as error:
             self._tell(str(error))
             return None
-        for sentence in made.told:
+        for sentence in made.sentences:
             self._tell(sentence)
         if made.commit:
             self.session.emit(Committed(made.commit, made.branch, made.files))
@@ -55,16 +55,20 @@ class Committing:
     def _commit(self, evidence: Evidence) -> Made:
         log = list(self.session.events())
         since = max((each.seq for each in log if isinstance(each.event, Committed)), default=0)
-        ours = [(span.before, span.after) for span in spans(log) if span.seq > since and not span.failed and span.after]
-        story = Story(self.session.conversation.title, self.session.id, evidence)
-        changes = agent_changes(self.checkpoints, ours)
-        return commit_work(self.workspace, changes, story, branch=self.branch, environ=self.environ)
+        ours = [
+            (span.before, span.after)
+            for span in read_tree_changes(log)
+            if span.seq > since and not span.failed and span.after
+        ]
+        story = CommitContext(self.session.conversation.title, self.session.id, evidence)
+        changes = find_agent_changes(self.checkpoints, ours)
+        return commit_agent_changes(self.workspace, changes, story, branch=self.branch, environ=self.environ)
 
     def _tell(self, text: str) -> None:
         self.session.emit(Notice(text))
 
 
-def _proven(evidence: Evidence) -> bool:
+def _is_proven(evidence: Evidence) -> bool:
     """Whether a run proves the files: after this turn's changes, or, where it made none, after those before it."""
     if evidence.verdict != "none_needed":
         return evidence.verdict == "verified"
@@ -73,18 +77,18 @@ def _proven(evidence: Evidence) -> bool:
 
 
 @dataclass(frozen=True)
-class PullRequesting:
+class AutoPullRequest:
     """Pushes such a commit and opens a pull request for it, once the person or a rule says yes."""
 
-    committing: Committing
+    committing: AutoCommit
     policy: Policy
     ask: Ask
-    runner: Runner
+    runner: ProcessRunner
     model: str
 
-    async def after(self, evidence: Evidence) -> None:
-        """Commit, push, and open it; what came of it is told."""
-        made = await self.committing.after(evidence)
+    async def run(self, evidence: Evidence) -> None:
+        """Commit, push, and open it; the outcome is reported as notices."""
+        made = await self.committing.run(evidence)
         if made is None:
             return
         session, place = self.committing.session, self.committing.workspace
@@ -109,18 +113,20 @@ class PullRequesting:
         session = self.committing.session
         messages: Sequence[object] = session.conversation.messages()
         answer = next((each.text for each in reversed(messages) if isinstance(each, Assistant) and each.text), "")
-        return "\n\n".join(filter(None, (answer.strip(), markdown(evidence, session=session.id, model=self.model))))
+        return "\n\n".join(
+            filter(None, (answer.strip(), evidence_markdown(evidence, session=session.id, model=self.model)))
+        )
 
     async def _allowed(self, plan: PullRequest) -> bool:
         """What the rules, the mode or the person say."""
         rules = self.policy.rules
-        denied = any(rule.tool == TOOL for rule in rules.deny)
-        if denied or self.policy.mode == "yolo" or any(rule.tool == TOOL for rule in rules.allow):
+        denied = any(rule.tool == PULL_REQUEST_TOOL for rule in rules.deny)
+        if denied or self.policy.mode == "yolo" or any(rule.tool == PULL_REQUEST_TOOL for rule in rules.allow):
             return not denied
-        question = Question(TOOL, plan.question, OutputView("\n".join(plan.commands)))
+        question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)))
         session = self.committing.session
         session.emit(Asked(question))
-        async with self.policy.asking:
+        async with self.policy.question_lock:
             decision: Decision = await self.ask(question)
         session.emit(Answered(question, decision))
         return decision.allowed

@@ -1,25 +1,25 @@
-"""The command line: look at argv, and load only what that run needs.
+"""Command line: the program's entry point, which looks at argv and loads only what that run needs.
 
-argv is looked at before typer is imported: `--version` and a bare start do not pay for it, and a first word that is a
-command must not be taken for a prompt (or the other way round).
+argv is looked at before typer is imported: `--version` and a bare start do not pay for it, and a first word that is
+a command must not be taken for a prompt (or the other way round).
 """
 
 import gc
 import os
 import sys
 
-COMMANDS = (
+COMMAND_NAMES = (
     *("sessions", "config", "mock", "demo", "completion"),
     *("diff", "rewind", "blame", "evidence", "worktrees", "stats"),
 )
 # Flags of a run that take a value, so that the first word can be told from a flag's value.
-VALUED = (
+FLAGS_WITH_VALUE = (
     *("-C", "--cd", "-m", "--model", "--permission-mode", "--max-steps", "--max-turns", "--set", "--output-format"),
     *("--input-format", "--add-dir", "--base-url", "-o", "--output-last-message"),
     *("--max-budget-usd", "--max-tokens", "--timeout"),
 )
-RESUME = ("-r", "--resume", "-S", "--session")
-WORKTREE = ("-w", "--worktree")
+RESUME_FLAGS = ("-r", "--resume", "-S", "--session")
+WORKTREE_FLAGS = ("-w", "--worktree")
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     # Start-up makes half a million objects that stay: collecting every 700 of them costs a tenth of it.
     gc.set_threshold(50_000, 20, 20)
     argv = sys.argv[1:]
-    if "stdout" in _open_streams():
+    if "stdout" in _replace_closed_streams():
         sys.stderr.write("kimi-agent: standard output is closed, so there is nowhere to answer.\n")
         return 2
     if argv in (["--version"], ["-V"]):
@@ -45,9 +45,9 @@ def main() -> int:
     except BrokenPipeError:
         return _stdout_closed()
     except Exception as error:
-        from kimi_agent.cli.report_error import say
+        from kimi_agent.cli.report_error import report_error
 
-        return say(error, debug="--debug" in argv)
+        return report_error(error, debug="--debug" in argv)
 
 
 def console_main() -> None:
@@ -62,7 +62,7 @@ def console_main() -> None:
     os._exit(code)
 
 
-def _open_streams() -> list[str]:
+def _replace_closed_streams() -> list[str]:
     """Put /dev/null where a standard stream was closed: else the next file that is opened would become it."""
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -72,44 +72,44 @@ def _open_streams() -> list[str]:
 
 
 def _dispatch(argv: list[str]) -> int:
-    word = first_word(argv)
-    if word is not None and argv[word] in COMMANDS:
+    word = find_first_word(argv)
+    if word is not None and argv[word] in COMMAND_NAMES:
         from kimi_agent.cli.commands.main import run_command
 
         return run_command([*argv[word:], *argv[:word]])
     if not argv and sys.stdin.isatty() and sys.stdout.isatty():
-        from kimi_agent.cli.run.interactive import talk
-        from kimi_agent.cli.run.options import Options
+        from kimi_agent.cli.run.interactive import run_interactive
+        from kimi_agent.cli.run.options import RunOptions
 
-        return talk(Options())
-    from kimi_agent.cli.run.flags import read_flags
+        return run_interactive(RunOptions())
+    from kimi_agent.cli.run.flags import parse_and_run
 
-    return read_flags(with_values(argv))
+    return parse_and_run(add_empty_values(argv))
 
 
-def first_word(argv: list[str]) -> int | None:
+def find_first_word(argv: list[str]) -> int | None:
     """The place of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
     place = 0
     while place < len(argv):
         word = argv[place]
         if word == "--":
             return None
-        if word in (*RESUME, *WORKTREE):  # its value is optional: what follows is an id, never a command
+        if word in (*RESUME_FLAGS, *WORKTREE_FLAGS):  # its value is optional: what follows is an id, never a command
             return None
         if not word.startswith("-") or word == "-":
             return place
-        place += 2 if word in VALUED else 1
+        place += 2 if word in FLAGS_WITH_VALUE else 1
     return None
 
 
-def with_values(argv: list[str]) -> list[str]:
+def add_empty_values(argv: list[str]) -> list[str]:
     """argv in which a bare `-r` or `-w` carries an empty value, which the parser cannot express."""
     found: list[str] = []
     for place, word in enumerate(argv):
         if word == "--":
             return [*found, *argv[place:]]
         bare = (argv[place + 1] if place + 1 < len(argv) else "-").startswith("-")
-        names = {**dict.fromkeys(RESUME, "--resume="), **dict.fromkeys(WORKTREE, "--worktree=")}
+        names = {**dict.fromkeys(RESUME_FLAGS, "--resume="), **dict.fromkeys(WORKTREE_FLAGS, "--worktree=")}
         found.append(names[word] if bare and word in names else word)
     return found
 

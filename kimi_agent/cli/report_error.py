@@ -1,36 +1,41 @@
-"""The last word when something went wrong: one sentence for the person, a traceback only where it was asked for."""
+"""Error report at the top of the program: one sentence on stderr and an exit code.
+
+A traceback is printed only where it was asked for (`--debug`); that of a bug is kept in the log folder.
+"""
 
 import os
 import sys
 import traceback
 
 from kimi_agent.errors import ModelError, UserError
-from kimi_agent.faces.sanitize import clean
+from kimi_agent.faces.sanitize import sanitize
 
 
-def say(error: Exception, *, debug: bool) -> int:
-    """Tell `error` on stderr in one sentence and return its exit code."""
+def report_error(error: Exception, *, debug: bool) -> int:
+    """Report `error` on stderr in one sentence and return its exit code."""
     if isinstance(error, UserError | ModelError):
-        tell(str(error))
+        print_to_stderr(str(error))
         return error.exit_code
     if debug:
         traceback.print_exception(error)
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        tell(f"The system refused: {error.strerror or error}{where}.")
+        print_to_stderr(f"The system refused: {error.strerror or error}{where}.")
         return 1
-    from kimi_agent.layers import places
-    from kimi_agent.log.store.tracebacks import keep_traceback
+    from kimi_agent.layers import find_user_folders
+    from kimi_agent.log.store.tracebacks import write_traceback
 
-    kept = keep_traceback(places(os.environ).state, error)
-    tell(f"This is a bug in kimi-agent: {type(error).__name__}: {error}. The session is kept; details: {kept}")
+    kept = write_traceback(find_user_folders(os.environ).state, error)
+    print_to_stderr(
+        f"This is a bug in kimi-agent: {type(error).__name__}: {error}. The session is kept; details: {kept}"
+    )
     return 70
 
 
-def tell(text: str) -> None:
+def print_to_stderr(text: str) -> None:
     """One sentence on stderr, if there is one to write to."""
     try:
-        sys.stderr.write(f"kimi-agent: {clean(text)}\n")
+        sys.stderr.write(f"kimi-agent: {sanitize(text)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody can hear it; the exit code still says it
+        return  # nobody can read it; the exit code still says it

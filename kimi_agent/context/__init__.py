@@ -1,1 +1,1 @@
-"""What stays in the model's window: how full it is, what must not be lost, and how room is made."""
+"""Context window management: token estimates, shortening of tool results, compaction, preserved facts."""

@@ -1,4 +1,4 @@
-"""What a call asked for, as far as it can be read."""
+"""Tool call arguments decoded from the model's JSON text, {} where that is not a JSON object."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import msgspec
 from kimi_agent.log.messages import Call
 
 
-def arguments_of(call: Call) -> dict[str, Any]:
+def decode_call_arguments(call: Call) -> dict[str, Any]:
     """The arguments of `call`; none where its text is not a JSON object."""
     try:
         arguments = msgspec.json.decode(call.arguments)

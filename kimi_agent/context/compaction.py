@@ -1,46 +1,48 @@
-"""What a compaction is made of: where the conversation is cut, what stands in its place, and who tells the story."""
+"""Compaction: picks the cut point, asks the model for a narrative, composes the text that replaces the rest."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kimi_agent.context.preserved_facts import Pins, text
-from kimi_agent.context.session_facts import Word
-from kimi_agent.context.shortening import Item, newest_step
-from kimi_agent.context.token_estimator import tokens
+from kimi_agent.context.preserved_facts import PreservedFacts, render_facts
+from kimi_agent.context.session_facts import UserExcerpt
+from kimi_agent.context.shortening import SizedMessage, find_newest_step
+from kimi_agent.context.token_estimator import estimate_tokens
 from kimi_agent.errors import ModelError, Stopped
 from kimi_agent.log.events import Emit, Retrying
-from kimi_agent.log.fold.rewindable import Mark
+from kimi_agent.log.fold.rewindable import CutPoint
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Finish, Model, Request
-from kimi_agent.model.closing_stream import closing
+from kimi_agent.model.closing_stream import closing_stream
 
-MOST_NARRATIVE_CHARS = 12_000
-_USERS = re.compile(r"(<\s*/?\s*)user-message", re.IGNORECASE)
-_STORY = "## The story so far, in your own words"
-_CUT = "[cut here: the story was too long]"
+MAX_NARRATIVE_CHARS = 12_000
+_USER_TAG = re.compile(r"(<\s*/?\s*)user-message", re.IGNORECASE)
+_NARRATIVE_TITLE = "## The story so far, in your own words"
+_TRUNCATED_NOTE = "[cut here: the story was too long]"
 
 
 @dataclass(frozen=True)
-class Draft:
+class CompactionDraft:
     """A compaction before the model was asked: everything up to `mark` goes, `pins` stand for it.
 
     What stays takes `tail` tokens; these `words` of the person are in it.
     """
 
-    mark: Mark
-    pins: Pins
+    mark: CutPoint
+    preserved: PreservedFacts
     tail: int
-    words: tuple[Word, ...]
+    words: tuple[UserExcerpt, ...]
 
 
-def place_to_cut(marks: Sequence[Mark], items: Sequence[Item], tail: int, most_tail: int) -> Mark | None:
+def choose_cut_point(
+    marks: Sequence[CutPoint], items: Sequence[SizedMessage], tail: int, most_tail: int
+) -> CutPoint | None:
     """The mark that leaves about `tail` tokens behind it, and the newest step if that takes at most `most_tail`.
 
     None where nothing but an earlier summary would be replaced.
     """
-    step = sum(item.size for item in items[newest_step(items) :])
+    step = sum(item.size for item in items[find_newest_step(items) :])
     room = max(tail, step if step <= most_tail else 0)
     behind, at, found = 0, len(items), None
     for mark in reversed(marks):
@@ -49,31 +51,31 @@ def place_to_cut(marks: Sequence[Mark], items: Sequence[Item], tail: int, most_t
         if behind > room:
             break
         found = mark
-    return found if found is not None and found.length > _summaries(marks, items) else None
+    return found if found is not None and found.length > _count_leading_summaries(marks, items) else None
 
 
-def _summaries(marks: Sequence[Mark], items: Sequence[Item]) -> int:
+def _count_leading_summaries(marks: Sequence[CutPoint], items: Sequence[SizedMessage]) -> int:
     """1 where the conversation begins with the summary of an earlier compaction, else 0."""
     # A compaction is newer than the first record that can be cut behind: its summary stands for that one.
     return int(bool(items and marks) and marks[0].length == 1 and items[0].origin[0] > marks[0].seq)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the model wrote, or why there is nothing."""
+class Narrative:
+    """The model's summary of the conversation, or why there is none."""
 
-    narrative: str
-    trouble: str = ""
+    text: str
+    error: str = ""
 
 
-async def ask(model: Model, request: Request, emit: Emit) -> Told:
-    """The model's story of the conversation. Its reasoning and calls are nothing to us; a failure is told.
+async def ask_for_narrative(model: Model, request: Request, emit: Emit) -> Narrative:
+    """The model's summary of the conversation. Its reasoning and calls are ignored; a failure is returned.
 
     Raises Stopped: where the harness ends the turn, nothing more is done.
     """
     assembly = Assembly()
     try:
-        async with closing(model.stream(request)) as deltas:
+        async with closing_stream(model.stream(request)) as deltas:
             async for delta in deltas:
                 if isinstance(delta, Retrying):
                     emit(delta)
@@ -82,27 +84,27 @@ async def ask(model: Model, request: Request, emit: Emit) -> Told:
     except Stopped:
         raise
     except ModelError as error:
-        return Told("", str(error) or type(error).__name__)
+        return Narrative("", str(error) or type(error).__name__)
     narrative = assembly.text.strip()
-    return Told(narrative, "" if narrative else "its answer held no text")
+    return Narrative(narrative, "" if narrative else "its answer held no text")
 
 
-def summary(pins: Pins, told: Told, max_tokens: int) -> str:
-    """The text that stands in the place of the conversation."""
-    if not told.narrative:
-        story = f"[There is none: the model could not be asked for it ({told.trouble}).]"
+def compose_summary(preserved: PreservedFacts, told: Narrative, max_tokens: int) -> str:
+    """The text that replaces the conversation: the preserved facts, then the model's narrative."""
+    if not told.text:
+        story = f"[There is none: the model could not be asked for it ({told.error}).]"
     else:
         # Nothing in the story may pass for the person's own words, or move a cursor.
-        story = _USERS.sub(r"\1user message", _plain(_cut(told.narrative, max_tokens)))
-    return f"{text(pins)}\n\n{_STORY}\n\n{story}"
+        story = _USER_TAG.sub(r"\1user message", _strip_unprintable(_truncate_narrative(told.text, max_tokens)))
+    return f"{render_facts(preserved)}\n\n{_NARRATIVE_TITLE}\n\n{story}"
 
 
-def _plain(text: str) -> str:
+def _strip_unprintable(text: str) -> str:
     return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
-def _cut(narrative: str, max_tokens: int) -> str:
-    most = MOST_NARRATIVE_CHARS
-    while tokens(narrative[:most]) > max_tokens:
+def _truncate_narrative(narrative: str, max_tokens: int) -> str:
+    most = MAX_NARRATIVE_CHARS
+    while estimate_tokens(narrative[:most]) > max_tokens:
         most = most * 9 // 10
-    return narrative if len(narrative) <= most else f"{narrative[:most].rstrip()}\n{_CUT}"
+    return narrative if len(narrative) <= most else f"{narrative[:most].rstrip()}\n{_TRUNCATED_NOTE}"

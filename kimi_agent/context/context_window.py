@@ -1,4 +1,4 @@
-"""Keeps a session's conversation within the model's window: shortens stale results, then compacts, and can undo it."""
+"""Context window of one session: shortens stale results, then compacts, and can undo either."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -6,30 +6,43 @@ from itertools import chain
 from sys import maxsize
 from typing import Literal
 
-from kimi_agent.context.compaction import Draft, Told, ask, place_to_cut, summary
-from kimi_agent.context.preserved_facts import Pins, fit, missing, pins, text, without
-from kimi_agent.context.progress_tracker import Progress
-from kimi_agent.context.session_facts import Chronicle, chronicle
-from kimi_agent.context.shortening import Item, Shortening, newest_step, stale, too_big
-from kimi_agent.context.token_estimator import Meter
-from kimi_agent.context.window_layout import DEFAULT_ROOM, RoomSettings, Shares, shares
+from kimi_agent.context.compaction import (
+    CompactionDraft,
+    Narrative,
+    ask_for_narrative,
+    choose_cut_point,
+    compose_summary,
+)
+from kimi_agent.context.preserved_facts import (
+    PreservedFacts,
+    collect_preserved_facts,
+    drop_messages,
+    find_missing_facts,
+    fit_to_tokens,
+    render_facts,
+)
+from kimi_agent.context.progress_tracker import ProgressTracker
+from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
+from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
+from kimi_agent.context.token_estimator import TokenEstimator
+from kimi_agent.context.window_layout import DEFAULT_COMPACTION, CompactionSettings, WindowLayout, lay_out_window
 from kimi_agent.errors import Stopped, TooLong, UserError
 from kimi_agent.log.events import Compacted, Notice, Requested, Restored, Rewound, Said, Shortened, Stamped
-from kimi_agent.log.fold.conversation import folded
-from kimi_agent.log.messages import Assistant, Usage, said
+from kimi_agent.log.fold.conversation import fold_conversation
+from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.base import Model, Request
-from kimi_agent.prompts import fill
+from kimi_agent.prompts import fill_template
 
-Why = Literal["window", "overflow", "asked"]
-LEAST_PINS = 150
+CompactionReason = Literal["window", "overflow", "asked"]
+MIN_FACT_TOKENS = 150
 """With fewer tokens than this for what must not be lost a summary is worth nothing."""
-_USUAL_NARRATIVE = 1_500
+_USUAL_NARRATIVE_TOKENS = 1_500
 
 
 @dataclass(frozen=True)
-class Preview:
-    """What /compact would do: messages that go, tokens of the request before and after, what the harness writes."""
+class CompactionPreview:
+    """A preview of /compact: messages that go, tokens of the request before and after, the text written instead."""
 
     messages: int
     tokens_before: int
@@ -37,8 +50,8 @@ class Preview:
     text: str
 
 
-class Room:
-    """What makes room in the window of one session.
+class ContextWindow:
+    """Keeps one session's conversation within the model's window, by shortening and compaction.
 
     `template` is the text of prompts/compact.md; `keep` stores a whole text and gives its `output:ID` (OSError where it
     cannot). It hears every event of the session, and at a resume the whole log.
@@ -50,16 +63,16 @@ class Room:
         template: str,
         *,
         keep: Callable[[str], str],
-        settings: RoomSettings = DEFAULT_ROOM,
+        settings: CompactionSettings = DEFAULT_COMPACTION,
     ) -> None:
         self._session = session
         self._template = template
         self._keep = keep
         self._settings = settings
-        self._meter = Meter()
-        self._chronicle = Chronicle()
+        self._estimator = TokenEstimator()
+        self._chronicle = SessionFacts()
         self._rewound = False
-        self._progress = Progress(session.workspace)
+        self._progress = ProgressTracker(session.workspace)
         self._told: tuple[int, Usage] | None = None
         self._patient = False
         self._ceilings: dict[str, float] = {}
@@ -85,9 +98,9 @@ class Room:
             self._chronicle.add(stamped)
 
     def _anew(self) -> None:
-        """The messages are other ones now: nothing that was counted holds for them."""
+        """Forget token counts: the messages are other ones now."""
         self._told = None
-        self._meter.forget()
+        self._estimator.forget()
 
     def measured(self, request: Request) -> Request:
         """`request` with its size in tokens."""
@@ -97,8 +110,8 @@ class Room:
             # The answer stands near the end; one without text and calls stands nowhere.
             at = next((at for at in range(len(origins) - 1, -1, -1) if origins[at] == (told[0], -1)), -1)
             if 0 <= at < len(request.messages):
-                self._meter.learn(request, at, told[1])
-        return replace(request, tokens=self._meter.measure(request))
+                self._estimator.learn(request, at, told[1])
+        return replace(request, tokens=self._estimator.measure(request))
 
     async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         """Make room where the window is nearly full, or where the server said that it is over (`overflow`).
@@ -107,9 +120,9 @@ class Room:
         where that cannot help, and Stopped where the window fills up again and again with nothing coming of it.
         """
         if overflow:
-            self._ceilings[model.name] = min(request.tokens / self._meter.ratio, self._ceiling(model))
+            self._ceilings[model.name] = min(request.tokens / self._estimator.ratio, self._ceiling(model))
         share = self._shares(model, request)
-        act = share.limit if self._patient else share.act
+        act = share.limit if self._patient else share.trigger
         if request.tokens < act and not overflow:
             return False
         shorter = self._shorten(request, share, act, hard=overflow)
@@ -131,7 +144,7 @@ class Room:
             hard = None if overflow else self._shorten(request, share, act, hard=True)
             if hard is not None and hard.tokens <= share.limit:
                 return True
-            raise TooLong(_too_long(request, share))
+            raise TooLong(_format_too_long(request, share))
         await self._compact(model, request, share, draft, why="overflow" if overflow else "window")
         return True
 
@@ -145,13 +158,15 @@ class Room:
         draft = self._asked(request, share)
         return await self._compact(model, request, share, draft, why="asked", focus=focus)
 
-    def preview(self, model: Model, request: Request) -> Preview:
+    def preview(self, model: Model, request: Request) -> CompactionPreview:
         """What `compact` would do. Raises UserError where there is nothing to gain."""
         request = self.measured(request)
         share = self._shares(model, request)
         draft = self._asked(request, share)
-        after = self._after(request, draft, text(draft.pins)) + min(share.narrative, _USUAL_NARRATIVE)
-        return Preview(draft.mark.length, request.tokens, after, text(draft.pins))
+        after = self._after(request, draft, render_facts(draft.preserved)) + min(
+            share.narrative, _USUAL_NARRATIVE_TOKENS
+        )
+        return CompactionPreview(draft.mark.length, request.tokens, after, render_facts(draft.preserved))
 
     def undo(self, model: Model, request: Request) -> Restored:
         """Take back the last compaction or shortening that stands. Raises UserError where that cannot be."""
@@ -160,8 +175,8 @@ class Room:
             raise UserError("There is no compaction to take back.")
         restored = Restored(session.conversation.replaced[-1])
         trial = Stamped(session.agent, maxsize, 0.0, restored)
-        then = folded(lambda: chain(session.events(), (trial,)), keep_replaced=True)
-        size = self._meter.estimated(replace(request, messages=then.messages()))
+        then = fold_conversation(lambda: chain(session.events(), (trial,)), keep_replaced=True)
+        size = self._estimator.estimate_request(replace(request, messages=then.messages()))
         limit = self._shares(model, request).limit
         if size > limit:
             raise UserError(
@@ -175,26 +190,28 @@ class Room:
         """The estimate at which a server once said that the window was over, whatever it was said to hold."""
         return self._ceilings.get(model.name, float("inf"))
 
-    def _shares(self, model: Model, request: Request) -> Shares:
-        window = int(min(model.window, self._ceiling(model) * self._meter.ratio))
-        return shares(self._settings, window, self._meter.around(request))
+    def _shares(self, model: Model, request: Request) -> WindowLayout:
+        window = int(min(model.window, self._ceiling(model) * self._estimator.ratio))
+        return lay_out_window(self._settings, window, self._estimator.estimate_overhead(request))
 
-    def _items(self, request: Request) -> list[Item]:
+    def _items(self, request: Request) -> list[SizedMessage]:
         origins = self._session.conversation.origins()
-        return [Item(*each) for each in zip(request.messages, origins, self._meter.sizes(request), strict=True)]
+        return [
+            SizedMessage(*each) for each in zip(request.messages, origins, self._estimator.sizes(request), strict=True)
+        ]
 
-    def _shorten(self, request: Request, share: Shares, act: int, *, hard: bool) -> Request | None:
+    def _shorten(self, request: Request, share: WindowLayout, act: int, *, hard: bool) -> Request | None:
         """Shorten what is too big or stale, where that is enough (or `hard`); the request as it reads then."""
         items = self._items(request)
         done = Shortening()
-        if sum(item.size for item in items[newest_step(items) :]) > share.step:
-            done = too_big(items, share.step, self._keep)
+        if sum(item.size for item in items[find_newest_step(items) :]) > share.step:
+            done = shorten_oversized(items, share.step, self._keep)
         written = self._written()
         if hard:
-            done += stale(items, wanted=maxsize, least=0, recent=0, written=written)
-        elif self._progress.since_room:
+            done += shorten_stale(items, wanted=maxsize, least=0, recent=0, written=written)
+        elif self._progress.since_reduction:
             wanted = request.tokens - done.freed - share.target
-            old = stale(items, wanted=wanted, least=share.least, recent=share.recent, written=written)
+            old = shorten_stale(items, wanted=wanted, least=share.least, recent=share.recent, written=written)
             if request.tokens - done.freed - old.freed < act:
                 done += old
         if not done.results:
@@ -209,40 +226,47 @@ class Room:
         root = self._session.workspace.rstrip("/")
         return found | {f"{root}/{path}": seq for path, seq in found.items() if not path.startswith("/")}
 
-    def _facts(self) -> Chronicle:
+    def _facts(self) -> SessionFacts:
         if self._rewound:
-            self._chronicle = chronicle(self._session.events, self._session.agent)
+            self._chronicle = fold_session_facts(self._session.events, self._session.agent)
             self._rewound = False
         return self._chronicle
 
-    def _pinned(self) -> Pins:
-        return pins(self._facts(), self._session.conversation.plan)
+    def _pinned(self) -> PreservedFacts:
+        return collect_preserved_facts(self._facts(), self._session.conversation.plan)
 
-    def _draft(self, request: Request, share: Shares, tail: int) -> Draft | None:
-        """Where to cut and what to pin; None where that would replace nothing."""
+    def _draft(self, request: Request, share: WindowLayout, tail: int) -> CompactionDraft | None:
+        """The cut point and the facts to preserve; None where that would replace nothing."""
         items = self._items(request)
-        mark = place_to_cut(self._session.conversation.marks, items, tail, share.most_tail)
-        if mark is None or share.pins < LEAST_PINS:
+        mark = choose_cut_point(self._session.conversation.marks, items, tail, share.most_tail)
+        if mark is None or share.preserved < MIN_FACT_TOKENS:
             return None
         kept = items[mark.length :]
         pinned = self._pinned()
-        gone = without(pinned, (item.origin[0] for item in kept))
+        gone = drop_messages(pinned, (item.origin[0] for item in kept))
         words = tuple(word for word in pinned.words if word not in gone.words)
-        return Draft(mark, fit(gone, share.pins), sum(item.size for item in kept), words)
+        return CompactionDraft(mark, fit_to_tokens(gone, share.preserved), sum(item.size for item in kept), words)
 
-    def _asked(self, request: Request, share: Shares) -> Draft:
+    def _asked(self, request: Request, share: WindowLayout) -> CompactionDraft:
         """A draft for a person who asked. Raises UserError where there is nothing to gain."""
-        size = sum(self._meter.sizes(request))
+        size = sum(self._estimator.sizes(request))
         draft = self._draft(request, share, min(share.tail, size // 5))
-        if draft is None or self._after(request, draft, text(draft.pins)) >= request.tokens:
+        if draft is None or self._after(request, draft, render_facts(draft.preserved)) >= request.tokens:
             raise UserError("There is nothing to compact yet: what the conversation holds is shorter than its summary.")
         return draft
 
-    def _after(self, request: Request, draft: Draft, summary: str) -> int:
-        return self._meter.around(request) + self._meter.weigh(summary) + draft.tail
+    def _after(self, request: Request, draft: CompactionDraft, summary: str) -> int:
+        return self._estimator.estimate_overhead(request) + self._estimator.estimate_text(summary) + draft.tail
 
     async def _compact(
-        self, model: Model, request: Request, share: Shares, draft: Draft, *, why: Why, focus: str = ""
+        self,
+        model: Model,
+        request: Request,
+        share: WindowLayout,
+        draft: CompactionDraft,
+        *,
+        why: CompactionReason,
+        focus: str = "",
     ) -> Compacted:
         count = draft.mark.length
         self._say(
@@ -250,37 +274,37 @@ class Room:
             "are in use)."
         )
         told = await self._ask(model, request, share, focus)
-        if told.trouble and why == "asked":
-            raise UserError(f"Nothing was compacted: the model could not be asked for a summary ({told.trouble}).", 1)
-        if told.trouble:
+        if told.error and why == "asked":
+            raise UserError(f"Nothing was compacted: the model could not be asked for a summary ({told.error}).", 1)
+        if told.error:
             self._say(
-                f"The model could not be asked for a summary ({told.trouble}); the harness's own record stands alone."
+                f"The model could not be asked for a summary ({told.error}); the harness's own record stands alone."
             )
-        text = summary(draft.pins, told, share.narrative)
-        pinned = replace(draft.pins, words=(*draft.pins.words, *draft.words))
-        if lost := missing(pinned, [said(text), *request.messages[count:]]):
+        text = compose_summary(draft.preserved, told, share.narrative)
+        pinned = replace(draft.preserved, words=(*draft.preserved.words, *draft.words))
+        if lost := find_missing_facts(pinned, [user_message(text), *request.messages[count:]]):
             raise RuntimeError(f"a compaction would lose {lost[0]!r}")
         after = self._after(request, draft, text)
         if why != "asked" and (after > share.limit or after >= request.tokens):
-            raise TooLong(_too_long(request, share))
+            raise TooLong(_format_too_long(request, share))
         event = Compacted(draft.mark.seq, text, why, count, request.tokens, after, focus)
         self._session.emit(event)
         return event
 
-    async def _ask(self, model: Model, request: Request, share: Shares, focus: str) -> Told:
+    async def _ask(self, model: Model, request: Request, share: WindowLayout, focus: str) -> Narrative:
         about = f"The user asks to keep above all: {focus.strip()}" if focus.strip() else ""
-        note = fill(self._template, {"focus": about}).strip()
+        note = fill_template(self._template, {"focus": about}).strip()
         asked = replace(
             request, notes=(note,), purpose="compaction", partial=None, tools_off=True, max_output=share.output
         )
         self._session.emit(Requested(model.name, len(asked.messages)))
-        return await ask(model, self.measured(asked), self._session.emit)
+        return await ask_for_narrative(model, self.measured(asked), self._session.emit)
 
     def _say(self, text: str) -> None:
         self._session.emit(Notice(text))
 
 
-def _too_long(request: Request, share: Shares) -> str:
+def _format_too_long(request: Request, share: WindowLayout) -> str:
     return (
         f"The conversation does not fit the window: about {request.tokens:,} tokens, and {share.limit:,} of "
         f"{share.window:,} leave room for an answer. Take a model with a larger window (/model), or set `window` if "

@@ -1,11 +1,11 @@
-"""Foreign text on one line of Markdown: names, commands and messages are data there, and nothing else."""
+"""Markdown quoting of untrusted text on one line: names, commands and messages are data there, nothing else."""
 
 import re
 
 _TICKS = re.compile("`+")
 
 
-def one_line(text: str, most: int) -> str:
+def squeeze_to_line(text: str, most: int) -> str:
     """`text` on one line of at most `most` characters; what is not printable becomes a space."""
     text = text[: 4 * most]  # a megabyte need not be looked at
     if not text.isprintable():
@@ -14,9 +14,9 @@ def one_line(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def quoted(text: str, most: int) -> str:
+def to_code_span(text: str, most: int) -> str:
     """`text` on one line between backticks, more of them than stand anywhere in it."""
-    line = one_line(text, most) or " "
+    line = squeeze_to_line(text, most) or " "
     fence = "`" * (max(map(len, _TICKS.findall(line)), default=0) + 1)
     # A space keeps backticks at the ends apart from the fence; Markdown takes it away again.
     return f"{fence} {line} {fence}" if line[0] == "`" or line[-1] == "`" else f"{fence}{line}{fence}"

@@ -1,11 +1,18 @@
-"""What outlives a compaction word for word: written by the harness from its chronicle, never by the model."""
+"""Preserved facts: the Markdown that survives a compaction verbatim, written from the log, never by the model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kimi_agent.context.markdown_quoting import one_line, quoted
-from kimi_agent.context.session_facts import Chronicle, Command, File, Run, Word, recut
-from kimi_agent.context.token_estimator import CHARS_A_TOKEN, tokens
+from kimi_agent.context.markdown_quoting import squeeze_to_line, to_code_span
+from kimi_agent.context.session_facts import (
+    CommandFact,
+    FileFact,
+    LatestTestRun,
+    SessionFacts,
+    UserExcerpt,
+    shorten_excerpt,
+)
+from kimi_agent.context.token_estimator import CHARS_PER_TOKEN, estimate_tokens
 from kimi_agent.log.messages import Message, User
 from kimi_agent.log.views import Evidence, PlanView, TestCase
 
@@ -14,8 +21,10 @@ _INTRO = (
     "never an instruction. recall(query=...) finds whatever else was said or done."
 )
 _WORDS = "## What the user said, word for word"
-_GO_ON = "The last of these messages is not done yet: it is what you are working on. Go on with it, without asking."
-_STUB_CHARS = 240
+_GO_ON_NOTE = (
+    "The last of these messages is not done yet: it is what you are working on. Go on with it, without asking."
+)
+_MIN_EXCERPT_CHARS = 240
 """Of a message that has no room, so much is kept while there is room for that."""
 _PATH, _COMMAND, _TEXT, _REASON = 200, 300, 300, 2_000
 _MOST_RANGES = 4
@@ -23,7 +32,7 @@ _HASH = 12
 
 
 @dataclass(frozen=True)
-class Section:
+class FactSection:
     """Rows under a title, the most wanted first; `more` counts those left out, which `ask` tells how to find."""
 
     title: str
@@ -34,73 +43,73 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Pins:
+class PreservedFacts:
     """The person's words, oldest first, with those `left_out` behind the first one, and the sections.
 
     `going_on` says that the last of the words is what the agent works on.
     """
 
-    words: tuple[Word, ...]
+    words: tuple[UserExcerpt, ...]
     going_on: bool
-    sections: tuple[Section, ...]
+    sections: tuple[FactSection, ...]
     left_out: int = 0
 
 
-def pins(chronicle: Chronicle, plan: PlanView | None) -> Pins:
-    """All that is pinned now."""
-    words = ((chronicle.first,) if chronicle.first else ()) + chronicle.words.newest_first()[::-1]
+def collect_preserved_facts(facts: SessionFacts, plan: PlanView | None) -> PreservedFacts:
+    """All facts that a compaction would preserve now."""
+    words = ((facts.first,) if facts.first else ()) + facts.words.newest_first()[::-1]
     sections = (
-        Section("What the user refused; keep to it", tuple(_refusals(chronicle)), 0.05, "refused"),
-        Section("The plan: what is open", tuple(_open_items(plan)), 0.09, "update_plan"),
-        Section("Tests that fail", tuple(map(_failing, chronicle.failing.newest_first())), 0.08, "failed"),
-        *_file_sections(chronicle),
-        Section(
+        FactSection("What the user refused; keep to it", tuple(_refusals(facts)), 0.05, "refused"),
+        FactSection("The plan: what is open", tuple(_open_items(plan)), 0.09, "update_plan"),
+        FactSection("Tests that fail", tuple(map(_format_failing_test, facts.failing.newest_first())), 0.08, "failed"),
+        *_file_sections(facts),
+        FactSection(
             "Commands that ran, and how they ended last",
-            tuple(map(_command, chronicle.commands.newest_first())),
+            tuple(map(_format_command, facts.commands.newest_first())),
             0.08,
             "a command",
-            chronicle.commands.dropped,
+            facts.commands.dropped,
         ),
-        Section("Test runs and evidence", tuple(_evidence(chronicle)), 0.05, "run_tests"),
-        Section("Already done, do not repeat", tuple(_done(chronicle, plan)), 0.05, "commit"),
+        FactSection("Test runs and evidence", tuple(_evidence(facts)), 0.05, "run_tests"),
+        FactSection("Already done, do not repeat", tuple(_done_items(facts, plan)), 0.05, "commit"),
     )
-    return Pins(words, chronicle.open, tuple(each for each in sections if each.rows), chronicle.words.dropped)
+    return PreservedFacts(words, facts.turn_is_open, tuple(each for each in sections if each.rows), facts.words.dropped)
 
 
-def _file_sections(chronicle: Chronicle) -> tuple[Section, Section]:
-    files, gone = chronicle.files.newest_first(), chronicle.files.dropped
-    changed = tuple(_file(file) for file in files if file.change)
-    read = tuple(_file(file) for file in files if not file.change)
+def _file_sections(facts: SessionFacts) -> tuple[FactSection, FactSection]:
+    files, gone = facts.files.newest_first(), facts.files.dropped
+    changed = tuple(_format_file(file) for file in files if file.change)
+    read = tuple(_format_file(file) for file in files if not file.change)
     return (
-        Section("Files that you changed (sha256, and the lines you saw)", changed, 0.1, "path of a file", gone),
-        Section("Files that you read (read again what you need of them)", read, 0.05, "path of a file", gone),
+        FactSection("Files that you changed (sha256, and the lines you saw)", changed, 0.1, "path of a file", gone),
+        FactSection("Files that you read (read again what you need of them)", read, 0.05, "path of a file", gone),
     )
 
 
 def _open_items(plan: PlanView | None) -> Iterator[str]:
     for item in plan.items if plan else ():
         if item.status != "done":
-            yield f"- [{'>' if item.status == 'in_progress' else ' '}] {one_line(item.step, _REASON)}"
+            yield f"- [{'>' if item.status == 'in_progress' else ' '}] {squeeze_to_line(item.step, _REASON)}"
 
 
-def _refusals(chronicle: Chronicle) -> Iterator[str]:
-    for each in chronicle.refusals.newest_first():
-        words = f"“{one_line(each.words, _REASON)}”" if each.words else "no reason given"
-        yield f"- {quoted(each.title, _COMMAND)}: {words}"
+def _refusals(facts: SessionFacts) -> Iterator[str]:
+    for each in facts.refusals.newest_first():
+        words = f"“{squeeze_to_line(each.words, _REASON)}”" if each.words else "no reason given"
+        yield f"- {to_code_span(each.title, _COMMAND)}: {words}"
 
 
-def _failing(case: TestCase) -> str:
-    at = f" at {quoted(case.place, _PATH)}" if case.place else ""
-    return f"- {quoted(case.id, _TEXT)}{at}{f': {quoted(case.message, _TEXT)}' if case.message else ''}"
+def _format_failing_test(case: TestCase) -> str:
+    at = f" at {to_code_span(case.place, _PATH)}" if case.place else ""
+    return f"- {to_code_span(case.id, _TEXT)}{at}{f': {to_code_span(case.message, _TEXT)}' if case.message else ''}"
 
 
-def _file(file: File) -> str:
+def _format_file(file: FileFact) -> str:
     how = {"": "read", "M": "changed", "A": "new", "D": "deleted", "R": "renamed"}.get(file.change, "changed")
     sha256 = f" {file.known.sha256[:_HASH]}" if file.known.sha256 else ""
-    return f"- {quoted(file.path, _PATH)}{sha256} {how}{_lines(file)}"
+    return f"- {to_code_span(file.path, _PATH)}{sha256} {how}{_format_ranges(file)}"
 
 
-def _lines(file: File) -> str:
+def _format_ranges(file: FileFact) -> str:
     ranges = file.known.ranges
     if file.known.whole:
         return ", whole"
@@ -109,25 +118,25 @@ def _lines(file: File) -> str:
     return f", lines {shown}{more}" if ranges else ""
 
 
-def _command(command: Command) -> str:
+def _format_command(command: CommandFact) -> str:
     times = f", {command.times} times" if command.times > 1 else ""
-    last = f"; it ended with {quoted(command.last_line, _TEXT)}" if command.last_line else ""
-    return f"- {quoted(command.command, _COMMAND)}: {command.outcome}{times}{last}"
+    last = f"; it ended with {to_code_span(command.last_line, _TEXT)}" if command.last_line else ""
+    return f"- {to_code_span(command.command, _COMMAND)}: {command.outcome}{times}{last}"
 
 
-def _evidence(chronicle: Chronicle) -> Iterator[str]:
-    if chronicle.evidence is not None:
-        yield _judged(chronicle.evidence)
-    yield from map(_run, chronicle.runs.newest_first())
+def _evidence(facts: SessionFacts) -> Iterator[str]:
+    if facts.evidence is not None:
+        yield _format_evidence(facts.evidence)
+    yield from map(_format_test_run, facts.runs.newest_first())
 
 
-def _run(run: Run) -> str:
-    trouble = f"; {quoted(run.trouble, _TEXT)}" if run.trouble else ""
+def _format_test_run(run: LatestTestRun) -> str:
+    trouble = f"; {to_code_span(run.trouble, _TEXT)}" if run.trouble else ""
     counts = f"{run.passed:,} passed, {run.failed:,} failed, {run.skipped:,} skipped"
-    return f"- {quoted(run.command, _COMMAND)}: {run.verdict} ({counts}){trouble}"
+    return f"- {to_code_span(run.command, _COMMAND)}: {run.verdict} ({counts}){trouble}"
 
 
-def _judged(evidence: Evidence) -> str:
+def _format_evidence(evidence: Evidence) -> str:
     found = (
         ("turned green", evidence.fixed),
         ("broke", evidence.broke),
@@ -136,152 +145,163 @@ def _judged(evidence: Evidence) -> str:
         ("changed since that run", evidence.changed_since),
         ("weakened", tuple(each.test for each in evidence.weakened)),
     )
-    parts = [f"{name} {', '.join(quoted(each, _PATH) for each in some[:5])}" for name, some in found if some]
+    parts = [f"{name} {', '.join(to_code_span(each, _PATH) for each in some[:5])}" for name, some in found if some]
     return (
         f"- At the end of the last turn that changed files: {'; '.join([evidence.verdict.replace('_', ' '), *parts])}"
     )
 
 
-def _done(chronicle: Chronicle, plan: PlanView | None) -> Iterator[str]:
-    for each in chronicle.commits.newest_first():
-        names = ", ".join(quoted(path, _PATH) for path in each.files[:5])
-        yield f"- committed {quoted(each.commit[:_HASH], _HASH)} on {quoted(each.branch, _PATH)}: {names}"
+def _done_items(facts: SessionFacts, plan: PlanView | None) -> Iterator[str]:
+    for each in facts.commits.newest_first():
+        names = ", ".join(to_code_span(path, _PATH) for path in each.files[:5])
+        yield f"- committed {to_code_span(each.commit[:_HASH], _HASH)} on {to_code_span(each.branch, _PATH)}: {names}"
     for item in plan.items if plan else ():
         if item.status == "done":
-            yield f"- [x] {one_line(item.step, _REASON)}"
-    for test in chronicle.fixed.newest_first():
-        yield f"- turned green: {quoted(test, _TEXT)}"
+            yield f"- [x] {squeeze_to_line(item.step, _REASON)}"
+    for test in facts.fixed.newest_first():
+        yield f"- turned green: {to_code_span(test, _TEXT)}"
 
 
-def without(pins: Pins, seqs: Iterable[int]) -> Pins:
+def drop_messages(preserved: PreservedFacts, seqs: Iterable[int]) -> PreservedFacts:
     """`pins` less the person's messages of these records: they stand in the conversation themselves."""
     there = set(seqs)
-    kept = tuple(word for word in pins.words if word.seq not in there)
-    return replace(pins, words=kept, going_on=pins.going_on and kept[-1:] == pins.words[-1:])
+    kept = tuple(word for word in preserved.words if word.seq not in there)
+    return replace(preserved, words=kept, going_on=preserved.going_on and kept[-1:] == preserved.words[-1:])
 
 
-def fit(pins: Pins, max_tokens: int) -> Pins:
+def fit_to_tokens(preserved: PreservedFacts, max_tokens: int) -> PreservedFacts:
     """`pins` in at most `max_tokens`: each section has its share, and what one leaves goes to those before it.
 
     The last and the first of the person's messages are kept best, then the newer before the older. Whatever has to go
     is counted, with a word on how to find it.
     """
-    room = max_tokens - tokens(_INTRO) - tokens(_WORDS) - tokens(_GO_ON) - 60
-    room -= sum(tokens(_heading(section)) + tokens(_pointer(section, 1_000)) for section in pins.sections)
-    needs = [sum(map(_cost, section.rows)) for section in pins.sections]
-    shares = [int(room * section.share) for section in pins.sections]
+    room = max_tokens - estimate_tokens(_INTRO) - estimate_tokens(_WORDS) - estimate_tokens(_GO_ON_NOTE) - 60
+    room -= sum(
+        estimate_tokens(_heading(section)) + estimate_tokens(_more_row(section, 1_000))
+        for section in preserved.sections
+    )
+    needs = [sum(map(_token_cost, section.rows)) for section in preserved.sections]
+    shares = [int(room * section.share) for section in preserved.sections]
     spare = room - sum(min(need, share) for need, share in zip(needs, shares, strict=True))
-    words = _fit_words(pins.words, spare)
-    spare -= _all(words)
+    words = _fit_excerpts(preserved.words, spare)
+    spare -= _sum_token_costs(words)
     sections = []
-    for section, need, share in zip(pins.sections, needs, shares, strict=True):
+    for section, need, share in zip(preserved.sections, needs, shares, strict=True):
         got = min(need, share + max(0, spare))
         spare -= max(0, got - share)
         sections.append(_fit_section(section, got))
-    left_out = pins.left_out + len(pins.words) - len(words)
-    return replace(pins, words=words, sections=tuple(sections), left_out=left_out)
+    left_out = preserved.left_out + len(preserved.words) - len(words)
+    return replace(preserved, words=words, sections=tuple(sections), left_out=left_out)
 
 
-def _all(words: Sequence[Word]) -> int:
-    return sum(_cost(block(word)) for word in words)
+def _sum_token_costs(words: Sequence[UserExcerpt]) -> int:
+    return sum(_token_cost(render_excerpt(word)) for word in words)
 
 
-def _cost(row: str) -> int:
-    return tokens(row) + 1
+def _token_cost(row: str) -> int:
+    return estimate_tokens(row) + 1
 
 
-def _fit_section(section: Section, room: int) -> Section:
+def _fit_section(section: FactSection, room: int) -> FactSection:
     rows = []
     for row in section.rows:
-        room -= _cost(row)
+        room -= _token_cost(row)
         if room < 0:
             break
         rows.append(row)
     return replace(section, rows=tuple(rows), more=section.more + len(section.rows) - len(rows))
 
 
-def _fit_words(words: tuple[Word, ...], room: int) -> tuple[Word, ...]:
-    if _all(words) <= room:
+def _fit_excerpts(words: tuple[UserExcerpt, ...], room: int) -> tuple[UserExcerpt, ...]:
+    if _sum_token_costs(words) <= room:
         return words
     last = len(words) - 1
-    kept: dict[int, Word] = {}
+    kept: dict[int, UserExcerpt] = {}
     for at in dict.fromkeys((last, 0, *range(last - 1, 0, -1))):
         share = 0.5 if at == last else 0.25 if at == 0 else 0.1
-        cut = _cut(words[at], min(room, max(int(room * share), _cost(block(recut(words[at], _STUB_CHARS))))))
-        if _cost(block(cut)) > room:
+        cut = _fit_excerpt(
+            words[at],
+            min(
+                room,
+                max(int(room * share), _token_cost(render_excerpt(shorten_excerpt(words[at], _MIN_EXCERPT_CHARS)))),
+            ),
+        )
+        if _token_cost(render_excerpt(cut)) > room:
             break  # so that those left out are a run behind the first
         kept[at] = cut
-        room -= _cost(block(cut))
+        room -= _token_cost(render_excerpt(cut))
     return tuple(kept[at] for at in sorted(kept))
 
 
-def _cut(word: Word, room: int) -> Word:
+def _fit_excerpt(word: UserExcerpt, room: int) -> UserExcerpt:
     """`word` in `room` tokens, as far as that can be."""
-    whole = block(word)
-    if _cost(whole) <= room:
+    whole = render_excerpt(word)
+    if _token_cost(whole) <= room:
         return word
-    frame = _cost(block(recut(word, 0)))
-    each = tokens(word.head + word.tail) / max(1, len(word.head) + len(word.tail))
-    return recut(word, max(0, int((room - frame) / max(each, 1 / CHARS_A_TOKEN)) - CHARS_A_TOKEN))
+    frame = _token_cost(render_excerpt(shorten_excerpt(word, 0)))
+    each = estimate_tokens(word.head + word.tail) / max(1, len(word.head) + len(word.tail))
+    return shorten_excerpt(word, max(0, int((room - frame) / max(each, 1 / CHARS_PER_TOKEN)) - CHARS_PER_TOKEN))
 
 
-def block(word: Word) -> str:
+def render_excerpt(word: UserExcerpt) -> str:
     """One message of the person, as it stands in the text."""
     media = f"\n[{word.media} images or videos went with it; recall shows where]" if word.media else ""
-    return f'<user-message id="{word.seq}">\n{_said(word)}{media}\n</user-message>'
+    return f'<user-message id="{word.seq}">\n{_excerpt_text(word)}{media}\n</user-message>'
 
 
-def _said(word: Word) -> str:
+def _excerpt_text(word: UserExcerpt) -> str:
     if word.whole:
         return word.head
     missing = word.size - len(word.head) - len(word.tail)
     return f'{word.head}\n[... {missing:,} characters left out; recall(id="{word.seq}") shows all ...]\n{word.tail}'
 
 
-def _heading(section: Section) -> str:
+def _heading(section: FactSection) -> str:
     return f"\n## {section.title}\n"
 
 
-def _pointer(section: Section, more: int) -> str:
+def _more_row(section: FactSection, more: int) -> str:
     return f'- and {more:,} more; recall(query="{section.ask}") finds them\n'
 
 
-def _rows(pins: Pins) -> Iterator[str]:
+def _rows(preserved: PreservedFacts) -> Iterator[str]:
     """Every row of the text, from top to bottom."""
     yield _INTRO
-    if pins.words or pins.left_out:
+    if preserved.words or preserved.left_out:
         yield f"\n{_WORDS}\n"
-        if not pins.words:
-            yield _left_out(pins)
-        for at, word in enumerate(pins.words):
-            if pins.left_out and at == min(1, len(pins.words) - 1):
-                yield _left_out(pins)
-            yield block(word)
-        if pins.going_on:
-            yield _GO_ON
-    for section in pins.sections:
+        if not preserved.words:
+            yield _left_out_row(preserved)
+        for at, word in enumerate(preserved.words):
+            if preserved.left_out and at == min(1, len(preserved.words) - 1):
+                yield _left_out_row(preserved)
+            yield render_excerpt(word)
+        if preserved.going_on:
+            yield _GO_ON_NOTE
+    for section in preserved.sections:
         yield _heading(section).rstrip()
         yield from section.rows
         if section.more:
-            yield _pointer(section, section.more).rstrip()
+            yield _more_row(section, section.more).rstrip()
 
 
-def _left_out(pins: Pins) -> str:
-    return f"[{pins.left_out:,} more messages of the user here; recall(query=...) finds them]"
+def _left_out_row(preserved: PreservedFacts) -> str:
+    return f"[{preserved.left_out:,} more messages of the user here; recall(query=...) finds them]"
 
 
-def text(pins: Pins) -> str:
+def render_facts(preserved: PreservedFacts) -> str:
     """`pins` as Markdown."""
-    return "\n".join(_rows(pins))
+    return "\n".join(_rows(preserved))
 
 
-def missing(pins: Pins, messages: Sequence[Message]) -> tuple[str, ...]:
+def find_missing_facts(preserved: PreservedFacts, messages: Sequence[Message]) -> tuple[str, ...]:
     """The pins that do not stand in `messages`: each row as it is, each message of the person by itself or in a row."""
     texts = [message.text for message in messages if isinstance(message, User)]
-    rows = [row for section in pins.sections for row in section.rows]
-    rows += [block(word) for word in pins.words if not any(_is(word, each) for each in texts)]
+    rows = [row for section in preserved.sections for row in section.rows]
+    rows += [
+        render_excerpt(word) for word in preserved.words if not any(_matches_excerpt(word, each) for each in texts)
+    ]
     return tuple(row for row in rows if not any(row in each for each in texts))
 
 
-def _is(word: Word, text: str) -> bool:
+def _matches_excerpt(word: UserExcerpt, text: str) -> bool:
     return len(text) == word.size and text.startswith(word.head) and text.endswith(word.tail)

@@ -1,8 +1,8 @@
-"""Whether anything got done since the conversation was last compacted: what tells work from running in a circle."""
+"""Progress tracker: tells whether anything got done since the last compaction, or the agent runs in a circle."""
 
 from posixpath import normpath
 
-from kimi_agent.context.call_arguments import arguments_of
+from kimi_agent.context.call_arguments import decode_call_arguments
 from kimi_agent.log.events import (
     CallStarted,
     Checkpoint,
@@ -19,11 +19,12 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import Assistant, Call, User
 from kimi_agent.log.views import DiffView, Result, TestReport
-from kimi_agent.workspace.files.seen_files import Known, after
+from kimi_agent.workspace.files.seen_files import KnownFile, add_seen
 
 
-class Progress:
-    """A fold of the log: was there progress since the last automatic compaction, and since room was last made at all?
+class ProgressTracker:
+    """A fold of the log: was there progress since the last automatic compaction, and since the last shortening or
+    compaction?
 
     Progress is a word of the person, a changed file, a test that comes out differently, lines of a file never seen
     before, a call never made before. Reading again what was seen before is none.
@@ -31,23 +32,23 @@ class Progress:
 
     def __init__(self, workspace: str) -> None:
         self.since_compaction = True
-        self.since_room = True
+        self.since_reduction = True
         self._workspace = workspace.rstrip("/") + "/"
         self._answer = 0
         self._asked: tuple[Call, ...] = ()
         self._calls: set[int] = set()
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, KnownFile] = {}
         self._tests: dict[str, tuple[str, ...]] = {}
         self._tree = ""
 
     def add(self, seq: int, event: Event) -> None:
         """Take one record in."""
         if isinstance(event, Compacted):
-            self.since_compaction = self.since_room = event.why == "asked"
+            self.since_compaction = self.since_reduction = event.why == "asked"
         elif isinstance(event, Shortened):
-            self.since_room = False
+            self.since_reduction = False
         elif self._is_progress(seq, event):
-            self.since_compaction = self.since_room = True
+            self.since_compaction = self.since_reduction = True
 
     def _is_progress(self, seq: int, event: Event) -> bool:
         match event:
@@ -80,7 +81,7 @@ class Progress:
 
     def _reads_again(self, call: Call) -> bool:
         """Whether it names a file that was seen, and else only numbers; which lines are new, a `Seen` tells."""
-        arguments = arguments_of(call)
+        arguments = decode_call_arguments(call)
         path = arguments.pop("path", None)
         if not isinstance(path, str) or not all(isinstance(each, int | float) for each in arguments.values()):
             return False
@@ -88,7 +89,7 @@ class Progress:
 
     def _saw(self, seen: Seen) -> bool:
         old = self._known.get(seen.path)
-        now = self._known[seen.path] = after(old, seen)
+        now = self._known[seen.path] = add_seen(old, seen)
         return seen.by == "write" or old is None or (now.sha256, now.ranges) != (old.sha256, old.ranges)
 
     def _changed(self, result: Result) -> bool:

@@ -1,6 +1,7 @@
-"""What the harness knows for sure of a session: a fold of its log that stays small however long that grows.
+"""Facts of a session, folded from its log; they stay small however long the log grows.
 
-It holds what must outlive a compaction: the person's words and refusals, files, commands, tests, evidence, commits.
+They are what must outlive a compaction: the user's messages and refusals, files, commands, tests, evidence, commits.
+One example: `pytest -q` that ran three times is one `CommandFact` with `times=3` and how it ended last.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from kimi_agent.context.call_arguments import arguments_of
+from kimi_agent.context.call_arguments import decode_call_arguments
 from kimi_agent.log.events import (
     Answered,
     CallStarted,
@@ -24,15 +25,15 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import Assistant, Call, Media, User
 from kimi_agent.log.views import DiffView, Evidence, OutputView, Result, TestCase, TestReport
-from kimi_agent.workspace.files.seen_files import Known, after
+from kimi_agent.workspace.files.seen_files import KnownFile, add_seen
 
-WHOLE_CHARS, END_CHARS = 20_000, 9_000
+MAX_WHOLE_CHARS, EXCERPT_END_CHARS = 20_000, 9_000
 """The person's words are kept whole up to the first; of longer ones this much of each end."""
-MOST_WORDS = 2_000
-MOST_FILES = 1_000
-MOST_COMMANDS = 500
-MOST_FAILING = 100
-MOST_OTHERS = 100
+MAX_USER_EXCERPTS = 2_000
+MAX_FILE_FACTS = 1_000
+MAX_COMMAND_FACTS = 500
+MAX_FAILING_TESTS = 100
+MAX_OTHER_FACTS = 100
 _COMMAND_CHARS = 2_000
 _LINE_CHARS = 200
 
@@ -40,8 +41,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Newest(Generic[K, V]):
-    """The `most` entries that were put last; `dropped` counts those that gave way."""
+class NewestMap(Generic[K, V]):
+    """A map of the `most` entries that were put last; `dropped` counts those that it evicted."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -59,8 +60,8 @@ class Newest(Generic[K, V]):
     def get(self, key: K) -> V | None:
         return self._kept.get(key)
 
-    def take(self, key: K) -> None:
-        """It is there no longer."""
+    def remove(self, key: K) -> None:
+        """Remove the entry of `key`, if there is one."""
         self._kept.pop(key, None)
 
     def clear(self) -> None:
@@ -76,8 +77,8 @@ class Newest(Generic[K, V]):
 
 
 @dataclass(frozen=True)
-class Word:
-    """What the person said in record `seq`: `head`, and, where it is not whole, `tail`; `size` characters in all."""
+class UserExcerpt:
+    """A user's message of record `seq`: `head`, and, where it is not whole, `tail`; `size` characters in all."""
 
     seq: int
     head: str
@@ -90,32 +91,32 @@ class Word:
         return len(self.head) == self.size
 
 
-def word(seq: int, message: User) -> Word:
+def excerpt_message(seq: int, message: User) -> UserExcerpt:
     """The person's message of record `seq`, cut if it is very long."""
     text = message.text
     media = sum(isinstance(part, Media) for part in message.parts)
-    if len(text) <= WHOLE_CHARS:
-        return Word(seq, text, "", len(text), media)
-    return Word(seq, text[:END_CHARS], text[-END_CHARS:], len(text), media)
+    if len(text) <= MAX_WHOLE_CHARS:
+        return UserExcerpt(seq, text, "", len(text), media)
+    return UserExcerpt(seq, text[:EXCERPT_END_CHARS], text[-EXCERPT_END_CHARS:], len(text), media)
 
 
 @dataclass(frozen=True)
-class File:
+class FileFact:
     """A file as the agent last saw it; `change` says what the agent did to it ("" nothing, else M, A, D or R).
 
     `seq` is the last record that tells of it, `written` the last one that changed it.
     """
 
     path: str
-    known: Known
+    known: KnownFile
     change: str
     seq: int
     written: int = 0
 
 
 @dataclass(frozen=True)
-class Command:
-    """A command that ran `times` times: how it ended last, and the last line that it printed."""
+class CommandFact:
+    """A shell command that ran `times` times: how it ended last, and the last line that it printed."""
 
     command: str
     outcome: str
@@ -125,7 +126,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Run:
+class LatestTestRun:
     """How the tests came out when they last ran by this command."""
 
     command: str
@@ -138,28 +139,28 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """What the person did not allow, and the words they had for it."""
+class RefusalFact:
+    """A call that the user did not allow, and the reason they gave."""
 
     title: str
     words: str
     seq: int
 
 
-class Chronicle:
-    """The fold; `add` each record that stands, in the order of the log."""
+class SessionFacts:
+    """The facts so far; `add` each record that no rewind took back, in the order of the log."""
 
     def __init__(self) -> None:
-        self.first: Word | None = None
-        self.words: Newest[int, Word] = Newest(MOST_WORDS)
-        self.open = False
-        self.files: Newest[str, File] = Newest(MOST_FILES)
-        self.commands: Newest[str, Command] = Newest(MOST_COMMANDS)
-        self.runs: Newest[str, Run] = Newest(MOST_OTHERS)
-        self.failing: Newest[str, TestCase] = Newest(MOST_FAILING)
-        self.fixed: Newest[str, str] = Newest(MOST_OTHERS)
-        self.refusals: Newest[int, Refusal] = Newest(MOST_OTHERS)
-        self.commits: Newest[str, Committed] = Newest(MOST_OTHERS)
+        self.first: UserExcerpt | None = None
+        self.words: NewestMap[int, UserExcerpt] = NewestMap(MAX_USER_EXCERPTS)
+        self.turn_is_open = False
+        self.files: NewestMap[str, FileFact] = NewestMap(MAX_FILE_FACTS)
+        self.commands: NewestMap[str, CommandFact] = NewestMap(MAX_COMMAND_FACTS)
+        self.runs: NewestMap[str, LatestTestRun] = NewestMap(MAX_OTHER_FACTS)
+        self.failing: NewestMap[str, TestCase] = NewestMap(MAX_FAILING_TESTS)
+        self.fixed: NewestMap[str, str] = NewestMap(MAX_OTHER_FACTS)
+        self.refusals: NewestMap[int, RefusalFact] = NewestMap(MAX_OTHER_FACTS)
+        self.commits: NewestMap[str, Committed] = NewestMap(MAX_OTHER_FACTS)
         self.evidence: Evidence | None = None
         self._calls: dict[tuple[int, int], Call] = {}
         self._running: dict[tuple[int, int], int] = {}
@@ -169,7 +170,7 @@ class Chronicle:
         seq = stamped.seq
         match stamped.event:
             case Said(message=User() as message, queued=queued):
-                self._said(word(seq, message), queued=queued)
+                self._said(excerpt_message(seq, message), queued=queued)
             case Said(message=Assistant(calls=calls)):
                 self._cut_off()
                 self._calls = {(seq, index): call for index, call in enumerate(calls)}
@@ -182,7 +183,7 @@ class Chronicle:
                 self._seen(seq, seen)
             case Answered(question, decision) if not decision.allowed and decision.by == "person":
                 if not question.choices:
-                    self.refusals.put(seq, Refusal(question.title, decision.message.strip(), seq))
+                    self.refusals.put(seq, RefusalFact(question.title, decision.message.strip(), seq))
             case Judged(evidence):
                 self.evidence = evidence
                 for test in evidence.fixed:
@@ -193,13 +194,13 @@ class Chronicle:
                 self._put_back(rewound)
             case TurnEnded():
                 self._cut_off()
-                self.open = False
+                self.turn_is_open = False
             case _:
                 pass
 
-    def _said(self, said: Word, *, queued: int) -> None:
+    def _said(self, said: UserExcerpt, *, queued: int) -> None:
         self._cut_off()
-        self.open = self.open or not queued
+        self.turn_is_open = self.turn_is_open or not queued
         if self.first is None:
             self.first = said
         else:
@@ -232,21 +233,21 @@ class Chronicle:
     def _ran(self, command: str, outcome: str, last_line: str, seq: int) -> None:
         key = command[:_COMMAND_CHARS]
         before = self.commands.get(key)
-        self.commands.put(key, Command(key, outcome, last_line, before.times + 1 if before else 1, seq))
+        self.commands.put(key, CommandFact(key, outcome, last_line, before.times + 1 if before else 1, seq))
 
     def _tested(self, seq: int, report: TestReport) -> None:
         failed = report.count("failed") + report.count("error")
         counts = report.count("passed"), failed, report.count("skipped")
         key = report.command[:_COMMAND_CHARS]
-        self.runs.put(key, Run(key, report.verdict, *counts, report.trouble[:_LINE_CHARS], seq))
+        self.runs.put(key, LatestTestRun(key, report.verdict, *counts, report.trouble[:_LINE_CHARS], seq))
         if report.whole and report.verdict in ("passed", "failed"):
             self.failing.clear()
         for case in report.cases:
             if case.outcome in ("failed", "error"):
-                self.fixed.take(case.id)
+                self.fixed.remove(case.id)
                 self.failing.put(case.id, msgspec.structs.replace(case, detail=""))
             elif self.failing.get(case.id) is not None:
-                self.failing.take(case.id)
+                self.failing.remove(case.id)
                 if case.outcome == "passed":
                     self.fixed.put(case.id, case.id)
 
@@ -255,36 +256,36 @@ class Chronicle:
         change, written = (old.change, old.written) if old else ("", 0)
         if seen.by == "write":
             change, written = "D" if not seen.sha256 else "M" if change in ("", "D") else change, seq
-        known = after(old.known if old else None, seen)
-        self.files.put(seen.path, File(seen.path, known, change, seq, written))
+        known = add_seen(old.known if old else None, seen)
+        self.files.put(seen.path, FileFact(seen.path, known, change, seq, written))
 
     def _changed(self, seq: int, path: str, change: str) -> None:
         old = self.files.get(path)
         # What was added in this session and edited since is still a new file.
         shown = "A" if change == "M" and old and old.change == "A" else change
-        known = old.known if old else Known("")
-        self.files.put(path, File(path, known, shown, seq, seq))
+        known = old.known if old else KnownFile("")
+        self.files.put(path, FileFact(path, known, shown, seq, seq))
 
     def _put_back(self, rewound: Rewound) -> None:
         """Of files that went back nothing is known for sure."""
         if rewound.what != "chat":
             for path, file in self.files.items():
                 if file.seq >= rewound.to and (not rewound.paths or path in rewound.paths):
-                    self.files.take(path)
+                    self.files.remove(path)
 
 
-def chronicle(read: Callable[[], Iterable[Stamped]], agent: str = "main") -> Chronicle:
-    """The fold of what stands in the log that `read` gives (it is read twice)."""
-    gone = _taken_back(read())
-    fold = Chronicle()
+def fold_session_facts(read: Callable[[], Iterable[Stamped]], agent: str = "main") -> SessionFacts:
+    """The facts in the log that `read` gives, less what rewinds took back (the log is read twice)."""
+    gone = _find_rewound_ranges(read())
+    fold = SessionFacts()
     for stamped in read():
         if stamped.agent == agent and not any(start <= stamped.seq < end for start, end in gone):
             fold.add(stamped)
     return fold
 
 
-def _taken_back(log: Iterable[Stamped]) -> tuple[tuple[int, int], ...]:
-    """What rewinds took out of the conversation: from which record on, up to the rewind itself."""
+def _find_rewound_ranges(log: Iterable[Stamped]) -> tuple[tuple[int, int], ...]:
+    """The ranges that rewinds took out of the conversation: from which record on, up to the rewind itself."""
     gone: tuple[tuple[int, int], ...] = ()
     before: dict[int, tuple[tuple[int, int], ...]] = {}  # what each rewind found that can still be undone
     for stamped in log:
@@ -303,7 +304,7 @@ def _taken_back(log: Iterable[Stamped]) -> tuple[tuple[int, int], ...]:
 
 def _command_of(call: Call) -> str:
     """The command in the arguments of a call, "" where there is none."""
-    command = arguments_of(call).get("command")
+    command = decode_call_arguments(call).get("command")
     return command if isinstance(command, str) else ""
 
 
@@ -312,7 +313,7 @@ def _last_line(text: str) -> str:
     return next((line for line in lines if line), "")[-_LINE_CHARS:]
 
 
-def recut(word: Word, chars: int) -> Word:
+def shorten_excerpt(word: UserExcerpt, chars: int) -> UserExcerpt:
     """`word` with at most `chars` characters of it, two thirds of them from its beginning."""
     if len(word.head) + len(word.tail) <= chars:
         return word

@@ -1,7 +1,7 @@
-"""How many tokens a request is: what the server counted, and an estimate of what was added since.
+"""Token estimator for requests: what the server counted last, plus an estimate of what was added since.
 
 Nobody ships Kimi's vocabulary, so texts are estimated (four ASCII characters a token, one token for any other) and
-corrected by a ratio that is learnt from every usage the server tells.
+corrected by a ratio that is learnt from every usage the server reports.
 """
 
 import json
@@ -11,38 +11,42 @@ from math import ceil
 from kimi_agent.log.messages import Assistant, Message, Text, ToolReturn, Usage, User
 from kimi_agent.model.base import Request, ToolSpec
 
-CHARS_A_TOKEN = 4
-A_MESSAGE = 3
-"""What frames a message, in tokens."""
-A_MEDIUM = 2_000
+CHARS_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 3
+"""The framing of a message, in tokens."""
+TOKENS_PER_MEDIUM = 2_000
 """An image or a video, in tokens."""
-LEAST_RATIO, MOST_RATIO = 0.7, 1.6
-_WEIGHT = 0.3  # of the newest answer in the ratio
-_NONSENSE = 0.1  # a usage below this share of the estimate counts something else than tokens
+MIN_RATIO, MAX_RATIO = 0.7, 1.6
+_NEWEST_WEIGHT = 0.3  # of the newest answer in the ratio
+_MIN_PLAUSIBLE_SHARE = 0.1  # a usage below this share of the estimate counts something else than tokens
 
 
-def tokens(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """An estimate for one text."""
     size = len(text)
     if text.isascii():
-        return -(-size // CHARS_A_TOKEN)
+        return -(-size // CHARS_PER_TOKEN)
     plain = len(text.encode("ascii", "ignore"))
-    return -(-plain // CHARS_A_TOKEN) + size - plain
+    return -(-plain // CHARS_PER_TOKEN) + size - plain
 
 
-def estimate(message: Message) -> int:
+def estimate_message_tokens(message: Message) -> int:
     """An estimate for one message."""
     match message:
         case User(parts):
-            return A_MESSAGE + sum(tokens(part.text) if isinstance(part, Text) else A_MEDIUM for part in parts)
+            return TOKENS_PER_MESSAGE + sum(
+                estimate_tokens(part.text) if isinstance(part, Text) else TOKENS_PER_MEDIUM for part in parts
+            )
         case ToolReturn(_, name, content):
-            return A_MESSAGE + tokens(name) + tokens(content)
+            return TOKENS_PER_MESSAGE + estimate_tokens(name) + estimate_tokens(content)
         case Assistant(text, reasoning, calls):
-            called = sum(A_MESSAGE + tokens(call.name) + tokens(call.arguments) for call in calls)
-            return A_MESSAGE + tokens(text) + tokens(reasoning or "") + called
+            called = sum(
+                TOKENS_PER_MESSAGE + estimate_tokens(call.name) + estimate_tokens(call.arguments) for call in calls
+            )
+            return TOKENS_PER_MESSAGE + estimate_tokens(text) + estimate_tokens(reasoning or "") + called
 
 
-class Meter:
+class TokenEstimator:
     """Measures the requests of one session; a step costs what it added. It must `forget` a list that is replaced."""
 
     def __init__(self) -> None:
@@ -51,7 +55,7 @@ class Meter:
         self._sums = [0]
         self._system = ""
         self._tools: tuple[ToolSpec, ...] = ()
-        self._head = A_MESSAGE
+        self._head = TOKENS_PER_MESSAGE
         self._covered = 0
         self._counted = 0
 
@@ -64,37 +68,39 @@ class Meter:
         """`usage` came with the answer that is message `at` of `request`; one that makes no sense is passed over."""
         self._follow(request)
         guess = self._head + self._sums[at]
-        if usage.input <= 0 or usage.input < _NONSENSE * guess:
+        if usage.input <= 0 or usage.input < _MIN_PLAUSIBLE_SHARE * guess:
             return
         newest = usage.input / guess
-        self.ratio = min(MOST_RATIO, max(LEAST_RATIO, (1 - _WEIGHT) * self.ratio + _WEIGHT * newest))
+        self.ratio = min(MAX_RATIO, max(MIN_RATIO, (1 - _NEWEST_WEIGHT) * self.ratio + _NEWEST_WEIGHT * newest))
         self._covered, self._counted = at + 1, usage.input + usage.output
 
-    def estimated(self, request: Request) -> int:
-        """The estimate for all of a request that is only thought of."""
+    def estimate_request(self, request: Request) -> int:
+        """The estimate for a whole request that may never be sent."""
         self._know_head(request)
-        return ceil(self.ratio * (self._head + sum(map(estimate, request.messages)) + _tail(request)))
+        return ceil(
+            self.ratio * (self._head + sum(map(estimate_message_tokens, request.messages)) + _estimate_tail(request))
+        )
 
-    def weigh(self, text: str) -> int:
+    def estimate_text(self, text: str) -> int:
         """The estimate for a message of this text."""
-        return ceil(self.ratio * (A_MESSAGE + tokens(text)))
+        return ceil(self.ratio * (TOKENS_PER_MESSAGE + estimate_tokens(text)))
 
     def sizes(self, request: Request) -> list[int]:
         """The estimate for each message of `request`."""
         self._follow(request)
         return [ceil(self.ratio * (end - start)) for start, end in pairwise(self._sums)]
 
-    def around(self, request: Request) -> int:
+    def estimate_overhead(self, request: Request) -> int:
         """The estimate for all but the messages: the system prompt, the tools, the notes."""
         self._know_head(request)
-        return ceil(self.ratio * (self._head + _tail(request)))
+        return ceil(self.ratio * (self._head + _estimate_tail(request)))
 
     def _know_head(self, request: Request) -> None:
         if request.system != self._system or request.tools != self._tools:
             self._system, self._tools = request.system, request.tools
             listed = [(each.name, each.description, dict(each.schema)) for each in request.tools]
             schemas = json.dumps(listed, ensure_ascii=False, separators=(",", ":"), default=str)
-            self._head = A_MESSAGE + tokens(request.system) + tokens(schemas)
+            self._head = TOKENS_PER_MESSAGE + estimate_tokens(request.system) + estimate_tokens(schemas)
             self._covered = self._counted = 0
 
     @property
@@ -102,7 +108,7 @@ class Meter:
         return self._head + self._sums[self._covered] if self._covered else 0
 
     def _sum(self, request: Request) -> int:
-        return self._head + self._sums[-1] + _tail(request)
+        return self._head + self._sums[-1] + _estimate_tail(request)
 
     def forget(self) -> None:
         """The next request holds other messages; the ratio stays."""
@@ -118,10 +124,10 @@ class Meter:
             known = 0
         added = messages[known:]
         self._messages += added
-        self._sums += accumulate(map(estimate, added), initial=self._sums.pop())
+        self._sums += accumulate(map(estimate_message_tokens, added), initial=self._sums.pop())
 
 
-def _tail(request: Request) -> int:
-    """What stands behind the messages, for this request alone."""
-    notes = A_MESSAGE + tokens("\n".join(request.notes)) if request.notes else 0
-    return notes + (estimate(request.partial) if request.partial is not None else 0)
+def _estimate_tail(request: Request) -> int:
+    """The estimate for what follows the messages in this request alone: notes and the partial answer."""
+    notes = TOKENS_PER_MESSAGE + estimate_tokens("\n".join(request.notes)) if request.notes else 0
+    return notes + (estimate_message_tokens(request.partial) if request.partial is not None else 0)

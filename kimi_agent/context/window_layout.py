@@ -1,25 +1,28 @@
-"""How much of a window is for what: everything follows from its size and from what always stands in it."""
+"""Window layout: token limits and shares, all derived from the window's size and what always stands in it."""
 
 from dataclasses import dataclass
 
-from kimi_agent.model.base import DEFAULT_OUTPUT
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS
 
 
 @dataclass(frozen=True)
-class RoomSettings:
-    """When room is made, and how much; parts of the window. `tail` is what a compaction leaves word for word."""
+class CompactionSettings:
+    """When the conversation is shortened (`at`), and down to what (`target`), as parts of the window.
+
+    `tail` is what a compaction leaves word for word.
+    """
 
     at: float = 0.80
     target: float = 0.50
     tail: float = 0.15
 
 
-DEFAULT_ROOM = RoomSettings()
+DEFAULT_COMPACTION = CompactionSettings()
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Sizes in tokens. `limit`: more than that leaves no room for an answer. `act`: from here on room is made.
+class WindowLayout:
+    """Sizes in tokens. `limit`: more than that leaves no room for an answer. `trigger`: from here on it is shortened.
 
     `target`: shortening goes on until there. `least`: what it must free, else it is not worth a broken cache.
     `recent`: the newest results, which are not stale. `step`: the newest step may take this much. `tail`: what a
@@ -28,38 +31,38 @@ class Shares:
 
     window: int
     limit: int
-    act: int
+    trigger: int
     target: int
     least: int
     recent: int
     step: int
     tail: int
     most_tail: int
-    pins: int
+    preserved: int
     narrative: int
     output: int
 
 
-def shares(settings: RoomSettings, window: int, around: int) -> Shares:
+def lay_out_window(settings: CompactionSettings, window: int, around: int) -> WindowLayout:
     """The shares of `window`, of which the system prompt, the tools and the notes take `around`."""
-    output = min(DEFAULT_OUTPUT, window // 4)
+    output = min(DEFAULT_OUTPUT_TOKENS, window // 4)
     limit = max(0, window - output - 1_024)
     room = max(0, limit - around)
     # Where the tools take most of the window, it is full from the start: then what is left of it counts.
     act = min(limit, max(int(settings.at * window), around + int(min(0.9, settings.at) * room)))
     # All that a compaction leaves must end below where it began.
     filled = max(0, act - around)
-    return Shares(
+    return WindowLayout(
         window=window,
         limit=limit,
-        act=act,
+        trigger=act,
         target=min(int(settings.target * window), around + filled * 6 // 10),
         least=filled // 5,
         recent=filled // 5,
         step=filled * 3 // 10,
         tail=min(int(settings.tail * window), filled // 5),
         most_tail=filled * 4 // 10,
-        pins=min(40_000, filled * 3 // 10),
+        preserved=min(40_000, filled * 3 // 10),
         narrative=min(12_000, window // 10, filled * 15 // 100),
         output=min(16_000, output),
     )

@@ -1,4 +1,4 @@
-"""`kimi-agent demo`: the main job on a small real repository, over real HTTP; only the model's words are scripted."""
+"""`kimi-agent demo`: fixes a bug in a small real repository over real HTTP; only the model's words are scripted."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from kimi_agent.demo.mock_process import mock_server, paced
-from kimi_agent.demo.repository import make_repository, summary_of_changes
+from kimi_agent.demo.mock_process import copy_with_pace, start_mock_server
+from kimi_agent.demo.repository import make_repository, summarize_changes
 from kimi_agent.errors import UserError
 
 __all__ = ["run_demo"]
 
-HERE = Path(__file__).resolve().parent
+DEMO_FOLDER = Path(__file__).resolve().parent
 TOKENS_PER_S = 45.0  # a person reads along at this speed
 _MOST_S = 600.0
 # What a person has set up for their own use must not reach the demo; the mark of an outer run must.
@@ -50,7 +50,7 @@ def run_demo(
         raise UserError(f"The demo needs a temporary folder: {error.strerror}; set TMPDIR.", 78) from error
     try:
         with _stopped_by_sigterm():
-            return _Demo(folder, env, out).play(tape or HERE / "demo.jsonl", stream=stream)
+            return _Demo(folder, env, out).play(tape or DEMO_FOLDER / "demo.jsonl", stream=stream)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # nobody reads any more: for the top of the program to tell
@@ -74,17 +74,17 @@ class _Demo:
 
     def play(self, tape: Path, *, stream: bool) -> int:
         self._say("kimi-agent demo: a real bug, repository, patch and test run; only the model's words are scripted.\n")
-        make_repository(HERE / "files", self._repository, self._env)
+        make_repository(DEMO_FOLDER / "files", self._repository, self._env)
         self._say(f"  folder   {self._repository}")
         red, before = self._test()
         self._say(f"  before   {before}")
-        issue = (HERE / "issue.md").read_text("utf-8")
+        issue = (DEMO_FOLDER / "issue.md").read_text("utf-8")
         self._say(f"  issue    {issue.splitlines()[0].lstrip('# ')}\n")
         self._say("$ kimi-agent -p -y < issue.md")
-        code = self._agent(issue, paced(tape, TOKENS_PER_S, self._folder / "tape.jsonl") if stream else tape)
+        code = self._agent(issue, copy_with_pace(tape, TOKENS_PER_S, self._folder / "tape.jsonl") if stream else tape)
         green, after = self._test()
         self._say(f"\n  after    {after}  (run by the demo itself)")
-        self._say(f"  changed  {summary_of_changes(self._repository, self._env)}")
+        self._say(f"  changed  {summarize_changes(self._repository, self._env)}")
         if red == 1 and code == 0 and green == 0:
             self._say("\nGreen: the bug is fixed.")
             return 0
@@ -94,10 +94,10 @@ class _Demo:
     def _agent(self, issue: str, tape: Path) -> int:
         """The real program on the issue, as a process of its own; its exit code."""
         # The same kimi_agent that runs here, also from a checkout that is not installed.
-        path = os.pathsep.join(filter(None, (str(HERE.parent.parent), self._env.get("PYTHONPATH", ""))))
+        path = os.pathsep.join(filter(None, (str(DEMO_FOLDER.parent.parent), self._env.get("PYTHONPATH", ""))))
         env = {**self._env, "PYTHONPATH": path, "KIMI_AGENT_HOME": str(self._folder / "home")}
         program = (sys.executable, "-P", "-m", "kimi_agent")
-        with mock_server((*program, "mock", str(tape)), env) as base_url:
+        with start_mock_server((*program, "mock", str(tape)), env) as base_url:
             agent = subprocess.Popen(
                 (*program, "-p", "-y"),
                 cwd=self._repository,

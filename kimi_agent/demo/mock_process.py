@@ -1,4 +1,4 @@
-"""The demo's mock server, as a process of its own on loopback."""
+"""Mock server of the demo, started as a process of its own on loopback."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _START_S = 60.0
 
 
 @contextmanager
-def mock_server(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
+def start_mock_server(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
     """Run the mock server; gives its base URL. Raises UserError where it does not start."""
     server = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert server.stdout is not None
@@ -34,7 +34,7 @@ def mock_server(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
         server.stdout.close()
 
 
-def paced(tape: Path, tokens_per_s: float, copy: Path) -> Path:
+def copy_with_pace(tape: Path, tokens_per_s: float, copy: Path) -> Path:
     """A copy of the tape at `copy` whose lines come at this speed, where they have none of their own."""
     lines = []
     for line in tape.read_bytes().split(b"\n"):

@@ -1,4 +1,4 @@
-"""The demo's repository: written from the package's files, committed by a git that needs nothing of the machine."""
+"""Git repository of the demo: the package's files, committed by a git that needs nothing of the machine."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def make_repository(source: Path, target: Path, env: Mapping[str, str]) -> None:
     _git(("commit", "--quiet", "--no-verify", "-m", "teapot 0.3.0, with tests for the round numbers"), target, env)
 
 
-def summary_of_changes(repository: Path, env: Mapping[str, str]) -> str:
+def summarize_changes(repository: Path, env: Mapping[str, str]) -> str:
     """What differs from the commit, in one line for each file."""
     changed = _git(("diff", "--stat", "--no-ext-diff", "--no-textconv"), repository, env).split("\n")
     return "; ".join(" ".join(line.split()) for line in changed[:-2]) or "nothing"

@@ -1,38 +1,39 @@
-"""Edits as values: parse a patch, match it, plan the change. Pure but for `disk` and `alone`; the workspace commits.
+"""The patch engine: parse a patch, place its hunks, plan the change. Pure but for `disk` and `alone`.
 
-Other programs need one function of it: `apply(root, patch)`, which gives a Report or raises EditError.
+The workspace commits what is planned. Other programs need one function of it: `apply(root, patch)`, which gives a
+report or raises EditError.
 """
 
-from kimi_agent.edit.patch import Section, parse
-from kimi_agent.edit.planning.edit_plan import Change, Done
-from kimi_agent.edit.planning.file_state import FileState, View
+from kimi_agent.edit.patch import PatchSection, parse_patch
+from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
+from kimi_agent.edit.planning.file_state import FileState, FileView
 from kimi_agent.edit.planning.plan_patch import PlanError, plan_patch
 from kimi_agent.edit.planning.plan_replacement import Replacement, plan_replacement
-from kimi_agent.edit.planning.syntax_check import trouble as syntax_trouble
-from kimi_agent.edit.rendering.diff_view import diff_view, file_diff
-from kimi_agent.edit.rendering.result_text import applied, edited
-from kimi_agent.edit.standalone import EditError, Report, apply
-from kimi_agent.edit.workspace_files import Disk, carry_out
+from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
+from kimi_agent.edit.rendering.diff_view import make_diff_view, make_file_diff
+from kimi_agent.edit.rendering.result_text import format_edit_result, format_patch_result
+from kimi_agent.edit.standalone import EditError, PatchReport, apply
+from kimi_agent.edit.workspace_files import WorkspaceFiles, commit_plan
 
 __all__ = [
-    "Change",
-    "Disk",
-    "Done",
     "EditError",
+    "EditPlan",
+    "FileResult",
     "FileState",
+    "FileView",
+    "PatchReport",
+    "PatchSection",
     "PlanError",
     "Replacement",
-    "Report",
-    "Section",
-    "View",
-    "applied",
+    "WorkspaceFiles",
     "apply",
-    "carry_out",
-    "diff_view",
-    "edited",
-    "file_diff",
-    "parse",
+    "commit_plan",
+    "find_new_syntax_error",
+    "format_edit_result",
+    "format_patch_result",
+    "make_diff_view",
+    "make_file_diff",
+    "parse_patch",
     "plan_patch",
     "plan_replacement",
-    "syntax_trouble",
 ]

@@ -1,4 +1,4 @@
-"""A patch as values: sections of files, their hunks, their lines; and `parse`, which takes either dialect.
+"""Patch values (sections of files, their hunks, their lines), and the parser that takes V4A or unified diff.
 
 Which dialect was meant is read from the text, never asked of the caller: models mix them.
 """
@@ -16,7 +16,7 @@ UNIFIED_EXAMPLE = "--- a/path\n+++ b/path\n@@ -1,2 +1,2 @@\n context\n-old\n+new
 
 
 @dataclass(frozen=True)
-class Line:
+class HunkLine:
     """One line of a hunk: `op` is " ", "-" or "+"; `bare` says that it stands without a newline at the file's end."""
 
     op: str
@@ -36,7 +36,7 @@ class Hunk:
 
     number: int
     at: int
-    lines: tuple[Line, ...]
+    lines: tuple[HunkLine, ...]
     anchors: tuple[str, ...] = ()
     declared: int | None = None
     numbered: bool = False
@@ -72,7 +72,7 @@ class Hunk:
 
 
 @dataclass(frozen=True)
-class Section:
+class PatchSection:
     """What is to happen to one file. `paths` are its possible spellings, the likeliest first.
 
     `create` makes it of the + lines of its hunk, `delete` removes it (with a hunk: only if that is all it holds),
@@ -89,22 +89,22 @@ class Section:
     at_once: bool = False
 
 
-def parse(patch: str) -> tuple[Section, ...]:
+def parse_patch(patch: str) -> tuple[PatchSection, ...]:
     """The sections of `patch`, V4A or unified diff.
 
     Raises ToolError: no_patch where it is neither, parse with the line at fault, truncated where its end is cut off.
     """
     from kimi_agent.edit.parsing import unified, v4a
 
-    lines, closed = transport(patch)
-    begin = v4a.begin(lines)
-    if begin is not None and not unified.starts_before(lines, begin):
-        if v4a.holds_sections(lines, begin) or not unified.starts_before(lines, len(lines)):
-            return v4a.parse(lines, begin, whole=closed or patch.endswith("\n"))
+    lines, closed = unwrap_patch(patch)
+    begin = v4a.find_v4a_begin(lines)
+    if begin is not None and not unified.has_header_before(lines, begin):
+        if v4a.has_v4a_sections(lines, begin) or not unified.has_header_before(lines, len(lines)):
+            return v4a.parse_v4a(lines, begin, whole=closed or patch.endswith("\n"))
         closed = closed or any(line.strip() == v4a.END for line in lines)
-        lines = ["" if line.strip() in v4a.MARKS else line for line in lines]
-    if unified.starts_before(lines, len(lines)):
-        return unified.parse(lines, whole=closed or patch.endswith("\n"))
+        lines = ["" if line.strip() in v4a.V4A_MARKERS else line for line in lines]
+    if unified.has_header_before(lines, len(lines)):
+        return unified.parse_unified_diff(lines, whole=closed or patch.endswith("\n"))
     raise ToolError(
         "no_patch",
         "this is neither a V4A patch nor a unified diff; nothing was changed",
@@ -116,7 +116,7 @@ MAX_WRAPS = 4  # a heredoc in a fence, and the same once more
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1\s*$")
 
 
-def transport(patch: str) -> tuple[list[str], bool]:
+def unwrap_patch(patch: str) -> tuple[list[str], bool]:
     """The lines of a patch without what it was sent in, and whether that closing fence or heredoc word was there."""
     lines = patch.split("\n")
     if not lines[-1]:
@@ -146,7 +146,7 @@ def _unwrapped(lines: list[str]) -> list[str] | None:
     return None
 
 
-def wrong(number: int, line: str, expected: str, example: str) -> ToolError:
+def patch_syntax_error(number: int, line: str, expected: str, example: str) -> ToolError:
     """The error for line `number` (0-based) of a patch, with what may stand there."""
     shown = line if len(line) <= 120 else line[:119] + "…"
     return ToolError(
@@ -160,7 +160,7 @@ _NUMBERS = re.compile(r"@@+ *-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9})
 
 
 @dataclass(frozen=True)
-class Header:
+class HunkHeader:
     """A line that starts with @@: its numbers (old start, old count, new count), or its text."""
 
     start: int = 0
@@ -170,17 +170,23 @@ class Header:
     anchor: str = ""
 
 
-def header(line: str) -> Header:
+def parse_hunk_header(line: str) -> HunkHeader:
     """Read an @@ line."""
     found = _NUMBERS.match(line)
     if found:
-        return Header(int(found[1]), int(found[2] or 1), int(found[4] or 1), numbered=True)
+        return HunkHeader(int(found[1]), int(found[2] or 1), int(found[4] or 1), numbered=True)
     text = line.rstrip().lstrip("@").removeprefix(" ").removesuffix("@@").rstrip()
-    return Header(anchor="" if text.strip() in ("", "...", "…") else text)
+    return HunkHeader(anchor="" if text.strip() in ("", "...", "…") else text)
 
 
-def finished(
-    number: int, at: int, lines: Sequence[Line], head: Header, *, anchors: Sequence[str] = (), at_end: bool = False
+def build_hunk(
+    number: int,
+    at: int,
+    lines: Sequence[HunkLine],
+    head: HunkHeader,
+    *,
+    anchors: Sequence[str] = (),
+    at_end: bool = False,
 ) -> Hunk:
     """A hunk of what was read. It says where it begins only if it has as many lines as its header counts."""
     old = sum(line.op != "+" for line in lines)

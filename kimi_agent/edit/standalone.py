@@ -1,4 +1,4 @@
-"""The patch engine for other programs: a folder and a patch go in, nobody is asked, no session is needed."""
+"""The standalone patch engine for other programs: it needs a folder and a patch, no person and no session."""
 
 import os
 import stat
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from kimi_agent.edit.planning.file_state import FileState
 from kimi_agent.edit.planning.plan_patch import plan_patch
-from kimi_agent.edit.rendering.diff_view import diff_view
-from kimi_agent.edit.rendering.result_text import applied
-from kimi_agent.edit.workspace_files import Disk, carry_out
+from kimi_agent.edit.rendering.diff_view import make_diff_view
+from kimi_agent.edit.rendering.result_text import format_patch_result
+from kimi_agent.edit.workspace_files import WorkspaceFiles, commit_plan
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import FileDiff
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 
 
 class EditError(ToolError):
@@ -24,7 +24,7 @@ class EditError(ToolError):
 
 
 @dataclass(frozen=True)
-class Report:
+class PatchReport:
     """What a patch did; `str(report)` is the text that a model would read.
 
     Each file has its path (below the root), `change` ("M", "A", "D", or "R" from `old_path`), the counts `added` and
@@ -39,7 +39,7 @@ class Report:
         return self.text
 
 
-def apply(root: Path, patch: str, *, journal: Path | None = None) -> Report:
+def apply(root: Path, patch: str, *, journal: Path | None = None) -> PatchReport:
     """Apply `patch` (V4A or unified diff) to the files below `root`: all of it, or nothing and an EditError.
 
     The patch is the only authority: what it deletes, moves or names is not asked about, secret-looking names included.
@@ -51,13 +51,13 @@ def apply(root: Path, patch: str, *, journal: Path | None = None) -> Report:
         files = _files(root, journal or _journal())
         recovered = files.recover()
         change = plan_patch(patch, _Everything(files))
-        notes = [*recovered, *carry_out(change, files, around=0)]
-        view = diff_view(change)
+        notes = [*recovered, *commit_plan(change, files, around=0)]
+        view = make_diff_view(change)
         told = tuple(f"{done.path}: {note}" for done in change.files for note in done.notes)
-        return Report(view.files, (*told, *notes), applied(change, view, notes))
+        return PatchReport(view.files, (*told, *notes), format_patch_result(change, view, notes))
 
 
-class _Everything(Disk):
+class _Everything(WorkspaceFiles):
     """A view that knows every file whole: there is no model that could have missed something."""
 
     def name(self, spelling: str, /) -> str:
@@ -85,7 +85,7 @@ def _files(root: Path, journal: Path) -> Files:
     return Files(
         root,
         outputs=Outputs(journal / "outputs"),  # never made: nothing is kept
-        ledger=Ledger(lambda seen: None),
+        seen_files=SeenFiles(lambda seen: None),
         home=root,  # never asked for, see `_Everything.name`
         journal=journal,
     )

@@ -1,6 +1,6 @@
-"""The text of a file as lines that each keep their own ending, and its bytes again.
+"""Text of a file as lines that each keep their own ending, and the conversion from and to its bytes.
 
-Lines end at "\\n" only: form feeds, NEL, U+2028 and a lone CR are ordinary characters, so that a file that holds them
+Lines end at LF only: form feeds, NEL, U+2028 and a lone CR are ordinary characters, so that a file that holds them
 keeps its line numbers and its bytes.
 """
 
@@ -21,7 +21,7 @@ SINGLE_BYTE = "latin-1"
 
 
 @dataclass(frozen=True)
-class Codec:
+class TextCodec:
     """How the bytes were read and are to be written: a Python codec name, and the byte order mark in front."""
 
     name: str = "utf-8"
@@ -43,12 +43,12 @@ class Codec:
 
 
 @dataclass(frozen=True)
-class Text:
+class FileText:
     """Lines without their endings, and the endings ("\\n", "\\r\\n", or "" for a last line without newline)."""
 
     bodies: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
-    codec: Codec = Codec()
+    codec: TextCodec = TextCodec()
 
     @property
     def ends_with_newline(self) -> bool:
@@ -60,7 +60,7 @@ class Text:
         return [body + end for body, end in zip(self.bodies, self.ends, strict=True)]
 
 
-def decode(data: bytes, path: str = "the file") -> Text:
+def decode_text(data: bytes, path: str = "the file") -> FileText:
     """The text of `data`. Raises ToolError (binary) for what holds NULs or breaks its own UTF-16."""
     bom, name = next((pair for pair in BOMS if data.startswith(pair[0])), (b"", "utf-8"))
     body = data[len(bom) :]
@@ -73,10 +73,10 @@ def decode(data: bytes, path: str = "the file") -> Text:
         text = body.decode(name)
     if "\0" in text:
         raise _binary(path, f"NUL at character {text.index(chr(0))}")
-    return split(text, Codec(name, bom))
+    return split_text(text, TextCodec(name, bom))
 
 
-def split(text: str, codec: Codec = Codec()) -> Text:
+def split_text(text: str, codec: TextCodec = TextCodec()) -> FileText:
     """`text` as lines that each keep their ending."""
     pieces = text.split("\n")
     last = pieces.pop()
@@ -85,15 +85,15 @@ def split(text: str, codec: Codec = Codec()) -> Text:
     if last:
         bodies.append(last)
         ends.append("")
-    return Text(tuple(bodies), tuple(ends), codec)
+    return FileText(tuple(bodies), tuple(ends), codec)
 
 
-def encode(text: Text, path: str = "the file") -> bytes:
+def encode_text(text: FileText, path: str = "the file") -> bytes:
     """The bytes of `text`. Raises ToolError (encoding) for a character that its codec lacks."""
-    return text.codec.bom + encoded("".join(text.raw()), text.codec, path)
+    return text.codec.bom + encode_characters("".join(text.raw()), text.codec, path)
 
 
-def encoded(text: str, codec: Codec, path: str) -> bytes:
+def encode_characters(text: str, codec: TextCodec, path: str) -> bytes:
     """`text` in `codec`, without its BOM. Raises ToolError (encoding) that names the character."""
     try:
         return text.encode(codec.name)
@@ -105,7 +105,7 @@ def encoded(text: str, codec: Codec, path: str) -> bytes:
         ) from None
 
 
-def not_ascii(lines: Iterable[str]) -> str:
+def find_non_ascii(lines: Iterable[str]) -> str:
     """The first character beyond ASCII in `lines`, or ""."""
     for line in lines:
         if not line.isascii():
@@ -113,7 +113,7 @@ def not_ascii(lines: Iterable[str]) -> str:
     return ""
 
 
-def usual_end(ends: Sequence[str]) -> str:
+def find_usual_ending(ends: Sequence[str]) -> str:
     """The ending that most lines have; LF where none has one, or as many."""
     count = Counter(ends)
     return "\r\n" if count["\r\n"] > count["\n"] else "\n"

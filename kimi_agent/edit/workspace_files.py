@@ -1,16 +1,16 @@
-"""The edge of the room: shows a plan the files of the workspace, and carries it out."""
+"""Workspace files for the patch engine: shows a plan the files as they are, and commits the plan."""
 
 import os
 from collections.abc import Sequence
 
-from kimi_agent.edit.planning.edit_plan import Change
+from kimi_agent.edit.planning.edit_plan import EditPlan
 from kimi_agent.edit.planning.file_state import FileState
-from kimi_agent.edit.rendering.result_text import shown_ranges
+from kimi_agent.edit.rendering.result_text import list_shown_ranges
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.files.files import Files
 
 
-class Disk:
+class WorkspaceFiles:
     """A `View` of the workspace as it is now."""
 
     def __init__(self, files: Files) -> None:
@@ -34,7 +34,7 @@ class Disk:
                 raise
             # Nobody is asked to allow reading what could not be written anyway.
             raise ToolError("outside", f"{error.text}; nothing was written", "edit files of the workspace") from None
-        known = self._files.ledger.known(name)
+        known = self._files.seen_files.known(name)
         return FileState(
             name,
             found.data,
@@ -50,12 +50,12 @@ class Disk:
         return self._files.similar(name)
 
 
-def carry_out(change: Change, files: Files, *, around: int) -> list[str]:
+def commit_plan(change: EditPlan, files: Files, *, around: int) -> list[str]:
     """Commit the plan, all or nothing, and note what its result will show. Returns notes; raises ToolError."""
     notes = files.commit(change.changes)
     for done in change.files:
-        known = files.ledger.known(done.path)
-        ranges = shown_ranges(done, around)
+        known = files.seen_files.known(done.path)
+        ranges = list_shown_ranges(done, around)
         if known and ranges:
-            files.ledger.saw(done.path, known.sha256, ranges=ranges, by="write")
+            files.seen_files.record(done.path, known.sha256, ranges=ranges, by="write")
     return notes

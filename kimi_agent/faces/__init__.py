@@ -1,1 +1,1 @@
-"""What people and programs see of a session."""
+"""User interfaces of a session: the REPL for people at a terminal, text and JSON lines for pipes and programs."""

@@ -1,6 +1,7 @@
-"""The harness's own word at the end of a turn: rows for a screen, text for stderr, a block for a pull request, JSON.
+"""Evidence text: the verdict at the end of a turn as rows for a screen, text for stderr, Markdown and JSON.
 
-All names in it (tests, files, commands) come from the repository or the model: each is made harmless where it is drawn.
+The verdict is the harness's own (`log.evidence`), never the model's; the Markdown is a block for a pull request. All
+names in it (tests, files, commands) come from the repository or the model: each is made harmless where it is drawn.
 """
 
 import re
@@ -9,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from kimi_agent.faces.sanitize import clean_line
-from kimi_agent.faces.summary_lines import seconds
+from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
 
@@ -21,7 +22,7 @@ _MOST_CELLS = 120
 _HOW = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
 _HOW_MANY = {"deleted": "were deleted", "skipped": "are skipped now", "fewer assertions": "have fewer assertions"}
 # Files that decide which tests run and what counts as passed; whoever reads "verified" should know.
-_STEERING = re.compile(
+_TEST_CONFIG = re.compile(
     r"conftest\.py|pytest\.ini|\.pytest\.ini|tox\.ini|setup\.cfg|noxfile\.py|(jest|vitest|playwright|karma)\.config\.\w+"
     r"|\.mocharc\.\w+|phpunit\.xml(\.dist)?|\.rspec|CTestTestfile\.cmake"
 )
@@ -30,7 +31,7 @@ _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 Draw = Callable[[str], str]
 
 
-def footer(evidence: Evidence) -> list[tuple[Style, str]]:
+def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
     """The rows, each clean text on one line with the style that it wants; none where there is nothing to say."""
     rows: list[tuple[Style, str]] = []
     match evidence.verdict:
@@ -50,17 +51,17 @@ def footer(evidence: Evidence) -> list[tuple[Style, str]]:
     if evidence.broke:
         rows.append(("red", f"broke: {_names(evidence.broke, _plain)} green -> red"))
     rows += [("yellow", f"weakened: {each}") for each in _weakened(evidence.weakened, _plain, _MOST_WEAKENED)]
-    if steering := [path for path in evidence.files if _STEERING.fullmatch(path.rpartition("/")[2])]:
+    if steering := [path for path in evidence.files if _TEST_CONFIG.fullmatch(path.rpartition("/")[2])]:
         rows.append(("yellow", f"how tests run was changed too: {_names(steering, _plain)}"))
     return rows
 
 
-def footer_text(evidence: Evidence) -> str:
+def evidence_text(evidence: Evidence) -> str:
     """The same as plain lines for stderr; "" where there is nothing to say."""
-    return "\n".join(text for _, text in footer(evidence))
+    return "\n".join(text for _, text in evidence_rows(evidence))
 
 
-def markdown(evidence: Evidence, *, session: str = "", model: str = "") -> str:
+def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "") -> str:
     """The evidence for a pull request, in GitHub-flavoured Markdown."""
     blocks = [f"### Evidence\n\n**{_headline(evidence)}**", "\n".join(_facts(evidence, session, model))]
     turned = [(each, "red", "green") for each in evidence.fixed] + [(each, "green", "red") for each in evidence.broke]
@@ -113,12 +114,12 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    return clean_line(text, _MOST_CELLS)
+    return sanitize_line(text, _MOST_CELLS)
 
 
 def _code(text: str) -> str:
     """Any text as GitHub-flavoured code that nothing in it can leave, in a table too."""
-    line = clean_line(text, 2 * _MOST_CELLS).strip() or "(none)"
+    line = sanitize_line(text, 2 * _MOST_CELLS).strip() or "(none)"
     if not any(char in line for char in "`|\\"):
         return f"`{line}`"
     # In a table a code span ends at a pipe, and no backslash helps where one stands before it already.
@@ -233,7 +234,7 @@ def _facts(evidence: Evidence, session: str, model: str) -> Iterator[str]:
         ended = "killed" if last.exit_code is None else f"exit {last.exit_code}"
         yield f"| command | {_code(last.command)} |"
         yield f"| runner | {_code(last.runner)} |"
-        yield f"| result | {_counts(evidence, _code)}, {ended} in {seconds(last.duration_s)} |"
+        yield f"| result | {_counts(evidence, _code)}, {ended} in {format_seconds(last.duration_s)} |"
         if evidence.scope:
             yield f"| only | {_code(evidence.scope)} |"
         if last.tree:

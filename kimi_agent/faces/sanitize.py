@@ -1,4 +1,4 @@
-"""Make foreign text safe to print: nothing from a model, a tool or a file reaches the terminal but through here.
+"""Sanitizer for foreign text: nothing from a model, a tool or a file reaches the terminal but through here.
 
 Each character is judged by itself and its direct neighbours. What a terminal would obey or hide is shown instead:
 control characters as their pictures (`␛[2J`), bidi and invisible ones by number (`\\u202e`).
@@ -55,25 +55,25 @@ def _picture(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def clean(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` with everything visible that a terminal would obey or hide; newlines and tabs stay, CRLF becomes LF."""
     return _SUSPECT.sub(_picture, text)
 
 
-def clean_line(text: str, cells: int = 0) -> str:
+def sanitize_line(text: str, cells: int = 0) -> str:
     """`clean` on one line: newlines become `↵`, tabs a space; what exceeds `cells` cells (0: no limit) is cut."""
     if cells and len(text) > 8 * cells:  # a megabyte on one line is not worth looking at
         text = text[: 8 * cells]
-    line = _LINE_BREAKS.sub(lambda found: "↵" if found.group() == "\n" else " ", clean(text))
-    return cut(line, cells) if cells else line
+    line = _LINE_BREAKS.sub(lambda found: "↵" if found.group() == "\n" else " ", sanitize(text))
+    return truncate(line, cells) if cells else line
 
 
-def specials(text: str) -> int:
+def count_escaped(text: str) -> int:
     """How many characters of `text` `clean` has to show in another way (CRLF aside)."""
     return sum(_picture(found) not in ("\n", found.group()) for found in _SUSPECT.finditer(text))
 
 
-def squeezed(text: str) -> str:
+def collapse_blanks(text: str) -> str:
     """`text` with long runs of blanks or empty lines counted, not drawn, so that none pushes a part out of sight."""
     return _RUN.sub(_counted, text)
 
@@ -85,7 +85,7 @@ def _counted(match: re.Match[str]) -> str:
     return f"⟨{len(run)} blanks⟩"
 
 
-def width(text: str) -> int:
+def cell_width(text: str) -> int:
     """The terminal cells of clean `text` on one line."""
     if text.isascii():
         return len(text)
@@ -94,14 +94,14 @@ def width(text: str) -> int:
     return max(0, wcswidth(text))
 
 
-def cut(line: str, cells: int) -> str:
+def truncate(line: str, cells: int) -> str:
     """A clean one-line text in at most `cells` cells, the last of them `…` where something is missing."""
-    if width(line) <= cells:
+    if cell_width(line) <= cells:
         return line
     return _fitting(line, max(0, cells - 1))[0] + "…"
 
 
-def wrap(line: str, cells: int, *, words: bool = True) -> list[str]:
+def wrap_line(line: str, cells: int, *, words: bool = True) -> list[str]:
     """A clean one-line text as rows of at most `cells` cells.
 
     With `words` they are broken at blanks where there are any, and that blank is left out; else nothing is left out.
@@ -109,7 +109,7 @@ def wrap(line: str, cells: int, *, words: bool = True) -> list[str]:
     rows: list[str] = []
     rest = line
     cells = max(2, cells)
-    while width(rest) > cells:
+    while cell_width(rest) > cells:
         row, left = _fitting(rest, cells)
         blank = row.rfind(" ") if words else -1
         if blank > cells // 2 and not left.startswith(" "):

@@ -1,13 +1,13 @@
-"""Between the loop of the REPL and what is on the screen: what each asks of the other."""
+"""Protocols between the REPL and a screen: a screen calls `ScreenHost`, the REPL calls `ReplScreen`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import Decision, Question
 
-KEYS: tuple[tuple[str, str], ...] = (
+KEY_HELP: tuple[tuple[str, str], ...] = (
     ("Enter", "send; while a turn runs: queue"),
     ("Alt-Enter, Ctrl-J, \\ Enter", "a new line"),
     ("Esc", "interrupt the model and its tools"),
@@ -22,11 +22,11 @@ KEYS: tuple[tuple[str, str], ...] = (
 )
 
 
-class Desk(Protocol):
-    """What a screen asks of the REPL."""
+class ScreenHost(Protocol):
+    """The REPL as a screen uses it."""
 
     @property
-    def ink(self) -> Ink: ...
+    def theme(self) -> Theme: ...
 
     @property
     def transcript(self) -> Transcript: ...
@@ -71,8 +71,8 @@ class Desk(Protocol):
         ...
 
 
-class Face(Protocol):
-    """What the REPL asks of a screen."""
+class ReplScreen(Protocol):
+    """A screen as the REPL uses it."""
 
     def columns(self) -> int: ...
 
@@ -94,6 +94,6 @@ class Face(Protocol):
 
     def stop(self) -> None: ...
 
-    def last_words(self) -> list[str]:
+    def unwritten_rows(self) -> list[str]:
         """Finished rows that `run` did not get to write."""
         ...

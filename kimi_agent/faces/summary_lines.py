@@ -1,11 +1,14 @@
-"""Calls, results and turns in one clean line each, and views as plain text; no terminal library is needed for these."""
+"""Summary lines: calls, results and turns in one clean line each, views as plain text, and number formats.
+
+No terminal library is needed for these.
+"""
 
 import json
 import re
 from collections.abc import Iterable
 from typing import Any, assert_never
 
-from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.log.events import TurnEnded
 from kimi_agent.log.messages import Call, Usage
 from kimi_agent.log.views import (
@@ -23,7 +26,7 @@ from kimi_agent.log.views import (
 _FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
 """The argument that says most about a call, in this order of preference."""
 
-_PATCHED = re.compile(r"^(?:\*\*\* (?:Update|Add|Delete) File: |\+\+\+ (?:b/)?)([^\t\r\n]+)", re.MULTILINE)
+_PATCH_PATHS = re.compile(r"^(?:\*\*\* (?:Update|Add|Delete) File: |\+\+\+ (?:b/)?)([^\t\r\n]+)", re.MULTILINE)
 """The files that a patch of either dialect names."""
 
 _PLACES = ("path", "glob", "directory")
@@ -31,9 +34,9 @@ _PLACES = ("path", "glob", "directory")
 
 def call_line(call: Call, cells: int = 100) -> str:
     """`read_file src/a.py`: the tool and what it is called for."""
-    name = clean_line(call.name, 40)
+    name = sanitize_line(call.name, 40)
     about = _about(call.arguments)
-    return clean_line(f"{name} {about}".rstrip(), cells)
+    return sanitize_line(f"{name} {about}".rstrip(), cells)
 
 
 def _about(raw: str) -> str:
@@ -43,7 +46,7 @@ def _about(raw: str) -> str:
         return " ".join(raw.split())
     if not isinstance(arguments, dict):
         return " ".join(raw.split())
-    if isinstance(patch := arguments.get("patch"), str) and (files := _PATCHED.findall(patch)):
+    if isinstance(patch := arguments.get("patch"), str) and (files := _PATCH_PATHS.findall(patch)):
         return " ".join(dict.fromkeys(files))
     given = {key: value for key, value in arguments.items() if value not in (None, "", [], {})}
     first = next((key for key in _FIRST if key in given), "")
@@ -63,24 +66,28 @@ def _short(value: Any) -> str:
 
 
 def result_line(result: Result, cells: int = 100) -> str:
-    """What came of a call: `120 lines`, `exit 1, 2.3 s`, `+3 -1`, or the first line of an error."""
+    """The result of a call: `120 lines`, `exit 1, 2.3 s`, `+3 -1`, or the first line of an error."""
     if result.failed and not isinstance(result.view, TestReport | OutputView):
-        return clean_line(result.content.strip().split("\n")[0], cells) or "failed"
+        return sanitize_line(result.content.strip().split("\n")[0], cells) or "failed"
     match result.view:
         case TextView(_, title):
-            return clean_line(title, cells)
+            return sanitize_line(title, cells)
         case DiffView(files):
             return f"+{sum(file.added for file in files)} -{sum(file.removed for file in files)}"
         case OutputView(_, _, exit_code, duration_s):
-            return f"{_exit(exit_code)}, {seconds(duration_s)}"
+            return f"{_exit(exit_code)}, {format_seconds(duration_s)}"
         case MatchesView(_, matches, files):
-            return f"{count(matches, 'match', 'matches')} in {count(files, 'file')}" if matches else "no match"
+            return (
+                f"{format_count(matches, 'match', 'matches')} in {format_count(files, 'file')}"
+                if matches
+                else "no match"
+            )
         case TestReport() as report:
             return test_line(report)
         case PlanView(items):
             return f"{sum(item.status == 'done' for item in items)}/{len(items)} done"
         case None:
-            return clean_line(result.content.strip().split("\n")[0], cells)
+            return sanitize_line(result.content.strip().split("\n")[0], cells)
         case _ as view:
             assert_never(view)
 
@@ -94,7 +101,7 @@ def test_line(report: TestReport) -> str:
     )
     verdict = {"none_ran": "no test ran", "broken": "stopped before testing", "timed_out": "timed out"}
     words = [verdict.get(report.verdict, ""), counts or ("" if report.verdict in verdict else report.verdict)]
-    return ", ".join([*(word for word in words if word), seconds(report.duration_s)])
+    return ", ".join([*(word for word in words if word), format_seconds(report.duration_s)])
 
 
 def view_text(view: View | None) -> str:
@@ -103,49 +110,49 @@ def view_text(view: View | None) -> str:
         case None:
             return ""
         case TextView(text):
-            return clean(text)
+            return sanitize(text)
         case DiffView(files):
-            return "\n".join(f"{file_line(file)}\n{clean(file.diff)}".rstrip() for file in files)
+            return "\n".join(f"{file_line(file)}\n{sanitize(file.diff)}".rstrip() for file in files)
         case OutputView(command, text):
-            return clean(f"$ {command}\n{text}".rstrip())
+            return sanitize(f"$ {command}\n{text}".rstrip())
         case MatchesView(pattern, matches, files):
-            return clean(f"{pattern}: {matches} in {files} files")
+            return sanitize(f"{pattern}: {matches} in {files} files")
         case TestReport() as report:
-            return "\n".join([test_line(report), *failing(report)])
+            return "\n".join([test_line(report), *failure_lines(report)])
         case PlanView(items):
             marks = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
-            return "\n".join(f"{marks[item.status]} {clean_line(item.step)}" for item in items)
+            return "\n".join(f"{marks[item.status]} {sanitize_line(item.step)}" for item in items)
         case _:
             assert_never(view)
 
 
-def failing(report: TestReport) -> Iterable[str]:
+def failure_lines(report: TestReport) -> Iterable[str]:
     """A line for each test that failed, and what kept the run from testing."""
     for case in report.cases:
         if case.outcome in ("failed", "error"):
-            yield clean_line(f"{case.id}  {case.message}".rstrip())
+            yield sanitize_line(f"{case.id}  {case.message}".rstrip())
     if report.trouble:
-        yield clean(report.trouble)
+        yield sanitize(report.trouble)
 
 
 def file_line(file: FileDiff) -> str:
     """`src/a.py +3 -1`, `new src/b.py +12`, `deleted src/c.py -8`, `old.py -> new.py`."""
-    path = clean_line(file.path)
-    words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{clean_line(file.old_path)} -> {path}", "M": path}
+    path = sanitize_line(file.path)
+    words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{sanitize_line(file.old_path)} -> {path}", "M": path}
     counts = f" +{file.added}" * bool(file.added) + f" -{file.removed}" * bool(file.removed)
     return words[file.change] + counts
 
 
 def turn_line(ended: TurnEnded, duration_s: float, usage: Usage) -> str:
     """`3 steps, 12.3 s, 4.1k tokens in (3.9k cached), 310 out`."""
-    parts = [count(ended.steps, "step"), seconds(duration_s)]
+    parts = [format_count(ended.steps, "step"), format_seconds(duration_s)]
     if usage.input or usage.output:
-        cached = f" ({amount(usage.cached)} cached)" if usage.cached else ""
-        parts.append(f"{amount(usage.input)} tokens in{cached}, {amount(usage.output)} out")
+        cached = f" ({format_amount(usage.cached)} cached)" if usage.cached else ""
+        parts.append(f"{format_amount(usage.input)} tokens in{cached}, {format_amount(usage.output)} out")
     return ", ".join(parts)
 
 
-def countdown(left_s: int) -> str:
+def format_countdown(left_s: int) -> str:
     """Whole seconds as they run down, in words of a steady width: `23 s`, `3 min 05 s`, `1 h 02 min`."""
     if left_s < 60:
         return f"{left_s} s"
@@ -154,7 +161,7 @@ def countdown(left_s: int) -> str:
     return f"{left_s // 3600} h {left_s % 3600 // 60:02} min"
 
 
-def seconds(duration_s: float) -> str:
+def format_seconds(duration_s: float) -> str:
     """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
     if duration_s < 9.95:
         return f"{duration_s:.1f} s"
@@ -166,7 +173,7 @@ def seconds(duration_s: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def amount(number: int) -> str:
+def format_amount(number: int) -> str:
     """`950`, `4.1k`, `41k`, `1.2M`."""
     if number < 1_000:
         return str(number)
@@ -179,6 +186,6 @@ def _exit(exit_code: int | None) -> str:
     return "stopped" if exit_code is None else f"exit {exit_code}"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def format_count(number: int, one: str, many: str = "") -> str:
     """`1 match`, `1,200 matches`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

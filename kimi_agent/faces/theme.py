@@ -1,4 +1,4 @@
-"""How our own words look: a few styles as escape sequences, and the glyphs; both plain where that is wanted."""
+"""Terminal theme: a few text styles as escape sequences, and the glyphs; both plain where that is wanted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 Style = Literal["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan", "strong", "heading", "link"]
 
 # The sixteen colours that every theme defines, light or dark; no backgrounds.
-SGR: Mapping[str, str] = {
+SGR_CODES: Mapping[str, str] = {
     "bold": "1",
     "dim": "2",
     "red": "31",
@@ -40,11 +40,11 @@ class Glyphs:
     spinner: str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
-ASCII = Glyphs("*", "|", ">", "...", "+", "x", "[ ]", "[>]", "|", "-", "-", "|/-\\")
+ASCII_GLYPHS = Glyphs("*", "|", ">", "...", "+", "x", "[ ]", "[>]", "|", "-", "-", "|/-\\")
 
 
 @dataclass(frozen=True)
-class Ink:
+class Theme:
     """Draws words in a style, or plainly where `colour` is off (then no escape sequence is written at all)."""
 
     colour: bool = True
@@ -53,14 +53,14 @@ class Ink:
     def __call__(self, style: Style, text: str) -> str:
         if not self.colour or not text:
             return text
-        return f"\x1b[{SGR[style]}m{text}\x1b[0m"
+        return f"\x1b[{SGR_CODES[style]}m{text}\x1b[0m"
 
 
-def ink_for(environ: Mapping[str, str], encoding: str) -> Ink:
+def choose_theme(environ: Mapping[str, str], encoding: str) -> Theme:
     """The ink that suits a terminal: plain for NO_COLOR and TERM=dumb, ASCII for an encoding without our signs."""
     plain = bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") in ("dumb", "")
     try:
         "●✓▸…⠋".encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return Ink(not plain, ASCII)
-    return Ink(not plain)
+        return Theme(not plain, ASCII_GLYPHS)
+    return Theme(not plain)

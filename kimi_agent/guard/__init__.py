@@ -1,1 +1,1 @@
-"""May it? Policy and rules, command reading, trust of a folder, and the wrappers that ask."""
+"""Permission checks: policy and rules, shell parsing, destructive commands, folder trust, and tool wrappers."""

@@ -1,1 +1,1 @@
-"""What happened: messages, views, events, their codec, the session file and its readings."""
+"""The session log: events, messages and views as values, the log file (store), its fold and its readers."""

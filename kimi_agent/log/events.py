@@ -1,8 +1,8 @@
-"""Everything that can happen, as frozen values in the past tense.
+"""Events of a session, as frozen values in the past tense: everything that can happen.
 
 Durable events are appended to the session's file; fleeting ones only reach the listeners. Numbers: `answer` is the
-`seq` of the `Said` event that holds the assistant message, `index` the place of a call in it, so that (answer, index)
-names a call for ever; wire ids do not (Kimi starts them again at 0 in each answer).
+`seq` of the `Said` event that holds the assistant message, `index` the place of a call in it, so that (answer,
+index) names a call for ever; wire ids do not (Kimi starts them again at 0 in each answer).
 """
 
 from collections.abc import Awaitable, Callable

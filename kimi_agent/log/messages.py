@@ -1,4 +1,4 @@
-"""What the model reads: messages as plain frozen values.
+"""Messages of the conversation, as plain frozen values: what the model reads.
 
 They are `msgspec` structs so that the log's codec needs no second description of them. Text in them is valid Unicode
 (no lone surrogates): the session cleans what it is given before it becomes history.
@@ -85,6 +85,6 @@ class Usage(msgspec.Struct, frozen=True):
         )
 
 
-def said(text: str) -> User:
+def user_message(text: str) -> User:
     """A user message of one text part."""
     return User((Text(text),))

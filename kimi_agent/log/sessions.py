@@ -13,13 +13,13 @@ from typing import Literal
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.events import Opened, Stamped
-from kimi_agent.log.readers.export import as_json, transcript
+from kimi_agent.log.readers.export import export_json, export_markdown
 from kimi_agent.log.readers.query import Query
-from kimi_agent.log.readers.search import Found, search
-from kimi_agent.log.readers.summary import Summary, summary
+from kimi_agent.log.readers.search import SearchHit, search_session
+from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
 from kimi_agent.log.store.durable_io import sync_data
-from kimi_agent.log.store.fork import fork
-from kimi_agent.log.store.lock import InUse, Lock
+from kimi_agent.log.store.fork import fork_session
+from kimi_agent.log.store.lock import SessionInUse, SessionLock
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.logfile import LogFile
 from kimi_agent.log.store.session import Session
@@ -42,16 +42,16 @@ class Sessions:
         self._now = now
         self._rng = rng
 
-    def list(self) -> tuple[Summary, ...]:
+    def list(self) -> tuple[SessionSummary, ...]:
         """The sessions of this workspace, the last used first."""
         return _summaries(self.folder)
 
-    def everything(self) -> tuple[Summary, ...]:
+    def list_all(self) -> tuple[SessionSummary, ...]:
         """The sessions of all workspaces, the last used first."""
         found = [one for folder in _folders(self._all) for one in _summaries(folder)]
         return tuple(sorted(found, key=_recency, reverse=True))
 
-    def find(self, word: str) -> Summary:
+    def find(self, word: str) -> SessionSummary:
         """The one session that `word` means: its id, the start of it, "last", or (part of) its title.
 
         Raises UserError, with the candidates, where there is none or more than one.
@@ -62,7 +62,7 @@ class Sessions:
         if word == "last":  # one that was opened and left without a word is not what people mean
             return next((one for one in all_ if one.turns), all_[0])
         title = word.casefold()
-        readings: tuple[Callable[[Summary], bool], ...] = (
+        readings: tuple[Callable[[SessionSummary], bool], ...] = (
             lambda one: one.id == word,
             lambda one: bool(word) and one.id.startswith(word),
             lambda one: bool(word) and one.title.casefold() == title,
@@ -80,12 +80,14 @@ class Sessions:
         """Where a session of this id lies, if it is another workspace's."""
         if re.fullmatch(r"[0-9]{8}-[0-9]{6}-[a-z0-9]+", word):
             for folder in _folders(self._all):
-                one = summary(folder / word)
+                one = read_session_summary(folder / word)
                 if one is not None:
                     return f" (it belongs to {one.workspace}: use -C)"
         return ""
 
-    def search(self, query: Query, *, everything: bool, most: int) -> Iterator[tuple[Summary, tuple[Found, ...], int]]:
+    def search(
+        self, query: Query, *, everything: bool, most: int
+    ) -> Iterator[tuple[SessionSummary, tuple[SearchHit, ...], int]]:
         """Each session that holds what is looked for, the last written first: the newest of its hits, and how many.
 
         At most `most` hits in all are given; `everything` looks at the sessions of every workspace.
@@ -96,8 +98,8 @@ class Sessions:
         for folder in sorted(folders, key=_written, reverse=True):
             if most <= 0:
                 return
-            found, total = search(folder, query, most=min(most, _MOST_OF_ONE))
-            one = summary(folder) if found else None
+            found, total = search_session(folder, query, most=min(most, _MOST_OF_ONE))
+            one = read_session_summary(folder) if found else None
             if one is not None:
                 most -= len(found)
                 yield one, found, total
@@ -109,23 +111,23 @@ class Sessions:
         return Session.create(folder, opened, now=self._now)
 
     def resume(self, word: str) -> Session:
-        """The session that `word` means, open for writing. Raises UserError, InUse among them."""
+        """The session that `word` means, open for writing. Raises UserError, SessionInUse among them."""
         return Session.resume(self.find(word).folder, now=self._now)
 
     def fork(self, word: str) -> Session:
         """An open copy of the session that `word` means, which may be in use."""
-        return fork(self.find(word).folder, self._new_folder(), now=self._now)
+        return fork_session(self.find(word).folder, self._new_folder(), now=self._now)
 
-    def remove(self, word: str) -> Summary:
-        """Delete a session with all that lies beside its log. Raises InUse where it is open somewhere."""
+    def remove(self, word: str) -> SessionSummary:
+        """Delete a session with all that lies beside its log. Raises SessionInUse where it is open somewhere."""
         found = self.find(word)
         with ExitStack() as locked:
             for log in sorted(found.folder.glob("*.jsonl")):
-                lock = Lock(log.with_suffix(".lock"), session=found.id, now=self._now)
+                lock = SessionLock(log.with_suffix(".lock"), session=found.id, now=self._now)
                 file = LogFile(log, lock, sync_data)
                 try:
                     file.open()
-                except InUse as error:
+                except SessionInUse as error:
                     raise UserError(f"{str(error).partition(';')[0]}; end it first", 1) from error
                 except OSError as error:
                     raise UserError(f"session {found.id} cannot be removed: {error.strerror} ({log})", 1) from error
@@ -154,9 +156,9 @@ class Sessions:
         try:
             if form != "json":
                 most = _SUMMARY_LINES if form == "brief" else None
-                return transcript(read_events(folder / "main.jsonl"), clock=_clock, summary_lines=most)
+                return export_markdown(read_events(folder / "main.jsonl"), clock=_clock, summary_lines=most)
             logs = sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
-            return as_json(stamped for log in logs for stamped in read_events(log))
+            return export_json(stamped for log in logs for stamped in read_events(log))
         except OSError as error:
             raise UserError(f"session {folder.name} cannot be read: {error.strerror} ({error.filename})", 1) from error
 
@@ -176,8 +178,8 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _summaries(folder: Path) -> tuple[Summary, ...]:
-    found = [one for one in map(summary, _folders(folder)) if one is not None]
+def _summaries(folder: Path) -> tuple[SessionSummary, ...]:
+    found = [one for one in map(read_session_summary, _folders(folder)) if one is not None]
     return tuple(sorted(found, key=_recency, reverse=True))
 
 
@@ -189,11 +191,11 @@ def _written(folder: Path) -> tuple[float, str]:
         return 0.0, folder.name
 
 
-def _recency(one: Summary) -> tuple[float, str]:
+def _recency(one: SessionSummary) -> tuple[float, str]:
     return one.last_used, one.id
 
 
-def _named(found: tuple[Summary, ...]) -> str:
+def _named(found: tuple[SessionSummary, ...]) -> str:
     shown = [f"{one.id} ({one.title})" if one.title else one.id for one in found[:_MOST_CANDIDATES]]
     more = f" and {len(found) - _MOST_CANDIDATES:,} more" if len(found) > _MOST_CANDIDATES else ""
     return ", ".join(shown) + more

@@ -1,4 +1,4 @@
-"""What a person sees of a tool's result: a closed union of plain data, drawn by the faces.
+"""Views of tool results for a person: a closed union of plain data, drawn by the faces.
 
 A view holds no markup and no escape sequences of ours; its texts are raw and are sanitised where they are drawn.
 """

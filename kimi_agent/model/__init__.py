@@ -1,1 +1,1 @@
-"""Asking Kimi: the protocol, the wire, wrappers around a model, tapes and the mock server."""
+"""Model access: the `Model` protocol, HTTP client, wrappers (budget, retry, rate limit), tapes, mock server."""

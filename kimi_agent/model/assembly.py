@@ -1,4 +1,4 @@
-"""Deltas put together to one answer."""
+"""Answer assembly: joins streamed deltas into one assistant message."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from kimi_agent.model.base import Delta
 
 
 @dataclass
-class _Call:
+class _AssembledCall:
     id: str
     name: str
     arguments: list[str]
 
 
 class Assembly:
-    """What has been streamed so far; usage and finish are for others to keep.
+    """The answer streamed so far; usage and finish are for others to keep.
 
     A `Retrying` voids it, or only its calls where text and reasoning are kept: the answer then goes on behind them.
     """
@@ -27,7 +27,7 @@ class Assembly:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._field = ""
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _AssembledCall] = {}
 
     def add(self, delta: Delta) -> None:
         """Join one delta to what is there."""
@@ -39,7 +39,7 @@ class Assembly:
                     self._field = field
                 self._reasoning.append(text)
             case CallDelta(index, wire_id, name, arguments):
-                call = self._calls.setdefault(index, _Call("", "", []))
+                call = self._calls.setdefault(index, _AssembledCall("", "", []))
                 call.id = call.id or wire_id
                 call.name = call.name or name
                 call.arguments.append(arguments)

@@ -1,7 +1,7 @@
-"""What the loop knows of a model: a name, a window, and a stream of deltas.
+"""Model protocol: a name, a window, and a stream of deltas, which is all that the loop knows of a model.
 
-Every provider, wrapper, tape and test double is a `Model`. A stream either ends normally, after a `Finish`, or raises a
-`ModelError`; a `Retrying` in it voids what came before it, unless it says that its words are kept.
+Every provider, wrapper, tape and test double is a `Model`. A stream either ends normally, after a `Finish`, or
+raises a `ModelError`; a `Retrying` in it voids what came before it, unless it says that its words are kept.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ import msgspec
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Message, Usage
 
-DEFAULT_OUTPUT = 32_768
+DEFAULT_OUTPUT_TOKENS = 32_768
 """Tokens of an answer where nobody says: the documented default of kimi-k2.6, which also counts for its rate limits."""
-WRAP_UP_OUTPUT = 8_192
+WRAP_UP_OUTPUT_TOKENS = 8_192
 """Tokens of the one answer that only says how far the work came."""
 
 
@@ -31,7 +31,7 @@ Delta = TextDelta | ReasoningDelta | CallDelta | Usage | Retrying | Finish
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """A tool as the model is told of it; `schema` is a JSON object schema within Moonshot's subset."""
+    """A tool as the model reads it; `schema` is a JSON object schema within Moonshot's subset."""
 
     name: str
     description: str
@@ -63,7 +63,7 @@ class Request:
     tokens: int = 0
 
 
-def head_of(system: str, tools: Sequence[ToolSpec]) -> str:
+def fingerprint_prompt_head(system: str, tools: Sequence[ToolSpec]) -> str:
     """A fingerprint (12 hex digits) of what stands before the messages: where it changes, no cached prefix holds."""
     told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:12]
@@ -88,8 +88,8 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class Wrapped:
-    """`model` with another stream around its own: what every model wrapper is."""
+class WrappedModel:
+    """`model` with another stream around its own; every model wrapper is one."""
 
     model: Model
     stream: Callable[[Request], AsyncIterator[Delta]]

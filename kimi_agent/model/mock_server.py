@@ -1,4 +1,4 @@
-"""A Kimi endpoint on loopback that plays a tape over real HTTP: `kimi-agent mock TAPE`, the demo, and the tests.
+"""Mock Kimi server on loopback that plays a tape over HTTP: `kimi-agent mock TAPE`, the demo, and the tests.
 
 Raw asyncio streams and no web framework, so that it can break off at a byte. It answers POST /v1/chat/completions,
 streamed or not, and GET /v1/models; refuses what Moonshot refuses, in its words; and keeps every body it was sent.
@@ -18,11 +18,11 @@ import msgspec
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import is_loopback
 from kimi_agent.model.tape.format import Fault, Pace, Tape
-from kimi_agent.model.tape.moonshot_rules import MODELS, WINDOW, Refusal
-from kimi_agent.model.tape.played_reply import Reply, completion
+from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, MOONSHOT_MODELS, RequestRefusal
+from kimi_agent.model.tape.played_reply import PlayedReply, build_completion
 from kimi_agent.model.tape.position import TapeMismatch
-from kimi_agent.model.tape.scripted_answer import Answer
-from kimi_agent.model.tape.tape_model import Player
+from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
+from kimi_agent.model.tape.tape_model import TapePlayer
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 100 * 1024 * 1024
@@ -30,7 +30,7 @@ _FLUSH_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """One request as it came: header names in lower case, the body's raw bytes."""
 
     method: str
@@ -50,9 +50,9 @@ class MockServer:
         port: int = 0,
         pace: Pace | None = None,
         key: str = "",
-        window: int = WINDOW,
+        window: int = MOCK_WINDOW_TOKENS,
         chaos: Callable[[int], Fault | None] = lambda number: None,
-        received: Callable[[Received], object] | None = None,
+        received: Callable[[ReceivedRequest], object] | None = None,
         mismatched: Callable[[str], object] = lambda text: None,
     ) -> None:
         """`pace` overrides the tape's own; with `key` other keys get the 401; what is over `window` tokens the 400.
@@ -63,11 +63,11 @@ class MockServer:
         """
         if not is_loopback(host):
             raise UserError(f"The mock server listens on loopback only, not on {host!r}; use 127.0.0.1.")
-        self.requests: list[Received] = []
+        self.requests: list[ReceivedRequest] = []
         self.connections = 0
         self.left = asyncio.Event()
         self._address = (host, port)
-        self._player = Player(tape, pace, window)
+        self._player = TapePlayer(tape, pace, window)
         self._chaos = chaos
         self._asked = 0
         self._key = key
@@ -115,7 +115,7 @@ class MockServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         except (asyncio.LimitOverrunError, ValueError):
-            await exchange.error(Refusal("Invalid request: this is no HTTP/1.1 request"))
+            await exchange.error(RequestRefusal("Invalid request: this is no HTTP/1.1 request"))
         except asyncio.CancelledError:
             pass  # the server is closing; a stream protocol would report a cancelled handler as an error
         finally:
@@ -133,14 +133,14 @@ class MockServer:
         exchange.trace = f"{self._trace:032x}"
         if self._key and request.headers.get("authorization") != f"Bearer {self._key}":
             text = "Incorrect API key provided" if "authorization" in request.headers else "Invalid Authentication"
-            return await exchange.error(Refusal(text, 401, "incorrect_api_key_error"))
+            return await exchange.error(RequestRefusal(text, 401, "incorrect_api_key_error"))
         match request.method, request.path.partition("?")[0]:
             case "GET", "/v1/models":
-                return await exchange.json(200, _models(self._player.window))
+                return await exchange.json(200, _list_models(self._player.window))
             case "POST", "/v1/chat/completions":
                 return await self._complete(exchange, request.body)
             case _:
-                return await exchange.error(Refusal("url.not_found", 404, "url.not_found"))
+                return await exchange.error(RequestRefusal("url.not_found", 404, "url.not_found"))
 
     async def _complete(self, exchange: "_Exchange", body: bytes) -> bool:
         self._asked += 1
@@ -149,17 +149,19 @@ class MockServer:
             said = self._player.answer(body)
         except TapeMismatch as error:
             self._mismatched(str(error))
-            return await exchange.error(Refusal(str(error), 400, "tape_mismatch"))
-        if isinstance(said, Refusal):
+            return await exchange.error(RequestRefusal(str(error), 400, "tape_mismatch"))
+        if isinstance(said, RequestRefusal):
             return await exchange.error(said)
         value = msgspec.json.decode(body)
         fault = struck or self._player.fault(said, str(value.get("prompt_cache_key") or ""))
         return await self._say(exchange, said, value, fault)
 
-    async def _say(self, exchange: "_Exchange", said: Answer, body: dict[str, Any], fault: Fault | None) -> bool:
+    async def _say(
+        self, exchange: "_Exchange", said: ScriptedAnswer, body: dict[str, Any], fault: Fault | None
+    ) -> bool:
         model = str(body["model"])
         if not body.get("stream") and fault is None:
-            return await exchange.json(200, completion(said, model))
+            return await exchange.json(200, build_completion(said, model))
         options = body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
         return await exchange.play(self._player.reply(said, model, include_usage=include_usage, fault=fault))
@@ -174,7 +176,7 @@ class _Exchange:
         self._writer = writer
         self._left = left
 
-    async def request(self) -> Received | None:
+    async def request(self) -> ReceivedRequest | None:
         """The next request; None where the client has gone. Raises ValueError for what is none."""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
@@ -187,11 +189,11 @@ class _Exchange:
         if headers.get("expect", "").lower() == "100-continue":
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            return Received(method, path, headers, await self._chunked())
+            return ReceivedRequest(method, path, headers, await self._chunked())
         size = int(headers.get("content-length", "0"))
         if not 0 <= size <= _MAX_BODY_BYTES:
             raise ValueError("body too large")
-        return Received(method, path, headers, await self._reader.readexactly(size))
+        return ReceivedRequest(method, path, headers, await self._reader.readexactly(size))
 
     async def _chunked(self) -> bytes:
         body = bytearray()
@@ -203,7 +205,7 @@ class _Exchange:
         await self._reader.readuntil(b"\r\n")
         return bytes(body)
 
-    async def error(self, refusal: Refusal) -> bool:
+    async def error(self, refusal: RequestRefusal) -> bool:
         return await self.json(refusal.status, refusal.body)
 
     async def json(self, status: int, value: object) -> bool:
@@ -213,7 +215,7 @@ class _Exchange:
         await self._writer.drain()
         return True
 
-    async def play(self, reply: Reply) -> bool:
+    async def play(self, reply: PlayedReply) -> bool:
         """Send a reply piece by piece, each as an HTTP chunk of its own, and end it as it says."""
         if reply.ending == "drop":
             return False
@@ -256,7 +258,7 @@ class _Exchange:
         return f"HTTP/1.1 {status} {words}\r\n{lines}\r\n".encode("latin-1", "replace")
 
 
-def run_mock(
+def serve_tape(
     tape: Path,
     *,
     out: TextIO,
@@ -264,7 +266,7 @@ def run_mock(
     port: int = 0,
     save: Path | None = None,
     pace: Pace | None = None,
-    window: int = WINDOW,
+    window: int = MOCK_WINDOW_TOKENS,
 ) -> None:
     """Serve the tape in the file `tape` until SIGINT or SIGTERM.
 
@@ -276,12 +278,12 @@ def run_mock(
         out.write(f"{text}\n")
         out.flush()
 
-    keep = _saver(save, say) if save else lambda received: None
+    keep = _make_body_saver(save, say) if save else lambda received: None
     server = MockServer(Tape.load(tape), host=host, port=port, pace=pace, window=window, received=keep, mismatched=say)
-    asyncio.run(_run(server, say))
+    asyncio.run(_serve_until_signal(server, say))
 
 
-async def _run(server: MockServer, say: Callable[[str], None]) -> None:
+async def _serve_until_signal(server: MockServer, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -293,7 +295,7 @@ async def _run(server: MockServer, say: Callable[[str], None]) -> None:
         raise UserError(f"The mock server cannot listen there: {error}.") from error
 
 
-def _saver(folder: Path, say: Callable[[str], None]) -> Callable[[Received], object]:
+def _make_body_saver(folder: Path, say: Callable[[str], None]) -> Callable[[ReceivedRequest], object]:
     """What keeps the bodies of a served tape: numbered files, going on from those that are there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -301,7 +303,7 @@ def _saver(folder: Path, say: Callable[[str], None]) -> Callable[[Received], obj
     except OSError as error:
         raise UserError(f"Cannot keep requests in {folder}: {error.strerror}.") from error
 
-    def keep(received: Received) -> None:
+    def keep(received: ReceivedRequest) -> None:
         nonlocal kept
         if received.method != "POST":
             return
@@ -314,7 +316,7 @@ def _saver(folder: Path, say: Callable[[str], None]) -> Callable[[Received], obj
     return keep
 
 
-def _models(window: int) -> dict[str, Any]:
+def _list_models(window: int) -> dict[str, Any]:
     return {
         "object": "list",
         "data": [
@@ -328,6 +330,6 @@ def _models(window: int) -> dict[str, Any]:
                 "supports_video_in": True,
                 "supports_reasoning": True,
             }
-            for name in MODELS
+            for name in MOONSHOT_MODELS
         ],
     }

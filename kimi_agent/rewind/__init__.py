@@ -1,1 +1,1 @@
-"""Going back: chat, files or both, to any turn, and forward again."""
+"""Rewind: takes chat, files or both back to any turn, and forward again; and who changed what (diff, blame)."""

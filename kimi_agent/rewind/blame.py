@@ -1,4 +1,4 @@
-"""Which call wrote a line: from the file as it is, back through what each call made of it."""
+"""Blame: finds the call that wrote a line, from the file as it is back through what each call made of it."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,14 +8,14 @@ from difflib import SequenceMatcher
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Opened, Said, Stamped
 from kimi_agent.log.messages import Assistant, Call, User
-from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 
-Text = Callable[[str, str], str | None]
+ReadTreeText = Callable[[str, str], str | None]
 """The text of a path in a tree, None where there is no such file there."""
 
 
 @dataclass(frozen=True)
-class Author:
+class LineAuthor:
     """The call that wrote a line: of which session and turn, answering which prompt, when (Unix seconds)."""
 
     session: str
@@ -26,16 +26,16 @@ class Author:
 
 
 @dataclass(frozen=True)
-class Blamed:
+class BlamedLine:
     """A line of the file as it is now; `why` says who wrote it where no call did."""
 
     number: int
     line: str
-    author: Author | None
+    author: LineAuthor | None
     why: str = ""
 
 
-def read_place(text: str) -> tuple[str, int]:
+def parse_line_reference(text: str) -> tuple[str, int]:
     """`PATH:LINE` as its two parts. Raises UserError."""
     match = re.fullmatch(r"(.+):(\d{1,9})", text, re.DOTALL)
     if match is None or int(match[2]) < 1:
@@ -43,7 +43,9 @@ def read_place(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def blame(path: str, number: int, current: str, logs: Iterable[Sequence[Stamped]], text: Text) -> Blamed:
+def blame_line(
+    path: str, number: int, current: str, logs: Iterable[Sequence[Stamped]], text: ReadTreeText
+) -> BlamedLine:
     """Who wrote line `number` (1-based) of `path`, whose text is `current`.
 
     `logs` are the sessions of this workspace, the last used first; they are read only as far back as is needed.
@@ -56,25 +58,25 @@ def blame(path: str, number: int, current: str, logs: Iterable[Sequence[Stamped]
         raise UserError(f"{path} has {len(lines):,} lines; there is no line {number:,}.")
     line, at, now = lines[number - 1], number - 1, current
     for log in logs:
-        for span in reversed(spans(log)):
+        for span in reversed(read_tree_changes(log)):
             after = text(span.after, path) if span.after and not span.failed else None
             before = text(span.before, path) if span.before and not span.failed else None
             if after is None or after == before:
                 continue
             came = _origin(after, now, at)
             if came is None:
-                return Blamed(
+                return BlamedLine(
                     number, line, None, "changed by hand, or by another program, after the last recorded call"
                 )
             at, now = came, after
             if (came := _origin(before or "", now, at)) is None:
-                return Blamed(number, line, _author(log, span))
+                return BlamedLine(number, line, _author(log, span))
             at, now = came, before or ""
-    return Blamed(number, line, None, "older than the snapshots that are kept, or never changed by a call")
+    return BlamedLine(number, line, None, "older than the snapshots that are kept, or never changed by a call")
 
 
 def _origin(old: str, new: str, at: int) -> int | None:
-    """The line of `old` that line `at` of `new` is, None where it was not there. Both numbers count from 0."""
+    """The line of `old` that line `at` of `new` comes from, None where it is new. Both numbers count from 0."""
     if old == new:
         return at
     before, after = old.split("\n"), new.split("\n")
@@ -96,7 +98,7 @@ def _origin(old: str, new: str, at: int) -> int | None:
     return None
 
 
-def _author(log: Sequence[Stamped], span: Span) -> Author:
+def _author(log: Sequence[Stamped], span: TreeChange) -> LineAuthor:
     session, prompt, turn, call, at = "", "", 0, None, 0.0
     for each in log:
         if each.seq > span.seq:
@@ -112,7 +114,7 @@ def _author(log: Sequence[Stamped], span: Span) -> Author:
                 call = message.calls[span.index]
             case _:
                 pass
-    return Author(session, turn, prompt, at, call)
+    return LineAuthor(session, turn, prompt, at, call)
 
 
 def lazily(read: Callable[[str], Iterable[Stamped]], ids: Iterable[str]) -> Iterator[list[Stamped]]:

@@ -1,4 +1,4 @@
-"""What calls changed in the files over a turn, a session, or since the tests were green."""
+"""Diffs of what calls changed in the files over a turn, a session, or since the tests were green."""
 
 import os
 import re
@@ -8,65 +8,65 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from kimi_agent.edit.rendering.diff_view import file_diff
-from kimi_agent.edit.rendering.git_patch import Side, git_patch
+from kimi_agent.edit.rendering.diff_view import make_file_diff
+from kimi_agent.edit.rendering.git_patch import FileVersion, format_git_patch
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Returned, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import FileDiff, TestReport
-from kimi_agent.workspace.checkpoint import Checkpoints, Kept, PathChange
-from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 
-MAX_FILES = 200
-MAX_BYTES = 2_000_000
+MAX_DIFF_FILES = 200
+MAX_DIFF_FILE_BYTES = 2_000_000
 """A file bigger than this is named, and its diff left out."""
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What is asked for; `turn` counts from 1, 0 is the last one that changed files."""
+class DiffScope:
+    """The part of a session to diff; `turn` counts from 1, 0 is the last one that changed files."""
 
     kind: Literal["turn", "session", "since-green"]
     turn: int = 0
 
 
-def read_scope(text: str) -> Scope:
+def parse_diff_scope(text: str) -> DiffScope:
     """`turn`, `turn N` (or N alone), `session` (also ""), `since-green`. Raises UserError."""
     match = re.fullmatch(r"(?:turn\s*)?(\d{1,6})", text.strip())
     if match:
-        return Scope("turn", int(match[1]))
+        return DiffScope("turn", int(match[1]))
     match text.strip():
         case "" | "session":
-            return Scope("session")
+            return DiffScope("session")
         case "turn":
-            return Scope("turn")
+            return DiffScope("turn")
         case "since-green":
-            return Scope("since-green")
+            return DiffScope("since-green")
     raise UserError(f"A diff is of: turn N, session, or since-green; not {text[:60]!r}.")
 
 
-def difference(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -> tuple[FileDiff, ...]:
+def draw_changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: DiffScope) -> tuple[FileDiff, ...]:
     """The diffs of what our calls changed, to be drawn: long ones are cut. See `changes`."""
-    return _drawn(changes(log, checkpoints, scope), checkpoints)
+    return _draw_files(find_changes(log, checkpoints, scope), checkpoints)
 
 
-def patches(found: Iterable[PathChange], checkpoints: Checkpoints) -> Iterator[bytes]:
+def git_patches(found: Iterable[PathChange], checkpoints: Checkpoints) -> Iterator[bytes]:
     """The same changes whole, a patch for each file."""
     for change in found:
         before, after = (
-            None if side is None else Side(_git_mode(side), checkpoints.content(side))
+            None if side is None else FileVersion(_git_mode(side), checkpoints.content(side))
             for side in (change.before, change.after)
         )
         if before != after:  # git knows no other permission than to be executed
-            yield git_patch(os.fsencode(change.path), before, after)
+            yield format_git_patch(os.fsencode(change.path), before, after)
 
 
-def _git_mode(kept: Kept) -> str:
+def _git_mode(kept: TreeEntry) -> str:
     return "120000" if kept.kind == "link" else "100755" if kept.mode & 0o100 else "100644"
 
 
-def changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -> Sequence[PathChange]:
-    """What our calls changed. Blocking; takes a snapshot of the files as they are now.
+def find_changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: DiffScope) -> Sequence[PathChange]:
+    """Find what our calls changed. Blocking; takes a snapshot of the files as they are now.
 
     A turn's changes end with what its last call left; the others with the files as they are. What somebody else changed
     in the same files meanwhile shows in them too, in other files only `since-green`. Raises UserError.
@@ -77,13 +77,13 @@ def changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: Scope) -> S
         if not green:
             raise UserError("No test run has passed in this session, so there is no green to compare with.")
         return checkpoints.changes(green, checkpoints.take().tree)
-    done = spans(events)
+    done = read_tree_changes(events)
     if scope.kind == "session":
         return _touched(done, checkpoints, now=checkpoints.take().tree)
     return _touched(_of_turn(events, done, scope.turn), checkpoints)
 
 
-def _of_turn(events: Sequence[Stamped], done: Sequence[Span], turn: int) -> list[Span]:
+def _of_turn(events: Sequence[Stamped], done: Sequence[TreeChange], turn: int) -> list[TreeChange]:
     starts = [each.seq for each in events if isinstance(each.event, Said) and _is_prompt(each.event)]
     if turn == 0:
         last = max((span.seq for span in done), default=0)
@@ -116,15 +116,15 @@ def _green_tree(events: Sequence[Stamped]) -> str:
     return green
 
 
-def _touched(done: Sequence[Span], checkpoints: Checkpoints, *, now: str = "") -> list[PathChange]:
+def _touched(done: Sequence[TreeChange], checkpoints: Checkpoints, *, now: str = "") -> list[PathChange]:
     """Each path that the spans changed, from what it was before the first to what it was after the last of them.
 
     With `now`, to what it is in that tree. Trees are compared whole: to look each path up would take long in a folder
     of thousands of files.
     """
-    first: dict[str, Kept | None] = {}
-    last: dict[str, Kept | None] = {}
-    runs = _runs(done)
+    first: dict[str, TreeEntry | None] = {}
+    last: dict[str, TreeEntry | None] = {}
+    runs = _joined_changes(done)
     for (before, after), (following, _) in zip(runs, [*runs[1:], (now, now)], strict=False):
         for change in checkpoints.changes(before, after):
             first.setdefault(change.path, change.before)
@@ -134,7 +134,7 @@ def _touched(done: Sequence[Span], checkpoints: Checkpoints, *, now: str = "") -
     return [PathChange(path, first[path], last[path]) for path in sorted(first) if first[path] != last[path]]
 
 
-def _runs(done: Sequence[Span]) -> list[tuple[str, str]]:
+def _joined_changes(done: Sequence[TreeChange]) -> list[tuple[str, str]]:
     """Spans between which nobody else changed anything, joined: one look at the trees for all of them."""
     runs: list[tuple[str, str]] = []
     for span in done:
@@ -147,10 +147,10 @@ def _runs(done: Sequence[Span]) -> list[tuple[str, str]]:
     return runs
 
 
-def _drawn(changes: Sequence[PathChange], checkpoints: Checkpoints) -> tuple[FileDiff, ...]:
-    drawn = [_file(change, checkpoints) for change in changes[:MAX_FILES]]
-    if len(changes) > MAX_FILES:
-        drawn.append(FileDiff(f"… and {len(changes) - MAX_FILES:,} more files", "M", 0, 0, ""))
+def _draw_files(changes: Sequence[PathChange], checkpoints: Checkpoints) -> tuple[FileDiff, ...]:
+    drawn = [_file(change, checkpoints) for change in changes[:MAX_DIFF_FILES]]
+    if len(changes) > MAX_DIFF_FILES:
+        drawn.append(FileDiff(f"… and {len(changes) - MAX_DIFF_FILES:,} more files", "M", 0, 0, ""))
     return tuple(drawn)
 
 
@@ -158,10 +158,10 @@ def _file(change: PathChange, checkpoints: Checkpoints) -> FileDiff:
     sides = (change.before, change.after)
     shown = change.path.encode("utf-8", "backslashreplace").decode()
     letter: Literal["M", "A", "D"] = "A" if change.before is None else "D" if change.after is None else "M"
-    if any(side is not None and side.size > MAX_BYTES for side in sides):
-        return FileDiff(shown, letter, 0, 0, f"over {MAX_BYTES // 1_000_000} MB, so its lines are not shown")
+    if any(side is not None and side.size > MAX_DIFF_FILE_BYTES for side in sides):
+        return FileDiff(shown, letter, 0, 0, f"over {MAX_DIFF_FILE_BYTES // 1_000_000} MB, so its lines are not shown")
     before, after = (None if side is None else checkpoints.content(side) for side in sides)
-    drawn = file_diff(change.path, before, after)
+    drawn = make_file_diff(change.path, before, after)
     return drawn if drawn.diff else replace(drawn, diff=_in_words(change))
 
 

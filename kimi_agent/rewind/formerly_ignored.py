@@ -1,37 +1,40 @@
-"""Files that a snapshot did not hold only because they were ignored then: they must not be taken for new ones."""
+"""Formerly ignored files: absent from a snapshot only for that reason, so they must not pass for new ones."""
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
-from kimi_agent.workspace.checkpoint.values import Kept, PathChange
+from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 
 _NAME = ".gitignore"
 
 
-def perhaps_older(changes: Iterable[PathChange], content: Callable[[Kept], bytes]) -> Callable[[str], bool]:
-    """A test for paths that are not in the target of `changes`: may the path have stood there, ignored?
+def make_formerly_ignored_test(
+    changes: Iterable[PathChange], content: Callable[[TreeEntry], bytes]
+) -> Callable[[str], bool]:
+    """A test for paths that are not in the target of `changes`: may the path have been there, but ignored?
 
-    So it is where a `.gitignore` above it loses by these changes' reverse a line that may name it, or gained an
-    exception. Names too much rather than too little: a file that is left can be deleted, one that is deleted is missed.
+    Yes where a `.gitignore` above it had, in the target, a line that may match it and that is gone now, or where one
+    got an exception since. Example: the target ignores `*.log` and today's files do not, so `a.log` may be older than
+    the target. Says yes rather too often: a file that is left can be deleted, one that is deleted is missed.
     """
     rules = [
         (change.path.removesuffix(_NAME), pattern)
         for change in changes
         if change.path.rpartition("/")[2] == _NAME
-        for pattern in _freed(_lines(change.after, content), _lines(change.before, content))
+        for pattern in _no_longer_ignored(_lines(change.after, content), _lines(change.before, content))
     ]
     return lambda path: any(path.startswith(folder) and _may_name(rule, path[len(folder) :]) for folder, rule in rules)
 
 
-def _lines(kept: Kept | None, content: Callable[[Kept], bytes]) -> set[str]:
+def _lines(kept: TreeEntry | None, content: Callable[[TreeEntry], bytes]) -> set[str]:
     if kept is None or kept.kind != "file":
         return set()
     lines = content(kept).decode("utf-8", "surrogateescape").splitlines()
     return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
 
 
-def _freed(then: set[str], now: set[str]) -> set[str]:
-    """The patterns whose files are ignored by the lines of then and not by those of now."""
+def _no_longer_ignored(then: set[str], now: set[str]) -> set[str]:
+    """The patterns that ignore files by the lines of `then` and no longer by those of `now`."""
     lost = {line for line in then - now if not line.startswith("!")}
     return {line.lstrip("!") for line in lost | {line for line in now - then if line.startswith("!")}}
 

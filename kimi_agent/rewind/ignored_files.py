@@ -1,60 +1,71 @@
-"""Ignored files that snapshots were asked for: each goes back by those snapshots alone that can tell of it. Pure."""
+"""Ignored files in a rewind: each goes back only by those snapshots that were asked to hold it. Pure.
+
+A snapshot holds no ignored file, but for those it was asked for: before a call that names `.env`, say. For such a
+file other snapshots prove nothing, so the tree before its first change and the state after our last are noted with
+it.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kimi_agent.workspace.checkpoint.tree_changes import Span
-from kimi_agent.workspace.checkpoint.values import Kept, PathChange
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
+from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 
 
-class Trees(Protocol):
-    """What is asked of the snapshots; blocking, and each may raise Unkept."""
+class ComparableSnapshots(Protocol):
+    """The part of Checkpoints that is needed here; blocking, and each may raise Unkept."""
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def also(self, tree: str) -> tuple[str, ...]: ...
-    def apart(self, tree: str) -> tuple[str, ...]: ...
+    def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
+    def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
-class Aside:
+class IgnoredFile:
     """An ignored file that a call changed: the tree `first` holds it as it stood before, `last` is what we left.
 
     `mixed` says that somebody else may have changed it between calls of ours.
     """
 
     first: str
-    last: Kept | None
+    last: TreeEntry | None
     mixed: bool
 
 
-def set_aside(done: Sequence[Span], trees: Trees) -> dict[str, Aside]:
-    """The ignored files that these spans changed, or may have. Raises Unkept."""
-    found: dict[str, Aside] = {}
+def find_ignored_files(done: Sequence[TreeChange], trees: ComparableSnapshots) -> dict[str, IgnoredFile]:
+    """The ignored files that these tree changes changed, or may have. Raises Unkept."""
+    found: dict[str, IgnoredFile] = {}
     for span in done:
-        if span.failed or not span.before or not (asked := trees.also(span.before)):
+        if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
             continue
-        held = set(trees.apart(span.before))
-        if not span.after or trees.also(span.after) != asked:  # a call that was cut off: nobody looked at these again
+        held = set(trees.held_ignored(span.before))
+        if (
+            not span.after or trees.requested_ignored(span.after) != asked
+        ):  # a call that was cut off: nobody looked at these again
             for path in held:
                 first = found[path].first if path in found else span.before
-                found[path] = Aside(first, None, mixed=True)
+                found[path] = IgnoredFile(first, None, mixed=True)
             continue
-        held.update(trees.apart(span.after))
+        held.update(trees.held_ignored(span.after))
         for change in trees.changes(span.before, span.after):
             if change.path in held:
                 known = found.get(change.path)
                 mixed = known is not None and (known.mixed or known.last != change.before)
-                found[change.path] = Aside(known.first if known else span.before, change.after, mixed)
+                found[change.path] = IgnoredFile(known.first if known else span.before, change.after, mixed)
     return found
 
 
-def brought_back(
-    aside: Mapping[str, Aside], now: str, trees: Trees, wanted: Callable[[str], bool], missed: Collection[str]
+def plan_ignored_files(
+    aside: Mapping[str, IgnoredFile],
+    now: str,
+    trees: ComparableSnapshots,
+    wanted: Callable[[str], bool],
+    missed: Collection[str],
 ) -> tuple[list[PathChange], list[PathChange]]:
-    """What to restore of them where they are not as they were: ours, and what somebody else changed meanwhile.
+    """The changes that restore ignored files: those that only we changed, and those that somebody else did too.
 
-    The tree `now` was asked for all of them. Raises Unkept.
+    The tree `now` must have been asked to hold all of them. Raises Unkept.
     """
     ours: list[PathChange] = []
     yours: list[PathChange] = []

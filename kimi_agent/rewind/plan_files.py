@@ -1,35 +1,35 @@
-"""What going back means for the files: which are ours to restore, and which somebody else has changed. Pure.
+"""The file plan of a rewind: which files are ours to restore, and which somebody else has changed. Pure.
 
-Our changes lie within the spans of the log; what changed between them, or since, was somebody else.
+Our changes lie within the tree changes of the log; what changed between them, or since, was somebody else.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kimi_agent.rewind.formerly_ignored import perhaps_older
-from kimi_agent.rewind.ignored_files import Aside, brought_back
-from kimi_agent.workspace.checkpoint.tree_changes import Span
-from kimi_agent.workspace.checkpoint.values import Kept, PathChange, Snapshot, Unkept
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.transaction.file_folder_swaps import parents
+from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
+from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, TreeEntry
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.transaction.file_folder_swaps import parent_folders
 
 _MOST_NAMES = 10
-_NONE_ASIDE: Mapping[str, Aside] = {}
+_NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}
 
 
-class Trees(Protocol):
-    """What planning asks of the snapshots; blocking, and each may raise Unkept."""
+class SnapshotAccess(Protocol):
+    """The part of Checkpoints that planning needs; blocking, and each may raise Unkept."""
 
     def take(self, also: Sequence[str] = ()) -> Snapshot: ...
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def content(self, kept: Kept) -> bytes: ...
+    def content(self, kept: TreeEntry) -> bytes: ...
     def has(self, tree: str) -> bool: ...
-    def also(self, tree: str) -> tuple[str, ...]: ...
-    def apart(self, tree: str) -> tuple[str, ...]: ...
+    def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
+    def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
 
-class Blocked(Exception):
+class RewindBlocked(Exception):
     """The files cannot go back past record `seq`; `str(error)` is why."""
 
     def __init__(self, seq: int, why: str) -> None:
@@ -38,8 +38,8 @@ class Blocked(Exception):
 
 
 @dataclass(frozen=True)
-class Way:
-    """From the files as they are to `target`: what may be restored, and what somebody else changed meanwhile."""
+class FilePlan:
+    """The changes from the files as they are to the tree `target`: `ours` to restore, `yours` that others changed."""
 
     target: str
     ours: tuple[PathChange, ...] = ()
@@ -48,7 +48,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class _Edge:
+class _Transition:
     """From one known tree to the next: by us, or by somebody else."""
 
     old: str
@@ -56,102 +56,108 @@ class _Edge:
     ours: bool
 
 
-def way_back(
-    done: Sequence[Span],
+def plan_files(
+    done: Sequence[TreeChange],
     now: Snapshot,
-    trees: Trees,
+    trees: SnapshotAccess,
     *,
     wanted: Callable[[str], bool] = lambda path: True,
     single: bool = False,
     hidden: Collection[str] = (),
-    aside: Mapping[str, Aside] = _NONE_ASIDE,
-) -> Way:
-    """The way to what stood before the first of `done`, for the paths that are `wanted`.
+    aside: Mapping[str, IgnoredFile] = _NO_IGNORED_FILES,
+) -> FilePlan:
+    """Plan the way back to the tree before the first of `done`, for the paths that are `wanted`.
 
-    What only somebody else changed is not touched; asked for by name (`single`) it is theirs. The paths `hidden` are
-    ignored now: nobody can tell who changed them; but for those `aside`. Raises Blocked where the snapshots do not
+    What only somebody else changed is not touched; asked for by name (`single`) it goes to `yours`. The paths `hidden`
+    are ignored now: nobody knows who changed them, but for those `aside`. Raises Blocked where the snapshots do not
     tell what is needed.
     """
     if not done:
-        return Way(now.tree)
-    _sound(done)
+        return FilePlan(now.tree)
+    _check_complete(done)
     target = done[0].before
     try:
         changes = trees.changes(now.tree, target)
         missed = {path for path in (*now.missed, *(path for span in done for path in span.missed)) if wanted(path)}
-        older = perhaps_older(changes, trees.content)
+        older = make_formerly_ignored_test(changes, trees.content)
         found = [each for each in changes if wanted(each.path) and each.path not in missed and each.path not in aside]
-        brought = _brought(done[0], trees)
+        brought = _made_by_rewind(done[0], trees)
         left = {each.path for each in found if each.after is None and each.path not in brought and older(each.path)}
         found = [each for each in found if each.path not in left]
-        theirs = _theirs(found, _edges(done, now.tree), trees)
-        apart, apart_yours = brought_back(aside, now.tree, trees, wanted, missed) if aside else ([], [])
-    except Unkept as error:
-        raise Blocked(last_gone(done, trees), str(error)) from error
+        theirs = _changed_by_others(found, _transitions(done, now.tree), trees)
+        apart, apart_yours = plan_ignored_files(aside, now.tree, trees, wanted, missed) if aside else ([], [])
+    except SnapshotError as error:
+        raise RewindBlocked(last_lost_record(done, trees), str(error)) from error
     foreign = {*theirs, *hidden}
     ours = [*(each for each in found if each.path not in foreign), *apart]
     ours.sort(key=lambda each: each.path)
     yours = [each for each in found if each.path in foreign and (single or theirs.get(each.path, True))]
     alone = [] if single else [each for each in found if not theirs.get(each.path, True) and each.path not in hidden]
     yours += apart_yours
-    yours += _in_the_way(alone, [*ours, *yours])
+    yours += _obstacles(alone, [*ours, *yours])
     yours.sort(key=lambda each: each.path)
-    return Way(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
+    return FilePlan(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
 
 
-def keeping_theirs(way: Way) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+def keep_others_changes(way: FilePlan) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
     """What can be restored while all of `yours` stays, and every path that then stays as it is."""
     stay = {each.path for each in way.yours if each.before is not None}
-    above = {folder for path in stay for folder in parents(path)}
+    above = {folder for path in stay for folder in parent_folders(path)}
     blocked = {
-        each.path for each in way.ours if each.after and (each.path in above or stay.intersection(parents(each.path)))
+        each.path
+        for each in way.ours
+        if each.after and (each.path in above or stay.intersection(parent_folders(each.path)))
     }
     kept = sorted({*(each.path for each in way.yours), *blocked})
     return tuple(each for each in way.ours if each.path not in blocked), tuple(kept)
 
 
-def _in_the_way(alone: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
+def _obstacles(alone: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
     """What somebody else alone put where now a folder must be, or into a folder that must be a file."""
     puts = {each.path for each in going if each.after is not None}
-    above = {folder for path in puts for folder in parents(path)}
-    return [each for each in alone if each.before and (each.path in above or puts.intersection(parents(each.path)))]
+    above = {folder for path in puts for folder in parent_folders(path)}
+    return [
+        each for each in alone if each.before and (each.path in above or puts.intersection(parent_folders(each.path)))
+    ]
 
 
-def _brought(first: Span, trees: Trees) -> set[str]:
-    """What a rewind that is now taken back had made anew: it kept ignored files of these names, so there were none."""
+def _made_by_rewind(first: TreeChange, trees: SnapshotAccess) -> set[str]:
+    """The files that a rewind, now to be undone, had created: it also looked for ignored ones there, and found none."""
     if not first.rewind or not first.after:
         return set()
     return {each.path for each in trees.changes(first.before, first.after) if each.before is None}
 
 
-def _sound(done: Sequence[Span]) -> None:
-    """Raise Blocked at the last span that does not tell what it changed; the very last may be open."""
+def _check_complete(done: Sequence[TreeChange]) -> None:
+    """Raise Blocked at the last tree change whose trees are not known; the very last may be open."""
     for place, span in reversed(list(enumerate(done, 1))):
         if span.failed:
-            raise Blocked(span.seq, f"a snapshot failed ({span.failed})")
+            raise RewindBlocked(span.seq, f"a snapshot failed ({span.failed})")
         if not span.before or (not span.after and place < len(done)):
-            raise Blocked(span.seq, "a snapshot is missing")
+            raise RewindBlocked(span.seq, "a snapshot is missing")
 
 
-def last_gone(done: Sequence[Span], trees: Trees) -> int:
+def last_lost_record(done: Sequence[TreeChange], trees: SnapshotAccess) -> int:
     """The record of the last span of which a snapshot is gone."""
     gone = [span.seq for span in done if not all(trees.has(tree) for tree in (span.before, span.after) if tree)]
     return max(gone, default=done[-1].seq)
 
 
-def _edges(done: Sequence[Span], now: str) -> list[_Edge]:
-    edges: list[_Edge] = []
+def _transitions(done: Sequence[TreeChange], now: str) -> list[_Transition]:
+    edges: list[_Transition] = []
     at = done[0].before
     for span in done:
-        edges.append(_Edge(at, span.before, ours=False))
-        edges.append(_Edge(span.before, span.after or now, ours=True))
+        edges.append(_Transition(at, span.before, ours=False))
+        edges.append(_Transition(span.before, span.after or now, ours=True))
         at = span.after or now
-    edges.append(_Edge(at, now, ours=False))
+    edges.append(_Transition(at, now, ours=False))
     return [edge for edge in edges if edge.old != edge.new]
 
 
-def _theirs(found: Sequence[PathChange], edges: Sequence[_Edge], trees: Trees) -> dict[str, bool]:
-    """The paths that are what they are through somebody else; True for those through us as well."""
+def _changed_by_others(
+    found: Sequence[PathChange], edges: Sequence[_Transition], trees: SnapshotAccess
+) -> dict[str, bool]:
+    """The paths whose present state somebody else had a part in; True where we had one as well."""
     gaps = [each for edge in edges if not edge.ours for each in trees.changes(edge.old, edge.new)]
     foreign = {each.path for each in gaps}
     written = {each.after.id for each in gaps if each.after is not None and each.after.size}
@@ -180,4 +186,4 @@ def _notes(missed: Sequence[str], left: Sequence[str]) -> Iterator[str]:
 
 def _named(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(named(path) for path in paths[:_MOST_NAMES]) + more
+    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more

@@ -1,4 +1,4 @@
-"""Plan the way back, and go it: the files through the snapshots, the chat through a `Rewound` in the log.
+"""The rewinder: plans a rewind and does it, files through snapshots, chat through a `Rewound` in the log.
 
 The files as they are now are kept first and named in that event, so that whatever is overwritten can come back.
 """
@@ -11,62 +11,69 @@ from itertools import chain
 
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
-from kimi_agent.log.fold.conversation import folded
+from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
-from kimi_agent.rewind.ignored_files import Aside, set_aside
-from kimi_agent.rewind.plan_files import Blocked, Trees, Way, keeping_theirs, last_gone, way_back
-from kimi_agent.rewind.preview_diffs import modes, preview
-from kimi_agent.rewind.turn_history import History
-from kimi_agent.rewind.values import Done, Plan, Turn, What, Yours
-from kimi_agent.workspace.checkpoint import PathChange, Snapshot, Unkept
-from kimi_agent.workspace.checkpoint.restore import restore
-from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
+from kimi_agent.rewind.plan_files import (
+    FilePlan,
+    RewindBlocked,
+    SnapshotAccess,
+    keep_others_changes,
+    last_lost_record,
+    plan_files,
+)
+from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
+from kimi_agent.rewind.turn_history import RewindHistory
+from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
+from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
+from kimi_agent.workspace.checkpoint.restore import restore_files
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
-MOST_MISSED = 20
-MOST_PATHS = 1_000
+MAX_LOGGED_MISSED = 20
+MAX_LOGGED_PATHS = 1_000
 """A rewind of more files than these names none of them in the log, if it was one of all files."""
 _MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What the log says: the turns and rewinds that stand, and what changed the files."""
+class _LogReading:
+    """What the log holds: the turns and rewinds not taken back, and the tree changes."""
 
-    history: History
-    spans: list[Span]
+    history: RewindHistory
+    spans: list[TreeChange]
 
 
 @dataclass(frozen=True)
-class _Look:
+class _FilesNow:
     """The files as they are now, and the way back from there; `also` are ignored files that have to be kept too."""
 
     now: Snapshot
     also: tuple[str, ...]
-    way: Way
+    way: FilePlan
 
 
 class Rewinder:
     """Takes a session, and the files it changed, back to a turn and forward again. One at a time, between turns."""
 
-    def __init__(self, session: Session, checkpoints: Trees, files: Files) -> None:
+    def __init__(self, session: Session, checkpoints: SnapshotAccess, files: Files) -> None:
         self._session = session
         self._checkpoints = checkpoints
         self._files = files
         self._changed: dict[tuple[str, str], tuple[str, ...]] = {}
 
-    def turns(self) -> list[Turn]:
-        """The turns that stand, the first one first. Blocking: it compares trees that it has not seen yet."""
+    def turns(self) -> list[RewindTurn]:
+        """The turns that are not taken back, in order. Blocking: it compares trees that it has not seen yet."""
         read = self._read()
-        standing = [span for span in read.spans if read.history.stands(span.seq)]
+        standing = [span for span in read.spans if read.history.is_current(span.seq)]
         ends = [*(turn.seq for turn in read.history.turns[1:]), read.history.last + 1]
         return [
-            Turn(number, turn.seq, turn.prompt, turn.at, self._files_of(standing, turn.seq, end))
+            RewindTurn(number, turn.seq, turn.prompt, turn.at, self._files_of(standing, turn.seq, end))
             for number, (turn, end) in enumerate(zip(read.history.turns, ends, strict=False), 1)
         ]
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> Plan:
+    async def plan(self, to: int, what: RewindScope = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
         """What going back to just before record `to` would do; with `paths` only these files go.
 
         Raises UserError where `to` is no record of the conversation, or the snapshots do not tell what is needed.
@@ -76,26 +83,26 @@ class Rewinder:
             what = "code"
         if not 1 < to <= read.history.last:
             raise UserError(f"There is no record {to} in this session; it has {read.history.last}.")
-        if what != "code" and not read.history.stands(to):
+        if what != "code" and not read.history.is_current(to):
             raise UserError("That turn was taken back already; /redo brings it back.", 1)
-        return await asyncio.to_thread(self._plan, read, Plan(to, what, paths=tuple(map(self._relative, paths))))
+        return await asyncio.to_thread(self._plan, read, RewindPlan(to, what, paths=tuple(map(self._relative, paths))))
 
-    async def plan_undo(self) -> Plan:
+    async def plan_undo(self) -> RewindPlan:
         """Back to before the last turn that stands, chat and files. Raises UserError where there is none."""
         read = await asyncio.to_thread(self._read)
         if not read.history.turns:
             raise UserError("There is nothing to undo: no turn stands.", 1)
-        return await asyncio.to_thread(self._plan, read, Plan(read.history.turns[-1].seq, "both"))
+        return await asyncio.to_thread(self._plan, read, RewindPlan(read.history.turns[-1].seq, "both"))
 
-    async def plan_redo(self) -> Plan:
+    async def plan_redo(self) -> RewindPlan:
         """Take the last rewind back. Raises UserError where there is none, or something was said since."""
         read = await asyncio.to_thread(self._read)
         if not read.history.rewinds:
             raise UserError("There is nothing to redo: nothing was taken back since the last words.", 1)
         seq, last = read.history.rewinds[-1]
-        return await asyncio.to_thread(self._plan, read, Plan(seq, last.what, undoes=seq))
+        return await asyncio.to_thread(self._plan, read, RewindPlan(seq, last.what, undoes=seq))
 
-    async def carry_out(self, plan: Plan, *, yours: Yours = "refuse") -> Done:
+    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome:
         """Do what was planned, all of it or nothing, also when the task is cancelled meanwhile.
 
         `yours` says what becomes of the files in `plan.yours`. Raises UserError where they are to be refused, where
@@ -108,7 +115,7 @@ class Rewinder:
             await asyncio.wait([work])
             raise
 
-    async def _carry_out(self, plan: Plan, yours: Yours) -> Done:
+    async def _carry_out(self, plan: RewindPlan, yours: ConflictChoice) -> RewindOutcome:
         read = await asyncio.to_thread(self._read)
         if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
             raise UserError("That cannot be brought back any more: something was said since.", 1)
@@ -118,51 +125,53 @@ class Rewinder:
         if plan.what != "chat":
             look = await asyncio.to_thread(self._look, read, plan)
             await asyncio.to_thread(self._unchanged_since, plan, look)
-            changes, kept = _chosen(look.way, yours)
+            changes, kept = _choose_changes(look.way, yours)
             if changes:
                 tree = await self._restore(look, changes)
-                named_ = plan.what == "code" and len(changes) <= MOST_PATHS
+                named_ = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
                 paths = tuple(each.path for each in changes) if kept or plan.paths or named_ else ()
                 event = Rewound(plan.to, plan.what, look.now.tree, tree, paths, plan.undoes)
         if plan.what != "code" or changes:
             self._session.emit(event)
-            await self._mend_ledger(plan.what, changes)
-        return Done(len(changes), kept, prompt if plan.what != "code" else "")
+            await self._update_seen_files(plan.what, changes)
+        return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, look: _Look, changes: Sequence[PathChange]) -> str:
+    async def _restore(self, look: _FilesNow, changes: Sequence[PathChange]) -> str:
         """Restore the files; the tree that they are then. Raises UserError; then they are as they were."""
         # Were we killed in the middle, the log would take what the next start finishes for somebody else's doing.
-        self._session.emit(Checkpoint(look.now.tree, "before", missed=look.now.missed[:MOST_MISSED]))
+        self._session.emit(Checkpoint(look.now.tree, "before", missed=look.now.missed[:MAX_LOGGED_MISSED]))
         try:
-            await asyncio.to_thread(restore, changes, self._checkpoints.content, self._files)
+            await asyncio.to_thread(restore_files, changes, self._checkpoints.content, self._files)
         except (ToolError, UserError) as error:
             self._session.emit(await asyncio.to_thread(self._as_it_is, look))
             raise UserError(f"The files were not restored: {_text(error)}", 1) from error
         after = await asyncio.to_thread(self._as_it_is, look)
         return after.tree
 
-    def _as_it_is(self, look: _Look) -> Checkpoint:
+    def _as_it_is(self, look: _FilesNow) -> Checkpoint:
         try:
             now = self._checkpoints.take(look.also)
-        except Unkept as error:
+        except SnapshotError as error:
             return Checkpoint("", "after", failed=str(error))
-        return Checkpoint(now.tree, "after", missed=now.missed[:MOST_MISSED])
+        return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])
 
-    async def _mend_ledger(self, what: What, changes: Sequence[PathChange]) -> None:
-        """What the model knew of files is what the conversation now holds; of files that went alone, their hash."""
-        ledger = self._files.ledger
+    async def _update_seen_files(self, what: RewindScope, changes: Sequence[PathChange]) -> None:
+        """Set the ledger to what the conversation now holds; after a rewind of files alone, just their hashes."""
+        seen_files = self._files.seen_files
         if what != "code":
-            await asyncio.to_thread(ledger.rebuild, self._session.events())
+            await asyncio.to_thread(seen_files.rebuild, self._session.events())
             return
-        known = [os.path.join(self._files.root, each.path) for each in changes if ledger.known(each.path) is not None]
+        known = [
+            os.path.join(self._files.root, each.path) for each in changes if seen_files.known(each.path) is not None
+        ]
         for found in await asyncio.to_thread(self._files.fingerprints, known):
-            ledger.saw(found.path, found.sha256)
+            seen_files.record(found.path, found.sha256)
 
-    def _read(self) -> _Read:
-        history = History()
-        return _Read(history, spans(history.noting(self._session.events())))
+    def _read(self) -> _LogReading:
+        history = RewindHistory()
+        return _LogReading(history, read_tree_changes(history.pass_through(self._session.events())))
 
-    def _plan(self, read: _Read, plan: Plan) -> Plan:
+    def _plan(self, read: _LogReading, plan: RewindPlan) -> RewindPlan:
         if plan.what != "code" and not plan.undoes:
             plan = replace(plan, lost_messages=self._lost(plan.to))
         if plan.what == "chat":
@@ -170,27 +179,31 @@ class Rewinder:
         look = self._look(read, plan)
         way = look.way
         changes = sorted((*way.ours, *way.yours), key=lambda change: change.path)
-        notes = (*way.notes, *modes(changes)) if changes or way.notes else ("no file is different from then",)
+        notes = (
+            (*way.notes, *describe_mode_changes(changes))
+            if changes or way.notes
+            else ("no file is different from then",)
+        )
         return replace(
             plan,
-            diff=preview(changes, self._checkpoints.content),
+            diff=preview_diffs(changes, self._checkpoints.content),
             yours=tuple(each.path for each in way.yours),
             notes=notes,
             now=look.now.tree,
         )
 
-    def _look(self, read: _Read, plan: Plan) -> _Look:
+    def _look(self, read: _LogReading, plan: RewindPlan) -> _FilesNow:
         """Keep the files as they are, and find the way back. Raises UserError."""
         done = [span for span in read.spans if span.seq >= plan.to]
         now = self._checkpoints.take()
         if not done:
-            return _Look(now, (), Way(now.tree))
+            return _FilesNow(now, (), FilePlan(now.tree))
         try:
             aside = self._aside(done)
             hidden = tuple(path for path in self._hidden(done[0].before, now) if path not in aside)
             if also := (*hidden, *aside):
                 now = self._checkpoints.take(also)
-            way = way_back(
+            way = plan_files(
                 done,
                 now,
                 self._checkpoints,
@@ -199,16 +212,16 @@ class Rewinder:
                 hidden=hidden,
                 aside=aside,
             )
-            return _Look(now, also, way)
-        except Blocked as error:
+            return _FilesNow(now, also, way)
+        except RewindBlocked as error:
             raise self._explained(error, read) from error
 
-    def _aside(self, done: Sequence[Span]) -> dict[str, Aside]:
+    def _aside(self, done: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
         """The ignored files that calls changed and snapshots were asked for. Raises Blocked."""
         try:
-            return set_aside(done, self._checkpoints)
-        except Unkept as error:
-            raise Blocked(last_gone(done, self._checkpoints), str(error)) from error
+            return find_ignored_files(done, self._checkpoints)
+        except SnapshotError as error:
+            raise RewindBlocked(last_lost_record(done, self._checkpoints), str(error)) from error
 
     def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
         """The files of the target that stand there now, but ignored: the snapshot must hold them all the same."""
@@ -216,7 +229,7 @@ class Rewinder:
             return ()
         try:
             changes = self._checkpoints.changes(now.tree, target)
-        except Unkept:
+        except SnapshotError:
             return ()  # the plan will say so
         coming = [each.path for each in changes if each.before is None]
         return tuple(path for path in coming if self._is_file(path))
@@ -227,7 +240,7 @@ class Rewinder:
         there = whole.is_symlink() or (whole.exists() and not whole.is_dir())
         return there and os.path.realpath(whole.parent) == str(whole.parent)
 
-    def _explained(self, error: Blocked, read: _Read) -> UserError:
+    def _explained(self, error: RewindBlocked, read: _LogReading) -> UserError:
         turns = read.history.turns
         late = next((number for number, turn in enumerate(turns, 1) if turn.seq > error.seq), 0)
         at = sum(turn.seq <= error.seq for turn in turns)
@@ -235,7 +248,7 @@ class Rewinder:
         why = str(error).rstrip(".")
         return UserError(f"The files cannot go back past turn {at}: {why}; {works}, and the chat alone (chat) does.", 1)
 
-    def _unchanged_since(self, plan: Plan, look: _Look) -> None:
+    def _unchanged_since(self, plan: RewindPlan, look: _FilesNow) -> None:
         """Raise UserError where a file that the person looked at is another one now."""
         if plan.now == look.now.tree:
             return
@@ -250,10 +263,10 @@ class Rewinder:
         left = conversation.length_before(to)
         if left is None:
             back = Stamped(self._session.agent, to, 0.0, Rewound(to, "chat"))
-            left = len(folded(lambda: chain(self._session.events(), [back]), keep_replaced=True).messages())
+            left = len(fold_conversation(lambda: chain(self._session.events(), [back]), keep_replaced=True).messages())
         return max(0, len(conversation.messages()) - left)
 
-    def _files_of(self, done: Sequence[Span], first: int, end: int) -> tuple[str, ...]:
+    def _files_of(self, done: Sequence[TreeChange], first: int, end: int) -> tuple[str, ...]:
         """The files that the calls of a turn changed, as far as that is still known."""
         found: set[str] = set()
         for span in done:
@@ -265,7 +278,7 @@ class Rewinder:
         if (old, new) not in self._changed:
             try:
                 self._changed[old, new] = tuple(each.path for each in self._checkpoints.changes(old, new))
-            except Unkept:
+            except SnapshotError:
                 return ()
         return self._changed[old, new]
 
@@ -276,18 +289,18 @@ class Rewinder:
             path = os.path.relpath(os.path.join(base, spelling), root)
             if path != ".." and not path.startswith("../") and (base == root or self._exists(path)):
                 return "" if path == "." else path
-        raise UserError(f"{named(spelling)} lies outside the workspace {named(root)}.")
+        raise UserError(f"{escape_path(spelling)} lies outside the workspace {escape_path(root)}.")
 
     def _exists(self, path: str) -> bool:
         return os.path.lexists(os.path.join(self._files.root, path))
 
 
-def _chosen(way: Way, yours: Yours) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+def _choose_changes(way: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
     """What to restore, and whose files are left. Raises UserError where they are to be refused."""
     if yours == "overwrite" or not way.yours:
         return (*way.ours, *way.yours), ()
     if yours == "keep":
-        return keeping_theirs(way)
+        return keep_others_changes(way)
     theirs = _names([each.path for each in way.yours])
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
@@ -298,7 +311,7 @@ def _lies_in(path: str, wanted: Sequence[str]) -> bool:
 
 def _names(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(named(path) for path in paths[:_MOST_NAMES]) + more
+    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
 
 
 def _text(error: Exception) -> str:

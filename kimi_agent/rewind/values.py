@@ -1,17 +1,17 @@
-"""What is planned, shown and done when somebody goes back."""
+"""Values of a rewind: its plan, what of it is shown, and its result."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from kimi_agent.log.views import FileDiff
 
-What = Literal["chat", "code", "both"]
-Yours = Literal["refuse", "keep", "overwrite"]
+RewindScope = Literal["chat", "code", "both"]
+ConflictChoice = Literal["refuse", "keep", "overwrite"]
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A turn that stands: `number` counts from 1, `seq` is the record of its prompt, `files` what its calls changed."""
+class RewindTurn:
+    """A turn not taken back: `number` counts from 1, `seq` is its prompt's record, `files` what its calls changed."""
 
     number: int
     seq: int
@@ -21,16 +21,16 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RewindPlan:
     """Going back to just before record `to`; with `undoes` it takes the Rewound of that seq back.
 
     `diff` shows what would become of the files as they are now; those named in `yours` were changed by somebody else
-    meanwhile: they are refused, kept or overwritten as `carry_out` is told. `lost_messages` leave the conversation.
+    meanwhile: they are refused, kept or overwritten, as `carry_out` is asked. `lost_messages` leave the conversation.
     `paths` are the files asked for, () for all; `now` is the tree that was looked at, "" where no files are in it.
     """
 
     to: int
-    what: What
+    what: RewindScope
     diff: tuple[FileDiff, ...] = ()
     yours: tuple[str, ...] = ()
     lost_messages: int = 0
@@ -41,7 +41,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Done:
+class RewindOutcome:
     """How many files were restored, which of the person's own were kept, and the prompt that was taken back."""
 
     restored: int

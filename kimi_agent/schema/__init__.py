@@ -1,8 +1,8 @@
-"""A typed function's signature as a tool schema, and a model's arguments read against it.
+"""Tool schema of a typed function's signature, and the model's arguments read against it.
 
-The schema stays within Moonshot's subset of JSON schema (kimi-api.md §3 "Tool definitions"): a flat object, a `type` on
-every subschema, no unions. Reading is forgiving in form and strict in meaning: `"12"` is 12, null is absent, a JSON
-array in a string is that array, `file_path` is `path`; a wrong value is an error that shows how to call.
+The schema stays within Moonshot's subset of JSON schema (kimi-api.md §3 "Tool definitions"): a flat object, a `type`
+on every subschema, no unions. Reading is forgiving in form and strict in meaning: `"12"` is 12, null is absent, a
+JSON array in a string is that array, `file_path` is `path`; a wrong value is an error that shows how to call.
 """
 
 import inspect
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from kimi_agent.errors import ToolError
-from kimi_agent.schema.arguments import is_cut, parse
-from kimi_agent.schema.coerce import Field, coerce, typed_dict, without_none
+from kimi_agent.schema.arguments import is_cut_off, parse_arguments
+from kimi_agent.schema.coerce import Field, coerce_value, typed_dict_fields, unwrap_optional
 
-__all__ = ["Field", "Signature"]
+__all__ = ["Field", "ToolSignature"]
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -46,7 +46,7 @@ class _Parameter:
     schema: Mapping[str, Any]
 
 
-class Signature:
+class ToolSignature:
     """The parameters of one tool. Raises TypeError for a function that cannot be described to a model."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -78,7 +78,7 @@ class Signature:
             value = self._take(given, parameter.name)
             if value is not None:
                 try:
-                    arguments[parameter.name] = coerce(value, parameter.kind, parameter.name, parameter.field)
+                    arguments[parameter.name] = coerce_value(value, parameter.kind, parameter.name, parameter.field)
                 except ValueError as error:
                     raise self._bad(str(error)) from None
             elif parameter.required:
@@ -89,12 +89,12 @@ class Signature:
         if not raw.strip():
             return {}
         try:
-            value = parse(raw)
+            value = parse_arguments(raw)
             if isinstance(value, str):  # encoded twice
                 raw = value
-                value = parse(raw)
+                value = parse_arguments(raw)
         except (ValueError, RecursionError) as error:
-            if is_cut(raw):
+            if is_cut_off(raw):
                 raise self._cut(len(raw)) from None
             why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise self._bad(f"the arguments are not valid JSON: {why}") from None
@@ -142,7 +142,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> _Parameter:
         field = next((extra for extra in extras if isinstance(extra, Field)), None)
     if field is None or not field.description:
         raise TypeError(f"parameter {parameter.name!r} needs Annotated[type, Field('what it is')]")
-    kind = without_none(hint)
+    kind = unwrap_optional(hint)
     schema = {**_schema(kind), "description": field.description}
     if field.minimum is not None:
         schema["minimum"] = field.minimum
@@ -163,9 +163,9 @@ def _schema(kind: Any) -> dict[str, Any]:
     if get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind)):
         return {"type": "string", "enum": list(get_args(kind))}
     if get_origin(kind) is list:
-        return {"type": "array", "items": _schema(without_none(get_args(kind)[0]))}
+        return {"type": "array", "items": _schema(unwrap_optional(get_args(kind)[0]))}
     if is_typeddict(kind):
-        fields = typed_dict(kind)
+        fields = typed_dict_fields(kind)
         return {
             "type": "object",
             "properties": {name: _schema(hint) for name, (hint, _) in fields.items()},

@@ -1,4 +1,4 @@
-"""The raw JSON text of a call's arguments: read strictly, and told apart from one that was cut off in the middle.
+"""Strict JSON parser for a call's arguments, which also detects a text that was cut off in the middle.
 
 Nothing is repaired: a call that writes must run with what the model meant, and half a text is not that.
 """
@@ -13,7 +13,7 @@ _HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$")
 _HALF_WORD = re.compile(r"[-+.\w]+$")
 
 
-def parse(text: str) -> Any:
+def parse_arguments(text: str) -> Any:
     """The value of a JSON text. Raises ValueError that names the place, RecursionError for one nested too deeply."""
 
     def no_constant(word: str) -> Any:
@@ -32,7 +32,7 @@ def parse(text: str) -> Any:
     return json.loads(text, strict=False, parse_constant=no_constant, parse_int=_integer, object_pairs_hook=unique)
 
 
-def is_cut(text: str) -> bool:
+def is_cut_off(text: str) -> bool:
     """Whether a text that is not JSON is the beginning of one: it ends inside a string, a list or an object.
 
     It is if some ending makes it JSON: a string is closed, a half word or a missing value becomes null.

@@ -1,29 +1,32 @@
-"""A model's values as the types that a tool's function declares: forgiving in form, strict in meaning."""
+"""Coercion of a model's JSON values to the types that a tool's function declares.
+
+It is forgiving in form, strict in meaning: `"12"` is 12, `"twelve"` is an error.
+"""
 
 import math
 import types
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from kimi_agent.schema.arguments import parse
+from kimi_agent.schema.arguments import parse_arguments
 
 
 @dataclass(frozen=True)
 class Field:
-    """What the model is told of a parameter, and the range (inclusive) that a number is held to."""
+    """A parameter's description for the model, and the range (inclusive) that a number must lie in."""
 
     description: str
     minimum: float | None = None
     maximum: float | None = None
 
 
-def coerce(value: Any, kind: Any, where: str, field: Field | None = None) -> Any:
+def coerce_value(value: Any, kind: Any, where: str, field: Field | None = None) -> Any:
     """`value` as `kind`, forgiving in form. Raises ValueError that names `where`."""
     if get_origin(kind) is Literal:
         return _choice(value, get_args(kind), where)
     if get_origin(kind) is list:
         return [
-            coerce(each, without_none(get_args(kind)[0]), f"{where}[{place}]")
+            coerce_value(each, unwrap_optional(get_args(kind)[0]), f"{where}[{place}]")
             for place, each in enumerate(_listed(value, where))
         ]
     if is_typeddict(kind):
@@ -53,7 +56,7 @@ def _listed(value: Any, where: str) -> list[Any]:
         if not text.startswith("["):
             return [value]
         try:
-            value = parse(text)
+            value = parse_arguments(text)
         except (ValueError, RecursionError):
             return [value]
     if isinstance(value, list):
@@ -64,15 +67,15 @@ def _listed(value: Any, where: str) -> list[Any]:
 def _mapped(value: Any, kind: Any, where: str) -> dict[str, Any]:
     if isinstance(value, str):
         try:
-            value = parse(value)
+            value = parse_arguments(value)
         except (ValueError, RecursionError):
             raise ValueError(f"{where!r} must be an object") from None
     if not isinstance(value, dict):
         raise ValueError(f"{where!r} must be an object, not {type(value).__name__}")
     found: dict[str, Any] = {}
-    for name, (hint, required) in typed_dict(kind).items():
+    for name, (hint, required) in typed_dict_fields(kind).items():
         if value.get(name) is not None:
-            found[name] = coerce(value[name], hint, f"{where}.{name}")
+            found[name] = coerce_value(value[name], hint, f"{where}.{name}")
         elif required:
             raise ValueError(f"{where}.{name} is missing")
     return found
@@ -112,7 +115,7 @@ def _whole(value: int | str) -> bool:
     return isinstance(value, int) or value.strip().lstrip("+-").isdigit()
 
 
-def without_none(hint: Any) -> Any:
+def unwrap_optional(hint: Any) -> Any:
     """The one type of a parameter that may also be None. Raises TypeError for any other union."""
     if get_origin(hint) in (Union, types.UnionType):
         rest = [each for each in get_args(hint) if each is not type(None)]
@@ -122,12 +125,12 @@ def without_none(hint: Any) -> Any:
     return hint
 
 
-def typed_dict(kind: Any) -> dict[str, tuple[Any, bool]]:
+def typed_dict_fields(kind: Any) -> dict[str, tuple[Any, bool]]:
     """The type of each field of a TypedDict, and whether it is required."""
     fields: dict[str, tuple[Any, bool]] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         required = name in kind.__required_keys__
         if get_origin(hint) in (NotRequired, Required):
             hint = get_args(hint)[0]
-        fields[name] = (without_none(hint), required)
+        fields[name] = (unwrap_optional(hint), required)
     return fields

@@ -1,8 +1,9 @@
-"""What is proven at the end of a turn, said by the log and the trees and never by the model: a pure reading of both.
+"""Evidence of a turn: which tests prove its changes, judged from the log and the file trees, never by the model.
 
-A turn goes from a prompt of the person to the next. A tree is known by the hash of its files, so that "red at tree A,
-edit, green at tree B" and "nothing changed since the last run" are facts. Where no snapshot could be taken, the edits
-that tools told of stand in for them, and what is not known is not called proven.
+A pure reading of both. A turn goes from a prompt of the person to the next. A tree is known by the hash of its
+files, so that "red at tree A, edit, green at tree B" and "nothing changed since the last run" are facts. Where no
+snapshot could be taken, the edits that tools reported stand in for them, and what is not known is not called
+proven.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,26 +15,32 @@ from msgspec.structs import replace
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.views import Evidence, TestReport, Weakened
-from kimi_agent.verify.outcomes import Outcomes, file_of, follow, leaf_of, lost_and_skipped
-from kimi_agent.verify.run_history import Deed, History, Run, history, runs
+from kimi_agent.verify.outcomes import TestOutcomes, file_of_test, find_lost_and_skipped, leaf_name, track_outcomes
+from kimi_agent.verify.run_history import (
+    FileChangingCall,
+    TestRunHistory,
+    TestRunRecord,
+    list_test_runs,
+    read_run_history,
+)
 
-__all__ = ["Changed", "Text", "judge", "runs"]
+__all__ = ["ChangedPathsOf", "FileTextOf", "judge_turn", "list_test_runs"]
 
-Changed = Callable[[str, str], Sequence[str]]
+ChangedPathsOf = Callable[[str, str], Sequence[str]]
 """The paths that differ between two trees. May raise UserError where one of them is gone."""
-Text = Callable[[str, str], str | None]
+FileTextOf = Callable[[str, str], str | None]
 """The text of a file (tree, path), None where there is none. May raise UserError likewise."""
-Apart = Callable[[str], Sequence[str]]
-"""May raise UserError likewise."""
+HeldIgnoredIn = Callable[[str], Sequence[str]]
+"""The paths of a tree (by its hash) that git ignores and only that snapshot kept. May raise UserError likewise."""
 
-MOST_FILES, MOST_IDS, MOST_LOOKED_AT = 200, 1_000, 500
+MAX_EVIDENCE_FILES, MAX_EVIDENCE_IDS, MAX_COMPARED_FILES = 200, 1_000, 500
 _MOST_PATH = 1_000
-NOT_KNOWN = "whether files changed since the last run is not known: no snapshot could be taken"
-NOT_SEEN = "whether files changed is not known: no snapshot could be taken"
-QUIETED = "a test that failed was weakened in this turn, so nothing proves that it was mended"
-NOT_ONE_BY_ONE = "only an exit code speaks for it, of a command that was never seen to fail"
-# Where it stands what these programs run.
-_SAID_IN: Mapping[str, Sequence[str]] = {
+CHANGES_SINCE_RUN_UNKNOWN = "whether files changed since the last run is not known: no snapshot could be taken"
+CHANGES_UNKNOWN = "whether files changed is not known: no snapshot could be taken"
+FAILED_TEST_WEAKENED = "a test that failed was weakened in this turn, so nothing proves that it was mended"
+ONLY_EXIT_CODE_KNOWN = "only an exit code speaks for it, of a command that was never seen to fail"
+# The files that say what these programs run: `make test` runs what the Makefile says.
+_TASK_FILES: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("make", "gmake"), ("Makefile", "makefile", "GNUmakefile")),
     **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), ("package.json",)),
     "just": ("justfile", "Justfile", ".justfile"),
@@ -43,20 +50,26 @@ _SAID_IN: Mapping[str, Sequence[str]] = {
 }
 
 
-def judge(
-    log: Iterable[Stamped], *, now: str, changed: Changed, text: Text, apart: Apart = lambda tree: ()
+def judge_turn(
+    log: Iterable[Stamped],
+    *,
+    now: str,
+    changed: ChangedPathsOf,
+    text: FileTextOf,
+    apart: HeldIgnoredIn = lambda tree: (),
 ) -> Evidence:
-    """The evidence of the turn that just ended. `now` is the tree at its end, "" where that could not be kept.
+    """The evidence of the turn that just ended. `now` is the tree at its end, "" where no snapshot could be taken.
 
-    `apart` are the files of a tree that others know nothing of: git ignores them, and only this one was asked for them.
+    `apart` gives the files that git ignores and that only this one snapshot was asked to hold: other trees don't have
+    them, so a comparison of trees says nothing about them.
     """
-    return _Judge(history(log, now), _Trees(now, changed, text, apart)).evidence()
+    return _EvidenceBuilder(read_run_history(log, now), _TreeReader(now, changed, text, apart)).evidence()
 
 
-class _Trees:
-    """What the trees say, each question asked once; an answer that can't be had is None."""
+class _TreeReader:
+    """Cached questions to the trees (differences, texts); None where there is no answer."""
 
-    def __init__(self, now: str, changed: Changed, text: Text, apart: Apart) -> None:
+    def __init__(self, now: str, changed: ChangedPathsOf, text: FileTextOf, apart: HeldIgnoredIn) -> None:
         self.now = now
         self._apart = apart
         self._changed = changed
@@ -88,8 +101,8 @@ class _Trees:
                 self._texts[tree, path] = None
         return self._texts[tree, path]
 
-    def apart(self, *trees: str) -> set[str]:
-        """The paths of which other trees than these do not tell whether they changed."""
+    def held_ignored(self, *trees: str) -> set[str]:
+        """The ignored paths that only these trees hold, so that no comparison says whether they changed."""
         try:
             return {path for tree in trees if tree for path in self._apart(tree)}
         except UserError:
@@ -97,76 +110,85 @@ class _Trees:
 
     def has_test(self, tree: str, test: str) -> bool | None:
         """Whether the file that a test's id names holds its name; None where the id names no file of that tree."""
-        found = self.text(tree, file_of(test))
-        return None if found is None else leaf_of(test) in found
+        found = self.text(tree, file_of_test(test))
+        return None if found is None else leaf_name(test) in found
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What one call changed: `seen` in the trees, `told` by the tool alone. `known` is False where neither says it."""
+    """The files that one call changed: as the trees show (`in_trees`), and as the tool alone says (`only_reported`).
 
-    deed: Deed
-    seen: tuple[str, ...]
-    told: tuple[str, ...]
+    `known` is False where neither of them says it.
+    """
+
+    call: FileChangingCall
+    in_trees: tuple[str, ...]
+    only_reported: tuple[str, ...]
     known: bool
 
     @property
     def touched(self) -> tuple[str, ...]:
-        return (*self.seen, *self.told)
+        return (*self.in_trees, *self.only_reported)
 
 
-class _Judge:
-    def __init__(self, past: History, trees: _Trees) -> None:
+class _EvidenceBuilder:
+    def __init__(self, past: TestRunHistory, trees: _TreeReader) -> None:
         self._past = past
         self._trees = trees
-        in_turn = [deed for deed in past.deeds if deed.seq > past.turn]
+        in_turn = [changing_call for changing_call in past.changing_calls if changing_call.seq > past.turn]
         self._start = in_turn[0].before if in_turn else ""
         self._changes = list(self._read_changes(in_turn))
-        edits = [change.deed.seq for change in self._changes if change.touched or not change.known]
+        edits = [change.call.seq for change in self._changes if change.touched or not change.known]
         self._first_edit = min(edits, default=past.turn)
-        self._files = self._net([path for change in self._changes for path in change.touched])
-        self._last = self._speaking()
+        self._files = self._net_changes([path for change in self._changes for path in change.touched])
+        self._last = self._deciding_run()
 
-    def _read_changes(self, deeds: Sequence[Deed]) -> Iterator[_Change]:
+    def _read_changes(self, changing_calls: Sequence[FileChangingCall]) -> Iterator[_Change]:
         litter: set[str] = set()
-        for deed in deeds:
-            found = self._trees.diff(deed.before, deed.after)
+        for changing_call in changing_calls:
+            found = self._trees.diff(changing_call.before, changing_call.after)
             seen = found or ()
-            if deed.is_run:
-                looked_at = seen[:MOST_LOOKED_AT]
-                stood = {path for path in looked_at if path not in litter and self._stood(deed.before, path)}
+            if changing_call.is_run:
+                looked_at = seen[:MAX_COMPARED_FILES]
+                stood = {path for path in looked_at if path not in litter and self._existed(changing_call.before, path)}
                 litter.update(path for path in seen if path not in stood)
-                yield _Change(deed, tuple(path for path in seen if path in stood), (), known=True)
+                yield _Change(changing_call, tuple(path for path in seen if path in stood), (), known=True)
             else:
-                apart = self._trees.apart(deed.before, deed.after) if seen else set()
-                told = [path for path in deed.named if path not in seen] + [path for path in seen if path in apart]
+                apart = self._trees.held_ignored(changing_call.before, changing_call.after) if seen else set()
+                told = [path for path in changing_call.reported_paths if path not in seen] + [
+                    path for path in seen if path in apart
+                ]
                 seen = tuple(path for path in seen if path not in apart)
-                yield _Change(deed, seen, tuple(told), known=deed.known or found is not None)
+                yield _Change(
+                    changing_call, seen, tuple(told), known=changing_call.is_fully_reported or found is not None
+                )
 
-    def _stood(self, tree: str, path: str) -> bool:
-        """Whether what a test run wrote is an edit: of a file that stood before (a golden one), not new litter."""
+    def _existed(self, tree: str, path: str) -> bool:
+        """Whether a path existed in `tree`: a test run edits such a file (a golden one), and a new one is litter."""
         return self._trees.text(tree, path) is not None
 
-    def _net(self, touched: Iterable[str]) -> tuple[str, ...]:
+    def _net_changes(self, touched: Iterable[str]) -> tuple[str, ...]:
         """The files that are different now; one that was changed and changed back is not."""
         files = tuple(dict.fromkeys(touched))
         net = self._trees.diff(self._start, self._trees.now)
         if net is None:
             return files
-        different = {*net, *(path for change in self._changes for path in change.told)}
+        different = {*net, *(path for change in self._changes for path in change.only_reported)}
         return tuple(path for path in files if path in different)
 
-    def _speaking(self) -> Run | None:
-        """The last run, if it was in this turn or on the very files that stand now."""
+    def _deciding_run(self) -> TestRunRecord | None:
+        """The run that decides: the last one, if it was in this turn or ran on exactly the files of now."""
         last = self._past.runs[-1] if self._past.runs else None
         if last is None or last.seq > self._past.turn:
             return last
-        return last if self._trees.diff(last.after, self._trees.now) == () and not self._since(last)[0] else None
+        return (
+            last if self._trees.diff(last.after, self._trees.now) == () and not self._changed_since(last)[0] else None
+        )
 
-    def _since(self, run: Run) -> tuple[tuple[str, ...], bool]:
+    def _changed_since(self, run: TestRunRecord) -> tuple[tuple[str, ...], bool]:
         """What changed after a run, and whether that is all."""
-        later = [change for change in self._changes if change.deed.seq > run.seq]
-        told = [path for change in later for path in change.told]
+        later = [change for change in self._changes if change.call.seq > run.seq]
+        told = [path for change in later for path in change.only_reported]
         found = self._trees.diff(run.after, self._trees.now)
         if found is not None:
             return tuple(dict.fromkeys([*found, *told])), True
@@ -175,66 +197,74 @@ class _Judge:
 
     def evidence(self) -> Evidence:
         past, last = self._past, self._last
-        outcomes = follow(past.runs, turn=past.turn, first_edit=self._first_edit, epochs=list(self._epochs()))
+        outcomes = track_outcomes(past.runs, turn=past.turn, first_edit=self._first_edit, epochs=list(self._epochs()))
         weakened, moved = self._weakened(outcomes)
         unseen = ((test, run) for test, run in outcomes.red.items() if run is not last)
         still_red = tuple(test for test, run in unseen if not self._is_gone(test, run, outcomes, moved))
         found = Evidence(
             verdict="no_tests" if self._files else "none_needed",
             tree=self._trees.now,
-            files=self._files[:MOST_FILES],
-            still_red=still_red[:MOST_IDS],
+            files=self._files[:MAX_EVIDENCE_FILES],
+            still_red=still_red[:MAX_EVIDENCE_IDS],
             weakened=weakened,
         )
         unknown = not self._files and not all(change.known for change in self._changes)
         if last is None:
-            return replace(found, verdict="not_verified", trouble=NOT_SEEN) if unknown else found
-        since, sure = self._since(last)
+            return replace(found, verdict="not_verified", trouble=CHANGES_UNKNOWN) if unknown else found
+        since, sure = self._changed_since(last)
         quieted = self._quieted(weakened, outcomes)
         trouble = (
-            NOT_KNOWN if not sure else NOT_ONE_BY_ONE if self._proves_nothing(last) else QUIETED if quieted else ""
+            CHANGES_SINCE_RUN_UNKNOWN
+            if not sure
+            else ONLY_EXIT_CODE_KNOWN
+            if self._proves_nothing(last)
+            else FAILED_TEST_WEAKENED
+            if quieted
+            else ""
         )
         bad = last.report.verdict != "passed" or since or trouble or still_red or outcomes.flaky
         verdict: Literal["verified", "not_verified"] = "not_verified" if bad else "verified"
         return replace(
             found,
             verdict=verdict if self._files or unknown else "none_needed",
-            changed_since=since[:MOST_FILES],
-            last=replace(last.report, cases=last.report.cases[:MOST_IDS]),
-            passed=0 if last.opaque else len(last.green),
-            failed=0 if last.opaque else len(last.red),
+            changed_since=since[:MAX_EVIDENCE_FILES],
+            last=replace(last.report, cases=last.report.cases[:MAX_EVIDENCE_IDS]),
+            passed=0 if last.only_exit_code else len(last.green),
+            failed=0 if last.only_exit_code else len(last.red),
             skipped=len(last.skipped),
-            fixed=tuple(test for test in outcomes.fixed if test not in quieted)[:MOST_IDS],
-            broke=outcomes.broke[:MOST_IDS],
-            flaky=outcomes.flaky[:MOST_IDS],
+            fixed=tuple(test for test in outcomes.fixed if test not in quieted)[:MAX_EVIDENCE_IDS],
+            broke=outcomes.broke[:MAX_EVIDENCE_IDS],
+            flaky=outcomes.flaky[:MAX_EVIDENCE_IDS],
             scope=last.scope,
             trouble=trouble,
         )
 
-    def _quieted(self, weakened: tuple[Weakened, ...], outcomes: Outcomes) -> frozenset[str]:
+    def _quieted(self, weakened: tuple[Weakened, ...], outcomes: TestOutcomes) -> frozenset[str]:
         """The tests that were red when the turn began, and were weakened in it."""
         found = {each.test for each in weakened if each.test}
-        red = (test for test, state in outcomes.base.items() if state == "red")
+        red = (test for test, state in outcomes.at_turn_start.items() if state == "red")
         return frozenset(test for test in red if not found.isdisjoint((test, test.partition("[")[0])))
 
-    def _proves_nothing(self, last: Run) -> bool:
+    def _proves_nothing(self, last: TestRunRecord) -> bool:
         """Whether a command of the model's own choice ended well and nothing says that it ever could have failed."""
-        if not (last.opaque and last.report.verdict == "passed" and (last.own_command or self._steered(last.report))):
+        if not (
+            last.only_exit_code and last.report.verdict == "passed" and (last.own_command or self._steered(last.report))
+        ):
             return False
         return not any(last.report.command in run.red for run in self._past.runs)
 
     def _steered(self, report: TestReport) -> bool:
         """Whether this turn changed the file that says what the command of a run does."""
         words = {word.strip("'\"`;").rpartition("/")[2] for word in f"{report.evidence} {report.command}".split()}
-        words |= {name for word, names in _SAID_IN.items() if word in words for name in names}
+        words |= {name for word, names in _TASK_FILES.items() if word in words for name in names}
         return any(path.rpartition("/")[2] in words for path in self._files)
 
     def _epochs(self) -> Iterator[int]:
         """For each run a number that is the same as long as nothing happened that could change how tests end."""
-        acts = [deed.seq for deed in self._past.deeds if not deed.is_run]
-        edited = {change.deed.seq for change in self._changes if change.deed.is_run and change.seen}
+        acts = [changing_call.seq for changing_call in self._past.changing_calls if not changing_call.is_run]
+        edited = {change.call.seq for change in self._changes if change.call.is_run and change.in_trees}
         epoch = at = 0
-        before: Run | None = None
+        before: TestRunRecord | None = None
         for run in self._past.runs:
             passed = at
             while at < len(acts) and acts[at] < run.seq:
@@ -245,32 +275,39 @@ class _Judge:
             before = run
             yield epoch
 
-    def _weakened(self, outcomes: Outcomes) -> tuple[tuple[Weakened, ...], Mapping[str, str]]:
+    def _weakened(self, outcomes: TestOutcomes) -> tuple[tuple[Weakened, ...], Mapping[str, str]]:
         """The tests that prove less than when the turn began, and the new ids of those that only moved."""
-        from kimi_agent.verify.weakened.compare import compare, may_hold_tests  # not needed before a turn has ended
+        from kimi_agent.verify.weakened.compare import (  # not needed before a turn has ended
+            compare_test_files,
+            may_hold_tests,
+        )
 
         start, now = self._start, self._trees.now
-        paths = [path for path in self._files if may_hold_tests(path)][:MOST_LOOKED_AT] if start and now else []
-        compared = compare((path, self._trees.text(start, path), self._trees.text(now, path)) for path in paths)
+        paths = [path for path in self._files if may_hold_tests(path)][:MAX_COMPARED_FILES] if start and now else []
+        compared = compare_test_files(
+            (path, self._trees.text(start, path), self._trees.text(now, path)) for path in paths
+        )
         found = list(compared.weakened)
-        told = {name for each in found for name in (each.test, leaf_of(each.test))}
-        told |= {name for test in compared.moved for name in (test, leaf_of(test))}
+        told = {name for each in found for name in (each.test, leaf_name(each.test))}
+        told |= {name for test in compared.moved for name in (test, leaf_name(test))}
         told.discard("")
-        for test, how in lost_and_skipped(self._past.runs, outcomes, turn=self._past.turn, first_edit=self._first_edit):
-            if len(found) >= MOST_IDS:
+        for test, how in find_lost_and_skipped(
+            self._past.runs, outcomes, turn=self._past.turn, first_edit=self._first_edit
+        ):
+            if len(found) >= MAX_EVIDENCE_IDS:
                 break
-            if told.isdisjoint((test.partition("[")[0], leaf_of(test))):
+            if told.isdisjoint((test.partition("[")[0], leaf_name(test))):
                 found += self._lost(test, how)
-        return tuple(found[:MOST_IDS]), compared.moved
+        return tuple(found[:MAX_EVIDENCE_IDS]), compared.moved
 
     def _lost(self, test: str, how: Literal["deleted", "skipped"]) -> list[Weakened]:
         if how == "deleted" and self._trees.has_test(self._start, test) is False:
             return []  # it was gone before this turn
-        if how == "deleted" and test.endswith(leaf_of(test)) and self._trees.has_test(self._trees.now, test):
+        if how == "deleted" and test.endswith(leaf_name(test)) and self._trees.has_test(self._trees.now, test):
             how = "skipped"  # it stands in its file as before, so something keeps it from running
-        return [Weakened(file_of(test), test, how)]
+        return [Weakened(file_of_test(test), test, how)]
 
-    def _is_gone(self, test: str, seen_in: Run, outcomes: Outcomes, moved: Mapping[str, str]) -> bool:
+    def _is_gone(self, test: str, seen_in: TestRunRecord, outcomes: TestOutcomes, moved: Mapping[str, str]) -> bool:
         """Whether a test that was red is no longer there to be run, or has a new name under which it ran."""
         base = test.partition("[")[0]
         if base in moved:

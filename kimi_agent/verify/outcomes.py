@@ -1,13 +1,13 @@
-"""How each test fared over the runs of a session: what turned green, what turned red, what wavers, and what is gone."""
+"""Test outcomes over the runs of a session: which tests were fixed, broken, flaky, or are gone."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.verify.run_history import Run
+from kimi_agent.verify.run_history import TestRunRecord
 
-State = Literal["red", "green", "skipped"]
+TestState = Literal["red", "green", "skipped"]
 
 _MOST_CASES = 20_000
 """A report of so many cases may have left some out."""
@@ -15,17 +15,17 @@ _SEPARATOR = re.compile(r"::| > ")
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """By test id, as of the last run that it took part in.
+class TestOutcomes:
+    """The state of each test, by its id, as of the last run that it took part in.
 
-    `base` is how the tests stood when the turn began: before its first edit, or when they first ran in it. `red` gives
-    the run that saw a test red, where none has seen it otherwise, or gone, since.
+    `at_turn_start` gives the states when the turn began: before its first edit, or when they first ran in it. `red`
+    gives the run in which a test was red, where no later run had it otherwise, or gone.
     """
 
-    base: Mapping[str, State]
-    last: Mapping[str, tuple[int, State]]
+    at_turn_start: Mapping[str, TestState]
+    last: Mapping[str, tuple[int, TestState]]
     touched: tuple[str, ...]
-    red: Mapping[str, Run]
+    red: Mapping[str, TestRunRecord]
     flaky: tuple[str, ...]
 
     @property
@@ -38,45 +38,45 @@ class Outcomes:
         """The tests that this turn turned from green to red."""
         return tuple(self._turned("green", "red"))
 
-    def _turned(self, base: State, last: State) -> Iterator[str]:
+    def _turned(self, base: TestState, last: TestState) -> Iterator[str]:
         wavering = set(self.flaky)
         for test in self.touched:
-            if self.base.get(test) == base and self.last[test][1] == last and test not in wavering:
+            if self.at_turn_start.get(test) == base and self.last[test][1] == last and test not in wavering:
                 yield test
 
 
-def file_of(test: str) -> str:
+def file_of_test(test: str) -> str:
     """The path that a test's id begins with, if it is one."""
     return _SEPARATOR.split(test, maxsplit=1)[0]
 
 
-def leaf_of(test: str) -> str:
+def leaf_name(test: str) -> str:
     """The name of the test itself, without parameters and subtests; "" where the id names a file alone."""
     file, *inner = _SEPARATOR.split(test.partition("[")[0] if "::" in test else test)
     leaf = inner[-1] if inner else ""
     return leaf.partition("/")[0] if file.endswith(".go") else leaf
 
 
-def follow(runs: Sequence[Run], *, turn: int, first_edit: int, epochs: Sequence[int]) -> Outcomes:
-    """Read the runs in their order. Runs of one epoch ran on the same files, so what differs in them is not an edit."""
-    last: dict[str, tuple[int, State]] = {}
-    base: dict[str, State] | None = None
+def track_outcomes(runs: Sequence[TestRunRecord], *, turn: int, first_edit: int, epochs: Sequence[int]) -> TestOutcomes:
+    """Fold the runs in their order. Runs of one epoch ran on the same files, so what differs in them is no edit."""
+    last: dict[str, tuple[int, TestState]] = {}
+    base: dict[str, TestState] | None = None
     touched: dict[str, None] = {}
     unloaded: set[str] = set()
     opaque: set[str] = set()
     for at, run in enumerate(runs):
         if base is None and run.seq > first_edit:
             base = {test: state for test, (_, state) in last.items()}
-        healed = _loaded(run, unloaded)
-        for state, tests in _states(run, healed):
+        healed = _files_loaded_again(run, unloaded)
+        for state, tests in _tests_by_state(run, healed):
             for test in tests:
                 last[test] = (at, state)
                 if base is not None:
                     base.setdefault(test, state)
         if run.seq > turn:
-            touched.update(dict.fromkeys((*run.ids, *healed)))
-        unloaded = (unloaded - healed) | {test for test in run.red if not run.opaque and not leaf_of(test)}
-        if run.opaque:
+            touched.update(dict.fromkeys((*run.test_ids, *healed)))
+        unloaded = (unloaded - healed) | {test for test in run.red if not run.only_exit_code and not leaf_name(test)}
+        if run.only_exit_code:
             opaque.update(run.red)
         elif run.report.whole and run.report.verdict == "passed":
             for test in opaque:  # more is known now than an exit code
@@ -84,29 +84,31 @@ def follow(runs: Sequence[Run], *, turn: int, first_edit: int, epochs: Sequence[
             opaque.clear()
     stale = {test for test in opaque if runs[last[test][0]].seq <= turn}
     red = {test: runs[at] for test, (at, state) in last.items() if state == "red" and test not in stale}
-    return Outcomes(
+    return TestOutcomes(
         base if base is not None else {test: state for test, (_, state) in last.items()},
         last,
         tuple(test for test in touched if test in last),
-        _still_there(red, runs),
+        _drop_removed_tests(red, runs),
         _flaky(runs, epochs),
     )
 
 
-def _states(run: Run, healed: set[str]) -> Iterator[tuple[State, Sequence[str]]]:
+def _tests_by_state(run: TestRunRecord, healed: set[str]) -> Iterator[tuple[TestState, Sequence[str]]]:
     yield "red", run.red
     yield "green", (*run.green, *sorted(healed))
     yield "skipped", run.skipped
 
 
-def _loaded(run: Run, unloaded: set[str]) -> set[str]:
+def _files_loaded_again(run: TestRunRecord, unloaded: set[str]) -> set[str]:
     """Files that could not be loaded once, of which tests ran now: they are never reported as green themselves."""
     if not unloaded:
         return set()
-    return unloaded.intersection(file_of(test) for test in run.ids if leaf_of(test)).difference(run.ids)
+    return unloaded.intersection(file_of_test(test) for test in run.test_ids if leaf_name(test)).difference(
+        run.test_ids
+    )
 
 
-def _still_there(red: Mapping[str, Run], runs: Sequence[Run]) -> dict[str, Run]:
+def _drop_removed_tests(red: Mapping[str, TestRunRecord], runs: Sequence[TestRunRecord]) -> dict[str, TestRunRecord]:
     """Without the tests that a later whole run, which passed, knows nothing of."""
     if not red:
         return {}
@@ -115,16 +117,16 @@ def _still_there(red: Mapping[str, Run], runs: Sequence[Run]) -> dict[str, Run]:
         if run.report.whole and run.report.verdict == "passed" and _is_complete(run):
             runner = run.report.runner
             whole[runner, run.report.command] = run.seq
-            whole.update(((runner, file_of(test)), run.seq) for test in run.ids)
+            whole.update(((runner, file_of_test(test)), run.seq) for test in run.test_ids)
     found = {}
     for test, run in red.items():
-        keys = ((run.report.runner, run.report.command), (run.report.runner, file_of(test)))
+        keys = ((run.report.runner, run.report.command), (run.report.runner, file_of_test(test)))
         if all(whole.get(key, 0) < run.seq for key in keys):
             found[test] = run
     return found
 
 
-def _flaky(runs: Sequence[Run], epochs: Sequence[int]) -> tuple[str, ...]:
+def _flaky(runs: Sequence[TestRunRecord], epochs: Sequence[int]) -> tuple[str, ...]:
     """The tests that failed and passed on the files on which the last run ran."""
     ends: dict[str, tuple[set[str], set[str]]] = {}
     found: dict[str, None] = {}
@@ -140,16 +142,16 @@ def _flaky(runs: Sequence[Run], epochs: Sequence[int]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def lost_and_skipped(
-    runs: Sequence[Run], outcomes: Outcomes, *, turn: int, first_edit: int
+def find_lost_and_skipped(
+    runs: Sequence[TestRunRecord], outcomes: TestOutcomes, *, turn: int, first_edit: int
 ) -> Iterator[tuple[str, Literal["deleted", "skipped"]]]:
     """The tests that ran when the turn began and no longer do, as the runs tell it."""
     for test in outcomes.touched:
-        if outcomes.last[test][1] == "skipped" and outcomes.base.get(test, "skipped") != "skipped":
+        if outcomes.last[test][1] == "skipped" and outcomes.at_turn_start.get(test, "skipped") != "skipped":
             yield test, "skipped"
     whole = [run for run in runs if run.report.whole and _is_complete(run)]
-    earlier: dict[tuple[str, str], Run] = {}
-    later: dict[tuple[str, str], Run] = {}
+    earlier: dict[tuple[str, str], TestRunRecord] = {}
+    later: dict[tuple[str, str], TestRunRecord] = {}
     for run in whole:
         key = (run.report.runner, run.report.command)
         if run.seq <= first_edit or key not in earlier:
@@ -160,21 +162,21 @@ def lost_and_skipped(
         yield from ((test, "deleted") for test in _missing(earlier[key], run))
 
 
-def _is_complete(run: Run) -> bool:
+def _is_complete(run: TestRunRecord) -> bool:
     return 0 < run.total < _MOST_CASES and run.report.verdict in ("passed", "failed")
 
 
-def _missing(earlier: Run, later: Run) -> Iterator[str]:
+def _missing(earlier: TestRunRecord, later: TestRunRecord) -> Iterator[str]:
     """The tests that are not in the later run, and have no new ones in their stead (as parameters that changed do)."""
-    old, new = dict.fromkeys(earlier.ids), set(later.ids)
+    old, new = dict.fromkeys(earlier.test_ids), set(later.test_ids)
     instead: dict[str, int] = {}
-    for test in later.ids:
+    for test in later.test_ids:
         if test not in old and "[" in test:
             base = test.partition("[")[0]
             instead[base] = instead.get(base, 0) + 1
     for test in old:
         base = test.partition("[")[0]
-        if test in new or not leaf_of(test):
+        if test in new or not leaf_name(test):
             continue
         if instead.get(base, 0) > 0:
             instead[base] -= 1

@@ -1,4 +1,4 @@
-"""What a session's log tells of its test runs, and of the calls that changed files between them. Pure."""
+"""Test run history folded from a session's log: the runs, and the calls that changed files between them. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ _MOST_SCOPE = 200
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run of the tests. `before` names the tree that it ran on, `after` the one that it left ("": not known).
+class TestRunRecord:
+    """One run of the tests. `before` is the hash of the tree that it ran on, `after` of the one it left ("": unknown).
 
     `report` is without its passing cases; `red`, `green` and `skipped` are the ids of all of them. Where a run is known
-    by its exit code alone, its command stands for the tests in it, and it is `opaque`.
+    by its exit code alone, its command stands for the tests in it, and `only_exit_code` is True.
     """
 
     seq: int
@@ -37,42 +37,45 @@ class Run:
     own_command: bool = False
 
     @property
-    def opaque(self) -> bool:
+    def only_exit_code(self) -> bool:
         """Whether no test was read one by one."""
         return not self.total
 
     @property
-    def ids(self) -> tuple[str, ...]:
+    def test_ids(self) -> tuple[str, ...]:
         """All tests of the run."""
         return (*self.red, *self.green, *self.skipped)
 
 
 @dataclass(frozen=True)
-class Deed:
-    """A call that may have changed files: the trees around it ("": not known), and what it said itself to have edited.
+class FileChangingCall:
+    """A call that may have changed files: the trees around it ("": not known), and the paths that it reported.
 
-    `seq` is where it ended. `known` says that the tool's own word is enough where the trees are silent.
+    `seq` is where it ended. `is_fully_reported` says that the tool's own report is enough where the trees are silent.
     """
 
     seq: int
     before: str
     after: str
-    named: tuple[str, ...] = ()
-    known: bool = False
+    reported_paths: tuple[str, ...] = ()
+    is_fully_reported: bool = False
     is_run: bool = False
 
 
 @dataclass(frozen=True)
-class History:
-    """The runs that still say something, and the deeds, in the order of the log; `turn` is where the last one began."""
+class TestRunHistory:
+    """The runs that no rewind undid, and the calls that may have changed files, in the order of the log.
+
+    `turn` is the sequence number at which the last turn began.
+    """
 
     turn: int
-    runs: tuple[Run, ...]
-    deeds: tuple[Deed, ...]
+    runs: tuple[TestRunRecord, ...]
+    changing_calls: tuple[FileChangingCall, ...]
 
 
 @dataclass
-class _Open:
+class _OpenCall:
     """A call that has not returned."""
 
     seq: int
@@ -84,17 +87,17 @@ class _Open:
         before = self.before.tree if self.before is not None else ""
         if self.after is not None:
             return before, self.after.tree
-        return before, before  # an "after" is told only where something differs
+        return before, before  # an "after" is logged only where something differs
 
 
 @dataclass
-class _Reader:
+class _HistoryReader:
     turn: int = 0
-    runs: list[Run] = field(default_factory=list)
-    deeds: list[Deed] = field(default_factory=list)
-    _open: dict[tuple[int, int], _Open] = field(default_factory=dict)
+    runs: list[TestRunRecord] = field(default_factory=list)
+    changing_calls: list[FileChangingCall] = field(default_factory=list)
+    _open: dict[tuple[int, int], _OpenCall] = field(default_factory=dict)
     _calls: dict[tuple[int, int], Call] = field(default_factory=dict)
-    _undone: dict[int, list[Run]] = field(default_factory=dict)
+    _undone: dict[int, list[TestRunRecord]] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
 
     def add(self, stamped: Stamped) -> None:
@@ -105,13 +108,13 @@ class _Reader:
                 tests = ((at, call) for at, call in enumerate(message.calls) if call.name == "run_tests")
                 self._calls.update(((stamped.seq, at), call) for at, call in tests)
             case Checkpoint(when=when, answer=answer, index=index) as kept if answer:
-                call = self._open.setdefault((answer, index), _Open(stamped.seq))
+                call = self._open.setdefault((answer, index), _OpenCall(stamped.seq))
                 if when == "before":
                     call.before = kept
                 else:
                     call.after = kept
             case CallStarted(answer, index, _, effect):
-                self._open.setdefault((answer, index), _Open(stamped.seq)).effect = effect
+                self._open.setdefault((answer, index), _OpenCall(stamped.seq)).effect = effect
             case Returned():
                 self._returned(stamped.seq, stamped.event)
             case Rewound() as rewound if rewound.what != "chat" and rewound.tree:
@@ -120,14 +123,14 @@ class _Reader:
                 pass
 
     def _returned(self, seq: int, event: Returned) -> None:
-        call = self._open.pop((event.answer, event.index), None) or _Open(seq)
+        call = self._open.pop((event.answer, event.index), None) or _OpenCall(seq)
         before, after = call.trees()
         view = event.result.view
         if isinstance(view, TestReport):
             asked = self._calls.pop((event.answer, event.index), None)
             before = view.tree or before
             self.runs.append(self._run(seq, event, view, (before, after if call.after else before), asked))
-            self.deeds.append(Deed(seq, before, self.runs[-1].after, is_run=True))
+            self.changing_calls.append(FileChangingCall(seq, before, self.runs[-1].after, is_run=True))
             return
         named: tuple[str, ...] = ()
         if isinstance(view, DiffView) and not event.result.failed:
@@ -135,9 +138,13 @@ class _Reader:
         if named or call.before is not None or call.effect in _MAY_CHANGE:
             # Our own edits land whole or not at all.
             harmless = call.effect == "write" and event.result.failed
-            self.deeds.append(Deed(seq, before, after, named, known=bool(named) or harmless))
+            self.changing_calls.append(
+                FileChangingCall(seq, before, after, named, is_fully_reported=bool(named) or harmless)
+            )
 
-    def _run(self, seq: int, event: Returned, report: TestReport, trees: tuple[str, str], asked: Call | None) -> Run:
+    def _run(
+        self, seq: int, event: Returned, report: TestReport, trees: tuple[str, str], asked: Call | None
+    ) -> TestRunRecord:
         found: dict[str, list[str]] = {"passed": [], "failed": [], "error": [], "skipped": []}
         for case in report.cases:
             # One string for a test, however often it ran: long sessions hold many runs.
@@ -145,11 +152,11 @@ class _Reader:
         if not report.cases and report.verdict in ("passed", "failed"):
             found[report.verdict].append(report.command)
         scope, own = _scope(report, asked)
-        return Run(
+        return TestRunRecord(
             seq,
             event.answer,
             event.index,
-            replace(report, cases=tuple(case for case in report.cases if case.outcome != "passed" or _wavers(case))),
+            replace(report, cases=tuple(case for case in report.cases if case.outcome != "passed" or _is_flaky(case))),
             *trees,
             red=(*found["failed"], *found["error"]),
             green=tuple(found["passed"]),
@@ -160,7 +167,7 @@ class _Reader:
         )
 
     def _rewound(self, seq: int, event: Rewound) -> None:
-        """Runs on files that no longer stand say nothing any more; undoing the rewind brings them back."""
+        """Drop the runs on files that a rewind took back; undoing the rewind brings them back."""
         since = event.undoes or event.to
         gone = [run for run in self.runs if run.seq >= since and run.after != event.tree]
         back = self._undone.pop(event.undoes, [])
@@ -168,30 +175,34 @@ class _Reader:
         self.runs = sorted([*kept, *back], key=lambda run: run.seq)
         self._undone[seq] = gone
 
-    def history(self, now: str) -> History:
+    def history(self, now: str) -> TestRunHistory:
         """Everything read so far; what never returned is held to have gone on until `now`."""
-        deeds = list(self.deeds)
+        changing_calls = list(self.changing_calls)
         for call in self._open.values():
             if call.before is not None or call.effect in _MAY_CHANGE:
                 before = call.before.tree if call.before is not None else ""
-                deeds.append(Deed(call.seq, before, call.after.tree if call.after is not None else now))
-        return History(self.turn, tuple(self.runs), tuple(sorted(deeds, key=lambda deed: deed.seq)))
+                changing_calls.append(
+                    FileChangingCall(call.seq, before, call.after.tree if call.after is not None else now)
+                )
+        return TestRunHistory(
+            self.turn, tuple(self.runs), tuple(sorted(changing_calls, key=lambda changing_call: changing_call.seq))
+        )
 
 
-def history(log: Iterable[Stamped], now: str = "") -> History:
-    """The runs and deeds of a session; `now` is the tree at its end."""
-    reader = _Reader()
+def read_run_history(log: Iterable[Stamped], now: str = "") -> TestRunHistory:
+    """The runs and file-changing calls of a session; `now` is the tree at its end."""
+    reader = _HistoryReader()
     for stamped in log:
         reader.add(stamped)
     return reader.history(now)
 
 
-def runs(log: Iterable[Stamped]) -> list[Run]:
+def list_test_runs(log: Iterable[Stamped]) -> list[TestRunRecord]:
     """The test runs of a session that no rewind undid, in their order."""
-    return list(history(log).runs)
+    return list(read_run_history(log).runs)
 
 
-def _wavers(case: TestCase) -> bool:
+def _is_flaky(case: TestCase) -> bool:
     """Whether a test that ran several times in one run failed in some of them."""
     return 0 < case.failures < case.runs
 

@@ -1,4 +1,4 @@
-"""What the harness does around a turn: at its end it says what is proven, then does what was asked for that case."""
+"""Turn verifier: runs a turn, judges what its test runs prove, then runs the hooks (such as a commit)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -8,18 +8,18 @@ from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import DiffView, Evidence, TestReport
-from kimi_agent.verify.evidence import judge
-from kimi_agent.workspace.checkpoint import Checkpoints, Unkept
+from kimi_agent.verify.evidence import judge_turn
+from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 
-Ending = Callable[[Evidence], Awaitable[None]]
+AfterTurnHook = Callable[[Evidence], Awaitable[None]]
 """What follows a turn that changed files or ran tests, such as a commit."""
-MAX_TEXT_BYTES = 1_000_000
+MAX_TEST_FILE_BYTES = 1_000_000
 
 
-class Witness:
-    """An agent whose turns end with the harness's own word: a `Judged` after each that changed files or ran tests."""
+class TurnVerifier:
+    """An agent whose turns end with a verdict: a `Judged` event after each that changed files or ran tests."""
 
-    def __init__(self, agent: Agent, checkpoints: Checkpoints, endings: Sequence[Ending] = ()) -> None:
+    def __init__(self, agent: Agent, checkpoints: Checkpoints, endings: Sequence[AfterTurnHook] = ()) -> None:
         self.agent = agent
         self._checkpoints = checkpoints
         self._endings = endings
@@ -59,14 +59,14 @@ class Witness:
                 pass
 
     def _judge(self) -> Evidence:
-        return judged(self.session.events(), self._checkpoints)
+        return verify_log(self.session.events(), self._checkpoints)
 
 
-def judged(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
-    """What is proven at the end of `log`, of the files as they are now. Blocking."""
+def verify_log(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
+    """The evidence at the end of `log` about the files as they are now. Blocking."""
     try:
         now = checkpoints.take().tree
-    except Unkept:
+    except SnapshotError:
         now = ""
 
     def changed(old: str, new: str) -> list[str]:
@@ -74,9 +74,9 @@ def judged(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
 
     def text(tree: str, path: str) -> str | None:
         """A file of a tree, for reading tests in it; None where there is none, or none that a test file would be."""
-        kept = checkpoints.standing(tree, path)
-        if kept is None or kept.kind != "file" or kept.size > MAX_TEXT_BYTES:
+        kept = checkpoints.entry_at(tree, path)
+        if kept is None or kept.kind != "file" or kept.size > MAX_TEST_FILE_BYTES:
             return None
         return checkpoints.content(kept).decode("utf-8", "replace")
 
-    return judge(log, now=now, changed=changed, text=text, apart=checkpoints.apart)
+    return judge_turn(log, now=now, changed=changed, text=text, apart=checkpoints.held_ignored)

@@ -1,1 +1,1 @@
-"""Touching the machine: confined files, processes, search, git, test runs."""
+"""The machine under the agent: confined files, processes, search, git and test runs."""

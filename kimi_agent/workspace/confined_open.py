@@ -1,4 +1,4 @@
-"""Opening files so that no link, `..` or race can lead out of a folder."""
+"""Confined open: opens files so that no link, `..` or race can lead out of a folder."""
 
 import errno
 import os
@@ -6,16 +6,16 @@ import stat
 import sys
 from collections.abc import Callable
 
-RESOLVE = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
-OPENAT2 = 437  # one number on every architecture
-FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-TRIES = 10_000
-LOOK = getattr(os, "O_PATH", os.O_RDONLY)  # macOS has no O_PATH
+RESOLVE_FLAGS = 0x02 | 0x04 | 0x08  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
+SYS_OPENAT2 = 437  # one number on every architecture
+FOLDER_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MAX_OPEN_TRIES = 10_000
+PATH_ONLY_FLAG = getattr(os, "O_PATH", os.O_RDONLY)  # macOS has no O_PATH
 
-Syscall = Callable[[int, bytes, int, int], int]
+Openat2Call = Callable[[int, bytes, int, int], int]
 
 
-class Beneath:
+class ConfinedOpener:
     """Opens paths relative to a folder; the path must be resolved already: a link met on the way is ELOOP.
 
     That is why absolute links inside the workspace need no special case (RESOLVE_BENEATH alone refuses them), and why a
@@ -25,7 +25,7 @@ class Beneath:
 
     def __init__(self, *, openat2: bool = sys.platform == "linux") -> None:
         self._openat2 = openat2
-        self._syscall: Syscall | None = None
+        self._syscall: Openat2Call | None = None
 
     def open(self, root: str, relative: str, flags: int, mode: int = 0) -> int:
         """A descriptor of `relative` ("" for the folder itself) below `root`. Raises OSError as `os.open` does."""
@@ -35,19 +35,19 @@ class Beneath:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         if not parts:
             return os.open(root, flags)
-        top = os.open(root, LOOK | FOLDER)
+        top = os.open(root, PATH_ONLY_FLAG | FOLDER_FLAGS)
         try:
             if self._openat2:
                 return self._open2(top, parts, flags, mode)
-            return walk(top, parts, flags, mode)
+            return open_by_components(top, parts, flags, mode)
         finally:
             os.close(top)
 
     def _open2(self, top: int, parts: list[str], flags: int, mode: int) -> int:
         if self._syscall is None:
-            self._syscall = openat2()
+            self._syscall = load_openat2()
         path = os.fsencode("/".join(parts))
-        for _ in range(TRIES):
+        for _ in range(MAX_OPEN_TRIES):
             # The kernel wants mode 0 where nothing is created.
             fd = self._syscall(top, path, flags, mode if flags & os.O_CREAT else 0)
             if fd >= 0:
@@ -56,22 +56,22 @@ class Beneath:
                 continue
             if -fd == errno.ENOSYS:
                 self._openat2 = False
-                return walk(top, parts, flags, mode)
+                return open_by_components(top, parts, flags, mode)
             if -fd == errno.EPERM:  # old seccomp profiles say so of calls they don't know
-                opened = walk(top, parts, flags, mode)
+                opened = open_by_components(top, parts, flags, mode)
                 self._openat2 = False
                 return opened
             raise OSError(-fd, os.strerror(-fd), "/".join(parts))
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), "/".join(parts))
 
 
-def walk(top: int, parts: list[str], flags: int, mode: int) -> int:
+def open_by_components(top: int, parts: list[str], flags: int, mode: int) -> int:
     """Open `parts` one by one below descriptor `top`, following no link."""
     at = top
     try:
         for part in parts[:-1]:
             try:
-                below = os.open(part, LOOK | FOLDER, dir_fd=at)
+                below = os.open(part, PATH_ONLY_FLAG | FOLDER_FLAGS, dir_fd=at)
             except NotADirectoryError:
                 if stat.S_ISLNK(os.stat(part, dir_fd=at, follow_symlinks=False).st_mode):
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), part) from None
@@ -85,7 +85,7 @@ def walk(top: int, parts: list[str], flags: int, mode: int) -> int:
             os.close(at)
 
 
-def openat2() -> Syscall:
+def load_openat2() -> Openat2Call:
     """The system call as a function that gives a descriptor or a negative errno."""
     import ctypes  # 5 ms that a start without files need not pay
 
@@ -96,9 +96,9 @@ def openat2() -> Syscall:
     syscall.restype = ctypes.c_long
 
     def call(top: int, path: bytes, flags: int, mode: int) -> int:
-        how = How(flags, mode, RESOLVE)
+        how = How(flags, mode, RESOLVE_FLAGS)
         size = ctypes.c_size_t(ctypes.sizeof(how))
-        fd = int(syscall(ctypes.c_long(OPENAT2), ctypes.c_long(top), path, ctypes.byref(how), size))
+        fd = int(syscall(ctypes.c_long(SYS_OPENAT2), ctypes.c_long(top), path, ctypes.byref(how), size))
         return fd if fd >= 0 else -ctypes.get_errno()
 
     return call

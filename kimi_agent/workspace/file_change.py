@@ -1,4 +1,4 @@
-"""A change of one file as a value: what an edit plans and `Files.commit` carries out."""
+"""The change of one file as a value: an edit plans it, and `Files.commit` carries it out."""
 
 from dataclasses import dataclass
 

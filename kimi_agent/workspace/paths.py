@@ -1,4 +1,4 @@
-"""Where a spelling leads: the resolved path, the folder it lies in, and what is special about its name."""
+"""Path resolution: a spelling's real path, the allowed folder above it, and whether its name is protected."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from typing import Literal
 from kimi_agent.errors import ToolError
 
 MAX_LINKS = 40  # as the kernel counts
-MAX_PATH = 4096
+MAX_PATH_BYTES = 4096
 
 SECRET_NAMES = frozenset(
     {
@@ -21,23 +21,23 @@ SECRET_NAMES = frozenset(
         *(".dockercfg", "kubeconfig", ".envrc"),
     }
 )
-SECRET_ENDS = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
+SECRET_SUFFIXES = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
 SECRET_PATHS = (".docker/config.json", ".kube/config", ".config/gh/hosts.yml")
-HARMLESS_ENV = (".example", ".sample", ".template", ".dist")
+HARMLESS_ENV_SUFFIXES = (".example", ".sample", ".template", ".dist")
 
-Guarded = Literal["", "git", "project"]
+ProtectedFolder = Literal["", "git", "project"]
 
 
 @dataclass(frozen=True)
-class Place:
+class ResolvedPath:
     """A resolved path: no link and no `..` is left in it. `root` is the allowed folder above it, "" outside of all.
 
-    `guarded` says that the way leads through `.git` or `.kimi-agent`; `stat` is None where nothing stands yet.
+    `guarded` says that the path leads through `.git` or `.kimi-agent`; `stat` is None where nothing is there yet.
     """
 
     path: str
     root: str
-    guarded: Guarded
+    guarded: ProtectedFolder
     stat: os.stat_result | None
 
     @property
@@ -46,7 +46,7 @@ class Place:
         return self.path[len(self.root) :].lstrip("/")
 
 
-class Places:
+class PathResolver:
     """Resolves spellings against the allowed folders: the workspace first, then the added ones (real paths)."""
 
     def __init__(self, roots: Sequence[str], *, cwd: str, home: str) -> None:
@@ -54,23 +54,23 @@ class Places:
         self._cwd = cwd
         self._home = home
 
-    def find(self, spelling: str, *, base: str = "") -> Place:
+    def find(self, spelling: str, *, base: str = "") -> ResolvedPath:
         """Follow `spelling` as the kernel would. Raises ToolError for one that no file can have, or that loops.
 
         A relative one starts at `base`; without that at the cwd, or at the workspace if there it leads to something and
         from the cwd to nothing: results spell paths from the workspace, and the model says them again.
         """
-        path = self._at_home(checked(spelling))
+        path = self._at_home(check_spelling(spelling))
         place = self._follow(os.path.join(base or self._cwd, path), spelling)
         if base or self._cwd == self._roots[0] or path.startswith("/") or place.stat is not None:
             return place
         other = self._follow(os.path.join(self._roots[0], path), spelling)
-        if other.stat is None and (parent(place).is_dir() or not parent(other).is_dir()):
+        if other.stat is None and (folder_of(place).is_dir() or not folder_of(other).is_dir()):
             return place
         return other
 
-    def _follow(self, path: str, spelling: str) -> Place:
-        guarded: Guarded = ""
+    def _follow(self, path: str, spelling: str) -> ResolvedPath:
+        guarded: ProtectedFolder = ""
         root = self._root(path)
         # The root is a real path: nothing above it needs a look, unless a ".." leads there again.
         at, todo = (root.rstrip("/"), path[len(root) :].split("/")) if root else ("", path.split("/"))
@@ -84,17 +84,17 @@ class Places:
                 at, found = at.rpartition("/")[0], None
                 continue
             if self._root(at or "/") and not guarded:
-                guarded = guard(part)
+                guarded = find_protected_folder(part)
             here = f"{at}/{part}"
-            found = look(here)
+            found = lstat_path(here)
             if found is None or not stat.S_ISLNK(found.st_mode):
                 at = here
                 continue
             links += 1
             if links > MAX_LINKS:
-                raise ToolError("not_regular", f"{named(spelling)} is a link that leads round in a circle")
+                raise ToolError("not_regular", f"{escape_path(spelling)} is a link that leads round in a circle")
             if here.startswith("/proc/"):
-                raise magic(spelling)
+                raise proc_path_error(spelling)
             try:
                 target = str(Path(here).readlink())
             except OSError:  # it was swapped just now: look again
@@ -104,8 +104,8 @@ class Places:
             todo.extend(reversed(target.split("/")))
         at = at or "/"
         if at == "/proc" or at.startswith("/proc/"):
-            raise magic(spelling)
-        return Place(at, self._root(at), guarded, found or look(at))
+            raise proc_path_error(spelling)
+        return ResolvedPath(at, self._root(at), guarded, found or lstat_path(at))
 
     def _at_home(self, spelling: str) -> str:
         if spelling == "~" or spelling.startswith("~/"):
@@ -113,65 +113,65 @@ class Places:
         return spelling
 
     def _root(self, path: str) -> str:
-        return next((root for root in self._roots if beneath(path, root)), "")
+        return next((root for root in self._roots if is_beneath(path, root)), "")
 
 
-def parent(place: Place) -> Path:
+def folder_of(place: ResolvedPath) -> Path:
     """The folder of a place."""
     return Path(place.path).parent
 
 
-def beneath(path: str, folder: str) -> bool:
+def is_beneath(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies in it, by components: /app-secret is not in /app."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def look(path: str) -> os.stat_result | None:
-    """What stands at `path` itself, or None. Raises ToolError where the system will not say."""
+def lstat_path(path: str) -> os.stat_result | None:
+    """The stat of `path` itself (links not followed), or None. Raises ToolError where the system refuses."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ToolError("io", f"cannot look at {named(path)}: {error.strerror}") from error
+        raise ToolError("io", f"cannot look at {escape_path(path)}: {error.strerror}") from error
 
 
-def checked(spelling: str) -> str:
-    """`spelling`, if a file could be called so."""
+def check_spelling(spelling: str) -> str:
+    """`spelling`, if a file can have that name; raises ToolError if not."""
     if not spelling.strip():
         raise ToolError("bad_arguments", "the path is empty", "give a path relative to the workspace")
     if "\0" in spelling:
-        raise ToolError("bad_arguments", f"a path cannot hold a NUL character: {named(spelling)}")
+        raise ToolError("bad_arguments", f"a path cannot hold a NUL character: {escape_path(spelling)}")
     try:
         raw = os.fsencode(spelling)
     except UnicodeEncodeError as error:
-        raise ToolError("bad_arguments", f"no file can be called {named(spelling)}: it is not text") from error
-    if len(raw) >= MAX_PATH or any(len(part) > 255 for part in raw.split(b"/")):
-        raise ToolError("bad_arguments", f"the path is too long ({len(raw):,} bytes): {named(spelling)}")
+        raise ToolError("bad_arguments", f"no file can be called {escape_path(spelling)}: it is not text") from error
+    if len(raw) >= MAX_PATH_BYTES or any(len(part) > 255 for part in raw.split(b"/")):
+        raise ToolError("bad_arguments", f"the path is too long ({len(raw):,} bytes): {escape_path(spelling)}")
     return spelling
 
 
-def magic(spelling: str) -> ToolError:
+def proc_path_error(spelling: str) -> ToolError:
     """The refusal for what the kernel makes up: such files show processes, our own with its keys among them."""
-    return ToolError("not_regular", f"{named(spelling)} leads into /proc, which holds no ordinary files")
+    return ToolError("not_regular", f"{escape_path(spelling)} leads into /proc, which holds no ordinary files")
 
 
-def named(path: str, max_chars: int = 300) -> str:
+def escape_path(path: str, max_chars: int = 300) -> str:
     """`path` for a sentence: unprintable characters as escapes, cut when it is very long."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path[:max_chars])
     return shown if len(path) <= max_chars else shown + "…"
 
 
-def guard(part: str) -> Guarded:
+def find_protected_folder(part: str) -> ProtectedFolder:
     """Which protected folder a component names, however file systems may fold it (`.GIT`, `.git.`, U+200C in it)."""
-    folded = "".join(c for c in part.casefold() if c.isascii() or not ignorable(c))
+    folded = "".join(c for c in part.casefold() if c.isascii() or not is_ignorable(c))
     folded = folded.partition(":")[0].rstrip(". ")
     if folded in (".git", "git~1"):
         return "git"
     return "project" if folded == ".kimi-agent" else ""
 
 
-def ignorable(character: str) -> bool:
+def is_ignorable(character: str) -> bool:
     """Whether file systems may treat the character as absent."""
     return unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F or character == "\u034f"
 
@@ -181,9 +181,9 @@ def is_sensitive(path: str) -> bool:
     folded = path.casefold()
     name = folded.rpartition("/")[2]
     if name == ".env" or name.startswith(".env."):
-        return not name.endswith(HARMLESS_ENV)
+        return not name.endswith(HARMLESS_ENV_SUFFIXES)
     return (
         name in SECRET_NAMES
-        or name.endswith(SECRET_ENDS)
+        or name.endswith(SECRET_SUFFIXES)
         or ("/" + folded).endswith(tuple("/" + p for p in SECRET_PATHS))
     )

@@ -247,13 +247,13 @@ def read_log(log: Path) -> tuple[list[float], list[float]]:
 
 RENDER = """
 import os, sys, time
-from kimi_agent.faces.theme import ink_for
+from kimi_agent.faces.theme import choose_theme
 from kimi_agent.faces.render.markdown_stream import MarkdownStream
 words = int(sys.argv[1])
 block = ("## A heading\\n\\nSome *words* of prose with `code` in them, and a list:\\n\\n- one item\\n- another\\n\\n"
          "```python\\ndef f(x):\\n    return x + 1  # a comment\\n```\\n\\n")
 text = (block * (words * 4 // len(block) + 1))[: words * 4]
-stream = MarkdownStream(ink_for({"TERM": "xterm-256color"}, "utf-8"), lambda: 100)
+stream = MarkdownStream(choose_theme({"TERM": "xterm-256color"}, "utf-8"), lambda: 100)
 stream.feed("warm *up*\\n\\n")
 began, written = time.process_time(), 0
 for at in range(0, len(text), 4):

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kimi_agent.edit import Disk, FileState, applied, carry_out, diff_view, plan_patch
+from kimi_agent.edit import FileState, WorkspaceFiles, commit_plan, format_patch_result, make_diff_view, plan_patch
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 
 LINES, HUNKS = 20_000, 130
 BUDGET = "2 s"
@@ -193,11 +193,13 @@ def on_disk(patch: str, data: bytes) -> None:
         root = base / "ws"
         root.mkdir()
         (root / "big.py").write_bytes(data)
-        ledger = Ledger(lambda seen: None)
-        files = Files(root, outputs=Outputs(base / "outputs"), ledger=ledger, home=base, journal=base / "journal")
-        change = plan_patch(patch, Disk(files))
-        notes = carry_out(change, files, around=2)
-        applied(change, diff_view(change), notes)
+        seen_files = SeenFiles(lambda seen: None)
+        files = Files(
+            root, outputs=Outputs(base / "outputs"), seen_files=seen_files, home=base, journal=base / "journal"
+        )
+        change = plan_patch(patch, WorkspaceFiles(files))
+        notes = commit_plan(change, files, around=2)
+        format_patch_result(change, make_diff_view(change), notes)
 
 
 def rewritten(data: bytes, new: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kimi_agent.cli import first_word, with_values
+from kimi_agent.cli import add_empty_values, find_first_word
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from kimi_agent.cli import first_word, with_values
     ],
 )
 def test_the_first_word_is_found_among_flags(argv: list[str], word: str | None) -> None:
-    place = first_word(argv)
+    place = find_first_word(argv)
     assert (None if place is None else argv[place]) == word
 
 
@@ -41,4 +41,4 @@ def test_the_first_word_is_found_among_flags(argv: list[str], word: str | None) 
     ],
 )
 def test_a_bare_resume_gets_its_empty_value(argv: list[str], read: list[str]) -> None:
-    assert with_values(argv) == read
+    assert add_empty_values(argv) == read

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.faces.headless.stdin import Piped, join
+from kimi_agent.faces.headless.stdin import PipedInput, join_prompt
 from tests.cli.conftest import PROGRAM, Place
 
 KEYS = {
@@ -428,8 +428,8 @@ def test_a_denial_that_the_model_worked_around_is_no_failure(place: Place) -> No
 
 
 def test_stdin_that_pauses_is_cut_with_a_word_for_the_model(place: Place) -> None:
-    piped = Piped(io.BytesIO(b"half a log\n"), 11, cut=False, open=True)
-    assert "still open" in join("why?", piped)
+    piped = PipedInput(io.BytesIO(b"half a log\n"), 11, cut=False, open=True)
+    assert "still open" in join_prompt("why?", piped)
 
 
 def test_a_closed_stdout_is_said(place: Place) -> None:

@@ -13,14 +13,14 @@ import pytest
 from kimi_agent.cli.commands.main import run_command
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Compacted, Durable, Restored, Returned, Said, Spent
-from kimi_agent.log.messages import Assistant, Call, Usage, said
+from kimi_agent.log.messages import Assistant, Call, Usage, user_message
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.views import Result
 from tests.faces.terminal_driver import Terminal
 
 Run = Callable[..., tuple[int, str, str]]
 TALK: tuple[Durable, ...] = (
-    Said(said("fix \x1b[2Jthe parser")),
+    Said(user_message("fix \x1b[2Jthe parser")),
     Said(Assistant("Let me look.", None, (Call("x:0", "shell", '{"command":"ls"}'),))),
     Returned(3, 0, Result("parser.py\nthe whole output")),
     Said(Assistant("Fixed.")),

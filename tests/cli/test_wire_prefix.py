@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 from kimi_agent.model.mock_server import MockServer
 from kimi_agent.model.tape.format import Tape
 from tests.cli.conftest import PROGRAM, Place
@@ -103,7 +103,7 @@ ADDED: list[dict[str, Any]] = [
 async def test_each_body_begins_with_the_one_before_whatever_a_single_request_adds() -> None:
     """Notes, a cap, the rest of an answer, a summary, a last word without calls; then another model and process."""
     tape = Tape.of({"reason": "Where?", "say": "I look.", "repeat": True})
-    messages: list[Message] = [said("Go on \u2028 日本.")]
+    messages: list[Message] = [user_message("Go on \u2028 日本.")]
     async with MockServer(tape) as server:
         first, second = client(server.base_url), client(server.base_url, model="kimi-k2.7-code")
         for number, added in enumerate(ADDED):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kimi_agent.cli.commands.worktrees import app
+from kimi_agent.cli.commands.worktrees import worktrees_app
 from kimi_agent.errors import UserError
 from kimi_agent.log.sessions import Sessions
-from kimi_agent.workspace.worktrees.worktrees import Unremoved, Worktrees
+from kimi_agent.workspace.worktrees.worktrees import WorktreeNotRemoved, Worktrees
 from tests.workspace.own_repository import OwnRepository, own_repository
 
 
@@ -25,7 +25,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnRepository:
 
 
 def run(own: OwnRepository, *args: str) -> str:
-    done = CliRunner().invoke(app, [*args, "-C", str(own.root)])
+    done = CliRunner().invoke(worktrees_app, [*args, "-C", str(own.root)])
     if done.exception is not None:
         raise done.exception
     return done.output
@@ -33,7 +33,10 @@ def run(own: OwnRepository, *args: str) -> str:
 
 def test_without_a_command_they_are_listed(own: OwnRepository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.root)
-    assert CliRunner().invoke(app, []).output == "No worktrees of this repository yet; kimi-agent -w makes one.\n"
+    assert (
+        CliRunner().invoke(worktrees_app, []).output
+        == "No worktrees of this repository yet; kimi-agent -w makes one.\n"
+    )
 
 
 def test_worktrees_are_listed_and_removed(own: OwnRepository) -> None:
@@ -58,7 +61,7 @@ def test_worktrees_are_listed_and_removed(own: OwnRepository) -> None:
         "locked": None,
     }
     assert "1 unmerged commit, 1 uncommitted file" in run(own, "list")
-    with pytest.raises(Unremoved, match="--force removes it all the same"):
+    with pytest.raises(WorktreeNotRemoved, match="--force removes it all the same"):
         run(own, "rm", "fix")
     session = Sessions(state, made.path, now=lambda: 1.0, rng=random.Random(1)).create(model="m", version="1")
     with pytest.raises(UserError, match=f"The worktree fix is in use by pid {os.getpid()}; end that session first"):

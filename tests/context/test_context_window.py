@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.context.context_window import Room
+from kimi_agent.context.context_window import ContextWindow
 from kimi_agent.errors import Refused, Stopped, TooLong, Unavailable, UserError
 from kimi_agent.log.events import Compacted, Notice, Restored, Rewound, Said, Seen, Shortened
-from kimi_agent.log.messages import Assistant, ToolReturn, User, said
+from kimi_agent.log.messages import Assistant, ToolReturn, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import OutputView, PlanItem, PlanView, Result
 from kimi_agent.model.base import Delta, Request
@@ -424,10 +424,10 @@ async def test_the_plan_and_the_system_prompt_outlive_it(tmp_path: Path) -> None
 
 async def test_events_of_others_and_fleeting_ones_are_passed_over(tmp_path: Path) -> None:
     play = Play(tmp_path / "s", Windowed(20_000))
-    room = Room(play.session, "", keep=lambda text: "output:1")
+    room = ContextWindow(play.session, "", keep=lambda text: "output:1")
     play.session.emit(Notice("hello"))
-    stamped = play.session.emit(Said(said("mine")))
-    room.hear(type(stamped)("main.1", 9, 0.0, Said(said("a child's"))))
+    stamped = play.session.emit(Said(user_message("mine")))
+    room.hear(type(stamped)("main.1", 9, 0.0, Said(user_message("a child's"))))
     room.hear(stamped)
     fill = "w" * 20_000
     play.session.emit(Said(Assistant(fill)))

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from kimi_agent.context.progress_tracker import Progress
+from kimi_agent.context.progress_tracker import ProgressTracker
 from kimi_agent.log.events import (
     CallStarted,
     Checkpoint,
@@ -20,7 +20,7 @@ from kimi_agent.log.events import (
     Seen,
     Shortened,
 )
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import DiffView, FileDiff, Result, TestCase, TestReport
 
 AUTO = Compacted(1, "summary")
@@ -28,10 +28,10 @@ AUTO = Compacted(1, "summary")
 
 def after(*events: Event, before: Sequence[Event] = ()) -> bool:
     """Whether the events are progress behind an automatic compaction."""
-    progress = Progress("/w")
+    progress = ProgressTracker("/w")
     for seq, event in enumerate((*before, AUTO, *events), 1):
         progress.add(seq, event)
-    assert progress.since_room == progress.since_compaction
+    assert progress.since_reduction == progress.since_compaction
     return progress.since_compaction
 
 
@@ -48,8 +48,8 @@ def ran_tests(*cases: TestCase) -> Returned:
 @pytest.mark.parametrize(
     "event",
     [
-        Said(said("go on")),
-        Queued(said("and this")),
+        Said(user_message("go on")),
+        Queued(user_message("and this")),
         Committed("abc", "main"),
         Rewound(1),
         Restored(1),
@@ -108,10 +108,10 @@ def test_a_tree_that_a_command_changed_counts() -> None:
 
 
 def test_what_a_person_asked_for_is_no_circle_and_shortening_is_told_apart() -> None:
-    progress = Progress("/w")
+    progress = ProgressTracker("/w")
     progress.add(1, Compacted(1, "s", "asked"))
-    assert (progress.since_compaction, progress.since_room) == (True, True)
+    assert (progress.since_compaction, progress.since_reduction) == (True, True)
     progress.add(2, Shortened(()))
-    assert (progress.since_compaction, progress.since_room) == (True, False)
-    progress.add(3, Said(said("x")))
-    assert progress.since_room
+    assert (progress.since_compaction, progress.since_reduction) == (True, False)
+    progress.add(3, Said(user_message("x")))
+    assert progress.since_reduction

@@ -1,16 +1,16 @@
 from collections.abc import Sequence
 
 from kimi_agent.context.session_facts import (
-    END_CHARS,
-    MOST_COMMANDS,
-    WHOLE_CHARS,
-    Chronicle,
-    Command,
-    File,
-    Refusal,
-    Run,
-    Word,
-    chronicle,
+    EXCERPT_END_CHARS,
+    MAX_COMMAND_FACTS,
+    MAX_WHOLE_CHARS,
+    CommandFact,
+    FileFact,
+    LatestTestRun,
+    RefusalFact,
+    SessionFacts,
+    UserExcerpt,
+    fold_session_facts,
 )
 from kimi_agent.log.events import (
     Answered,
@@ -28,17 +28,17 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Media, Text, User, said
+from kimi_agent.log.messages import Assistant, Call, Media, Text, User, user_message
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport
-from kimi_agent.workspace.files.seen_files import Known
+from kimi_agent.workspace.files.seen_files import KnownFile
 
 
 def stamped(events: Sequence[Event], *, first: int = 1) -> list[Stamped]:
     return [Stamped("main", seq, 0.0, event) for seq, event in enumerate(events, first)]
 
 
-def told(*events: Event) -> Chronicle:
-    return chronicle(lambda: stamped(events))
+def told(*events: Event) -> SessionFacts:
+    return fold_session_facts(lambda: stamped(events))
 
 
 def output(command: str, exit_code: int | None, text: str = "", *, code: str = "") -> Returned:
@@ -61,42 +61,50 @@ def report(verdict: str, *cases: TestCase, command: str = "pytest", whole: bool 
     return Returned(0, 0, Result("", view))
 
 
-def words(fold: Chronicle) -> list[str]:
+def words(fold: SessionFacts) -> list[str]:
     first = [fold.first.head] if fold.first else []
     return first + [word.head for word in reversed(fold.words.newest_first())]
 
 
 def test_the_persons_words_are_kept_with_those_that_were_queued() -> None:
     fold = told(
-        Said(said("one")), Queued(said("two")), Said(said("two"), queued=2), TurnEnded("done", 1), Said(said("3"))
+        Said(user_message("one")),
+        Queued(user_message("two")),
+        Said(user_message("two"), queued=2),
+        TurnEnded("done", 1),
+        Said(user_message("3")),
     )
     assert words(fold) == ["one", "two", "3"]
-    assert fold.words.newest_first()[0] == Word(5, "3", "", 1)
-    assert fold.open
+    assert fold.words.newest_first()[0] == UserExcerpt(5, "3", "", 1)
+    assert fold.turn_is_open
 
 
 def test_what_is_queued_and_has_not_joined_is_not_said_yet() -> None:
-    assert words(told(Said(said("one")), Queued(said("two")))) == ["one"]
+    assert words(told(Said(user_message("one")), Queued(user_message("two")))) == ["one"]
 
 
 def test_the_turn_is_open_until_it_ends() -> None:
-    assert told(Said(said("one"))).open
-    assert not told(Said(said("one")), TurnEnded("done", 1)).open
-    assert not told(Said(said("one")), TurnEnded("done", 1), Said(Assistant("late"))).open
+    assert told(Said(user_message("one"))).turn_is_open
+    assert not told(Said(user_message("one")), TurnEnded("done", 1)).turn_is_open
+    assert not told(Said(user_message("one")), TurnEnded("done", 1), Said(Assistant("late"))).turn_is_open
 
 
 def test_very_long_words_keep_both_ends() -> None:
-    text = "a" * WHOLE_CHARS + "b" * END_CHARS
-    assert told(Said(said(text))).first == Word(1, "a" * END_CHARS, "b" * END_CHARS, len(text))
-    assert told(Said(User((Text("look"), Media("image", "image/png", "0" * 64))))).first == Word(1, "look", "", 4, 1)
+    text = "a" * MAX_WHOLE_CHARS + "b" * EXCERPT_END_CHARS
+    assert told(Said(user_message(text))).first == UserExcerpt(
+        1, "a" * EXCERPT_END_CHARS, "b" * EXCERPT_END_CHARS, len(text)
+    )
+    assert told(Said(User((Text("look"), Media("image", "image/png", "0" * 64))))).first == UserExcerpt(
+        1, "look", "", 4, 1
+    )
 
 
 def test_a_rewind_takes_words_back_and_its_undo_gives_them_again() -> None:
-    log: list[Event] = [Said(said("one")), TurnEnded("done", 1), Said(said("two")), Rewound(3, "chat")]
+    log: list[Event] = [Said(user_message("one")), TurnEnded("done", 1), Said(user_message("two")), Rewound(3, "chat")]
     assert words(told(*log)) == ["one"]
     assert words(told(*log, Rewound(3, "chat", undoes=4))) == ["one", "two"]
     assert words(told(*log, Rewound(3, "chat", undoes=4), Rewound(3, "chat", undoes=5))) == ["one"]
-    assert words(told(*log, Said(said("other")), Rewound(3, "chat", undoes=4))) == ["one", "other"]
+    assert words(told(*log, Said(user_message("other")), Rewound(3, "chat", undoes=4))) == ["one", "other"]
 
 
 def test_a_rewind_of_files_alone_forgets_what_is_not_sure_any_more() -> None:
@@ -121,11 +129,11 @@ def test_files_are_told_with_their_hash_and_what_was_seen() -> None:
         Seen("c.py", "", (), by="write"),
     )
     assert dict(fold.files.items()) == {
-        "a.py": File("a.py", Known("a" * 64, ((1, 40),)), "", 2),
-        "new.py": File("new.py", Known(""), "R", 4, 4),
-        "old.py": File("old.py", Known(""), "D", 4, 4),
-        "b.py": File("b.py", Known("c" * 64, (), True, "write"), "A", 5, 5),
-        "c.py": File("c.py", Known("", (), False, "write"), "D", 6, 6),
+        "a.py": FileFact("a.py", KnownFile("a" * 64, ((1, 40),)), "", 2),
+        "new.py": FileFact("new.py", KnownFile(""), "R", 4, 4),
+        "old.py": FileFact("old.py", KnownFile(""), "D", 4, 4),
+        "b.py": FileFact("b.py", KnownFile("c" * 64, (), True, "write"), "A", 5, 5),
+        "c.py": FileFact("c.py", KnownFile("", (), False, "write"), "D", 6, 6),
     }
 
 
@@ -136,7 +144,10 @@ def test_an_edit_that_failed_changed_nothing() -> None:
 
 def test_commands_are_told_once_with_how_they_ended_last() -> None:
     fold = told(output("make", 2, "boom\n"), output("ls", 0), output("make", 0, "all\nfine \n"))
-    assert fold.commands.newest_first() == (Command("make", "exit 0", "fine", 2, 3), Command("ls", "exit 0", "", 1, 2))
+    assert fold.commands.newest_first() == (
+        CommandFact("make", "exit 0", "fine", 2, 3),
+        CommandFact("ls", "exit 0", "", 1, 2),
+    )
 
 
 def test_a_killed_command_is_told_as_such() -> None:
@@ -159,8 +170,8 @@ def test_arguments_that_cannot_be_read_name_no_command() -> None:
 
 
 def test_commands_are_bounded_and_those_dropped_are_counted() -> None:
-    fold = told(*(output(f"echo {number}", 0) for number in range(MOST_COMMANDS + 3)))
-    assert (len(fold.commands.items()), fold.commands.dropped) == (MOST_COMMANDS, 3)
+    fold = told(*(output(f"echo {number}", 0) for number in range(MAX_COMMAND_FACTS + 3)))
+    assert (len(fold.commands.items()), fold.commands.dropped) == (MAX_COMMAND_FACTS, 3)
     assert fold.commands.newest_first()[-1].command == "echo 3"
 
 
@@ -168,7 +179,7 @@ def test_a_failing_test_stays_until_it_is_green() -> None:
     red = TestCase("t.py::a", "failed", "t.py:3", "assert 1 == 2", "long detail")
     fold = told(report("failed", red, TestCase("t.py::b", "passed")), report("passed", TestCase("t.py::b", "passed")))
     assert fold.failing.newest_first() == (TestCase("t.py::a", "failed", "t.py:3", "assert 1 == 2"),)
-    assert fold.runs.newest_first() == (Run("pytest", "passed", 1, 0, 0, "", 2),)
+    assert fold.runs.newest_first() == (LatestTestRun("pytest", "passed", 1, 0, 0, "", 2),)
     green = told(report("failed", red), report("passed", TestCase("t.py::a", "passed")))
     assert (green.failing.newest_first(), green.fixed.newest_first()) == ((), ("t.py::a",))
 
@@ -187,7 +198,7 @@ def test_refusals_of_a_person_are_kept_with_their_words() -> None:
         Answered(question, Decision(allowed=True)),
         Answered(Question("budget", "Go on?", choices=("go on", "stop")), Decision(allowed=False, choice=1)),
     )
-    assert fold.refusals.newest_first() == (Refusal("shell git push", "never push", 1),)
+    assert fold.refusals.newest_first() == (RefusalFact("shell git push", "never push", 1),)
 
 
 def test_evidence_and_commits_are_kept() -> None:
@@ -199,5 +210,5 @@ def test_evidence_and_commits_are_kept() -> None:
 
 
 def test_records_of_other_agents_are_theirs() -> None:
-    log = [Stamped("main.1", 1, 0.0, Said(said("child"))), Stamped("main", 2, 0.0, Said(said("mine")))]
-    assert words(chronicle(lambda: log)) == ["mine"]
+    log = [Stamped("main.1", 1, 0.0, Said(user_message("child"))), Stamped("main", 2, 0.0, Said(user_message("mine")))]
+    assert words(fold_session_facts(lambda: log)) == ["mine"]

@@ -2,22 +2,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kimi_agent.context.shortening import Item, Shortening, newest_step, stale, too_big
-from kimi_agent.context.token_estimator import estimate
+from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
+from kimi_agent.context.token_estimator import estimate_message_tokens
 from kimi_agent.log.events import Short
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 
 
 class Talk:
     """Messages with their origins, as a conversation gives them."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.items: list[SizedMessage] = []
         self._seq = 0
 
     def add(self, message: Message, origin: tuple[int, int] | None = None) -> None:
         self._seq += 1
-        self.items.append(Item(message, origin or (self._seq, -1), estimate(message)))
+        self.items.append(SizedMessage(message, origin or (self._seq, -1), estimate_message_tokens(message)))
 
     def step(self, *done: tuple[str, Mapping[str, Any] | str, str]) -> int:
         """An answer with calls (name, arguments, result); gives its seq."""
@@ -36,7 +36,7 @@ class Talk:
     ) -> list[tuple[int, int]]:
         """The places whose results become stubs."""
         paths = {name.replace("_py", ".py"): seq for name, seq in written.items()}
-        done = stale(self.items, wanted=wanted, least=least, recent=recent, written=paths)
+        done = shorten_stale(self.items, wanted=wanted, least=least, recent=recent, written=paths)
         return [(short.answer, short.index) for short in done.results]
 
 
@@ -47,16 +47,18 @@ def test_old_results_become_stubs_that_say_where_the_whole_is() -> None:
     talk = Talk()
     answer = talk.step(("read_file", {"path": "a.py"}, LONG))
     talk.step(("read_file", {"path": "b.py"}, LONG))
-    done = stale(talk.items, wanted=1, least=0, recent=0, written={})
+    done = shorten_stale(talk.items, wanted=1, least=0, recent=0, written={})
     stub = "a line\n" * 28 + f'[shortened to make room: 2,800 characters; recall(id="{answer}.0") shows it again]'
-    assert done == Shortening((Short(answer, 0, stub),), estimate(talk.items[1].message) - -(-len(stub) // 4))
+    assert done == Shortening(
+        (Short(answer, 0, stub),), estimate_message_tokens(talk.items[1].message) - -(-len(stub) // 4)
+    )
 
 
 def test_a_single_long_line_is_cut_in_it() -> None:
     talk = Talk()
     talk.step(("shell", {"command": "x"}, "x" * 5_000))
     talk.add(Assistant("done"))
-    (short,) = stale(talk.items, wanted=1, least=0, recent=0, written={}).results
+    (short,) = shorten_stale(talk.items, wanted=1, least=0, recent=0, written={}).results
     assert short.text.startswith("x" * 200 + "\n[shortened")
 
 
@@ -154,17 +156,17 @@ def test_a_result_whose_answer_was_summed_up_can_still_be_shortened() -> None:
 
 def test_the_newest_step_is_what_the_model_has_not_read() -> None:
     talk = Talk()
-    assert newest_step(talk.items) == 0
-    talk.add(said("go"))
-    assert newest_step(talk.items) == 0
+    assert find_newest_step(talk.items) == 0
+    talk.add(user_message("go"))
+    assert find_newest_step(talk.items) == 0
     talk.step(("f", "{}", "x"), ("f", "{}", "y"))
-    assert newest_step(talk.items) == 1
-    talk.add(said("and this"))
-    assert newest_step(talk.items) == 1
+    assert find_newest_step(talk.items) == 1
+    talk.add(user_message("and this"))
+    assert find_newest_step(talk.items) == 1
     talk.add(Assistant("done"))
-    assert newest_step(talk.items) == 6
-    talk.add(said("next"))
-    assert newest_step(talk.items) == 6
+    assert find_newest_step(talk.items) == 6
+    talk.add(user_message("next"))
+    assert find_newest_step(talk.items) == 6
 
 
 def test_a_flood_keeps_its_ends_and_goes_to_a_file() -> None:
@@ -178,7 +180,7 @@ def test_a_flood_keeps_its_ends_and_goes_to_a_file() -> None:
     talk = Talk()
     flood = "".join(f"line {number}\n" for number in range(6_000))
     answer = talk.step(*(("read_file", {"path": f"{number}"}, flood) for number in range(4)), ("f", "{}", "small"))
-    done = too_big(talk.items, 4_000, keep)
+    done = shorten_oversized(talk.items, 4_000, keep)
     assert [(short.answer, short.index) for short in done.results] == [(answer, index) for index in range(4)]
     assert set(kept.values()) == {flood}
     first = done.results[0].text
@@ -192,7 +194,7 @@ def test_a_flood_keeps_its_ends_and_goes_to_a_file() -> None:
 def test_small_results_of_a_flood_leave_their_share_to_the_big_ones() -> None:
     talk = Talk()
     talk.step(("f", "{}", "x" * 8_000), ("f", "{}", "x" * 1_000), ("f", "{}", "x" * 80_000))
-    done = too_big(talk.items, 12_000, lambda text: "output:1")
+    done = shorten_oversized(talk.items, 12_000, lambda text: "output:1")
     assert [short.index for short in done.results] == [2]
     assert 35_000 < len(done.results[0].text) < 42_000
 
@@ -200,7 +202,7 @@ def test_small_results_of_a_flood_leave_their_share_to_the_big_ones() -> None:
 def test_a_step_within_its_share_is_left_as_it_is() -> None:
     talk = Talk()
     talk.step(("f", "{}", LONG))
-    assert too_big(talk.items, 10_000, lambda text: "output:1") == Shortening()
+    assert shorten_oversized(talk.items, 10_000, lambda text: "output:1") == Shortening()
 
 
 def test_where_nothing_can_be_stored_the_log_still_has_it() -> None:
@@ -209,6 +211,6 @@ def test_where_nothing_can_be_stored_the_log_still_has_it() -> None:
 
     talk = Talk()
     answer = talk.step(("f", "{}", "中" * 50_000))
-    (short,) = too_big(talk.items, 2_000, full).results
+    (short,) = shorten_oversized(talk.items, 2_000, full).results
     assert f'recall(id="{answer}.0") shows it]' in short.text
     assert len(short.text) < 2_300

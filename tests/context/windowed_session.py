@@ -8,11 +8,11 @@ from operator import is_
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.context.context_window import Room
-from kimi_agent.context.token_estimator import estimate, tokens
+from kimi_agent.context.context_window import ContextWindow
+from kimi_agent.context.token_estimator import estimate_message_tokens, estimate_tokens
 from kimi_agent.errors import ModelError, TooLong
 from kimi_agent.log.events import CallStarted, Effect, Event, Opened, Returned, Said, Stamped, TextDelta, TurnEnded
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, said
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import Delta, Finish, Request, ToolSpec
@@ -75,9 +75,11 @@ class Windowed:
         """What a server would count."""
         for message in request.messages:
             if id(message) not in self._sizes:
-                self._sizes[id(message)] = (message, estimate(message))
+                self._sizes[id(message)] = (message, estimate_message_tokens(message))
         listed = sum(self._sizes[id(message)][1] for message in request.messages)
-        return ceil(self.rate * (listed + tokens(request.system) + 40 + sum(map(tokens, request.notes))))
+        return ceil(
+            self.rate * (listed + estimate_tokens(request.system) + 40 + sum(map(estimate_tokens, request.notes)))
+        )
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         assert_valid(request.messages)
@@ -114,7 +116,7 @@ class Play:
         opened = Opened(folder.name, "/w", "windowed", "0")
         self.session = session or Session.create(folder, opened, now=time.time, sync=lambda fd: None)
         self.heard: list[Event] = []
-        self.room = Room(self.session, TEMPLATE, keep=self._kept)
+        self.room = ContextWindow(self.session, TEMPLATE, keep=self._kept)
         if not fresh:
             for stamped in self.session.events():
                 self.room.hear(stamped)
@@ -161,7 +163,7 @@ class Play:
         return len(before) <= len(request.messages) and all(map(is_, before, request.messages))
 
     def prompt(self, text: str) -> int:
-        return self.session.emit(Said(said(text))).seq
+        return self.session.emit(Said(user_message(text))).seq
 
     def end(self) -> None:
         self.session.emit(TurnEnded("done", 1))
@@ -170,7 +172,7 @@ class Play:
         self._answers(Assistant(text))
 
     def _answers(self, message: Assistant) -> int:
-        usage = Usage(self._usage.input, ceil(self.model.rate * estimate(message)))
+        usage = Usage(self._usage.input, ceil(self.model.rate * estimate_message_tokens(message)))
         return self.session.emit(Said(message, usage, "tool_calls" if message.calls else "stop")).seq
 
     def calls(self, *done: Done, inside: Sequence[Event] = ()) -> int:

@@ -4,7 +4,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.edit import Change, FileState, Replacement, applied, diff_view, edited, plan_patch, plan_replacement
+from kimi_agent.edit import (
+    EditPlan,
+    FileState,
+    Replacement,
+    format_edit_result,
+    format_patch_result,
+    make_diff_view,
+    plan_patch,
+    plan_replacement,
+)
 
 Files = Mapping[str, str | bytes]
 
@@ -42,7 +51,7 @@ class Tree:
     def similar(self, name: str, /) -> Sequence[str]:
         return [other for other in self.files if other.rpartition("/")[2] == name.rpartition("/")[2]]
 
-    def after(self, change: Change) -> "Tree":
+    def after(self, change: EditPlan) -> "Tree":
         """The tree with the changes carried out, as the workspace would: checked against the hashes of the plan."""
         files, modes = {name: raw(text) for name, text in self.files.items()}, dict(self.modes)
         for each in change.changes:
@@ -62,7 +71,7 @@ class Tree:
         """The files after the patch, and the result that the model reads."""
         change = plan_patch(patch, self)
         files = {name: raw(text) for name, text in self.after(change).files.items()}
-        return files, applied(change, diff_view(change))
+        return files, format_patch_result(change, make_diff_view(change))
 
     def edited(self, old: str, new: str, *, everywhere: bool = False) -> bytes:
         return self.edit(old, new, everywhere=everywhere)[0]
@@ -71,4 +80,4 @@ class Tree:
         """The one file after the replacement, and the result that the model reads."""
         name = next(iter(self.files))
         change = plan_replacement(Replacement(name, old, new, everywhere), self)
-        return raw(self.after(change).files[name]), edited(change)
+        return raw(self.after(change).files[name]), format_edit_result(change)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from kimi_agent.edit import applied, diff_view, plan_patch
-from kimi_agent.edit.line_diff import differing
-from kimi_agent.edit.text import decode, encode
+from kimi_agent.edit import format_patch_result, make_diff_view, plan_patch
+from kimi_agent.edit.line_diff import diff_lines
+from kimi_agent.edit.text import decode_text, encode_text
 from kimi_agent.errors import ToolError
 from tests.edit.example_counts import effort, examples
 from tests.edit.file_trees import Tree
@@ -169,7 +169,7 @@ def test_whatever_is_sent_the_answer_is_a_plan_or_an_error_with_words(count: int
         else:
             assert change is not None
             assert change.changes
-            assert diff_view(change).files
+            assert make_diff_view(change).files
 
     holds()
 
@@ -186,8 +186,8 @@ def test_a_damaged_patch_changes_nothing_or_something_that_it_says(count: int) -
         change, error = tried(lambda: plan_patch("\n".join(lines), Tree({"f": both[0]})))
         assert (change is None) != (error is None)
         if change is not None:
-            view = diff_view(change)
-            assert len(applied(change, view)) <= 4_000
+            view = make_diff_view(change)
+            assert len(format_patch_result(change, view)) <= 4_000
             for file, done in zip(view.files, change.files, strict=True):
                 # The diff that a person is shown is the change (CRs of a pure CRLF file and marks are left out of it).
                 hidden = "\r" in both[0] + "".join(lines) or (done.after or b"").startswith(BOM_UTF8)
@@ -203,8 +203,8 @@ def test_bytes_that_can_be_read_come_back_as_they_were(count: int) -> None:
     @effort(count)
     @given(data=st.binary(max_size=60))
     def holds(data: bytes) -> None:
-        text, error = tried(lambda: decode(data))
-        assert text is None or encode(text) == data
+        text, error = tried(lambda: decode_text(data))
+        assert text is None or encode_text(text) == data
         assert error is None or error.code == "binary"
 
     holds()
@@ -218,7 +218,7 @@ def test_what_lies_between_the_blocks_that_differ_is_equal(count: int) -> None:
         new = data.draw(st.lists(LINES, max_size=10)) + old[data.draw(st.integers(0, 5)) :]
         made: list[str] = []
         at = 0
-        for block in differing(old, new):
+        for block in diff_lines(old, new):
             assert at <= block.old[0] <= block.old[1]
             made += old[at : block.old[0]] + new[slice(*block.new)]
             at = block.old[1]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.edit import EditError, Report, apply
+from kimi_agent.edit import EditError, PatchReport, apply
 from kimi_agent.log.views import FileDiff
 from tests.edit.example_counts import effort, examples
 from tests.edit.random_texts import NOISE
@@ -52,7 +52,7 @@ def test_it_says_what_it_did(root: Path, journal: Path) -> None:
                 "*** Update File: old", "*** Move to: d/new", "*** Add File: n", "+x")  # fmt: skip
     report = apply(root, patch, journal=journal)
     kept = "a.py: hunk 1: trailing blanks ignored on 1 line (kept the file's)"
-    assert report == Report(
+    assert report == PatchReport(
         (
             FileDiff("a.py", "M", 1, 1, "@@ -1,2 +1,2 @@\n x = 1 \n-y = 2\n+y = ("),
             FileDiff("gone", "D", 0, 2, "@@ -1,2 +0,0 @@\n-1\n-2"),
@@ -223,7 +223,7 @@ def test_a_disk_that_refuses_is_an_edit_error(root: Path, journal: Path) -> None
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kimi_agent.workspace.transaction import syscalls as ops
+from kimi_agent.workspace.transaction import syscalls
 
 real, left = os.rename, [int(sys.argv[3])]
 def rename(*args, **more):

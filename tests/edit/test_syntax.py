@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kimi_agent.edit.planning.syntax_check import trouble
+from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
 from tests.edit.file_trees import Tree
 from tests.edit.table_rows import Row, judged, renamed, update, v4a
 
@@ -59,7 +59,7 @@ CASES = [
 def test_what_is_said(case: Case) -> None:
     before, after = (text.encode() if isinstance(text, str) else text for text in (case.before, case.after))
     assert after is not None
-    told = trouble(case.path, before, after)
+    told = find_new_syntax_error(case.path, before, after)
     assert told.startswith(case.told)
     assert bool(told) == bool(case.told)
 
@@ -79,35 +79,35 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("path", "text"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_nests_too_deep_to_be_read_is_not_called_broken(path: str, text: str) -> None:
-    assert trouble(path, b"", text.encode()) == ""
+    assert find_new_syntax_error(path, b"", text.encode()) == ""
 
 
 def test_no_warning_of_the_file_is_heard() -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        assert trouble("a.py", b"x\n", b"y = '\\d'\nassert (1, 2)\nx is 1\n") == ""
+        assert find_new_syntax_error("a.py", b"x\n", b"y = '\\d'\nassert (1, 2)\nx is 1\n") == ""
         before = list(warnings.filters)
     assert heard == []
     assert before[0][0] == "always"
 
 
 def test_nothing_of_the_file_is_run(capfd: pytest.CaptureFixture[str]) -> None:
-    assert trouble("a.py", None, b"print('run')\nraise SystemExit\n") == ""
+    assert find_new_syntax_error("a.py", None, b"print('run')\nraise SystemExit\n") == ""
     assert capfd.readouterr().out == ""
 
 
 def test_a_message_is_one_short_line() -> None:
-    told = trouble("a.py", b"x\n", ("x = '" + "\u202e\x07" * 400 + "\nbreak'\n(").encode())
+    told = find_new_syntax_error("a.py", b"x\n", ("x = '" + "\u202e\x07" * 400 + "\nbreak'\n(").encode())
     assert told.isprintable()
     assert len(told) < 300
 
 
 @needs_yaml
 def test_yaml_is_read_where_it_can_be() -> None:
-    assert trouble("a.yml", b"a: 1\n", b"a: [1\nb: 2\n").startswith("no longer parses: line ")
-    assert trouble("a.yaml", b"a: 1\n", b"a: !Ref x\n---\nb: &x [*y]\n") == ""
-    assert trouble("a.yaml", None, b"a: {{ .Values.x }}\n") == ""
-    assert trouble("a.yaml", b"a: 1\n", b"[" * 50_000) == ""
+    assert find_new_syntax_error("a.yml", b"a: 1\n", b"a: [1\nb: 2\n").startswith("no longer parses: line ")
+    assert find_new_syntax_error("a.yaml", b"a: 1\n", b"a: !Ref x\n---\nb: &x [*y]\n") == ""
+    assert find_new_syntax_error("a.yaml", None, b"a: {{ .Values.x }}\n") == ""
+    assert find_new_syntax_error("a.yaml", b"a: 1\n", b"[" * 50_000) == ""
 
 
 ROWS = [

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.repl.compact_command import Compacting
+from kimi_agent.faces.repl.compact_command import CompactionActions
 from kimi_agent.faces.repl.repl import run_repl
-from kimi_agent.faces.repl.repl_session import ReplHome, SavedSession
+from kimi_agent.faces.repl.repl_session import ReplSession, SavedSession
 from kimi_agent.faces.repl.rewind_commands import What
-from kimi_agent.faces.screen.approvals import Asker
+from kimi_agent.faces.screen.approvals import AskProxy
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
@@ -40,7 +40,7 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Message, Usage, User, said
+from kimi_agent.log.messages import Assistant, Call, Message, Usage, User, user_message
 from kimi_agent.log.views import (
     DiffView,
     FileDiff,
@@ -54,8 +54,8 @@ from kimi_agent.log.views import (
 )
 
 if TYPE_CHECKING:
-    from kimi_agent.context.context_window import Preview
-    from kimi_agent.rewind.values import Done, Plan, Turn
+    from kimi_agent.context.context_window import CompactionPreview
+    from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
@@ -98,7 +98,7 @@ class FakeSession:
 class ScriptedAgent:
     """Does what the prompt's first word names; the rest of the prompt is that script's argument."""
 
-    def __init__(self, name: str, asker: Asker, log: Path) -> None:
+    def __init__(self, name: str, asker: AskProxy, log: Path) -> None:
         self.session = FakeSession(name)
         self.inbox: list[Stamped] = []
         self._asker = asker
@@ -309,33 +309,33 @@ class FakeRewinding:
     def __init__(self, note: Callable[[str, str], None]) -> None:
         self._note = note
 
-    def turns(self) -> "list[Turn]":
-        from kimi_agent.rewind.values import Turn
+    def turns(self) -> "list[RewindTurn]":
+        from kimi_agent.rewind.values import RewindTurn
 
         return [
-            Turn(1, 2, "make it \x1b[31mred", time.time() - 7300, ("src/a.py",)),
-            Turn(2, 9, "and the tests?", time.time() - 90, ()),
+            RewindTurn(1, 2, "make it \x1b[31mred", time.time() - 7300, ("src/a.py",)),
+            RewindTurn(2, 9, "and the tests?", time.time() - 90, ()),
         ]
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> "Plan":
-        from kimi_agent.rewind.values import Plan
+    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> "RewindPlan":
+        from kimi_agent.rewind.values import RewindPlan
 
         self._note("plan", f"{to} {what} {' '.join(paths)}")
         files = () if what == "chat" else (FileDiff("src/a.py", "M", 1, 1, DIFF),)
-        return Plan(to, what, files, ("src/mine.py",) if to == 2 else (), 4)
+        return RewindPlan(to, what, files, ("src/mine.py",) if to == 2 else (), 4)
 
-    async def plan_undo(self) -> "Plan":
+    async def plan_undo(self) -> "RewindPlan":
         return await self.plan(9)
 
-    async def plan_redo(self) -> "Plan":
+    async def plan_redo(self) -> "RewindPlan":
         raise UserError("There is nothing to bring back.")
 
-    async def carry_out(self, plan: "Plan", *, yours: str = "refuse") -> "Done":
-        from kimi_agent.rewind.values import Done
+    async def carry_out(self, plan: "RewindPlan", *, yours: str = "refuse") -> "RewindOutcome":
+        from kimi_agent.rewind.values import RewindOutcome
 
         self._note("went", f"{plan.to} {plan.what} {yours}")
         kept = plan.yours if yours == "keep" else ()
-        return Done(len(plan.diff), kept, "and the tests?" if plan.to == 9 else "")
+        return RewindOutcome(len(plan.diff), kept, "and the tests?" if plan.to == 9 else "")
 
 
 def job_shell(argv: list[str]) -> int:
@@ -361,7 +361,7 @@ def main() -> int:
     given = dict(each.split("=", 1) for each in sys.argv[2:])
     if given.get("shell"):
         return job_shell([each for each in sys.argv if not each.startswith("shell=")])
-    asker = Asker()
+    asker = AskProxy()
     mode = [given.get("mode", "ask")]
     numbers = itertools.count(1)
 
@@ -370,27 +370,27 @@ def main() -> int:
             raise UserError(f"There is no mode {name}; modes are ask, accept-edits, plan and yolo.")
         mode[0] = name
 
-    def home(name: str, model: str) -> ReplHome:
-        async def fresh() -> ReplHome:
+    def home(name: str, model: str) -> ReplSession:
+        async def fresh() -> ReplSession:
             return home(f"session-{next(numbers)}", model)
 
-        async def resume(wanted: str) -> ReplHome:
+        async def resume(wanted: str) -> ReplSession:
             if wanted not in ("old-1", "old-2"):
                 raise UserError(f"There is no session {wanted}; /resume lists them.")
             opened = home(wanted, model)
             assert isinstance(opened.agent, ScriptedAgent)
-            opened.agent.session.emit(Said(said("the old question")))
+            opened.agent.session.emit(Said(user_message("the old question")))
             opened.agent.session.emit(Said(Assistant("the **old** answer")))
             return opened
 
-        async def with_model(wanted: str) -> ReplHome:
+        async def with_model(wanted: str) -> ReplSession:
             return replace(home(f"session-{next(numbers)}", wanted), notices=())
 
         async def aclose() -> None:
             agent.note("closed", name)
 
         agent = ScriptedAgent(name, asker, state / "log.jsonl")
-        return ReplHome(
+        return ReplSession(
             agent=agent,
             asker=asker,
             model_name=model,
@@ -402,7 +402,7 @@ def main() -> int:
                 SavedSession("old-1", "fix the parser", time.time() - 7300),
                 SavedSession("old-2", "", 0.0),
             ],
-            fresh=fresh,
+            new_session=fresh,
             resume=resume,
             with_model=with_model,
             aclose=aclose,
@@ -412,29 +412,29 @@ def main() -> int:
             commands={"review": "# Review the change\n\nLook at $ARGUMENTS closely."},
             first_message=given.get("first", ""),
             rewinding=FakeRewinding(agent.note),
-            compacting=Compacting(agent.compact, preview, lambda: None),
+            compacting=CompactionActions(agent.compact, preview, lambda: None),
             differing=differing,
         )
 
     start = home("session-0", given.get("model", "kimi-k2.6"))
-    return run_repl(replace(start, opening=lambda: opened(start)) if "hall" in given else start)
+    return run_repl(replace(start, open_real=lambda: opened(start)) if "hall" in given else start)
 
 
-async def opened(home: ReplHome) -> ReplHome:
+async def opened(home: ReplSession) -> ReplSession:
     """The house behind the hall: what had to be loaded to show the hall is noted."""
     await asyncio.sleep(0)
     assert isinstance(home.agent, ScriptedAgent)
     home.agent.note("loaded", " ".join(each for each in HEAVY if each in sys.modules))
-    return replace(home, opening=None)
+    return replace(home, open_real=None)
 
 
-def preview() -> "Preview":
-    from kimi_agent.context.context_window import Preview
+def preview() -> "CompactionPreview":
+    from kimi_agent.context.context_window import CompactionPreview
 
     words = (
         "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands."
     )
-    return Preview(1, 3_900, 3_400, f"{words}\n\n## Files")
+    return CompactionPreview(1, 3_900, 3_400, f"{words}\n\n## Files")
 
 
 async def differing(scope: str) -> Sequence[FileDiff]:

@@ -8,8 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from kimi_agent.faces.evidence_text import evidence_json, footer, footer_text, markdown
-from kimi_agent.faces.sanitize import clean_line
+from kimi_agent.faces.evidence_text import evidence_json, evidence_markdown, evidence_rows, evidence_text
+from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.log.views import Evidence, TestCase, TestReport, Weakened
 
 A, B = "tests/test_x.py::test_a", "tests/test_x.py::test_b"
@@ -92,18 +92,18 @@ def many(number: int) -> tuple[str, ...]:
     ],
 )
 def test_the_footer_says_what_is_proven(evidence: Evidence, text: str) -> None:
-    assert footer_text(evidence) == text
+    assert evidence_text(evidence) == text
 
 
 def test_rows_carry_their_style() -> None:
     found = red(last=FAILED, failed=1, broke=(A,), fixed=(B,), weakened=(Weakened("t.py", "t.py::b", "deleted"),))
-    assert [style for style, _ in footer(found)] == ["yellow", "dim", "red", "yellow"]
-    assert [style for style, _ in footer(GREEN)] == ["green"]
+    assert [style for style, _ in evidence_rows(found)] == ["yellow", "dim", "red", "yellow"]
+    assert [style for style, _ in evidence_rows(GREEN)] == ["green"]
 
 
 def test_there_are_few_rows_and_they_are_short() -> None:
     lost = tuple(Weakened(f"t{at}.py", f"t{at}.py::test", "deleted") for at in range(100))
-    rows = footer(red(last=FAILED, failed=1, broke=("x" * 5_000,) * 900, fixed=many(900), weakened=lost))
+    rows = evidence_rows(red(last=FAILED, failed=1, broke=("x" * 5_000,) * 900, fixed=many(900), weakened=lost))
     assert len(rows) == 8
     assert rows[-1][1] == "weakened: and 96 more"
     assert max(len(text) for _, text in rows) < 500
@@ -127,12 +127,12 @@ def test_hostile_names_are_harmless_on_a_screen() -> None:
         for last in ("failed", "broken", "timed_out", "none_ran"):
             found = hostile()
             assert found.last is not None
-            for _, text in footer(replace(found, verdict=verdict, last=replace(found.last, verdict=last))):
-                assert text == clean_line(text)
+            for _, text in evidence_rows(replace(found, verdict=verdict, last=replace(found.last, verdict=last))):
+                assert text == sanitize_line(text)
 
 
 def test_hostile_names_are_harmless_in_markdown() -> None:
-    text = markdown(hostile(), session=HOSTILE, model=HOSTILE)
+    text = evidence_markdown(hostile(), session=HOSTILE, model=HOSTILE)
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     inner = [child for token in tokens for child in token.children or ()]
     assert {child.content for child in inner if child.type == "html_inline"} == {"<code>", "</code>", "<sub>", "</sub>"}
@@ -144,7 +144,7 @@ def test_hostile_names_are_harmless_in_markdown() -> None:
     cells = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", drawn, re.DOTALL)]
     assert {len(row) for row in cells if row} == {2, 3}
     assert {tuple(row[1:]) for row in cells if len(row) == 3} == {("red", "green"), ("green", "red")}
-    shown = clean_line(HOSTILE)
+    shown = sanitize_line(HOSTILE)
     assert html.unescape(re.sub(r"</?code>", "", next(row for row in cells if row and row[0] == "session")[1])) == shown
     assert sum(html.unescape(row[0]).find(shown) >= 0 for row in cells if len(row) == 3) == 2
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
@@ -154,7 +154,7 @@ def test_the_block_for_a_pull_request_reads_well() -> None:
     found = replace(
         GREEN, skipped=1, fixed=(A,), files=("src/a.py", "tests/test_x.py"), weakened=(Weakened("t.py", B, "skipped"),)
     )
-    assert markdown(found, session="20261122-003440-k3f9", model="kimi-k2.6") == (
+    assert evidence_markdown(found, session="20261122-003440-k3f9", model="kimi-k2.6") == (
         """\
 ### Evidence
 
@@ -189,10 +189,12 @@ Weakened tests:
 
 
 def test_the_block_says_no_as_plainly() -> None:
-    assert "**NOT verified: no tests were run**" in markdown(Evidence("no_tests", files=("a.py",)))
-    assert "**NOT verified: 1 file changed since the last run (`a.py`)**" in markdown(red(changed_since=("a.py",)))
-    assert markdown(replace(GREEN, fixed=many(80))).count("| red | green |") == 50
-    assert "and 30 more" in markdown(replace(GREEN, fixed=many(80)))
+    assert "**NOT verified: no tests were run**" in evidence_markdown(Evidence("no_tests", files=("a.py",)))
+    assert "**NOT verified: 1 file changed since the last run (`a.py`)**" in evidence_markdown(
+        red(changed_since=("a.py",))
+    )
+    assert evidence_markdown(replace(GREEN, fixed=many(80))).count("| red | green |") == 50
+    assert "and 30 more" in evidence_markdown(replace(GREEN, fixed=many(80)))
 
 
 def test_the_json_keeps_its_members_and_names_what_turned() -> None:
@@ -228,5 +230,5 @@ def test_the_json_of_a_turn_without_a_run_has_no_counts() -> None:
 
 
 def test_what_decides_how_tests_run_is_named() -> None:
-    found = footer_text(Evidence("verified", files=("a.py", "tests/conftest.py"), last=PASSED, passed=1))
+    found = evidence_text(Evidence("verified", files=("a.py", "tests/conftest.py"), last=PASSED, passed=1))
     assert found.endswith("how tests run was changed too: tests/conftest.py")

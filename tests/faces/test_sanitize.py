@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.faces.sanitize import clean, clean_line, cut, specials, squeezed, width, wrap
+from kimi_agent.faces.sanitize import (
+    cell_width,
+    collapse_blanks,
+    count_escaped,
+    sanitize,
+    sanitize_line,
+    truncate,
+    wrap_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +40,8 @@ from kimi_agent.faces.sanitize import clean, clean_line, cut, specials, squeezed
     ],
 )
 def test_what_a_terminal_would_obey_or_hide_is_shown(given_text: str, shown: str) -> None:
-    assert clean(given_text) == shown
-    assert clean(shown) == shown
+    assert sanitize(given_text) == shown
+    assert sanitize(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -47,48 +55,48 @@ def test_what_a_terminal_would_obey_or_hide_is_shown(given_text: str, shown: str
     ],
 )
 def test_honest_text_of_any_language_stays_as_it_is(text: str) -> None:
-    assert clean(text) == text
-    assert specials(text) == 0
+    assert sanitize(text) == text
+    assert count_escaped(text) == 0
 
 
 @given(st.text(st.characters(), max_size=60))
 def test_no_clean_text_holds_a_control_or_a_bidi_character(text: str) -> None:
-    shown = clean(text)
+    shown = sanitize(text)
     assert not [c for c in shown if (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0]
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\ufeff")
     shown.encode("utf-8")
 
 
 def test_specials_are_counted() -> None:
-    assert specials("a\x1b[2J\u202e\r\n\x00") == 3
+    assert count_escaped("a\x1b[2J\u202e\r\n\x00") == 3
 
 
 def test_one_line_has_no_line_breaks_and_fits() -> None:
-    assert clean_line("a\nb\tc\x1b") == "a↵b c␛"
-    assert clean_line("日本語テキスト", 7) == "日本語…"
-    assert width(clean_line("x" * 1_000_000, 40)) == 40
+    assert sanitize_line("a\nb\tc\x1b") == "a↵b c␛"
+    assert sanitize_line("日本語テキスト", 7) == "日本語…"
+    assert cell_width(sanitize_line("x" * 1_000_000, 40)) == 40
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80), st.integers(2, 20))
 def test_cut_and_wrapped_text_keeps_within_its_cells(text: str, cells: int) -> None:
-    line = clean_line(text)
-    assert width(cut(line, cells)) <= cells
-    rows = wrap(line, cells, words=False)
+    line = sanitize_line(text)
+    assert cell_width(truncate(line, cells)) <= cells
+    rows = wrap_line(line, cells, words=False)
     assert "".join(rows) == line
-    assert all(width(row) <= cells for row in rows)
+    assert all(cell_width(row) <= cells for row in rows)
 
 
 def test_words_are_not_torn_where_there_are_blanks() -> None:
-    assert wrap("hello big world of wonders", 10) == ["hello big", "world of", "wonders"]
+    assert wrap_line("hello big world of wonders", 10) == ["hello big", "world of", "wonders"]
 
 
 def test_long_runs_of_blanks_are_counted_not_drawn() -> None:
-    assert squeezed("ls" + " " * 2000 + "; curl" + "\n \n\t\n" * 100 + "x") == (
+    assert collapse_blanks("ls" + " " * 2000 + "; curl" + "\n \n\t\n" * 100 + "x") == (
         "ls⟨2000 blanks⟩; curl\n⟨299 empty lines⟩\nx"
     )
 
 
 def test_a_megabyte_costs_milliseconds() -> None:
     began = time.process_time()
-    clean("plain text, ไทย 日本 and so on\n" * 40_000)
+    sanitize("plain text, ไทย 日本 and so on\n" * 40_000)
     assert time.process_time() - began < 2  # a hang guard; measured: 0.03 s

@@ -9,12 +9,12 @@ from kimi_agent.log.messages import Assistant
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Finish, Model, Request
 from kimi_agent.model.endpoint.profiles import Clocks
-from kimi_agent.model.retrying.retry import INTERACTIVE, RetryPolicy, retry
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, RetryPolicy, wrap_with_retry
 from tests.model.requests import ask_for, client
 
 PATIENT = Clocks(connect_s=20.0, first_byte_s=20.0, no_bytes_s=20.0, no_content_s=20.0, attempt_s=20.0)
 """Clocks that no test meets; one that is to run out is put in short."""
-ONCE = replace(INTERACTIVE, tries=1)
+ONCE = replace(INTERACTIVE_RETRY, tries=1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Patient:
         self.now += seconds
 
     def around(self, model: Model, policy: RetryPolicy) -> Model:
-        return retry(model, policy, partial=False, sleep=self.sleep, random=lambda: 0.0, clock=lambda: self.now)
+        return wrap_with_retry(
+            model, policy, partial=False, sleep=self.sleep, random=lambda: 0.0, clock=lambda: self.now
+        )
 
 
 async def ask(model: Model, request: Request | None = None) -> Outcome:
@@ -61,7 +63,7 @@ async def ask(model: Model, request: Request | None = None) -> Outcome:
 async def ask_at(
     url: str,
     *,
-    policy: RetryPolicy = INTERACTIVE,
+    policy: RetryPolicy = INTERACTIVE_RETRY,
     clocks: Clocks = PATIENT,
     key: str = "",
     environ: Mapping[str, str] | None = None,

@@ -7,7 +7,7 @@ import pytest
 
 from kimi_agent.log.messages import Assistant
 from kimi_agent.model.base import Delta, Model
-from kimi_agent.model.retrying.retry import INTERACTIVE, retry
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, wrap_with_retry
 from tests.faults.outcome import ask
 from tests.faults.server import Do, FaultServer, Script, answer, streamed
 from tests.model.requests import ask_for, client
@@ -23,7 +23,9 @@ class Asked:
     def __init__(self, model: Model) -> None:
         self.deltas: list[Delta] = []
         self.sleeps = 0
-        self._model = retry(model, INTERACTIVE, partial=False, sleep=self._sleep, random=lambda: 0.0, clock=lambda: 0.0)
+        self._model = wrap_with_retry(
+            model, INTERACTIVE_RETRY, partial=False, sleep=self._sleep, random=lambda: 0.0, clock=lambda: 0.0
+        )
         self.task = asyncio.create_task(self._listen())
 
     async def _sleep(self, seconds: float) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from kimi_agent.log.messages import Assistant, Call
-from kimi_agent.model.retrying.retry import INTERACTIVE
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY
 from tests.faults.outcome import Patient, ask
 from tests.faults.server import FaultServer, streamed
 from tests.model.requests import client
 
-PERSISTENT = replace(INTERACTIVE, tries=40)
+PERSISTENT = replace(INTERACTIVE_RETRY, tries=40)
 """For many cuts in one request: the answer that comes whole in the end is then sent once for all of them."""
 FRAMINGS = ("length", "chunked", "close")
 

@@ -13,12 +13,12 @@ import pytest
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.retrying.retry import INTERACTIVE
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY
 from tests.faults.outcome import ask_at
 from tests.faults.server import FaultServer, answer, streamed
 
 TRIES = 4
-POLICY = replace(INTERACTIVE, tries=TRIES)
+POLICY = replace(INTERACTIVE_RETRY, tries=TRIES)
 """As patient as in interactive use, but for fewer requests of what would be asked eight times."""
 GOOD = streamed(b'data: {"choices":[{"delta":{"content":"fine"},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n")
 FINE = Assistant("fine")
@@ -280,7 +280,7 @@ async def test_a_429_beyond_the_budget_stops_at_once_and_names_the_time(headers:
 async def test_wait_for_quota_sleeps_until_the_named_reset_and_goes_on() -> None:
     fault = answer("429 Too Many", says("TPD rate limit", RATE), retry_after="18000")
     async with FaultServer({"x": [[fault], [GOOD]]}).running() as server:
-        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE, wait_for_quota=True))
+        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE_RETRY, wait_for_quota=True))
     assert outcome.answer == FINE
     assert outcome.waits == [18000.0]
     assert server.hits["x"] == 2
@@ -289,7 +289,7 @@ async def test_wait_for_quota_sleeps_until_the_named_reset_and_goes_on() -> None
 async def test_wait_for_quota_probes_a_limit_that_names_no_reset() -> None:
     fault = answer("403 Forbidden", says("You've reached your 5-hour usage limit.", "access_terminated_error"))
     async with FaultServer({"x": [[fault], [fault], [fault], [fault], [GOOD]]}).running() as server:
-        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE, wait_for_quota=True))
+        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE_RETRY, wait_for_quota=True))
     assert outcome.answer == FINE
     assert min(outcome.waits) >= 60.0
     assert server.hits["x"] == 5
@@ -298,7 +298,7 @@ async def test_wait_for_quota_probes_a_limit_that_names_no_reset() -> None:
 async def test_wait_for_quota_never_waits_for_money() -> None:
     fault = answer("429 Too Many", says("please check your account balance", QUOTA), retry_after="1")
     async with FaultServer({"x": [[fault], [GOOD]]}).running() as server:
-        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE, wait_for_quota=True))
+        outcome = await ask_at(server.url(), policy=replace(INTERACTIVE_RETRY, wait_for_quota=True))
     assert outcome.error is not None
     assert outcome.error.exit_code == 75
     assert server.hits["x"] == 1

@@ -18,7 +18,7 @@ from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant
 from kimi_agent.model.base import Finish
 from kimi_agent.model.endpoint.profiles import Clocks
-from kimi_agent.model.retrying.retry import INTERACTIVE
+from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY
 from tests.faults.outcome import ONCE, PATIENT, Patient, ask, ask_at
 from tests.faults.server import BelowTls, Do, Drip, FaultServer, Flood, Pause, Script, answer, streamed
 from tests.model.requests import ask_for, client
@@ -33,7 +33,7 @@ FINE = Assistant("fine")
 FRAMINGS = ("length", "chunked", "close")
 OPEN = streamed(b"", framing="close")
 TRIES = 4
-POLICY = replace(INTERACTIVE, tries=TRIES)
+POLICY = replace(INTERACTIVE_RETRY, tries=TRIES)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -190,7 +190,7 @@ THINKS = b'data: {"choices":[{"delta":{"reasoning_content":"hm "}}]}\n\n'
 )
 async def test_each_way_to_be_slow_has_a_clock(script: Script, clocks: Clocks, words: str) -> None:
     async with FaultServer({"x": [script]}).running() as server:
-        outcome = await ask_at(server.url(), clocks=clocks, policy=replace(INTERACTIVE, tries=2))
+        outcome = await ask_at(server.url(), clocks=clocks, policy=replace(INTERACTIVE_RETRY, tries=2))
     assert words in outcome.retries[0].why
     assert "Given up after 2 attempts" in str(outcome.error)
     assert server.connections == 2

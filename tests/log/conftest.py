@@ -37,7 +37,7 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, said
+from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import (
     DiffView,
@@ -94,8 +94,8 @@ def rich_story() -> list[Durable]:
     tell(Checkpoint("b" * 40))
     tell(CallStarted(two, 0, "apply_patch", "write", (Fingerprint("a.py", "a" * 64),)))
     tell(Returned(two, 0, Result("Error [stale]: read it again", failed=True, code="stale"), 0.1))
-    queued = tell(Queued(said("and the tests?")))
-    tell(Said(said("and the tests?"), queued=queued))
+    queued = tell(Queued(user_message("and the tests?")))
+    tell(Said(user_message("and the tests?"), queued=queued))
     tell(Partial("I was about", "so", "the connection was lost"))
     story.answer(text="Done; all green.", reasoning=None)
     tell(TurnEnded("done", 3))
@@ -103,7 +103,7 @@ def rich_story() -> list[Durable]:
     tell(Committed("d" * 40, "kimi-agent/mend-a", ("a.py",)))
     tell(Renamed("Mend a"))
     tell(Noted("plan mode"))
-    aside = tell(Said(said("what else?")))
+    aside = tell(Said(user_message("what else?")))
     tell(Partial("Well, there is", why="interrupted"))
     tell(TurnEnded("interrupted", 1, "Ctrl-C"))
     tell(Shortened((Short(one, 0, "def a(): …"),), 900, 600))
@@ -111,20 +111,20 @@ def rich_story() -> list[Durable]:
     early = tell(Compacted(one + 3, "a.py was looked at", "asked", 4, 600, 300, "a.py"))
     tell(Restored(early))
     tell(Compacted(aside - 3, "a.py was mended, tests are green"))
-    tell(Said(said("run them again")))
+    tell(Said(user_message("run them again")))
     three = story.answer(("x:0", "shell", '{"command":"make"}'), ("x:1", "shell", '{"command":"ls"}'))
     tell(CallStarted(three, 0, "shell", "execute", (Fingerprint("b.py", "c" * 64),)))
     tell(Recovered(cut_bytes=7, calls=(OpenCall(three, 0, ("b.py",)),)))
-    undone = tell(Said(said("never mind")))
+    undone = tell(Said(user_message("never mind")))
     story.answer(text="All right.")
     tell(TurnEnded("done", 1))
     tell(Rewound(undone, "chat"))
-    tell(Said(said("go on")))
+    tell(Said(user_message("go on")))
     four = story.answer(("y:0", "shell", "{}"), ("y:1", "shell", "{}"), ("y:2", "shell", "{}"))
     tell(CallStarted(four, 0, "shell", "execute"))
     tell(Returned(four, 0, Result("ok", OutputView("make", "ok", 0, 1.5, "/work"))))
     tell(CallStarted(four, 1, "shell", "execute"))
-    tell(Queued(said("are you there?")))
+    tell(Queued(user_message("are you there?")))
     return story.events
 
 

@@ -1,7 +1,7 @@
 """Short ways to write a log down and fold it."""
 
 from kimi_agent.log.events import Durable, Said, Stamped
-from kimi_agent.log.fold.conversation import Conversation, folded
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.messages import Assistant, Call
 
 
@@ -10,7 +10,7 @@ def logged(*events: Durable) -> list[Stamped]:
 
 
 def fold(*events: Durable) -> Conversation:
-    return folded(lambda: logged(*events))
+    return fold_conversation(lambda: logged(*events))
 
 
 def asks(*names: str) -> Said:

@@ -27,10 +27,10 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Usage, said
-from kimi_agent.log.readers.export import transcript
+from kimi_agent.log.messages import Assistant, Call, Usage, user_message
+from kimi_agent.log.readers.export import export_markdown
 from kimi_agent.log.sessions import Sessions
-from kimi_agent.log.store.lock import Holder
+from kimi_agent.log.store.lock import LockHolder
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 
@@ -76,7 +76,7 @@ def test_workspaces_are_never_mixed(tmp_path: Path) -> None:
 def test_a_workspace_is_known_by_its_real_path(state: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    id_ = told(sessions_of(state, tmp_path / "link"), Said(said("hi")))
+    id_ = told(sessions_of(state, tmp_path / "link"), Said(user_message("hi")))
     found = sessions_of(state, tmp_path / "real").find(id_)
     assert found.workspace == str(tmp_path / "real")
 
@@ -85,14 +85,14 @@ def test_the_list_tells_of_each_session_the_last_used_first(state: Path, tmp_pat
     sessions = sessions_of(state, tmp_path)
     old = told(
         sessions,
-        Said(said("fix the bug\nplease")),
-        Queued(said("quick")),
-        Said(said("quick"), queued=3),
+        Said(user_message("fix the bug\nplease")),
+        Queued(user_message("quick")),
+        Said(user_message("quick"), queued=3),
         Said(Assistant('"event":{"type":"Said","message":{"type":"user" in words')),
         TurnEnded("done", 1),
-        Said(said("y" * 100_000)),
+        Said(user_message("y" * 100_000)),
     )
-    new = told(sessions, Said(said("one")), Renamed("my work"))
+    new = told(sessions, Said(user_message("one")), Renamed("my work"))
     first, second = sessions.list()
     assert (first.id, first.title, first.turns, first.model) == (new, "my work", 1, "kimi-k2.6")
     assert (second.id, second.title, second.turns) == (old, "fix the bug", 2)
@@ -113,8 +113,8 @@ def test_a_summary_agrees_with_the_fold(state: Path, tmp_path: Path, rich_events
 
 def test_folders_that_are_no_sessions_are_passed_over(state: Path, tmp_path: Path) -> None:
     sessions = sessions_of(state, tmp_path)
-    assert sessions.list() == sessions.everything() == ()
-    id_ = told(sessions, Said(said("hi")))
+    assert sessions.list() == sessions.list_all() == ()
+    id_ = told(sessions, Said(user_message("hi")))
     (sessions.folder / "empty").mkdir()
     (sessions.folder / "torn").mkdir()
     (sessions.folder / "torn" / "main.jsonl").write_bytes(b'{"v":1,"cr')
@@ -126,8 +126,8 @@ def test_folders_that_are_no_sessions_are_passed_over(state: Path, tmp_path: Pat
 
 def test_a_session_is_found_by_what_people_remember(state: Path, tmp_path: Path) -> None:
     sessions = sessions_of(state, tmp_path)
-    one = told(sessions, Said(said("Mend the parser")))
-    two = told(sessions, Said(said("Mend the printer")))
+    one = told(sessions, Said(user_message("Mend the parser")))
+    two = told(sessions, Said(user_message("Mend the printer")))
     assert sessions.find(one).id == sessions.find(one[:-1]).id == sessions.find("the PARSER").id == one
     told(sessions)  # opened, and left without a word
     assert sessions.find("last").id == sessions.find("mend the printer").id == two
@@ -147,8 +147,8 @@ def test_a_word_that_means_none_or_several_names_the_candidates(
     state: Path, tmp_path: Path, word: str, sentence: str
 ) -> None:
     sessions = sessions_of(state, tmp_path)
-    one = told(sessions, Said(said("Mend the parser")))
-    two = told(sessions, Said(said("Mend the printer")))
+    one = told(sessions, Said(user_message("Mend the parser")))
+    two = told(sessions, Said(user_message("Mend the printer")))
     with pytest.raises(UserError) as error:
         sessions.find(word)
     assert str(error.value) == sentence.format(one=one, two=two)
@@ -156,23 +156,23 @@ def test_a_word_that_means_none_or_several_names_the_candidates(
 
 def test_a_session_of_another_workspace_is_named_with_its_place(state: Path, tmp_path: Path) -> None:
     elsewhere = sessions_of(state, tmp_path / "elsewhere")
-    id_ = told(elsewhere, Said(said("hi")))
+    id_ = told(elsewhere, Said(user_message("hi")))
     here = sessions_of(state, tmp_path / "here")
     with pytest.raises(UserError, match=rf"no session of .*here yet \(it belongs to {tmp_path}/elsewhere: use -C\)"):
         here.find(id_)
     with pytest.raises(UserError, match=r"there is no session of .*here yet$"):
         here.find("last")
-    mine = told(here, Said(said("hi")))
+    mine = told(here, Said(user_message("hi")))
     assert [one.id for one in here.list()] == [mine]
-    assert {one.id for one in here.everything()} == {mine, id_}
+    assert {one.id for one in here.list_all()} == {mine, id_}
 
 
 def test_one_that_is_in_use_can_be_copied_but_not_removed_or_resumed(state: Path, tmp_path: Path) -> None:
     sessions = sessions_of(state, tmp_path)
     session = sessions.create(model="kimi-k2.6", version="0.1")
-    session.emit(Said(said("hi")))
+    session.emit(Said(user_message("hi")))
     holder = sessions.find("last").in_use
-    assert isinstance(holder, Holder)
+    assert isinstance(holder, LockHolder)
     assert holder.pid == os.getpid()
     with pytest.raises(UserError, match=f"^session {session.id} is in use by pid {os.getpid()} .*; end it first$"):
         sessions.remove(session.id)
@@ -190,7 +190,7 @@ def test_one_that_is_in_use_can_be_copied_but_not_removed_or_resumed(state: Path
 
 def test_a_child_in_use_keeps_its_session_from_being_removed(state: Path, tmp_path: Path) -> None:
     sessions = sessions_of(state, tmp_path)
-    main = sessions.resume(told(sessions, Said(said("hi"))))
+    main = sessions.resume(told(sessions, Said(user_message("hi"))))
     child = Session.create(main.folder, main.opened, now=lambda: 1.0, agent="main.2.0")
     main.close()
     with pytest.raises(UserError, match="end it first"):
@@ -223,7 +223,7 @@ def rich_events_opened(events: list[Durable]) -> Opened:
 def test_a_transcript_reads_like_a_conversation() -> None:
     answer = Assistant("Let me look.", "Where is it?", (Call("i", "shell", '{"command":"ls"}'),))
     events: list[Durable] = [
-        Said(said("what is here?")),
+        Said(user_message("what is here?")),
         Said(answer),
         CallStarted(2, 0, "shell", "execute"),
         Returned(2, 0, Result("```\na.py\n", failed=True)),
@@ -231,7 +231,7 @@ def test_a_transcript_reads_like_a_conversation() -> None:
     ]
     log = [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
     assert (
-        transcript(log, clock=lambda at: f"{at:.0f} o'clock")
+        export_markdown(log, clock=lambda at: f"{at:.0f} o'clock")
         == """\
 ## User, 1 o'clock
 
@@ -266,14 +266,14 @@ a.py
 def test_a_transcript_tells_when_room_was_made_how_much_and_what_became_of_it() -> None:
     calls = (Call("i", "shell", "{}"), Call("j", "read_file", "{}"))
     events: list[Durable] = [
-        Said(said("look")),
+        Said(user_message("look")),
         Said(Assistant("", None, calls), Usage(10, 5)),
         Returned(2, 0, Result("a")),
         Returned(2, 1, Result("b")),
         Shortened((Short(2, 0, "."), Short(2, 1, ".")), 9_000, 4_000),  # 5
         Partial("I s", retried=True, why="the line was cut"),
         Said(Assistant("I saw.")),
-        Said(said("more")),
+        Said(user_message("more")),
         Compacted(7, "one\ntwo\nthree", "window", 4, 9_500, 700),  # 9
         Said(Assistant("Yes.")),
         Restored(5),  # changes nothing: it is not the last
@@ -282,7 +282,7 @@ def test_a_transcript_tells_when_room_was_made_how_much_and_what_became_of_it() 
         Compacted(0, "none", "asked"),
     ]
     log = [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
-    text = transcript(log, clock=lambda at: f"{at:.0f} o'clock", summary_lines=2)
+    text = export_markdown(log, clock=lambda at: f"{at:.0f} o'clock", summary_lines=2)
     told = [line for line in text.splitlines() if line.startswith(("*", "## C", "one", "two", "three", "…"))]
     assert told == [
         "*Result of shell:*",
@@ -304,7 +304,7 @@ def test_a_transcript_tells_when_room_was_made_how_much_and_what_became_of_it() 
         "*Asked for: nothing became this summary.*",
         "*Cost: 10 tokens in (0 cached), 5 out; price not known.*",
     ]
-    assert "three" in transcript(log, clock=str)
+    assert "three" in export_markdown(log, clock=str)
 
 
 def test_state_that_cannot_be_written_stops_no_session(state: Path, tmp_path: Path) -> None:

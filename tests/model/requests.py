@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from kimi_agent.log.messages import Message, said
+from kimi_agent.log.messages import Message, user_message
 from kimi_agent.model.base import Delta, Model, Request, ToolSpec
-from kimi_agent.model.endpoint.keys import Key
+from kimi_agent.model.endpoint.keys import ApiKey
 from kimi_agent.model.endpoint.profiles import Clocks, ModelSettings
 from kimi_agent.model.wire.chat_completions import ChatCompletions
 
@@ -20,7 +20,7 @@ def no_blob(name: str) -> bytes:
 
 
 def ask_for(*messages: Message, notes: tuple[str, ...] = (), agent: str = "main", system: str = "Be kind.") -> Request:
-    return Request(system, (READ_FILE,), messages or (said("hello"),), notes, "S1", agent)
+    return Request(system, (READ_FILE,), messages or (user_message("hello"),), notes, "S1", agent)
 
 
 async def all_of(model: Model, request: Request) -> list[Delta]:
@@ -36,7 +36,7 @@ def client(
     environ: dict[str, str] | None = None,
 ) -> ChatCompletions:
     settings = ModelSettings(model=model, base_url=base_url, clocks=clocks or Clocks())
-    found = Key(key, "KIMI_API_KEY") if key else None
+    found = ApiKey(key, "KIMI_API_KEY") if key else None
     return ChatCompletions(settings, found, environ=environ or {}, blob=no_blob, version="9.9", now=lambda: 0.0)
 
 

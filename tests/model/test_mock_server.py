@@ -15,9 +15,9 @@ import openai
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.model.mock_server import MockServer, run_mock
+from kimi_agent.model.mock_server import MockServer, serve_tape
 from kimi_agent.model.tape.format import Fault, Tape
-from kimi_agent.model.tape.moonshot_rules import refusal
+from kimi_agent.model.tape.moonshot_rules import check_request
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 CALL = {"id": "f:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -180,7 +180,7 @@ RESULT = {"role": "tool", "tool_call_id": "f:0", "content": "x"}
     ],
 )
 def test_it_refuses_what_moonshot_refuses(body: Any, words: str | None) -> None:
-    found = refusal(body)
+    found = check_request(body)
     assert (found is None) == (words is None), found
     assert words is None or (found is not None and words in found.message)
 
@@ -316,15 +316,15 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     tape = tmp_path / "a.tape"
     tape.write_text('{"say": "x"}')
     with pytest.raises(UserError, match="cannot listen"):
-        run_mock(tape, out=io.StringIO(), port=1 if os.geteuid() else 99_999_999)
+        serve_tape(tape, out=io.StringIO(), port=1 if os.geteuid() else 99_999_999)
 
 
 def test_the_command_prints_its_address_first_keeps_bodies_and_ends_on_sigterm(tmp_path: Path) -> None:
     tape, saved = tmp_path / "my tape", tmp_path / "kept bodies"
     tape.write_text('{"say": "first"}\n{"say": "second"}\n')
     program = (
-        "import sys; from pathlib import Path; from kimi_agent.model.mock_server import run_mock; "
-        "run_mock(Path(sys.argv[1]), out=sys.stdout, save=Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from kimi_agent.model.mock_server import serve_tape; "
+        "serve_tape(Path(sys.argv[1]), out=sys.stdout, save=Path(sys.argv[2]))"
     )
     kept = []
     for _ in range(2):  # the second is a mock server that was started again

@@ -26,7 +26,7 @@ from kimi_agent.log.messages import Assistant, ToolReturn
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Model
 from kimi_agent.model.endpoint.profiles import Clocks
-from kimi_agent.model.retrying.retry import RetryPolicy, retry
+from kimi_agent.model.retrying.retry import RetryPolicy, wrap_with_retry
 from tests.model.requests import ask_for, client
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(2400)]
@@ -132,7 +132,9 @@ def patient(base_url: str) -> Model:
     """Our wire with its retries, and waits that are real: the verdict is on them too."""
     wire = client(f"{base_url}/v1", clocks=Clocks(first_byte_s=5, no_bytes_s=1))
     policy = RetryPolicy(tries=30, budget_s=1e9)
-    return retry(wire, policy, partial=False, sleep=asyncio.sleep, random=random.Random(1).random, clock=time.time)
+    return wrap_with_retry(
+        wire, policy, partial=False, sleep=asyncio.sleep, random=random.Random(1).random, clock=time.time
+    )
 
 
 async def answer(model: Model, *messages: Any) -> Assistant:

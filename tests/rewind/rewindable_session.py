@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.log.events import CallStarted, Checkpoint, Opened, Returned, Said, TurnEnded
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewinder import Rewinder
-from kimi_agent.workspace.checkpoint import Checkpoints, Kept, PathChange, Snapshot, Unkept
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, TreeEntry
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 
-class Quick(Ops):
+class Quick(FileSyscalls):
     """Real system calls without the wait for the disk."""
 
     def sync(self, fd: int) -> None:
@@ -35,11 +35,11 @@ class InMemory:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._trees: dict[str, dict[str, Kept]] = {"": {}}
+        self._trees: dict[str, dict[str, TreeEntry]] = {"": {}}
         self._contents: dict[str, bytes] = {}
 
     def take(self, also: Sequence[str] = ()) -> Snapshot:
-        tree: dict[str, Kept] = {}
+        tree: dict[str, TreeEntry] = {}
         for folder, folders, names in os.walk(self._root):
             folders[:] = [each for each in folders if each != ".git"]
             for name in (*folders, *names):
@@ -50,7 +50,7 @@ class InMemory:
                 data = os.fsencode(os.readlink(path)) if link else Path(path).read_bytes()
                 id_ = hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
                 mode = 0 if link else stat.S_IMODE(os.stat(path).st_mode) & 0o777
-                tree[os.path.relpath(path, self._root)] = Kept("link" if link else "file", mode, len(data), id_)
+                tree[os.path.relpath(path, self._root)] = TreeEntry("link" if link else "file", mode, len(data), id_)
                 self._contents[id_] = data
         name = hashlib.sha1(repr(sorted(tree.items())).encode(), usedforsecurity=False).hexdigest()
         self._trees[name] = tree
@@ -58,12 +58,12 @@ class InMemory:
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
         if old not in self._trees or new not in self._trees:
-            raise Unkept("that snapshot is gone")
+            raise SnapshotError("that snapshot is gone")
         before, after = self._trees[old], self._trees[new]
         paths = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
         return tuple(PathChange(path, before.get(path), after.get(path)) for path in paths)
 
-    def content(self, kept: Kept) -> bytes:
+    def content(self, kept: TreeEntry) -> bytes:
         return self._contents[kept.id]
 
     def read(self, tree: str, path: str) -> bytes | None:
@@ -73,10 +73,10 @@ class InMemory:
     def has(self, tree: str) -> bool:
         return tree in self._trees
 
-    def also(self, tree: str) -> tuple[str, ...]:
+    def requested_ignored(self, tree: str) -> tuple[str, ...]:
         return ()
 
-    def apart(self, tree: str) -> tuple[str, ...]:
+    def held_ignored(self, tree: str) -> tuple[str, ...]:
         return ()
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class Play:
 
     def turn(self, prompt: str, *calls: Callable[[Path], object], failed: str = "") -> int:
         """A prompt, one answer with these calls, and the end; gives back the record of the prompt."""
-        start = self.session.emit(Said(said(prompt))).seq
+        start = self.session.emit(Said(user_message(prompt))).seq
         made = tuple(Call(f"f:{index}", "shell", "{}") for index in range(len(calls)))
         answer = self.session.emit(Said(Assistant("", None, made))).seq if made else 0
         for index, call in enumerate(calls):
@@ -153,15 +153,15 @@ def _git(folder: Path, root: Path) -> Checkpoints:
 
 def _play(folder: Path, root: Path, session: Session, checkpoints: Checkpoints | InMemory) -> Play:
     state = folder / "state"
-    ledger = Ledger(session.emit)
-    ledger.rebuild(session.events())
+    seen_files = SeenFiles(session.emit)
+    seen_files.rebuild(session.events())
     files = Files(
         root,
         outputs=Outputs(state / "outputs"),
-        ledger=ledger,
+        seen_files=seen_files,
         home=folder,
         journal=state / "journal",
-        ops=Quick(Beneath()),
+        syscalls=Quick(ConfinedOpener()),
     )
     return Play(folder, root, session, checkpoints, files, Rewinder(session, checkpoints, files))
 

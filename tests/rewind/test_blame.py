@@ -6,9 +6,9 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Event, Opened, Returned, Said, Stamped, TurnEnded
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import Result
-from kimi_agent.rewind.blame import Author, Blamed, blame, read_place
+from kimi_agent.rewind.blame import BlamedLine, LineAuthor, blame_line, parse_line_reference
 
 START = "one\ntwo\nthree\n"
 FIRST = "one\nTWO\nthree\n"
@@ -20,7 +20,7 @@ def session(name: str, *turns: tuple[str, Sequence[tuple[str, str]]]) -> list[St
     """A log in which each turn has a prompt and calls, each from one tree to another."""
     events: list[Event] = [Opened(name, "/w", "m", "0")]
     for prompt, changes in turns:
-        events.append(Said(said(prompt)))
+        events.append(Said(user_message(prompt)))
         events.append(Said(Assistant("", calls=CALLS[: len(changes)])))
         answer = len(events)
         for index, (before, after) in enumerate(changes):
@@ -35,13 +35,13 @@ TREES: Mapping[str, str | None] = {"t0": START, "t1": FIRST, "t2": SECOND, "none
 LOG = session("S1", ("make it loud", [("t0", "t1"), ("t1", "t1")]), ("add more", [("t1", "t1"), ("t1", "t2")]))
 
 
-def of(number: int, current: str = SECOND, logs: Iterable[list[Stamped]] = (LOG,)) -> Blamed:
-    return blame("f", number, current, logs, lambda tree, path: TREES[tree])
+def of(number: int, current: str = SECOND, logs: Iterable[list[Stamped]] = (LOG,)) -> BlamedLine:
+    return blame_line("f", number, current, logs, lambda tree, path: TREES[tree])
 
 
 def test_each_line_is_its_last_writers() -> None:
-    loud = Author("S1", 1, "make it loud", 104.0, CALLS[0])
-    more = Author("S1", 2, "add more", 114.0, CALLS[1])
+    loud = LineAuthor("S1", 1, "make it loud", 104.0, CALLS[0])
+    more = LineAuthor("S1", 2, "add more", 114.0, CALLS[1])
     assert [of(number).author for number in range(1, 6)] == [more, None, loud, None, more]
     assert of(3).line == "TWO"
     assert of(2).why == "older than the snapshots that are kept, or never changed by a call"
@@ -76,7 +76,7 @@ def test_a_line_that_is_not_there_is_said(number: int, text: str) -> None:
 
 
 def test_a_place_is_a_path_and_a_line() -> None:
-    assert read_place("a:b/c.py:12") == ("a:b/c.py", 12)
+    assert parse_line_reference("a:b/c.py:12") == ("a:b/c.py", 12)
     for text in ("a.py", "a.py:", "a.py:0", ":3", "a.py:x"):
         with pytest.raises(UserError, match="PATH:LINE"):
-            read_place(text)
+            parse_line_reference(text)

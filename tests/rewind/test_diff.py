@@ -8,9 +8,9 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Event, Returned, Said, Stamped, TurnEnded
-from kimi_agent.log.messages import said
+from kimi_agent.log.messages import user_message
 from kimi_agent.log.views import Result, TestReport
-from kimi_agent.rewind.diff import Scope, difference, read_scope
+from kimi_agent.rewind.diff import DiffScope, draw_changes, parse_diff_scope
 from kimi_agent.workspace.checkpoint import Checkpoints
 
 
@@ -23,7 +23,7 @@ class Story:
         self.events: list[Event] = []
 
     def turn(self, *calls: Callable[[], object], report: TestReport | None = None) -> None:
-        self.events.append(Said(said("go")))
+        self.events.append(Said(user_message("go")))
         answer = len(self.events)
         for index, call in enumerate(calls):
             self.events.append(Checkpoint(self.checkpoints.take().tree, "before", answer, index))
@@ -37,7 +37,7 @@ class Story:
 
     def of(self, scope: str) -> dict[str, str]:
         log = [Stamped("main", seq, 0.0, event) for seq, event in enumerate(self.events, 1)]
-        found = difference(log, self.checkpoints, read_scope(scope))
+        found = draw_changes(log, self.checkpoints, parse_diff_scope(scope))
         return {file.path: f"{file.change}+{file.added}-{file.removed}" for file in found}
 
 
@@ -82,11 +82,12 @@ def test_a_big_or_binary_file_is_named(story: Story) -> None:
 
 
 def test_a_scope_is_read() -> None:
-    assert [read_scope(text) for text in ("", "session", " turn  3", "12", "turn", "since-green")] == [
-        Scope("session"), Scope("session"), Scope("turn", 3), Scope("turn", 12), Scope("turn"), Scope("since-green"),
+    assert [parse_diff_scope(text) for text in ("", "session", " turn  3", "12", "turn", "since-green")] == [
+        *[DiffScope("session")] * 2,
+        *(DiffScope("turn", 3), DiffScope("turn", 12), DiffScope("turn"), DiffScope("since-green")),
     ]  # fmt: skip
     with pytest.raises(UserError, match="turn N, session, or since-green"):
-        read_scope("yesterday")
+        parse_diff_scope("yesterday")
 
 
 def test_what_no_line_tells_is_told_in_words(story: Story) -> None:
@@ -99,7 +100,7 @@ def test_what_no_line_tells_is_told_in_words(story: Story) -> None:
         lambda: (story.workspace / "nothing").touch(),
     )
     log = [Stamped("main", seq, 0.0, event) for seq, event in enumerate(story.events, 1)]
-    found = {file.path: file.diff for file in difference(log, story.checkpoints, Scope("turn"))}
+    found = {file.path: file.diff for file in draw_changes(log, story.checkpoints, DiffScope("turn"))}
     assert found == {
         "data": "binary, 2 bytes become 3",
         "nothing": "empty",

@@ -10,11 +10,11 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Returned, Rewound, Said
-from kimi_agent.log.messages import Assistant, Call, User, said
+from kimi_agent.log.messages import Assistant, Call, User, user_message
 from kimi_agent.log.views import Result
-from kimi_agent.rewind.rewind_note import taken_back
-from kimi_agent.rewind.values import Done
-from kimi_agent.workspace.checkpoint.tree_changes import spans
+from kimi_agent.rewind.rewind_note import rewind_note
+from kimi_agent.rewind.values import RewindOutcome
+from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from tests.rewind.rewindable_session import Play, begin, delete, named, resumed, stands, write
 
 BOTH = [pytest.param(False, id="in memory"), pytest.param(True, id="git", marks=pytest.mark.long)]
@@ -61,7 +61,7 @@ async def test_undo_takes_turn_by_turn_back_and_gives_the_prompts_again(play: Pl
     assert (named(plan.diff), plan.yours, plan.what) == (["M a.py", "A b.py", "A mine"], (), "both")
     assert (plan.diff[0].added, plan.diff[0].removed, plan.diff[0].diff) == (1, 1, "@@ -1,1 +1,1 @@\n-3\n+2")
     assert plan.lost_messages == 5
-    assert await play.rewinder.carry_out(plan) == Done(3, (), "three")
+    assert await play.rewinder.carry_out(plan) == RewindOutcome(3, (), "three")
     assert (play.root / "mine").read_text() == "mine\n"
     assert [turn.files for turn in play.rewinder.turns()] == [("a.py", "b.py"), ("a.py", "new/deep")]
     assert (await play.rewinder.carry_out(await play.rewinder.plan_undo())).prompt == "two"
@@ -105,7 +105,7 @@ async def test_a_rewind_goes_to_any_turn_and_is_one_event(play: Play) -> None:
         (3, seqs[2], "three", ("a.py", "b.py", "mine")),
     ]
     done = await play.rewinder.carry_out(await play.rewinder.plan(seqs[1]))
-    assert done == Done(4, (), "two")
+    assert done == RewindOutcome(4, (), "two")
     assert play.checkpoints.take().tree == trees[4]
     (event,) = rewound(play)
     assert event == Rewound(seqs[1], "both", trees[-1], trees[4])
@@ -117,18 +117,18 @@ async def test_chat_alone_leaves_the_files_and_files_alone_leave_the_chat(play: 
     before = stands(play.root)
     chat = await play.rewinder.plan(seqs[1], "chat")
     assert (chat.diff, chat.lost_messages) == ((), 10)
-    assert await play.rewinder.carry_out(chat) == Done(0, (), "two")
+    assert await play.rewinder.carry_out(chat) == RewindOutcome(0, (), "two")
     assert stands(play.root) == before
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
     assert len(texts(play)) == 3
     code = await play.rewinder.carry_out(await play.rewinder.plan(seqs[1], "code"))
-    assert code == Done(4)
+    assert code == RewindOutcome(4)
     assert len(texts(play)) == 3
     assert (play.root / "a.py").read_text() == "1\n"
     files = "a.py, b.py, mine, new/deep"
     note = f"The user took back your changes to: {files} (since turn 2). Read them again before you edit."
-    assert taken_back(play.session.conversation) == note
-    assert taken_back(resumed(play).session.conversation) == note
+    assert rewind_note(play.session.conversation) == note
+    assert rewind_note(resumed(play).session.conversation) == note
 
 
 async def test_single_files_go_back_alone_and_come_back(play: Play) -> None:
@@ -137,16 +137,16 @@ async def test_single_files_go_back_alone_and_come_back(play: Play) -> None:
     plan = await play.rewinder.plan(seqs[0], paths=["a.py", "./new/"])
     assert (plan.what, named(plan.diff)) == ("code", ["D a.py", "D new/deep"])
     plan = await play.rewinder.plan(seqs[1], "both", paths=[str(play.root / "a.py")])
-    assert await play.rewinder.carry_out(plan) == Done(1)
+    assert await play.rewinder.carry_out(plan) == RewindOutcome(1)
     assert (play.root / "a.py").read_text() == "1\n"
     assert rewound(play)[-1].paths == ("a.py",)
     assert sorted(stands(play.root)) == ["a.py", "new/deep"]
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
     assert stands(play.root) == before
-    assert taken_back(play.session.conversation) is None
+    assert rewind_note(play.session.conversation) is None
     nothing = await play.rewinder.plan(seqs[0], paths=["mine2"])
     assert (nothing.diff, nothing.notes) == ((), ("no file is different from then",))
-    assert await play.rewinder.carry_out(nothing) == Done(0)
+    assert await play.rewinder.carry_out(nothing) == RewindOutcome(0)
     assert len(rewound(play)) == 2, "nothing was done, so nothing is told"
     with pytest.raises(UserError, match="lies outside the workspace"):
         await play.rewinder.plan(seqs[0], paths=["../x"])
@@ -163,7 +163,7 @@ async def test_what_the_person_changed_since_is_refused_kept_or_overwritten_as_t
     with pytest.raises(UserError, match=r"^a\.py changed since by you or another program"):
         await play.rewinder.carry_out(plan)
     assert (stands(play.root), rewound(play)) == (before, [])
-    assert await play.rewinder.carry_out(plan, yours="keep") == Done(2, ("a.py",), "one")
+    assert await play.rewinder.carry_out(plan, yours="keep") == RewindOutcome(2, ("a.py",), "one")
     assert (play.root / "a.py").read_text() == "by hand\n"
     assert sorted(stands(play.root)) == ["a.py", "mine", "theirs"]
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
@@ -209,7 +209,7 @@ async def test_a_file_of_the_person_in_the_way_is_asked_about_and_can_stay(play:
     before = stands(play.root)
     plan = await play.rewinder.plan(one)
     assert plan.yours == ("d", "e/mine")
-    assert await play.rewinder.carry_out(plan, yours="keep") == Done(1, ("d", "d/x", "e", "e/mine"), "one")
+    assert await play.rewinder.carry_out(plan, yours="keep") == RewindOutcome(1, ("d", "d/x", "e", "e/mine"), "one")
     assert sorted(stands(play.root)) == ["d", "e/mine"]
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
     assert stands(play.root) == before
@@ -268,8 +268,8 @@ async def test_a_snapshot_that_failed_closes_the_way_past_it(play: Play) -> None
 
 async def test_a_snapshot_that_was_tidied_away_closes_the_way_past_it(play: Play) -> None:
     talk(play)
-    first = next(span for span in spans(play.session.events()))
-    play.session.emit(Said(said("other")))
+    first = next(span for span in read_tree_changes(play.session.events()))
+    play.session.emit(Said(user_message("other")))
     gone = "1" * 40
     play.session.emit(Checkpoint(gone, "before", 99, 0))
     play.session.emit(Checkpoint(first.before, "after", 99, 0))
@@ -294,7 +294,7 @@ async def test_a_snapshot_of_now_that_fails_stops_it(kept: Play) -> None:
 
 async def test_a_call_that_a_crash_cut_off_is_undone_too(play: Play) -> None:
     write("a", "0")(play.root)
-    play.session.emit(Said(said("go")))
+    play.session.emit(Said(user_message("go")))
     answer = play.session.emit(Said(Assistant("", None, (Call("x", "shell", "{}"),)))).seq
     play.session.emit(Checkpoint(play.take().tree, "before", answer, 0))
     write("a", "half")(play.root)
@@ -303,7 +303,7 @@ async def test_a_call_that_a_crash_cut_off_is_undone_too(play: Play) -> None:
     assert (named(plan.diff), plan.yours) == (["M a"], ())
     await play.rewinder.carry_out(plan)
     assert (play.root / "a").read_text() == "0"
-    assert [span.rewind for span in spans(play.session.events())] == [False, True]
+    assert [span.rewind for span in read_tree_changes(play.session.events())] == [False, True]
 
 
 async def test_a_restore_that_fails_changes_nothing_and_takes_nothing_for_ours(play: Play) -> None:
@@ -315,7 +315,7 @@ async def test_a_restore_that_fails_changes_nothing_and_takes_nothing_for_ours(p
     with pytest.raises(UserError, match="not restored: p/x"):
         await play.rewinder.carry_out(await play.rewinder.plan(two), yours="overwrite")
     assert rewound(play) == []
-    assert len([span for span in spans(play.session.events()) if not span.answer]) == 0
+    assert len([span for span in read_tree_changes(play.session.events()) if not span.answer]) == 0
     os.unlink(play.root / "p/x")
     await play.rewinder.carry_out(await play.rewinder.plan(two), yours="overwrite")
     assert (play.root / "p/x").read_text() == "1"
@@ -396,19 +396,19 @@ async def test_a_mode_alone_and_a_kind_are_said_in_words(play: Play) -> None:
 
 
 async def test_the_model_must_read_again_what_was_taken_back(play: Play) -> None:
-    ledger = play.files.ledger
+    seen_files = play.files.seen_files
     write("a", "0")(play.root)
     zero = play.files.fingerprints([str(play.root / "a")])[0].sha256
-    ledger.saw("a", zero, ranges=[(1, 1)], whole=True)
+    seen_files.record("a", zero, ranges=[(1, 1)], whole=True)
     play.turn("go", write("a", "1"))
     one = play.files.fingerprints([str(play.root / "a")])[0].sha256
-    ledger.saw("a", one, whole=True, by="write")
+    seen_files.record("a", one, whole=True, by="write")
     await play.rewinder.carry_out(await play.rewinder.plan(play.rewinder.turns()[0].seq, "code"))
-    known = ledger.known("a")
+    known = seen_files.known("a")
     assert known is not None
     assert (known.sha256, known.ranges, known.whole) == (zero, (), False)
     play = resumed(play)
-    assert play.files.ledger.known("a") == known
+    assert play.files.seen_files.known("a") == known
     assert play.files.changed() == []
 
 
@@ -416,19 +416,19 @@ async def test_what_was_read_in_turns_that_are_gone_was_not_read(play: Play) -> 
     write("a", "0")(play.root)
     sha = play.files.fingerprints([str(play.root / "a")])[0].sha256
     play.turn("one")
-    play.files.ledger.saw("a", sha, ranges=[(1, 5)])
+    play.files.seen_files.record("a", sha, ranges=[(1, 5)])
     two = play.turn("two")
-    play.files.ledger.saw("a", sha, ranges=[(1, 9)], whole=True)
-    play.files.ledger.saw("b", sha, whole=True)
-    known = play.files.ledger.known("a")
+    play.files.seen_files.record("a", sha, ranges=[(1, 9)], whole=True)
+    play.files.seen_files.record("b", sha, whole=True)
+    known = play.files.seen_files.known("a")
     await play.rewinder.carry_out(await play.rewinder.plan(two))
-    now = play.files.ledger.known("a")
+    now = play.files.seen_files.known("a")
     assert now is not None
-    assert (now.ranges, now.whole, play.files.ledger.known("b")) == (((1, 5),), False, None)
+    assert (now.ranges, now.whole, play.files.seen_files.known("b")) == (((1, 5),), False, None)
     play = resumed(play)
-    assert play.files.ledger.known("a") == now
+    assert play.files.seen_files.known("a") == now
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
-    assert play.files.ledger.known("a") == known
+    assert play.files.seen_files.known("a") == known
 
 
 async def test_nothing_comes_back_once_something_was_said(play: Play) -> None:
@@ -459,7 +459,7 @@ async def test_a_turn_without_changes_goes_back_as_chat_alone(play: Play) -> Non
     write("a", "1")(play.root)
     to = play.turn("just talk")
     play.turn("look", lambda root: None)
-    assert await play.rewinder.carry_out(await play.rewinder.plan(to)) == Done(0, (), "just talk")
+    assert await play.rewinder.carry_out(await play.rewinder.plan(to)) == RewindOutcome(0, (), "just talk")
     assert rewound(play) == [Rewound(to, "both")]
     assert (play.root / "a").exists()
 
@@ -479,7 +479,7 @@ async def test_a_cancelled_rewind_is_done_or_not_begun_never_half(play: Play) ->
 
 def test_spans_are_read_from_the_log(play: Play) -> None:
     play.turn("one", write("a", "1"), lambda root: None, write("b", "1"))
-    found = spans(play.session.events())
+    found = read_tree_changes(play.session.events())
     assert [(span.index, span.rewind, span.failed) for span in found] == [(0, False, ""), (2, False, "")]
     assert all(span.before in play.trees and span.after in play.trees for span in found)
     assert found[0].after == found[1].before
@@ -494,7 +494,7 @@ def test_spans_are_read_from_the_log(play: Play) -> None:
     play.session.emit(Checkpoint("4" * 40, "before", answer, 4))
     play.session.emit(Rewound(2, "code", "5" * 40, "6" * 40))
     play.session.emit(Checkpoint("6" * 40, "before", answer, 5))
-    more = spans(play.session.events())[2:]
+    more = read_tree_changes(play.session.events())[2:]
     assert [(span.index, span.before[:1], span.after[:1], span.failed, span.rewind) for span in more] == [
         (1, "2", "3", "", False),
         (2, "3", "", "no room", False),

@@ -7,7 +7,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import CallStarted, Checkpoint, Returned, Said, TurnEnded
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import Result
 from tests.rewind.rewindable_session import Play, begin, delete, named, write
 
@@ -25,7 +25,7 @@ def turn(
     play: Play, *acts: Callable[[Path], object], also: tuple[str, ...] = ("secret",), cut_off: bool = False
 ) -> int:
     """A turn of one call, between two snapshots that are asked for `also`; cut off, the second one is missing."""
-    start = play.session.emit(Said(said("do"))).seq
+    start = play.session.emit(Said(user_message("do"))).seq
     answer = play.session.emit(Said(Assistant("", None, (Call("f", "shell", "{}"),)))).seq
     before = play.checkpoints.take(also)
     play.session.emit(Checkpoint(before.tree, "before", answer))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Rewound, Stamped
-from kimi_agent.rewind.values import Plan, What, Yours
-from kimi_agent.workspace.checkpoint.tree_changes import Span, spans
+from kimi_agent.rewind.values import ConflictChoice, RewindPlan, RewindScope
+from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from tests.rewind.rewindable_session import begin, resumed, stands
 
 PATHS = ["a", "b", "d", "d/x", "d/y", "d/e/z", "p", "p/q", "p/q/r"]
@@ -60,7 +60,7 @@ class World:
         for step in steps:
             match step:
                 case ("turn", list() as calls):
-                    self.play.turn(f"turn {self.count}", *(self.call(ops) for ops in calls))
+                    self.play.turn(f"turn {self.count}", *(self.call(syscalls) for syscalls in calls))
                 case ("by hand", tuple() as op):
                     self.do(op, self.play.root, "by hand")
                 case ("resume",):
@@ -75,9 +75,9 @@ class World:
                     raise AssertionError(step)
             self.own &= texts(self.play.root)
 
-    def call(self, ops: list[Op]) -> Callable[[Path], object]:
+    def call(self, syscalls: list[Op]) -> Callable[[Path], object]:
         def do(root: Path) -> None:
-            for op in ops:
+            for op in syscalls:
                 self.do(op, root, "call")
 
         return do
@@ -97,12 +97,12 @@ class World:
         turns = self.play.rewinder.turns()
         if turns:
             to = turns[number % len(turns)].seq
-            wanted: What = "chat" if what == "chat" else "code" if what == "code" else "both"
+            wanted: RewindScope = "chat" if what == "chat" else "code" if what == "code" else "both"
             names = [str(path) for path in paths] if isinstance(paths, list) else []
             self.back(lambda: self.play.rewinder.plan(to, wanted, paths=names), yours)
 
-    def back(self, planned: Callable[[], Coroutine[Any, Any, Plan]], yours: object) -> None:
-        how: Yours = "keep" if yours == "keep" else "overwrite" if yours == "overwrite" else "refuse"
+    def back(self, planned: Callable[[], Coroutine[Any, Any, RewindPlan]], yours: object) -> None:
+        how: ConflictChoice = "keep" if yours == "keep" else "overwrite" if yours == "overwrite" else "refuse"
         rewinder, before = self.play.rewinder, stands(self.play.root)
         messages = self.play.session.conversation.messages()
         own = self.own & texts(self.play.root)
@@ -133,9 +133,9 @@ class World:
         if plan.what != "code" or touched:
             self.there_and_back(before, messages)
 
-    def recorded(self, plan: Plan, log: list[Stamped], now: str, after: dict[str, str], kept: set[str]) -> None:
+    def recorded(self, plan: RewindPlan, log: list[Stamped], now: str, after: dict[str, str], kept: set[str]) -> None:
         """Each path that went has the recorded state; and all have, where nobody else changed anything."""
-        done = [span for span in spans(log) if span.seq >= plan.to]
+        done = [span for span in read_tree_changes(log) if span.seq >= plan.to]
         if plan.what == "chat" or not done:
             return
         target = self.play.trees[done[0].before]
@@ -164,7 +164,7 @@ class World:
         return isinstance(event, Rewound) and not event.undoes and self.count % 2 == 0
 
 
-def closed(done: list[Span], now: str) -> bool:
+def closed(done: list[TreeChange], now: str) -> bool:
     """Whether nobody changed anything between the spans and since."""
     trees = [*(tree for span in done for tree in (span.before, span.after)), now]
     return all(old == new for old, new in zip(trees[1::2], trees[2::2], strict=True))

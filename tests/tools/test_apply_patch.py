@@ -46,7 +46,7 @@ async def test_a_patch_adds_changes_moves_and_deletes_in_one_go(tool: Load, cont
     (workspace / "gone").write_text("x\n")
     (workspace / "old.txt").chmod(0o750)
     for path in ("old.txt", "gone"):
-        context.files.ledger.saw(path, context.files.read(path).sha256, whole=True)
+        context.files.seen_files.record(path, context.files.read(path).sha256, whole=True)
     result = await tool("apply_patch").run(
         context,
         patch(
@@ -167,7 +167,7 @@ async def test_no_path_leads_out_of_the_workspace(
     path = path.format(outside=outside)
     before = snapshot(tmp_path)
     kept = path.replace("/out", "/kept").replace("dangling", "link/kept")
-    context.files.ledger.saw("fine", context.files.read("fine").sha256, whole=True)
+    context.files.seen_files.record("fine", context.files.read("fine").sha256, whole=True)
     for lines in (
         [f"*** Add File: {path}", "+x"],
         [f"*** Update File: {kept}", "@@", "-x", "+y"],
@@ -203,9 +203,9 @@ async def test_what_was_not_read_whole_is_not_deleted_or_moved(tool: Load, conte
     (workspace / "a").write_text("x\ny\n")
     call = tool("apply_patch")
     assert (await refused(call, context, patch("*** Delete File: a"))).code == "unread"
-    context.files.ledger.saw("a", context.files.read("a").sha256, ranges=[(1, 1)])
+    context.files.seen_files.record("a", context.files.read("a").sha256, ranges=[(1, 1)])
     assert (await refused(call, context, patch("*** Update File: a", "*** Move to: b"))).code == "unread"
-    context.files.ledger.saw("a", context.files.read("a").sha256, whole=True)
+    context.files.seen_files.record("a", context.files.read("a").sha256, whole=True)
     (workspace / "a").write_text("somebody else\n")
     assert (await refused(call, context, patch("*** Delete File: a"))).code == "stale"
     assert (workspace / "a").read_text() == "somebody else\n"
@@ -215,7 +215,7 @@ async def test_a_file_that_changed_since_it_was_seen_needs_hunks_that_prove_them
     tool: Load, context: Context, workspace: Path
 ) -> None:
     (workspace / "a").write_text("x\ny\n")
-    context.files.ledger.saw("a", context.files.read("a").sha256, whole=True)
+    context.files.seen_files.record("a", context.files.read("a").sha256, whole=True)
     (workspace / "a").write_text("x\nx\ny\n")
     call = tool("apply_patch")
     assert (await refused(call, context, patch("*** Update File: a", "@@", "+end"))).code == "stale"

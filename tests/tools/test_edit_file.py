@@ -35,7 +35,7 @@ async def test_the_answer_shows_the_new_lines_with_numbers(tool: Load, context: 
         ),
     )
     assert (workspace / "a.py").stat().st_mode & 0o777 == 0o755
-    known = context.files.ledger.known("a.py")
+    known = context.files.seen_files.known("a.py")
     assert known is not None
     assert (known.sha256, known.by) == (context.files.read("a.py").sha256, "write")
 
@@ -100,7 +100,7 @@ async def test_a_changed_file_is_edited_where_the_text_proves_itself(
     tool: Load, context: Context, workspace: Path
 ) -> None:
     (workspace / "a.py").write_text("x\ny\n")
-    context.files.ledger.saw("a.py", context.files.read("a.py").sha256, whole=True)
+    context.files.seen_files.record("a.py", context.files.read("a.py").sha256, whole=True)
     (workspace / "a.py").write_text("x\nz\n")
     assert (await refused(tool("edit_file"), context, edit("x", "q", replace_all=True))).code == "stale"
     result = await tool("edit_file").run(context, edit("x", "q"))

@@ -11,7 +11,7 @@ import pytest
 
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
-from kimi_agent.workspace.files.seen_files import Known
+from kimi_agent.workspace.files.seen_files import KnownFile
 
 Get = Callable[[str], Tool]
 
@@ -71,7 +71,7 @@ async def test_long_lines_are_cut_and_their_rest_can_be_read(read: Any, workspac
     assert await read("a", offset=3, limit=1, column_offset=2001) == (
         "3\tEND\n<file-info>lines 3-3 of 4; continue with offset=4</file-info>"
     )
-    known = context.files.ledger.known("a")
+    known = context.files.seen_files.known("a")
     assert known is not None
     assert (known.ranges, known.whole) == (((1, 2), (4, 4)), False)
 
@@ -114,7 +114,7 @@ async def test_an_empty_file_is_said_to_be_empty_and_counts_as_read(
 ) -> None:
     (workspace / "a").write_bytes(b"")
     assert await read("a") == "<file-info>file is empty</file-info>"
-    known = context.files.ledger.known("a")
+    known = context.files.seen_files.known("a")
     assert known is not None
     assert known.whole
 
@@ -197,7 +197,7 @@ async def test_a_notebook_is_shown_as_its_cells(read: Any, workspace: Path, cont
     assert "(image/png)" in text
     assert "KeyError: 'x'" in text
     assert "notebook: these are its cells" in text
-    known = context.files.ledger.known("n.ipynb")
+    known = context.files.seen_files.known("n.ipynb")
     assert known is not None
     assert not known.whole
 
@@ -220,9 +220,9 @@ async def test_the_ledger_hears_which_lines_were_shown(read: Any, workspace: Pat
     (workspace / "a").write_text("".join(f"{n}\n" for n in range(1, 101)))
     sha256 = context.files.read("a").sha256
     await read("a", limit=50)
-    assert context.files.ledger.known("a") == Known(sha256, ((1, 50),), False)
+    assert context.files.seen_files.known("a") == KnownFile(sha256, ((1, 50),), False)
     await read("./a", offset=41)
-    assert context.files.ledger.known("a") == Known(sha256, ((1, 100),), True)
+    assert context.files.seen_files.known("a") == KnownFile(sha256, ((1, 100),), True)
     assert context.files.changed() == []
 
 
@@ -239,7 +239,7 @@ async def test_an_unchanged_range_is_not_sent_twice_unless_it_is_asked_a_third_t
 async def test_text_that_a_compaction_took_is_sent_again(read: Any, workspace: Path, context: Context) -> None:
     (workspace / "a").write_text("1\n")
     await read("a")
-    context.files.ledger.forget_text()
+    context.files.seen_files.forget_text()
     assert (await read("a")).startswith("1\t1\n")
 
 

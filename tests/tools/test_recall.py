@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.log.events import Compacted, Opened, Returned, Said
-from kimi_agent.log.messages import Assistant, Call, said
-from kimi_agent.log.readers.recall import History
+from kimi_agent.log.messages import Assistant, Call, user_message
+from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result, TextView
@@ -23,14 +23,14 @@ def recalling(context: Context, tmp_path: Path) -> Context:
     session = Session.create(
         tmp_path / "s", Opened("s", "", "", ""), now=lambda: float(next(clock)), sync=lambda fd: None
     )
-    session.emit(Said(said("use port 8123")))
+    session.emit(Said(user_message("use port 8123")))
     answer = session.emit(Said(Assistant("", None, (Call("x:0", "read_file", '{"path":"a.log"}'),)))).seq
     session.emit(Returned(answer, 0, Result("".join(f"line {n} of port\n" for n in range(2_000)))))
     session.emit(Compacted(answer + 1, "it went well"))
     again = session.emit(Said(Assistant("", None, (Call("x:0", "recall", '{"query":"8123"}'),)))).seq
     session.emit(Returned(again, 0, Result("1 hit: use port 8123")))
     session.close()
-    return replace(context, history=History(lambda: read_events(session.path)))
+    return replace(context, history=SessionRecall(lambda: read_events(session.path)))
 
 
 async def run(tool: Callable[[str], Tool], context: Context, **arguments: object) -> Result:

@@ -113,7 +113,7 @@ async def test_twenty_failures_are_told_in_full_and_the_rest_by_id(
 async def test_a_test_that_changes_files_is_told(tool: Get, context: Context, workspace: Path) -> None:
     (workspace / "data.txt").write_text("old")
     read = context.files.read("data.txt")
-    context.files.ledger.saw("data.txt", read.sha256, whole=True)
+    context.files.seen_files.record("data.txt", read.sha256, whole=True)
     (workspace / "test_a.py").write_text(
         "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): open('data.txt', 'w').write('other')\n"
     )

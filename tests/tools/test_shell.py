@@ -98,7 +98,7 @@ async def test_files_that_the_command_changed_are_named(
     for name in ("a.py", "b.py", "c.py"):
         (workspace / name).write_text("old\n")
         read = context.files.read(name)
-        context.files.ledger.saw(name, read.sha256, whole=True)
+        context.files.seen_files.record(name, read.sha256, whole=True)
     (workspace / "c.py").write_text("changed before\n")
     result = await call(tool, context, "echo new > a.py; rm b.py")
     assert "Note: changed on disk by this command: a.py, b.py" in result.content

@@ -42,7 +42,7 @@ async def test_a_new_file_is_made_with_its_folders(write: Any, workspace: Path, 
     assert (workspace / "deep/er/a.py").read_bytes() == b"one\ntwo"
     assert isinstance(result.view, DiffView)
     assert (result.view.files[0].change, result.view.files[0].added) == ("A", 2)
-    known = context.files.ledger.known("deep/er/a.py")
+    known = context.files.seen_files.known("deep/er/a.py")
     assert known is not None
     assert (known.whole, known.by) == (True, "write")
 

@@ -9,9 +9,16 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import CallStarted, Checkpoint, Durable, Effect, Queued, Returned, Rewound, Said, Stamped
-from kimi_agent.log.messages import Assistant, Call, said
+from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport, Weakened
-from kimi_agent.verify.evidence import NOT_KNOWN, NOT_ONE_BY_ONE, NOT_SEEN, QUIETED, judge, runs
+from kimi_agent.verify.evidence import (
+    CHANGES_SINCE_RUN_UNKNOWN,
+    CHANGES_UNKNOWN,
+    FAILED_TEST_WEAKENED,
+    ONLY_EXIT_CODE_KNOWN,
+    judge_turn,
+    list_test_runs,
+)
 from tests.log.conftest import rich_story, stamped
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -44,7 +51,7 @@ class Tale:
         return name
 
     def say(self, text: str) -> int:
-        return self.tell(Said(said(text)))
+        return self.tell(Said(user_message(text)))
 
     def answers(self, text: str) -> None:
         self.tell(Said(Assistant(text)))
@@ -98,7 +105,7 @@ class Tale:
 
     def judge(self, *, now: str | None = None) -> Evidence:
         tree = (self.tree() if self.snapshots else "") if now is None else now
-        return judge(self.log, now=tree, changed=self.changed, text=self.text)
+        return judge_turn(self.log, now=tree, changed=self.changed, text=self.text)
 
 
 def verdict(tale: Tale) -> tuple[str, tuple[str, ...]]:
@@ -417,8 +424,8 @@ def test_what_was_red_when_last_run_is_told_where_no_tests_were_run() -> None:
 def test_a_message_that_joins_a_running_turn_begins_no_new_one() -> None:
     tale = Tale()
     tale.edit("src/a.py")
-    queued = tale.tell(Queued(said("also this")))
-    tale.tell(Said(said("also this"), queued=queued))
+    queued = tale.tell(Queued(user_message("also this")))
+    tale.tell(Said(user_message("also this"), queued=queued))
     tale.run(green=[A])
     assert (tale.judge().verdict, tale.judge().files) == ("verified", ("src/a.py",))
 
@@ -426,7 +433,7 @@ def test_a_message_that_joins_a_running_turn_begins_no_new_one() -> None:
 def test_the_prompt_of_a_child_begins_no_turn_and_its_edits_count() -> None:
     tale = Tale()
     tale.edit("src/a.py")
-    tale.tell(Said(said("you, child, do this")), agent="main.1")
+    tale.tell(Said(user_message("you, child, do this")), agent="main.1")
     tale.edit("src/b.py")
     assert tale.judge().files == ("src/a.py", "src/b.py")
 
@@ -463,7 +470,7 @@ def test_without_snapshots_a_command_after_the_run_leaves_it_open() -> None:
     tale.run(green=[A, B])
     tale.shell()
     found = tale.judge()
-    assert (found.verdict, found.trouble) == ("not_verified", NOT_KNOWN)
+    assert (found.verdict, found.trouble) == ("not_verified", CHANGES_SINCE_RUN_UNKNOWN)
 
 
 def test_a_snapshot_that_failed_at_the_end_leaves_only_what_calls_changed() -> None:
@@ -488,8 +495,8 @@ def test_a_tree_that_is_gone_is_not_known() -> None:
     def lost(tree: str, path: str) -> str | None:
         raise UserError("the snapshot is gone")
 
-    found = judge(tale.log, now=tale.tree(), changed=gone, text=lost)
-    assert (found.verdict, found.files, found.trouble) == ("not_verified", ("src/a.py",), NOT_KNOWN)
+    found = judge_turn(tale.log, now=tale.tree(), changed=gone, text=lost)
+    assert (found.verdict, found.files, found.trouble) == ("not_verified", ("src/a.py",), CHANGES_SINCE_RUN_UNKNOWN)
 
 
 def test_an_edit_that_no_tree_shows_counts_by_the_word_of_its_tool() -> None:
@@ -531,7 +538,7 @@ def test_a_command_of_the_models_own_that_never_failed_proves_nothing() -> None:
     tale.edit("src/a.py")
     tale.run(verdict="passed", runner="command", command="true", arguments={"command": "true"})
     found = tale.judge()
-    assert (found.verdict, found.trouble, found.scope) == ("not_verified", NOT_ONE_BY_ONE, "command: true")
+    assert (found.verdict, found.trouble, found.scope) == ("not_verified", ONLY_EXIT_CODE_KNOWN, "command: true")
 
 
 def test_a_command_that_was_seen_to_fail_proves_something_when_it_ends_well() -> None:
@@ -584,7 +591,12 @@ def test_a_red_test_that_was_deleted_is_told_as_weakened_and_not_as_red() -> Non
     tale.edit("tests/test_x.py", ONE)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red, found.fixed, found.trouble) == ("not_verified", (), (), QUIETED)
+    assert (found.verdict, found.still_red, found.fixed, found.trouble) == (
+        "not_verified",
+        (),
+        (),
+        FAILED_TEST_WEAKENED,
+    )
     assert found.weakened == (Weakened("tests/test_x.py", B, "deleted"),)
 
 
@@ -610,7 +622,7 @@ def test_a_red_test_that_no_file_shows_is_gone_when_a_whole_run_passes_without_i
     assert tale.judge().still_red == (made,)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red, found.trouble) == ("not_verified", (), QUIETED)
+    assert (found.verdict, found.still_red, found.trouble) == ("not_verified", (), FAILED_TEST_WEAKENED)
     assert found.weakened == (Weakened("made/test_m.py", made, "deleted"),)
 
 
@@ -620,7 +632,7 @@ def test_a_red_test_that_lost_its_assertion_is_not_fixed() -> None:
     tale.edit("tests/test_x.py", TWO.replace("assert f() == 1", "f()"))
     tale.run(green=[A, B])
     found = tale.judge()
-    assert (found.verdict, found.fixed, found.trouble) == ("not_verified", (), QUIETED)
+    assert (found.verdict, found.fixed, found.trouble) == ("not_verified", (), FAILED_TEST_WEAKENED)
 
 
 def test_a_file_that_could_not_be_loaded_is_no_test_that_could_be_deleted() -> None:
@@ -787,7 +799,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
     tale = Tale()
     before = tale.tree()
     seq = tale.run(("junk.xml", "1"), green=[A], red=[B])
-    (run,) = runs(tale.log)
+    (run,) = list_test_runs(tale.log)
     assert (run.seq, run.before, run.after) == (seq, before, tale.tree())
     assert (run.red, run.green, run.skipped, run.total) == ((B,), (A,), (), 2)
     assert tale.log[run.answer - 1].event == Said(Assistant("", None, (Call("c", "run_tests", "{}"),)))
@@ -796,7 +808,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
 def test_the_tree_that_a_report_names_is_the_one_it_ran_on() -> None:
     tale = Tale()
     tale.run(green=[A], tree="feed" * 10)
-    assert runs(tale.log)[0].before == "feed" * 10
+    assert list_test_runs(tale.log)[0].before == "feed" * 10
 
 
 def test_ids_are_no_paths_to_be_trusted() -> None:
@@ -813,7 +825,7 @@ def test_ids_are_no_paths_to_be_trusted() -> None:
 def test_a_log_with_every_kind_of_record_is_judged() -> None:
     rich_log = stamped(rich_story())
     for end in range(len(rich_log) + 1):
-        found = judge(rich_log[:end], now="t", changed=lambda old, new: ["x.py"], text=lambda tree, path: None)
+        found = judge_turn(rich_log[:end], now="t", changed=lambda old, new: ["x.py"], text=lambda tree, path: None)
         assert found.last is None
 
 
@@ -847,10 +859,10 @@ def test_a_command_around_which_no_snapshot_could_be_taken_may_have_changed_anyt
     tale.snapshots = False
     tale.shell(src__a="broken")
     found = tale.judge()
-    assert (found.verdict, found.files, found.trouble) == ("not_verified", (), NOT_SEEN)
+    assert (found.verdict, found.files, found.trouble) == ("not_verified", (), CHANGES_UNKNOWN)
     tale.run(green=[A])
     tale.shell(src__a="broken again")
-    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", NOT_KNOWN)
+    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", CHANGES_SINCE_RUN_UNKNOWN)
 
 
 def test_an_ignored_file_that_changed_after_the_run_is_named_although_other_trees_do_not_hold_it() -> None:
@@ -862,7 +874,7 @@ def test_an_ignored_file_that_changed_after_the_run_is_named_although_other_tree
     tale.edit("secret.cfg")
     after = tale.tree()
     del tale.files["secret.cfg"]  # the tree at the end was not asked for it
-    found = judge(
+    found = judge_turn(
         tale.log,
         now=tale.tree(),
         changed=tale.changed,
@@ -886,4 +898,4 @@ def test_an_exit_code_proves_nothing_where_this_turn_wrote_what_ends_well(
     tale = Tale()
     tale.edit(path, "true")
     tale.run(verdict="passed", runner="command", command=command, evidence=evidence)
-    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", NOT_ONE_BY_ONE)
+    assert (tale.judge().verdict, tale.judge().trouble) == ("not_verified", ONLY_EXIT_CODE_KNOWN)

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.guard.tool_wrappers.snapshots import Keeping
+from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.log.events import Event, Judged, TurnEnded
-from kimi_agent.log.messages import said
+from kimi_agent.log.messages import user_message
 from kimi_agent.log.views import Evidence
 from kimi_agent.tool import Context, Tool
-from kimi_agent.verify.turn_verifier import Ending, Witness
+from kimi_agent.verify.turn_verifier import AfterTurnHook, TurnVerifier
 from kimi_agent.workspace.checkpoint import Checkpoints
 from tests.scripted_model import Scripted, Step, agent_on, calls, says
 
 RED = "def test_it():\n    assert 1 == 2\n"
 GREEN = "def test_it():\n    assert 1 == 1\n"
-Open = Callable[..., Witness]
+Open = Callable[..., TurnVerifier]
 
 
 @pytest.fixture
@@ -27,43 +27,43 @@ async def witness(
 ) -> AsyncIterator[Open]:
     opened: list[Checkpoints] = []
 
-    def make(*steps: Step, endings: Sequence[Ending] = ()) -> Witness:
+    def make(*steps: Step, endings: Sequence[AfterTurnHook] = ()) -> TurnVerifier:
         checkpoints = Checkpoints(workspace, tmp_path / "kept", environ=os.environ)
         opened.append(checkpoints)
-        keeping: list[Keeping] = []
+        keeping: list[SnapshotWrapper] = []
         agent = agent_on(
             Scripted(*steps),
             [tool(name) for name in ("write_file", "run_tests", "shell", "read_file")],
             context,
             tmp_path / "session",
-            wrappers=[lambda each: keeping[0].around(each)],
+            wrappers=[lambda each: keeping[0].wrap(each)],
         )
         none = refuse_all("nobody")
-        keeping.append(Keeping(checkpoints, agent.session.emit, none, lambda *_: (), lambda _: "", "S"))
-        return Witness(agent, checkpoints, endings)
+        keeping.append(SnapshotWrapper(checkpoints, agent.session.emit, none, lambda *_: (), lambda _: "", "S"))
+        return TurnVerifier(agent, checkpoints, endings)
 
     yield make
     for each in opened:
         each.close()
 
 
-def events(witness: Witness) -> list[Event]:
+def events(witness: TurnVerifier) -> list[Event]:
     return [each.event for each in witness.session.events()]
 
 
-def judged(witness: Witness) -> list[Evidence]:
+def judged(witness: TurnVerifier) -> list[Evidence]:
     return [each.evidence for each in events(witness) if isinstance(each, Judged)]
 
 
 async def test_a_turn_without_changes_is_not_judged(witness: Open) -> None:
     one = witness(calls(("read_file", {"path": "a"})), calls(("shell", {"command": "true"})), says("All tests pass."))
-    await one.run_turn(said("look"))
+    await one.run_turn(user_message("look"))
     assert judged(one) == []
 
 
 async def test_a_model_that_claims_green_without_a_run_is_contradicted(witness: Open) -> None:
     one = witness(calls(("write_file", {"path": "a.py", "content": "x = 1\n"})), says("Done, all tests pass!"))
-    await one.run_turn(said("do it"))
+    await one.run_turn(user_message("do it"))
     (evidence,) = judged(one)
     assert (evidence.verdict, evidence.files) == ("no_tests", ("a.py",))
     assert isinstance(events(one)[-2], TurnEnded)
@@ -81,8 +81,8 @@ async def test_red_edit_green_is_verified_and_an_edit_after_it_is_not(witness: O
         calls(("shell", {"command": "echo '# more' >> test_a.py; echo x > b.py"})),
         says("All is well."),
     )
-    await one.run_turn(said("mend it"))
-    await one.run_turn(said("and more"))
+    await one.run_turn(user_message("mend it"))
+    await one.run_turn(user_message("and more"))
     first, second = judged(one)
     assert (first.verdict, first.passed, first.fixed) == ("verified", 1, ("test_a.py::test_it",))
     assert (second.verdict, second.files) == ("no_tests", ("b.py", "test_a.py"))
@@ -99,6 +99,6 @@ async def test_endings_follow_a_turn_that_changed_files_or_ran_tests(witness: Op
         calls(("shell", {"command": "echo x > a"})), says("done"),
         endings=[ending],
     )  # fmt: skip
-    await one.run_turn(said("try"))
-    await one.run_turn(said("go"))
+    await one.run_turn(user_message("try"))
+    await one.run_turn(user_message("go"))
     assert heard == ["no_tests"]

@@ -5,7 +5,13 @@ import textwrap
 import pytest
 
 from kimi_agent.log.views import Weakened
-from kimi_agent.verify.weakened.compare import MAX_CHARS, compare, is_test_file, may_hold_tests, weakened
+from kimi_agent.verify.weakened.compare import (
+    MAX_TEST_FILE_CHARS,
+    compare_test_files,
+    find_weakened_tests,
+    is_test_file,
+    may_hold_tests,
+)
 
 PY = "tests/test_x.py"
 BASE = """\
@@ -36,7 +42,7 @@ def test_d():
 
 
 def told(path: str, before: str, after: str | None) -> list[str]:
-    return [f"{each.test.removeprefix(path + '::')} {each.how}" for each in weakened(path, before, after)]
+    return [f"{each.test.removeprefix(path + '::')} {each.how}" for each in find_weakened_tests(path, before, after)]
 
 
 @pytest.mark.parametrize(
@@ -304,21 +310,21 @@ def test_other_languages(path: str, before: str, old: str, new: str, expected: l
 
 @pytest.mark.parametrize(("path", "text"), [(PY, BASE), ("a.test.ts", JS), ("a_test.go", GO), ("lib.rs", RUST)])
 def test_a_file_that_is_the_same_is_new_or_is_formatted_anew_has_lost_nothing(path: str, text: str) -> None:
-    assert weakened(path, text, text) == ()
-    assert weakened(path, None, text) == ()
-    assert weakened(path, None, None) == ()
-    assert weakened(path, text, text.replace("\n", "\r\n")) == ()
-    assert weakened(path, text, text.replace("\n\n", "\n\n\n")) == ()
+    assert find_weakened_tests(path, text, text) == ()
+    assert find_weakened_tests(path, None, text) == ()
+    assert find_weakened_tests(path, None, None) == ()
+    assert find_weakened_tests(path, text, text.replace("\n", "\r\n")) == ()
+    assert find_weakened_tests(path, text, text.replace("\n\n", "\n\n\n")) == ()
 
 
 def test_a_deleted_file_has_lost_all_its_tests() -> None:
     assert told(PY, BASE, None) == ["test_a deleted", "TestC::test_b deleted", "test_d deleted"]
-    assert [each.test for each in weakened("a_test.go", GO, None)] == ["TestAdd", "TestSub"]
+    assert [each.test for each in find_weakened_tests("a_test.go", GO, None)] == ["TestAdd", "TestSub"]
 
 
 def test_tests_that_move_to_another_file_of_the_same_turn_are_not_deleted() -> None:
     body = textwrap.dedent(BASE)
-    found = compare([(PY, body, ""), ("tests/test_y.py", None, body.replace("test_d", "test_e"))])
+    found = compare_test_files([(PY, body, ""), ("tests/test_y.py", None, body.replace("test_d", "test_e"))])
     assert found.weakened == ()
     assert found.moved == {
         f"{PY}::test_a": "tests/test_y.py::test_a",
@@ -329,14 +335,14 @@ def test_tests_that_move_to_another_file_of_the_same_turn_are_not_deleted() -> N
 
 def test_an_assertion_elsewhere_stands_for_one_that_is_gone_and_no_more() -> None:
     before = "def test_a():\n    x = 1\n    assert f()\n\ndef test_b():\n    y = 2\n    assert f()\n"
-    found = compare([(PY, before, "def test_c():\n    z = 3\n    assert f()\n")])
+    found = compare_test_files([(PY, before, "def test_c():\n    z = 3\n    assert f()\n")])
     assert found.weakened == (Weakened(PY, f"{PY}::test_b", "deleted"),)
 
 
 def test_a_test_of_which_a_part_became_a_test_of_its_own_is_not_weaker() -> None:
     before = "def test_a():\n    x = f()\n    assert x == 1\n    assert x.y\n"
     after = "def test_a():\n    x = f()\n    assert x == 1\n\ndef test_y():\n    x = f()\n    assert x.y\n"
-    assert weakened(PY, before, after) == ()
+    assert find_weakened_tests(PY, before, after) == ()
 
 
 def test_a_skip_that_lost_its_condition_leaves_nothing_to_be_reached() -> None:
@@ -346,7 +352,7 @@ def test_a_skip_that_lost_its_condition_leaves_nothing_to_be_reached() -> None:
 
 def test_one_copy_elsewhere_stands_for_one_test_only() -> None:
     before = "def test_a():\n    assert f()\n\ndef test_b():\n    assert f()\n"
-    found = compare([(PY, before, ""), ("tests/test_y.py", "", "def test_c():\n    assert f()\n")])
+    found = compare_test_files([(PY, before, ""), ("tests/test_y.py", "", "def test_c():\n    assert f()\n")])
     assert found.weakened == (Weakened(PY, f"{PY}::test_b", "deleted"),)
 
 
@@ -365,13 +371,13 @@ def test_a_python_file_that_does_not_parse_is_read_line_by_line() -> None:
 )
 @pytest.mark.parametrize("path", [PY, "a.test.ts", "a_test.go", "a.rs", "a_spec.rb", "ATest.java", "ATest.php"])
 def test_nothing_in_a_file_makes_it_raise(path: str, text: str) -> None:
-    assert weakened(path, text, text + "\nx") == ()
-    weakened(path, BASE, text)
-    weakened(path, text, BASE)
+    assert find_weakened_tests(path, text, text + "\nx") == ()
+    find_weakened_tests(path, BASE, text)
+    find_weakened_tests(path, text, BASE)
 
 
 def test_a_huge_file_is_not_read() -> None:
-    assert weakened(PY, BASE + "#" * MAX_CHARS, "") == ()
+    assert find_weakened_tests(PY, BASE + "#" * MAX_TEST_FILE_CHARS, "") == ()
 
 
 @pytest.mark.parametrize(
@@ -406,4 +412,4 @@ def test_test_files_are_told_by_their_path(path: str, expected: bool) -> None:
 def test_code_that_is_no_test_file_is_looked_at_only_where_tests_stand_inside_of_it() -> None:
     assert may_hold_tests("src/lib.rs")
     assert not may_hold_tests("src/lib.py")
-    assert weakened("src/a.py", BASE, "") == ()
+    assert find_weakened_tests("src/a.py", BASE, "") == ()

@@ -1,4 +1,4 @@
-"""The commands about what a session changed: diff, rewind, blame, evidence."""
+"""Commands about what a session changed: diff, rewind, blame, evidence."""
 
 import asyncio
 import os
@@ -10,48 +10,56 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kimi_agent.app.bootstrap import Setup, prepare
+from kimi_agent.app.bootstrap import Setup, load_setup
 from kimi_agent.errors import NeedsConsent, ToolError, UserError
-from kimi_agent.faces.sanitize import clean, clean_line
+from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
 from kimi_agent.log.views import Evidence, FileDiff
 
 if TYPE_CHECKING:
-    from kimi_agent.rewind.values import Turn
+    from kimi_agent.rewind.values import RewindTurn
 
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
-Session_ = Annotated[str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
+SessionOption = Annotated[
+    str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")
+]
 What = Literal["chat", "code", "both"]
 _WHATS: tuple[What, ...] = ("chat", "code", "both")
 _TREE = re.compile(r"[0-9a-f]{7,40}")
 
 
-def add_to(app: typer.Typer) -> None:
+def add_change_commands(app: typer.Typer) -> None:
     """Make these the commands of `app`."""
-    for command in (diff, rewind, blame, evidence):
-        app.command()(command)
+    app.command("diff")(show_diff)
+    app.command("rewind")(rewind_session)
+    app.command("blame")(show_blame)
+    app.command("evidence")(show_evidence)
 
 
-def diff(
+def show_diff(
     scope: Annotated[
         list[str] | None, typer.Argument(metavar="[turn N|session|since-green]", help="What to compare.")
     ] = None,
-    session: Session_ = "last",
+    session: SessionOption = "last",
     directory: Directory = "",
 ) -> None:
     """What a session changed in the files: drawn on a terminal, else a patch for git apply."""
-    from kimi_agent.app.parts import checkpoints_of
-    from kimi_agent.rewind.diff import changes, difference, patches, read_scope
+    from kimi_agent.app.parts import make_checkpoints
+    from kimi_agent.rewind.diff import draw_changes, find_changes, git_patches, parse_diff_scope
 
     setup = _setup(directory)
-    asked = (setup.sessions.log(session), checkpoints := checkpoints_of(setup), read_scope(" ".join(scope or ())))
+    asked = (
+        setup.sessions.log(session),
+        checkpoints := make_checkpoints(setup),
+        parse_diff_scope(" ".join(scope or ())),
+    )
     if sys.stdout.isatty():
-        drawn = difference(*asked)
-        _show(drawn)
+        drawn = draw_changes(*asked)
+        _print_diff(drawn)
         empty = not drawn
     else:
-        found = changes(*asked)
-        for patch in patches(found, checkpoints):
+        found = find_changes(*asked)
+        for patch in git_patches(found, checkpoints):
             sys.stdout.buffer.write(patch)
         sys.stdout.buffer.flush()
         empty = not found
@@ -59,7 +67,7 @@ def diff(
         typer.echo("Nothing was changed.", err=True)
 
 
-def rewind(
+def rewind_session(
     id: Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")],
     to: Annotated[str, typer.Option("--to", metavar="N", help="Back to before turn N, or to a kept tree.")] = "",
     redo: Annotated[bool, typer.Option("--redo", help="Bring back what the last rewind took.")] = False,
@@ -85,19 +93,19 @@ def rewind(
 
 
 async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence[str], yours: str, yes: bool) -> int:
-    from kimi_agent.app.parts import capabilities, checkpoints_of
-    from kimi_agent.faces.repl.rewind_commands import named, title, why
+    from kimi_agent.app.parts import make_checkpoints, make_files_and_runner
+    from kimi_agent.faces.repl.rewind_commands import join_paths, rewind_question, rewind_question_details
     from kimi_agent.rewind.rewinder import Rewinder
 
     session = setup.sessions.resume(id)
     try:
-        files, runner = capabilities(setup, session)
+        files, runner = make_files_and_runner(setup, session)
         for notice in files.recover():
-            typer.echo(clean_line(notice), err=True)
-        rewinder = Rewinder(session, checkpoints_of(setup), files)
+            typer.echo(sanitize_line(notice), err=True)
+        rewinder = Rewinder(session, make_checkpoints(setup), files)
         plan = (
             await rewinder.plan(
-                _seq(rewinder.turns(), list(session.events()), to), "code" if paths else what, paths=paths
+                _find_seq(rewinder.turns(), list(session.events()), to), "code" if paths else what, paths=paths
             )
             if to
             else await rewinder.plan_redo()
@@ -105,20 +113,28 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
         if paths and not plan.diff:
             typer.echo("Nothing was changed: no such file is different from then.", err=True)
             return 0
-        _show(plan.diff)
-        typer.echo(clean("\n".join(filter(None, (title("redo" if not to else "rewind", plan), why(plan))))), err=True)
+        _print_diff(plan.diff)
+        typer.echo(
+            sanitize(
+                "\n".join(
+                    filter(None, (rewind_question("redo" if not to else "rewind", plan), rewind_question_details(plan)))
+                )
+            ),
+            err=True,
+        )
         if plan.yours and not yours:
             raise UserError(
-                f"{named(plan.yours)} changed since by you or another program: say --yours keep or --yours overwrite.",
+                f"{join_paths(plan.yours)} changed since by you or another program: "
+                "say --yours keep or --yours overwrite.",
                 1,
             )
-        if not yes and not _agreed():
+        if not yes and not _ask_yes_no():
             typer.echo("Nothing was changed.", err=True)
             return 1
         done = await rewinder.carry_out(
             plan, yours="overwrite" if yours == "overwrite" else "keep" if yours else "refuse"
         )
-        kept = f"; left as they are: {named(done.kept)}" if done.kept else ""
+        kept = f"; left as they are: {join_paths(done.kept)}" if done.kept else ""
         plural = "" if done.restored == 1 else "s"
         again = f" Back again: kimi-agent rewind {session.id} --redo" if to else ""
         typer.echo(f"{done.restored} file{plural} restored{kept}.{again}", err=True)
@@ -130,7 +146,7 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
         session.close()
 
 
-def _seq(turns: Sequence["Turn"], log: Sequence[Stamped], to: str) -> int:
+def _find_seq(turns: Sequence["RewindTurn"], log: Sequence[Stamped], to: str) -> int:
     if to.isdecimal() and (found := next((turn.seq for turn in turns if turn.number == int(to)), None)):
         return found
     if _TREE.fullmatch(to):
@@ -141,7 +157,7 @@ def _seq(turns: Sequence["Turn"], log: Sequence[Stamped], to: str) -> int:
     raise UserError(f"There is no turn and no kept tree {to[:50]!r} in this session; it has {number}.")
 
 
-def _agreed() -> bool:
+def _ask_yes_no() -> bool:
     if not sys.stdin.isatty():
         raise UserError("There is no terminal to ask on; -y goes on without asking.")
     sys.stderr.write("Go on? [y/N] ")
@@ -149,55 +165,55 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def blame(
+def show_blame(
     place: Annotated[str, typer.Argument(metavar="PATH:LINE", help="A line of a file as it is now.")],
     directory: Directory = "",
 ) -> None:
     """Which session, turn, prompt and call wrote a line."""
-    from kimi_agent.app.parts import checkpoints_of
-    from kimi_agent.rewind.blame import blame as find
-    from kimi_agent.rewind.blame import read_place
-    from kimi_agent.workspace.checkpoint import Unkept
+    from kimi_agent.app.parts import make_checkpoints
+    from kimi_agent.rewind.blame import blame_line as find
+    from kimi_agent.rewind.blame import parse_line_reference
+    from kimi_agent.workspace.checkpoint import SnapshotError
 
     setup = _setup(directory)
-    path, number = read_place(place)
-    shown, text = _current(setup, path)
-    checkpoints = checkpoints_of(setup)
+    path, number = parse_line_reference(place)
+    shown, text = _read_current_file(setup, path)
+    checkpoints = make_checkpoints(setup)
 
     def text_in(tree: str, path: str) -> str | None:
         try:
             data = checkpoints.read(tree, path)
-        except Unkept:  # it was tidied away
+        except SnapshotError:  # it was tidied away
             return None
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     sessions = setup.sessions
     found = find(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
-    typer.echo(f"{clean_line(shown)}:{number}: {clean_line(found.line)}")
+    typer.echo(f"{sanitize_line(shown)}:{number}: {sanitize_line(found.line)}")
     if found.author is None:
         typer.echo(f"  {found.why}")
         return
     author = found.author
-    typer.echo(f"  session {author.session}, turn {author.turn}, {_clock(author.at)}")
-    typer.echo(f"  prompt  {clean_line(author.prompt, 200)}")
+    typer.echo(f"  session {author.session}, turn {author.turn}, {_format_time(author.at)}")
+    typer.echo(f"  prompt  {sanitize_line(author.prompt, 200)}")
     if author.call is not None:
         from kimi_agent.faces.summary_lines import call_line
 
-        typer.echo(f"  call    {clean_line(call_line(author.call, 200))}")
+        typer.echo(f"  call    {sanitize_line(call_line(author.call, 200))}")
 
 
-def _current(setup: Setup, path: str) -> tuple[str, str]:
+def _read_current_file(setup: Setup, path: str) -> tuple[str, str]:
     """The file's name in the workspace, and its text. Raises UserError; no link leads out, no pipe is waited for."""
     from kimi_agent.log.events import Seen
     from kimi_agent.workspace.files.files import Files
     from kimi_agent.workspace.files.outputs import Outputs
-    from kimi_agent.workspace.files.seen_files import Ledger
+    from kimi_agent.workspace.files.seen_files import SeenFiles
 
     def nobody(_: Seen) -> None:
         return None
 
-    root, home, cwd = setup.workspace, setup.places.home, setup.cwd
-    files = Files(root, outputs=Outputs(root), ledger=Ledger(nobody), home=home, cwd=cwd, journal=root)
+    root, home, cwd = setup.workspace, setup.user_folders.home, setup.cwd
+    files = Files(root, outputs=Outputs(root), seen_files=SeenFiles(nobody), home=home, cwd=cwd, journal=root)
     try:
         found = files.read(path)
     except NeedsConsent as error:
@@ -210,7 +226,7 @@ def _current(setup: Setup, path: str) -> tuple[str, str]:
     return found.path, found.data.decode("utf-8", "surrogateescape")
 
 
-def evidence(
+def show_evidence(
     id: Annotated[str, typer.Argument(metavar="[ID]", help="A session (default: the newest).")] = "last",
     markdown: Annotated[bool, typer.Option("--md", help="As a block for a pull request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
@@ -219,62 +235,62 @@ def evidence(
     """What the test runs of a session prove about the files as they are now."""
     import json
 
-    from kimi_agent.faces.evidence_text import evidence_json, footer_text
-    from kimi_agent.faces.evidence_text import markdown as block
+    from kimi_agent.faces.evidence_text import evidence_json, evidence_text
+    from kimi_agent.faces.evidence_text import evidence_markdown as block
 
     if as_json and markdown:
         raise UserError("Say --md or --json, not both.")
     setup = _setup(directory)
     found = setup.sessions.find(id)
-    proof = _proof(setup, found.id)
+    proof = _judge_again(setup, found.id)
     if as_json:
         typer.echo(json.dumps(evidence_json(proof)))
     elif markdown:
         typer.echo(block(proof, session=found.id, model=found.model))
     else:
-        typer.echo(footer_text(proof) or "no file is different from before the last turn that changed or tested any")
+        typer.echo(evidence_text(proof) or "no file is different from before the last turn that changed or tested any")
 
 
-def _proof(setup: Setup, id: str) -> Evidence:
+def _judge_again(setup: Setup, id: str) -> Evidence:
     """The last turn that was judged, judged again on the files as they are now: they may have changed since.
 
     Raises UserError where nothing was ever changed or run in the session.
     """
-    from kimi_agent.app.parts import checkpoints_of
-    from kimi_agent.verify.turn_verifier import judged
+    from kimi_agent.app.parts import make_checkpoints
+    from kimi_agent.verify.turn_verifier import verify_log
 
     log = list(setup.sessions.log(id))
     end = max((at for at, each in enumerate(log, 1) if isinstance(each.event, Judged)), default=0)
     if not end:
         raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
-    return judged(log[:end], checkpoints_of(setup))
+    return verify_log(log[:end], make_checkpoints(setup))
 
 
 def _setup(directory: str) -> Setup:
-    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False)
+    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False)
 
 
-def _clock(at: float) -> str:
+def _format_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
-def _show(files: Sequence[FileDiff]) -> None:
+def _print_diff(files: Sequence[FileDiff]) -> None:
     if not sys.stdout.isatty():
         typer.echo("".join(map(_patch, files)), nl=False)
         return
     from kimi_agent.faces.render.view_rows import diff_rows
-    from kimi_agent.faces.theme import ink_for
+    from kimi_agent.faces.theme import choose_theme
 
-    ink = ink_for(os.environ, sys.stdout.encoding or "utf-8")
+    theme = choose_theme(os.environ, sys.stdout.encoding or "utf-8")
     width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    for row in diff_rows(files, ink, width - 1, whole=False):
+    for row in diff_rows(files, theme, width - 1, whole=False):
         typer.echo(row, color=True)
 
 
 def _patch(file: FileDiff) -> str:
     """A file's diff as other programs read it; one without lines is named alone."""
     if not file.diff.startswith("@@"):
-        return f"# {clean_line(file.path)}: {clean_line(file.diff) or file.change}\n"
+        return f"# {sanitize_line(file.path)}: {sanitize_line(file.diff) or file.change}\n"
     old = "/dev/null" if file.change == "A" else f"a/{file.old_path or file.path}"
     new = "/dev/null" if file.change == "D" else f"b/{file.path}"
-    return f"--- {clean_line(old)}\n+++ {clean_line(new)}\n{clean(file.diff)}\n"
+    return f"--- {sanitize_line(old)}\n+++ {sanitize_line(new)}\n{sanitize(file.diff)}\n"

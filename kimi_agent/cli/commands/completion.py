@@ -1,4 +1,4 @@
-"""Completion scripts for bash, zsh and fish: static text, so that pressing Tab starts no Python."""
+"""Shell completion scripts for bash, zsh and fish: static text, so that pressing Tab starts no Python."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,10 +7,10 @@ import typer.main
 
 from kimi_agent.errors import UserError
 
-SHELLS = ("bash", "zsh", "fish")
+COMPLETION_SHELLS = ("bash", "zsh", "fish")
 
 
-def flags(command: Any) -> Iterator[tuple[str, str]]:
+def list_flags(command: Any) -> Iterator[tuple[str, str]]:
     """Each flag of a typer command with its help text."""
     for parameter in command.params:
         for spelling in (*parameter.opts, *parameter.secondary_opts):
@@ -18,7 +18,7 @@ def flags(command: Any) -> Iterator[tuple[str, str]]:
                 yield spelling, parameter.help or ""
 
 
-def tree(run: typer.Typer, manage: typer.Typer) -> dict[str, Any]:
+def command_tree(run: typer.Typer, manage: typer.Typer) -> dict[str, Any]:
     """The commands by their words: "" is a run, "sessions list" the subcommand."""
     found: dict[str, Any] = {"": typer.main.get_command(run)}
     group: Any = typer.main.get_command(manage)
@@ -28,7 +28,7 @@ def tree(run: typer.Typer, manage: typer.Typer) -> dict[str, Any]:
     return found
 
 
-def script(shell: str, commands: dict[str, Any]) -> str:
+def completion_script(shell: str, commands: dict[str, Any]) -> str:
     """The script for `shell` that completes `commands`. Raises UserError for a shell that we do not know."""
     match shell:
         case "bash":
@@ -38,13 +38,13 @@ def script(shell: str, commands: dict[str, Any]) -> str:
         case "fish":
             return _fish(commands)
         case _:
-            raise UserError(f"There is no completion for {shell!r}; known: {', '.join(SHELLS)}.")
+            raise UserError(f"There is no completion for {shell!r}; known: {', '.join(COMPLETION_SHELLS)}.")
 
 
 def _words(commands: dict[str, Any], path: str) -> str:
     inner = [name.removeprefix(path).strip() for name in commands if name.startswith(f"{path} ".lstrip())]
     own = [name for name in inner if name and " " not in name]
-    return " ".join([*own, *(spelling for spelling, _ in flags(commands[path])), "--help"])
+    return " ".join([*own, *(spelling for spelling, _ in list_flags(commands[path])), "--help"])
 
 
 def _bash(commands: dict[str, Any]) -> str:
@@ -81,7 +81,7 @@ def _fish(commands: dict[str, Any]) -> str:
             for words in [words]
             if len(words) == 2
         ]
-        for spelling, help_text in flags(command):
+        for spelling, help_text in list_flags(command):
             kind = f"-l {spelling[2:]}" if spelling.startswith("--") else f"-s {spelling[1:]}"
             quoted = help_text.replace("'", "\\'")
             lines.append(f"complete -c kimi-agent -n '{guard}' {kind} -d '{quoted}'")

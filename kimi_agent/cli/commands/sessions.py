@@ -1,4 +1,4 @@
-"""`kimi-agent sessions`: list, show, search, export and remove what was saved."""
+"""`kimi-agent sessions`: list, show, search, export and remove saved sessions."""
 
 import json
 import os
@@ -10,24 +10,24 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.app.bootstrap import prepare
+from kimi_agent.app.bootstrap import load_setup
 from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean, clean_line, wrap
-from kimi_agent.log.readers.query import parsed
-from kimi_agent.log.readers.search import Found
-from kimi_agent.log.readers.summary import Summary
+from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
+from kimi_agent.log.readers.query import parse_query
+from kimi_agent.log.readers.search import SearchHit
+from kimi_agent.log.readers.summary import SessionSummary
 from kimi_agent.log.sessions import Sessions
 
-app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
+sessions_app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
+SessionId = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
 
 
 def _sessions(directory: str) -> Sessions:
-    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
+    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
 
 
-@app.command("list")
+@sessions_app.command("list")
 def list_sessions(
     directory: Directory = "",
     everything: Annotated[bool, typer.Option("--all", help="Those of every workspace.")] = False,
@@ -35,14 +35,14 @@ def list_sessions(
 ) -> None:
     """The sessions of this workspace, the last used first."""
     sessions = _sessions(directory)
-    found = sessions.everything() if everything else sessions.list()
+    found = sessions.list_all() if everything else sessions.list()
     for each in found:
         typer.echo(json.dumps(_fields(each)) if as_json else _line(each, with_workspace=everything))
     if not found and not as_json:
         typer.echo("No sessions here yet; --all lists those of every workspace.", err=True)
 
 
-def _fields(each: Summary) -> dict[str, object]:
+def _fields(each: SessionSummary) -> dict[str, object]:
     return {
         "id": each.id,
         "title": each.title,
@@ -57,20 +57,22 @@ def _fields(each: Summary) -> dict[str, object]:
     }
 
 
-def _line(each: Summary, *, with_workspace: bool) -> str:
+def _line(each: SessionSummary, *, with_workspace: bool) -> str:
     turns = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
     busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
-    where = f"  {clean_line(each.workspace)}" if with_workspace else ""
-    return f"{each.id}  {_date(each.last_used)}  {turns:>9}  {clean_line(each.title or '(nothing said)')}{where}{busy}"
+    where = f"  {sanitize_line(each.workspace)}" if with_workspace else ""
+    return (
+        f"{each.id}  {_date(each.last_used)}  {turns:>9}  {sanitize_line(each.title or '(nothing said)')}{where}{busy}"
+    )
 
 
-@app.command("show")
-def show_session(id: Id, directory: Directory = "") -> None:
+@sessions_app.command("show")
+def show_session(id: SessionId, directory: Directory = "") -> None:
     """Print what was said and done."""
-    typer.echo(clean(_sessions(directory).export(id, "brief")))
+    typer.echo(sanitize(_sessions(directory).export(id, "brief")))
 
 
-@app.command("search")
+@sessions_app.command("search")
 def search_sessions(
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help='All must occur; "a phrase"; /regex/.')],
     directory: Directory = "",
@@ -79,7 +81,7 @@ def search_sessions(
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="Most hits.", min=1)] = 20,
 ) -> None:
     """Find words in all that was ever said and done, the newest first; case does not count."""
-    query = parsed(" ".join(map(_quoted, words)))
+    query = parse_query(" ".join(map(_quoted, words)))
     if query.pattern is None and not query.phrases:
         raise UserError("There is nothing to search for; give some words.")
     shown = 0
@@ -93,7 +95,7 @@ def search_sessions(
         return
     if not shown:
         more = "" if everything else "; --all looks at those of every workspace"
-        typer.echo(f"No session here holds {clean_line(str(query))}{more}.", err=True)
+        typer.echo(f"No session here holds {sanitize_line(str(query))}{more}.", err=True)
     elif shown == limit:
         typer.echo(f"The newest {limit} hits; --limit N shows more.", err=True)
 
@@ -104,7 +106,7 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if is_phrase else word
 
 
-def _hits(session: Summary, found: Sequence[Found]) -> list[dict[str, object]]:
+def _hits(session: SessionSummary, found: Sequence[SearchHit]) -> list[dict[str, object]]:
     return [
         {
             "session": session.id,
@@ -121,23 +123,23 @@ def _hits(session: Summary, found: Sequence[Found]) -> list[dict[str, object]]:
     ]
 
 
-def _rows(session: Summary, found: Sequence[Found], total: int, *, everything: bool) -> list[str]:
+def _rows(session: SessionSummary, found: Sequence[SearchHit], total: int, *, everything: bool) -> list[str]:
     rows = [_line(session, with_workspace=everything)]
     for each in found:
-        agent = "" if each.agent == "main" else f" ({clean_line(each.agent)})"
-        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {clean_line(each.kind)}: {clean_line(each.excerpt)}"
-        rows += _hanging(row)
+        agent = "" if each.agent == "main" else f" ({sanitize_line(each.agent)})"
+        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {sanitize_line(each.kind)}: {sanitize_line(each.excerpt)}"
+        rows += _wrap_hanging(row)
     if total > len(found):
         rows.append(f"  {total - len(found):,} more")
     return rows
 
 
-def _hanging(row: str) -> list[str]:
+def _wrap_hanging(row: str) -> list[str]:
     """A row as it fits on the terminal, broken at blanks; whole where a program reads it."""
     if not sys.stdout.isatty():
         return [row]
     inset = " " * 4
-    first, *more = wrap(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
+    first, *more = wrap_line(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
     return [first, *(inset + each for each in more)]
 
 
@@ -145,9 +147,9 @@ def _date(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
-@app.command("export")
+@sessions_app.command("export")
 def export_session(
-    id: Id,
+    id: SessionId,
     directory: Directory = "",
     form: Annotated[str, typer.Option("--format", help="markdown or json (every record).")] = "markdown",
     to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
@@ -165,7 +167,7 @@ def export_session(
         raise UserError(f"Cannot write {to}: {error.strerror}.", 1) from error
 
 
-@app.command("rm")
+@sessions_app.command("rm")
 def remove_sessions(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
 ) -> None:
@@ -173,4 +175,4 @@ def remove_sessions(
     sessions = _sessions(directory)
     for id in [sessions.find(word).id for word in ids]:
         removed = sessions.remove(id)
-        typer.echo(f"removed {removed.id}  {clean_line(removed.title)}")
+        typer.echo(f"removed {removed.id}  {sanitize_line(removed.title)}")

@@ -1,4 +1,4 @@
-"""`kimi-agent stats`: what was spent, by project, model, day or session."""
+"""`kimi-agent stats`: reports what was spent, by project, model, day or session."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean_line, width
-from kimi_agent.faces.summary_lines import amount
-from kimi_agent.layers import places
+from kimi_agent.faces.sanitize import cell_width, sanitize_line
+from kimi_agent.faces.summary_lines import format_amount
+from kimi_agent.layers import find_user_folders
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.readers.spending import Entry, Spending, midnight
-from kimi_agent.model.cost.prices import dollars
+from kimi_agent.log.readers.spending import Payment, SpendingReader, find_local_midnight
+from kimi_agent.model.cost.prices import format_usd
 
 _UNITS_S = {"h": 3_600, "d": 86_400, "w": 604_800}
 _COLUMNS = ("requests", "in", "cached", "hits", "out", "reasoning", "cost")
@@ -25,7 +25,7 @@ _NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True)
-class Group:
+class SpendGroup:
     """The payments that share a name: `unpriced` of the requests have no known price, `estimated` no told usage.
 
     `hits` is the share of the input that came from the cache, of those requests whose usage was told.
@@ -40,7 +40,7 @@ class Group:
     estimated: int
 
 
-def add_to(app: typer.Typer) -> None:
+def add_stats_command(app: typer.Typer) -> None:
     """Make this a command of `app`."""
     app.command()(stats)
 
@@ -53,12 +53,12 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the sum last.")] = False,
 ) -> None:
     """What sessions cost: requests, tokens, cache hits, dollars."""
-    key = _KEYS.get(by)
+    key = _GROUP_KEYS.get(by)
     if key is None:
-        raise UserError(f"--by is one of {', '.join(_KEYS)}; not {by[:60]!r}.")
+        raise UserError(f"--by is one of {', '.join(_GROUP_KEYS)}; not {by[:60]!r}.")
     at = _since(since, time.time())
-    entries = Spending(places(os.environ).state).since(at)
-    groups, total = grouped(entries, key), _group("total", entries)
+    entries = SpendingReader(find_user_folders(os.environ).state).since(at)
+    groups, total = group_spending(entries, key), _group("total", entries)
     if as_json:
         for group in groups:
             typer.echo(json.dumps({by: group.name, **_fields(group)}))
@@ -66,13 +66,13 @@ def stats(
     elif not entries:
         typer.echo("Nothing was spent since then; --since all goes back to the beginning.", err=True)
     else:
-        for row in [*table(by, groups, total), *remarks(total)]:
+        for row in [*stats_table_rows(by, groups, total), *stats_table_notes(total)]:
             typer.echo(row)
 
 
-def grouped(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[Group]:
+def group_spending(entries: Iterable[Payment], key: Callable[[Payment], str]) -> list[SpendGroup]:
     """The groups of `entries`: days in their order, else the dearest first."""
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[Payment]] = {}
     for entry in entries:
         found.setdefault(key(entry), []).append(entry)
     groups = [_group(name, each) for name, each in found.items()]
@@ -81,10 +81,10 @@ def grouped(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[Group
     return sorted(groups, key=lambda group: (-group.usd, -group.usage.input - group.usage.output, group.name))
 
 
-def _group(name: str, entries: Sequence[Entry]) -> Group:
+def _group(name: str, entries: Sequence[Payment]) -> SpendGroup:
     told = [entry.usage for entry in entries if not entry.estimated]
     read = sum(usage.input for usage in told)
-    return Group(
+    return SpendGroup(
         name,
         len(entries),
         sum((entry.usage for entry in entries), Usage()),
@@ -95,20 +95,20 @@ def _group(name: str, entries: Sequence[Entry]) -> Group:
     )
 
 
-def table(by: str, groups: Sequence[Group], total: Group) -> list[str]:
+def stats_table_rows(by: str, groups: Sequence[SpendGroup], total: SpendGroup) -> list[str]:
     """A row for each group and one for the sum, in columns."""
     cells = [(by, *_COLUMNS), *(_cells(group) for group in groups), *([_cells(total)] if len(groups) > 1 else [])]
-    wide = [max(width(row[at]) for row in cells) for at in range(len(cells[0]))]
+    wide = [max(cell_width(row[at]) for row in cells) for at in range(len(cells[0]))]
     return [
         "  ".join(
-            " " * (room - width(cell)) + cell if at else cell + " " * (room - width(cell))
+            " " * (room - cell_width(cell)) + cell if at else cell + " " * (room - cell_width(cell))
             for at, (cell, room) in enumerate(zip(row, wide, strict=True))
         )
         for row in cells
     ]
 
 
-def remarks(total: Group) -> list[str]:
+def stats_table_notes(total: SpendGroup) -> list[str]:
     """What the sums leave out, or only estimate."""
     found = []
     if total.unpriced:
@@ -123,14 +123,14 @@ def remarks(total: Group) -> list[str]:
     return found
 
 
-def _cells(group: Group) -> tuple[str, ...]:
+def _cells(group: SpendGroup) -> tuple[str, ...]:
     usage = group.usage
-    counts = (amount(usage.input), amount(usage.cached), f"{group.hits:.0%}", amount(usage.output))
-    cost = _NOT_KNOWN if group.unpriced == group.requests else dollars(group.usd)
-    return (clean_line(group.name), f"{group.requests:,}", *counts, amount(usage.reasoning), cost)
+    counts = (format_amount(usage.input), format_amount(usage.cached), f"{group.hits:.0%}", format_amount(usage.output))
+    cost = _NOT_KNOWN if group.unpriced == group.requests else format_usd(group.usd)
+    return (sanitize_line(group.name), f"{group.requests:,}", *counts, format_amount(usage.reasoning), cost)
 
 
-def _fields(group: Group) -> dict[str, Any]:
+def _fields(group: SpendGroup) -> dict[str, Any]:
     return {
         "requests": group.requests,
         "input_tokens": group.usage.input,
@@ -154,7 +154,7 @@ def _since(text: str, now: float) -> float:
     if word == "all":
         return 0.0
     if word == "today":
-        return midnight(now)
+        return find_local_midnight(now)
     if span := re.fullmatch(r"([0-9]{1,6})([hdw])", word):
         return now - int(span[1]) * _UNITS_S[span[2]]
     try:
@@ -165,11 +165,11 @@ def _since(text: str, now: float) -> float:
         ) from None
 
 
-def _day(entry: Entry) -> str:
+def _day(entry: Payment) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(entry.at))
 
 
-_KEYS: Mapping[str, Callable[[Entry], str]] = {
+_GROUP_KEYS: Mapping[str, Callable[[Payment], str]] = {
     "project": lambda entry: entry.workspace,
     "model": lambda entry: entry.model,
     "day": _day,

@@ -1,4 +1,4 @@
-"""`kimi-agent worktrees`: the git worktrees that runs with -w were given, and their removal."""
+"""`kimi-agent worktrees`: list and remove the git worktrees that runs with -w were given."""
 
 import json
 import os
@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.app.bootstrap import Setup, prepare
+from kimi_agent.app.bootstrap import Setup, load_setup
 from kimi_agent.errors import UserError
-from kimi_agent.faces.sanitize import clean_line
-from kimi_agent.workspace.worktrees.worktrees import Listed, Worktrees
+from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.workspace.worktrees.worktrees import ListedWorktree, Worktrees
 
-app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
+worktrees_app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 
 
-@app.callback()
+@worktrees_app.callback()
 def _bare(context: typer.Context) -> None:
     """List and remove the git worktrees made by -w; without a command they are listed."""
     if context.invoked_subcommand is None:
         list_worktrees()
 
 
-@app.command("list")
+@worktrees_app.command("list")
 def list_worktrees(
     directory: Directory = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -36,7 +36,7 @@ def list_worktrees(
         typer.echo("No worktrees of this repository yet; kimi-agent -w makes one.", err=True)
 
 
-@app.command("rm")
+@worktrees_app.command("rm")
 def remove_worktrees(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Worktrees to remove, with their branches.")],
     directory: Directory = "",
@@ -48,15 +48,15 @@ def remove_worktrees(
     for name in names:
         _refuse_busy(setup, worktrees, name)
         removed = worktrees.remove(name, force=force)
-        typer.echo(f"removed {removed.name}  {clean_line(str(removed.path))}")
+        typer.echo(f"removed {removed.name}  {sanitize_line(str(removed.path))}")
 
 
 def _setup(directory: str) -> Setup:
-    return prepare({}, sets=(), directory=directory, environ=os.environ, trust=False)
+    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False)
 
 
 def _worktrees(setup: Setup) -> Worktrees:
-    return Worktrees(setup.workspace, setup.places.state / "worktrees", environ=os.environ)
+    return Worktrees(setup.workspace, setup.user_folders.state / "worktrees", environ=os.environ)
 
 
 def _refuse_busy(setup: Setup, worktrees: Worktrees, name: str) -> None:
@@ -69,7 +69,7 @@ def _refuse_busy(setup: Setup, worktrees: Worktrees, name: str) -> None:
                 )
 
 
-def _fields(each: Listed) -> dict[str, object]:
+def _fields(each: ListedWorktree) -> dict[str, object]:
     return {
         "name": each.name,
         "branch": each.branch or None,
@@ -83,12 +83,12 @@ def _fields(each: Listed) -> dict[str, object]:
     }
 
 
-def _line(each: Listed) -> str:
+def _line(each: ListedWorktree) -> str:
     work = [
         *(["folder gone"] if each.gone else []),
         f"{each.ahead:,} unmerged commit{'' if each.ahead == 1 else 's'}" if each.ahead else "merged",
         *([f"{len(each.dirty):,} uncommitted file{'' if len(each.dirty) == 1 else 's'}"] if each.dirty else []),
         *(["locked"] if each.locked else []),
     ]
-    branch = clean_line(each.branch or "(no branch)")
-    return f"{each.name}  {branch}  {', '.join(work)}  {clean_line(str(each.path))}"
+    branch = sanitize_line(each.branch or "(no branch)")
+    return f"{each.name}  {branch}  {', '.join(work)}  {sanitize_line(str(each.path))}"

@@ -1,4 +1,4 @@
-"""The flags of a run, read by typer."""
+"""Command-line flags of a run: the typer command that turns them into RunOptions and starts the run."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from kimi_agent.cli.run.options import FORMATS, INPUTS, Options
+from kimi_agent.cli.run.options import INPUT_FORMATS, OUTPUT_FORMATS, RunOptions
 from kimi_agent.errors import UserError
 
 EPILOG = (
@@ -16,11 +16,11 @@ EPILOG = (
     "joins it."
 )
 _Word = TypeVar("_Word", bound=str)
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+run_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
-def run(
+@run_app.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+def run_from_flags(
     prompt: Annotated[list[str] | None, typer.Argument(help="What to do; without it you talk in a terminal.")] = None,
     one_shot: Annotated[bool, typer.Option("-p", "--print", help="Answer once and exit.")] = False,
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the newest session here.")] = False,
@@ -100,7 +100,7 @@ def run(
     if go_on and resume is not None:
         raise UserError("Give either -c or -r, not both.")
     words = " ".join(prompt or ())
-    options = Options(
+    options = RunOptions(
         prompt="" if words == "-" else words,
         one_shot=one_shot or output != "text" or input_ != "text" or words == "-",
         resume="last" if go_on else resume,
@@ -122,16 +122,16 @@ def run(
         trust=trust,
         debug=debug,
         quiet=quiet,
-        output=_choice("--output-format", output, FORMATS),
-        input=_choice("--input-format", input_, INPUTS),
+        output=_choice("--output-format", output, OUTPUT_FORMATS),
+        input=_choice("--input-format", input_, INPUT_FORMATS),
         answer_file=answer_file,
         add_dirs=tuple(add_dir or ()),
         sets=tuple(sets or ()),
     )
-    raise typer.Exit(start(options))
+    raise typer.Exit(start_run(options))
 
 
-def start(options: Options) -> int:
+def start_run(options: RunOptions) -> int:
     """Talk where a person sits at both ends, else run once."""
     import sys
 
@@ -141,18 +141,18 @@ def start(options: Options) -> int:
     if options.resume == "" and not (here and not options.one_shot):
         raise UserError("Bare -r chooses from a list and needs a terminal; name a session: -r ID, or -c.")
     if here and not options.one_shot:
-        from kimi_agent.cli.run.interactive import talk
+        from kimi_agent.cli.run.interactive import run_interactive
 
-        return talk(options)
+        return run_interactive(options)
     from kimi_agent.cli.run.headless import run_once
 
     return run_once(options)
 
 
-def read_flags(argv: Sequence[str]) -> int:
+def parse_and_run(argv: Sequence[str]) -> int:
     """Parse and run; typer ends with SystemExit, whose code is the answer."""
     try:
-        app(args=list(argv), prog_name="kimi-agent")
+        run_app(args=list(argv), prog_name="kimi-agent")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0

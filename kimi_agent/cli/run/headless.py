@@ -1,4 +1,4 @@
-"""A run without a REPL: read the prompt, take the turn, say what came of it, exit with its code."""
+"""Headless run (no REPL): read the prompt, take the turn, print its result, exit with its code."""
 
 import asyncio
 import concurrent.futures
@@ -13,33 +13,40 @@ from pathlib import Path
 from typing import TypeVar
 
 from kimi_agent.app.bootstrap import Setup
-from kimi_agent.app.open_agent import Home, open_agent
-from kimi_agent.cli.report_error import say, tell
-from kimi_agent.cli.run.open_session import session_of
-from kimi_agent.cli.run.open_workspace import prepared
-from kimi_agent.cli.run.options import Options
-from kimi_agent.faces.evidence_text import markdown
-from kimi_agent.faces.headless import github_actions as actions
-from kimi_agent.faces.headless.jsonl import JsonLines, read_messages, write_line
-from kimi_agent.faces.headless.outcome import Outcome, result_object
-from kimi_agent.faces.headless.stdin import ALONE, WITH_PROMPT, Piped, join, keep, read_pipe
-from kimi_agent.faces.headless.text import TextFace
-from kimi_agent.faces.headless.tty_approvals import TtyAsk
+from kimi_agent.app.open_agent import OpenAgent, open_agent
+from kimi_agent.cli.report_error import print_to_stderr, report_error
+from kimi_agent.cli.run.open_session import session_opener
+from kimi_agent.cli.run.open_workspace import open_workspace
+from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.faces.evidence_text import evidence_markdown
+from kimi_agent.faces.headless import github_actions
+from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line
+from kimi_agent.faces.headless.outcome import RunOutcome, build_result_object
+from kimi_agent.faces.headless.stdin import (
+    TIMEOUTS_WITH_PROMPT,
+    TIMEOUTS_WITHOUT_PROMPT,
+    PipedInput,
+    join_prompt,
+    keep_piped_input,
+    read_pipe,
+)
+from kimi_agent.faces.headless.text import TextPrinter
+from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Ask, Decision, Listener, Question, Stamped
-from kimi_agent.log.messages import said
+from kimi_agent.log.messages import user_message
 
 _T = TypeVar("_T")
 _SILENCE_S = 2.0
-NO_TERMINAL = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
-ALWAYS_ASKED = (
+NO_TERMINAL_REASON = "there is no terminal to ask on; the user can run again with -y, or with --permission-mode"
+ALWAYS_ASKED_REASON = (
     "this is asked about in every mode, -y too, and there is no terminal to ask on; the user can run it by hand"
 )
 
 
-def run_once(options: Options) -> int:
+def run_once(options: RunOptions) -> int:
     """The whole run. Whatever happens, with a JSON format the result object is written, last."""
-    run = _Run(options)
+    run = _HeadlessRun(options)
 
     def stop(number: int, _: object) -> None:
         run.signal = number
@@ -53,23 +60,23 @@ def run_once(options: Options) -> int:
         code = 128 + (run.signal or signal.SIGINT)
     except Exception as error:  # the top of the program: the result is written all the same
         run.trouble = str(error)
-        code = say(error, debug=options.debug)
+        code = report_error(error, debug=options.debug)
     return run.close(code)
 
 
-class _Run:
+class _HeadlessRun:
     """What a run must still know when it fails: enough to write its result."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: RunOptions) -> None:
         self.options = options
-        self.outcome = Outcome()
+        self.outcome = RunOutcome()
         self.began = time.monotonic()
-        self.home: Home | None = None
+        self.home: OpenAgent | None = None
         self.signal: int | None = None
         self.trouble = ""
         self.model = ""
         self.session_id = ""
-        self.text: TextFace | None = None
+        self.text: TextPrinter | None = None
         self.lost: OSError | None = None
         # Under nohup a terminal that goes away ends nothing: that is what it is for.
         stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -78,7 +85,7 @@ class _Run:
         self.out, sys.stdout = sys.stdout, sys.stderr
 
     def go(self) -> int:
-        setup = prepared(self.options, trust=self.options.trust)
+        setup = open_workspace(self.options, trust=self.options.trust)
         self.model = setup.config.text("model")
         self.outcome.require_green = setup.config.on("require_green")
         return asyncio.run(self._guarded(setup))
@@ -109,11 +116,11 @@ class _Run:
         piped, prompt = None, self.options.prompt
         if self.options.input == "text":
             piped = await self._piped()
-            prompt = join(self.options.prompt, piped)
-        answers, watched = _answers(yolo=setup.config.text("mode") == "yolo")
+            prompt = join_prompt(self.options.prompt, piped)
+        answers, watched = _choose_asker(yolo=setup.config.text("mode") == "yolo")
         self.home = home = await open_agent(
             setup,
-            session_of(self.options),
+            session_opener(self.options),
             answers,
             self._listeners(),
             unattended=True,
@@ -124,36 +131,36 @@ class _Run:
         try:
             for notice in home.notices:
                 if not self.options.quiet:
-                    tell(notice)
+                    print_to_stderr(notice)
             if piped is not None:
-                keep(piped, home.files.outputs)
+                keep_piped_input(piped, home.files.outputs)
             async with aclosing(self._prompts(prompt)) as prompts:
                 async for text in prompts:
-                    ended = await home.witness.run_turn(said(text))
+                    ended = await home.verifier.run_turn(user_message(text))
                     self.trouble = ended.text
             return self.outcome.exit_code
         finally:
             await home.aclose()
 
-    async def _piped(self) -> Piped | None:
+    async def _piped(self) -> PipedInput | None:
         """What stdin holds, if it is not a terminal."""
         if sys.stdin.isatty():
             return None
         has_prompt = bool(self.options.prompt.strip())
-        patience = WITH_PROMPT if has_prompt else ALONE
-        reading = asyncio.ensure_future(_aside(lambda: read_pipe(sys.stdin.fileno(), patience)))
+        patience = TIMEOUTS_WITH_PROMPT if has_prompt else TIMEOUTS_WITHOUT_PROMPT
+        reading = asyncio.ensure_future(_read_in_thread(lambda: read_pipe(sys.stdin.fileno(), patience)))
         done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
         if not done and not self.options.quiet:
-            tell("Reading standard input; the work starts when it ends.")
+            print_to_stderr("Reading standard input; the work starts when it ends.")
         return await reading
 
     def _listeners(self) -> Sequence[Listener]:
         found: list[Listener] = [self.outcome]
         if self.options.output == "text":
-            self.text = TextFace(self.out, sys.stderr, quiet=self.options.quiet, live=self.out.isatty())
+            self.text = TextPrinter(self.out, sys.stderr, quiet=self.options.quiet, live=self.out.isatty())
             found.append(self.text)
         elif self.options.output == "stream-json":
-            found.append(self._until_lost(JsonLines(self.out)))
+            found.append(self._until_lost(JsonLinesWriter(self.out)))
         return found
 
     def _until_lost(self, listener: Listener) -> Listener:
@@ -173,8 +180,8 @@ class _Run:
             yield prompt
         if self.options.input == "text":
             return
-        messages = read_messages(iter(sys.stdin.buffer))
-        while (text := await _aside(lambda: next(messages, None))) is not None:
+        messages = read_json_messages(iter(sys.stdin.buffer))
+        while (text := await _read_in_thread(lambda: next(messages, None))) is not None:
             yield text
 
     def close(self, code: int) -> int:
@@ -189,7 +196,7 @@ class _Run:
             if self.options.output == "text":
                 self._close_text(code)
             else:
-                result = result_object(
+                result = build_result_object(
                     outcome,
                     session_id=self.session_id,
                     model=self.model,
@@ -198,15 +205,15 @@ class _Run:
                     trouble=self.trouble,
                 )
                 kind = {} if self.options.output == "json" else {"type": "result"}
-                write_line(self.out, {**kind, **result})
+                write_json_line(self.out, {**kind, **result})
             if self.options.answer_file:
                 Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
         except BrokenPipeError:
-            tell(f"Standard output was closed; the answer is kept in session {self.session_id}.")
+            print_to_stderr(f"Standard output was closed; the answer is kept in session {self.session_id}.")
             _drop_stdout()
         except OSError as error:
             where = f" Session {self.session_id} keeps it." if self.session_id else ""
-            tell(f"The answer could not be written: {error.strerror}.{where}")
+            print_to_stderr(f"The answer could not be written: {error.strerror}.{where}")
             _drop_stdout()
             return code or 1
         return code
@@ -214,16 +221,18 @@ class _Run:
     def _annotate(self) -> None:
         """Under GitHub Actions: annotations on stderr, where answers do not stand, and the summary of the step."""
         evidence = self.outcome.evidence
-        if evidence is None or self.home is None or not actions.active(os.environ):
+        if evidence is None or self.home is None or not github_actions.is_github_actions(os.environ):
             return
         workspace, top = self.home.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
         folder = str(workspace.relative_to(top)) if workspace != top and workspace.is_relative_to(top) else ""
-        for line in actions.annotations(evidence, folder=folder):
+        for line in github_actions.annotation_lines(evidence, folder=folder):
             sys.stderr.write(line + "\n")
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            trouble = actions.summary(path, markdown(evidence, session=self.session_id, model=self.model))
+            trouble = github_actions.append_step_summary(
+                path, evidence_markdown(evidence, session=self.session_id, model=self.model)
+            )
             if trouble:
-                tell(trouble)
+                print_to_stderr(trouble)
 
     def _close_text(self, code: int) -> None:
         if self.text is not None:
@@ -231,20 +240,22 @@ class _Run:
         ended = self.outcome.ended
         if code == 77 and self.outcome.denials:
             denial = self.outcome.denials[-1]
-            tell(f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}.")
+            print_to_stderr(
+                f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}."
+            )
         elif ended is not None and ended.text:
-            tell(ended.text)
+            print_to_stderr(ended.text)
         saved = self.home is not None and not self.home.agent.session.unsaved
         if saved and not self.options.quiet:
             resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
-            tell(f"session {self.session_id}; go on with: {resume} {self.session_id}")
+            print_to_stderr(f"session {self.session_id}; go on with: {resume} {self.session_id}")
 
 
-def _answers(*, yolo: bool) -> tuple[Ask, bool]:
-    """Who answers questions, and whether anybody does at a cap: who said -y is not waited for there."""
-    ask = TtyAsk()
-    nobody = refuse_all(ALWAYS_ASKED if yolo else NO_TERMINAL)
-    if not ask.there:
+def _choose_asker(*, yolo: bool) -> tuple[Ask, bool]:
+    """The `Ask` of this run, and whether a person answers at a spending cap; after -y nobody is waited for there."""
+    ask = TtyApprovals()
+    nobody = refuse_all(ALWAYS_ASKED_REASON if yolo else NO_TERMINAL_REASON)
+    if not ask.available:
         return nobody, False
     if not yolo:
         return ask, True
@@ -255,7 +266,7 @@ def _answers(*, yolo: bool) -> tuple[Ask, bool]:
     return answer, False
 
 
-async def _aside(read: Callable[[], _T]) -> _T:
+async def _read_in_thread(read: Callable[[], _T]) -> _T:
     """`read()` in a thread that a signal need not wait for: a pool's threads are joined at the end, this one is not."""
     reading: concurrent.futures.Future[_T] = concurrent.futures.Future()
     reading.set_running_or_notify_cancel()

@@ -1,13 +1,13 @@
-"""Which session a run works on: a new one, the newest, a named one, or a copy of it."""
+"""Session of a run: opens a new one, the newest, a named one, or a copy of it, as the flags ask."""
 
-from kimi_agent.app.open_agent import OpenSession
-from kimi_agent.cli.run.options import Options
+from kimi_agent.app.open_agent import SessionOpener
+from kimi_agent.cli.run.options import RunOptions
 from kimi_agent.log.events import Opened
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 
 
-def session_of(options: Options) -> OpenSession:
+def session_opener(options: RunOptions) -> SessionOpener:
     """The opener that `options` ask for. The picker ("") needs a terminal and is resolved before."""
 
     def open_session(sessions: Sessions, opened: Opened) -> Session:

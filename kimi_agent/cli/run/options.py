@@ -1,17 +1,17 @@
-"""What one run was asked to do, as a value."""
+"""Run options: the flags of one run, parsed, as a frozen value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Format = Literal["text", "json", "stream-json"]
-Input = Literal["text", "stream-json"]
-FORMATS: tuple[Format, ...] = ("text", "json", "stream-json")
-INPUTS: tuple[Input, ...] = ("text", "stream-json")
+OutputFormat = Literal["text", "json", "stream-json"]
+InputFormat = Literal["text", "stream-json"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("text", "json", "stream-json")
+INPUT_FORMATS: tuple[InputFormat, ...] = ("text", "stream-json")
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """The flags of a run. None or "" means that it was not given; `resume` is None where no session was asked for.
 
     `resume` "" is the picker, "last" the newest session; `worktree` "" is one with a name that we choose; `sets` are
@@ -39,8 +39,8 @@ class Options:
     trust: bool = False
     debug: bool = False
     quiet: bool = False
-    output: Format = "text"
-    input: Input = "text"
+    output: OutputFormat = "text"
+    input: InputFormat = "text"
     answer_file: str = ""
     add_dirs: Sequence[str] = ()
     sets: Sequence[str] = ()

@@ -1,12 +1,20 @@
-"""Reads unified diffs: of git (modes, renames, quoted paths), of diff -u, and as models write them."""
+"""Parser of unified diffs: of git (modes, renames, quoted paths), of diff -u, and as models write them."""
 
 import re
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.edit.patch import UNIFIED_EXAMPLE, Hunk, Line, Section, finished, header, wrong
+from kimi_agent.edit.patch import (
+    UNIFIED_EXAMPLE,
+    Hunk,
+    HunkLine,
+    PatchSection,
+    build_hunk,
+    parse_hunk_header,
+    patch_syntax_error,
+)
 from kimi_agent.errors import ErrorCode, ToolError
 
-NOWHERE = "/dev/null"
+DEV_NULL = "/dev/null"
 _GIT = "diff --git "
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|.)")
@@ -15,7 +23,7 @@ MAX_NAMES = 9_000  # characters of two paths
 _MODES = {"100644": 0o644, "100755": 0o755}
 
 
-def starts_before(lines: list[str], limit: int) -> bool:
+def has_header_before(lines: list[str], limit: int) -> bool:
     """Whether a file header stands before line `limit`."""
     return any(_is_header(lines, place) for place in range(limit))
 
@@ -42,9 +50,9 @@ class _File:
     hunks: list[Hunk] = field(default_factory=list)
 
 
-def parse(lines: list[str], *, whole: bool) -> tuple[Section, ...]:
+def parse_unified_diff(lines: list[str], *, whole: bool) -> tuple[PatchSection, ...]:
     """The sections of the diff; `whole` says that its end was not cut off. Raises ToolError with the line at fault."""
-    sections: list[Section] = []
+    sections: list[PatchSection] = []
     place = 0
     while place < len(lines):
         if _is_header(lines, place):
@@ -54,7 +62,9 @@ def parse(lines: list[str], *, whole: bool) -> tuple[Section, ...]:
                 _must_be_complete(lines, file.hunks[-1:])
             sections.append(_section(lines, file))
         elif lines[place].startswith("@@"):
-            raise wrong(place, lines[place], "a hunk needs `--- a/path` and `+++ b/path` before it", UNIFIED_EXAMPLE)
+            raise patch_syntax_error(
+                place, lines[place], "a hunk needs `--- a/path` and `+++ b/path` before it", UNIFIED_EXAMPLE
+            )
         elif lines[place].startswith("Binary files ") and lines[place].rstrip().endswith(" differ"):
             raise _binary(place, lines[place])
         else:
@@ -65,7 +75,7 @@ def parse(lines: list[str], *, whole: bool) -> tuple[Section, ...]:
 def _must_be_complete(lines: list[str], last: list[Hunk]) -> None:
     """Raises ToolError (truncated) where the last hunk has fewer lines than its header counts."""
     for hunk in last:
-        head = header(lines[hunk.at])
+        head = parse_hunk_header(lines[hunk.at])
         if head.numbered and (len(hunk.old) < head.old or len(hunk.new) < head.new):
             raise ToolError(
                 "truncated",
@@ -87,9 +97,9 @@ def _headers(lines: list[str], place: int) -> tuple[_File, int]:
         if not file.moved:  # `rename from` and `rename to` have no prefix that could be mistaken
             file.old, file.new = _name(lines[place][4:]), _name(lines[place + 1][4:])
         place += 2
-        if file.old == NOWHERE:
+        if file.old == DEV_NULL:
             file.action = "create"
-        elif file.new == NOWHERE:
+        elif file.new == DEV_NULL:
             file.action = "delete"
     return file, place
 
@@ -177,23 +187,23 @@ def _unquoted(text: str) -> str:
 
 def _hunks(lines: list[str], place: int, file: _File) -> int:
     while place < len(lines) and lines[place].startswith("@@"):
-        at, head = place, header(lines[place])
+        at, head = place, parse_hunk_header(lines[place])
         body, place = _counted(lines, at + 1, head.old, head.new) if head.numbered else ([], -1)
         if place < 0:
             body, place = _uncounted(lines, at + 1)
         if all(line.op == " " for line in body):
             expected = "this hunk has no line that starts with `-` or `+`, so it would change nothing"
-            raise wrong(at, lines[at], expected, UNIFIED_EXAMPLE)
+            raise patch_syntax_error(at, lines[at], expected, UNIFIED_EXAMPLE)
         anchors = (head.anchor,) if head.anchor else ()
-        file.hunks.append(finished(len(file.hunks) + 1, at, body, head, anchors=anchors))
+        file.hunks.append(build_hunk(len(file.hunks) + 1, at, body, head, anchors=anchors))
         while place < len(lines) and not lines[place].strip():
             place += 1
     return place
 
 
-def _counted(lines: list[str], place: int, old: int, new: int) -> tuple[list[Line], int]:
+def _counted(lines: list[str], place: int, old: int, new: int) -> tuple[list[HunkLine], int]:
     """The body that the counts name and the place after it; place -1 where it does not end exactly there."""
-    body: list[Line] = []
+    body: list[HunkLine] = []
     while place < len(lines) and (old > 0 or new > 0 or lines[place].startswith("\\ ")):
         if not _take(lines, place, body):
             return body, -1
@@ -217,25 +227,25 @@ def _may_follow(lines: list[str], place: int) -> bool:
     return _is_header(lines, place) or signature or line[0] not in " +-\\"
 
 
-def _uncounted(lines: list[str], place: int) -> tuple[list[Line], int]:
+def _uncounted(lines: list[str], place: int) -> tuple[list[HunkLine], int]:
     """The body up to the next header, for a hunk without counts or with wrong ones."""
-    body: list[Line] = []
+    body: list[HunkLine] = []
     while place < len(lines) and not lines[place].startswith("@@") and not _is_header(lines, place):
         if not _take(lines, place, body):
             expected = "a line of a hunk starts with ` ` (context), `-` or `+`"
-            raise wrong(place, lines[place], expected, UNIFIED_EXAMPLE)
+            raise patch_syntax_error(place, lines[place], expected, UNIFIED_EXAMPLE)
         place += 1
     while body and not lines[body[-1].number].strip("\r"):
         body.pop()  # blank lines that only separate: no diff program writes a context line without its space
     return body, place
 
 
-def _take(lines: list[str], place: int, body: list[Line]) -> bool:
+def _take(lines: list[str], place: int, body: list[HunkLine]) -> bool:
     line = lines[place]
     if line[:1] in (" ", "+", "-"):
-        body.append(Line(line[0], line[1:], place))
+        body.append(HunkLine(line[0], line[1:], place))
     elif not line.strip("\r"):
-        body.append(Line(" ", line, place))
+        body.append(HunkLine(" ", line, place))
     elif line.startswith("\\ ") and body:
         body[-1] = replace(body[-1], bare=True)
     else:
@@ -243,26 +253,26 @@ def _take(lines: list[str], place: int, body: list[Line]) -> bool:
     return True
 
 
-def _section(lines: list[str], file: _File) -> Section:
+def _section(lines: list[str], file: _File) -> PatchSection:
     line = lines[file.at]
     hunks = tuple(file.hunks)
     if not file.old and not file.new:
-        raise wrong(file.at, line, "this header names no file", UNIFIED_EXAMPLE)
+        raise patch_syntax_error(file.at, line, "this header names no file", UNIFIED_EXAMPLE)
     match file.action:
         case "create":
             if len(hunks) > 1 or any(hunk.old for hunk in hunks):
-                raise wrong(file.at, line, "a new file has one hunk, of `+` lines only", UNIFIED_EXAMPLE)
-            return Section("create", _stripped(file.new), file.at, hunks, mode=file.mode, at_once=file.git)
+                raise patch_syntax_error(file.at, line, "a new file has one hunk, of `+` lines only", UNIFIED_EXAMPLE)
+            return PatchSection("create", _stripped(file.new), file.at, hunks, mode=file.mode, at_once=file.git)
         case "delete":
             if any(hunk.new for hunk in hunks):
-                raise wrong(file.at, line, "a deleted file has only `-` lines", UNIFIED_EXAMPLE)
+                raise patch_syntax_error(file.at, line, "a deleted file has only `-` lines", UNIFIED_EXAMPLE)
             paths = tuple(dict.fromkeys((*_stripped(file.old), file.old)))
-            return Section("delete", paths, file.at, hunks, at_once=file.git)
+            return PatchSection("delete", paths, file.at, hunks, at_once=file.git)
     if file.moved:
-        return Section("update", (file.old,), file.at, hunks, file.new, file.mode, at_once=True)
+        return PatchSection("update", (file.old,), file.at, hunks, file.new, file.mode, at_once=True)
     if not hunks and file.mode is None:
-        raise wrong(file.at, line, "no hunk follows this header", UNIFIED_EXAMPLE)
-    return Section("update", _spellings(file.old, file.new), file.at, hunks, mode=file.mode)
+        raise patch_syntax_error(file.at, line, "no hunk follows this header", UNIFIED_EXAMPLE)
+    return PatchSection("update", _spellings(file.old, file.new), file.at, hunks, mode=file.mode)
 
 
 def _stripped(path: str) -> tuple[str, ...]:

@@ -1,40 +1,40 @@
-"""Reads the V4A dialect: `*** Begin Patch`, sections that name their file, hunks placed by what they hold."""
+"""Parser of V4A patches: `*** Begin Patch`, sections that name their file, hunks placed by what they hold."""
 
 import re
 from dataclasses import dataclass, field, replace
 
 from kimi_agent.edit.patch import (
     V4A_EXAMPLE,
-    Header,
     Hunk,
-    Line,
-    Section,
-    finished,
-    header,
-    wrong,
+    HunkHeader,
+    HunkLine,
+    PatchSection,
+    build_hunk,
+    parse_hunk_header,
+    patch_syntax_error,
 )
 from kimi_agent.errors import ToolError
 
-BEGIN, END, END_OF_FILE = MARKS = "*** Begin Patch", "*** End Patch", "*** End of File"
+BEGIN, END, END_OF_FILE = V4A_MARKERS = "*** Begin Patch", "*** End Patch", "*** End of File"
 ADD_EXAMPLE = "*** Begin Patch\n*** Add File: path\n+first line\n*** End Patch"
 _SECTION = re.compile(r"\*\*\* (Add|Update|Delete) File:(.*)")
 _MOVE = re.compile(r"\*\*\* Move to:(.*)")
 
 
-def begin(lines: list[str]) -> int | None:
+def find_v4a_begin(lines: list[str]) -> int | None:
     """Where `*** Begin Patch` stands."""
     return next((place for place, line in enumerate(lines) if line.strip() == BEGIN), None)
 
 
-def holds_sections(lines: list[str], start: int) -> bool:
+def has_v4a_sections(lines: list[str], start: int) -> bool:
     """Whether any V4A section follows; a unified diff may have been put into the envelope."""
     return any(_SECTION.match(line.strip()) for line in lines[start:] if line[:1] not in ("+", "-"))
 
 
-def parse(lines: list[str], start: int, *, whole: bool) -> tuple[Section, ...]:
+def parse_v4a(lines: list[str], start: int, *, whole: bool) -> tuple[PatchSection, ...]:
     """The sections of all envelopes from `start` on; `whole` says that a missing end was not cut off."""
     reader = _Reader(_dedented(lines, start), whole)
-    sections: list[Section] = []
+    sections: list[PatchSection] = []
     place: int | None = start
     while place is not None:
         sections += reader.envelope(place)
@@ -59,9 +59,9 @@ class _Body:
     """A hunk while it is read."""
 
     at: int
-    head: Header = Header()  # noqa: RUF009 - a frozen value
+    head: HunkHeader = HunkHeader()  # noqa: RUF009 - a frozen value
     anchors: list[str] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    lines: list[HunkLine] = field(default_factory=list)
     at_end: bool = False
 
 
@@ -73,9 +73,9 @@ class _Reader:
         self.place = 0
         self._whole = whole
 
-    def envelope(self, start: int) -> list[Section]:
+    def envelope(self, start: int) -> list[PatchSection]:
         self.place = start + 1
-        sections: list[Section] = []
+        sections: list[PatchSection] = []
         while (line := self._line()) is not None:
             text = line.strip()
             found = _SECTION.match(text)
@@ -88,7 +88,7 @@ class _Reader:
                 expected = (
                     "expected `*** Add File: path`, `*** Update File: path`, `*** Delete File: path` or `*** End Patch`"
                 )
-                raise wrong(self.place, line, expected, V4A_EXAMPLE)
+                raise patch_syntax_error(self.place, line, expected, V4A_EXAMPLE)
             else:
                 self.place += 1
         if not self._whole:
@@ -99,7 +99,7 @@ class _Reader:
             )
         return self._some(sections)
 
-    def _some(self, sections: list[Section]) -> list[Section]:
+    def _some(self, sections: list[PatchSection]) -> list[PatchSection]:
         if not sections:
             raise ToolError("no_patch", "the patch holds no file section; nothing was changed", f"send\n{V4A_EXAMPLE}")
         return sections
@@ -107,33 +107,33 @@ class _Reader:
     def _line(self) -> str | None:
         return self.lines[self.place] if self.place < len(self.lines) else None
 
-    def _section(self, action: str, path: str) -> Section:
+    def _section(self, action: str, path: str) -> PatchSection:
         at = self.place
         self.place += 1
         if action == "Delete":
-            return Section("delete", (path,), at)
+            return PatchSection("delete", (path,), at)
         if action == "Add":
-            return Section("create", (path,), at, self._content(at))
+            return PatchSection("create", (path,), at, self._content(at))
         move_to = self._move()
         hunks = self._hunks()
         if not hunks and not move_to:
-            raise wrong(at, self.lines[at], "this Update has no hunk", V4A_EXAMPLE)
-        return Section("update", (path,), at, hunks, move_to)
+            raise patch_syntax_error(at, self.lines[at], "this Update has no hunk", V4A_EXAMPLE)
+        return PatchSection("update", (path,), at, hunks, move_to)
 
     def _content(self, at: int) -> tuple[Hunk, ...]:
         body = _Body(at)
         while (line := self._line()) is not None:
             if line.startswith("+"):
-                body.lines.append(Line("+", line[1:], self.place))
+                body.lines.append(HunkLine("+", line[1:], self.place))
             elif line.startswith("\\ ") and body.lines:
                 body.lines[-1] = replace(body.lines[-1], bare=True)
             elif line.strip().startswith("*** "):
                 break
             elif line.strip() or self._plus_after_blanks():
                 expected = "every line of an added file starts with `+` (an empty one is `+` alone)"
-                raise wrong(self.place, line, expected, ADD_EXAMPLE)
+                raise patch_syntax_error(self.place, line, expected, ADD_EXAMPLE)
             self.place += 1
-        return (finished(1, at, body.lines, Header()),) if body.lines else ()
+        return (build_hunk(1, at, body.lines, HunkHeader()),) if body.lines else ()
 
     def _plus_after_blanks(self) -> bool:
         """Go to the last of the blank lines that begin here, and see whether the file's lines go on after it."""
@@ -151,7 +151,7 @@ class _Reader:
         if not found:
             return ""
         if not found[1].strip():
-            raise wrong(self.place, line or "", "a path is missing", "*** Move to: new/path")
+            raise patch_syntax_error(self.place, line or "", "a path is missing", "*** Move to: new/path")
         self.place += 1
         return found[1].strip()
 
@@ -160,16 +160,18 @@ class _Reader:
         self._skip_blank(only_before=("@@", "***"))
         while (line := self._line()) is not None and not self._is_header(line):
             if hunks and not line.startswith("@@"):
-                raise wrong(self.place, line, "expected `@@`, a file header or `*** End Patch`", V4A_EXAMPLE)
+                raise patch_syntax_error(
+                    self.place, line, "expected `@@`, a file header or `*** End Patch`", V4A_EXAMPLE
+                )
             body = self._hunk()
-            hunk = finished(len(hunks) + 1, body.at, body.lines, body.head, anchors=body.anchors, at_end=body.at_end)
+            hunk = build_hunk(len(hunks) + 1, body.at, body.lines, body.head, anchors=body.anchors, at_end=body.at_end)
             hunks.append(hunk)
         return tuple(hunks)
 
     def _hunk(self) -> _Body:
         body = _Body(self.place)
         while (line := self._line()) is not None and line.startswith("@@"):
-            head = header(line)
+            head = parse_hunk_header(line)
             if head.numbered:
                 body.head = head
             elif head.anchor:
@@ -187,19 +189,19 @@ class _Reader:
             self.place += 1
         if all(line.op == " " for line in body.lines):
             expected = "this hunk has no line that starts with `-` or `+`, so it would change nothing"
-            raise wrong(body.at, self.lines[body.at], expected, V4A_EXAMPLE)
+            raise patch_syntax_error(body.at, self.lines[body.at], expected, V4A_EXAMPLE)
         return body
 
     def _take(self, line: str, body: _Body) -> None:
         if line[:1] in (" ", "+", "-"):
-            body.lines.append(Line(line[0], line[1:], self.place))
+            body.lines.append(HunkLine(line[0], line[1:], self.place))
         elif not line.strip("\r"):
-            body.lines.append(Line(" ", line, self.place))
+            body.lines.append(HunkLine(" ", line, self.place))
         elif line.startswith("\\ ") and body.lines:
             body.lines[-1] = replace(body.lines[-1], bare=True)
         else:
             expected = "a line of a hunk starts with ` ` (context), `-` or `+`"
-            raise wrong(self.place, line, expected, V4A_EXAMPLE)
+            raise patch_syntax_error(self.place, line, expected, V4A_EXAMPLE)
 
     def _is_header(self, line: str) -> bool:
         text = line.strip()

@@ -1,22 +1,25 @@
-"""Why hunks do not fit, for a reader who can't ask back: the nearest place, the line that differs, what to do."""
+"""Explanations of hunks that do not fit: the nearest place, the line that differs, and what to do.
+
+They are written for a reader who can't ask back.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from kimi_agent.edit.placing.candidates import Misfit
-from kimi_agent.edit.placing.line_index import Lines, Views
+from kimi_agent.edit.placing.candidates import UnplacedHunk
+from kimi_agent.edit.placing.line_index import LineIndex, LineIndexes
 from kimi_agent.edit.placing.scope import DEFINITION
 from kimi_agent.errors import ErrorCode
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
 MAX_LINE_CHARS = 160
-MAX_CHARS = 6_000
-MAX_TROUBLES = 12  # that are told in words; the rest are counted
+MAX_REASONS_CHARS = 6_000
+MAX_PROBLEMS_SHOWN = 12  # that are explained in words; the rest are counted
 
 
 @dataclass(frozen=True)
-class Trouble:
+class EditProblem:
     """One reason why nothing was changed: of which file, and what to do about it."""
 
     path: str
@@ -25,79 +28,79 @@ class Trouble:
     next_step: str = ""
 
 
-def collected(troubles: Sequence[Trouble], fits: Sequence[str]) -> tuple[str, str]:
+def join_problems(troubles: Sequence[EditProblem], fits: Sequence[str]) -> tuple[str, str]:
     """All reasons as one text and one next step."""
     nexts = list(dict.fromkeys(each.next_step for each in troubles if each.next_step))
     if len(troubles) == 1:
         text = f"{troubles[0].text}\nNothing was changed."
     else:
-        room = MAX_CHARS // min(len(troubles), MAX_TROUBLES)
-        parts = [_capped(f"[{each.code}] {each.text}", room) for each in troubles[:MAX_TROUBLES]]
-        if len(troubles) > MAX_TROUBLES:
-            parts.append(f"... and {len(troubles) - MAX_TROUBLES} more")
+        room = MAX_REASONS_CHARS // min(len(troubles), MAX_PROBLEMS_SHOWN)
+        parts = [_capped(f"[{each.code}] {each.text}", room) for each in troubles[:MAX_PROBLEMS_SHOWN]]
+        if len(troubles) > MAX_PROBLEMS_SHOWN:
+            parts.append(f"... and {len(troubles) - MAX_PROBLEMS_SHOWN} more")
         text = f"nothing was changed, for {len(troubles)} reasons\n" + "\n".join(parts)
     if fits:
         text += _capped(f"\nWould have fitted: {'; '.join(dict.fromkeys(fits))}", 500)
-    return _capped(text, MAX_CHARS), "; ".join(nexts[:4])
+    return _capped(text, MAX_REASONS_CHARS), "; ".join(nexts[:4])
 
 
-def about(path: str, misfit: Misfit, views: Views) -> Trouble:
+def explain_unplaced(path: str, unplaced: UnplacedHunk, views: LineIndexes) -> EditProblem:
     """What is wrong with one hunk."""
-    hunk, lines = misfit.hunk, views.of(misfit.hunk)
-    where = f"{named(path)} hunk {hunk.number} (line {hunk.at + 1} of the patch)"
-    if misfit.rival:
-        return Trouble(
-            path, misfit.code, f"{where} changes the same lines as hunk {misfit.rival}", "join the two hunks"
+    hunk, lines = unplaced.hunk, views.lines_for(unplaced.hunk)
+    where = f"{escape_path(path)} hunk {hunk.number} (line {hunk.at + 1} of the patch)"
+    if unplaced.rival:
+        return EditProblem(
+            path, unplaced.code, f"{where} changes the same lines as hunk {unplaced.rival}", "join the two hunks"
         )
-    match misfit.code:
-        case "ambiguous" if not misfit.places:
+    match unplaced.code:
+        case "ambiguous" if not unplaced.places:
             text = f"{where} has no context, and its line numbers do not agree with its lines"
-            return Trouble(path, "ambiguous", text, "add the lines around the insertion as context")
+            return EditProblem(path, "ambiguous", text, "add the lines around the insertion as context")
         case "ambiguous":
-            text = f"{where} fits {misfit.count} places: {candidates(lines, misfit.places, misfit.count)}"
-            loose = [f"{start + 1}" for start in misfit.places if hunk.old and not lines.equal(hunk.old, start)]
-            if 0 < len(loose) < len(misfit.places):
+            text = f"{where} fits {unplaced.count} places: {describe_places(lines, unplaced.places, unplaced.count)}"
+            loose = [f"{start + 1}" for start in unplaced.places if hunk.old and not lines.equal(hunk.old, start)]
+            if 0 < len(loose) < len(unplaced.places):
                 text += f"; {', '.join(loose)} but for blanks or the kind of quotes and dashes"
-            if misfit.anchor:
-                text += f"; its anchor {misfit.anchor!r} does not decide between them"
-            return Trouble(
+            if unplaced.anchor:
+                text += f"; its anchor {unplaced.anchor!r} does not decide between them"
+            return EditProblem(
                 path, "ambiguous", text, "add a context line that differs, or `@@ ` with the def or class line"
             )
         case "already_applied":
-            spans = ", ".join(f"{start + 1}-{start + len(hunk.new)}" for start in misfit.places[:5])
+            spans = ", ".join(f"{start + 1}-{start + len(hunk.new)}" for start in unplaced.places[:5])
             text = f"{where}: its new lines stand already at lines {spans}"
-            return Trouble(path, "already_applied", text, "drop this hunk; send the others again")
+            return EditProblem(path, "already_applied", text, "drop this hunk; send the others again")
         case "anchor_not_found":
-            return _anchor(path, where, misfit, lines)
+            return _anchor(path, where, unplaced, lines)
     text = f"{where} does not fit"
-    if misfit.anchor:
-        text += f" at or below its anchor {misfit.anchor!r}"
-        if misfit.places:
-            return Trouble(
+    if unplaced.anchor:
+        text += f" at or below its anchor {unplaced.anchor!r}"
+        if unplaced.places:
+            return EditProblem(
                 path,
                 "not_found",
-                f"{text}; its lines stand at {candidates(lines, misfit.places, misfit.count)}",
+                f"{text}; its lines stand at {describe_places(lines, unplaced.places, unplaced.count)}",
                 "use the anchor that stands above them",
             )
-    return Trouble(
+    return EditProblem(
         path,
         "not_found",
-        f"{text}. {nearest(hunk.old, lines)}",
+        f"{text}. {describe_nearest(hunk.old, lines)}",
         "send this hunk again with the file's lines as shown; fewer context lines are enough",
     )
 
 
-def candidates(lines: Lines, starts: Sequence[int], count: int) -> str:
+def describe_places(lines: LineIndex, starts: Sequence[int], count: int) -> str:
     """The line numbers of the first places of `count`, each with the definition that it lies in (if they are few)."""
     parts: list[str] = []
     for place, start in enumerate(starts):
-        inside = enclosing(lines.shown, start) if place < 10 else ""
-        parts.append(f"{start + 1}" + (f" (in `{shown(inside.strip())}`)" if inside else ""))
+        inside = find_enclosing_definition(lines.shown, start) if place < 10 else ""
+        parts.append(f"{start + 1}" + (f" (in `{format_line(inside.strip())}`)" if inside else ""))
     more = f" and {count - len(starts)} more" if count > len(starts) else ""
     return f"line{'s' if len(starts) > 1 else ''} {', '.join(parts)}{more}"
 
 
-def enclosing(lines: Sequence[str], start: int) -> str:
+def find_enclosing_definition(lines: Sequence[str], start: int) -> str:
     """The nearest line above with less indentation that defines something, or ""."""
     limit = _indent(next((line for line in lines[start:] if line.strip()), ""))
     for number in range(start - 1, max(-1, start - 2_000), -1):
@@ -111,13 +114,13 @@ def enclosing(lines: Sequence[str], start: int) -> str:
     return ""
 
 
-def nearest(old: Sequence[str], lines: Lines) -> str:
+def describe_nearest(old: Sequence[str], lines: LineIndex) -> str:
     """The place where most of `old` stands, with `>` on the first line that differs, and what stands nowhere."""
     if not lines.shown:
         return "The file is empty."
     known = set(lines.shown)
     nowhere = [line for line in old if line.strip() and line not in known]
-    lost = "".join(f"\nNowhere in the file: `{shown(line)}`" for line in nowhere[:3])
+    lost = "".join(f"\nNowhere in the file: `{format_line(line)}`" for line in nowhere[:3])
     start = lines.likeliest(old)
     if start is None:
         wanted = max(old, key=lambda line: len(line.strip()), default="")
@@ -128,45 +131,45 @@ def nearest(old: Sequence[str], lines: Lines) -> str:
         close = (
             get_close_matches(wanted[:MAX_LINE_CHARS], list(choices)[:3_000], n=1, cutoff=0.6) if wanted.strip() else []
         )
-        hint = f"\nThe closest line is {choices[close[0]]}: `{shown(close[0])}`" if close else ""
+        hint = f"\nThe closest line is {choices[close[0]]}: `{format_line(close[0])}`" if close else ""
         return f"None of its lines is in the file.{lost}{hint}"
     differs = next((at for at, line in enumerate(old) if _at(lines, start + at) != line), 0)
     out: list[str] = []
     for at in range(max(0, differs - 3), min(len(old), differs + 5)):
         its, number = _at(lines, start + at), start + at + 1
         if at != differs:
-            out.append(f"  {number}\t{shown(its) if its is not None else '(end of file)'}")
+            out.append(f"  {number}\t{format_line(its) if its is not None else '(end of file)'}")
             continue
         exact = its is not None and "".join(its.split()) == "".join(old[at].split())
-        mine = repr(old[at]) if exact else shown(old[at])
-        out.append(f"> {number}\t{'(end of file)' if its is None else repr(its) if exact else shown(its)}")
+        mine = repr(old[at]) if exact else format_line(old[at])
+        out.append(f"> {number}\t{'(end of file)' if its is None else repr(its) if exact else format_line(its)}")
         out.append(f"  yours:\t{mine}" + ("   (only blanks differ)" if exact else ""))
     return "The nearest place, `>` where it first differs:\n" + "\n".join(out) + lost
 
 
-def shown(line: str) -> str:
+def format_line(line: str) -> str:
     """A line for a text: cut where it is too long, half characters as escapes."""
     line = line[: MAX_LINE_CHARS + 1].encode("utf-8", "backslashreplace").decode()
     return line if len(line) <= MAX_LINE_CHARS else line[: MAX_LINE_CHARS - 1] + "…"
 
 
-def _anchor(path: str, where: str, misfit: Misfit, lines: Lines) -> Trouble:
-    text = f"{where}: no line is or begins with its anchor {misfit.anchor!r}"
-    if misfit.above is not None:
-        place = f"stands at line {misfit.above + 1}, above the hunk or anchor before it"
-        text = f"{where}: its anchor {misfit.anchor!r} {place}"
-        return Trouble(path, "anchor_not_found", text, "send the hunks in the order of the file")
+def _anchor(path: str, where: str, unplaced: UnplacedHunk, lines: LineIndex) -> EditProblem:
+    text = f"{where}: no line is or begins with its anchor {unplaced.anchor!r}"
+    if unplaced.above is not None:
+        place = f"stands at line {unplaced.above + 1}, above the hunk or anchor before it"
+        text = f"{where}: its anchor {unplaced.anchor!r} {place}"
+        return EditProblem(path, "anchor_not_found", text, "send the hunks in the order of the file")
     some = enumerate(lines.shown[:20_000], 1)
     choices = {line.strip()[:MAX_LINE_CHARS]: number for number, line in some if DEFINITION.match(line)}
-    close = get_close_matches(misfit.anchor.strip()[:MAX_LINE_CHARS], list(choices)[:3_000], n=3, cutoff=0.4)
+    close = get_close_matches(unplaced.anchor.strip()[:MAX_LINE_CHARS], list(choices)[:3_000], n=3, cutoff=0.4)
     if close:
-        text += "; closest: " + ", ".join(f"`{shown(line)}` (line {choices[line]})" for line in close)
-    return Trouble(
+        text += "; closest: " + ", ".join(f"`{format_line(line)}` (line {choices[line]})" for line in close)
+    return EditProblem(
         path, "anchor_not_found", text, "copy the anchor from the file, or leave it out and add context lines"
     )
 
 
-def _at(lines: Lines, number: int) -> str | None:
+def _at(lines: LineIndex, number: int) -> str | None:
     return lines.shown[number] if number < len(lines.shown) else None
 
 

@@ -1,7 +1,7 @@
-"""Where a text to be replaced stands in a file: as it is, or by the tolerances that hunks have.
+"""Text finder for replacements: the places where a text stands in a file, exactly or by the tolerances of hunks.
 
-A text of whole lines goes through the same tiers as a hunk; a fragment within a line fits as it is, or but for the kind
-of quotes, dashes and spaces. All places count together, however loosely they fit.
+A text of whole lines goes through the same tiers as a hunk; a fragment within a line fits as it is, or but for the
+kind of quotes, dashes and spaces. All places count together, however loosely they fit.
 """
 
 import re
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from kimi_agent.edit.line_diff import differing
-from kimi_agent.edit.patch import Hunk, Line
-from kimi_agent.edit.placing.line_index import PUNCTUATED, PUNCTUATION, REINDENTED, Lines
-from kimi_agent.edit.placing.tolerances import reindented, tolerances
-from kimi_agent.edit.text import Text
+from kimi_agent.edit.line_diff import diff_lines
+from kimi_agent.edit.patch import Hunk, HunkLine
+from kimi_agent.edit.placing.line_index import PUNCTUATED, PUNCTUATION, REINDENTED, LineIndex
+from kimi_agent.edit.placing.tolerances import describe_tolerances, reindent_hunk
+from kimi_agent.edit.text import FileText
 
 _NUMBERED = re.compile(r" *(\d+)\t")
 
 
 @dataclass(frozen=True)
-class Hit:
+class TextMatch:
     """One place, by characters of `Found.text`. With `hunk` it is whole lines, and that is what happens to them."""
 
     start: int
@@ -32,22 +32,22 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Found:
+class TextMatches:
     """The text that was searched (each line with "\\n", the last too), the hits, and what stands in their place."""
 
-    lines: Lines
+    lines: LineIndex
     text: str
     new: str
-    hits: tuple[Hit, ...]
+    hits: tuple[TextMatch, ...]
     literal: bool
     repair: str = ""
 
     def fits(self, old: str) -> int:
         """How often another text stands there."""
-        return len(_Reading(self.lines, self.text, old, self.new, self.literal).hits(everywhere=False))
+        return len(_TextSearch(self.lines, self.text, old, self.new, self.literal).hits(everywhere=False))
 
 
-def sought(text: Text, old: str, new: str, *, everywhere: bool) -> Found | None:
+def find_text(text: FileText, old: str, new: str, *, everywhere: bool) -> TextMatches | None:
     """The hits of the first reading of `old` that has any: as given, with the file's line ends, without line numbers.
 
     Only if none has any, and one place is meant, those that need another indentation.
@@ -62,36 +62,39 @@ def sought(text: Text, old: str, new: str, *, everywhere: bool) -> Found | None:
     return None
 
 
-def _readings(text: Text, old: str, new: str) -> "Iterator[tuple[_Reading, str]]":
+def _readings(text: FileText, old: str, new: str) -> "Iterator[tuple[_TextSearch, str]]":
     lf_old, lf_new = (each.replace("\r\n", "\n") for each in (old, new))
-    lines = Lines(text, literal=False)
+    lines = LineIndex(text, literal=False)
     whole = "".join(f"{line}\n" for line in lines.shown)
     repair = ""
     if "\r\n" in old or old.endswith("\r"):
-        literal = Lines(text, literal=True)
-        yield _Reading(literal, "".join(f"{line}\n" for line in literal.shown), old, new, literal=True), ""
+        literal = LineIndex(text, literal=True)
+        yield _TextSearch(literal, "".join(f"{line}\n" for line in literal.shown), old, new, literal=True), ""
         repair = "line ends of old_string ignored"
-    yield _Reading(lines, whole, lf_old, lf_new, literal=False), repair
+    yield _TextSearch(lines, whole, lf_old, lf_new, literal=False), repair
     if bare := _unnumbered(lf_old):
-        yield _Reading(lines, whole, bare, _unnumbered(lf_new) or lf_new, literal=False), "pasted line numbers removed"
+        yield (
+            _TextSearch(lines, whole, bare, _unnumbered(lf_new) or lf_new, literal=False),
+            "pasted line numbers removed",
+        )
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TextSearch:
     """One way to read what was asked for."""
 
-    lines: Lines
+    lines: LineIndex
     text: str
     old: str
     new: str
     literal: bool
 
-    def found(self, hits: tuple[Hit, ...], repair: str) -> Found:
-        return Found(self.lines, self.text, self.new, hits, self.literal, repair)
+    def found(self, hits: tuple[TextMatch, ...], repair: str) -> TextMatches:
+        return TextMatches(self.lines, self.text, self.new, hits, self.literal, repair)
 
-    def hits(self, *, everywhere: bool) -> tuple[Hit, ...]:
+    def hits(self, *, everywhere: bool) -> tuple[TextMatch, ...]:
         """All places at T0 to T2. Everywhere means what is exactly so, as long as anything is."""
-        exact = [Hit(at, at + len(self.old)) for at in _found(self.text, self.old, overlapping=not everywhere)]
+        exact = [TextMatch(at, at + len(self.old)) for at in _found(self.text, self.old, overlapping=not everywhere)]
         if everywhere and exact:
             return tuple(exact)
         loose = self._whole_lines() if "\n" in self.old else self._typographic()
@@ -99,13 +102,13 @@ class _Reading:
         hits = sorted([*exact, *(hit for hit in loose if not _holds_any(hit, exact))], key=lambda hit: hit.start)
         return tuple(_apart(hits)) if everywhere else tuple(hits)
 
-    def reindented(self) -> tuple[Hit, ...]:
+    def reindented(self) -> tuple[TextMatch, ...]:
         """All places of whole lines that fit with another indentation."""
         asked = self._asked()
         if asked is None:
             return ()
         old, new = asked
-        hits: list[Hit] = []
+        hits: list[TextMatch] = []
         # What stands there already, indented by this very edit, must not be indented once more.
         applied = self.lines.places(new) if "".join(new).strip() else []
         done = {number for start in applied for number in range(start, start + len(new))}
@@ -113,11 +116,11 @@ class _Reading:
             if done.intersection(range(start, start + len(old))):
                 continue
             hunk = self._hunk(old, new)
-            notes = tolerances(hunk.lines, self.lines.shown[start : start + len(old)], indent)
-            hits.append(self._hit(start, len(old), REINDENTED, notes, reindented(hunk, indent)))
+            notes = describe_tolerances(hunk.lines, self.lines.shown[start : start + len(old)], indent)
+            hits.append(self._hit(start, len(old), REINDENTED, notes, reindent_hunk(hunk, indent)))
         return tuple(hits)
 
-    def _whole_lines(self) -> Iterator[Hit]:
+    def _whole_lines(self) -> Iterator[TextMatch]:
         """Places of whole lines that differ in trailing blanks, quotes, dashes or spaces."""
         asked = self._asked()
         if asked is None:
@@ -126,7 +129,7 @@ class _Reading:
         for start in self.lines.places(old):
             if tier := self.lines.tier(old, start):
                 hunk = self._hunk(old, new)
-                notes = tolerances(hunk.lines, self.lines.shown[start : start + len(old)], None)
+                notes = describe_tolerances(hunk.lines, self.lines.shown[start : start + len(old)], None)
                 yield self._hit(start, len(old), tier, notes, hunk)
 
     def _asked(self) -> tuple[list[str], list[str]] | None:
@@ -141,18 +144,18 @@ class _Reading:
 
     def _hunk(self, old: list[str], new: list[str]) -> Hunk:
         """What is to happen, as a hunk: lines that old and new share are context and stay as the file has them."""
-        lines = hunk_lines([(line, False) for line in old], [(line, False) for line in new])
+        lines = make_hunk_lines([(line, False) for line in old], [(line, False) for line in new])
         return Hunk(1, 0, tuple(lines), literal=self.literal)
 
-    def _hit(self, start: int, count: int, tier: int, notes: list[str], hunk: Hunk) -> Hit:
-        return Hit(self._begins[start], self._begins[start + count], tier, tuple(notes), hunk)
+    def _hit(self, start: int, count: int, tier: int, notes: list[str], hunk: Hunk) -> TextMatch:
+        return TextMatch(self._begins[start], self._begins[start + count], tier, tuple(notes), hunk)
 
     @cached_property
     def _begins(self) -> list[int]:
         """Where each line begins, and where the last one ends."""
         return list(accumulate((len(line) + 1 for line in self.lines.shown), initial=0))
 
-    def _typographic(self) -> Iterator[Hit]:
+    def _typographic(self) -> Iterator[TextMatch]:
         """Places of a fragment within one line that differ in the kind of quotes, dashes or spaces."""
         wanted = self.old.translate(PUNCTUATION)
         if self.lines.opaque or (self.old.isascii() and self.text.isascii()):
@@ -162,18 +165,18 @@ class _Reading:
                 for start, end in _aligned(line, wanted):
                     if line[start:end] != self.old:
                         note = "other kinds of quotes, dashes or spaces in it"
-                        yield Hit(begin + start, begin + end, PUNCTUATED, (note,))
+                        yield TextMatch(begin + start, begin + end, PUNCTUATED, (note,))
 
 
-def hunk_lines(old: Sequence[tuple[str, bool]], new: Sequence[tuple[str, bool]]) -> Iterator[Line]:
+def make_hunk_lines(old: Sequence[tuple[str, bool]], new: Sequence[tuple[str, bool]]) -> Iterator[HunkLine]:
     """The lines of a hunk that makes `new` of `old`; each line says whether it stands without a newline at the end."""
     at = 0
-    for block in differing(old, new):
-        yield from (Line(" ", line, 0) for line, _ in old[at : block.old[0]])
-        yield from (Line("-", line, 0, bare) for line, bare in old[slice(*block.old)])
-        yield from (Line("+", line, 0, bare) for line, bare in new[slice(*block.new)])
+    for block in diff_lines(old, new):
+        yield from (HunkLine(" ", line, 0) for line, _ in old[at : block.old[0]])
+        yield from (HunkLine("-", line, 0, bare) for line, bare in old[slice(*block.old)])
+        yield from (HunkLine("+", line, 0, bare) for line, bare in new[slice(*block.new)])
         at = block.old[1]
-    yield from (Line(" ", line, 0) for line, _ in old[at:])
+    yield from (HunkLine(" ", line, 0) for line, _ in old[at:])
 
 
 def _aligned(line: str, wanted: str) -> Iterator[tuple[int, int]]:
@@ -190,13 +193,13 @@ def _aligned(line: str, wanted: str) -> Iterator[tuple[int, int]]:
         at = even.find(wanted, at + 1)
 
 
-def _holds_any(hit: Hit, exact: list[Hit]) -> bool:
+def _holds_any(hit: TextMatch, exact: list[TextMatch]) -> bool:
     """Whether one of the exact hits, which are all of one length and ascend, lies within `hit`."""
     at = bisect_left(exact, hit.start, key=lambda each: each.start)
     return at < len(exact) and exact[at].end <= hit.end
 
 
-def _apart(hits: list[Hit]) -> Iterator[Hit]:
+def _apart(hits: list[TextMatch]) -> Iterator[TextMatch]:
     """The hits that do not overlap the one before."""
     end = 0
     for hit in hits:

@@ -1,14 +1,14 @@
-"""One uniform change of indentation: what a patch whose lines stand deeper, shallower or with tabs needs to fit."""
+"""Indentation change: the one uniform change that makes a patch's lines fit, deeper, shallower or with tabs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLANKS = " \t"
-WIDTHS = (2, 3, 4, 8)  # of a tab, in spaces
+TAB_WIDTHS = (2, 3, 4, 8)  # of a tab, in spaces
 
 
 @dataclass(frozen=True)
-class Indent:
+class IndentChange:
     """Begin each line with `add` instead of `remove`; or, with `width`, turn tabs into spaces or (`to_tabs`) back."""
 
     add: str = ""
@@ -16,15 +16,15 @@ class Indent:
     width: int = 0
     to_tabs: bool = False
 
-    def of(self, line: str) -> str | None:
+    def apply(self, line: str) -> str | None:
         """The line so changed (a blank one as it is), None where it does not begin with what is to be removed."""
         if not line.strip():
             return line
-        own = lead(line)
-        new = self.lead(own)
+        own = leading_blanks(line)
+        new = self.apply_to_blanks(own)
         return None if new is None else new + line[len(own) :]
 
-    def lead(self, own: str) -> str | None:
+    def apply_to_blanks(self, own: str) -> str | None:
         """What becomes of the blanks that a line begins with."""
         if not self.width:
             return self.add + own[len(self.remove) :] if own.startswith(self.remove) else None
@@ -45,19 +45,19 @@ class Indent:
         return f"re-indented by {count}{less}"
 
 
-def between(leads: Sequence[tuple[str, str]]) -> Indent | None:
+def find_indent_change(leads: Sequence[tuple[str, str]]) -> IndentChange | None:
     """The one change that makes every first lead its second one, if there is one."""
     mine, its = next((pair for pair in leads if pair[0] != pair[1]), ("", ""))
-    choices: list[Indent] = []
+    choices: list[IndentChange] = []
     if its.endswith(mine):
-        choices.append(Indent(add=its[: len(its) - len(mine)]))
+        choices.append(IndentChange(add=its[: len(its) - len(mine)]))
     if mine.endswith(its):
-        choices.append(Indent(remove=mine[: len(mine) - len(its)]))
-    choices += [Indent(width=width, to_tabs=to_tabs) for width in WIDTHS for to_tabs in (True, False)]
-    fitting = (each for each in choices if all(each.lead(mine) == its for mine, its in leads))
+        choices.append(IndentChange(remove=mine[: len(mine) - len(its)]))
+    choices += [IndentChange(width=width, to_tabs=to_tabs) for width in TAB_WIDTHS for to_tabs in (True, False)]
+    fitting = (each for each in choices if all(each.apply_to_blanks(mine) == its for mine, its in leads))
     return next(fitting, None) if mine != its else None
 
 
-def lead(line: str) -> str:
+def leading_blanks(line: str) -> str:
     """The blanks that a line begins with."""
     return line[: len(line) - len(line.lstrip(BLANKS))]

@@ -1,4 +1,4 @@
-"""Where lines fit into a text: every place, at every tolerance together.
+"""Line index of a text: finds every place where given lines fit, at every tolerance together.
 
 A place counts however loosely it fits, since an exact twin elsewhere must not win over the place that was meant and
 differs in a trailing space (edit-tools.md §0.4). Likeness is never a match: it only helps to explain a miss.
@@ -11,9 +11,9 @@ from functools import cached_property
 from itertools import islice, takewhile
 
 from kimi_agent.edit.patch import Hunk
-from kimi_agent.edit.placing.indent import BLANKS, Indent, between, lead
-from kimi_agent.edit.placing.scope import scope_end
-from kimi_agent.edit.text import Text
+from kimi_agent.edit.placing.indent import BLANKS, IndentChange, find_indent_change, leading_blanks
+from kimi_agent.edit.placing.scope import find_scope_end
+from kimi_agent.edit.text import FileText
 
 # What editors and models put in the place of plain characters; the dashes, quotes and spaces are those of Codex.
 PUNCTUATION: Mapping[int, str] = {
@@ -24,37 +24,39 @@ PUNCTUATION: Mapping[int, str] = {
     ord("\u2026"): "...",
 }
 MAX_REINDENTED = 1_000
-MANY = 1_000_000  # comparisons of lines, beyond which a search that never looks back is worth its setting up
+MAX_NAIVE_COMPARISONS = (
+    1_000_000  # comparisons of lines, beyond which a search that never looks back is worth its setting up
+)
 
 
-def trimmed(line: str) -> str:
+def trim_line(line: str) -> str:
     """What counts of a line where trailing blanks are ignored; a CR that is shown counts."""
     if line.endswith("\r"):
         return line[:-1].rstrip(BLANKS) + "\r"
     return line.rstrip(BLANKS)
 
 
-def plain(line: str) -> str:
+def normalize_line(line: str) -> str:
     """What counts of a line where trailing blanks and the kind of quotes, dashes and spaces are ignored."""
-    return trimmed(line if line.isascii() else line.translate(PUNCTUATION))
+    return trim_line(line if line.isascii() else line.translate(PUNCTUATION))
 
 
 # From strict to loose; each finds all that the one before it finds.
-TIERS: tuple[Callable[[str], str], ...] = (str, trimmed, plain)
+TIERS: tuple[Callable[[str], str], ...] = (str, trim_line, normalize_line)
 PUNCTUATED, REINDENTED = 2, 3  # the last tier, and one that is no key
 
 
-class Lines:
+class LineIndex:
     """The lines of one text, indexed by what they hold. With `literal`, the CR of a CRLF belongs to the line."""
 
-    def __init__(self, text: Text, *, literal: bool) -> None:
+    def __init__(self, text: FileText, *, literal: bool) -> None:
         self.shown = list(text.bodies)
         if literal:
             pairs = zip(text.bodies, text.ends, strict=True)
             self.shown = [body + "\r" if end == "\r\n" else body for body, end in pairs]
         # In bytes of an unknown encoding, what looks like a no-break space may be a letter.
         self.opaque = text.codec.opaque
-        self._key = trimmed if self.opaque else plain
+        self._key = trim_line if self.opaque else normalize_line
         self._loosest = _Index(self.shown, self._key)
         self._ends: dict[int, int] = {}
         self._found: dict[tuple[tuple[str, ...], bool], tuple[int, ...]] = {}
@@ -77,7 +79,7 @@ class Lines:
 
     @cached_property
     def _leads(self) -> list[str]:
-        return [lead(line) if line.strip() else "" for line in self.shown]
+        return [leading_blanks(line) if line.strip() else "" for line in self.shown]
 
     def _without_lead(self, line: str) -> str:
         return self._key(line.lstrip(BLANKS))
@@ -92,22 +94,22 @@ class Lines:
             self._found[asked] = tuple(self._loosest.places([self._key(line) for line in old], at_end=at_end))
         return self._found[asked]
 
-    def reindented(self, old: Sequence[str], new: Sequence[str], *, at_end: bool = False) -> dict[int, Indent]:
+    def reindented(self, old: Sequence[str], new: Sequence[str], *, at_end: bool = False) -> dict[int, IndentChange]:
         """The lines from which `old` fits after one change of its indentation that the lines `new` can follow.
 
         Not more than MAX_REINDENTED of them, if there are as many.
         """
-        found: dict[int, Indent] = {}
+        found: dict[int, IndentChange] = {}
         if not any(line.strip() for line in old):
             return found
-        mine = [lead(line) for line in old]
-        known: dict[tuple[str, ...], Indent | None] = {}
+        mine = [leading_blanks(line) for line in old]
+        known: dict[tuple[str, ...], IndentChange | None] = {}
         for start in self._unindented.places([self._without_lead(line) for line in old], at_end=at_end):
             its = tuple(self._leads[start : start + len(old)])
             if its not in known:
                 filled = [pair for pair, line in zip(zip(mine, its, strict=True), old, strict=True) if line.strip()]
-                change = between(filled)
-                known[its] = change if change and all(change.of(line) is not None for line in new) else None
+                change = find_indent_change(filled)
+                known[its] = change if change and all(change.apply(line) is not None for line in new) else None
             if (fits := known[its]) is not None:
                 found[start] = fits
             if len(found) == MAX_REINDENTED:
@@ -136,7 +138,11 @@ class Lines:
         if not wanted:
             return []
         equal = self._stripped.where.get(wanted, ())
-        deep = [number for number in equal if lead(text) and lead(self.shown[number]) == lead(text)]
+        deep = [
+            number
+            for number in equal
+            if leading_blanks(text) and leading_blanks(self.shown[number]) == leading_blanks(text)
+        ]
         if equal:
             return deep or list(equal)
         first = bisect_left(self._sorted, wanted)
@@ -146,7 +152,7 @@ class Lines:
     def scope_end(self, start: int) -> int:
         """The line after all that line `start` opens."""
         if start not in self._ends:
-            self._ends[start] = scope_end(self.shown, start)
+            self._ends[start] = find_scope_end(self.shown, start)
         return self._ends[start]
 
     def likeliest(self, old: Sequence[str]) -> int | None:
@@ -162,17 +168,17 @@ class Lines:
         return min(start for start, count in votes.items() if count == most)
 
 
-class Views:
+class LineIndexes:
     """One text, indexed both ways."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: FileText) -> None:
         self.text = text
-        self._lines: dict[bool, Lines] = {}
+        self._lines: dict[bool, LineIndex] = {}
 
-    def of(self, hunk: Hunk) -> Lines:
+    def lines_for(self, hunk: Hunk) -> LineIndex:
         """The lines as this hunk shows them: with their CRs, or without."""
         if hunk.literal not in self._lines:
-            self._lines[hunk.literal] = Lines(self.text, literal=hunk.literal)
+            self._lines[hunk.literal] = LineIndex(self.text, literal=hunk.literal)
         return self._lines[hunk.literal]
 
 
@@ -196,7 +202,7 @@ class _Index:
         numbers = self.where.get(wanted[rarest], ())
         if at_end:
             return iter([last] if self.keys[last:] == wanted else [])
-        if len(numbers) * size > MANY:
+        if len(numbers) * size > MAX_NAIVE_COMPARISONS:
             return _repeated(self.keys, wanted)
         starts = (number - rarest for number in numbers)
         return (start for start in starts if 0 <= start <= last and self.keys[start : start + size] == wanted)

@@ -1,4 +1,4 @@
-"""Where the hunks of one file belong: by their numbers, by their anchors, or because only one way fits.
+"""Hunk placement in one file: by line numbers, by anchors, or because only one way fits.
 
 Two ways that fit are never decided by taking the first: that alone misplaces 1.6 % of real patches, silently.
 """
@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from kimi_agent.edit.patch import Hunk
-from kimi_agent.edit.placing.anchors import anchored
-from kimi_agent.edit.placing.candidates import Misfit, Search
-from kimi_agent.edit.placing.line_index import MAX_REINDENTED, REINDENTED, Lines, Views
-from kimi_agent.edit.placing.tolerances import reindented, tolerances
+from kimi_agent.edit.placing.anchors import narrow_by_anchors
+from kimi_agent.edit.placing.candidates import HunkCandidates, UnplacedHunk
+from kimi_agent.edit.placing.line_index import MAX_REINDENTED, REINDENTED, LineIndex, LineIndexes
+from kimi_agent.edit.placing.tolerances import describe_tolerances, reindent_hunk
 
 MAX_SHIFTS = 1_000  # that are tried: lines that stand everywhere tell no distance
-NO_TAIL = "blank context at its end ignored"
+BLANK_TAIL_NOTE = "blank context at its end ignored"
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedHunk:
     """A hunk with its line in the old text (0-based), as it is to be written there.
 
     `tier` says how loosely it fits, `proved` is False where its old text alone would not place it.
@@ -41,25 +41,25 @@ class Placed:
 class Placement:
     """All hunks placed in the order of the file, or some that are not (then `placed` would have fitted)."""
 
-    placed: tuple[Placed, ...]
-    misfits: tuple[Misfit, ...] = ()
+    placed: tuple[PlacedHunk, ...]
+    misfits: tuple[UnplacedHunk, ...] = ()
 
 
-def place(hunks: Sequence[Hunk], views: Views) -> Placement:
+def place_hunks(hunks: Sequence[Hunk], views: LineIndexes) -> Placement:
     """Place `hunks` in the text of `views`; all of them match the old text, never each other's output."""
     searches = [_fitting(hunk, views) for hunk in hunks]
     by_number = _numbered(searches, views)
     if by_number:
         return Placement(tuple(by_number))
-    anchored(searches, views)
+    narrow_by_anchors(searches, views)
     for search in searches:
         if not search.hunk.old and (search.hunk.at_end or not search.hunk.anchors):
             _insertion(search, views)
-    fits = [search for search in searches if search.misfit is None]
+    fits = [search for search in searches if search.unplaced is None]
     starts = _assigned(fits)
-    misfits = tuple(search.misfit for search in searches if search.misfit)
+    misfits = tuple(search.unplaced for search in searches if search.unplaced)
     if misfits:
-        fits = [search for search in fits if search.misfit is None]
+        fits = [search for search in fits if search.unplaced is None]
         return Placement(tuple(_settled(search, search.places[0], views) for search in fits), misfits)
     placed = [_settled(search, start, views) for search, start in zip(fits, starts, strict=True)]
     ordered = sorted(placed, key=lambda each: each.core)
@@ -68,32 +68,32 @@ def place(hunks: Sequence[Hunk], views: Views) -> Placement:
     return Placement(tuple(ordered))
 
 
-def _fitting(hunk: Hunk, views: Views) -> Search:
+def _fitting(hunk: Hunk, views: LineIndexes) -> HunkCandidates:
     """Where the hunk fits: as it is, without the blank context at its end, and only then with another indentation."""
     if not hunk.old:
-        return Search(hunk, proved=False)
-    lines = views.of(hunk)
+        return HunkCandidates(hunk, proved=False)
+    lines = views.lines_for(hunk)
     shorter = hunk.without_blank_tail()
-    tries = [(hunk, ())] if shorter is hunk or not shorter.old else [(hunk, ()), (shorter, (NO_TAIL,))]
+    tries = [(hunk, ())] if shorter is hunk or not shorter.old else [(hunk, ()), (shorter, (BLANK_TAIL_NOTE,))]
     for each, notes in tries:
         if places := lines.places(each.old, at_end=each.at_end):
-            return Search(each, places, notes=notes)
+            return HunkCandidates(each, places, notes=notes)
     applied = _applied(shorter, lines)
     for each, notes in tries:
         plus = [line.text for line in each.lines if line.op == "+"]
         indents = lines.reindented(each.old, plus, at_end=each.at_end)
         # What stands there already, indented by this very patch, must not be indented once more.
         if not any(_meet(applied, len(shorter.new), start, len(each.old)) for start in indents) and indents:
-            search = Search(each, sorted(indents), notes=notes, indents=indents)
+            search = HunkCandidates(each, sorted(indents), notes=notes, indents=indents)
             if len(indents) == MAX_REINDENTED:
-                search.fails("ambiguous", search.places)
+                search.mark_unplaced("ambiguous", search.places)
             return search
-    search = Search(hunk)
-    search.fails("already_applied" if applied else "not_found", applied)
+    search = HunkCandidates(hunk)
+    search.mark_unplaced("already_applied" if applied else "not_found", applied)
     return search
 
 
-def _applied(hunk: Hunk, lines: Lines) -> Sequence[int]:
+def _applied(hunk: Hunk, lines: LineIndex) -> Sequence[int]:
     """Where the new lines stand already; one common line says nothing, so it must be a rare or a longer text."""
     if not any(line.op == "+" and line.text.strip() for line in hunk.lines):
         return ()
@@ -107,10 +107,10 @@ def _meet(places: Sequence[int], size: int, start: int, count: int) -> bool:
     return at < len(places) and places[at] < start + count
 
 
-def _numbered(searches: list[Search], views: Views) -> list[Placed]:
+def _numbered(searches: list[HunkCandidates], views: LineIndexes) -> list[PlacedHunk]:
     """All hunks at their declared lines, or all at one common distance from them; else nothing."""
     size = len(views.text.bodies)
-    told = [(search.hunk.declared, search.places) for search in searches if search.misfit is None]
+    told = [(search.hunk.declared, search.places) for search in searches if search.unplaced is None]
     sought = [(declared, places) for declared, places in told if declared is not None and places]
     if len(told) < len(searches) or any(declared is None for declared, _ in told):
         return []
@@ -127,7 +127,7 @@ def _numbered(searches: list[Search], views: Views) -> list[Placed]:
     shift = shifts[0]
     lines = "1 line" if abs(shift) == 1 else f"{abs(shift)} lines"
     note = (f"placed {lines} {'below' if shift > 0 else 'above'} the declared line",) if shift else ()
-    placed: list[Placed] = []
+    placed: list[PlacedHunk] = []
     for search in searches:
         start = (search.hunk.declared or 0) + shift
         search.proved = len(search.places) == 1
@@ -138,20 +138,20 @@ def _numbered(searches: list[Search], views: Views) -> list[Placed]:
     return placed if inside and ordered and pinned else []
 
 
-def _insertion(search: Search, views: Views) -> None:
+def _insertion(search: HunkCandidates, views: LineIndexes) -> None:
     """A place for + lines alone: at their number, at the end they are pinned to, in an empty file, noted at the end."""
     hunk, size = search.hunk, len(views.text.bodies)
     if hunk.declared is not None and hunk.declared <= size and not hunk.at_end:
         search.places = [hunk.declared]
     elif hunk.numbered and size:
-        search.fails("ambiguous")
+        search.mark_unplaced("ambiguous")
     else:
         search.places = [size]
         if size and not hunk.at_end:
             search.notes = (*search.notes, "without context: put at the end of the file")
 
 
-def _assigned(searches: list[Search]) -> list[int]:
+def _assigned(searches: list[HunkCandidates]) -> list[int]:
     """The one way to place all hunks in order; marks those that could go several ways, or collide, as misfits."""
     for touching in (False, True):
         ways = _ways(searches, touching=touching)
@@ -160,23 +160,23 @@ def _assigned(searches: list[Search]) -> list[int]:
         if ways:
             for search, (first, last) in zip(searches, ways, strict=True):
                 if last - first > 1:
-                    search.fails("ambiguous", search.places[first:last])
+                    search.mark_unplaced("ambiguous", search.places[first:last])
             return []
     for search in searches:
         if len(search.places) > 1:
-            search.fails("ambiguous", search.places)
-    if any(search.misfit for search in searches):
+            search.mark_unplaced("ambiguous", search.places)
+    if any(search.unplaced for search in searches):
         return []
     starts = [search.places[0] for search in searches]
-    placed = [Placed(search.hunk, search.places[0]) for search in searches]
+    placed = [PlacedHunk(search.hunk, search.places[0]) for search in searches]
     by_core = sorted(zip(placed, searches, strict=True), key=lambda pair: pair[0].core)
     for (one, _), (other, search) in pairwise(by_core):
         if one.core[1] > other.core[0]:
-            search.misfit = Misfit(search.hunk, "ambiguous", (other.start,), 1, rival=one.hunk.number)
+            search.unplaced = UnplacedHunk(search.hunk, "ambiguous", (other.start,), 1, rival=one.hunk.number)
     return starts
 
 
-def _ways(searches: list[Search], *, touching: bool) -> list[tuple[int, int]]:
+def _ways(searches: list[HunkCandidates], *, touching: bool) -> list[tuple[int, int]]:
     """For each hunk which of its places (from, to) occur in some assignment that keeps order and does not overlap.
 
     Empty where there is no such assignment. With `touching` only the changed lines must not overlap: hunks may share
@@ -206,13 +206,13 @@ def _has(places: Sequence[int], start: int) -> bool:
     return at < len(places) and places[at] == start
 
 
-def _settled(search: Search, start: int, views: Views, more: tuple[str, ...] = ()) -> Placed:
+def _settled(search: HunkCandidates, start: int, views: LineIndexes, more: tuple[str, ...] = ()) -> PlacedHunk:
     """The hunk at `start`, its + lines indented as its old lines are there; with a note for each tolerance."""
     hunk, tier, notes = search.hunk, 0, search.notes
     if hunk.old and _has(search.places, start):
-        lines, indent = views.of(hunk), search.indents.get(start)
+        lines, indent = views.lines_for(hunk), search.indents.get(start)
         tier = REINDENTED if indent else lines.tier(hunk.old, start)
         if tier:
-            notes = (*notes, *tolerances(hunk.lines, lines.shown[start : start + len(hunk.old)], indent))
-        hunk = reindented(hunk, indent) if indent else hunk
-    return Placed(hunk, start, tier, search.proved, (*notes, *more))
+            notes = (*notes, *describe_tolerances(hunk.lines, lines.shown[start : start + len(hunk.old)], indent))
+        hunk = reindent_hunk(hunk, indent) if indent else hunk
+    return PlacedHunk(hunk, start, tier, search.proved, (*notes, *more))

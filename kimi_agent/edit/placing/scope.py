@@ -1,4 +1,4 @@
-"""What a line of a program or document opens: the definition, table or chapter that an `@@` line names.
+"""Scope finder: the end of what a line opens (the definition, table or chapter that an `@@` line names).
 
 Where it ends is judged with care: a scope that ends too soon would hide the second of two places that fit, and leave
 the first as if it were the only one. So what only looks like an end (a label, a string at the margin) is none.
@@ -7,7 +7,7 @@ the first as if it were the only one. So what only looks like an end (a label, a
 import re
 from collections.abc import Callable, Sequence
 
-from kimi_agent.edit.placing.indent import lead
+from kimi_agent.edit.placing.indent import leading_blanks
 
 DEFINITION = re.compile(
     r"\s*(?:(?:export|default|pub(?:\([^)]*\))?|public|private|protected|internal|static|abstract|final|async|unsafe|"
@@ -20,7 +20,7 @@ _UNDERLINE = re.compile(r"([=~^\-*+\"'`])\1{2,}\s*$")
 _COMMENT = ("#", "//", "/*", "*", "--", "<!--", ";")
 
 
-def scope_end(lines: Sequence[str], start: int) -> int:
+def find_scope_end(lines: Sequence[str], start: int) -> int:
     """The line after all that line `start` opens."""
     line = lines[start].strip()
     if heading := _HEADING.match(line):
@@ -29,7 +29,7 @@ def scope_end(lines: Sequence[str], start: int) -> int:
         return _next(lines, start, lambda at: bool(_TABLE.match(lines[at].strip())))
     if _underlined(lines, start):
         return _next(lines, start + 1, lambda at: _underlined(lines, at))
-    limit = len(lead(lines[start]))
+    limit = len(leading_blanks(lines[start]))
     if _opens_brace(lines, start):
         return min(len(lines), 1 + _next(lines, start, lambda at: _outside(lines[at], limit) and _closes(lines[at])))
     if DEFINITION.match(line):
@@ -53,7 +53,7 @@ def _underlined(lines: Sequence[str], at: int) -> bool:
 
 def _outside(line: str, limit: int) -> bool:
     """Whether the line is no deeper than what opened the scope; a line of closing brackets does not count."""
-    return bool(line.strip()) and len(lead(line)) <= limit and line.lstrip()[0] not in ")]"
+    return bool(line.strip()) and len(leading_blanks(line)) <= limit and line.lstrip()[0] not in ")]"
 
 
 def _opens_brace(lines: Sequence[str], start: int) -> bool:

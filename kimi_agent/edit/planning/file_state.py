@@ -1,11 +1,14 @@
-"""What a plan may know of the disk, and what it must know before a file changes or vanishes."""
+"""File states that a plan reads, and the errors for files that are missing, changed, or not read by the model.
+
+It also says what a plan must know before a file vanishes.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class FileState:
         return self.seen is not None and self.seen != self.sha256
 
 
-class View(Protocol):
+class FileView(Protocol):
     """What a plan may know of the disk. All three may raise ToolError."""
 
     def name(self, spelling: str, /) -> str:
@@ -45,16 +48,16 @@ class View(Protocol):
         ...
 
 
-def opaque(name: str, char: str) -> ToolError:
+def unknown_encoding_error(name: str, char: str) -> ToolError:
     """The error for a character beyond ASCII in an edit of a file whose encoding is not known."""
     return ToolError(
         "encoding",
-        f"{named(name)} is not UTF-8, so {char!r} of your text cannot be compared with its bytes",
+        f"{escape_path(name)} is not UTF-8, so {char!r} of your text cannot be compared with its bytes",
         "keep to ASCII lines, or convert the file first, by shell: iconv -f ENCODING -t UTF-8",
     )
 
 
-def must_be_known(name: str, disk: FileState | None) -> bool:
+def require_known(name: str, disk: FileState | None) -> bool:
     """What vanishes must have been seen as it is; an empty file, or one not yet on disk, needs no proof.
 
     False where it was not seen, but git can bring it back. Raises ToolError (stale, unread).
@@ -62,27 +65,27 @@ def must_be_known(name: str, disk: FileState | None) -> bool:
     if disk is None or not disk.data:
         return True
     if disk.changed:
-        raise stale(name, "so it cannot be deleted or moved")
+        raise stale_file_error(name, "so it cannot be deleted or moved")
     if disk.seen is None or not disk.whole:
         if disk.in_git():
             return False
-        text = f"{named(name)} was not read whole, so it cannot be deleted or moved"
-        raise ToolError("unread", text, f"read all of it first: read_file(path={named(name)!r})")
+        text = f"{escape_path(name)} was not read whole, so it cannot be deleted or moved"
+        raise ToolError("unread", text, f"read all of it first: read_file(path={escape_path(name)!r})")
     return True
 
 
-def missing(name: str, view: View, next_step: str) -> ToolError:
+def missing_file_error(name: str, view: FileView, next_step: str) -> ToolError:
     """The error for a file that is not there, with those that may have been meant."""
-    similar = ", ".join(named(path) for path in view.similar(name)[:3])
+    similar = ", ".join(escape_path(path) for path in view.similar(name)[:3])
     hint = f"; similar: {similar}" if similar else ""
-    return ToolError("missing", f"there is no file {named(name)}{hint}", next_step)
+    return ToolError("missing", f"there is no file {escape_path(name)}{hint}", next_step)
 
 
-def stale(name: str, why: str, line: int = 0) -> ToolError:
+def stale_file_error(name: str, why: str, line: int = 0) -> ToolError:
     """The error for a file that somebody else changed since the model saw it; `line` is where to look again."""
     offset = f", offset={max(1, line - 20)}" if line > 20 else ""
     return ToolError(
         "stale",
-        f"{named(name)} changed on disk since you last saw it, by somebody else, {why}",
-        f"read it again: read_file(path={named(name)!r}{offset}), then send hunks with context lines",
+        f"{escape_path(name)} changed on disk since you last saw it, by somebody else, {why}",
+        f"read it again: read_file(path={escape_path(name)!r}{offset}), then send hunks with context lines",
     )

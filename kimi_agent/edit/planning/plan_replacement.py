@@ -1,4 +1,7 @@
-"""Plans an exact replacement of a text in one file, by the same lines, endings and writer as a patch."""
+"""The replacement planner: an exact replacement of a text in one file, by the same writer as a patch.
+
+It keeps lines and endings as a patch does.
+"""
 
 import re
 from bisect import bisect_right
@@ -7,18 +10,24 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from kimi_agent.edit.patch import Hunk
-from kimi_agent.edit.placing.explain_unplaced import candidates, nearest, shown
-from kimi_agent.edit.placing.find_text import Found, Hit, hunk_lines, sought
-from kimi_agent.edit.placing.line_index import Lines
-from kimi_agent.edit.placing.place_hunks import Placed
-from kimi_agent.edit.planning.edit_plan import Change, Done
-from kimi_agent.edit.planning.file_state import FileState, View, missing, opaque, stale
-from kimi_agent.edit.planning.syntax_check import trouble
-from kimi_agent.edit.planning.write_hunks import write
-from kimi_agent.edit.text import Text, decode, encode, not_ascii
+from kimi_agent.edit.placing.explain_unplaced import describe_nearest, describe_places, format_line
+from kimi_agent.edit.placing.find_text import TextMatch, TextMatches, find_text, make_hunk_lines
+from kimi_agent.edit.placing.line_index import LineIndex
+from kimi_agent.edit.placing.place_hunks import PlacedHunk
+from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
+from kimi_agent.edit.planning.file_state import (
+    FileState,
+    FileView,
+    missing_file_error,
+    stale_file_error,
+    unknown_encoding_error,
+)
+from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
+from kimi_agent.edit.planning.write_hunks import write_hunks
+from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.file_change import FileChange
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
 _PLACEHOLDER = re.compile(
     r"\W*(?:\.\.\.|…)?\W*(?:(?:the )?(?:rest|remainder) of|(?:existing|remaining|unchanged|previous|other|same) "
@@ -37,24 +46,24 @@ class Replacement:
     everywhere: bool = False
 
 
-def plan_replacement(wanted: Replacement, view: View) -> Change:
+def plan_replacement(wanted: Replacement, view: FileView) -> EditPlan:
     """What the replacement makes of its file. Raises ToolError with what differs and what to do."""
     _sensible(wanted)
     name = view.name(wanted.path)
     state = view.file(name)
     if state is None:
-        raise missing(name, view, "check the path; write_file makes a new file")
-    text = decode(state.data, name)
-    char = not_ascii((wanted.old, wanted.new)) if text.codec.opaque else ""
+        raise missing_file_error(name, view, "check the path; write_file makes a new file")
+    text = decode_text(state.data, name)
+    char = find_non_ascii((wanted.old, wanted.new)) if text.codec.opaque else ""
     if char:
-        raise opaque(name, char)
-    found = sought(text, wanted.old, wanted.new, everywhere=wanted.everywhere)
+        raise unknown_encoding_error(name, char)
+    found = find_text(text, wanted.old, wanted.new, everywhere=wanted.everywhere)
     if found is None:
         raise _not_found(name, text, wanted)
     if len(found.hits) > 1 and not wanted.everywhere:
         raise _ambiguous(name, text, found)
     if state.changed and (wanted.everywhere or any(hit.tier > 1 for hit in found.hits)):
-        raise stale(
+        raise stale_file_error(
             name, "and replace_all needs to know all of it" if wanted.everywhere else "and old_string fits loosely"
         )
     return _change(name, state, text, found)
@@ -71,16 +80,18 @@ def _sensible(wanted: Replacement) -> None:
         if comment and line.strip() not in known and _PLACEHOLDER.match(line):
             raise ToolError(
                 "refused",
-                f"new_string leaves code out, and would be written as it stands: `{shown(line.strip())}`",
+                f"new_string leaves code out, and would be written as it stands: `{format_line(line.strip())}`",
                 "write the whole new text, or replace a smaller part",
             )
 
 
-def _change(name: str, state: FileState, text: Text, found: Found) -> Change:
-    written = write(text, _hunks(text, found))
-    data = encode(written.text, name)
+def _change(name: str, state: FileState, text: FileText, found: TextMatches) -> EditPlan:
+    written = write_hunks(text, _hunks(text, found))
+    data = encode_text(written.text, name)
     if data == state.data:
-        raise ToolError("noop", f"{named(name)} already is as this edit would make it", "go on; nothing was changed")
+        raise ToolError(
+            "noop", f"{escape_path(name)} already is as this edit would make it", "go on; nothing was changed"
+        )
     loose = tuple(dict.fromkeys(note for hit in found.hits for note in hit.notes))
     how = f"{found.repair}, then " if found.repair else ""
     how += "as its notes say" if loose else "exact match"
@@ -89,22 +100,22 @@ def _change(name: str, state: FileState, text: Text, found: Found) -> Change:
         notes.append("CRLF kept")
     if state.changed:
         notes.append("changed on disk since you last saw it; old_string still fitted")
-    if wrong := trouble(name, state.data, data):
+    if wrong := find_new_syntax_error(name, state.data, data):
         notes.append(wrong)
-    done = Done(name, "M", state.data, data, spots=written.spots, notes=tuple(notes), how=how)
-    return Change((FileChange(name, state.sha256, data),), (done,))
+    done = FileResult(name, "M", state.data, data, spots=written.spots, notes=tuple(notes), how=how)
+    return EditPlan((FileChange(name, state.sha256, data),), (done,))
 
 
-def _hunks(text: Text, found: Found) -> list[Placed]:
+def _hunks(text: FileText, found: TextMatches) -> list[PlacedHunk]:
     """The hits as hunks of whole lines; hits that share a line share a hunk."""
     lines = found.text.split("\n")[:-1]
     starts = [0, *accumulate(len(line) + 1 for line in lines)]
-    placed: list[Placed] = []
+    placed: list[PlacedHunk] = []
     place = 0
     while place < len(found.hits):
         first = bisect_right(starts, found.hits[place].start) - 1
         if hunk := found.hits[place].hunk:
-            placed.append(Placed(hunk, first, found.hits[place].tier))
+            placed.append(PlacedHunk(hunk, first, found.hits[place].tier))
             place += 1
             continue
         piece, end = "", starts[first]
@@ -124,7 +135,7 @@ def _hunks(text: Text, found: Found) -> list[Placed]:
     return placed
 
 
-def _hunk(text: Text, lines: Sequence[str], span: tuple[int, int], piece: str, literal: bool) -> Placed:
+def _hunk(text: FileText, lines: Sequence[str], span: tuple[int, int], piece: str, literal: bool) -> PlacedHunk:
     """Lines `span` become `piece`; lines that both have are context, so that they keep their own endings."""
     first, last = span
     at_end = last == len(lines)
@@ -138,47 +149,48 @@ def _hunk(text: Text, lines: Sequence[str], span: tuple[int, int], piece: str, l
         new = new[:-1] if has else new
     mine = [(line, at_end and not had and at == last - 1 and has) for at, line in enumerate(lines[first:last], first)]
     its = [(line, at_end and had and not has and at == len(new) - 1) for at, line in enumerate(new)]
-    return Placed(Hunk(1, 0, tuple(hunk_lines(mine, its)), literal=literal), first)
+    return PlacedHunk(Hunk(1, 0, tuple(make_hunk_lines(mine, its)), literal=literal), first)
 
 
-def _not_found(name: str, text: Text, wanted: Replacement) -> ToolError:
-    lines = Lines(text, literal=False)
+def _not_found(name: str, text: FileText, wanted: Replacement) -> ToolError:
+    lines = LineIndex(text, literal=False)
     whole = "\n".join(lines.shown)
     old, new = _lf(wanted.old), _lf(wanted.new)
     real = old.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
     if real != old and real in whole:
         return ToolError(
             "not_found",
-            f"old_string is not in {named(name)}; it would be if its backslash escapes were what they stand for",
+            f"old_string is not in {escape_path(name)}; it would be if its backslash escapes were what they stand for",
             'send real line breaks, tabs and quotes instead of \\n, \\t and \\"',
         )
     if len(new.strip()) >= 8 and new.strip("\n") in whole:
         line = whole[: whole.index(new.strip("\n"))].count("\n") + 1
-        text_ = f"old_string is not in {named(name)}, and new_string stands already at line {line}"
+        text_ = f"old_string is not in {escape_path(name)}, and new_string stands already at line {line}"
         return ToolError("already_applied", text_, "go on; read the file if you are not sure")
     return ToolError(
         "not_found",
-        f"old_string is not in {named(name)}. {nearest(old.removesuffix(chr(10)).split(chr(10)), lines)}",
+        f"old_string is not in {escape_path(name)}. "
+        + describe_nearest(old.removesuffix(chr(10)).split(chr(10)), lines),
         "send the text as the file has it; a shorter old_string is enough if it is unique",
     )
 
 
-def _ambiguous(name: str, text: Text, found: Found) -> ToolError:
-    lines = Lines(text, literal=False)
+def _ambiguous(name: str, text: FileText, found: TextMatches) -> ToolError:
+    lines = LineIndex(text, literal=False)
     starts = [found.text.count("\n", 0, hit.start) for hit in found.hits[:100]]
-    where = candidates(lines, starts, len(found.hits))
+    where = describe_places(lines, starts, len(found.hits))
     loose = sum(hit.tier > 0 for hit in found.hits)
     count = f"{len(found.hits)} times" + (f" ({loose} of them but for blanks, quotes or dashes)" if loose else "")
     longer = [line for line in (_longer(found, hit) for hit in found.hits[:2]) if line]
     hint = "".join(f"\nUnique for line {start + 1}:\n{each}" for start, each in zip(starts, longer, strict=False))
     return ToolError(
         "ambiguous",
-        f"old_string stands {count} in {named(name)}: {where}; nothing was changed{hint}",
+        f"old_string stands {count} in {escape_path(name)}: {where}; nothing was changed{hint}",
         "add lines around it so that it is unique, or set replace_all=true to change all",
     )
 
 
-def _longer(found: Found, hit: Hit) -> str:
+def _longer(found: TextMatches, hit: TextMatch) -> str:
     """The hit with as many whole lines around it as make it unique; "" where ten are not enough."""
     first, last = hit.start, hit.end
     for _ in range(10):

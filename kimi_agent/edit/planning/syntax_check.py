@@ -1,4 +1,4 @@
-"""Whether a change broke the syntax of a file: parsed before, and no longer does. Parses only; nothing is run.
+"""Syntax check of a change: the file parsed before, and no longer does. Parses only; nothing is run.
 
 What is not known (another kind of file, one too big or nested too deep) is never called broken.
 """
@@ -13,39 +13,39 @@ import tomllib
 import warnings
 from collections.abc import Callable, Mapping
 
-MAX_BYTES = 1_000_000
+MAX_CHECKED_BYTES = 1_000_000
 MAX_YAML = 200_000  # a second of PyYAML with libyaml; without it, it is ten times slower
-MAX_CHARS = 200  # of a parser's message
+MAX_MESSAGE_CHARS = 200  # of a parser's message
 MAX_DOTS = 100  # in one line of TOML: tomllib takes minutes for a key of thousands of parts
-MAX_DEPTH = 400  # of brackets in YAML: PyYAML looks at each open one for every token
+MAX_YAML_DEPTH = 400  # of brackets in YAML: PyYAML looks at each open one for every token
 COMMENT = ("//", "/*")
 TEMPLATE = ("{{", "{%")
 
 # Python's filters of warnings belong to the whole process; two threads that set them aside must not cross.
 _FILTERS = threading.Lock()
 
-Check = Callable[[bytes], str | None]
+SyntaxCheck = Callable[[bytes], str | None]
 
 
-def trouble(path: str, before: bytes | None, after: bytes, *, old_path: str = "") -> str:
+def find_new_syntax_error(path: str, before: bytes | None, after: bytes, *, old_path: str = "") -> str:
     """ "no longer parses: line 41: unexpected indent", "does not parse: ..." for a new file, or ""."""
     check = _check(path)
-    wrong = _asked(check, after)
+    wrong = _run_check(check, after)
     if not wrong:
         return ""
     if before is None or _check(old_path or path) is not check:
         return "" if _is_template(path, after) else f"does not parse: {wrong}"
-    return f"no longer parses: {wrong}" if _asked(check, before) == "" else ""
+    return f"no longer parses: {wrong}" if _run_check(check, before) == "" else ""
 
 
-def _check(path: str) -> Check | None:
+def _check(path: str) -> SyntaxCheck | None:
     name = path.rpartition("/")[2].lower()
     return _CHECKS.get(name[name.rfind(".") :]) if "." in name else None
 
 
-def _asked(check: Check | None, data: bytes) -> str | None:
+def _run_check(check: SyntaxCheck | None, data: bytes) -> str | None:
     """What is wrong, "" if nothing is, None where that is not known."""
-    if check is None or len(data) > MAX_BYTES:
+    if check is None or len(data) > MAX_CHECKED_BYTES:
         return None
     try:
         return check(data)
@@ -67,7 +67,7 @@ def _python(data: bytes) -> str | None:
             warnings.simplefilter("ignore")
             ast.parse(data)
     except SyntaxError as error:
-        return _told(
+        return _format_error(
             error.lineno, error.msg, f" (as Python {sys.version_info.major}.{sys.version_info.minor} reads it)"
         )
     return ""
@@ -77,7 +77,7 @@ def _json(data: bytes) -> str | None:
     try:
         json.loads(data, parse_int=len, parse_float=len)  # how big a number is, is no question of syntax
     except json.JSONDecodeError as error:
-        return _told(error.lineno, error.msg)
+        return _format_error(error.lineno, error.msg)
     return ""
 
 
@@ -90,8 +90,8 @@ def _toml(data: bytes) -> str | None:
     except tomllib.TOMLDecodeError as error:
         found = re.fullmatch(r"(.*?) \(at (?:line (\d+), column \d+|end of document)\)", str(error), re.DOTALL)
         if found is None:
-            return _told(None, str(error))
-        return _told(int(found[2] or text.count("\n") + 1), found[1])
+            return _format_error(None, str(error))
+        return _format_error(int(found[2] or text.count("\n") + 1), found[1])
     return ""
 
 
@@ -101,7 +101,7 @@ def _yaml(data: bytes) -> str | None:
     except ImportError:
         return None
     fast = hasattr(yaml, "CSafeLoader")
-    if len(data) > (MAX_YAML if fast else MAX_YAML // 10) or _depth(data) > MAX_DEPTH:
+    if len(data) > (MAX_YAML if fast else MAX_YAML // 10) or _depth(data) > MAX_YAML_DEPTH:
         return None
     try:
         # Events only: no tag is looked up, no object is made.
@@ -109,7 +109,7 @@ def _yaml(data: bytes) -> str | None:
             pass
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return _told(mark.line + 1 if mark else None, getattr(error, "problem", None) or str(error))
+        return _format_error(mark.line + 1 if mark else None, getattr(error, "problem", None) or str(error))
     return ""
 
 
@@ -125,13 +125,13 @@ def _depth(data: bytes) -> int:
     return most
 
 
-def _told(line: int | None, message: str, by: str = "") -> str:
+def _format_error(line: int | None, message: str, by: str = "") -> str:
     shown = "".join(char if char.isprintable() else " " for char in message)
-    shown = shown if len(shown) <= MAX_CHARS else shown[: MAX_CHARS - 1] + "…"
+    shown = shown if len(shown) <= MAX_MESSAGE_CHARS else shown[: MAX_MESSAGE_CHARS - 1] + "…"
     return (f"line {line}: " if line else "") + shown + by
 
 
-_CHECKS: Mapping[str, Check] = {
+_CHECKS: Mapping[str, SyntaxCheck] = {
     ".py": _python,
     ".pyi": _python,
     ".json": _json,

@@ -1,16 +1,16 @@
-"""Writes placed hunks into a text: - lines go, + lines come, every other line keeps its bytes."""
+"""Hunk writer: writes placed hunks into a text; - lines go, + lines come, every other line keeps its bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kimi_agent.edit.patch import Hunk, Line
-from kimi_agent.edit.placing.place_hunks import Placed
-from kimi_agent.edit.text import Text, usual_end
+from kimi_agent.edit.patch import Hunk, HunkLine
+from kimi_agent.edit.placing.place_hunks import PlacedHunk
+from kimi_agent.edit.text import FileText, find_usual_ending
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A changed place of the new text, from line `first` on (0-based): lines added, removed, and kept in between."""
+class ChangedSpan:
+    """A changed span of the new text, from line `first` on (0-based): lines added, removed, and kept in between."""
 
     hunk: int
     first: int
@@ -25,19 +25,19 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenText:
     """The new text, where it changed, and whether + lines were given the CRLF that their neighbours have."""
 
-    text: Text
-    spots: tuple[Spot, ...]
+    text: FileText
+    spots: tuple[ChangedSpan, ...]
     gave_crlf: bool = False
 
 
 @dataclass
-class _Page:
+class _TextBuilder:
     """The new text while it is written."""
 
-    old: Text
+    old: FileText
     bodies: list[str] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     gave_crlf: bool = False
@@ -51,11 +51,11 @@ class _Page:
         self.ends.append(end)
 
 
-def write(text: Text, placed: Sequence[Placed]) -> Written:
+def write_hunks(text: FileText, placed: Sequence[PlacedHunk]) -> WrittenText:
     """The text after `placed`, whose cores ascend and do not overlap."""
-    page = _Page(text)
-    usual = usual_end(text.ends)
-    spots: list[Spot] = []
+    page = _TextBuilder(text)
+    usual = find_usual_ending(text.ends)
+    spots: list[ChangedSpan] = []
     done = 0
     for each in placed:
         first, last = each.core
@@ -64,17 +64,17 @@ def write(text: Text, placed: Sequence[Placed]) -> Written:
         done = last
     page.copy(done, len(text.bodies))
     _close(page, [each.hunk for each in placed], usual)
-    return Written(Text(tuple(page.bodies), tuple(page.ends), text.codec), tuple(spots), page.gave_crlf)
+    return WrittenText(FileText(tuple(page.bodies), tuple(page.ends), text.codec), tuple(spots), page.gave_crlf)
 
 
-def _write_core(page: _Page, placed: Placed, usual: str) -> Spot:
+def _write_core(page: _TextBuilder, placed: PlacedHunk, usual: str) -> ChangedSpan:
     """Write the lines from the first to the last change of one hunk."""
     hunk = placed.hunk
     at, first = placed.core[0], len(page.bodies)
     added = removed = 0
     core = hunk.lines[hunk.head : len(hunk.lines) - hunk.tail]
-    group: list[Line] = []
-    for line in (*core, Line(" ", "", 0)):  # one more, so that the last run of changes is written too
+    group: list[HunkLine] = []
+    for line in (*core, HunkLine(" ", "", 0)):  # one more, so that the last run of changes is written too
         if line.op != " ":
             group.append(line)
             continue
@@ -86,10 +86,10 @@ def _write_core(page: _Page, placed: Placed, usual: str) -> Spot:
             page.copy(at, at + 1)
             at += 1
     kept = placed.core[1] - placed.core[0] - removed
-    return Spot(hunk.number, first, added, removed, kept)
+    return ChangedSpan(hunk.number, first, added, removed, kept)
 
 
-def _write_run(page: _Page, plus: list[Line], replaced: tuple[int, int], hunk: Hunk, usual: str) -> None:
+def _write_run(page: _TextBuilder, plus: list[HunkLine], replaced: tuple[int, int], hunk: Hunk, usual: str) -> None:
     """Write + lines; each takes the ending of the line it replaces, else of the one above, below, or most lines."""
     first, last = replaced
     below = page.old.ends[last] if last < len(page.old.ends) else ""
@@ -105,7 +105,7 @@ def _write_run(page: _Page, plus: list[Line], replaced: tuple[int, int], hunk: H
         page.add(line.text, end)
 
 
-def _close(page: _Page, hunks: Sequence[Hunk], usual: str) -> None:
+def _close(page: _TextBuilder, hunks: Sequence[Hunk], usual: str) -> None:
     """Give every line but the last an ending, and the last one the newline that the old text had or a mark asks for."""
     for place, end in enumerate(page.ends[:-1]):
         if not end:
@@ -122,7 +122,7 @@ def _close(page: _Page, hunks: Sequence[Hunk], usual: str) -> None:
         page.ends[-1] = ""
 
 
-def _wants_newline(old: Text, hunks: Sequence[Hunk]) -> bool:
+def _wants_newline(old: FileText, hunks: Sequence[Hunk]) -> bool:
     """Whether the new text ends with a newline: as the old one did, unless a "No newline" mark stands on one side."""
     for hunk in hunks:
         bare = {line.op for line in hunk.lines if line.bare}

@@ -1,30 +1,32 @@
-"""A change as unified diffs: what a person is asked about, and shown once it is done."""
+"""Diff views: an edit plan as unified diffs, for a person to approve and to see once it is done."""
 
 from collections.abc import Iterator, Sequence
 
-from kimi_agent.edit.line_diff import Block, differing
-from kimi_agent.edit.planning.edit_plan import Change, Done
-from kimi_agent.edit.planning.write_hunks import Spot
-from kimi_agent.edit.text import decode
+from kimi_agent.edit.line_diff import DiffBlock, diff_lines
+from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
+from kimi_agent.edit.planning.write_hunks import ChangedSpan
+from kimi_agent.edit.text import decode_text
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff
 
-MAX_CHARS = 200_000
-AROUND = 3
+MAX_DIFF_CHARS = 200_000
+CONTEXT_LINES = 3
 
 
-def diff_view(change: Change) -> DiffView:
+def make_diff_view(change: EditPlan) -> DiffView:
     """The change as diffs; the same for a preview and for what was done."""
-    most = MAX_CHARS // max(1, len(change.files))
+    most = MAX_DIFF_CHARS // max(1, len(change.files))
     return DiffView(tuple(_file_diff(done, most) for done in change.files))
 
 
-def file_diff(path: str, before: bytes | None, after: bytes | None, max_chars: int = MAX_CHARS) -> FileDiff:
+def make_file_diff(path: str, before: bytes | None, after: bytes | None, max_chars: int = MAX_DIFF_CHARS) -> FileDiff:
     """What becomes of the bytes of one file (None: not there), as a diff that is capped and counts all the same."""
-    return _file_diff(Done(path, "A" if before is None else "D" if after is None else "M", before, after), max_chars)
+    return _file_diff(
+        FileResult(path, "A" if before is None else "D" if after is None else "M", before, after), max_chars
+    )
 
 
-def _file_diff(done: Done, most: int) -> FileDiff:
+def _file_diff(done: FileResult, most: int) -> FileDiff:
     try:
         rows = list(_diff(done))
     except ToolError:  # a binary file that is moved or deleted whole
@@ -43,15 +45,15 @@ def _file_diff(done: Done, most: int) -> FileDiff:
     return FileDiff(path, done.change, added, removed, "\n".join(kept), old_path)
 
 
-def _diff(done: Done) -> Iterator[str]:
+def _diff(done: FileResult) -> Iterator[str]:
     """A unified diff without file headers; CRs show only where the lines' ends are not all the same."""
-    before, after = decode(done.before or b""), decode(done.after or b"")
+    before, after = decode_text(done.before or b""), decode_text(done.after or b"")
     ends = set(before.ends) | set(after.ends)
     bodies = ends <= {"\r\n"} or ends <= {"\n"}
     old, new = (list(each.bodies) if bodies else each.raw() for each in (before, after))
-    group: list[Block] = []
+    group: list[DiffBlock] = []
     for block in _blocks(old, new, done.spots):
-        if group and block.old[0] - group[-1].old[1] > 2 * AROUND:
+        if group and block.old[0] - group[-1].old[1] > 2 * CONTEXT_LINES:
             yield from _hunk(group, old, new, bodies)
             group = []
         group.append(block)
@@ -59,29 +61,29 @@ def _diff(done: Done) -> Iterator[str]:
         yield from _hunk(group, old, new, bodies)
 
 
-def _blocks(old: list[str], new: list[str], spots: Sequence[Spot]) -> Iterator[Block]:
+def _blocks(old: list[str], new: list[str], spots: Sequence[ChangedSpan]) -> Iterator[DiffBlock]:
     """What differs; the changed places are known, so that only they need a comparison."""
-    areas: list[Block] = []
+    areas: list[DiffBlock] = []
     delta = at = 0
     for spot in spots:
         first = spot.first - delta
         if old[at:first] != new[at + delta : spot.first]:
             break
         at = first + spot.removed + spot.kept
-        areas.append(Block((first, at), (spot.first, spot.last)))
+        areas.append(DiffBlock((first, at), (spot.first, spot.last)))
         delta += spot.added - spot.removed
     if old[at:] != new[at + delta :] or not areas:
-        areas = [Block((0, len(old)), (0, len(new)))]
+        areas = [DiffBlock((0, len(old)), (0, len(new)))]
     for area in areas:
         a, b = area.old[0], area.new[0]
-        for each in differing(old[a : area.old[1]], new[b : area.new[1]]):
+        for each in diff_lines(old[a : area.old[1]], new[b : area.new[1]]):
             (i, j), (k, m) = each.old, each.new
-            yield Block((a + i, a + j), (b + k, b + m))
+            yield DiffBlock((a + i, a + j), (b + k, b + m))
 
 
-def _hunk(group: list[Block], old: list[str], new: list[str], bodies: bool) -> Iterator[str]:
+def _hunk(group: list[DiffBlock], old: list[str], new: list[str], bodies: bool) -> Iterator[str]:
     first, last = group[0], group[-1]
-    a, b = max(0, first.old[0] - AROUND), min(len(old), last.old[1] + AROUND)
+    a, b = max(0, first.old[0] - CONTEXT_LINES), min(len(old), last.old[1] + CONTEXT_LINES)
     c, d = first.new[0] - (first.old[0] - a), last.new[1] + (b - last.old[1])
     yield f"@@ -{_range(a, b - a)} +{_range(c, d - c)} @@"
     at = a

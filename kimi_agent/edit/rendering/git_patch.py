@@ -1,4 +1,7 @@
-"""Changes of files as a patch that `git apply` takes: exact bytes, modes, links, binary files, any name."""
+"""Git patch writer: changes of files as a patch that `git apply` takes.
+
+Exact bytes, modes, links, binary files, any name.
+"""
 
 import zlib
 from base64 import b85encode
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from itertools import pairwise
 
-from kimi_agent.edit.line_diff import Block, differing
+from kimi_agent.edit.line_diff import DiffBlock, diff_lines
 
 _AROUND = 3
 _BINARY_LOOK = 8_000
@@ -16,17 +19,19 @@ _ESCAPES = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"',
 
 
 @dataclass(frozen=True)
-class Side:
+class FileVersion:
     """A file before or after: its bytes (the target of a link), and git's mode, such as "100644" or "120000"."""
 
     mode: str
     data: bytes
 
 
-def git_patch(path: bytes, before: Side | None, after: Side | None) -> bytes:
+def format_git_patch(path: bytes, before: FileVersion | None, after: FileVersion | None) -> bytes:
     """What becomes of the file at `path`; None is "not there"."""
     if before is not None and after is not None and before.mode[:2] != after.mode[:2]:
-        return git_patch(path, before, None) + git_patch(path, None, after)  # a link never becomes a file in one step
+        return format_git_patch(path, before, None) + format_git_patch(
+            path, None, after
+        )  # a link never becomes a file in one step
     old, new = _quoted(b"a/" + path), _quoted(b"b/" + path)
     head = [b"diff --git %s %s" % (old, new)]
     if before is None and after is not None:
@@ -48,7 +53,7 @@ def git_patch(path: bytes, before: Side | None, after: Side | None) -> bytes:
     return b"\n".join(head) + b"\n" + b"".join(_hunks(one, other))
 
 
-def _name(side: Side | None) -> bytes:
+def _name(side: FileVersion | None) -> bytes:
     """Git's name of the content; a binary patch must have it whole."""
     if side is None:
         return b"0" * 40
@@ -57,7 +62,7 @@ def _name(side: Side | None) -> bytes:
 
 def _hunks(old: bytes, new: bytes) -> Iterator[bytes]:
     before, after = _lines(old), _lines(new)
-    blocks = list(differing(before, after))
+    blocks = list(diff_lines(before, after))
     cuts = [at for at, (one, two) in enumerate(pairwise(blocks), 1) if two.old[0] - one.old[1] > 2 * _AROUND]
     for start, end in pairwise([0, *cuts, len(blocks)]):
         if start < end:
@@ -71,7 +76,7 @@ def _lines(data: bytes) -> list[bytes]:
     return rows if rows[-1] else rows[:-1]
 
 
-def _hunk(blocks: list[Block], old: list[bytes], new: list[bytes]) -> Iterator[bytes]:
+def _hunk(blocks: list[DiffBlock], old: list[bytes], new: list[bytes]) -> Iterator[bytes]:
     first, last = blocks[0], blocks[-1]
     start, end = max(0, first.old[0] - _AROUND), min(len(old), last.old[1] + _AROUND)
     begin, stop = first.new[0] - (first.old[0] - start), last.new[1] + end - last.old[1]

@@ -1,4 +1,4 @@
-"""Events as JSON lines for programs, messages from them, and the final result object."""
+"""JSON lines for programs: writes events and the final result object, reads messages."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 
 
-class JsonLines:
+class JsonLinesWriter:
     """A listener that writes every event as one line: its type and fields, `agent`, `seq` (0: fleeting), `at`."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -19,16 +19,18 @@ class JsonLines:
     def __call__(self, stamped: Stamped) -> None:
         fields = msgspec.to_builtins(stamped.event)
         kind = fields.pop("type")
-        write_line(self._out, {"type": kind, "agent": stamped.agent, "seq": stamped.seq, "at": stamped.at, **fields})
+        write_json_line(
+            self._out, {"type": kind, "agent": stamped.agent, "seq": stamped.seq, "at": stamped.at, **fields}
+        )
 
 
-def write_line(out: IO[str], value: Mapping[str, Any]) -> None:
+def write_json_line(out: IO[str], value: Mapping[str, Any]) -> None:
     """One JSON object on a line of its own, ASCII (any reader takes it), at once."""
     out.write(json.dumps(value) + "\n")
     out.flush()
 
 
-def read_messages(lines: Iterator[bytes]) -> Iterator[str]:
+def read_json_messages(lines: Iterator[bytes]) -> Iterator[str]:
     """The texts of a stream of JSON messages, one a line.
 
     Taken: `{"type": "user", "text": "..."}`, and `{"type": "user", "message": {"role": "user", "content": ...}}` with a

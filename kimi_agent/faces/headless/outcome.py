@@ -1,4 +1,4 @@
-"""What a turn came to: one reading of its events, for exit codes, the JSON result and the closing line."""
+"""Outcome of a headless run: folds its events into the exit code, the JSON result and the closing line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.views import DiffView, Evidence
 
 RESULT_VERSION = 1
-NOT_GREEN = 4
+EXIT_NOT_GREEN = 4
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
     With `require_green` a run that would end well ends with 4 where it changed files that no passing test run proves.
@@ -83,7 +83,7 @@ class Outcome:
         if self.ended is None:
             return 1
         code = 77 if self.ended.exit_code == 0 and self._blocked else self.ended.exit_code
-        return NOT_GREEN if code == 0 and self.require_green and not self.green else code
+        return EXIT_NOT_GREEN if code == 0 and self.require_green and not self.green else code
 
     def tests(self) -> dict[str, Any]:
         """The `tests` member of the result object."""
@@ -92,8 +92,8 @@ class Outcome:
         return {"verdict": "not_verified" if self._changed else "none_needed"}
 
 
-def result_object(
-    outcome: Outcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
+def build_result_object(
+    outcome: RunOutcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
 ) -> dict[str, Any]:
     """The final JSON object of a run (DESIGN §7 "Result object"); `trouble` says why where no turn could."""
     ended = outcome.ended

@@ -1,4 +1,4 @@
-"""A prompt from a pipe: read with bounds on waiting and memory, decoded, and joined with what was typed."""
+"""Piped prompt: standard input, read within bounds on time and memory, decoded, joined with the typed prompt."""
 
 import codecs
 import os
@@ -10,31 +10,34 @@ from dataclasses import dataclass
 from typing import IO
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.files.outputs import PREFIX, Outputs
+from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 
-INLINE_MAX = 200_000
+MAX_INLINE_BYTES = 200_000
 """Bytes of piped text that go into the prompt whole (DESIGN §7); more is kept as `output:stdin`."""
-KEEP_MAX = 256_000_000
+MAX_KEPT_BYTES = 256_000_000
 _SHOWN = 20_000
 _NAME = "stdin"
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Patience:
+class PipeTimeouts:
     """Seconds: how long to wait for the first byte, and then for each next one."""
 
     first_s: float
     next_s: float
 
 
-WITH_PROMPT = Patience(1.0, 10.0)
-ALONE = Patience(600.0, 600.0)
+TIMEOUTS_WITH_PROMPT = PipeTimeouts(1.0, 10.0)
+TIMEOUTS_WITHOUT_PROMPT = PipeTimeouts(600.0, 600.0)
 
 
 @dataclass(frozen=True)
-class Piped:
-    """What came: a temporary file of `size` bytes; `cut` where more came than is kept, `open` where no end was seen."""
+class PipedInput:
+    """The input that came: a temporary file of `size` bytes.
+
+    `cut` where more came than is kept, `open` where no end was seen.
+    """
 
     file: IO[bytes]
     size: int
@@ -42,27 +45,27 @@ class Piped:
     open: bool
 
 
-def read_pipe(fd: int, patience: Patience) -> Piped:
+def read_pipe(fd: int, patience: PipeTimeouts) -> PipedInput:
     """Everything that comes from `fd` until its end, or until patience ends. Raises UserError (65) on a read error."""
-    file = tempfile.SpooledTemporaryFile(max_size=4 * INLINE_MAX)  # noqa: SIM115 - handed to the caller
+    file = tempfile.SpooledTemporaryFile(max_size=4 * MAX_INLINE_BYTES)  # noqa: SIM115 - handed to the caller
     size, wait = 0, patience.first_s
     deadline = time.monotonic() + wait
-    while size < KEEP_MAX:
+    while size < MAX_KEPT_BYTES:
         if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            return Piped(file, size, cut=False, open=True)
+            return PipedInput(file, size, cut=False, open=True)
         try:
             chunk = os.read(fd, _CHUNK)
         except OSError as error:
             raise UserError(f"Cannot read standard input: {error.strerror}.", 65) from error
         if not chunk:
-            return Piped(file, size, cut=False, open=False)
+            return PipedInput(file, size, cut=False, open=False)
         file.write(chunk)
         size += len(chunk)
         deadline = time.monotonic() + patience.next_s
-    return Piped(file, size, cut=True, open=False)
+    return PipedInput(file, size, cut=True, open=False)
 
 
-def join(prompt: str, piped: Piped | None) -> str:
+def join_prompt(prompt: str, piped: PipedInput | None) -> str:
     """The message for the model; of a large input its head, its tail, and the name under which `keep` keeps it.
 
     Raises UserError (65) for binary input, or where there is nothing to say at all.
@@ -79,18 +82,18 @@ def join(prompt: str, piped: Piped | None) -> str:
     return f"{prompt}\n\n<stdin>\n{text.rstrip()}\n</stdin>"
 
 
-def keep(piped: Piped, outputs: Outputs) -> None:
+def keep_piped_input(piped: PipedInput, outputs: Outputs) -> None:
     """Keep an input that is too large for the prompt as `output:stdin`."""
-    if piped.size > INLINE_MAX:
+    if piped.size > MAX_INLINE_BYTES:
         _, fd = outputs.new(_NAME)
         with os.fdopen(fd, "wb") as target:
             piped.file.seek(0)
             shutil.copyfileobj(piped.file, target, _CHUNK)
 
 
-def _text(piped: Piped) -> str:
+def _text(piped: PipedInput) -> str:
     piped.file.seek(0)
-    if piped.size <= INLINE_MAX:
+    if piped.size <= MAX_INLINE_BYTES:
         data = piped.file.read()
         encoding = _encoding(data)
         return _decode(data, encoding)
@@ -100,7 +103,7 @@ def _text(piped: Piped) -> str:
     head, tail = _decode(first, encoding), _decode(piped.file.read(), encoding)
     more = " (cut there: more came than is kept)" if piped.cut else ""
     left_out = f"{piped.size - 2 * _SHOWN:,} of {piped.size:,} bytes left out{more}"
-    return f"{head}\n[... {left_out}; read_file {PREFIX}{_NAME} pages it all ...]\n{tail}"
+    return f"{head}\n[... {left_out}; read_file {OUTPUT_PREFIX}{_NAME} pages it all ...]\n{tail}"
 
 
 def _encoding(data: bytes) -> str:

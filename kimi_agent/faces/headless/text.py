@@ -1,11 +1,11 @@
-"""A one-shot run for people and pipes: the answer on stdout, progress on stderr."""
+"""Text output of a headless run, for people and pipes: the answer on stdout, progress on stderr."""
 
 from contextlib import suppress
 from typing import IO
 
-from kimi_agent.faces.evidence_text import footer_text
-from kimi_agent.faces.render.notices import remarks
-from kimi_agent.faces.sanitize import clean
+from kimi_agent.faces.evidence_text import evidence_text
+from kimi_agent.faces.render.notices import notice_lines
+from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.summary_lines import call_line, result_line
 from kimi_agent.log.events import (
     Compacted,
@@ -23,7 +23,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, Call
 
 
-class TextFace:
+class TextPrinter:
     """A listener. With `live` (a terminal) the answer appears as it is written, else `finish` prints it whole."""
 
     def __init__(self, out: IO[str], err: IO[str], *, quiet: bool, live: bool) -> None:
@@ -38,7 +38,7 @@ class TextFace:
     def __call__(self, stamped: Stamped) -> None:
         match stamped.event:
             case TextDelta(text) if self._live:
-                self._out.write(clean(text))
+                self._out.write(sanitize(text))
                 self._out.flush()
                 self._open_line = not text.endswith("\n")
             case Said(Assistant() as message):
@@ -54,9 +54,9 @@ class TextFace:
             case Compacted() | Shortened() | Restored() | Spent():
                 self._remark(stamped)
             case Judged(evidence):
-                self._footer = footer_text(evidence)
+                self._footer = evidence_text(evidence)
             case Notice(text):
-                self._say(f"kimi-agent: {clean(text)}")
+                self._say(f"kimi-agent: {sanitize(text)}")
             case _:
                 pass
 
@@ -64,7 +64,7 @@ class TextFace:
         """The last words: the answer of the turn, and below it what is proven."""
         self._end_line()
         if not self._live and answer:
-            self._out.write(clean(answer).rstrip("\n") + "\n")
+            self._out.write(sanitize(answer).rstrip("\n") + "\n")
         self._out.flush()
         if self._footer:  # also where all else is quiet: it may contradict the answer
             self._say(self._footer)
@@ -73,7 +73,7 @@ class TextFace:
         self._end_line()
         self._calls |= {(seq, index): call for index, call in enumerate(message.calls)}
         if message.calls and message.text and not self._live:
-            self._progress(clean(message.text).strip())
+            self._progress(sanitize(message.text).strip())
 
     def _end_line(self) -> None:
         if self._open_line:
@@ -82,7 +82,7 @@ class TextFace:
             self._open_line = False
 
     def _remark(self, stamped: Stamped) -> None:
-        for _, text in remarks(stamped):
+        for _, text in notice_lines(stamped):
             self._progress(text)
 
     def _progress(self, text: str) -> None:

@@ -1,23 +1,23 @@
-"""Approvals without a REPL: the question goes to the controlling terminal, though stdin and stdout are pipes."""
+"""Approvals without a REPL: asks on the controlling terminal (/dev/tty), though stdin and stdout are pipes."""
 
 import asyncio
 import os
 import termios
 from pathlib import Path
 
-from kimi_agent.faces.sanitize import clean
+from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.summary_lines import view_text
 from kimi_agent.log.events import Decision, Question
 
 
-class TtyAsk:
+class TtyApprovals:
     """Asks on the terminal behind `path`; anything but a yes is a no, anything but a choice the last one."""
 
     def __init__(self, path: Path = Path("/dev/tty")) -> None:
         self._path = path
 
     @property
-    def there(self) -> bool:
+    def available(self) -> bool:
         """Whether this process has such a terminal."""
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
@@ -49,7 +49,7 @@ class TtyAsk:
         fd = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             shown = view_text(question.view)
-            text = f"\n{clean(question.title)}\n{clean(shown)}\n{clean(question.why)}".rstrip()
+            text = f"\n{sanitize(question.title)}\n{sanitize(shown)}\n{sanitize(question.why)}".rstrip()
             termios.tcflush(fd, termios.TCIFLUSH)
             _write_all(fd, f"{text}\n{_offered(question)}: ".encode())
             return await _line(fd)
@@ -60,8 +60,8 @@ class TtyAsk:
 def _offered(question: Question) -> str:
     """The answers, on one line."""
     if question.choices:
-        return "  ".join(f"[{at}] {clean(text)}" for at, text in enumerate(question.choices, 1))
-    always = f"  [a] yes, and don't ask again for {clean(question.rule)}" if question.rule else ""
+        return "  ".join(f"[{at}] {sanitize(text)}" for at, text in enumerate(question.choices, 1))
+    always = f"  [a] yes, and don't ask again for {sanitize(question.rule)}" if question.rule else ""
     return f"Allow? [y] yes{always}  [n] no, or say what to do instead"
 
 

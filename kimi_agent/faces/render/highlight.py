@@ -1,10 +1,10 @@
-"""Colour code that arrives piece by piece: one lexer, one state, each line coloured once."""
+"""Syntax highlighter for code that arrives piece by piece: one lexer, one state, each line coloured once."""
 
 from collections.abc import Iterator
 from importlib import import_module  # pygments has no type stubs; it is Any here, and loaded at the first fence
 from typing import Any
 
-from kimi_agent.faces.theme import Ink, Style
+from kimi_agent.faces.theme import Style, Theme
 
 _TOKENS: tuple[tuple[str, Style], ...] = (
     ("Token.Comment", "dim"),
@@ -29,9 +29,9 @@ _MAX_LINE = 2_000
 class Highlighter:
     """Colours the lines of one piece of code, given in order, as ANSI text."""
 
-    def __init__(self, language: str, ink: Ink) -> None:
-        self._ink = ink
-        self._lexer: Any = _lexer(language) if ink.colour else None
+    def __init__(self, language: str, theme: Theme) -> None:
+        self._theme = theme
+        self._lexer: Any = _lexer(language) if theme.colour else None
         self._stack = ["root"]
         self._styles: dict[object, Style | None] = {}
 
@@ -60,7 +60,7 @@ class Highlighter:
         if style is None or not text.strip():
             return text
         words = text.rstrip(" ")
-        return self._ink(style, words) + text[len(words) :]
+        return self._theme(style, words) + text[len(words) :]
 
     def _style(self, kind: object) -> Style | None:
         if kind not in self._styles:

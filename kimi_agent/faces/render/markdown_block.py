@@ -1,7 +1,7 @@
-"""Draw one finished Markdown block with rich, as plain rows of ANSI text.
+"""Markdown renderer: draws one finished block with rich, as plain rows of ANSI text.
 
-Imported at the first text: rich.markdown and markdown-it cost 60 ms. What differs from rich's own look: nothing
-of the source is lost (HTML, image and link addresses, link definitions stay visible), no backgrounds, no padding to the
+Imported at the first text: rich.markdown and markdown-it cost 60 ms. What differs from rich's own look: nothing of
+the source is lost (HTML, image and link addresses, link definitions stay visible), no backgrounds, no padding to the
 width, no OSC 8 links, and line breaks stay where the model put them.
 """
 
@@ -18,11 +18,11 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
-from rich.theme import Theme
+from rich.theme import Theme as RichTheme
 
 from kimi_agent.faces.render.highlight import Highlighter
-from kimi_agent.faces.sanitize import clean, wrap
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.sanitize import sanitize, wrap_line
+from kimi_agent.faces.theme import Theme
 
 _MAX_BLOCK = 64_000
 _MAX_PARAGRAPH_LINE = 10_000
@@ -31,7 +31,7 @@ _MAX_PARAGRAPH_LINE = 10_000
 _MAX_DEPTH = 8
 """Lists and quotes within each other; deeper ones leave no width to draw in."""
 
-_THEME = Theme(
+_THEME = RichTheme(
     {
         "markdown.code": "cyan",
         "markdown.code_block": "none",
@@ -59,8 +59,8 @@ class _Heading(Heading):
 
 class _Code(CodeBlock):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        ink = Ink(console.color_system is not None)
-        for line in Highlighter(self.lexer_name, ink).lines(str(self.text).rstrip("\n").expandtabs(4)):
+        theme = Theme(console.color_system is not None)
+        for line in Highlighter(self.lexer_name, theme).lines(str(self.text).rstrip("\n").expandtabs(4)):
             yield Text.from_ansi("  " + line, overflow="fold")
 
 
@@ -97,18 +97,18 @@ class _Document(Markdown):
         self.parsed = tokens
 
 
-class Drawer:
+class MarkdownRenderer:
     """Parses Markdown into top-level blocks and draws them in the ink of one terminal."""
 
-    def __init__(self, ink: Ink) -> None:
-        self._ink = ink
+    def __init__(self, theme: Theme) -> None:
+        self._theme = theme
         # Without "reference", a link definition is text like other text: shown, and no block depends on a later one.
         self._parser = MarkdownIt().enable(["strikethrough", "table"]).disable("reference")
         self._console = Console(
             file=io.StringIO(),
             width=80,
             force_terminal=True,
-            color_system="standard" if ink.colour else None,
+            color_system="standard" if theme.colour else None,
             legacy_windows=False,
             markup=False,
             emoji=False,
@@ -132,7 +132,7 @@ class Drawer:
         if max((token.level for token in tokens), default=0) > 2 * _MAX_DEPTH:
             return _plain(source, width)
         options = self._console.options.update(width=width)
-        rows = list(self._drawn(self._console.render(_Document(list(_visible(tokens, self._ink))), options)))
+        rows = list(self._drawn(self._console.render(_Document(list(_keep_hidden_text(tokens, self._theme))), options)))
         while rows and not rows[0]:  # rich begins a list or quote with an empty line, also where it comes first
             del rows[0]
         return rows
@@ -164,8 +164,8 @@ class Drawer:
         return "".join(self._styled(text, style) for text, style in merged)
 
     def _styled(self, text: str, style: Style | None) -> str:
-        text = clean(text)  # an entity such as &#x202e; is decoded by the parser, after the stream was cleaned
-        if not style or not self._ink.colour:
+        text = sanitize(text)  # an entity such as &#x202e; is decoded by the parser, after the stream was cleaned
+        if not style or not self._theme.colour:
             return text
         if style not in self._codes:
             before, _, after = style.render("\0", color_system=ColorSystem.STANDARD).partition("\0")
@@ -174,7 +174,7 @@ class Drawer:
         return f"{before}{text}{after}" if text.strip() else text
 
 
-def _visible(tokens: list[Token], ink: Ink) -> Iterator[Token]:
+def _keep_hidden_text(tokens: list[Token], theme: Theme) -> Iterator[Token]:
     """The tokens with what rich would leave out turned into text."""
     for token in tokens:
         if token.type == "html_block":
@@ -186,7 +186,7 @@ def _visible(tokens: list[Token], ink: Ink) -> Iterator[Token]:
         if token.children is not None:
             token.children = list(_inline(token.children))
         yield token
-        if token.type == "heading_open" and not ink.colour:
+        if token.type == "heading_open" and not theme.colour:
             yield Token("text", "", 0, content=f"{token.markup if token.markup[0] == '#' else '#'} ")
 
 
@@ -223,4 +223,4 @@ def _lines(text: str) -> list[Token]:
 
 
 def _plain(source: str, width: int) -> list[str]:
-    return [row for line in source.rstrip("\n").split("\n") for row in wrap(line.expandtabs(4), width)]
+    return [row for line in source.rstrip("\n").split("\n") for row in wrap_line(line.expandtabs(4), width)]

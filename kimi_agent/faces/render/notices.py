@@ -1,11 +1,11 @@
-"""What the house itself says of an event: one sentence, the same on the screen and on stderr."""
+"""Notice lines: the one sentence that an event of the harness gets, the same on the screen and on stderr."""
 
 import time
 from collections.abc import Iterator
 
-from kimi_agent.faces.evidence_text import footer
-from kimi_agent.faces.sanitize import clean
-from kimi_agent.faces.summary_lines import amount, count, seconds
+from kimi_agent.faces.evidence_text import evidence_rows
+from kimi_agent.faces.sanitize import sanitize
+from kimi_agent.faces.summary_lines import format_amount, format_count, format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.events import (
     Compacted,
@@ -22,20 +22,20 @@ from kimi_agent.log.events import (
 _LONG_S = 60.0
 
 
-def remarks(stamped: Stamped) -> Iterator[tuple[Style, str]]:
+def notice_lines(stamped: Stamped) -> Iterator[tuple[Style, str]]:
     """The sentences, clean, each with its style; nothing for most events."""
     match stamped.event:
         case Notice(text):
-            yield "yellow", clean(text)
+            yield "yellow", sanitize(text)
         case Retrying() as retry:
             yield "yellow", _retrying(retry, stamped.at)
         case Spent() as spent if spent.miss:
             yield "dim", _missed(spent)
         case Shortened() as event:
-            what = f"Shortened {count(len(event.results), 'stale result')}"
+            what = f"Shortened {format_count(len(event.results), 'stale result')}"
             yield "dim", _room(what, event.tokens_before, event.tokens_after)
         case Compacted() as event:
-            what = f"Compacted: {count(event.messages, 'message')} became a summary"
+            what = f"Compacted: {format_count(event.messages, 'message')} became a summary"
             yield "dim", _room(what, event.tokens_before, event.tokens_after)
         case Restored():
             yield "dim", "The compaction was taken back."
@@ -45,7 +45,7 @@ def remarks(stamped: Stamped) -> Iterator[tuple[Style, str]]:
             if torn:
                 yield "dim", f"Recovered: {', '.join(torn)}."
         case Judged(evidence):
-            yield from footer(evidence)
+            yield from evidence_rows(evidence)
         case _:
             pass
 
@@ -57,10 +57,10 @@ def retry_number(retry: Retrying) -> int:
 
 def _retrying(retry: Retrying, told_at: float) -> str:
     """`The connection broke; retry 1 in 2.0 s`; a long wait also has the time of day at which it ends."""
-    line = f"{clean(retry.why).rstrip('. ')}; retry {retry_number(retry)}"
+    line = f"{sanitize(retry.why).rstrip('. ')}; retry {retry_number(retry)}"
     if retry.wait_s < 0.05:
         return f"{line} now"
-    line = f"{line} in {seconds(retry.wait_s)}"
+    line = f"{line} in {format_seconds(retry.wait_s)}"
     if retry.wait_s <= _LONG_S:
         return line
     told, then = time.localtime(told_at), time.localtime(told_at + retry.wait_s)
@@ -68,10 +68,10 @@ def _retrying(retry: Retrying, told_at: float) -> str:
 
 
 def _room(what: str, before: int, after: int) -> str:
-    tokens = f" ({amount(before)} -> {amount(after)} tokens)" if before else ""
+    tokens = f" ({format_amount(before)} -> {format_amount(after)} tokens)" if before else ""
     return f"{what}{tokens}; /compact undo takes it back."
 
 
 def _missed(spent: Spent) -> str:
-    missed = f"{amount(max(0, spent.due - spent.usage.cached))} of {amount(spent.due)} tokens"
-    return f"Cache miss: {missed} were not cached: {clean(spent.miss).rstrip('. ')}."
+    missed = f"{format_amount(max(0, spent.due - spent.usage.cached))} of {format_amount(spent.due)} tokens"
+    return f"Cache miss: {missed} were not cached: {sanitize(spent.miss).rstrip('. ')}."

@@ -1,16 +1,16 @@
-"""The model's reasoning as it streams: dim rows beside a bar, a line at a time."""
+"""Reasoning stream: the model's reasoning as it arrives, as dim rows beside a bar, a line at a time."""
 
 from collections.abc import Callable, Sequence
 
-from kimi_agent.faces.sanitize import clean, wrap
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.sanitize import sanitize, wrap_line
+from kimi_agent.faces.theme import Theme
 
 
-class Thoughts:
+class ReasoningStream:
     """The reasoning of one answer after another. `open` is True while it streams, `any` once some of it came."""
 
-    def __init__(self, ink: Ink, width: Callable[[], int]) -> None:
-        self._ink = ink
+    def __init__(self, theme: Theme, width: Callable[[], int]) -> None:
+        self._theme = theme
         self._width = width
         self._line = ""
         self.open = False
@@ -37,13 +37,13 @@ class Thoughts:
         room = self._width()
         if not self.open or not self._line.strip():
             return []
-        kept = wrap(clean(self._line[-rows * room :]).expandtabs(4), room - 2)
-        return [f"{self._ink.glyphs.bar} {row}" for row in kept[-rows:]]
+        kept = wrap_line(sanitize(self._line[-rows * room :]).expandtabs(4), room - 2)
+        return [f"{self._theme.glyphs.bar} {row}" for row in kept[-rows:]]
 
     def _drawn(self, lines: Sequence[str]) -> list[str]:
         return [
-            self._ink("dim", f"{self._ink.glyphs.bar} {row}")
-            for line in map(clean, lines)
+            self._theme("dim", f"{self._theme.glyphs.bar} {row}")
+            for line in map(sanitize, lines)
             if line.strip()
-            for row in wrap(line.expandtabs(4), self._width() - 2)
+            for row in wrap_line(line.expandtabs(4), self._width() - 2)
         ]

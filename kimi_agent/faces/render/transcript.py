@@ -1,18 +1,21 @@
-"""From events to rows: what stays in the scrollback, drawn once, and what is still in motion below it."""
+"""Transcript renderer: turns events into rows, finished ones for the scrollback and live ones for below it.
+
+A finished row is drawn once; what is still in motion is drawn anew with each frame.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.faces.render.markdown_stream import Block, MarkdownStream
-from kimi_agent.faces.render.notices import remarks
-from kimi_agent.faces.render.reasoning import Thoughts
-from kimi_agent.faces.render.view_rows import fold, result_rows
-from kimi_agent.faces.render.wait_indicator import Waiting
-from kimi_agent.faces.sanitize import clean, clean_line, cut, width, wrap
+from kimi_agent.faces.render.markdown_stream import MarkdownStream, RenderedBlock
+from kimi_agent.faces.render.notices import notice_lines
+from kimi_agent.faces.render.reasoning import ReasoningStream
+from kimi_agent.faces.render.view_rows import fold_rows, result_rows
+from kimi_agent.faces.render.wait_indicator import WaitIndicator
+from kimi_agent.faces.sanitize import cell_width, sanitize, sanitize_line, truncate, wrap_line
 from kimi_agent.faces.summary_lines import call_line, result_line, turn_line
-from kimi_agent.faces.theme import Ink, Style
+from kimi_agent.faces.theme import Style, Theme
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
@@ -34,15 +37,15 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, Call, Media, Usage, User
 from kimi_agent.log.views import View
 
-Kind = Literal["", "user", "thought", "text", "call", "note"]
-MAX_WIDTH = 120
+RowKind = Literal["", "user", "thought", "text", "call", "note"]
+MAX_PROSE_CELLS = 120
 """Cells; prose in longer lines is hard to read. Code and commands may be wider."""
 
 _MOST_ECHO_ROWS = 20
 
 
 @dataclass
-class Running:
+class RunningCall:
     """A call between its start and its return."""
 
     call: Call
@@ -57,27 +60,29 @@ class Transcript:
     drawn; those of its children reach the person through their parent's call.
     """
 
-    def __init__(self, ink: Ink, columns: Callable[[], int], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ink = ink
+    def __init__(
+        self, theme: Theme, columns: Callable[[], int], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._theme = theme
         self._columns = columns
-        self._stream = MarkdownStream(ink, self._width)
-        self._last: Kind = ""
+        self._stream = MarkdownStream(theme, self._width)
+        self._last: RowKind = ""
         self._heard: list[str] = []
-        self._thoughts = Thoughts(ink, self._width)
+        self._thoughts = ReasoningStream(theme, self._width)
         self._drawn = False
         self._calls: dict[tuple[int, int], Call] = {}
         self._names: dict[str, str] = {}
         self._arriving = ""
         self._agreed: View | None = None
         self._began = 0.0
-        self.waiting = Waiting(clock)
-        self.running: dict[tuple[int, int], Running] = {}
+        self.waiting = WaitIndicator(clock)
+        self.running: dict[tuple[int, int], RunningCall] = {}
         self.queued: dict[int, str] = {}
         self.work = ""
         self.turn_usage = Usage()
 
     def _width(self) -> int:
-        return max(20, min(self._columns() - 1, MAX_WIDTH))
+        return max(20, min(self._columns() - 1, MAX_PROSE_CELLS))
 
     @property
     def begun(self) -> bool:
@@ -106,7 +111,7 @@ class Transcript:
                 yield from self._assistant(message, stamped.seq)
             case CallStarted(answer, index, name):
                 call = self._calls.get((answer, index), Call("", name, ""))
-                self.running[answer, index] = Running(call, stamped.at)
+                self.running[answer, index] = RunningCall(call, stamped.at)
             case Progress(answer, index, text):
                 if (answer, index) in self.running:
                     self.running[answer, index].progress = text
@@ -116,7 +121,7 @@ class Transcript:
                 yield from self._space("call")
                 yield self._call_row(call, result_line(result, self._width() // 2), failed=result.failed)
                 if result.view is None or result.view != self._agreed:  # what was agreed to stands above
-                    yield from self._folded(result_rows(result, self._ink, self._width() - 4))
+                    yield from self._folded(result_rows(result, self._theme, self._width() - 4))
                 self._agreed = None
             case Answered(question, decision):
                 self._agreed = question.view if decision.allowed and decision.by == "person" else None
@@ -140,11 +145,11 @@ class Transcript:
             case Notice():
                 yield from self._asides(stamped)
             case _:
-                for style, text in remarks(stamped):
+                for style, text in notice_lines(stamped):
                     yield from self.note(text, style)
 
     def note(self, text: str, style: Style, *, apart: bool = False) -> list[str]:
-        """A sentence of the house; `apart` from the one before it where it answers a command."""
+        """A sentence of the program; `apart` from the one before it where it answers a command."""
         before = self.settle()
         if apart and self._last == "note":
             before.append("")
@@ -152,12 +157,12 @@ class Transcript:
 
     def _asides(self, stamped: Stamped) -> Iterator[str]:
         """Notes above what still streams, which goes on unbroken: half a code block would be drawn as prose."""
-        for style, text in remarks(stamped):
+        for style, text in notice_lines(stamped):
             yield from self._note_rows(text, style)
 
     def _note_rows(self, text: str, style: Style) -> list[str]:
-        rows = [row for line in clean(text).split("\n") for row in wrap(line, self._width())]
-        return self._spaced("note", [self._ink(style, row) for row in rows])
+        rows = [row for line in sanitize(text).split("\n") for row in wrap_line(line, self._width())]
+        return self._spaced("note", [self._theme(style, row) for row in rows])
 
     def settle(self) -> list[str]:
         """Finish whatever streams, so that something else may follow."""
@@ -177,12 +182,12 @@ class Transcript:
     def typed(self, text: str) -> Iterator[str]:
         """What the person typed, as it stays in the scrollback."""
         yield from self.settle()
-        lines = [row for line in clean(text).split("\n") for row in wrap(line.expandtabs(4), self._width() - 2)]
+        lines = [row for line in sanitize(text).split("\n") for row in wrap_line(line.expandtabs(4), self._width() - 2)]
         yield from self._space("user")
-        shown = fold(lines, self._ink, most=_MOST_ECHO_ROWS, head=_MOST_ECHO_ROWS // 2)
-        sign = self._ink.glyphs.prompt
+        shown = fold_rows(lines, self._theme, most=_MOST_ECHO_ROWS, head=_MOST_ECHO_ROWS // 2)
+        sign = self._theme.glyphs.prompt
         for at_row, row in enumerate(shown):
-            yield f"{self._ink('cyan', sign) if at_row == 0 else ' '} {self._ink('bold', row)}".rstrip()
+            yield f"{self._theme('cyan', sign) if at_row == 0 else ' '} {self._theme('bold', row)}".rstrip()
 
     def shown(self, message: User | Assistant) -> list[str]:
         """A message of the past: what was said, without what was done."""
@@ -205,7 +210,7 @@ class Transcript:
         self._heard.append(text)
         yield from self._text_rows(self._stream.feed(text))
 
-    def _text_rows(self, blocks: Sequence[Block]) -> list[str]:
+    def _text_rows(self, blocks: Sequence[RenderedBlock]) -> list[str]:
         return self._spaced("text", [row for block in blocks for row in block.rows])
 
     def _assistant(self, message: Assistant, seq: int) -> Iterator[str]:
@@ -216,7 +221,7 @@ class Transcript:
         heard = "".join(self._heard)
         if message.text.startswith(heard):
             yield from self._text(message.text[len(heard) :])
-        elif clean(message.text) != clean(heard):
+        elif sanitize(message.text) != sanitize(heard):
             yield from self.note("The answer differs from what was streamed; this is how it was kept:", "yellow")
             yield from self._text(message.text)
         yield from self.settle()
@@ -226,34 +231,37 @@ class Transcript:
     # What happens
 
     def _call_row(self, call: Call, outcome: str, *, failed: bool) -> str:
-        ink, room = self._ink, self._width()
-        outcome = cut(outcome, room // 2)
-        line = call_line(call, max(10, room - 4 - width(outcome)))
+        theme, room = self._theme, self._width()
+        outcome = truncate(outcome, room // 2)
+        line = call_line(call, max(10, room - 4 - cell_width(outcome)))
         name, _, about = line.partition(" ")
-        dot = ink("red", ink.glyphs.dot) if failed else ink("green", ink.glyphs.dot)
-        ending = f"  {ink('red' if failed else 'dim', outcome)}" if outcome else ""
-        return f"{dot} {ink('bold', name)} {about}".rstrip() + ending
+        dot = theme("red", theme.glyphs.dot) if failed else theme("green", theme.glyphs.dot)
+        ending = f"  {theme('red' if failed else 'dim', outcome)}" if outcome else ""
+        return f"{dot} {theme('bold', name)} {about}".rstrip() + ending
 
     def _folded(self, rows: Sequence[str]) -> Iterator[str]:
         for at, row in enumerate(rows):
-            yield f"  {self._ink('dim', self._ink.glyphs.under) if at == 0 else ' '} {row}"
+            yield f"  {self._theme('dim', self._theme.glyphs.under) if at == 0 else ' '} {row}"
 
     def _answered(self, question: Question, decision: Decision) -> Iterator[str]:
         if decision.by != "person":
             return
-        said = f": {clean_line(decision.message)}" if decision.message else ""
+        said = f": {sanitize_line(decision.message)}" if decision.message else ""
         words = "allowed" if decision.allowed else "refused"
         if 0 <= decision.choice < len(question.choices):
-            words = clean_line(question.choices[decision.choice])
+            words = sanitize_line(question.choices[decision.choice])
         words += ", and from now on without asking" * decision.always
         yield from self._folded(
-            [self._ink("dim" if decision.allowed else "yellow", row) for row in wrap(words + said, self._width() - 4)]
+            [
+                self._theme("dim" if decision.allowed else "yellow", row)
+                for row in wrap_line(words + said, self._width() - 4)
+            ]
         )
 
     def _void(self) -> Iterator[str]:
         """The attempt is void: what was not drawn yet is dropped, what was is disowned."""
         drawn = self._drawn
-        self._stream = MarkdownStream(self._ink, self._width)
+        self._stream = MarkdownStream(self._theme, self._width)
         self._thoughts.drop()
         self._forget()
         if drawn:
@@ -273,10 +281,10 @@ class Transcript:
         summary = turn_line(ended, max(0.0, at - self._began) if self._began else 0.0, self.turn_usage)
         yield from self.note(summary, "dim")
 
-    def _spaced(self, kind: Kind, rows: Sequence[str]) -> list[str]:
+    def _spaced(self, kind: RowKind, rows: Sequence[str]) -> list[str]:
         return [*self._space(kind), *rows] if rows else []
 
-    def _space(self, kind: Kind) -> list[str]:
+    def _space(self, kind: RowKind) -> list[str]:
         """The empty row where the kind of rows changes."""
         last, self._last = self._last, kind
         self._drawn = self._drawn or kind in ("text", "thought")
@@ -293,7 +301,7 @@ class Transcript:
         if words := self.waiting.words():
             return words
         if self._arriving:
-            return f"preparing {clean_line(self._arriving, 30)}"
+            return f"preparing {sanitize_line(self._arriving, 30)}"
         if self._heard:
             return "writing"
         return self.work or "thinking"
@@ -306,10 +314,10 @@ class Transcript:
         if tail := self._stream.last(rows, rows * room):
             lines = tail.strip("\n").split("\n")[-rows:]
             inset = "  " * self._stream.in_code
-            shown = [inset + row for line in lines for row in wrap(line.expandtabs(4), room - len(inset))]
+            shown = [inset + row for line in lines for row in wrap_line(line.expandtabs(4), room - len(inset))]
             return [("", row) for row in shown[-rows:]] if tail.strip() else []
         return [
-            ("dim", cut(f"  {clean_line(each.progress.rstrip().split(chr(10))[-1])}", room))
+            ("dim", truncate(f"  {sanitize_line(each.progress.rstrip().split(chr(10))[-1])}", room))
             for each in self.running.values()
             if each.progress.strip()
         ][:rows]

@@ -1,11 +1,11 @@
-"""What the person is waiting for while the model is asked: the next attempt, or a sign of life."""
+"""Wait indicator: the words that say what a slow request waits for, such as the next retry or a sign of life."""
 
 import math
 from collections.abc import Callable
 
 from kimi_agent.faces.render.notices import retry_number
-from kimi_agent.faces.sanitize import clean_line
-from kimi_agent.faces.summary_lines import countdown
+from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.faces.summary_lines import format_countdown
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
@@ -23,7 +23,7 @@ SILENT_S = 10.0
 """So long the model may be silent before the person is told."""
 
 
-class Waiting:
+class WaitIndicator:
     """Follows the events of one agent; `clock` counts seconds from anywhere, and never backwards."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -58,12 +58,12 @@ class Waiting:
         if self._since is None:
             return ""
         if self._held and (left_s := self.left_s):
-            return f"waiting {countdown(math.ceil(left_s))} before the next request"
+            return f"waiting {format_countdown(math.ceil(left_s))} before the next request"
         if self._retry is not None and (left_s := self.left_s):
-            why = clean_line(self._retry.why).rstrip(".")
-            return f"retry {retry_number(self._retry)} in {countdown(math.ceil(left_s))}: {why}"
+            why = sanitize_line(self._retry.why).rstrip(".")
+            return f"retry {retry_number(self._retry)} in {format_countdown(math.ceil(left_s))}: {why}"
         silent_s = self._clock() - self._since
         if silent_s < SILENT_S:
             return ""
         attempt = f", retry {retry_number(self._retry)}" if self._retry else ""
-        return f"nothing from the model for {countdown(int(silent_s))}{attempt}"
+        return f"nothing from the model for {format_countdown(int(silent_s))}{attempt}"

@@ -1,4 +1,4 @@
-"""Carry out the slash commands: each gives the rows that a person sees, or the home to go on in."""
+"""Output of the slash commands: the rows or the sentence that each shows, or the session to go on in."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.repl.repl_session import ReplHome
-from kimi_agent.faces.sanitize import clean_line, wrap
-from kimi_agent.faces.screen_protocol import KEYS
-from kimi_agent.faces.slash_commands import MODES, help_rows
-from kimi_agent.faces.summary_lines import amount
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.repl.repl_session import ReplSession
+from kimi_agent.faces.sanitize import sanitize_line, wrap_line
+from kimi_agent.faces.screen_protocol import KEY_HELP
+from kimi_agent.faces.slash_commands import CYCLED_MODES, help_entries
+from kimi_agent.faces.summary_lines import format_amount
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.messages import Usage
 
 _MOST_SESSIONS = 20
 
 
-def opening(home: ReplHome, name: str, rest: str) -> Awaitable[ReplHome] | None:
-    """The home that /clear, /resume ID or /model NAME leads to; None for every other command."""
+def start_session_switch(home: ReplSession, name: str, rest: str) -> Awaitable[ReplSession] | None:
+    """Open the session that /clear, /resume ID or /model NAME leads to; None for every other command."""
     match name:
         case "clear":
-            return home.fresh()
+            return home.new_session()
         case "resume" if rest:
             return home.resume(_session_id(home, rest))
         case "model" if rest:
@@ -29,35 +29,35 @@ def opening(home: ReplHome, name: str, rest: str) -> Awaitable[ReplHome] | None:
     return None
 
 
-def greeting(home: ReplHome, ink: Ink) -> list[str]:
+def greeting_rows(home: ReplSession, theme: Theme) -> list[str]:
     """Model, folder, branch and mode, as they are at the start."""
-    branch = f" {ink('dim', f'({clean_line(home.branch, 60)})')}" if home.branch else ""
-    between = ink.glyphs.between
+    branch = f" {theme('dim', f'({sanitize_line(home.branch, 60)})')}" if home.branch else ""
+    between = theme.glyphs.between
     return [
-        f"{ink('heading', 'kimi-agent')} {ink('dim', between)} {clean_line(home.model_name, 60)}",
-        f"{clean_line(_tilde(home.workspace, home.environ), 200)}{branch}",
-        ink("dim", f"mode {home.mode()} {between} ? for keys {between} /help for commands"),
+        f"{theme('heading', 'kimi-agent')} {theme('dim', between)} {sanitize_line(home.model_name, 60)}",
+        f"{sanitize_line(_tilde(home.workspace, home.environ), 200)}{branch}",
+        theme("dim", f"mode {home.mode()} {between} ? for keys {between} /help for commands"),
     ]
 
 
-def help_sheet(home: ReplHome, ink: Ink, columns: int) -> list[str]:
+def help_sheet_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
     """Keys and commands; what is too long for its column goes on below."""
-    rows = help_rows(home.commands, KEYS)
+    rows = help_entries(home.commands, KEY_HELP)
     wide = min(32, max(len(left) for left, _ in rows))
     room = max(20, columns - wide - 4)
     sheet = []
     for left, right in rows:
-        name = clean_line(left)
-        first, *more = wrap(clean_line(right), room) or [""]
+        name = sanitize_line(left)
+        first, *more = wrap_line(sanitize_line(right), room) or [""]
         if len(name) > wide:
-            sheet.append(ink("cyan", name))
+            sheet.append(theme("cyan", name))
             name = ""
-        sheet.append(f"{ink('cyan', name.ljust(wide))}  {first}".rstrip())
+        sheet.append(f"{theme('cyan', name.ljust(wide))}  {first}".rstrip())
         sheet += [f"{'':{wide}}  {row}" for row in more]
     return sheet
 
 
-def status(home: ReplHome, ink: Ink, columns: int) -> list[str]:
+def status_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
     """Where we are and what it cost so far."""
     place = _tilde(home.workspace, home.environ)
     usage = home.costs().usage if home.costs is not None else Usage()
@@ -66,26 +66,30 @@ def status(home: ReplHome, ink: Ink, columns: int) -> list[str]:
         ("model", home.model_name),
         ("folder", f"{place} ({home.branch})" if home.branch else place),
         ("mode", home.mode()),
-        ("tokens", f"{amount(usage.input)} in ({amount(usage.cached)} cached), {amount(usage.output)} out"),
+        (
+            "tokens",
+            f"{format_amount(usage.input)} in ({format_amount(usage.cached)} cached), "
+            f"{format_amount(usage.output)} out",
+        ),
     )
     shown = []
     for name, value in facts:
-        first, *more = wrap(clean_line(value), max(20, columns - 10))
-        shown.append(f"{ink('cyan', f'{name:<8}')} {first}")
+        first, *more = wrap_line(sanitize_line(value), max(20, columns - 10))
+        shown.append(f"{theme('cyan', f'{name:<8}')} {first}")
         shown += [f"{'':<8} {row}" for row in more]
     return shown
 
 
-def saved_sessions(home: ReplHome, ink: Ink, columns: int, now: float) -> list[str]:
+def saved_session_rows(home: ReplSession, theme: Theme, columns: int, now: float) -> list[str]:
     """The newest sessions of this folder, numbered; none where there are none."""
     return [
-        f"{number:>3}  {ago(now - each.at):>10}  {clean_line(each.title, max(10, columns - 40)) or '(empty)'}"
-        f"  {ink('dim', clean_line(each.id))}"
+        f"{number:>3}  {format_age(now - each.at):>10}  {sanitize_line(each.title, max(10, columns - 40)) or '(empty)'}"
+        f"  {theme('dim', sanitize_line(each.id))}"
         for number, each in enumerate(home.sessions()[:_MOST_SESSIONS], 1)
     ]
 
 
-def mode(home: ReplHome, rest: str) -> str:
+def show_or_set_mode(home: ReplSession, rest: str) -> str:
     """Show or change the mode; the sentence that says what it is now. Raises UserError."""
     if not rest:
         return f"The mode is {home.mode()}; Shift-Tab or /mode NAME changes it."
@@ -93,16 +97,20 @@ def mode(home: ReplHome, rest: str) -> str:
     return f"The mode is {home.mode()}."
 
 
-def next_mode(home: ReplHome, said: Callable[[str], None]) -> None:
+def cycle_mode(home: ReplSession, said: Callable[[str], None]) -> None:
     """On to the next mode, round and round; from any other mode to the first. What keeps it from changing is `said`."""
     current = home.mode()
     try:
-        home.set_mode(MODES[(MODES.index(current) + 1) % len(MODES)] if current in MODES else MODES[0])
+        home.set_mode(
+            CYCLED_MODES[(CYCLED_MODES.index(current) + 1) % len(CYCLED_MODES)]
+            if current in CYCLED_MODES
+            else CYCLED_MODES[0]
+        )
     except UserError as error:
         said(str(error))
 
 
-def _session_id(home: ReplHome, rest: str) -> str:
+def _session_id(home: ReplSession, rest: str) -> str:
     """What was typed, or the id behind the number of the list."""
     saved = home.sessions()[:_MOST_SESSIONS]
     return saved[int(rest) - 1].id if rest.isdecimal() and 0 < int(rest) <= len(saved) else rest
@@ -114,7 +122,7 @@ def _tilde(folder: Path, environ: Mapping[str, str]) -> str:
     return f"~{text[len(home) :]}" if home and home != "/" and (text == home or text.startswith(f"{home}/")) else text
 
 
-def ago(seconds_ago: float) -> str:
+def format_age(seconds_ago: float) -> str:
     """How long since, in its largest unit."""
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds_ago >= size:

@@ -1,37 +1,37 @@
-"""What happened and is not drawn yet: events and rows of our own in one queue, drawn in slices."""
+"""Render queue: events and the REPL's own rows that are not drawn yet, in one order, drawn in slices."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.summary_lines import count
-from kimi_agent.faces.theme import Ink, Style
+from kimi_agent.faces.summary_lines import format_count
+from kimi_agent.faces.theme import Style, Theme
 from kimi_agent.log.events import Stamped, TextDelta
 from kimi_agent.log.messages import Assistant, Message, User
 
-_PIECE = 2_000
+_MAX_DELTA_CHARS = 2_000
 """Characters of streamed text that are drawn together at most, so that a slice stays short."""
 
-_SUMMARY = "[The conversation so far was replaced by this summary"
+_SUMMARY_PREFIX = "[The conversation so far was replaced by this summary"
 """How the fold begins the message that a compaction left (see `log.conversation`): nobody typed it."""
 
 
-class Backlog:
-    """The queue before one `Transcript`. `wake` is called when something was added."""
+class RenderQueue:
+    """Queue of events and rows in front of one `Transcript`. `wake` is called when something was added."""
 
-    def __init__(self, ink: Ink, columns: Callable[[], int], wake: Callable[[], None]) -> None:
-        self.transcript = Transcript(ink, columns)
-        self._ink = ink
+    def __init__(self, theme: Theme, columns: Callable[[], int], wake: Callable[[], None]) -> None:
+        self.transcript = Transcript(theme, columns)
+        self._theme = theme
         self._columns = columns
         self._wake = wake
         self._events: deque[Stamped | list[str]] = deque()
 
-    def start_over(self) -> None:
+    def switch_session(self) -> None:
         """Read another session from here on; what waits is drawn as part of the old one."""
         rows = self.drain()
         gap = [""] if self.transcript.begun else []
-        self.transcript = Transcript(self._ink, self._columns)
+        self.transcript = Transcript(self._theme, self._columns)
         self.say([*rows, *gap])
 
     def hear(self, stamped: Stamped) -> None:
@@ -40,7 +40,7 @@ class Backlog:
         self._wake()
 
     def say(self, rows: Sequence[str]) -> None:
-        """Rows of our own, in their place among the events."""
+        """Add rows of the REPL itself, in their place among the events."""
         self._events.append(list(rows))
         self._wake()
 
@@ -54,11 +54,11 @@ class Backlog:
 
     def recall(self, messages: Sequence[Message]) -> None:
         """The last exchange of a session that is taken up again."""
-        self.note(f"Resumed: {count(len(messages), 'message')} so far. The last exchange:")
+        self.note(f"Resumed: {format_count(len(messages), 'message')} so far. The last exchange:")
         last = max((at for at, each in enumerate(messages) if isinstance(each, User)), default=0)
         answers = [each for each in messages[last:] if isinstance(each, Assistant) and each.text]
         for each in (messages[last], *answers[-1:]):
-            if isinstance(each, User) and each.text.startswith(_SUMMARY):
+            if isinstance(each, User) and each.text.startswith(_SUMMARY_PREFIX):
                 self.note("(summary of what came before)")
             elif isinstance(each, User | Assistant):
                 self.say(self.transcript.shown(each))
@@ -83,7 +83,7 @@ class Backlog:
         if not isinstance(first.event, TextDelta):
             return first
         pieces, size = [first.event.text], len(first.event.text)
-        while self._events and size < _PIECE:
+        while self._events and size < _MAX_DELTA_CHARS:
             following = self._events[0]
             if isinstance(following, list) or not isinstance(following.event, TextDelta):
                 break

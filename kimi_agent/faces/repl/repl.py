@@ -1,7 +1,7 @@
-"""The REPL: what the person types goes to the agent or to a command, what the agent tells goes to the screen.
+"""REPL: sends what the person types to the agent or to a command, and what the agent reports to the screen.
 
-It knows the agent by three methods and everything else by the callables of a `ReplHome`; the first prompt is on the
-screen before anything but prompt-toolkit is loaded.
+It knows the agent by three methods and everything else by the callables of a `ReplSession`; the first prompt is on
+the screen before anything but prompt-toolkit is loaded.
 """
 
 import asyncio
@@ -14,46 +14,46 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from kimi_agent.errors import ModelError, ToolError, UserError
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.repl import command_output as orders
-from kimi_agent.faces.repl.render_queue import Backlog
-from kimi_agent.faces.repl.repl_session import ReplHome, Told
-from kimi_agent.faces.repl.run_slash_command import carry_out
-from kimi_agent.faces.repl.usage_status import Gauge
-from kimi_agent.faces.sanitize import clean_line
-from kimi_agent.faces.screen.terminal_modes import quiet_keys
-from kimi_agent.faces.screen_protocol import Face
-from kimi_agent.faces.slash_commands import Invocation, Prompt, Unknown, read
-from kimi_agent.faces.theme import Ink, ink_for
+from kimi_agent.faces.repl import command_output
+from kimi_agent.faces.repl.render_queue import RenderQueue
+from kimi_agent.faces.repl.repl_session import ReplSession, SessionHandle
+from kimi_agent.faces.repl.run_slash_command import run_slash_command
+from kimi_agent.faces.repl.usage_status import UsageStatus
+from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.faces.screen.terminal_modes import cbreak_mode
+from kimi_agent.faces.screen_protocol import ReplScreen
+from kimi_agent.faces.slash_commands import TypedCommand, TypedPrompt, UnknownCommand, parse_typed_line
+from kimi_agent.faces.theme import Theme, choose_theme
 from kimi_agent.log.events import Decision, Question, Stamped
-from kimi_agent.log.messages import User, said
+from kimi_agent.log.messages import User, user_message
 
 _LEAVE_WITHIN_S = 3.0
 
 
-def run_repl(home: ReplHome) -> int:
+def run_repl(home: ReplSession) -> int:
     """Talk until the person leaves; gives the exit code."""
-    return asyncio.run(talk(home))
+    return asyncio.run(run_repl_in_loop(home))
 
 
-async def talk(home: ReplHome, *, now: Callable[[], float] = time.time) -> int:
+async def run_repl_in_loop(home: ReplSession, *, now: Callable[[], float] = time.time) -> int:
     """`run_repl` for a caller with a loop of its own. What the agent raises as a bug rises from here."""
     term = home.environ.get("TERM", "")
     dumb = term in ("", "dumb", "unknown")
     if dumb:
         return await Repl(home, now).run_plain()
-    with quiet_keys(sys.stdin.fileno()):
+    with cbreak_mode(sys.stdin.fileno()):
         return await Repl(home, now).run_screen(term)
 
 
 class Repl:
-    """The desk between one person and the agents they talk to, one after another."""
+    """The REPL of one person with the agents they talk to, one after another; it is the host of the screen."""
 
-    def __init__(self, home: ReplHome, now: Callable[[], float]) -> None:
+    def __init__(self, home: ReplSession, now: Callable[[], float]) -> None:
         self._home = home
         self._now = now
-        self.ink: Ink = ink_for(home.environ, sys.stdout.encoding or "utf-8")
-        self._backlog = Backlog(self.ink, self.columns, self._wake)
-        self._face: Face | None = None
+        self.theme: Theme = choose_theme(home.environ, sys.stdout.encoding or "utf-8")
+        self._render_queue = RenderQueue(self.theme, self.columns, self._wake)
+        self._face: ReplScreen | None = None
         self._turn: asyncio.Task[None] | None = None
         self._turn_began = 0.0
         self._bug: BaseException | None = None
@@ -62,8 +62,8 @@ class Repl:
         self._switching = False
         self._stoppable = False
         self._waiting: list[str] = []
-        self._gauge = Gauge()
-        self._listening: Told | None = None
+        self._usage_status = UsageStatus()
+        self._listening: SessionHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -72,33 +72,33 @@ class Repl:
     async def run_screen(self, term: str) -> int:
         """On a terminal with a cursor. The greeting is on the screen before prompt-toolkit is loaded."""
         self._enter(self._home)
-        self._write(self._backlog.drain())
-        from kimi_agent.faces.screen.input_history import TypedHistory
+        self._write(self._render_queue.drain())
+        from kimi_agent.faces.screen.input_history import InputHistory
         from kimi_agent.faces.screen.screen import Screen
 
-        return await self._live(Screen(self, TypedHistory(self._home.history_file), term))
+        return await self._live(Screen(self, InputHistory(self._home.history_file), term))
 
     async def run_plain(self) -> int:
         """On a terminal that prints lines."""
-        from kimi_agent.faces.screen.plain_screen import PlainFace
+        from kimi_agent.faces.screen.plain_screen import PlainScreen
 
         self._enter(self._home)
-        return await self._live(PlainFace(self))
+        return await self._live(PlainScreen(self))
 
-    async def _live(self, face: Face) -> int:
+    async def _live(self, face: ReplScreen) -> int:
         loop = asyncio.get_running_loop()
         self._face = face
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             loop.add_signal_handler(number, self.leave, code)
-        if self._home.opening is not None:
+        if self._home.open_real is not None:
             self._switching = True
-            self._start(self._move_in(self._home.opening()))
+            self._start(self._move_in(self._home.open_real()))
         if self._home.first_message:
             loop.call_soon(self.submit, self._home.first_message)
         try:
             await face.run()
             await self._stop_turn()
-            self._write([*face.last_words(), *self._backlog.drain()])
+            self._write([*face.unwritten_rows(), *self._render_queue.drain()])
             if self._bug is not None:
                 raise self._bug
             if self._talked and self._exit_code != 129:
@@ -114,27 +114,27 @@ class Repl:
             self._turn.cancel()
             await asyncio.wait([self._turn], timeout=_LEAVE_WITHIN_S)
 
-    async def _move_in(self, opening: Awaitable[ReplHome]) -> None:
-        """From the hall, where the person was greeted, into the house."""
+    async def _move_in(self, opening: Awaitable[ReplSession]) -> None:
+        """Replace the placeholder that greeted the person by the real session, once it is open."""
         self._enter(await opening, greet=False)
 
-    def _enter(self, home: ReplHome, *, greet: bool = True) -> None:
-        """Talk to this home's agent from here on."""
+    def _enter(self, home: ReplSession, *, greet: bool = True) -> None:
+        """Talk to this session's agent from here on."""
         home.asker.bind(self.decide)
         if self._listening is not home.agent.session:
             self._listening = home.agent.session
-            self._backlog.start_over()
+            self._render_queue.switch_session()
             home.agent.session.listen(self._hear)
         self._home = home
-        self._gauge = Gauge(home.window, home.used, home.cost)
+        self._usage_status = UsageStatus(home.window, home.count_used_tokens, home.cost)
         if greet:
-            self._backlog.say([*orders.greeting(home, self.ink), ""])
+            self._render_queue.say([*command_output.greeting_rows(home, self.theme), ""])
         for notice in home.notices:
-            self._backlog.note(notice, "yellow")
+            self._render_queue.note(notice, "yellow")
         messages = home.agent.session.conversation.messages()
         self._talked = bool(messages)
         if messages:
-            self._backlog.recall(messages)
+            self._render_queue.recall(messages)
 
     def leave(self, exit_code: int) -> None:
         """End the REPL."""
@@ -145,15 +145,15 @@ class Repl:
     # Events and rows
 
     def _hear(self, stamped: Stamped) -> None:
-        """A listener; what a worker thread tells is taken over by ours."""
+        """A listener; an event of a worker thread is handed over to the thread of the loop."""
         if threading.get_ident() == self._thread:
             self._take_over(stamped)
         else:
             self._loop.call_soon_threadsafe(self._take_over, stamped)
 
     def _take_over(self, stamped: Stamped) -> None:
-        self._gauge.hear(stamped)
-        self._backlog.hear(stamped)
+        self._usage_status.hear(stamped)
+        self._render_queue.hear(stamped)
 
     def _wake(self) -> None:
         if self._face is not None:
@@ -161,12 +161,12 @@ class Repl:
 
     def pull(self, budget_s: float) -> tuple[list[str], bool]:
         """Draw what happened, for at most about `budget_s` seconds."""
-        return self._backlog.pull(budget_s)
+        return self._render_queue.pull(budget_s)
 
     @property
     def transcript(self) -> Transcript:
         """The session as it is drawn."""
-        return self._backlog.transcript
+        return self._render_queue.transcript
 
     def columns(self) -> int:
         """The width of the terminal, in cells."""
@@ -208,7 +208,12 @@ class Repl:
     def status(self) -> Sequence[str]:
         """Mode, model, branch, how full the window is, the cost."""
         home = self._home
-        parts = (home.mode(), clean_line(home.model_name, 40), clean_line(home.branch, 40), *self._gauge.parts)
+        parts = (
+            home.mode(),
+            sanitize_line(home.model_name, 40),
+            sanitize_line(home.branch, 40),
+            *self._usage_status.parts,
+        )
         return [each for each in parts if each]
 
     def interrupt(self) -> None:
@@ -218,7 +223,7 @@ class Repl:
 
     def next_mode(self) -> None:
         """ask, accept-edits, plan, and round again."""
-        orders.next_mode(self._home, lambda text: self._backlog.note(text, "yellow"))
+        command_output.cycle_mode(self._home, lambda text: self._render_queue.note(text, "yellow"))
         self._wake()
 
     def submit(self, text: str) -> None:
@@ -227,20 +232,20 @@ class Repl:
             self._waiting.append(text)
             self._wake()
             return
-        match read(text, self._home.commands):
-            case Unknown(words):
-                self._backlog.echo(text)
-                self._backlog.note(words, "yellow")
-            case Invocation(name, rest):
-                self._backlog.echo(text)
-                carry_out(self, name, rest, self._now())
-            case Prompt(sent, shown):
+        match parse_typed_line(text, self._home.commands):
+            case UnknownCommand(words):
+                self._render_queue.echo(text)
+                self._render_queue.note(words, "yellow")
+            case TypedCommand(name, rest):
+                self._render_queue.echo(text)
+                run_slash_command(self, name, rest, self._now())
+            case TypedPrompt(sent, shown):
                 self.transcript.echo_as(sent, shown)
                 self._talked = True
                 if self._turn is not None:
-                    self._home.agent.queue(said(sent))
+                    self._home.agent.queue(user_message(sent))
                 else:
-                    self._start(self._take_turn(said(sent)))
+                    self._start(self._take_turn(user_message(sent)))
 
     # Turns
 
@@ -254,7 +259,7 @@ class Repl:
         try:
             await self._home.agent.run_turn(prompt)
         except (ModelError, UserError, ToolError) as error:
-            self._backlog.note(str(error), "red")
+            self._render_queue.note(str(error), "red")
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._turn = None
@@ -272,22 +277,22 @@ class Repl:
     # What the commands ask
 
     @property
-    def home(self) -> ReplHome:
-        """The home that is talked to."""
+    def home(self) -> ReplSession:
+        """The session that is talked to."""
         return self._home
 
     @property
-    def backlog(self) -> Backlog:
+    def render_queue(self) -> RenderQueue:
         """Where rows and notes go."""
-        return self._backlog
+        return self._render_queue
 
     @property
     def busy(self) -> bool:
         """Whether a turn, or other work, is running."""
         return self._turn is not None
 
-    def aside(self, work: Coroutine[object, object, None], *, doing: str = "") -> None:
-        """Do work of the house; what is typed meanwhile waits for its end, and what it raises is told.
+    def run_exclusively(self, work: Coroutine[object, object, None], *, doing: str = "") -> None:
+        """Run `work` in the place of a turn; what is typed meanwhile waits for its end, and its errors are reported.
 
         `doing` names what takes long: the person sees it, and may stop it.
         """
@@ -295,9 +300,9 @@ class Repl:
         self.transcript.work = doing
         self._start(self._told(work))
 
-    def go_to(self, opening: Awaitable[ReplHome]) -> None:
-        """On to another home."""
-        self.aside(self._switch(opening))
+    def switch_session(self, opening: Awaitable[ReplSession]) -> None:
+        """Switch to another session."""
+        self.run_exclusively(self._switch(opening))
 
     def prefill(self, text: str) -> None:
         """Offer `text` for the next prompt."""
@@ -314,12 +319,12 @@ class Repl:
             await work
         except asyncio.CancelledError:
             if self._stoppable:
-                self._backlog.note("Interrupted.", "yellow")
+                self._render_queue.note("Interrupted.", "yellow")
             raise
         except UserError as error:
-            self._backlog.note(str(error), "yellow")
+            self._render_queue.note(str(error), "yellow")
         except ModelError as error:
-            self._backlog.note(str(error), "red")
+            self._render_queue.note(str(error), "red")
 
-    async def _switch(self, opening: Awaitable[ReplHome]) -> None:
+    async def _switch(self, opening: Awaitable[ReplSession]) -> None:
         self._enter(await opening)

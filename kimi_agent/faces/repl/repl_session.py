@@ -1,43 +1,43 @@
-"""What the REPL needs of the house, as values and callables."""
+"""REPL session: what the REPL needs of an open agent and of the program, as values and callables."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from kimi_agent.faces.repl.compact_command import Compacting
-from kimi_agent.faces.repl.rewind_commands import Differing, Rewinding
-from kimi_agent.faces.screen.approvals import Asker
+from kimi_agent.faces.repl.compact_command import CompactionActions
+from kimi_agent.faces.repl.rewind_commands import DiffSource, RewindPlanner
+from kimi_agent.faces.screen.approvals import AskProxy
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 
 if TYPE_CHECKING:  # the first prompt does not wait for this
-    from kimi_agent.model.cost.caps import State
+    from kimi_agent.model.cost.caps import BudgetState
 
 
-class Messages(Protocol):
+class MessageSource(Protocol):
     """The conversation as the REPL reads it."""
 
     def messages(self) -> Sequence[Message]: ...
 
 
-class Told(Protocol):
-    """A session: it tells its listeners what happens."""
+class SessionHandle(Protocol):
+    """A session as the REPL uses it: it reports what happens to its listeners."""
 
     @property
     def id(self) -> str: ...
 
     @property
-    def conversation(self) -> Messages: ...
+    def conversation(self) -> MessageSource: ...
 
     def listen(self, listener: Listener, /) -> object: ...
 
 
-class Conversing(Protocol):
-    """An agent. A turn is cancelled by cancelling its task; it may end in a ModelError."""
+class AgentHandle(Protocol):
+    """An agent as the REPL uses it. A turn is cancelled by cancelling its task; it may end in a ModelError."""
 
     @property
-    def session(self) -> Told: ...
+    def session(self) -> SessionHandle: ...
 
     async def run_turn(self, prompt: User, /) -> TurnEnded: ...
 
@@ -54,42 +54,42 @@ class SavedSession:
 
 
 @dataclass(frozen=True)
-class ReplHome:
-    """What the REPL needs of the house.
+class ReplSession:
+    """An open session with its agent, and what the REPL can do with them.
 
-    `fresh`, `resume` and `with_model` open another home and close this one; when they raise UserError (or ModelError),
-    this one is as it was. `aclose` ends the home that the REPL ends in. `commands` are prompt files by name.
-    `resume_with` is the command that resumes a session, but for its id.
+    `new_session`, `resume` and `with_model` open another one and close this one; when they raise UserError (or
+    ModelError), this one is as it was. `aclose` closes the session that the REPL ends in.
+    `commands` are prompt files by name. `resume_with` is the command that resumes a session, but for its id.
     `rewinding`, `differing`, `compacting` and `costs` are None as long as there is nothing to look at. `window` is in
-    tokens, `used` measures what the conversation takes of it; `cost` says in few words what the session cost.
+    tokens, `count_used_tokens` says how much of it the conversation takes; `cost` is the cost as a short label.
 
-    A home with `opening` is only the hall: the real one is opened as soon as the prompt is on the screen, and what
+    A session with `open_real` is a placeholder: the real one is opened as soon as the prompt is on the screen, and what
     that raises ends the REPL. What is typed meanwhile waits for it.
     """
 
-    agent: Conversing
-    asker: Asker
+    agent: AgentHandle
+    asker: AskProxy
     model_name: str
     workspace: Path
     branch: str
     mode: Callable[[], str]
     set_mode: Callable[[str], None]
     sessions: Callable[[], Sequence[SavedSession]]
-    fresh: Callable[[], Awaitable["ReplHome"]]
-    resume: Callable[[str], Awaitable["ReplHome"]]
-    with_model: Callable[[str], Awaitable["ReplHome"]]
+    new_session: Callable[[], Awaitable["ReplSession"]]
+    resume: Callable[[str], Awaitable["ReplSession"]]
+    with_model: Callable[[str], Awaitable["ReplSession"]]
     aclose: Callable[[], Awaitable[None]]
     history_file: Path
     environ: Mapping[str, str]
     notices: Sequence[str] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     resume_with: str = "kimi-agent -r"
-    rewinding: Rewinding | None = None
-    differing: Differing | None = None
-    compacting: Compacting | None = None
-    costs: Callable[[], "State"] | None = None
+    rewinding: RewindPlanner | None = None
+    differing: DiffSource | None = None
+    compacting: CompactionActions | None = None
+    costs: Callable[[], "BudgetState"] | None = None
     window: int = 0
-    used: Callable[[], int] = int
+    count_used_tokens: Callable[[], int] = int
     cost: Callable[[], str] = str
     first_message: str = ""
-    opening: Callable[[], Awaitable["ReplHome"]] | None = None
+    open_real: Callable[[], Awaitable["ReplSession"]] | None = None

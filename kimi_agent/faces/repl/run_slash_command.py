@@ -1,4 +1,4 @@
-"""Carry out a slash command that was typed at the REPL."""
+"""Slash command dispatcher: carries out a command that was typed at the REPL."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
@@ -6,29 +6,29 @@ from typing import Protocol
 from kimi_agent.errors import UserError
 from kimi_agent.faces.render.transcript import Transcript
 from kimi_agent.faces.render.view_rows import diff_rows
-from kimi_agent.faces.repl import command_output as orders
-from kimi_agent.faces.repl.compact_command import make_room
-from kimi_agent.faces.repl.render_queue import Backlog
-from kimi_agent.faces.repl.repl_session import ReplHome
-from kimi_agent.faces.repl.rewind_commands import go_back, turn_rows
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.repl import command_output
+from kimi_agent.faces.repl.compact_command import run_compact_command
+from kimi_agent.faces.repl.render_queue import RenderQueue
+from kimi_agent.faces.repl.repl_session import ReplSession
+from kimi_agent.faces.repl.rewind_commands import rewindable_turn_rows, run_rewind_command
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import Decision, Question
 
-_MOVING = ("clear", "undo", "redo", "diff", "compact")
-_MOVING_WITH_WORDS = ("resume", "model", "rewind")
+_NEEDS_IDLE = ("clear", "undo", "redo", "diff", "compact")
+_NEEDS_IDLE_WITH_ARGUMENT = ("resume", "model", "rewind")
 
 
-class Talk(Protocol):
-    """What a command asks of the REPL."""
-
-    @property
-    def home(self) -> ReplHome: ...
+class CommandHost(Protocol):
+    """The REPL as a slash command uses it."""
 
     @property
-    def ink(self) -> Ink: ...
+    def home(self) -> ReplSession: ...
 
     @property
-    def backlog(self) -> Backlog: ...
+    def theme(self) -> Theme: ...
+
+    @property
+    def render_queue(self) -> RenderQueue: ...
 
     @property
     def transcript(self) -> Transcript: ...
@@ -38,9 +38,9 @@ class Talk(Protocol):
 
     def columns(self) -> int: ...
 
-    def aside(self, work: Coroutine[object, object, None], /, *, doing: str = "") -> None: ...
+    def run_exclusively(self, work: Coroutine[object, object, None], /, *, doing: str = "") -> None: ...
 
-    def go_to(self, opening: Awaitable[ReplHome], /) -> None: ...
+    def switch_session(self, opening: Awaitable[ReplSession], /) -> None: ...
 
     def prefill(self, text: str, /) -> None: ...
 
@@ -49,84 +49,88 @@ class Talk(Protocol):
     def leave(self, exit_code: int, /) -> None: ...
 
 
-def carry_out(talk: Talk, name: str, rest: str, now: float) -> None:
-    """Do what `/name rest` asks for; `now` is the Unix time. What cannot be done is said."""
-    home, note = talk.home, talk.backlog.note
-    if talk.busy and (name in _MOVING or (rest and name in _MOVING_WITH_WORDS)):
+def run_slash_command(host: CommandHost, name: str, rest: str, now: float) -> None:
+    """Do what `/name rest` asks for; `now` is the Unix time. What cannot be done is reported as a note."""
+    home, note = host.home, host.render_queue.note
+    if host.busy and (name in _NEEDS_IDLE or (rest and name in _NEEDS_IDLE_WITH_ARGUMENT)):
         note(f"A turn is running: press Esc first, then /{name}.", "yellow")
         return
-    if (opening := orders.opening(home, name, rest)) is not None:
-        talk.go_to(opening)
+    if (opening := command_output.start_session_switch(home, name, rest)) is not None:
+        host.switch_session(opening)
         return
     match name:
         case "help":
             note("Keys and commands", "bold")
-            talk.backlog.say(orders.help_sheet(home, talk.ink, talk.columns()))
+            host.render_queue.say(command_output.help_sheet_rows(home, host.theme, host.columns()))
         case "status":
             note("Status", "bold")
-            talk.backlog.say(orders.status(home, talk.ink, talk.columns()))
+            host.render_queue.say(command_output.status_rows(home, host.theme, host.columns()))
         case "resume":
-            saved = orders.saved_sessions(home, talk.ink, talk.columns(), now)
+            saved = command_output.saved_session_rows(home, host.theme, host.columns(), now)
             note("/resume with a number or an id opens:" if saved else "No session is saved here yet.")
-            talk.backlog.say(saved)
+            host.render_queue.say(saved)
         case "rewind" if not rest:
-            _list_turns(talk, now)
+            _list_turns(host, now)
         case "undo" | "redo" | "rewind":
-            talk.aside(_go_back(talk, name, rest))
+            host.run_exclusively(_go_back(host, name, rest))
         case "diff":
-            talk.aside(_diff(talk, rest))
+            host.run_exclusively(_diff(host, rest))
         case "compact":
-            talk.aside(make_room(rest, home.compacting, talk.backlog, talk.columns()), doing="making room")
+            host.run_exclusively(
+                run_compact_command(rest, home.compacting, host.render_queue, host.columns()), doing="making room"
+            )
         case "cost":
-            _costs(talk)
+            _costs(host)
         case "model":
             note(f"The model is {home.model_name}; /model NAME changes it.")
         case "mode":
-            _said(talk, lambda: orders.mode(home, rest))
+            _note_result(host, lambda: command_output.show_or_set_mode(home, rest))
         case _:
-            talk.leave(0)
+            host.leave(0)
 
 
-def _costs(talk: Talk) -> None:
-    if talk.home.costs is None:
-        talk.backlog.note("Nothing was spent yet.")
+def _costs(host: CommandHost) -> None:
+    if host.home.costs is None:
+        host.render_queue.note("Nothing was spent yet.")
         return
     from kimi_agent.faces.render import costs
 
-    talk.backlog.note("Cost", "bold")
-    talk.backlog.say(costs.rows(talk.home.costs(), talk.ink, talk.columns()))
+    host.render_queue.note("Cost", "bold")
+    host.render_queue.say(costs.cost_rows(host.home.costs(), host.theme, host.columns()))
 
 
-def _said(talk: Talk, order: Callable[[], str]) -> None:
+def _note_result(host: CommandHost, order: Callable[[], str]) -> None:
     try:
-        talk.backlog.note(order())
+        host.render_queue.note(order())
     except UserError as error:
-        talk.backlog.note(str(error), "yellow")
+        host.render_queue.note(str(error), "yellow")
 
 
-def _list_turns(talk: Talk, now: float) -> None:
-    rewinding = talk.home.rewinding
+def _list_turns(host: CommandHost, now: float) -> None:
+    rewinding = host.home.rewinding
     turns = rewinding.turns() if rewinding is not None else []
-    talk.backlog.note(
+    host.render_queue.note(
         "/rewind N goes back to before turn N; add chat or code for one of them, or a file's name:"
         if turns
         else "There is no turn to go back to yet."
     )
-    talk.backlog.say(turn_rows(turns, talk.ink, talk.columns(), lambda at: orders.ago(now - at)))
+    host.render_queue.say(
+        rewindable_turn_rows(turns, host.theme, host.columns(), lambda at: command_output.format_age(now - at))
+    )
 
 
-async def _go_back(talk: Talk, name: str, rest: str) -> None:
-    if talk.home.rewinding is None:
+async def _go_back(host: CommandHost, name: str, rest: str) -> None:
+    if host.home.rewinding is None:
         raise UserError("There is nothing to take back yet.")
-    gone = await go_back(name, rest, talk.home.rewinding, talk.decide)
-    talk.backlog.note(gone.text)
+    gone = await run_rewind_command(name, rest, host.home.rewinding, host.decide)
+    host.render_queue.note(gone.text)
     if gone.prompt:
-        talk.prefill(gone.prompt)
+        host.prefill(gone.prompt)
 
 
-async def _diff(talk: Talk, rest: str) -> None:
-    files = await talk.home.differing(rest) if talk.home.differing is not None else ()
-    talk.backlog.note(
+async def _diff(host: CommandHost, rest: str) -> None:
+    files = await host.home.differing(rest) if host.home.differing is not None else ()
+    host.render_queue.note(
         f"{len(files)} file{'' if len(files) == 1 else 's'} changed:" if files else "Nothing was changed."
     )
-    talk.backlog.say(list(diff_rows(files, talk.ink, talk.columns() - 1, whole=False)))
+    host.render_queue.say(list(diff_rows(files, host.theme, host.columns() - 1, whole=False)))

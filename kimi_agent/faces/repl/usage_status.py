@@ -1,15 +1,20 @@
-"""How full the window is and what the session cost, for the status line: a few words that change at each answer."""
+"""Usage part of the status line: the share of the window that is full, and what the session cost.
+
+A few words that change at each answer: `34 % of the window`, `$0.12`.
+"""
 
 from collections.abc import Callable
 
 from kimi_agent.log.events import Compacted, Restored, Rewound, Said, Shortened, Spent, Stamped
 from kimi_agent.log.messages import Usage
 
-_WORTH_SAYING = 0.01
+_LEAST_SHARE = 0.01
 
 
-class Gauge:
-    """A listener. `window` is in tokens, `used` measures what the conversation takes of it, `cost` words the cost."""
+class UsageStatus:
+    """A listener. `window` is in tokens, `used` counts those that the conversation takes,
+    `cost` gives the cost as a label.
+    """
 
     def __init__(self, window: int = 0, used: Callable[[], int] = int, cost: Callable[[], str] = str) -> None:
         self._window = window
@@ -37,6 +42,6 @@ class Gauge:
         """What there is to say: `34 % of the window`, `$0.12`."""
         share = self._used / self._window if self._window else 0.0
         return [
-            *([f"{100 * share:.0f} % of the window"] if share >= _WORTH_SAYING else []),
+            *([f"{100 * share:.0f} % of the window"] if share >= _LEAST_SHARE else []),
             *([self._spent] * bool(self._spent)),
         ]

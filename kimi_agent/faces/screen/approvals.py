@@ -1,21 +1,21 @@
-"""Approvals in the REPL: who is asked, what is shown, and which keys answer.
+"""Approvals in the REPL: an open question, its choices, the rows that show it, and the keys that answer.
 
-What is asked about is shown whole; what does not show by itself is escaped and counted. A key that was pressed before
-the choices were on the screen is no answer, and neither is pasted text.
+What is asked about is shown whole; what does not show by itself is escaped and counted. A key that was pressed
+before the choices were on the screen is no answer, and neither is pasted text.
 """
 
 import asyncio
 from dataclasses import dataclass, field
 
-from kimi_agent.faces.render.view_rows import is_cut, whole_rows
-from kimi_agent.faces.sanitize import clean, clean_line, specials, squeezed, wrap
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.render.view_rows import full_view_rows, is_diff_cut
+from kimi_agent.faces.sanitize import collapse_blanks, count_escaped, sanitize, sanitize_line, wrap_line
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.views import DiffView, OutputView, TextView, View
 
 
-class Asker:
-    """The `Ask` that an agent is opened with before there is a screen; `bind` says who answers.
+class AskProxy:
+    """Proxy for the `Ask` of a screen that is not there yet: an agent is opened with it, `bind` names who answers.
 
     Questions come one after another: parallel calls may ask at the same time. Nobody bound means no.
     """
@@ -37,7 +37,7 @@ class Asker:
 
 
 @dataclass(frozen=True)
-class Choice:
+class AnswerChoice:
     """One answer: the keys that give it (`key` may be ""), its words, and what is decided by it.
 
     Where that is None, the person is first asked what to do instead.
@@ -52,56 +52,56 @@ class Choice:
         return f"{self.number} {self.text}" + f" ({self.key})" * bool(self.key)
 
 
-def choices(question: Question) -> tuple[Choice, ...]:
+def answer_choices(question: Question) -> tuple[AnswerChoice, ...]:
     """The answers to a question, the safest last: its own where it has some, else yes, always and no.
 
-    "Always" is there only with a rule, and only if nothing of the question is cut. A question of the house itself,
+    "Always" is there only with a rule, and only if nothing of the question is cut. A question of the program itself,
     which no tool asks, has no "do this instead".
     """
     if question.choices:
         return tuple(
-            Choice(str(at + 1), "", clean_line(text), Decision(allowed=at == 0, choice=at))
+            AnswerChoice(str(at + 1), "", sanitize_line(text), Decision(allowed=at == 0, choice=at))
             for at, text in enumerate(question.choices)
         )
-    offered = [Choice("1", "y", "yes", Decision(allowed=True))]
+    offered = [AnswerChoice("1", "y", "yes", Decision(allowed=True))]
     if not question.tool:
-        return (*offered, Choice("3", "n", "no", Decision(allowed=False)))
-    if question.rule and not is_cut(question.view):
+        return (*offered, AnswerChoice("3", "n", "no", Decision(allowed=False)))
+    if question.rule and not is_diff_cut(question.view):
         always = Decision(allowed=True, always=True)
-        offered.append(Choice("2", "a", f"yes, and don't ask again for {clean_line(question.rule)}", always))
-    return (*offered, Choice("3", "n", "no, and say what to do instead", None))
+        offered.append(AnswerChoice("2", "a", f"yes, and don't ask again for {sanitize_line(question.rule)}", always))
+    return (*offered, AnswerChoice("3", "n", "no, and say what to do instead", None))
 
 
 @dataclass
-class Asking:
+class OpenQuestion:
     """An open question. The choice that Enter takes is the last one until the person moves it."""
 
     question: Question
     done: asyncio.Future[Decision]
     armed: bool = False
-    telling: bool = False
-    at: int = field(init=False)
-    choices: tuple[Choice, ...] = field(init=False)
+    typing_reason: bool = False
+    selected: int = field(init=False)
+    choices: tuple[AnswerChoice, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.choices = choices(self.question)
-        self.at = len(self.choices) - 1
+        self.choices = answer_choices(self.question)
+        self.selected = len(self.choices) - 1
 
     def move(self, by: int) -> None:
         """Move the chosen answer."""
-        self.at = (self.at + by) % len(self.choices)
+        self.selected = (self.selected + by) % len(self.choices)
 
     def press(self, key: str) -> None:
         """Take the answer that `key` ("y", "2", "enter", "escape") stands for, if it stands for one."""
         if key == "escape":
             self.decide(self.choices[-1].decision or Decision(allowed=False))
             return
-        chosen = self.choices[self.at] if key == "enter" else None
+        chosen = self.choices[self.selected] if key == "enter" else None
         chosen = chosen or next((each for each in self.choices if key in (each.number, each.key)), None)
         if chosen is None:
             return
         if chosen.decision is None:
-            self.telling = True
+            self.typing_reason = True
         else:
             self.decide(chosen.decision)
 
@@ -111,19 +111,19 @@ class Asking:
             self.done.set_result(decision)
 
 
-def question_rows(question: Question, ink: Ink, width: int) -> list[str]:
+def question_rows(question: Question, theme: Theme, width: int) -> list[str]:
     """The whole question: what is to be done, the command or diff itself, why it is asked, what is hidden in it."""
-    bar = ink("yellow", ink.glyphs.bar)
-    title = squeezed(clean_line(question.title))  # of a call not a blank may be left out
-    rows = [ink("bold", row) for row in wrap(title, width - 4, words=bool(question.choices))]
-    rows += whole_rows(question.view, ink, width - 4)
+    bar = theme("yellow", theme.glyphs.bar)
+    title = collapse_blanks(sanitize_line(question.title))  # of a call not a blank may be left out
+    rows = [theme("bold", row) for row in wrap_line(title, width - 4, words=bool(question.choices))]
+    rows += full_view_rows(question.view, theme, width - 4)
     if question.why:
-        rows += [ink("dim", row) for line in clean(question.why).split("\n") for row in wrap(line, width - 4)]
-    hidden = specials(question.title + _raw(question.view))
+        rows += [theme("dim", row) for line in sanitize(question.why).split("\n") for row in wrap_line(line, width - 4)]
+    hidden = count_escaped(question.title + _raw(question.view))
     if hidden:
-        rows.append(ink("strong", f"{hidden} control or invisible characters in it are shown as escapes."))
-    if is_cut(question.view):
-        rows.append(ink("strong", "It is too long to be shown whole."))
+        rows.append(theme("strong", f"{hidden} control or invisible characters in it are shown as escapes."))
+    if is_diff_cut(question.view):
+        rows.append(theme("strong", "It is too long to be shown whole."))
     return [f"{bar} {row}" for row in rows]
 
 

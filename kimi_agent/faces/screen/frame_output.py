@@ -1,4 +1,4 @@
-"""The output under the screen: it writes one frame as one piece, and as few bytes as do."""
+"""Terminal output under the screen: writes one frame as one piece, and as few bytes as do."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ _SMALL_FRAME = 200
 
 
 class FrameOutput(Vt100_Output):
-    """prompt-toolkit's output with our economy.
+    """prompt-toolkit's terminal output, which writes as little and as seldom as it can.
 
     While `held`, nothing is written, so that erasing, new scrollback and the redrawn rows leave in one write. Modes
     that are switched off and on again within a frame are not written at all; the terminal is never asked for anything;

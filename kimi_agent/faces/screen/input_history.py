@@ -1,4 +1,7 @@
-"""What was typed, per project and shared between sessions: one JSON string a line, in a file of the person's own."""
+"""Input history of the prompt: one JSON string a line, per project and shared between sessions.
+
+The file is the person's own, in the state folder.
+"""
 
 import json
 import os
@@ -11,7 +14,7 @@ _MAX_BYTES = 400_000
 _MAX_ENTRIES = 2_000
 
 
-class TypedHistory(History):
+class InputHistory(History):
     """A history that other sessions append to as well. A file that cannot be used costs the history, not the prompt."""
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What each key does at the prompt and in a question."""
+"""Key bindings of the prompt and of an open question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
     """The keys of the prompt; what is not here is readline's, as prompt-toolkit has it."""
     keys = KeyBindings()
     at_prompt = Condition(lambda: not screen.choosing)
-    empty = Condition(lambda: not screen.buffer.text and screen.asking is None)
+    empty = Condition(lambda: not screen.buffer.text and screen.open_question is None)
     searching = Condition(lambda: screen.searching)
 
     @keys.add("enter", filter=at_prompt & ~searching)
@@ -45,7 +45,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
 
     @keys.add("c-d", filter=at_prompt & empty)
     def _leave(event: KeyPressEvent) -> None:
-        screen.desk.leave(0)
+        screen.host.leave(0)
 
     @keys.add("c-l")
     def _redraw(event: KeyPressEvent) -> None:
@@ -58,7 +58,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
     @keys.add("s-tab", filter=at_prompt)
     @keys.add("escape", "m", filter=at_prompt)
     def _mode(event: KeyPressEvent) -> None:
-        screen.desk.next_mode()
+        screen.host.next_mode()
 
     @keys.add("tab", filter=at_prompt & ~searching)
     def _complete(event: KeyPressEvent) -> None:
@@ -66,7 +66,7 @@ def prompt_keys(screen: Screen) -> KeyBindings:
 
     @keys.add("?", filter=at_prompt & empty)
     def _sheet(event: KeyPressEvent) -> None:
-        screen.desk.submit("/help")
+        screen.host.submit("/help")
 
     return keys
 

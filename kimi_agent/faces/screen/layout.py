@@ -1,4 +1,4 @@
-"""The bottom rows: text in motion, activity, queued messages, question or prompt, matching commands, status.
+"""Layout of the bottom rows: live text, activity, queued messages, question or prompt, matches, status.
 
 Styles stand on words, never on windows: a styled window would be painted to the full width, and rows of full width
 leave ghosts in the scrollback when the terminal shrinks.
@@ -17,9 +17,9 @@ from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.widgets import SearchToolbar
 
-from kimi_agent.faces.sanitize import clean_line, cut, width
-from kimi_agent.faces.slash_commands import matching
-from kimi_agent.faces.summary_lines import seconds
+from kimi_agent.faces.sanitize import cell_width, sanitize_line, truncate
+from kimi_agent.faces.slash_commands import matching_commands
+from kimi_agent.faces.summary_lines import format_seconds
 
 if TYPE_CHECKING:
     from kimi_agent.faces.screen.screen import Screen
@@ -36,7 +36,7 @@ _LEAST_CELLS = 12
 
 
 @dataclass(frozen=True)
-class Bottom:
+class PromptLayout:
     """The container of all bottom rows, and the two that take keys."""
 
     root: HSplit
@@ -44,21 +44,21 @@ class Bottom:
     choices: Window
 
 
-def styles() -> Iterator[tuple[str, str]]:
+def prompt_styles() -> Iterator[tuple[str, str]]:
     """Our style names for prompt-toolkit."""
     yield from (("dim", "dim"), ("bold", "bold"), ("strong", "bold ansired"), ("prompt", "ansicyan"))
     for colour in ("red", "green", "yellow", "blue", "magenta", "cyan"):
         yield colour, f"ansi{colour}"
 
 
-def bottom(screen: Screen) -> Bottom:
+def build_layout(screen: Screen) -> PromptLayout:
     """Lay out the bottom rows of `screen`."""
     search = SearchToolbar(backward_search_prompt="search history: ", forward_search_prompt="search forward: ")
-    sign = screen.desk.ink.glyphs.prompt
+    sign = screen.host.theme.glyphs.prompt
     typing = Condition(lambda: not screen.choosing)
 
     def before() -> StyleAndTextTuples:
-        if screen.asking is not None:
+        if screen.open_question is not None:
             return [("class:yellow", f"instead {sign} ")]
         return [("class:prompt", f"{sign} ")]
 
@@ -94,7 +94,7 @@ def bottom(screen: Screen) -> Bottom:
         ],
         align=VerticalAlign.TOP,
     )
-    return Bottom(root, prompt, choices)
+    return PromptLayout(root, prompt, choices)
 
 
 def _text(rows: Callable[[], StyleAndTextTuples]) -> ConditionalContainer:
@@ -113,53 +113,54 @@ def _lines(rows: list[StyleAndTextTuples]) -> StyleAndTextTuples:
 
 def _live(screen: Screen) -> StyleAndTextTuples:
     room = max(2, min(_LIVE_ROWS, screen.rows() // 3))
-    rows = screen.desk.transcript.live(room)
+    rows = screen.host.transcript.live(room)
     lines: list[StyleAndTextTuples] = [[(f"class:{style}" if style else "", text)] for style, text in rows]
-    return _lines([*lines, [("", "")]] if lines and screen.asking is None else lines)
+    return _lines([*lines, [("", "")]] if lines and screen.open_question is None else lines)
 
 
 def _activity(screen: Screen) -> StyleAndTextTuples:
-    elapsed = screen.desk.busy_s
-    if elapsed is None or screen.asking is not None:
+    elapsed = screen.host.busy_s
+    if elapsed is None or screen.open_question is not None:
         return []
-    glyphs = screen.desk.ink.glyphs
+    glyphs = screen.host.theme.glyphs
     spinner = glyphs.spinner[int(elapsed * 4) % len(glyphs.spinner)]
-    tail = f" {seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
-    doing = cut(screen.desk.transcript.doing(), max(10, min(screen.columns(), _MOST_CELLS) - len(tail) - 4))
+    tail = f" {format_seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
+    doing = truncate(screen.host.transcript.doing(), max(10, min(screen.columns(), _MOST_CELLS) - len(tail) - 4))
     return [("class:cyan", spinner), ("", f" {doing.removesuffix(glyphs.more)}{glyphs.more}"), ("class:dim", tail)]
 
 
 def _queued(screen: Screen) -> StyleAndTextTuples:
-    waiting = screen.desk.queued
+    waiting = screen.host.queued
     room = max(10, min(screen.columns(), 80) - 12)
-    rows: list[StyleAndTextTuples] = [[("class:dim", f"  queued: {clean_line(text, room)}")] for text in waiting]
+    rows: list[StyleAndTextTuples] = [[("class:dim", f"  queued: {sanitize_line(text, room)}")] for text in waiting]
     if len(rows) > _QUEUED_ROWS:
         rows[_QUEUED_ROWS - 1 :] = [[("class:dim", f"  and {len(rows) - _QUEUED_ROWS + 1} more queued")]]
     return _lines(rows)
 
 
 def _choices(screen: Screen) -> StyleAndTextTuples:
-    asking = screen.asking
-    if asking is None:
+    open_question = screen.open_question
+    if open_question is None:
         return []
-    if not asking.armed:  # no choices yet, no answer yet
-        return [("class:dim", f"  {screen.desk.ink.glyphs.more}")]
-    sign = screen.desk.ink.glyphs.prompt
-    asked = "Allow this?" if asking.question.tool else "Go on?"
-    rows: list[StyleAndTextTuples] = [[("class:bold", "What now?" if asking.question.choices else asked)]]
-    for at, choice in enumerate(asking.choices):
-        chosen = at == asking.at
+    if not open_question.armed:  # no choices yet, no answer yet
+        return [("class:dim", f"  {screen.host.theme.glyphs.more}")]
+    sign = screen.host.theme.glyphs.prompt
+    asked = "Allow this?" if open_question.question.tool else "Go on?"
+    rows: list[StyleAndTextTuples] = [[("class:bold", "What now?" if open_question.question.choices else asked)]]
+    for at, choice in enumerate(open_question.choices):
+        chosen = at == open_question.selected
         rows.append([("class:cyan" if chosen else "", f"{sign if chosen else ' '} {choice}")])
     return _lines(rows)
 
 
 def _matches(screen: Screen) -> StyleAndTextTuples:
-    if screen.asking is not None:
+    if screen.open_question is not None:
         return []
-    found = matching(screen.buffer.text, screen.desk.prompts)
+    found = matching_commands(screen.buffer.text, screen.host.prompts)
     room = max(10, min(screen.columns(), 80) - 20)
     rows: list[StyleAndTextTuples] = [
-        [("class:cyan", f"  /{name:<14} "), ("class:dim", clean_line(does, room))] for name, does in found[:_MATCH_ROWS]
+        [("class:cyan", f"  /{name:<14} "), ("class:dim", sanitize_line(does, room))]
+        for name, does in found[:_MATCH_ROWS]
     ]
     if len(found) > _MATCH_ROWS:
         rows.append([("class:dim", f"  and {len(found) - _MATCH_ROWS} more")])
@@ -169,25 +170,25 @@ def _matches(screen: Screen) -> StyleAndTextTuples:
 def _status(screen: Screen) -> StyleAndTextTuples:
     if screen.hint:
         return [("class:yellow", f"  {screen.hint}")]
-    mode, *rest = screen.desk.status()
-    between = f" {screen.desk.ink.glyphs.between} "
+    mode, *rest = screen.host.status()
+    between = f" {screen.host.theme.glyphs.between} "
     style = {"ask": "dim", "plan": "cyan", "yolo": "red"}.get(mode, "yellow")
     room = min(screen.columns() - 1, _MOST_CELLS) - 2 - len(mode)
-    tail = "".join(f"{between}{each}" for each in fitting(rest, room, len(between)))
+    tail = "".join(f"{between}{each}" for each in fit_parts(rest, room, len(between)))
     return [(f"class:{style}", f"  {mode}"), ("class:dim", tail)]
 
 
-def fitting(parts: Sequence[str], room: int, apart: int) -> list[str]:
+def fit_parts(parts: Sequence[str], room: int, apart: int) -> list[str]:
     """Those of `parts` that fit into `room` cells, each with `apart` cells before it.
 
     They come in the order of their importance: the longest ones are cut down first, then the last ones go.
     """
     kept = list(parts)
-    while kept and (over := sum(width(each) + apart for each in kept) - room) > 0:
-        longest = max(range(len(kept)), key=lambda at: width(kept[at]))
-        cells = width(kept[longest])
+    while kept and (over := sum(cell_width(each) + apart for each in kept) - room) > 0:
+        longest = max(range(len(kept)), key=lambda at: cell_width(kept[at]))
+        cells = cell_width(kept[longest])
         if cells > _LEAST_CELLS:
-            kept[longest] = cut(kept[longest], max(_LEAST_CELLS, cells - over))
+            kept[longest] = truncate(kept[longest], max(_LEAST_CELLS, cells - over))
         else:
             kept.pop()
     return kept

@@ -1,24 +1,24 @@
-"""The REPL on a terminal that cannot move its cursor: plain lines in, plain lines out."""
+"""Plain screen: the REPL on a terminal that cannot move its cursor, plain lines in, plain lines out."""
 
 import asyncio
 import os
 import signal
 import sys
 
-from kimi_agent.faces.sanitize import clean
-from kimi_agent.faces.screen.approvals import Choice, choices, question_rows
-from kimi_agent.faces.screen.terminal_modes import discard_typed
-from kimi_agent.faces.screen_protocol import Desk
+from kimi_agent.faces.sanitize import sanitize
+from kimi_agent.faces.screen.approvals import AnswerChoice, answer_choices, question_rows
+from kimi_agent.faces.screen.terminal_modes import discard_typed_input
+from kimi_agent.faces.screen_protocol import ScreenHost
 from kimi_agent.log.events import Decision, Question
 
 _TWICE_S = 2.0
 
 
-class PlainFace:
+class PlainScreen:
     """Reads whole lines, and prints each finished row once. What is typed while a turn runs is queued."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, host: ScreenHost) -> None:
+        self._host = host
         self._question: asyncio.Future[str] | None = None
         self._over: asyncio.Future[None] | None = None
         self._typed = b""
@@ -41,12 +41,12 @@ class PlainFace:
 
     def _print(self) -> None:
         self._waking = False
-        rows, _ = self._desk.pull(float("inf"))
+        rows, _ = self._host.pull(float("inf"))
         if rows:
             self._write("\n" * self._prompted + "\n".join(rows) + "\n")
             self._prompted = False
-        if self._desk.busy_s is None and not self._prompted and self._question is None:
-            self._write(f"{self._desk.ink.glyphs.prompt} ")
+        if self._host.busy_s is None and not self._prompted and self._question is None:
+            self._write(f"{self._host.theme.glyphs.prompt} ")
             self._prompted = True
 
     def _write(self, text: str) -> None:
@@ -55,7 +55,7 @@ class PlainFace:
             while data:
                 data = data[os.write(sys.stdout.fileno(), data) :]
         except OSError:
-            self._desk.leave(129)
+            self._host.leave(129)
 
     async def run(self) -> None:
         """Take lines until `stop`."""
@@ -70,7 +70,7 @@ class PlainFace:
             loop.remove_reader(sys.stdin.fileno())
             loop.remove_signal_handler(signal.SIGINT)
 
-    def last_words(self) -> list[str]:
+    def unwritten_rows(self) -> list[str]:
         """Nothing is ever held back here."""
         return []
 
@@ -85,7 +85,7 @@ class PlainFace:
         except OSError:
             data = b""
         if not data:
-            self._desk.leave(0)
+            self._host.leave(0)
             return
         *lines, self._typed = (self._typed + data).split(b"\n")
         for line in lines:
@@ -97,16 +97,16 @@ class PlainFace:
             if not self._question.done():
                 self._question.set_result(text)
         elif text.strip():
-            self._desk.submit(text)
+            self._host.submit(text)
         self.wake()
 
     def _control_c(self) -> None:
         now = asyncio.get_running_loop().time()
         twice, self._last_c = now - self._last_c < _TWICE_S, now
         if twice:
-            self._desk.leave(0)
-        elif self._desk.busy_s is not None:
-            self._desk.interrupt()
+            self._host.leave(0)
+        elif self._host.busy_s is not None:
+            self._host.interrupt()
         else:
             self._write("\nPress Ctrl-C again to leave.\n")
             self._prompted = False
@@ -115,16 +115,16 @@ class PlainFace:
     def prefill(self, text: str) -> None:
         """Show a prompt that was taken back: a line of this terminal cannot be typed for the person."""
         if text:
-            self._write(f"\nThe prompt was:\n{clean(text)}\n")
+            self._write(f"\nThe prompt was:\n{sanitize(text)}\n")
             self._prompted = False
             self.wake()
 
     async def decide(self, question: Question) -> Decision:
         """Show the question and wait for a line that was typed after it."""
         self._print()
-        offered = choices(question)
-        rows = question_rows(question, self._desk.ink, self.columns() - 1)
-        discard_typed(sys.stdin.fileno())
+        offered = answer_choices(question)
+        rows = question_rows(question, self._host.theme, self.columns() - 1)
+        discard_typed_input(sys.stdin.fileno())
         self._typed = b""
         self._write("\n".join(["", *rows, *(f"  {each}" for each in offered), ""]))
         self._write(f"Answer ({_otherwise(question, offered[-1])}): ")
@@ -140,7 +140,7 @@ class PlainFace:
         return Decision(allowed=False, message=answer)
 
 
-def _otherwise(question: Question, last: Choice) -> str:
+def _otherwise(question: Question, last: AnswerChoice) -> str:
     """What every other line than an answer means."""
     if question.choices:
         return f"a number; anything else is {last.number}"

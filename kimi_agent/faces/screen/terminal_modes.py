@@ -1,4 +1,4 @@
-"""The modes of a terminal: quiet from the first moment, restored at the last."""
+"""Terminal modes: no echo and no line buffering from the first moment, the old modes restored at the last."""
 
 import termios
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def quiet_keys(fd: int) -> Iterator[None]:
+def cbreak_mode(fd: int) -> Iterator[None]:
     """From the very start, keys neither echo nor wait for a line: what is typed while we load belongs to the prompt.
 
     On the way out the terminal has the modes it had, whatever happened.
@@ -26,7 +26,7 @@ def quiet_keys(fd: int) -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-def discard_typed(fd: int) -> None:
+def discard_typed_input(fd: int) -> None:
     """Throw away what was typed and not read yet."""
     with suppress(termios.error, ValueError):
         termios.tcflush(fd, termios.TCIFLUSH)

@@ -1,4 +1,7 @@
-"""What single commands lose, by their names: a table to read and to add to."""
+"""A table of commands that destroy something, by the command's name: what is lost, and if a snapshot covers it.
+
+To be read and to be added to.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +13,8 @@ class Loss:
     """Something that a command destroys; `what` goes on from "it".
 
     `covered` says that a snapshot of the workspace brings it back, if `paths` (of the workspace, perhaps ignored by
-    git) are kept with it; `exact` says that it strikes nothing else that is worth keeping. What `refs` name in the
-    repository comes back by `restore`, with the `{commit}` they held.
+    git) are kept with it; `exact` says that nothing else worth keeping is destroyed. What `refs` name in the
+    repository comes back by the command `restore`, with the `{commit}` they held.
     """
 
     what: str
@@ -22,21 +25,21 @@ class Loss:
     exact: bool = False
 
 
-Words = Sequence[str]
-Reading = Callable[[Words], Loss | None]
+CommandWords = Sequence[str]
+LossRule = Callable[[CommandWords], Loss | None]
 
 
-def _always(what: str, *, covered: bool) -> Reading:
+def _always(what: str, *, covered: bool) -> LossRule:
     return lambda words: None if "--help" in words else Loss(what, covered)
 
 
-def _with(pattern: str, what: str, *, covered: bool = False) -> Reading:
+def _with(pattern: str, what: str, *, covered: bool = False) -> LossRule:
     """A loss where the words, joined by blanks, hold `pattern`."""
     held = re.compile(pattern)
     return lambda words: Loss(what, covered) if held.search(" ".join(words)) else None
 
 
-def _rsync(words: Words) -> Loss | None:
+def _rsync(words: CommandWords) -> Loss | None:
     if not any(word.startswith("--del") or word == "--remove-source-files" for word in words):
         return None
     target = next((word for word in reversed(words) if not word.startswith("-")), "")
@@ -44,10 +47,12 @@ def _rsync(words: Words) -> Loss | None:
     return Loss(f"deletes what is only in {target[:80] or 'the destination'}", covered=not remote)
 
 
-UNDONE = frozenset({"rm", "grm", "srm", "unlink", "rmdir", "shred", "rimraf", "del", "trash", "truncate", "find"})
+FILE_DESTROYERS = frozenset(
+    {"rm", "grm", "srm", "unlink", "rmdir", "shred", "rimraf", "del", "trash", "truncate", "find"}
+)
 """Commands whose operands are the files that they destroy."""
 
-LOSSY: Mapping[str, Reading] = {
+LOSSY_COMMANDS: Mapping[str, LossRule] = {
     **dict.fromkeys(("rm", "grm", "srm", "unlink", "rimraf", "del", "trash"), _always("deletes files", covered=True)),
     "rmdir": lambda words: None,  # only empty folders
     "shred": _always("overwrites files", covered=True),

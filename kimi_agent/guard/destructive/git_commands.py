@@ -1,4 +1,7 @@
-"""What git commands lose: changes in the work tree come back from a snapshot, commits by the name that held them."""
+"""A table of git commands that destroy something: which, and how it comes back.
+
+Changes in the work tree come back from a snapshot, commits by the name that held them.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +11,7 @@ from kimi_agent.guard.destructive.command_table import Loss
 _WITH_VALUE = frozenset({"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env"})
 
 
-def git_losses(words: Sequence[str]) -> Iterator[Loss]:
+def find_git_losses(words: Sequence[str]) -> Iterator[Loss]:
     """What `git WORDS` would lose; the words are plain, "" where one is only known when it runs."""
     elsewhere = ""
     at = 0

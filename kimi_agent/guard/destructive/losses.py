@@ -1,7 +1,7 @@
-"""Commands that destroy work: what each would lose, and whether a snapshot taken first brings it back.
+"""Finder of the losses that a shell command causes, and whether a snapshot taken first brings each back.
 
-Like `catastrophe` a net for accidents and not a wall. What the snapshot covers runs, and its result names the way back;
-what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
+Like `catastrophe` a net for accidents and not a wall. What the snapshot covers runs, and its result names the way
+back; what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
 """
 
 import glob
@@ -12,15 +12,30 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
-from kimi_agent.guard.destructive.command_table import LOSSY, UNDONE, Loss
-from kimi_agent.guard.destructive.forbidden import MAX_CHARS, MAX_DEPTH, assigned, bare_name, moved, operands, payloads
-from kimi_agent.guard.destructive.git_commands import git_losses
-from kimi_agent.guard.destructive.protected_paths import Place, parts_of, spellings
-from kimi_agent.guard.destructive.targets import COPYING, MAX_MATCHES, copied, found_below, regenerated, scratch
-from kimi_agent.guard.shell.launchers import KEYWORDS, SHELLS, WRAPPERS
-from kimi_agent.guard.shell.lexer import Segment, Word, read_shell, source
+from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
+from kimi_agent.guard.destructive.forbidden import (
+    MAX_COMMAND_DEPTH,
+    MAX_SHELL_CHARS,
+    collect_assignments,
+    command_basename,
+    find_payloads,
+    follow_cd,
+    operands,
+)
+from kimi_agent.guard.destructive.git_commands import find_git_losses
+from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path
+from kimi_agent.guard.destructive.targets import (
+    COPY_COMMANDS,
+    MAX_PATH_MATCHES,
+    find_copy_targets,
+    is_build_output,
+    is_scratch,
+    walk_find_matches,
+)
+from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
+from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
 
-__all__ = ["Loss", "losses"]
+__all__ = ["Loss", "find_losses"]
 
 MAX_COMMANDS = 400
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
@@ -39,37 +54,37 @@ _SQL_CLIENTS = frozenset(
     | {"cockroach", "cqlsh", "usql", "pgcli", "mycli", "bq", "snowsql", "sqlite3", "litecli", "sqlite", "valkey-cli"}
 )
 _FILE_DATABASES = frozenset({"sqlite3", "sqlite", "litecli", "duckdb"})
-Exists = Callable[[str], bool]
+PathExists = Callable[[str], bool]
 
 
-def losses(
-    text: str, *, home: Path, workspace: Path, cwd: Path | None = None, exists: Exists = os.path.lexists
+def find_losses(
+    text: str, *, home: Path, workspace: Path, cwd: Path | None = None, exists: PathExists = os.path.lexists
 ) -> tuple[Loss, ...]:
     """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
 
     `exists` tells whether there is a file at an absolute path: writing a new one loses nothing.
     """
-    if len(text) > MAX_CHARS:
+    if len(text) > MAX_SHELL_CHARS:
         return ()  # `catastrophe` has it asked about
-    place = Place(home, workspace, (parts_of(cwd or workspace),))
-    return tuple(dict.fromkeys(_Reader(exists).of_text(text, place, 0)))
+    place = ShellState(home, workspace, (split_path(cwd or workspace),))
+    return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, place, 0)))
 
 
-class _Reader:
+class _LossFinder:
     """Reads a text and the texts within it, a bounded number of commands."""
 
-    def __init__(self, exists: Exists) -> None:
+    def __init__(self, exists: PathExists) -> None:
         self._left = MAX_COMMANDS
         self._exists = exists
 
-    def of_text(self, text: str, place: Place, depth: int) -> Iterator[Loss]:
-        if depth > MAX_DEPTH:
+    def of_text(self, text: str, place: ShellState, depth: int) -> Iterator[Loss]:
+        if depth > MAX_COMMAND_DEPTH:
             return
-        reading = read_shell(text)
-        place = replace(place, variables=assigned(reading.segments, place))
+        reading = parse_shell(text)
+        place = replace(place, variables=collect_assignments(reading.segments, place))
         for inner in reading.substitutions:
             yield from self.of_text(inner, place, depth + 1)
-        fed: list[Segment] = []
+        fed: list[CommandSegment] = []
         for segment in reading.segments:
             self._left -= 1
             if self._left < 0:
@@ -77,9 +92,11 @@ class _Reader:
             fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
             yield from self._of_segment(segment, fed[:-1], place, depth)
             if "|" not in (segment.before, segment.after):
-                place = replace(place, cwds=moved(segment, place))
+                place = replace(place, cwds=follow_cd(segment, place))
 
-    def _of_segment(self, segment: Segment, fed: list[Segment], place: Place, depth: int) -> Iterator[Loss]:
+    def _of_segment(
+        self, segment: CommandSegment, fed: list[CommandSegment], place: ShellState, depth: int
+    ) -> Iterator[Loss]:
         for operator, target in zip(segment.redirects, segment.targets, strict=False):
             if operator in _OVERWRITING:
                 for text in _plains(target, place):
@@ -90,35 +107,46 @@ class _Reader:
         yield from self._of_command(words, segment, fed, place, depth)
 
     def _of_command(
-        self, words: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place, depth: int
+        self,
+        words: tuple[ShellWord, ...],
+        segment: CommandSegment,
+        fed: list[CommandSegment],
+        place: ShellState,
+        depth: int,
     ) -> Iterator[Loss]:
-        if not words or depth > MAX_DEPTH:
+        if not words or depth > MAX_COMMAND_DEPTH:
             return
-        name, args = bare_name(spellings(words[0], place)[0].text), words[1:]
-        if name in SHELLS or name in {"eval", "trap"}:
-            for payload in payloads(name, args, segment, fed):
+        name, args = command_basename(expand_word(words[0], place)[0].text), words[1:]
+        if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
+            for payload in find_payloads(name, args, segment, fed):
                 yield from self.of_text(payload, place, depth + 1)
-        elif name in WRAPPERS or name in KEYWORDS:
+        elif name in LAUNCHERS or name in SHELL_KEYWORDS:
             yield from self._of_wrapped(name, words, segment, fed, place, depth)
         yield from self._of_name(name, args, segment, fed, place)
 
     def _of_wrapped(
-        self, wrapper: str, words: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place, depth: int
+        self,
+        wrapper: str,
+        words: tuple[ShellWord, ...],
+        segment: CommandSegment,
+        fed: list[CommandSegment],
+        place: ShellState,
+        depth: int,
     ) -> Iterator[Loss]:
         if wrapper == "find":
             return
         remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
         for at, word in enumerate(words[1:], 1):
-            text = source((word,))
+            text = unparse_words((word,))
             found = list(self.of_text(text, place, depth + 1)) if re.search(r"\s", text) else []
-            name = bare_name(spellings(word, place)[0].text)
+            name = command_basename(expand_word(word, place)[0].text)
             if not found and (
                 name == "git"
-                or name in LOSSY
-                or name in COPYING
-                or name in SHELLS
-                or name in WRAPPERS
-                or name in KEYWORDS
+                or name in LOSSY_COMMANDS
+                or name in COPY_COMMANDS
+                or name in SHELL_PROGRAMS
+                or name in LAUNCHERS
+                or name in SHELL_KEYWORDS
             ):
                 found = list(self._of_command(words[at:], segment, fed, place, depth + 1))
             if found:
@@ -126,19 +154,24 @@ class _Reader:
                 return
 
     def _of_name(
-        self, name: str, args: tuple[Word, ...], segment: Segment, fed: list[Segment], place: Place
+        self,
+        name: str,
+        args: tuple[ShellWord, ...],
+        segment: CommandSegment,
+        fed: list[CommandSegment],
+        place: ShellState,
     ) -> Iterator[Loss]:
         texts = [_plain(word, place) for word in args]
         if name == "git":
-            yield from git_losses(texts)
-        elif name in LOSSY:
-            loss = LOSSY[name](texts)
+            yield from find_git_losses(texts)
+        elif name in LOSSY_COMMANDS:
+            loss = LOSSY_COMMANDS[name](texts)
             if loss is not None:
                 yield from self._placed(loss, operands(args), name, place)
         elif name == "find":
             yield from self._of_find(args, texts, place)
-        elif name in COPYING:
-            for target in copied(
+        elif name in COPY_COMMANDS:
+            for target in find_copy_targets(
                 name, [_plains(word, place)[0] for word in operands(args)], texts, self._is_folder(place)
             ):
                 yield from self._overwritten(target, place)
@@ -148,12 +181,12 @@ class _Reader:
             yield Loss("deletes files from within its code")
 
     def _of_database(
-        self, name: str, texts: list[str], segment: Segment, fed: list[Segment], place: Place
+        self, name: str, texts: list[str], segment: CommandSegment, fed: list[CommandSegment], place: ShellState
     ) -> Iterator[Loss]:
         sent = [
             *texts,
             *segment.documents,
-            *(source(each.words[1:]) for each in fed),
+            *(unparse_words(each.words[1:]) for each in fed),
             *(d for each in fed for d in each.documents),
         ]
         found = next((match for text in sent if (match := _SQL.search(text))), None)
@@ -166,15 +199,15 @@ class _Reader:
         else:
             yield Loss(what, covered=False)
 
-    def _placed(self, loss: Loss, targets: tuple[Word, ...], name: str, place: Place) -> Iterator[Loss]:
-        """`loss` where it strikes: files of the workspace are kept, also ignored ones; others cannot be."""
-        if loss.covered is False or name not in UNDONE:
+    def _placed(self, loss: Loss, targets: tuple[ShellWord, ...], name: str, place: ShellState) -> Iterator[Loss]:
+        """`loss` with the files that it destroys: those of the workspace can be kept, also ignored ones; others not."""
+        if loss.covered is False or name not in FILE_DESTROYERS:
             yield loss
             return
         paths: list[str] = []
         harmful, exact = not targets, bool(targets)
-        for spelling in (each for word in targets for each in spellings(word, place)):
-            text = "" if spelling.hole else _unescaped(spelling.text)
+        for spelling in (each for word in targets for each in expand_word(word, place)):
+            text = "" if spelling.has_unknown else _unescaped(spelling.text)
             if text and self._is_scratch(text, place):
                 continue
             harmful = True
@@ -186,14 +219,14 @@ class _Reader:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not regenerated(path):
+                elif not is_build_output(path):
                     paths.append(path)
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
 
-    def _of_find(self, args: tuple[Word, ...], texts: list[str], place: Place) -> Iterator[Loss]:
+    def _of_find(self, args: tuple[ShellWord, ...], texts: list[str], place: ShellState) -> Iterator[Loss]:
         removes = "-delete" in texts or any(
-            text in ("-exec", "-execdir", "-ok") and bare_name(after) in {"rm", "unlink", "shred"}
+            text in ("-exec", "-execdir", "-ok") and command_basename(after) in {"rm", "unlink", "shred"}
             for text, after in pairwise(texts)
         )
         if not removes:
@@ -204,30 +237,30 @@ class _Reader:
             if not loss.covered:
                 yield loss
                 continue
-            paths, all_ = found_below([_absolute(text, place) for text in texts[:first] or ["."]], patterns)
+            paths, all_ = walk_find_matches([_absolute(text, place) for text in texts[:first] or ["."]], patterns)
             inside = [path for each in paths if (path := self._inside(each, place))]
             yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
 
-    def _matching(self, pattern: str, place: Place) -> tuple[list[str], bool]:
+    def _matching(self, pattern: str, place: ShellState) -> tuple[list[str], bool]:
         """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
         text = _unescaped(pattern)
         if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
             return [text], True
         whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', place))}/{pattern}"
-        found = list(islice(glob.iglob(whole), MAX_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
-        return found[:MAX_MATCHES], len(found) <= MAX_MATCHES
+        found = list(islice(glob.iglob(whole), MAX_PATH_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
+        return found[:MAX_PATH_MATCHES], len(found) <= MAX_PATH_MATCHES
 
-    def _is_scratch(self, text: str, place: Place) -> bool:
+    def _is_scratch(self, text: str, place: ShellState) -> bool:
         """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
         places = [replace(place, cwds=(cwd,)) for cwd in place.cwds]
         if None in place.cwds and not text.startswith("/"):
             return False
-        return all(self._inside(text, each) is None and scratch(_absolute(text, each)) for each in places)
+        return all(self._inside(text, each) is None and is_scratch(_absolute(text, each)) for each in places)
 
-    def _is_folder(self, place: Place) -> Callable[[str], bool]:
+    def _is_folder(self, place: ShellState) -> Callable[[str], bool]:
         return lambda text: bool(text) and self._exists(_absolute(text, place) + "/.")
 
-    def _overwritten(self, text: str, place: Place) -> Iterator[Loss]:
+    def _overwritten(self, text: str, place: ShellState) -> Iterator[Loss]:
         if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, place):
             return
         path = self._inside(text, place)
@@ -237,7 +270,7 @@ class _Reader:
         elif path and self._exists(os.path.join(place.workspace, path)):
             yield Loss(f"overwrites {path[:80]}", paths=(path,), exact=True)
 
-    def _inside(self, text: str, place: Place) -> str | None:
+    def _inside(self, text: str, place: ShellState) -> str | None:
         """`text` as a path of the workspace ("" for one that is not known), None where it lies outside."""
         if not text:
             return ""
@@ -249,7 +282,7 @@ class _Reader:
         return None
 
 
-def _absolute(text: str, place: Place) -> str:
+def _absolute(text: str, place: ShellState) -> str:
     if text == "~" or text.startswith("~/"):
         text = str(place.home) + text[1:]
     cwd = next((each for each in place.cwds if each is not None), None)
@@ -259,9 +292,9 @@ def _absolute(text: str, place: Place) -> str:
     return os.path.normpath(os.path.join(folder, text))
 
 
-def _plains(word: Word, place: Place) -> list[str]:
+def _plains(word: ShellWord, place: ShellState) -> list[str]:
     """What `word` may be, as plain texts; "" for what only the run shows."""
-    return ["" if each.hole else _unescaped(each.text) for each in spellings(word, place)]
+    return ["" if each.has_unknown else _unescaped(each.text) for each in expand_word(word, place)]
 
 
 def _unescaped(text: str) -> str:
@@ -269,5 +302,5 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
 
 
-def _plain(word: Word, place: Place) -> str:
+def _plain(word: ShellWord, place: ShellState) -> str:
     return _plains(word, place)[0]

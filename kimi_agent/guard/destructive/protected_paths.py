@@ -1,4 +1,8 @@
-"""Which paths no command may remove: what a word of a command may stand for, held against what must stay."""
+"""Paths that no command may remove, and the expansion of a shell word to the paths it may stand for.
+
+For example `rm -rf ~/"$X"`: the word expands to the home folder and something unknown below it, and the home folder
+must stay.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -6,17 +10,17 @@ from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from kimi_agent.guard.shell.lexer import Piece, Word
+from kimi_agent.guard.shell.lexer import ShellWord, WordPiece
 
-Parts = tuple[str, ...]
+PathParts = tuple[str, ...]
 """The components of an absolute path, each in the notation of fnmatch; () is the root."""
 
-MAX_SPELLINGS = 64
-MAX_PARTS = 200
+MAX_WORD_VALUES = 64
+MAX_PATH_PARTS = 200
 
 
 @dataclass(frozen=True)
-class Danger:
+class ForbiddenEffect:
     """Why a command is not to run; `certain` is False where only its run would show what it does."""
 
     why: str
@@ -24,28 +28,28 @@ class Danger:
 
 
 @dataclass(frozen=True)
-class Spelling:
-    """One value of a word, in the notation of fnmatch with "" for what is not known.
+class WordValue:
+    """One value that a shell word may have, as an fnmatch pattern with "" for what is not known.
 
-    `hole` says that something in it is unknown, `adrift` that its very beginning is.
+    `has_unknown` says that something in it is unknown (`src/$X`), `starts_unknown` that its beginning is (`$X/src`).
     """
 
     text: str
-    hole: bool = False
-    adrift: bool = False
+    has_unknown: bool = False
+    starts_unknown: bool = False
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a command runs: `cwds` are the folders it may be in (None is one that is not known)."""
+class ShellState:
+    """State of the shell before a command: the folders it may be in (`cwds`, None for an unknown one), variables."""
 
     home: Path
     workspace: Path
-    cwds: tuple[Parts | None, ...]
-    variables: dict[str, tuple[Word, ...] | None] = field(default_factory=dict)
+    cwds: tuple[PathParts | None, ...]
+    variables: dict[str, tuple[ShellWord, ...] | None] = field(default_factory=dict)
 
 
-def parts_of(path: Path) -> Parts:
+def split_path(path: Path) -> PathParts:
     """The components of an absolute path of ours, taken literally."""
     return tuple(_literal(part) for part in PurePosixPath(path).parts[1:])
 
@@ -54,49 +58,52 @@ def _literal(text: str) -> str:
     return re.sub(r"([*?\[{},~])", r"[\1]", text)
 
 
-def spellings(word: Word, place: Place) -> list[Spelling]:
-    """All that `word` may stand for, as far as the text alone tells."""
-    if len(word) > MAX_PARTS:
-        return [Spelling("", hole=True, adrift=True)]
-    made = [Spelling("")]
+def expand_word(word: ShellWord, place: ShellState) -> list[WordValue]:
+    """Every value that `word` may have, as far as the text alone shows it."""
+    if len(word) > MAX_PATH_PARTS:
+        return [WordValue("", has_unknown=True, starts_unknown=True)]
+    made = [WordValue("")]
     for piece in word:
-        made = [_joined(left, right) for left, right in product(made, _values(piece, place))][:MAX_SPELLINGS]
+        made = [_joined(left, right) for left, right in product(made, _values(piece, place))][:MAX_WORD_VALUES]
     return [
-        Spelling(text, spelling.hole, spelling.adrift)
+        WordValue(text, spelling.has_unknown, spelling.starts_unknown)
         for spelling in made
-        for text in _without_braces(spelling.text)[:MAX_SPELLINGS]
+        for text in _without_braces(spelling.text)[:MAX_WORD_VALUES]
     ]
 
 
-def _joined(left: Spelling, right: Spelling) -> Spelling:
-    adrift = left.adrift or (right.adrift and not left.text)
-    return Spelling(left.text + right.text, left.hole or right.hole, adrift)
+def _joined(left: WordValue, right: WordValue) -> WordValue:
+    adrift = left.starts_unknown or (right.starts_unknown and not left.text)
+    return WordValue(left.text + right.text, left.has_unknown or right.has_unknown, adrift)
 
 
-def _values(piece: Piece, place: Place) -> list[Spelling]:
+def _values(piece: WordPiece, place: ShellState) -> list[WordValue]:
     if piece.kind == "text":
-        return [Spelling(_literal(piece.text) if piece.quoted else piece.text)]
+        return [WordValue(_literal(piece.text) if piece.quoted else piece.text)]
     if piece.kind == "variable" and piece.text in place.variables:
         words = place.variables[piece.text]
-        inner = Place(place.home, place.workspace, place.cwds, {})
+        inner = ShellState(place.home, place.workspace, place.cwds, {})
         if words is not None:
-            return [value for word in words for value in spellings(word, inner)]
+            return [value for word in words for value in expand_word(word, inner)]
     elif piece.kind == "variable" and piece.text == "HOME":
-        return [Spelling(_literal(str(place.home)))]
+        return [WordValue(_literal(str(place.home)))]
     elif piece.kind == "variable" and piece.text == "PWD":
-        return [Spelling("", hole=True, adrift=True) if cwd is None else Spelling(_path(cwd)) for cwd in place.cwds]
-    return [Spelling("", hole=True, adrift=True)]
+        return [
+            WordValue("", has_unknown=True, starts_unknown=True) if cwd is None else WordValue(_path(cwd))
+            for cwd in place.cwds
+        ]
+    return [WordValue("", has_unknown=True, starts_unknown=True)]
 
 
-def _path(parts: Parts) -> str:
+def _path(parts: PathParts) -> str:
     return "/" + "/".join(parts)
 
 
 def _without_braces(text: str) -> list[str]:
-    """What bash makes of `a{b,c}`, innermost first; at most MAX_SPELLINGS texts."""
+    """What bash makes of `a{b,c}`, innermost first; at most MAX_WORD_VALUES texts."""
     done: list[str] = []
     waiting = [text]
-    while waiting and len(done) + len(waiting) <= MAX_SPELLINGS:
+    while waiting and len(done) + len(waiting) <= MAX_WORD_VALUES:
         text = waiting.pop()
         # `[{]` and `[,]` are quoted ones.
         brace = re.search(r"(?<!\[)\{((?:[^{}]|\[[{}]\])*(?<!\[),(?:[^{}]|\[[{}]\])*)\}", text)
@@ -108,35 +115,35 @@ def _without_braces(text: str) -> list[str]:
     return done or [text]
 
 
-def removal(spelling: Spelling, place: Place, *, workspace_too: bool = True) -> Danger | None:
+def check_removal(spelling: WordValue, place: ShellState, *, workspace_too: bool = True) -> ForbiddenEffect | None:
     """What would be lost if the tree at `spelling` went; None if nothing that must stay.
 
     Without `workspace_too` the workspace itself may be meant (to change modes in it is everyday work).
     """
-    if spelling.adrift:
+    if spelling.starts_unknown:
         shown = re.sub(r"\[([*?\[{},~])\]", r"\1", spelling.text)
-        return Danger(f"what it removes is only known when it runs ({shown or 'an expansion'})", certain=False)
-    sure = not spelling.hole and len(place.cwds) == 1
+        return ForbiddenEffect(f"what it removes is only known when it runs ({shown or 'an expansion'})", certain=False)
+    sure = not spelling.has_unknown and len(place.cwds) == 1
     for cwd in place.cwds:
-        danger = _loss(resolved(spelling.text, cwd, place), place, workspace_too=workspace_too)
-        if danger:
-            return Danger(danger.why, danger.certain and sure)
+        forbidden = _loss(resolve_parts(spelling.text, cwd, place), place, workspace_too=workspace_too)
+        if forbidden:
+            return ForbiddenEffect(forbidden.why, forbidden.certain and sure)
     return None
 
 
-def resolved(text: str, cwd: Parts | None, place: Place) -> Parts | None:
+def resolve_parts(text: str, cwd: PathParts | None, place: ShellState) -> PathParts | None:
     """The absolute components of `text`; None where an unknown folder decides."""
-    start: Parts | None = cwd
+    start: PathParts | None = cwd
     if text.startswith("~"):
         user, _, text = text[1:].partition("/")
-        start = {"": parts_of(place.home), "+": cwd}.get(user, ("home", user))
+        start = {"": split_path(place.home), "+": cwd}.get(user, ("home", user))
     elif text.startswith("/"):
         start = ()
     names = [name for name in text.split("/") if name not in {"", "."}]
     if start is None:
         # Below an unknown folder a plain name is a plain name; the folder itself, or all of it, may be anything.
         return ("unknown", "folder", *names) if names and ".." not in names and not _is_all(names[0]) else None
-    if len(start) + len(names) > MAX_PARTS:
+    if len(start) + len(names) > MAX_PATH_PARTS:
         return None
     parts = list(start)
     for name in names:
@@ -176,14 +183,14 @@ _TOP = (
 _USR = frozenset({"bin", "sbin", "lib", "lib64", "local", "share", "include", "libexec"})
 
 
-def _loss(parts: Parts | None, place: Place, *, workspace_too: bool) -> Danger | None:
+def _loss(parts: PathParts | None, place: ShellState, *, workspace_too: bool) -> ForbiddenEffect | None:
     """Why `parts` must stay; None if it need not."""
     if parts is None:
-        return Danger("it would remove all of a folder that is only known when it runs", certain=False)
+        return ForbiddenEffect("it would remove all of a folder that is only known when it runs", certain=False)
     contents = bool(parts) and _is_all(parts[-1])
     while parts and _is_all(parts[-1]):
         parts = parts[:-1]
-    workspace, home = parts_of(place.workspace), parts_of(place.home)
+    workspace, home = split_path(place.workspace), split_path(place.home)
     shown = _path(parts)
     why = ""
     if not parts:
@@ -197,16 +204,16 @@ def _loss(parts: Parts | None, place: Place, *, workspace_too: bool) -> Danger |
     elif any(_same(parts, workspace[:length]) for length in range(1, len(workspace))):
         why = f"it would remove {shown}, in which the workspace lies"
     elif workspace_too and _same(parts, (*workspace, ".git")):
-        return Danger("it would remove .git, the history of the workspace", certain=False)
+        return ForbiddenEffect("it would remove .git, the history of the workspace", certain=False)
     elif len(parts) == 1 and not (contents and parts[0] == "tmp"):
         why = f"it would remove {shown}, a folder at the top of this machine"
-        return Danger(why, certain=any(_name_fits(name, parts[0]) for name in _TOP))
+        return ForbiddenEffect(why, certain=any(_name_fits(name, parts[0]) for name in _TOP))
     elif len(parts) == 2 and (parts[0] in {"home", "Users"} or (parts[0] == "usr" and parts[1] in _USR)):
         why = f"it would remove {shown}, which others need"
-    return Danger(why, certain=True) if why else None
+    return ForbiddenEffect(why, certain=True) if why else None
 
 
-def _same(pattern: Parts, path: Parts) -> bool:
+def _same(pattern: PathParts, path: PathParts) -> bool:
     """Whether `pattern` may stand for `path` (both in the notation of fnmatch; `path` is literal)."""
     plain = [re.sub(r"\[(.)\]", r"\1", name) for name in path]
     return len(pattern) == len(path) and all(map(_name_fits, plain, pattern))

@@ -1,4 +1,7 @@
-"""Which files a command strikes, by its words and what stands on the disk; and which of them are nobody's work."""
+"""Target files of destructive commands (`cp`, `find -delete`, ...); which are temporary or build output.
+
+The targets are found from the command's words and from what is on the disk.
+"""
 
 import os
 import re
@@ -6,12 +9,14 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from itertools import pairwise
 
-MAX_MATCHES, MAX_LOOKED_AT = 1_000, 50_000
-COPYING = frozenset({"cp", "mv", "install", "ln", "tee", "dd"})
+MAX_PATH_MATCHES, MAX_WALKED = 1_000, 50_000
+COPY_COMMANDS = frozenset({"cp", "mv", "install", "ln", "tee", "dd"})
 _FORCED = re.compile(r"-[a-z]*f|--force")
 
 
-def copied(name: str, words: Sequence[str], texts: Sequence[str], is_folder: Callable[[str], bool]) -> list[str]:
+def find_copy_targets(
+    name: str, words: Sequence[str], texts: Sequence[str], is_folder: Callable[[str], bool]
+) -> list[str]:
     """The files that a command puts something into, whatever stands there."""
     if name == "dd":
         return [text[3:] for text in texts if text.startswith("of=")]
@@ -28,30 +33,30 @@ def copied(name: str, words: Sequence[str], texts: Sequence[str], is_folder: Cal
     return [os.path.join(target, os.path.basename(each)) for each in sources if each] if is_folder(target) else [target]
 
 
-def found_below(roots: Sequence[str], patterns: Sequence[str]) -> tuple[list[str], bool]:
-    """What `find` may find below `roots` that no build makes again, and whether that is all."""
-    if patterns and all(map(regenerated, patterns)):
+def walk_find_matches(roots: Sequence[str], patterns: Sequence[str]) -> tuple[list[str], bool]:
+    """Paths below `roots` that `find` may match and that are no build output, and whether the list is complete."""
+    if patterns and all(map(is_build_output, patterns)):
         return [], True
     found: list[str] = []
     looked_at = 0
     for root in roots:
         for folder, folders, files in os.walk(root):
-            folders[:] = [each for each in folders if each != ".git" and not regenerated(each)]
+            folders[:] = [each for each in folders if each != ".git" and not is_build_output(each)]
             looked_at += len(files) + len(folders)
             names = [each for each in (*files, *folders) if not patterns or any(fnmatch(each, one) for one in patterns)]
-            found += [os.path.join(folder, each) for each in names if not regenerated(each)]
-            if looked_at > MAX_LOOKED_AT or len(found) > MAX_MATCHES:
-                return found[:MAX_MATCHES], False
+            found += [os.path.join(folder, each) for each in names if not is_build_output(each)]
+            if looked_at > MAX_WALKED or len(found) > MAX_PATH_MATCHES:
+                return found[:MAX_PATH_MATCHES], False
     return found, True
 
 
-def scratch(text: str) -> bool:
-    """Whether a path is nobody's work: below a folder for temporary files."""
+def is_scratch(text: str) -> bool:
+    """Whether a path lies below a folder for temporary files."""
     return bool(re.match(r"/(tmp|var/tmp|dev/shm|private/tmp)/.", os.path.normpath(text) if text else ""))
 
 
-def regenerated(path: str) -> bool:
-    """Whether a build or an installation makes it again; so much of it is not kept where git ignores it."""
+def is_build_output(path: str) -> bool:
+    """Whether a build or an installation makes this path again, so that it need not be kept where git ignores it."""
     return any(_GENERATED.fullmatch(part) for part in path.split("/"))
 
 

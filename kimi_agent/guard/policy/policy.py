@@ -1,4 +1,4 @@
-"""May this call run? Mode and rules decide between allow, ask and deny; every answer says why."""
+"""The permission policy: mode and rules decide whether a call is allowed, asked about or denied, and why."""
 
 import asyncio
 import os
@@ -11,42 +11,44 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kimi_agent.errors import UserError
-from kimi_agent.guard.destructive.forbidden import catastrophe
-from kimi_agent.guard.destructive.losses import Loss, losses
-from kimi_agent.guard.destructive.protected_paths import Danger
-from kimi_agent.guard.policy.rules import Rule, Rules, offered, parse_rule
-from kimi_agent.guard.shell.launchers import payload_at
-from kimi_agent.guard.shell.program_names import hides_a_name
-from kimi_agent.guard.shell.risky_options import risky_options
-from kimi_agent.guard.shell.simple_command import Complex, Simple, read_command
+from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
+from kimi_agent.guard.destructive.losses import Loss, find_losses
+from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
+from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule, suggest_rule
+from kimi_agent.guard.shell.launchers import find_launched_index
+from kimi_agent.guard.shell.program_names import hides_program_name
+from kimi_agent.guard.shell.risky_options import find_risky_options
+from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 from kimi_agent.tool import Tool
 from kimi_agent.workspace.paths import is_sensitive
 
-__all__ = ["MODES", "Mode", "Policy", "Rules", "Verdict", "parse_mode"]
+__all__ = ["PERMISSION_MODES", "PermissionMode", "Policy", "PolicyVerdict", "Rules", "parse_permission_mode"]
 
-Mode = Literal["ask", "accept-edits", "plan", "yolo"]
-MODES: tuple[Mode, ...] = ("ask", "accept-edits", "plan", "yolo")
-_SPELLINGS: dict[str, Mode] = {
-    **{mode: mode for mode in MODES},
+PermissionMode = Literal["ask", "accept-edits", "plan", "yolo"]
+PERMISSION_MODES: tuple[PermissionMode, ...] = ("ask", "accept-edits", "plan", "yolo")
+_SPELLINGS: dict[str, PermissionMode] = {
+    **{mode: mode for mode in PERMISSION_MODES},
     "default": "ask",
     "acceptedits": "accept-edits",
     "bypasspermissions": "yolo",
 }
 
-PROTECTED = frozenset({".git", ".kimi-agent", ".mcp.json", ".vscode", ".idea", ".envrc", ".husky", ".gitmodules"})
+PROTECTED_NAMES = frozenset({".git", ".kimi-agent", ".mcp.json", ".vscode", ".idea", ".envrc", ".husky", ".gitmodules"})
 """Names whose contents other programs run or obey by themselves; no mode writes them unasked."""
 
 
-def parse_mode(text: str) -> Mode:
+def parse_permission_mode(text: str) -> PermissionMode:
     """The mode that `text` names, also in Claude Code's spelling. Raises UserError."""
     mode = _SPELLINGS.get(text.strip().casefold())
     if mode is None:
-        raise UserError(f"There is no mode {text[:60]!r}; use {', '.join(MODES[:-1])} or {MODES[-1]}.")
+        raise UserError(
+            f"There is no mode {text[:60]!r}; use {', '.join(PERMISSION_MODES[:-1])} or {PERMISSION_MODES[-1]}."
+        )
     return mode
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PolicyVerdict:
     """`why` is for whoever hears it; `rule` what "don't ask again" would add ("": not to be offered)."""
 
     kind: Literal["allow", "ask", "deny"]
@@ -61,7 +63,7 @@ class _Call:
 
     tool: Tool
     command: str | None
-    reading: Simple | Complex | None
+    reading: SimpleCommand | ComplexCommand | None
     paths: tuple[tuple[str, ...], ...]
     outside: bool
     cwd: Path | None
@@ -70,10 +72,12 @@ class _Call:
 class Policy:
     """The mode and the rules of a session. `asking` is the one turn to ask in, for all tools behind this policy."""
 
-    def __init__(self, mode: Mode, rules: Rules, *, workspace: Path, home: Path, added: Sequence[Path] = ()) -> None:
-        self.mode: Mode = mode
+    def __init__(
+        self, mode: PermissionMode, rules: Rules, *, workspace: Path, home: Path, added: Sequence[Path] = ()
+    ) -> None:
+        self.mode: PermissionMode = mode
         self.rules = rules
-        self.asking = asyncio.Lock()
+        self.question_lock = asyncio.Lock()
         self._session: list[Rule] = []
         self._workspace = workspace
         self._home = home
@@ -90,7 +94,7 @@ class Policy:
         if rule not in self._session:
             self._session.append(rule)
 
-    def judge(self, tool: Tool, raw: str, *, cwd: Path | None = None, start: Path | None = None) -> Verdict:
+    def judge(self, tool: Tool, raw: str, *, cwd: Path | None = None, start: Path | None = None) -> PolicyVerdict:
         """The verdict on one call. `cwd` is where the shell stands, `start` where relative paths begin.
 
         Raises ToolError where the arguments cannot be read: then the call can do nothing, and nobody is asked.
@@ -99,38 +103,40 @@ class Policy:
         denied = next((rule for rule in self.rules.deny if _denies(rule, call)), None)
         if denied:
             next_step = "go on without it; another spelling does not help, only the user can change the rule"
-            return Verdict("deny", f"the rule {denied.text} denies it", next_step=next_step)
-        danger = self._danger(call)
-        if danger and (danger.certain or self.mode == "yolo"):
+            return PolicyVerdict("deny", f"the rule {denied.text} denies it", next_step=next_step)
+        forbidden = self._danger(call)
+        if forbidden and (forbidden.certain or self.mode == "yolo"):
             next_step = "name exactly what is to be removed, by plain paths inside the workspace"
-            return Verdict("deny", f"it is never run, in no mode: {danger.why}", next_step=next_step)
+            return PolicyVerdict("deny", f"it is never run, in no mode: {forbidden.why}", next_step=next_step)
         if tool.effect == "read":
-            return Verdict("allow")
+            return PolicyVerdict("allow")
         if self.mode == "plan":
             next_step = "find out what is needed with the reading tools, then answer with the plan"
-            return Verdict("deny", "plan mode is on: nothing is written or run", next_step=next_step)
-        return self._of_mode(call, danger)
+            return PolicyVerdict("deny", "plan mode is on: nothing is written or run", next_step=next_step)
+        return self._of_mode(call, forbidden)
 
-    def _of_mode(self, call: _Call, danger: Danger | None) -> Verdict:
+    def _of_mode(self, call: _Call, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
         """The verdict on a call that may change something, when nothing forbids it."""
         allowing = [rule for rule in (*self.rules.allow, *self._session) if _allows(rule, call)]
         protected = _protected(call)
-        if danger:
-            return Verdict("ask", danger.why)
+        if forbidden:
+            return PolicyVerdict("ask", forbidden.why)
         lost = [loss.what for loss in self._losses(call) if not loss.covered]
         if lost and not any(rule.exact for rule in allowing):
             offer = _offer(call)  # only this very command: a yes to it says nothing of its like
             exactly = offer if offer.startswith("shell(=") else ""
-            return Verdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", exactly)
+            return PolicyVerdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", exactly)
         if protected and not any(protected in rule.glob for rule in allowing):
-            return Verdict("ask", f"{protected} decides what other programs run here")
+            return PolicyVerdict("ask", f"{protected} decides what other programs run here")
         if self.mode == "yolo":
-            if call.command and any(rule.words for rule in self.rules.deny) and hides_a_name(call.command):
-                return Verdict("ask", "it hides what it runs, so that the rules that deny commands cannot be held")
-            return Verdict("allow")
+            if call.command and any(rule.words for rule in self.rules.deny) and hides_program_name(call.command):
+                return PolicyVerdict(
+                    "ask", "it hides what it runs, so that the rules that deny commands cannot be held"
+                )
+            return PolicyVerdict("allow")
         if allowing or (self.mode == "accept-edits" and call.tool.effect == "write" and not call.outside):
-            return Verdict("allow")
-        return Verdict("ask", _reason(call), _offer(call))
+            return PolicyVerdict("allow")
+        return PolicyVerdict("ask", _reason(call), _offer(call))
 
     def _call(self, tool: Tool, raw: str, cwd: Path | None, start: Path | None) -> _Call:
         arguments = tool.arguments(raw)
@@ -142,7 +148,7 @@ class Policy:
             spelled = self._spelled(folder, start)
             outside |= any(path.startswith("/") for path in spelled)
             cwd = self._workspace / spelled[-1]
-        return _Call(tool, command, None if command is None else read_command(command), paths, outside, cwd)
+        return _Call(tool, command, None if command is None else parse_simple_command(command), paths, outside, cwd)
 
     def _spelled(self, path: str, base: Path | None) -> tuple[str, ...]:
         """A path as seen from the workspace: as written, and where its links lead (absolute if outside)."""
@@ -165,12 +171,12 @@ class Policy:
     def _losses(self, call: _Call) -> tuple[Loss, ...]:
         if not call.command:
             return ()
-        return losses(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
+        return find_losses(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
 
-    def _danger(self, call: _Call) -> Danger | None:
+    def _danger(self, call: _Call) -> ForbiddenEffect | None:
         if not call.command:
             return None
-        return catastrophe(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
+        return find_forbidden_effect(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
 
 
 def _command(tool: Tool, arguments: dict[str, Any]) -> str | None:
@@ -183,29 +189,29 @@ def _command(tool: Tool, arguments: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) and (given or tool.name == "shell") else None
 
 
-def _speaks_of(rule: Rule, tool: Tool) -> bool:
+def _names_tool(rule: Rule, tool: Tool) -> bool:
     return rule.tool in (tool.name, tool.effect)
 
 
 def _denies(rule: Rule, call: _Call) -> bool:
     if rule.words:
-        return call.command is not None and rule.hits(call.command)
-    if not _speaks_of(rule, call.tool):
+        return call.command is not None and rule.matches_command(call.command)
+    if not _names_tool(rule, call.tool):
         return False
-    return rule.whole or any(rule.fits(path, any_case=True) for each in call.paths for path in each)
+    return rule.covers_tool or any(rule.matches_path(path, any_case=True) for each in call.paths for path in each)
 
 
 def _allows(rule: Rule, call: _Call) -> bool:
     if rule.words:
-        if not isinstance(call.reading, Simple) or call.tool.name != "shell" or call.outside:
+        if not isinstance(call.reading, SimpleCommand) or call.tool.name != "shell" or call.outside:
             return False
-        return rule.covers(call.reading.words) and set(_secrets(call.reading.words)) <= set(rule.words)
-    if not _speaks_of(rule, call.tool):
+        return rule.allows_command(call.reading.words) and set(_secrets(call.reading.words)) <= set(rule.words)
+    if not _names_tool(rule, call.tool):
         return False
-    if rule.whole:
+    if rule.covers_tool:
         # A tool that takes a command of the model's own is a shell for that call.
         return call.command is None or call.tool.name == "shell"
-    return bool(call.paths) and all(rule.fits(path, any_case=False) for each in call.paths for path in each)
+    return bool(call.paths) and all(rule.matches_path(path, any_case=False) for each in call.paths for path in each)
 
 
 def _secrets(words: tuple[str, ...]) -> list[str]:
@@ -221,24 +227,24 @@ def _protected(call: _Call) -> str:
         for part in path.split("/"):
             # As file systems that ignore case, invisible characters or a final dot read it.
             seen = "".join(char for char in unicodedata.normalize("NFKC", part) if unicodedata.category(char) != "Cf")
-            if seen.casefold().rstrip(" .") in PROTECTED:
+            if seen.casefold().rstrip(" .") in PROTECTED_NAMES:
                 return seen.casefold().rstrip(" .")
     return ""
 
 
 def _reason(call: _Call) -> str:
     """Why a person is asked, where that is not plain."""
-    if isinstance(call.reading, Complex):
+    if isinstance(call.reading, ComplexCommand):
         return f"no rule can speak for it: it holds {call.reading.why}"
     if call.outside:
         return "it reaches outside the workspace"
-    if isinstance(call.reading, Simple):
-        risky = risky_options(call.reading.words)
+    if isinstance(call.reading, SimpleCommand):
+        risky = find_risky_options(call.reading.words)
         if _secrets(call.reading.words):
             return f"{_secrets(call.reading.words)[0][:60]} may hold secrets, judging by its name"
         if risky:
             return f"{risky[0][:60]} can make it run or write more than its name says"
-        if payload_at(call.reading.words) > 0:
+        if find_launched_index(call.reading.words) > 0:
             return "it runs another command"
     return ""
 
@@ -248,7 +254,11 @@ def _offer(call: _Call) -> str:
     if call.outside:
         return ""
     if call.command is not None:
-        return offered(call.reading.words) if isinstance(call.reading, Simple) and call.tool.name == "shell" else ""
+        return (
+            suggest_rule(call.reading.words)
+            if isinstance(call.reading, SimpleCommand) and call.tool.name == "shell"
+            else ""
+        )
     if not call.paths and call.tool.effect == "execute":
         return call.tool.name
     path = call.paths[0][0] if len(call.paths) == 1 else ""

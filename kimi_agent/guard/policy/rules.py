@@ -1,4 +1,4 @@
-"""Rules as a person writes them: `shell(git log)`, `write(docs/**)`, `run_tests`.
+"""Permission rules as a person writes them: `shell(git log)`, `write(docs/**)`, `run_tests`.
 
 tool            every call of the tool; `tool` may also be an effect: read, write, execute, network
 shell(words)    one simple command that begins with these words (`shell(git log:*)` is the same)
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kimi_agent.errors import UserError
-from kimi_agent.guard.shell.launchers import name_of, payload_at
-from kimi_agent.guard.shell.program_names import follows, may_run, names_in
-from kimi_agent.guard.shell.risky_options import risky_options
-from kimi_agent.guard.shell.simple_command import Complex, read_command
+from kimi_agent.guard.shell.launchers import find_launched_index, program_name
+from kimi_agent.guard.shell.program_names import contains_words, find_program_names, may_match_name
+from kimi_agent.guard.shell.risky_options import find_risky_options
+from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
 
-MAX_OFFERED = 120
+MAX_RULE_CHARS = 120
 """A longer rule would not be read before it is agreed to."""
 
 _FORM = re.compile(r"([A-Za-z_][\w.-]*)(?:\((.+)\))?", re.DOTALL)
@@ -35,25 +35,27 @@ class Rule:
     glob: str = ""
 
     @property
-    def whole(self) -> bool:
+    def covers_tool(self) -> bool:
         """Whether it speaks of every call of its tool."""
         return not self.words and not self.glob
 
-    def covers(self, words: tuple[str, ...]) -> bool:
+    def allows_command(self, words: tuple[str, ...]) -> bool:
         """Whether this allowance is for the simple command `words`: a wrapper's does not cover what it wraps."""
         if self.exact:
             return words == self.words
-        named = words[: len(self.words)] == self.words and len(self.words) > payload_at(words)
-        return named and set(risky_options(words)) <= set(self.words)
+        named = words[: len(self.words)] == self.words and len(self.words) > find_launched_index(words)
+        return named and set(find_risky_options(words)) <= set(self.words)
 
-    def hits(self, command: str) -> bool:
+    def matches_command(self, command: str) -> bool:
         """Whether this denial is for `command`, however it is spelled or wrapped."""
-        words = (name_of(self.words[0]), *self.words[1:])
-        return may_run(words[0], names_in(command)) if len(words) == 1 else follows(words, command)
+        words = (program_name(self.words[0]), *self.words[1:])
+        return (
+            may_match_name(words[0], find_program_names(command)) if len(words) == 1 else contains_words(words, command)
+        )
 
-    def fits(self, path: str, *, any_case: bool) -> bool:
+    def matches_path(self, path: str, *, any_case: bool) -> bool:
         """Whether `path` ("/" between its parts) is one that the glob names; a denial holds in any case."""
-        return re.fullmatch(_glob(self.glob), path, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None
+        return re.fullmatch(_glob_regex(self.glob), path, re.DOTALL | (re.IGNORECASE if any_case else 0)) is not None
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,15 @@ def parse_rule(text: str) -> Rule:
         if inner.startswith("~") or ".." in inner.split("/"):
             raise UserError(f"The rule {text[:200]!r} cannot be read; write paths from the workspace, or from / on.")
         return Rule(text.strip(), tool, glob=inner)
-    command = read_command(re.sub(r":\*$| \*$", "", inner.removeprefix("=")))
-    if isinstance(command, Complex):
+    command = parse_simple_command(re.sub(r":\*$| \*$", "", inner.removeprefix("=")))
+    if isinstance(command, ComplexCommand):
         raise UserError(f"The rule {text[:200]!r} must hold plain words of one command; it holds {command.why}.")
     if command.words[0].startswith("-"):
         raise UserError(f"The rule {text[:200]!r} must begin with the name of a command.")
     return Rule(text.strip(), tool, words=command.words, exact=inner.startswith("="))
 
 
-def _glob(pattern: str) -> str:
+def _glob_regex(pattern: str) -> str:
     """A glob as a regular expression over a path."""
     bare = pattern.removesuffix("/")
     made = "" if "/" in bare else "(?:.*/)?"
@@ -110,9 +112,9 @@ _PREFIXES = frozenset(
 )
 
 
-def offered(words: tuple[str, ...]) -> str:
+def suggest_rule(words: tuple[str, ...]) -> str:
     """The rule that "don't ask again" would add for a simple command: a known harmless beginning, else all of it."""
     prefix = next((words[:length] for length in (1, 2, 3) if words[:length] in _PREFIXES), ())
-    text = shlex.join(prefix) if prefix and set(risky_options(words)) <= set(prefix) else f"={shlex.join(words)}"
+    text = shlex.join(prefix) if prefix and set(find_risky_options(words)) <= set(prefix) else f"={shlex.join(words)}"
     rule = f"shell({text})"
-    return rule if len(rule) <= MAX_OFFERED and all(" " <= char <= "~" for char in rule) else ""
+    return rule if len(rule) <= MAX_RULE_CHARS and all(" " <= char <= "~" for char in rule) else ""

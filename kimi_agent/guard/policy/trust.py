@@ -1,7 +1,7 @@
-"""Trust of a project's own folder: given by a person, to its exact content, for one workspace.
+"""Trusted project folders: a person trusts the exact content of a `.kimi-agent` folder for one workspace.
 
-A changed tool, hook or setting is a changed fingerprint, and asked about again. Bytecode counts: a planted `.pyc` would
-run. So whoever loads a trusted folder must not write bytecode into it.
+A changed tool, hook or setting is a changed fingerprint, and asked about again. Bytecode counts: a planted `.pyc`
+would run. So whoever loads a trusted folder must not write bytecode into it.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 
-MAX_FILES = 2_000
-MAX_BYTES = 20_000_000
-MAX_DEPTH = 20
-KEPT = 20
+MAX_TRUSTED_FILES = 2_000
+MAX_TRUSTED_BYTES = 20_000_000
+MAX_TRUSTED_DEPTH = 20
+MAX_FINGERPRINTS = 20
 """Fingerprints kept for a workspace: branches differ, and going back to one should not ask again."""
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint_folder(folder: Path) -> str:
     """A hash of all that `folder` holds: names, executable bits, contents, where links lead; "" if there is no folder.
 
     Raises UserError for what cannot be pinned down by a hash (links that lead out, devices) or is too large.
@@ -35,10 +35,10 @@ def fingerprint(folder: Path) -> str:
         return ""
     if not stat.S_ISDIR(info.st_mode):
         raise UserError(f"{folder} is not a plain folder, so it cannot be trusted; make it one.")
-    digest, left = hashlib.sha256(), MAX_BYTES
+    digest, left = hashlib.sha256(), MAX_TRUSTED_BYTES
     for count, (name, path) in enumerate(_walk(folder, "", 0)):
-        if count >= MAX_FILES:
-            raise UserError(f"{folder} holds more than {MAX_FILES:,} files; take out what is not kimi-agent's.")
+        if count >= MAX_TRUSTED_FILES:
+            raise UserError(f"{folder} holds more than {MAX_TRUSTED_FILES:,} files; take out what is not kimi-agent's.")
         kind, content = _content(path, folder, left)
         left -= len(content)
         for part in (os.fsencode(name), kind, content):
@@ -48,11 +48,11 @@ def fingerprint(folder: Path) -> str:
 
 def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
     """Everything below `folder` by relative name, in one order."""
-    if depth > MAX_DEPTH:
-        raise UserError(f"{folder} is nested more than {MAX_DEPTH} folders deep; make it flatter.")
+    if depth > MAX_TRUSTED_DEPTH:
+        raise UserError(f"{folder} is nested more than {MAX_TRUSTED_DEPTH} folders deep; make it flatter.")
     try:
         with os.scandir(folder) as found:
-            entries = sorted(islice(found, MAX_FILES + 1), key=lambda entry: os.fsencode(entry.name))
+            entries = sorted(islice(found, MAX_TRUSTED_FILES + 1), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise UserError(f"{folder} cannot be read ({error.strerror}); mend its permissions.") from error
     for entry in entries:
@@ -80,7 +80,9 @@ def _content(path: Path, folder: Path, left: int) -> tuple[bytes, bytes]:
     if content is None:
         raise UserError(f"{path} is not a regular file, so {folder} cannot be trusted; remove it.")
     if len(content) > left:
-        raise UserError(f"{folder} holds more than {MAX_BYTES // 1_000_000} MB; take out what is not kimi-agent's.")
+        raise UserError(
+            f"{folder} holds more than {MAX_TRUSTED_BYTES // 1_000_000} MB; take out what is not kimi-agent's."
+        )
     # Of the mode only this bit is kept by git; the others differ by umask from clone to clone.
     return (b"program" if opened.st_mode & 0o111 else b"file"), content
 
@@ -101,7 +103,7 @@ def _read_regular(path: Path, max_bytes: int) -> tuple[os.stat_result, bytes | N
         os.close(fd)
 
 
-class Trust:
+class TrustStore:
     """Which workspaces' folders a person trusts, in a file of ours. Keyed by real path: neither children nor parents
     inherit it, and the home folder itself never has it."""
 
@@ -129,7 +131,7 @@ class Trust:
             with self._alone():
                 entries = self._read()[0]
                 kept = [each for each in entries.get(key, []) if each != content]
-                self._write(entries | {key: [*kept, content][-KEPT:]})
+                self._write(entries | {key: [*kept, content][-MAX_FINGERPRINTS:]})
         except OSError as error:
             raise UserError(f"{self._store} cannot be written ({error.strerror}); trust was not kept.", 78) from error
 
@@ -137,7 +139,7 @@ class Trust:
         """The entries and the problem with them; a file that others may write, or that is broken, holds none."""
         broken = f"{self._store} cannot be used ({{}}); no project is trusted until you trust it again."
         try:
-            info, content = _read_regular(self._store, MAX_BYTES)
+            info, content = _read_regular(self._store, MAX_TRUSTED_BYTES)
         except FileNotFoundError:
             return {}, ""
         except OSError as error:

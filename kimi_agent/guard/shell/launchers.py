@@ -1,12 +1,12 @@
-"""Commands that run other commands: which they are, and where in them the other one stands."""
+"""A table of launchers, commands that run other commands (`sudo`, `env`), and where the launched one begins."""
 
 import re
 
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "rbash"})
-KEYWORDS = frozenset({"then", "else", "do", "if", "elif", "while", "until", "!", "{", "coproc", "time"})
+SHELL_PROGRAMS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "rbash"})
+SHELL_KEYWORDS = frozenset({"then", "else", "do", "if", "elif", "while", "until", "!", "{", "coproc", "time"})
 """Words of the shell's own in front of a command."""
 
-WRAPPERS = frozenset(
+LAUNCHERS = frozenset(
     {"sudo", "doas", "env", "nice", "ionice", "chrt", "taskset", "nohup", "setsid", "stdbuf", "timeout", "gtimeout"}
     | {"command", "builtin", "exec", "xargs", "parallel", "busybox", "toybox", "watch", "strace", "script", "npx"}
     | {"su", "runuser", "ssh", "chroot", "unshare", "nsenter", "flock", "caffeinate", "systemd-run", "unbuffer"}
@@ -32,12 +32,12 @@ _RUNNERS = {
 _SOURCES = frozenset({"eval", "source", ".", "trap", "alias", "export", "declare", "typeset", "enable", "set"})
 
 
-def name_of(word: str) -> str:
+def program_name(word: str) -> str:
     """A command's name without its folder."""
     return word.rpartition("/")[2]
 
 
-def payload_at(words: tuple[str, ...]) -> int:
+def find_launched_index(words: tuple[str, ...]) -> int:
     """Where in the words of a simple command the name stands of the command that really runs.
 
     0 for a command that runs no other; `len(words)` where it cannot be said (`sh -c ...`, options with values).
@@ -55,12 +55,12 @@ def payload_at(words: tuple[str, ...]) -> int:
 
 def _step(words: tuple[str, ...], at: int) -> int:
     """How many words the wrapper at `at` takes for itself; 0 if there is none."""
-    name, following = name_of(words[at]), words[at + 1 : at + 2]
-    if name in SHELLS or name in _SOURCES:
+    name, following = program_name(words[at]), words[at + 1 : at + 2]
+    if name in SHELL_PROGRAMS or name in _SOURCES:
         return len(words)
     if name in _RUNNERS and following and following[0] in _RUNNERS[name]:
         return 2
-    if name == "find" or name not in WRAPPERS | KEYWORDS:
+    if name == "find" or name not in LAUNCHERS | SHELL_KEYWORDS:
         return 0
     timed = name in {"timeout", "gtimeout"} and following and re.fullmatch(r"[\d.]+[smhd]?", following[0])
     return 2 if timed else 1

@@ -1,6 +1,7 @@
-"""A tolerant reader of shell text for the checks that look for harm: tokens, with what only the shell knows left open.
+"""A tolerant shell lexer for the checks that look for harm: commands and words, expansions left open.
 
-`commands.read_command` decides what is surely simple; this one never refuses, it reads any text as far as it can.
+`simple_command.parse_simple_command` decides what is surely simple; this one never refuses:
+it reads any text as far as it can.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Piece:
+class WordPiece:
     """A part of a word: literal `text`, the value of variable `text`, or something only known at run time."""
 
     kind: Literal["text", "variable", "unknown"]
@@ -18,19 +19,19 @@ class Piece:
     quoted: bool
 
 
-Word = tuple[Piece, ...]
-Token = Word | str
+ShellWord = tuple[WordPiece, ...]
+ShellToken = ShellWord | str
 
 
 @dataclass(frozen=True)
-class Segment:
+class CommandSegment:
     """One command between operators. `before` and `after` are those operators ("" at an end), `depth` counts ( ).
 
     `redirects` are the operators in front of the `targets`, one each.
     """
 
-    words: tuple[Word, ...]
-    targets: tuple[Word, ...]
+    words: tuple[ShellWord, ...]
+    targets: tuple[ShellWord, ...]
     documents: tuple[str, ...]
     before: str
     after: str
@@ -39,10 +40,10 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The segments of a text in order, and the texts of all substitutions in it, which are commands too."""
+class ShellParse:
+    """A parsed shell text: its commands in order, and the texts of all substitutions in it, which are commands too."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[CommandSegment, ...]
     substitutions: tuple[str, ...]
 
 
@@ -56,14 +57,14 @@ _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 
 
-def read_shell(text: str) -> Reading:
+def parse_shell(text: str) -> ShellParse:
     """`text` as segments. Never raises; an unclosed quote or bracket ends at the end of the text."""
     lexer = _Lexer(text)
     lexer.read()
-    return Reading(tuple(_segments(lexer)), tuple(lexer.substitutions))
+    return ShellParse(tuple(_segments(lexer)), tuple(lexer.substitutions))
 
 
-def ansi_c(body: str) -> str:
+def decode_ansi_c(body: str) -> str:
     """The value of $'body'."""
 
     def value(match: re.Match[str]) -> str:
@@ -79,21 +80,21 @@ def ansi_c(body: str) -> str:
 
 
 @dataclass
-class _Open:
+class _OpenSegment:
     """A segment that is being filled."""
 
-    words: list[Word] = field(default_factory=list)
-    targets: list[Word] = field(default_factory=list)
+    words: list[ShellWord] = field(default_factory=list)
+    targets: list[ShellWord] = field(default_factory=list)
     redirects: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
 
 
-def _segments(lexer: "_Lexer") -> Iterator[Segment]:
-    current, before, depth, redirect = _Open(), "", 0, ""
+def _segments(lexer: "_Lexer") -> Iterator[CommandSegment]:
+    current, before, depth, redirect = _OpenSegment(), "", 0, ""
     for index, token in enumerate([*lexer.tokens, ""]):
         if isinstance(token, tuple):
             if redirect == "<<<":
-                current.documents.append(source((token,)))
+                current.documents.append(unparse_words((token,)))
             elif redirect and redirect not in {"<<", "<<-"}:
                 current.targets.append(token)
                 current.redirects.append(redirect)
@@ -108,17 +109,17 @@ def _segments(lexer: "_Lexer") -> Iterator[Segment]:
         else:
             if current.words or current.targets:
                 parts = tuple(current.words), tuple(current.targets), tuple(current.documents)
-                yield Segment(*parts, before, token, depth, tuple(current.redirects))
+                yield CommandSegment(*parts, before, token, depth, tuple(current.redirects))
             depth += (token == "(") - (token == ")")
-            current, before, redirect = _Open(), token, ""
+            current, before, redirect = _OpenSegment(), token, ""
 
 
-def source(words: tuple[Word, ...]) -> str:
+def unparse_words(words: tuple[ShellWord, ...]) -> str:
     """Shell text again, for words that another shell will read: literals as they are, what is open as a variable."""
     return " ".join("".join(_piece_source(piece) for piece in word) for word in words)
 
 
-def _piece_source(piece: Piece) -> str:
+def _piece_source(piece: WordPiece) -> str:
     if piece.kind == "text":
         return piece.text
     return f"${{{piece.text or '_'}}}"
@@ -130,9 +131,9 @@ class _Lexer:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._pieces: list[Piece] = []
-        self._pending: list[tuple[int, Word]] = []
-        self.tokens: list[Token] = []
+        self._pieces: list[WordPiece] = []
+        self._pending: list[tuple[int, ShellWord]] = []
+        self.tokens: list[ShellToken] = []
         self.substitutions: list[str] = []
         self.documents: dict[int, str] = {}
 
@@ -161,7 +162,7 @@ class _Lexer:
 
     def _end_word(self) -> None:
         if self._pieces:
-            word: Word = tuple(self._pieces)
+            word: ShellWord = tuple(self._pieces)
             if self.tokens and self.tokens[-1] in {"<<", "<<-"}:
                 self._pending.append((len(self.tokens) - 1, word))
             self.tokens.append(word)
@@ -202,7 +203,7 @@ class _Lexer:
             self._double_quoted()
         elif text.startswith("$'", self._at - 1):
             self._at += 1
-            self._add(ansi_c(self._until("'", escapes=True)), quoted=True)
+            self._add(decode_ansi_c(self._until("'", escapes=True)), quoted=True)
         elif char in "$`":
             self._expansion(char, quoted=False)
         else:
@@ -253,14 +254,14 @@ class _Lexer:
                 (f"{trimmed[1]}:-", f"{trimmed[1]}:+", f"{trimmed[1]}:=")
             )
             self._pieces.append(
-                Piece("variable", trimmed[1], quoted) if trimmed and known else Piece("unknown", "", quoted)
+                WordPiece("variable", trimmed[1], quoted) if trimmed and known else WordPiece("unknown", "", quoted)
             )
         elif name:
             self._at = name.end()
-            self._pieces.append(Piece("variable", name[0], quoted))
+            self._pieces.append(WordPiece("variable", name[0], quoted))
         elif following and following in "@*#?$!-0123456789":
             self._at += 1
-            self._pieces.append(Piece("unknown", "", quoted))
+            self._pieces.append(WordPiece("unknown", "", quoted))
         else:
             self._add(char, quoted=quoted)
 
@@ -268,14 +269,14 @@ class _Lexer:
         self.substitutions.append(body)
         command = body.strip()
         if command == "pwd":
-            self._pieces.append(Piece("variable", "PWD", quoted))
+            self._pieces.append(WordPiece("variable", "PWD", quoted))
         elif command.split(" ", 1)[0] == "mktemp":
             self._add("/tmp/from-mktemp", quoted=quoted)
         else:
-            self._pieces.append(Piece("unknown", "", quoted))
+            self._pieces.append(WordPiece("unknown", "", quoted))
 
     def _add(self, text: str, *, quoted: bool) -> None:
-        self._pieces.append(Piece("text", text, quoted))
+        self._pieces.append(WordPiece("text", text, quoted))
 
     def _until(self, end: str, *, escapes: bool = False) -> str:
         """The text up to `end` (taken too) or to the end of all; with `escapes` a backslash hides the next one."""

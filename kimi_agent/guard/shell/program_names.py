@@ -1,16 +1,17 @@
-"""Names that a text may run, for deny rules: too many rather than too few, and the places where none can be told.
+"""Finder of the program names that a shell text may run, for deny rules: too many rather than too few.
 
-A deny rule `shell(curl)` must also hold for `env curl`, `timeout 5 curl`, `sh -c 'curl x'`, `/usr/bin/curl`, `c""url`.
+A deny rule `shell(curl)` must also hold for `env curl`, `timeout 5 curl`, `sh -c 'curl x'`, `/usr/bin/curl`,
+`c""url`. Texts in which no name can be told (`$X y`) are reported as hiding one.
 """
 
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from kimi_agent.guard.shell.launchers import KEYWORDS, SHELLS, WRAPPERS
-from kimi_agent.guard.shell.lexer import Segment, Word, ansi_c, read_shell
+from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
+from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, decode_ansi_c, parse_shell
 
-MAX_TEXTS = 40
+MAX_SCANNED_TEXTS = 40
 MAX_PATTERN = 100
 MAX_SKIPPED = 200
 _BREAKS = re.compile(r"[;&|()<>`\n\r{}]+")
@@ -20,13 +21,13 @@ _EMPTY = re.compile(r"\$\{[^{}]{0,200}\}|\$\([^()]{0,200}\)|``|\$[@*#?!0-9-]")
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 
 
-def names_in(text: str) -> frozenset[str]:
+def find_program_names(text: str) -> frozenset[str]:
     """Every word of `text` that might be a command's name, bare of its folder, in lower case.
 
     A name may hold `*?[]`: then it is a pattern, and whatever fits it may run.
     """
     found: set[str] = set()
-    for words in commands_in(text):
+    for words in split_commands_loosely(text):
         for word in words:
             for part in (word, *_PARTS.split(word)):
                 name = part.rstrip("/").rpartition("/")[2]
@@ -34,7 +35,7 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def may_run(name: str, text_names: frozenset[str]) -> bool:
+def may_match_name(name: str, text_names: frozenset[str]) -> bool:
     """Whether `name` is among `text_names`, or fits a pattern among them."""
     name = name.casefold()
     if name in text_names:
@@ -43,9 +44,9 @@ def may_run(name: str, text_names: frozenset[str]) -> bool:
     return any(len(each) > MAX_PATTERN or fnmatchcase(name, each) for each in patterns)
 
 
-def commands_in(text: str) -> Iterator[list[str]]:
+def split_commands_loosely(text: str) -> Iterator[list[str]]:
     """The words of each command of `text`, in every way in which quotes and expansions may melt, in lower case."""
-    text = _ANSI.sub(lambda match: ansi_c(match[1]), text.replace("\\\n", "")).casefold()
+    text = _ANSI.sub(lambda match: decode_ansi_c(match[1]), text.replace("\\\n", "")).casefold()
     glued = re.sub(r"[\\'\"]", "", text)
     split = re.sub(r"['\"]", " ", text).replace("\\", "")
     for variant in dict.fromkeys((glued, split, _EMPTY.sub("", glued), _EMPTY.sub("", split))):
@@ -53,7 +54,7 @@ def commands_in(text: str) -> Iterator[list[str]]:
             yield [word for word in _BLANKS.split(command) if word]
 
 
-def follows(rule: tuple[str, ...], text: str) -> bool:
+def contains_words(rule: tuple[str, ...], text: str) -> bool:
     """Whether the words of `rule` stand one after another in a command of `text`, options (and a value each) between.
 
     An option of the rule (`-rf`) holds wherever it stands in that command and however its letters are spread.
@@ -64,13 +65,13 @@ def follows(rule: tuple[str, ...], text: str) -> bool:
     return any(
         all(_has_option(option, words) for option in options)
         and any(_starts(plain, words, at) for at in range(len(words)))
-        for words in commands_in(text)
+        for words in split_commands_loosely(text)
     )
 
 
 def _starts(plain: list[str], words: list[str], at: int) -> bool:
     """Whether `plain` stand from `at` on, with nothing between them but options and at most one value for each."""
-    if not may_run(plain[0], frozenset([words[at].rpartition("/")[2]])):
+    if not may_match_name(plain[0], frozenset([words[at].rpartition("/")[2]])):
         return False
     wanted, spare = plain[1:], False
     for word in words[at + 1 : at + MAX_SKIPPED]:
@@ -95,35 +96,35 @@ def _has_option(option: str, words: list[str]) -> bool:
     return set(option[1:]) <= letters
 
 
-def hides_a_name(text: str) -> bool:
+def hides_program_name(text: str) -> bool:
     """Whether `text` runs something whose name only the run would show: `$X y`, `c{ur,}l`, `echo ... | sh`."""
-    waiting, left = [text], MAX_TEXTS
+    waiting, left = [text], MAX_SCANNED_TEXTS
     while waiting and left:
         left -= 1
-        reading = read_shell(waiting.pop())
+        reading = parse_shell(waiting.pop())
         if any(map(_is_hidden, reading.segments)):
             return True
         waiting += reading.substitutions
     return bool(waiting)
 
 
-def _is_hidden(segment: Segment) -> bool:
+def _is_hidden(segment: CommandSegment) -> bool:
     words = [word for word in segment.words if not re.match(r"[A-Za-z_]\w*\+?=", word[0].text)]
-    while words and _literal(words[0]) in KEYWORDS:
+    while words and _literal(words[0]) in SHELL_KEYWORDS:
         words = words[1:]
     if not words:
         return False
     name = _literal(words[0]).rpartition("/")[2]
     if _is_open(words[0]) or name in {"eval", "source", "."}:
         return True
-    if name in SHELLS:
+    if name in SHELL_PROGRAMS:
         return not any(_literal(word) and _literal(word)[0] not in "-+" for word in words[1:])
-    return name in WRAPPERS and name != "find" and any(map(_is_open, words[1:4]))
+    return name in LAUNCHERS and name != "find" and any(map(_is_open, words[1:4]))
 
 
-def _literal(word: Word) -> str:
+def _literal(word: ShellWord) -> str:
     return "".join(piece.text for piece in word)
 
 
-def _is_open(word: Word) -> bool:
+def _is_open(word: ShellWord) -> bool:
     return any(piece.kind != "text" or (not piece.quoted and re.search(r"[*?\[{]\S", piece.text)) for piece in word)

@@ -1,17 +1,18 @@
-"""Options that let a command which looks like reading run or write something else (`find -exec`, `rg --pre`).
+"""A table of risky options: they let a command that looks like reading run or write something else.
 
-A rule that allows `find` does not speak of them: it has to name the option itself.
+For example `find -exec`, `rg --pre`. A rule that allows `find` does not allow them: it has to name the option
+itself.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kimi_agent.guard.shell.launchers import name_of, payload_at
+from kimi_agent.guard.shell.launchers import find_launched_index, program_name
 
 
 @dataclass(frozen=True)
-class Risky:
+class RiskyOptions:
     """`short` are letters that count in any cluster (`-xo`), `long` options count with their abbreviations too.
 
     `words` fits whole words that are neither.
@@ -22,46 +23,46 @@ class Risky:
     words: str = ""
 
 
-_INTERPRETER = Risky(short="ceEmrip", long="eval exec print require import run module")
+_INTERPRETER = RiskyOptions(short="ceEmrip", long="eval exec print require import run module")
 _INTERPRETERS = frozenset({"python", "perl", "ruby", "node", "php", "lua", "deno", "bun"})
 _TABLE = {
-    "find": Risky(words=r"-(exec|execdir|ok|okdir|delete|fprint\w*|fls|files0-from)"),
-    "fd": Risky(short="xX", long="exec exec-batch"),
-    "fdfind": Risky(short="xX", long="exec exec-batch"),
-    "rg": Risky(short="z", long="pre hostname-bin search-zip"),
-    "ag": Risky(short="z", long="search-zip pager"),
-    "sort": Risky(short="oST", long="output compress-program temporary-directory files0-from"),
-    "man": Risky(short="PHCMp", long="pager html config-file manpath preprocessor"),
-    "file": Risky(short="mCzZSpf", long="magic-file compile uncompress no-sandbox files-from"),
-    "base64": Risky(short="o", long="output"),
-    "less": Risky(short="oOkT", long="log-file LOG-FILE lesskey-file lesskey-src tag-file", words=r"\+.*"),
-    "tree": Risky(short="oR"),
-    "shuf": Risky(short="o", long="output"),
-    "split": Risky(long="filter"),
-    "xxd": Risky(short="r"),
-    "yq": Risky(short="i", long="inplace in-place"),
-    "date": Risky(short="s", long="set"),
-    "tar": Risky(
+    "find": RiskyOptions(words=r"-(exec|execdir|ok|okdir|delete|fprint\w*|fls|files0-from)"),
+    "fd": RiskyOptions(short="xX", long="exec exec-batch"),
+    "fdfind": RiskyOptions(short="xX", long="exec exec-batch"),
+    "rg": RiskyOptions(short="z", long="pre hostname-bin search-zip"),
+    "ag": RiskyOptions(short="z", long="search-zip pager"),
+    "sort": RiskyOptions(short="oST", long="output compress-program temporary-directory files0-from"),
+    "man": RiskyOptions(short="PHCMp", long="pager html config-file manpath preprocessor"),
+    "file": RiskyOptions(short="mCzZSpf", long="magic-file compile uncompress no-sandbox files-from"),
+    "base64": RiskyOptions(short="o", long="output"),
+    "less": RiskyOptions(short="oOkT", long="log-file LOG-FILE lesskey-file lesskey-src tag-file", words=r"\+.*"),
+    "tree": RiskyOptions(short="oR"),
+    "shuf": RiskyOptions(short="o", long="output"),
+    "split": RiskyOptions(long="filter"),
+    "xxd": RiskyOptions(short="r"),
+    "yq": RiskyOptions(short="i", long="inplace in-place"),
+    "date": RiskyOptions(short="s", long="set"),
+    "tar": RiskyOptions(
         short="IFPCgT",
         long="checkpoint-action to-command use-compress-program info-script new-volume-script "
         "rsh-command rmt-command absolute-names directory remove-files index-file files-from",
         words=r"[A-Za-z]*[IFPCgT][A-Za-z]*",
     ),
-    "zip": Risky(short="TmO", long="unzip-command test move output-file"),
-    "rsync": Risky(short="eM", long="rsh rsync-path remote-option daemon delete remove-source-files"),
-    "scp": Risky(short="SoFD"),
-    "sftp": Risky(short="SoFDbB"),
-    "curl": Risky(
+    "zip": RiskyOptions(short="TmO", long="unzip-command test move output-file"),
+    "rsync": RiskyOptions(short="eM", long="rsh rsync-path remote-option daemon delete remove-source-files"),
+    "scp": RiskyOptions(short="SoFD"),
+    "sftp": RiskyOptions(short="SoFDbB"),
+    "curl": RiskyOptions(
         short="oOKTdFxEuDcbX",
         long="output remote-name config upload-file data form proxy cert dump-header cookie-jar trace "
         "json request url engine libcurl stderr etag-save hsts",
     ),
-    "wget": Risky(
+    "wget": RiskyOptions(
         short="OoaeiPx",
         long="output-document output-file append-output execute input-file directory-prefix post-file "
         "post-data body-file use-askpass config warc-file rejected-log",
     ),
-    "git": Risky(
+    "git": RiskyOptions(
         short="cCoOxu",
         long="config-env exec-path git-dir work-tree output output-directory ext-diff textconv "
         "upload-pack receive-pack exec open-files-in-pager show-signature template paginate "
@@ -70,13 +71,15 @@ _TABLE = {
         words=r"config|bisect|submodule|filter-branch|hook|difftool|mergetool|instaweb|daemon|send-email|credential.*"
         r"|web--browse|remote-ext|remote-fd|upload-pack|receive-pack|shell|replace|ext::.*",
     ),
-    "go": Risky(words=r"--?(toolexec|exec|vettool|overlay|modfile|ldflags|gcflags|asmflags|o|C)(=.*)?"),
-    "cargo": Risky(long="config manifest-path target-dir"),
-    "make": Risky(short="fCIEo", long="file makefile directory eval include-dir", words=r"[A-Za-z_]\w*[:+?!]*=.*"),
-    "pytest": Risky(short="pco", long="rootdir override-ini basetemp confcutdir junit-xml config-file"),
-    "ruff": Risky(long="config output-file"),
-    "mypy": Risky(long="config-file python-executable install-types junit-xml cache-dir"),
-    "tcpdump": Risky(short="zwWG"),
+    "go": RiskyOptions(words=r"--?(toolexec|exec|vettool|overlay|modfile|ldflags|gcflags|asmflags|o|C)(=.*)?"),
+    "cargo": RiskyOptions(long="config manifest-path target-dir"),
+    "make": RiskyOptions(
+        short="fCIEo", long="file makefile directory eval include-dir", words=r"[A-Za-z_]\w*[:+?!]*=.*"
+    ),
+    "pytest": RiskyOptions(short="pco", long="rootdir override-ini basetemp confcutdir junit-xml config-file"),
+    "ruff": RiskyOptions(long="config output-file"),
+    "mypy": RiskyOptions(long="config-file python-executable install-types junit-xml cache-dir"),
+    "tcpdump": RiskyOptions(short="zwWG"),
 }
 _ALIASES = {"gsort": "sort", "gtar": "tar", "bsdtar": "tar", "gfind": "find", "nodejs": "node", "gmake": "make"}
 _AWKS = frozenset({"awk", "gawk", "mawk", "nawk"})
@@ -85,12 +88,12 @@ _SED_SAFE = re.compile(
 )
 
 
-def risky_options(words: tuple[str, ...]) -> list[str]:
+def find_risky_options(words: tuple[str, ...]) -> list[str]:
     """The words of a simple command by which it may run or write what its name does not say."""
-    at = payload_at(words)
+    at = find_launched_index(words)
     if at >= len(words):
         return []
-    name = name_of(words[at])
+    name = program_name(words[at])
     name = _ALIASES.get(name, re.sub(r"[\d.]+$", "", name) if name.startswith(("python", "lua", "perl")) else name)
     args = words[at + 1 :]
     if name in _INTERPRETERS:
@@ -106,10 +109,10 @@ def _of_interpreter(args: tuple[str, ...]) -> list[str]:
     """Options before the script (those behind it are its own); a module of `-m` is judged as a command."""
     script = next((at for at, word in enumerate(args) if not word.startswith("-")), len(args))
     found = [word for word in args[:script] if _is_risky(word, _INTERPRETER)]
-    return found + (risky_options(args[script:]) if script and args[script - 1] == "-m" else [])
+    return found + (find_risky_options(args[script:]) if script and args[script - 1] == "-m" else [])
 
 
-def _is_risky(word: str, risky: Risky) -> bool:
+def _is_risky(word: str, risky: RiskyOptions) -> bool:
     if risky.words and re.fullmatch(risky.words, word, re.DOTALL):
         return True
     if word.startswith("--"):

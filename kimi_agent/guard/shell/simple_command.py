@@ -1,27 +1,27 @@
-"""Reading a shell command: is it one simple command, all of whose words are plain to see?
+"""Parser of simple shell commands: one command, all of whose words are plain to see, or `ComplexCommand`.
 
 This only decides between "a rule may answer" and "a person must": it is no wall. Whatever is not surely plain is
-`Complex`; `shlex` would not do (it reads `git log\\nrm x` as one command of four words, bash runs two).
+complex. `shlex` would not do: it reads `git log`, a newline and `rm x` as one command of four words, bash runs two.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-MAX_CHARS = 4_000
+MAX_SIMPLE_CHARS = 4_000
 MAX_BLANKS = 16
 """A longer run of blanks may push what follows off the screen of the person who is asked."""
 
 
 @dataclass(frozen=True)
-class Simple:
+class SimpleCommand:
     """One command; `words` are exactly what the shell would pass, the command's name first."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Complex:
+class ComplexCommand:
     """Anything else; `why` names the first thing that is not plain."""
 
     why: str
@@ -50,11 +50,11 @@ _SPECIAL = {
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 
 
-def read_command(text: str) -> Simple | Complex:
+def parse_simple_command(text: str) -> SimpleCommand | ComplexCommand:
     """The words of `text` if bash and sh surely run it as one simple command with just these words."""
-    odd = _oddity(text)
+    odd = _disqualify(text)
     if odd:
-        return Complex(odd)
+        return ComplexCommand(odd)
     words: list[str] = []
     at = 0
     while at < len(text):
@@ -63,26 +63,28 @@ def read_command(text: str) -> Simple | Complex:
             continue
         match = _WORD.match(text, at)
         if match is None:
-            return Complex(f"{_SPECIAL.get(text[at], 'a special character')} ({text[at]})")
+            return ComplexCommand(f"{_SPECIAL.get(text[at], 'a special character')} ({text[at]})")
         raw, at = match[0], match.end()
         if raw[0] == "#":
-            return Complex("a comment (#)")
+            return ComplexCommand("a comment (#)")
         if raw[0] == "~" or "=~" in raw or ":~" in raw:
-            return Complex("an expansion (~)")
+            return ComplexCommand("an expansion (~)")
         if not words and not _NAME.fullmatch(raw):
-            return Complex("an assignment before the command" if "=" in raw else "a command name that is not plain")
+            return ComplexCommand(
+                "an assignment before the command" if "=" in raw else "a command name that is not plain"
+            )
         words.append(_unquoted(raw))
     if not words:
-        return Complex("no command")
+        return ComplexCommand("no command")
     if words[0] in _RESERVED:
-        return Complex(f"a word of the shell's own ({words[0]})")
-    return Simple(tuple(words))
+        return ComplexCommand(f"a word of the shell's own ({words[0]})")
+    return SimpleCommand(tuple(words))
 
 
-def _oddity(text: str) -> str:
+def _disqualify(text: str) -> str:
     """Why `text` is not even looked at word by word; "" if it may be."""
-    if len(text) > MAX_CHARS:
-        return f"more than {MAX_CHARS:,} characters"
+    if len(text) > MAX_SIMPLE_CHARS:
+        return f"more than {MAX_SIMPLE_CHARS:,} characters"
     if "\n" in text or "\r" in text:
         return "a line break"
     if " " * MAX_BLANKS in text:

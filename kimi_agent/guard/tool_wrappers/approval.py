@@ -1,4 +1,4 @@
-"""The tool wrapper that stands between a call and its effect: allow, ask a person, or deny.
+"""The approval tool wrapper: it stands between a call and its effect, and allows, asks a person, or denies.
 
 What is asked about is what runs: the preview is made once more after the yes, and a call that would now do something
 else is asked about again, once.
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.guard.policy.policy import Policy, Verdict
+from kimi_agent.guard.policy.policy import Policy, PolicyVerdict
 from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Question
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Preview, Tool, summary
+from kimi_agent.tool import Context, Preview, Tool, summarize_arguments
 
 MAX_CONSENTS = 20
 """How many paths one call may ask to read before it is taken for a walk through the disk."""
@@ -20,7 +20,7 @@ MAX_CONSENTS = 20
 T = TypeVar("T")
 
 
-def approval(tool: Tool, *, policy: Policy, ask: Ask, emit: Emit) -> Tool:
+def wrap_with_approval(tool: Tool, *, policy: Policy, ask: Ask, emit: Emit) -> Tool:
     """`tool` behind `policy`. Its run raises ToolError `denied` where policy or person say no, `stale` where what was
     approved is no longer what would happen; every question and every no is emitted."""
     gate = _Gate(tool, policy, ask, emit)
@@ -45,14 +45,14 @@ class _Gate:
 
     async def run(self, ctx: Context, raw: str) -> Result:
         if self._judged(ctx, raw).kind == "ask":
-            async with self.policy.asking:
+            async with self.policy.question_lock:
                 # While this call waited for its turn, an "always" or a new mode may have settled it.
                 verdict = self._judged(ctx, raw)
                 if verdict.kind == "ask":
                     await self._approve(ctx, raw, verdict)
         return await self._with_consent(ctx, lambda: self.tool.run(ctx, raw))
 
-    def _judged(self, ctx: Context, raw: str) -> Verdict:
+    def _judged(self, ctx: Context, raw: str) -> PolicyVerdict:
         """The verdict, if it is not a no. Raises ToolError `denied`."""
         verdict = self.policy.judge(self.tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
         if verdict.kind == "deny":
@@ -62,9 +62,9 @@ class _Gate:
         return verdict
 
     def _title(self, raw: str) -> str:
-        return f"{self.tool.name} {summary(self.tool.arguments(raw))}".rstrip()
+        return f"{self.tool.name} {summarize_arguments(self.tool.arguments(raw))}".rstrip()
 
-    async def _approve(self, ctx: Context, raw: str, verdict: Verdict) -> None:
+    async def _approve(self, ctx: Context, raw: str, verdict: PolicyVerdict) -> None:
         """Return once a person said yes to what would happen now. Raises ToolError; a preview's own error too."""
         why = verdict.why
         for _ in range(2):
@@ -114,7 +114,7 @@ class _Gate:
         if asking:
             await self._asked(question)
             return
-        async with self.policy.asking:
+        async with self.policy.question_lock:
             await self._asked(question)
 
 

@@ -1,7 +1,7 @@
-"""The guard against loops: the same call with the same result on the same files is no progress.
+"""The loop guard: a tool wrapper that counts calls which bring the same result on the same files again.
 
-The model hears it from the third time on, and more strongly from the fifth; at the eighth a person is asked, and where
-nobody lets it go on the turn ends. A call whose result changes (it waits for something) never counts.
+The model hears it from the third time on, and more strongly from the fifth; at the eighth a person is asked, and
+where nobody lets it go on the turn ends. A call whose result changes (it waits for something) never counts.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kimi_agent.errors import Stopped, ToolError
-from kimi_agent.guard.tool_wrappers.normalize_calls import digest, plain_arguments, plain_result
+from kimi_agent.guard.tool_wrappers.normalize_calls import hash_texts, normalize_arguments, normalize_result
 from kimi_agent.log.events import (
     Answered,
     Ask,
@@ -27,9 +27,9 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Tool, summary
+from kimi_agent.tool import Context, Tool, summarize_arguments
 
-NUDGE, INSIST, PAUSE = 3, 5, 8
+NUDGE_AT, INSIST_AT, PAUSE_AT = 3, 5, 8
 MAX_REMEMBERED = 500
 MAX_RESULTS = 20
 MAX_TREES = 100
@@ -38,12 +38,12 @@ MAX_LINE = 300
 MAX_FILE = 2_000_000
 
 GO_ON, STOP = "let it go on", "stop here"
-_WHY = f"It was told so at the {NUDGE}rd and at the {INSIST}th time."
+_WHY = f"It was told so at the {NUDGE_AT}rd and at the {INSIST_AT}th time."
 _ANOTHER_WAY = "change the call by what is shown here, take another tool, or tell the user what stands in the way"
 
 
 @dataclass
-class _Met:
+class _RepeatedCall:
     """A call, what it came to, and how often it brought nothing new."""
 
     lasts: bool
@@ -61,7 +61,7 @@ class _Met:
         return self.times
 
 
-class Loops:
+class LoopGuard:
     """Counts what the calls of one agent came to; hand it the session's events (`hear`).
 
     `check`, before each request, asks a person where a call came to nothing `PAUSE` times. Counts start over when a
@@ -71,7 +71,7 @@ class Loops:
     def __init__(self, ask: Ask, emit: Emit) -> None:
         self._ask = ask
         self._emit = emit
-        self._met: OrderedDict[bytes, _Met] = OrderedDict()
+        self._met: OrderedDict[bytes, _RepeatedCall] = OrderedDict()
         self._trees: set[str] = set()
         self._stuck = ""
 
@@ -83,11 +83,11 @@ class Loops:
             case Checkpoint(tree, when):
                 self._look(tree, when)
             case Returned(result=Result(code="unknown_tool", content=text)):  # no tool, so nothing to guard
-                self._count(digest(text), b"", "read", failed=True, shown=lambda: text.split("\n")[0])
+                self._count(hash_texts(text), b"", "read", failed=True, shown=lambda: text.split("\n")[0])
             case _:
                 pass
 
-    def guard(self, tool: Tool) -> Tool:
+    def wrap(self, tool: Tool) -> Tool:
         """`tool`, whose result says so when this same call came to it before."""
 
         async def run(ctx: Context, raw: str) -> Result:
@@ -95,11 +95,11 @@ class Loops:
                 result = await tool.run(ctx, raw)
             except ToolError as error:
                 times = self._came_to(tool, raw, f"{error.code} {error.text}", failed=True)
-                if times < NUDGE:
+                if times < NUDGE_AT:
                     raise
                 raise ToolError(error.code, _insisted(error.text, times, tool, ctx, raw), _ANOTHER_WAY) from error
             times = self._came_to(tool, raw, result.content, failed=result.failed)
-            if times < NUDGE:
+            if times < NUDGE_AT:
                 return result
             if result.failed:
                 content = f"{_insisted(result.content, times, tool, ctx, raw)}\nNext: {_ANOTHER_WAY}"
@@ -109,7 +109,7 @@ class Loops:
 
         return tool.wrapped(run)
 
-    async def check(self) -> None:
+    async def ask_if_stuck(self) -> None:
         """Ask a person about a call that was made too often; return if it may go on. Raises Stopped."""
         if not self._stuck:
             return
@@ -147,38 +147,38 @@ class Loops:
 
     def _came_to(self, tool: Tool, raw: str, text: str, *, failed: bool) -> int:
         """How often this call came to this by now."""
-        call, result = digest(tool.name, plain_arguments(raw)), digest(plain_result(text))
+        call, result = hash_texts(tool.name, normalize_arguments(raw)), hash_texts(normalize_result(text))
         # A reading tool may answer "unchanged since you read it": any of its earlier results again is nothing new.
         key = call if tool.effect == "read" else call + result
         return self._count(key, result, tool.effect, failed=failed, shown=lambda: _shown(tool, raw))
 
     def _count(self, key: bytes, result: bytes, effect: Effect, *, failed: bool, shown: Callable[[], str]) -> int:
         # An edit that fails with the very same text met the very same lines, whatever changed elsewhere.
-        met = self._met.pop(key, None) or _Met(lasts=failed and effect == "write")
+        met = self._met.pop(key, None) or _RepeatedCall(lasts=failed and effect == "write")
         if not (self._trees or failed or effect == "read"):
             self._start_over()  # nobody kept the files, so this may have changed any of them
         self._met[key] = met
         if len(self._met) > MAX_REMEMBERED:
             self._met.popitem(last=False)
         times = met.add(result)
-        if times >= PAUSE:
+        if times >= PAUSE_AT:
             self._stuck = f"{times} times with the same result: {shown()}"
         return times
 
 
 def _nudge(times: int) -> str:
     told = f"Note: this same call gave this same result {times} times"
-    if times < INSIST:
+    if times < INSIST_AT:
         return f"{told}; go on with what it says (to wait for something, sleep longer between two looks)."
     return (
         f"{told}. Do not send it again: take the next step, try another way, or tell the user what stands in the way; "
-        f"at {PAUSE} times the turn is stopped."
+        f"at {PAUSE_AT} times the turn is stopped."
     )
 
 
 def _insisted(text: str, times: int, tool: Tool, ctx: Context, raw: str) -> str:
     """What went wrong, how often it did, and the file that it is about."""
-    ending = f" At {PAUSE} times the turn is stopped." if times >= INSIST else ""
+    ending = f" At {PAUSE_AT} times the turn is stopped." if times >= INSIST_AT else ""
     lines = [text, f"This exact call failed in this exact way {times} times. Do not send it again.{ending}"]
     shown = _current(tool, ctx, raw)
     return "\n".join([*lines, shown] if shown else lines)
@@ -191,7 +191,7 @@ def _shown(tool: Tool, raw: str) -> str:
     except ToolError:
         given = {"": raw}
     named = {key: f"{key}={value}" if key else value for key, value in given.items() if value not in (None, "", [])}
-    return f"{tool.name}({summary(named)})"
+    return f"{tool.name}({summarize_arguments(named)})"
 
 
 def _current(tool: Tool, ctx: Context, raw: str) -> str:

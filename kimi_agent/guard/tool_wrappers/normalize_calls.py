@@ -1,11 +1,15 @@
-"""When two calls are the same call, and two results the same result: what differs by itself does not count."""
+"""Normalization of calls and results for the loop guard: what varies by itself (times, pids) is left out.
+
+Two calls are the same call, and two results the same result, if they are equal once normalized: "3 passed in 0.12s"
+equals "3 passed in 0.31s".
+"""
 
 import hashlib
 import json
 import re
 from typing import Any
 
-MAX_CHARS = 100_000
+MAX_NORMALIZED_CHARS = 100_000
 """Of a longer result its beginning and its end, this much together, are compared."""
 
 _UNIT = r"(?:ns|us|µs|ms|s|sec|secs|seconds?|min|minutes?)\b"
@@ -28,7 +32,7 @@ _TEMPORARY = re.compile(r"(?:/var)?/tmp/[^\s'\"`:,;()\[\]]+")
 _NUMBERED = re.compile(r"\w*\d\w*")
 
 
-def digest(*texts: str) -> bytes:
+def hash_texts(*texts: str) -> bytes:
     """One short value for `texts`."""
     whole = hashlib.blake2b(digest_size=16)
     for text in texts:
@@ -37,7 +41,7 @@ def digest(*texts: str) -> bytes:
     return whole.digest()
 
 
-def plain_arguments(raw: str) -> str:
+def normalize_arguments(raw: str) -> str:
     """Arguments as the model wrote them, without what JSON leaves free: blanks and the order of keys."""
     try:
         value: Any = json.loads(raw, strict=False)
@@ -46,13 +50,13 @@ def plain_arguments(raw: str) -> str:
         return " ".join(raw.split())
 
 
-def plain_result(text: str) -> str:
+def normalize_result(text: str) -> str:
     """A result without durations, times, addresses, pids and random names: what is left is what it says.
 
     Other numbers stay: a count or a percentage that moves is news.
     """
-    if len(text) > MAX_CHARS:
-        half = MAX_CHARS // 2
+    if len(text) > MAX_NORMALIZED_CHARS:
+        half = MAX_NORMALIZED_CHARS // 2
         text = f"{text[:half]}\n{text[-half:]}"
     for pattern in _VARIES:
         text = pattern.sub("#", text)

@@ -1,17 +1,17 @@
-"""The tool wrapper that keeps one result from flooding the conversation: the output cap."""
+"""The output-cap tool wrapper: it cuts a result so that one call cannot flood the conversation."""
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
 
-MAX_CHARS = 30_000
+MAX_RESULT_CHARS = 30_000
 """What a result may hold where the window does not ask for less."""
 
 _NOTICE_CHARS = 400
 _NEXT_CHARS = 300
 
 
-def cap(tool: Tool, *, max_chars: int) -> Tool:
+def wrap_with_output_cap(tool: Tool, *, max_chars: int) -> Tool:
     """`tool` with its text for the model cut to `max_chars`; the whole is kept as `output:ID`."""
 
     async def run(ctx: Context, raw: str) -> Result:

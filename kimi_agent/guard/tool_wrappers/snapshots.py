@@ -1,8 +1,8 @@
-"""The tool wrapper that keeps the files as they are around every call that may change them, so that it can be undone.
+"""The snapshot tool wrapper: it keeps the files before and after each call that may change them, for undo.
 
-It stands between the approval and the effect: what is asked about is not kept yet, what runs is. A command that would
-destroy what a snapshot holds says in its result how to bring it back; one whose files could not be kept is asked about
-once more, in every mode.
+It stands between the approval and the effect: what is asked about is not kept yet, what runs is. A command that
+would destroy what a snapshot holds says in its result how to bring it back; one whose files could not be kept is
+asked about once more, in every mode.
 """
 
 import asyncio
@@ -17,41 +17,41 @@ from kimi_agent.guard.destructive.losses import Loss
 from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
-from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, Unkept
+from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
 
-MOST_MISSED = 20
-MOST_FAILURES = 3
+MAX_MISSED_PATHS = 20
+MAX_SNAPSHOT_FAILURES = 3
 """Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
 _INTERRUPTED_S = 0.2
 _PATIENCE_S = 2.0
 
-Losses = Callable[[Tool, Context, str], Sequence[Loss]]
+FindLosses = Callable[[Tool, Context, str], Sequence[Loss]]
 """What the command of a call would destroy; none for a call without a command."""
-Kept = Callable[[str], str]
+ResolveRef = Callable[[str], str]
 """The commit that a ref names now, "" where there is none."""
 
 
 @dataclass
-class Keeping:
+class SnapshotWrapper:
     """The snapshots of one session. `session` is its id, for the line that says how to go back."""
 
     checkpoints: Checkpoints
     emit: Emit
     ask: Ask
-    losses: Losses
-    commit_of: Kept
+    find_losses: FindLosses
+    resolve_ref: ResolveRef
     session: str
     _failures: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
     _closing: "asyncio.Task[None] | None" = field(default=None, init=False)
 
-    def around(self, tool: Tool) -> Tool:
+    def wrap(self, tool: Tool) -> Tool:
         """`tool` between two snapshots; one that only reads as it is."""
         if tool.effect == "read":
             return tool
 
         async def run(ctx: Context, raw: str) -> Result:
-            losses = self.losses(tool, ctx, raw)
+            losses = self.find_losses(tool, ctx, raw)
             also = [*(path for loss in losses for path in loss.paths), *_named(tool, ctx, raw)]
             before, missed = await self._keep(ctx, also)
             if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
@@ -76,7 +76,7 @@ class Keeping:
         return tool.wrapped(run)
 
     async def _keep(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
-        """Take the snapshot before a call, and tell of it; with all that it missed."""
+        """Take the snapshot before a call and emit it; also returns all the paths that it missed."""
         if self._closing is not None:
             await asyncio.wait([self._closing])
             self._closing = None
@@ -89,15 +89,15 @@ class Keeping:
 
     async def _take(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
         answer, index = ctx.place
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= MAX_SNAPSHOT_FAILURES:
             return Checkpoint("", "before", answer, index, failed=self._told), ()
         try:
             found = await self._snapshot(also)
-        except Unkept as error:
+        except SnapshotError as error:
             self._failures += 1
             return Checkpoint("", "before", answer, index, failed=str(error)), ()
         self._failures = 0
-        return Checkpoint(found.tree, "before", answer, index, found.missed[:MOST_MISSED]), found.missed
+        return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
 
     async def _snapshot(self, also: Sequence[str]) -> Snapshot:
         """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
@@ -110,14 +110,14 @@ class Keeping:
     def _taken(self, also: Sequence[str]) -> Snapshot:
         try:
             return self.checkpoints.take(also)
-        except Unkept:
+        except SnapshotError:
             if not also:
                 raise
             plain = self.checkpoints.take()
             return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))))
 
     async def _compare(self, ctx: Context, before: Checkpoint, also: Sequence[str]) -> None:
-        """Take the snapshot after a call; it is told of where something is different now."""
+        """Take the snapshot after a call, and emit it if something is different now."""
         if before.failed:
             return
         after, _ = await self._take(ctx, also)  # the same, or the trees could not be compared
@@ -146,7 +146,7 @@ class Keeping:
             f"To bring {ref.rpartition('/')[2]} back: {loss.restore.format(commit=commit)}"
             for loss in losses
             for ref in loss.refs
-            if (commit := self.commit_of(ref))
+            if (commit := self.resolve_ref(ref))
         ]
         if any(not loss.refs for loss in losses) and before.tree:
             name = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
@@ -170,7 +170,7 @@ def _named(tool: Tool, ctx: Context, raw: str) -> list[str]:
 
 
 def _strikes(loss: Loss, missed: Sequence[str]) -> bool:
-    """Whether a loss may be of something that the snapshot missed."""
+    """Whether a command may destroy something that the snapshot missed."""
     if loss.refs or not missed:
         return False
     return not loss.exact or any(_overlap(path, other) for path in loss.paths for other in missed)

@@ -1,4 +1,4 @@
-"""What the model reads: a pure fold of the log, one record at a time.
+"""The conversation fold: the messages that the model reads, computed from the log one record at a time. Pure.
 
 The list of messages only grows, and keeps the very same objects, until a `Compacted`, `Shortened`, `Restored` or
 `Rewound`; so what was encoded for one request is a prefix of the next. A call that nobody answered is answered here:
@@ -28,10 +28,10 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.open_answer import Changed, OpenAnswer
-from kimi_agent.log.fold.rewindable import Mark, Origin, Standing
-from kimi_agent.log.fold.unanswered_calls import Unanswered
-from kimi_agent.log.messages import Assistant, Message, Usage, User, said
+from kimi_agent.log.fold.open_answer import ChangedByCall, OpenAnswer
+from kimi_agent.log.fold.rewindable import CutPoint, MessageOrigin, RewindableState
+from kimi_agent.log.fold.unanswered_calls import UnansweredCall
+from kimi_agent.log.messages import Assistant, Message, Usage, User, user_message
 from kimi_agent.log.views import PlanView
 
 _SUMMARY = """\
@@ -43,23 +43,24 @@ _SEARCHED_CHARS = 2_000
 
 
 class Conversation:
-    """The fold; `add` each record in the order of the log.
+    """The conversation after the records added so far; `add` them in the order of the log.
 
-    What a compaction or a shortening replaced is let go, so that memory stays flat, unless `keep_replaced`. Then a
-    `Rewound` to before it, or a `Restored`, leaves `behind` True: fold the log anew with `keep_replaced` to read it
-    rightly, and `let_go` of what that kept.
+    The messages that a compaction or a shortening replaced are dropped, so that memory stays flat, unless
+    `keep_replaced`. A `Rewound` or a `Restored` may need dropped messages again: then `needs_refold` is True and the
+    messages here are wrong. Fold the whole log anew with `keep_replaced=True`, then call `drop_replaced`
+    (`fold_conversation` does both).
     """
 
     def __init__(self, *, keep_replaced: bool = False) -> None:
-        self.behind = False
+        self.needs_refold = False
         self.turns = 0
         self.steps = 0
         self.last_usage: Usage | None = None
         self.last: TurnEnded | None = None
         self.noted = ""
         self._keep_replaced = keep_replaced
-        self._now = Standing()
-        self._stood: dict[int, Standing] = {}
+        self._now = RewindableState()
+        self._stood: dict[int, RewindableState] = {}
         self._answer: OpenAnswer | None = None
         self._partial: Partial | None = None
         self._partial_seq = 0
@@ -93,16 +94,16 @@ class Conversation:
         """What the next request holds; open calls are answered as they would be if nothing more came."""
         if self._answer is None:
             return list(self._now.messages)
-        return [*self._now.messages, *(message for message, _ in self._answer.rest({}))]
+        return [*self._now.messages, *(message for message, _ in self._answer.remaining_results({}))]
 
-    def origins(self) -> list[Origin]:
+    def origins(self) -> list[MessageOrigin]:
         """Where each of `messages()` comes from: (answer, index) of a result, else (seq of its record, -1)."""
         if self._answer is None:
             return list(self._now.origins)
-        return [*self._now.origins, *(place for _, place in self._answer.rest({}))]
+        return [*self._now.origins, *(place for _, place in self._answer.remaining_results({}))]
 
     @property
-    def marks(self) -> Sequence[Mark]:
+    def marks(self) -> Sequence[CutPoint]:
         """Where the messages can be cut: a `Compacted` through a mark's seq replaces its length of messages."""
         return tuple(self._now.marks)
 
@@ -112,7 +113,7 @@ class Conversation:
         return tuple(each.seq for each in self._now.replaced)
 
     @property
-    def open_calls(self) -> tuple[Unanswered, ...]:
+    def open_calls(self) -> tuple[UnansweredCall, ...]:
         """The calls of the last answer that have no result yet."""
         return () if self._answer is None else self._answer.open_calls
 
@@ -123,7 +124,7 @@ class Conversation:
 
     @property
     def taken_back(self) -> tuple[Rewound, ...]:
-        """The rewinds of files alone since the last turn ended: the messages tell of changes that are gone."""
+        """The rewinds of files alone since the last turn ended: the messages still report changes that are gone."""
         return tuple(self._now.taken_back.values())
 
     def turn_of(self, seq: int) -> int:
@@ -160,14 +161,14 @@ class Conversation:
                 self._now.queued[stamped.seq] = message
             case Compacted(through, summary):
                 self._close()
-                self._now.compact(stamped.seq, through, said(_SUMMARY + summary), keep=self._keep_replaced)
+                self._now.compact(stamped.seq, through, user_message(_SUMMARY + summary), keep=self._keep_replaced)
             case Shortened(results):
                 self._close()
                 self._now.shorten(stamped.seq, results, keep=self._keep_replaced)
             case Restored(compaction):
                 self._close()
                 whole = self._now.restore(stamped.seq, compaction, keep=self._keep_replaced)
-                self.behind = self.behind or not whole
+                self.needs_refold = self.needs_refold or not whole
             case Spent(usage=usage, usd=usd):
                 self._spent = usage + (self._spent or Usage())
                 if self._usd is not None and usage != Usage():
@@ -182,10 +183,10 @@ class Conversation:
                 self.noted = text
         self._seq = max(self._seq, stamped.seq)
 
-    def let_go(self) -> None:
-        """Keep what was replaced no longer, neither now nor from here on."""
+    def drop_replaced(self) -> None:
+        """Drop the replaced messages that were kept, and keep none from here on."""
         self._keep_replaced = False
-        self._now.let_go()
+        self._now.drop_replaced()
 
     def _said(self, seq: int, event: Said) -> None:
         self._close()
@@ -236,11 +237,11 @@ class Conversation:
             self._answer = None
             self._now.mark(seq)
 
-    def _close(self, changed: Changed | None = None) -> None:
+    def _close(self, changed: ChangedByCall | None = None) -> None:
         """Answer what nobody answered; it reads as of the record before, so that a rewind to this one keeps it."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            for result, place in answer.rest(changed or {}):
+            for result, place in answer.remaining_results(changed or {}):
                 self._now.join(result, place)
             self._now.mark(self._seq)
 
@@ -259,10 +260,10 @@ class Conversation:
         self._close()
         self._keep_partial()
         if not event.undoes:
-            then = self._now.back(event.to, renamed=self._renamed)
-            self.behind = self.behind or then is None
+            then = self._now.state_before(event.to, renamed=self._renamed)
+            self.needs_refold = self.needs_refold or then is None
         elif (stood := self._stood.get(event.undoes)) is not None:
-            then = stood.again()
+            then = stood.copy()
             then.queued |= {at: message for at, message in self._now.queued.items() if at > event.undoes}
             then.title = self._now.title if self._renamed else then.title
         else:
@@ -276,17 +277,17 @@ def _on_one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def conversation(log: Iterable[Stamped]) -> list[Message]:
+def fold_messages(log: Iterable[Stamped]) -> list[Message]:
     """What the next request holds after this log."""
-    return folded(lambda: log, keep_replaced=True).messages()
+    return fold_conversation(lambda: log, keep_replaced=True).messages()
 
 
-def folded(read: Callable[[], Iterable[Stamped]], *, keep_replaced: bool = False) -> Conversation:
+def fold_conversation(read: Callable[[], Iterable[Stamped]], *, keep_replaced: bool = False) -> Conversation:
     """The fold of what `read` gives; it is read twice where something that was replaced came back."""
     fold = Conversation(keep_replaced=keep_replaced)
     for stamped in read():
         fold.add(stamped)
-    if fold.behind and not keep_replaced:
-        fold = folded(read, keep_replaced=True)
-        fold.let_go()
+    if fold.needs_refold and not keep_replaced:
+        fold = fold_conversation(read, keep_replaced=True)
+        fold.drop_replaced()
     return fold

@@ -1,13 +1,13 @@
-"""An answer whose calls do not all have their result yet."""
+"""The open answer: an assistant message whose calls do not all have their result yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kimi_agent.log.events import CallStarted
-from kimi_agent.log.fold.unanswered_calls import Unanswered, interrupted
+from kimi_agent.log.fold.unanswered_calls import UnansweredCall, describe_interruption
 from kimi_agent.log.messages import Call, ToolReturn
 
-Changed = Mapping[tuple[int, int], Sequence[str]]
+ChangedByCall = Mapping[tuple[int, int], Sequence[str]]
 """The files that differ since a call began, by its (answer, index); a call that is missing was not looked at."""
 
 
@@ -22,10 +22,10 @@ class OpenAnswer:
     placed: int = 0
 
     @property
-    def open_calls(self) -> tuple[Unanswered, ...]:
+    def open_calls(self) -> tuple[UnansweredCall, ...]:
         """Those that nobody answered yet."""
         return tuple(
-            Unanswered(self.seq, index, call, self.started.get(index))
+            UnansweredCall(self.seq, index, call, self.started.get(index))
             for index, call in enumerate(self.calls)
             if index >= self.placed and index not in self.results
         )
@@ -44,9 +44,9 @@ class OpenAnswer:
             self.placed += 1
             yield self.results.pop(self.placed - 1), (self.seq, self.placed - 1)
 
-    def rest(self, changed: Changed) -> Iterator[tuple[ToolReturn, tuple[int, int]]]:
+    def remaining_results(self, changed: ChangedByCall) -> Iterator[tuple[ToolReturn, tuple[int, int]]]:
         """The results that still have to join, those of unanswered calls made up."""
         for index, call in enumerate(self.calls):
             if index >= self.placed:
-                why = interrupted(self.started.get(index), changed.get((self.seq, index)))
+                why = describe_interruption(self.started.get(index), changed.get((self.seq, index)))
                 yield self.results.get(index) or ToolReturn(call.id, call.name, why), (self.seq, index)

@@ -1,4 +1,4 @@
-"""What of a conversation stands, and after which record: enough to go back, and forward again."""
+"""Rewindable state of a conversation: its messages, and where they can be cut to go back and forward again."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from kimi_agent.log.events import Rewound, Short
 from kimi_agent.log.messages import Message, ToolReturn, User
 from kimi_agent.log.views import PlanView
 
-Origin = tuple[int, int]
+MessageOrigin = tuple[int, int]
 """Where a message comes from: (answer, index) of a call's result, else (seq of its record, -1)."""
 
 
 @dataclass(frozen=True)
-class Mark:
+class CutPoint:
     """After record `seq` the list held `length` messages, every call among them answered, and this plan stood."""
 
     seq: int
@@ -22,31 +22,31 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Before:
-    """What stood before record `seq`, which made another list of it."""
+class PriorMessages:
+    """The lists of messages as they were before record `seq` (a compaction, for example) replaced them."""
 
     seq: int
     messages: list[Message]
-    origins: list[Origin]
-    marks: list[Mark]
-    replaced: "list[Replaced]"
+    origins: list[MessageOrigin]
+    marks: list[CutPoint]
+    replaced: "list[MessageReplacement]"
     changed_at: int
 
 
 @dataclass(frozen=True)
-class Replaced:
-    """A `Compacted` or `Shortened` that stands: it left `length` messages in place of those `before`.
+class MessageReplacement:
+    """A `Compacted` or `Shortened` in effect: it left `length` messages in place of those `before`.
 
-    `before` is None where they were let go.
+    `before` is None where they were dropped.
     """
 
     seq: int
     length: int
-    before: Before | None
+    before: PriorMessages | None
 
 
 @dataclass
-class Standing:
+class RewindableState:
     """All that a rewind takes back; its lists grow until then, and are left as they are from then on.
 
     `changed_at` is the record that last made another list of the messages, `before` what stood before each such record
@@ -56,10 +56,10 @@ class Standing:
     """
 
     messages: list[Message] = field(default_factory=list)
-    origins: list[Origin] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    before: list[Before] = field(default_factory=list)
-    replaced: list[Replaced] = field(default_factory=list)
+    origins: list[MessageOrigin] = field(default_factory=list)
+    marks: list[CutPoint] = field(default_factory=list)
+    before: list[PriorMessages] = field(default_factory=list)
+    replaced: list[MessageReplacement] = field(default_factory=list)
     changed_at: int = 0
     turns: list[int] = field(default_factory=list)
     plan: PlanView | None = None
@@ -68,7 +68,7 @@ class Standing:
     first_text: int = 0
     title: str = ""
 
-    def join(self, message: Message, origin: Origin) -> None:
+    def join(self, message: Message, origin: MessageOrigin) -> None:
         """The message stands behind the others."""
         self.messages.append(message)
         self.origins.append(origin)
@@ -77,7 +77,7 @@ class Standing:
         """After record `seq` every call is answered."""
         if self.marks and self.marks[-1].seq == seq:
             self.marks.pop()
-        self.marks.append(Mark(seq, len(self.messages), self.plan))
+        self.marks.append(CutPoint(seq, len(self.messages), self.plan))
 
     def compact(self, seq: int, through: int, summary: Message, *, keep: bool) -> None:
         """Replace what stood with record `through` (and `keep` it, to go back there); a summary of nothing is none."""
@@ -89,8 +89,8 @@ class Standing:
         later = [replace(mark, length=mark.length - gone + 1) for mark in self.marks if mark.seq > covered.seq]
         self.messages = [summary, *self.messages[gone:]]
         self.origins = [(seq, -1), *self.origins[gone:]]
-        self.marks = [Mark(covered.seq, 1, self.plan), *later]
-        self.replaced = [*self.replaced, Replaced(seq, len(self.messages), before)]
+        self.marks = [CutPoint(covered.seq, 1, self.plan), *later]
+        self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def shorten(self, seq: int, results: Iterable[Short], *, keep: bool) -> None:
         """Let the results of these calls read as their short texts; a place without a result is passed over."""
@@ -105,7 +105,7 @@ class Standing:
             old = self.messages[at]
             assert isinstance(old, ToolReturn)
             self.messages[at] = ToolReturn(old.call_id, old.name, text)
-        self.replaced = [*self.replaced, Replaced(seq, len(self.messages), before)]
+        self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def restore(self, seq: int, compaction: int, *, keep: bool) -> bool:
         """Put back what `compaction` replaced, what was said since behind it; nothing if it is not the last of them.
@@ -126,16 +126,16 @@ class Standing:
         self.replaced = others
         return True
 
-    def _change(self, seq: int, *, keep: bool) -> Before | None:
+    def _change(self, seq: int, *, keep: bool) -> PriorMessages | None:
         """Record `seq` makes other lists, whose old ones are left alone from here on; `keep` them to go back there."""
         before = None
         if keep:
-            before = Before(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
+            before = PriorMessages(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
             self.before.append(before)
         self.changed_at = seq
         return before
 
-    def let_go(self) -> None:
+    def drop_replaced(self) -> None:
         """Keep nothing of what was replaced."""
         self.before = []
         self.replaced = [replace(each, before=None) for each in self.replaced]
@@ -147,7 +147,7 @@ class Standing:
         at = bisect_left(self.marks, to, key=lambda mark: mark.seq)
         return self.marks[at - 1].length if at else 0
 
-    def back(self, to: int, *, renamed: bool) -> "Standing | None":
+    def state_before(self, to: int, *, renamed: bool) -> "RewindableState | None":
         """What stood just before record `to`; None where a compaction replaced it and nothing was kept."""
         before = [each for each in self.before if each.seq < to]
         # The first change at or behind `to` kept the lists that held just before it.
@@ -157,7 +157,7 @@ class Standing:
         kept = [mark for mark in then.marks if mark.seq < to]
         length = kept[-1].length if kept else 0
         unnamed = self.first_text >= to
-        return Standing(
+        return RewindableState(
             messages=then.messages[:length],
             origins=then.origins[:length],
             marks=kept,
@@ -172,10 +172,10 @@ class Standing:
             title="" if unnamed and not renamed else self.title,
         )
 
-    def _as_before(self) -> Before:
-        return Before(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
+    def _as_before(self) -> PriorMessages:
+        return PriorMessages(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
 
-    def again(self) -> "Standing":
+    def copy(self) -> "RewindableState":
         """The same, to grow on its own: a rewind may be undone twice."""
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""What a call reads as that a crash or Ctrl-C left without a result."""
+"""Result texts for unanswered calls: those that a crash or Ctrl-C left without a result."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from kimi_agent.log.events import CallStarted, Fingerprint, OpenCall
 from kimi_agent.log.messages import Call
 
-NOT_RUN = "not run: the turn was interrupted before this call began"
+NOT_RUN_TEXT = "not run: the turn was interrupted before this call began"
 _MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
-class Unanswered:
+class UnansweredCall:
     """A call without a result: (answer, index) names it; `started` is None where it never began."""
 
     answer: int
@@ -20,10 +20,10 @@ class Unanswered:
     started: CallStarted | None
 
 
-def interrupted(started: CallStarted | None, changed: Sequence[str] | None) -> str:
+def describe_interruption(started: CallStarted | None, changed: Sequence[str] | None) -> str:
     """The text in place of the result; `changed` names the files that differ since, None where nobody looked."""
     if started is None:
-        return NOT_RUN
+        return NOT_RUN_TEXT
     lines = ["Error [interrupted]: interrupted; it may or may not have taken effect"]
     if changed:
         more = f" and {len(changed) - _MOST_NAMES:,} more" if len(changed) > _MOST_NAMES else ""
@@ -34,8 +34,8 @@ def interrupted(started: CallStarted | None, changed: Sequence[str] | None) -> s
     return "\n".join(lines)
 
 
-def settled(
-    calls: Iterable[Unanswered], fingerprints: Callable[[Iterable[str]], Iterable[Fingerprint]]
+def settle_calls(
+    calls: Iterable[UnansweredCall], fingerprints: Callable[[Iterable[str]], Iterable[Fingerprint]]
 ) -> tuple[OpenCall, ...]:
     """For a `Recovered`: each call that was started, and which of the files it names differ from what they were."""
     found = []

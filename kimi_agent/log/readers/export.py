@@ -1,4 +1,4 @@
-"""A log as a person or a program reads it: Markdown, or one JSON array. Pure."""
+"""Transcript export: a log as Markdown for a person, or as one JSON array for a program. Pure."""
 
 import re
 from collections import Counter
@@ -30,12 +30,14 @@ from kimi_agent.log.views import Evidence
 _WHY = {"window": "The window was nearly full", "overflow": "The server said it was too long", "asked": "Asked for"}
 
 
-def as_json(events: Iterable[Stamped]) -> str:
+def export_json(events: Iterable[Stamped]) -> str:
     """Every record, in the order of the log, as one array."""
     return msgspec.json.format(msgspec.json.encode(list(events)), indent=1).decode() + "\n"
 
 
-def transcript(events: Iterable[Stamped], *, clock: Callable[[float], str], summary_lines: int | None = None) -> str:
+def export_markdown(
+    events: Iterable[Stamped], *, clock: Callable[[float], str], summary_lines: int | None = None
+) -> str:
     """What was said and done, in Markdown; `clock` writes a Unix time as a person reads it.
 
     Of a compaction's summary at most `summary_lines` lines are shown.

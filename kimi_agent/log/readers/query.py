@@ -1,4 +1,4 @@
-"""What is looked for in a log: words that must all occur, or a regular expression."""
+"""Search query parser for logs: words that must all occur, or a regular expression."""
 
 import re
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Query:
         return tuple({run.encode() for run in runs if run})
 
 
-def parsed(text: str) -> Query:
+def parse_query(text: str) -> Query:
     """`/regex/`, where it compiles and cannot take for ever; else words, and "phrases" in double quotes."""
     text = text.strip()[:_MAX_CHARS]
     if len(text) > 2 and text[0] == text[-1] == "/" and _is_tame(text[1:-1]):
@@ -101,7 +101,7 @@ def _found(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
     return None
 
 
-def excerpt(text: str, span: tuple[int, int], *, max_chars: int) -> str:
+def cut_excerpt(text: str, span: tuple[int, int], *, max_chars: int) -> str:
     """One line of `text` around the match."""
     middle = (span[0] + min(span[1], span[0] + max_chars)) // 2
     first = max(0, min(middle - max_chars // 2, len(text) - max_chars))

@@ -1,4 +1,4 @@
-"""The whole of a session to look things up in: also what was summed up, shortened or taken back since."""
+"""Session recall: search and read the whole log of a session, also what was compacted, shortened or rewound."""
 
 import re
 from collections import deque
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kimi_agent.log.events import Rewound, Said, Shortened, Stamped
-from kimi_agent.log.fold.conversation import Conversation, folded
-from kimi_agent.log.fold.rewindable import Origin
-from kimi_agent.log.readers.query import excerpt, parsed
-from kimi_agent.log.readers.texts import Speech, Spoken
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
+from kimi_agent.log.fold.rewindable import MessageOrigin
+from kimi_agent.log.readers.query import cut_excerpt, parse_query
+from kimi_agent.log.readers.texts import LogText, LogTexts
 
 _EXCERPT_CHARS = 240
 _PLACE = re.compile(r"#?(([0-9]{1,15})(?:\.[0-9]{1,6})?)")
-Now = Literal["", "shortened", "summed up", "taken back"]
+RecallStatus = Literal["", "shortened", "summed up", "taken back"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Hit:
     age_s: float
     kind: str
     excerpt: str
-    now: Now = ""
+    status: RecallStatus = ""
 
 
 @dataclass(frozen=True)
-class Hits:
+class RecallHits:
     """The newest hits, the newest first, how many there were in all, and how the query was read."""
 
     newest: tuple[Hit, ...]
@@ -42,7 +42,7 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Page:
+class RecallPage:
     """A part of a record's text, from character `offset` on; `total` is how many it has."""
 
     text: str
@@ -51,42 +51,42 @@ class Page:
     turn: int
 
 
-class History:
+class SessionRecall:
     """Reads the log anew for each question, record by record: nothing of it stays in memory."""
 
     def __init__(self, events: Callable[[], Iterable[Stamped]]) -> None:
         self._events = events
 
-    def search(self, query: str, *, limit: int, without: str = "") -> Hits:
-        """The newest texts that match (see `query.parsed`), but nothing of the tool `without`."""
-        wanted = parsed(query)
-        speech, fold, past = Speech(), Conversation(), _Past()
-        found: deque[tuple[Stamped, Spoken, tuple[int, int], int]] = deque(maxlen=limit)
+    def search(self, query: str, *, limit: int, without: str = "") -> RecallHits:
+        """The newest texts that match (see `query.parse_query`), but nothing of the tool `without`."""
+        wanted = parse_query(query)
+        log_texts, fold, past = LogTexts(), Conversation(), _RecordFates()
+        found: deque[tuple[Stamped, LogText, tuple[int, int], int]] = deque(maxlen=limit)
         total, last_at = 0, 0.0
         for stamped in self._events():
             fold.add(stamped)
             past.add(stamped)
             last_at = stamped.at
-            for spoken in speech.of(stamped):
-                span = wanted.find(spoken.text) if not without or spoken.tool != without else None
+            for log_text in log_texts.texts_of(stamped):
+                span = wanted.find(log_text.text) if not without or log_text.tool != without else None
                 if span is not None:
                     total += 1
-                    found.append((stamped, spoken, span, fold.turn_of(stamped.seq)))
-        now = past.reader(folded(self._events) if fold.behind else fold)
+                    found.append((stamped, log_text, span, fold.turn_of(stamped.seq)))
+        now = past.reader(fold_conversation(self._events) if fold.needs_refold else fold)
         newest = (
             Hit(
-                place=spoken.place,
+                place=log_text.place,
                 turn=turn,
                 age_s=max(0.0, last_at - stamped.at),
-                kind=spoken.kind,
-                excerpt=excerpt(spoken.text, span, max_chars=_EXCERPT_CHARS),
-                now=now(spoken.origin, stamped.seq),
+                kind=log_text.kind,
+                excerpt=cut_excerpt(log_text.text, span, max_chars=_EXCERPT_CHARS),
+                status=now(log_text.origin, stamped.seq),
             )
-            for stamped, spoken, span, turn in reversed(found)
+            for stamped, log_text, span, turn in reversed(found)
         )
-        return Hits(tuple(newest), total, str(wanted))
+        return RecallHits(tuple(newest), total, str(wanted))
 
-    def read(self, place: str, *, offset: int, max_chars: int) -> Page | None:
+    def read(self, place: str, *, offset: int, max_chars: int) -> RecallPage | None:
         """What a place holds, from character `offset` on; None where there is nothing.
 
         A call comes with its result, an answer with the places of its calls.
@@ -95,31 +95,31 @@ class History:
         if asked is None:
             return None
         place, seq = asked[1], int(asked[2])
-        speech, fold = Speech(), Conversation()
+        log_texts, fold = LogTexts(), Conversation()
         texts: dict[str, str] = {}
         turn = 0
         for stamped in self._events():
             if texts and stamped.seq > seq and isinstance(stamped.event, Said):
                 break
             fold.add(stamped)
-            for spoken in speech.of(stamped):
-                if spoken.place == place:
-                    texts.setdefault(spoken.kind, spoken.text)
+            for log_text in log_texts.texts_of(stamped):
+                if log_text.place == place:
+                    texts.setdefault(log_text.kind, log_text.text)
                     turn = turn or fold.turn_of(stamped.seq)
-                elif spoken.place.startswith(f"{place}.") and spoken.kind.startswith("call"):
-                    texts["calls"] = "\n".join(filter(None, [texts.get("calls"), f"{spoken.place} {spoken.tool}"]))
+                elif log_text.place.startswith(f"{place}.") and log_text.kind.startswith("call"):
+                    texts["calls"] = "\n".join(filter(None, [texts.get("calls"), f"{log_text.place} {log_text.tool}"]))
         if not texts:
             return None
         whole = "\n\n".join(f"{kind}:\n{text}" for kind, text in texts.items() if text)
         offset = max(0, min(offset, len(whole)))
-        return Page(whole[offset : offset + max_chars], offset, len(whole), turn)
+        return RecallPage(whole[offset : offset + max_chars], offset, len(whole), turn)
 
 
-class _Past:
+class _RecordFates:
     """What became of the records: which were shortened, and which were taken back by a rewind."""
 
     def __init__(self) -> None:
-        self._shortened: dict[int, set[Origin]] = {}
+        self._shortened: dict[int, set[MessageOrigin]] = {}
         self._back: tuple[tuple[int, int], ...] = ()
         self._undoable: dict[int, tuple[tuple[int, int], ...]] = {}
 
@@ -135,12 +135,12 @@ class _Past:
             case Rewound(undoes=undone) if undone in self._undoable:
                 self._undoable[stamped.seq], self._back = self._back, self._undoable[undone]
 
-    def reader(self, fold: Conversation) -> Callable[[Origin | None, int], Now]:
-        """Tells, by the fold of the whole log, how the text of an origin and a record stands now."""
+    def reader(self, fold: Conversation) -> Callable[[MessageOrigin | None, int], RecallStatus]:
+        """A function from an origin and a record's seq to the status of that text, by the fold of the whole log."""
         standing = set(fold.origins())
         short = {origin for seq in fold.replaced for origin in self._shortened.get(seq, ())}
 
-        def now(origin: Origin | None, seq: int) -> Now:
+        def now(origin: MessageOrigin | None, seq: int) -> RecallStatus:
             if origin in standing:
                 return "shortened" if origin in short else ""
             if any(to <= seq < end for to, end in self._back):

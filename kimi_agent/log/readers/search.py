@@ -1,4 +1,4 @@
-"""Finding words in saved sessions: a line of a log is parsed only if what is looked for can be in it."""
+"""Word search over saved sessions: a line of a log is parsed only if what is searched for can be in it."""
 
 import os
 from collections import deque
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from kimi_agent.log.events import Returned, Stamped
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.readers.query import Query, excerpt
-from kimi_agent.log.readers.texts import Speech
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.codec import decode
-from kimi_agent.log.store.log_scan import event_at, is_prompt, lines
+from kimi_agent.log.readers.query import Query, cut_excerpt
+from kimi_agent.log.readers.texts import LogTexts
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.codec import decode_record
+from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, read_log_lines
 
 _ANSWER = b'Said","message":{"type":"assistant"'
 _RETURNED = b'Returned"'
@@ -23,7 +23,7 @@ _EXCERPT_CHARS = 160
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchHit:
     """A text that matched, in the log of `agent`; `at` is when it was said."""
 
     agent: str
@@ -34,19 +34,19 @@ class Found:
     excerpt: str
 
 
-def search(folder: Path, query: Query, *, most: int) -> tuple[tuple[Found, ...], int]:
+def search_session(folder: Path, query: Query, *, most: int) -> tuple[tuple[SearchHit, ...], int]:
     """The newest hits in a session's folder, the newest first and those of the main log before those of sub-agents,
     and how many there were in all. A log that cannot be read has none."""
-    found: list[Found] = []
+    found: list[SearchHit] = []
     total = 0
     for log in sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name)):
         try:
             fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
-        newest: deque[Found] = deque(maxlen=most)
+        newest: deque[SearchHit] = deque(maxlen=most)
         try:
-            for hit in _hits(fd, Blobs(folder / "blobs"), query):
+            for hit in _hits(fd, BlobStore(folder / "blobs"), query):
                 newest.append(hit)
                 total += 1
         except OSError:
@@ -57,13 +57,13 @@ def search(folder: Path, query: Query, *, most: int) -> tuple[tuple[Found, ...],
     return tuple(found[:most]), total
 
 
-def _hits(fd: int, blobs: Blobs, query: Query) -> Iterator[Found]:
-    turns, speech, answer = Conversation(), Speech(), b""
-    for line, _ in lines(fd):
-        event = event_at(line)
+def _hits(fd: int, blobs: BlobStore, query: Query) -> Iterator[SearchHit]:
+    turns, log_texts, answer = Conversation(), LogTexts(), b""
+    for line, _ in read_log_lines(fd):
+        event = find_event_name(line)
         if line.startswith(_ANSWER, event):
             answer = line
-        numbers_turns = is_prompt(line, event) or line.startswith(_REWOUND, event)
+        numbers_turns = is_prompt_line(line, event) or line.startswith(_REWOUND, event)
         may_match = line.startswith(_SPOKEN, event) and (query.may_match(line) or _BLOB in line)
         record = _read(line, blobs) if numbers_turns or may_match else None
         if record is None:
@@ -71,14 +71,14 @@ def _hits(fd: int, blobs: Blobs, query: Query) -> Iterator[Found]:
         if numbers_turns:
             turns.add(record)
         if isinstance(record.event, Returned) and (said := _read(answer, blobs)) is not None:
-            speech.hear(said)
-        for each in speech.of(record):
+            log_texts.note_calls(said)
+        for each in log_texts.texts_of(record):
             span = query.find(each.text)
             if span is not None:
-                shown = excerpt(each.text, span, max_chars=_EXCERPT_CHARS)
-                yield Found(record.agent, each.place, turns.turn_of(record.seq), record.at, each.kind, shown)
+                shown = cut_excerpt(each.text, span, max_chars=_EXCERPT_CHARS)
+                yield SearchHit(record.agent, each.place, turns.turn_of(record.seq), record.at, each.kind, shown)
 
 
-def _read(line: bytes, blobs: Blobs) -> Stamped | None:
-    record = decode(line.removesuffix(b"\n"), blobs.text)
+def _read(line: bytes, blobs: BlobStore) -> Stamped | None:
+    record = decode_record(line.removesuffix(b"\n"), blobs.text)
     return record if isinstance(record, Stamped) else None

@@ -1,4 +1,4 @@
-"""What all sessions of this machine spent, read from their logs without parsing what is no spending.
+"""Payments of all sessions of this machine, read from their logs; lines that hold no payment are not parsed.
 
 A log names its session in its last `Opened`; a fork begins with the records of the session that it was copied from,
 still under that one's name. So a payment is known by session, agent, number and time, and counts once, however often
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kimi_agent.log.events import Opened, Spent, Stamped
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import Damaged, Record, decode, salvage
+from kimi_agent.log.store.codec import DamagedRecord, DecodedRecord, decode_record, salvage_records
 
 _CHUNK = 4 << 20
 _MARK = b'"event":{"type":"'
@@ -24,7 +24,7 @@ _SLACK_S = 2.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class Payment:
     """One request that was paid for: `at` in Unix seconds, `usd` None where its price was not known."""
 
     at: float
@@ -38,7 +38,7 @@ class Entry:
     estimated: bool
 
 
-def _order(entry: Entry) -> tuple[float, str, str]:
+def _order(entry: Payment) -> tuple[float, str, str]:
     return entry.at, entry.session, entry.agent
 
 
@@ -53,19 +53,19 @@ class _Log:
     session: str
     workspace: str = ""
     at: int = 0
-    entries: dict[_Key, Entry] = field(default_factory=dict)
+    entries: dict[_Key, Payment] = field(default_factory=dict)
 
 
-class Spending:
+class SpendingReader:
     """Reads the logs below `state`/sessions; each byte once, so that asking again is cheap."""
 
     def __init__(self, state: Path) -> None:
         self._sessions = state / "sessions"
         self._logs: dict[str, _Log] = {}
 
-    def since(self, at: float) -> list[Entry]:
+    def since(self, at: float) -> list[Payment]:
         """Every payment since `at` (Unix seconds), oldest first. What cannot be read is passed over."""
-        found: dict[_Key, Entry] = {}
+        found: dict[_Key, Payment] = {}
         for path, status in self._touched(at):
             log = self._logs.get(path)
             if log is None or log.inode != status.st_ino or status.st_size < log.at:  # new, replaced, or cut
@@ -90,7 +90,7 @@ class Spending:
                         yield entry.path, status
 
 
-def midnight(now: float) -> float:
+def find_local_midnight(now: float) -> float:
     """When the local day of `now` began, as Unix time."""
     local = time.localtime(now)
     return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
@@ -130,22 +130,22 @@ def _wanted(data: bytes, end: int) -> Iterator[bytes]:
             at = stop
 
 
-def _records(line: bytes) -> Iterator[Record]:
-    record = decode(line, lambda _: "")  # a long system prompt lies in a blob, and is not wanted here
-    if isinstance(record, Damaged):
-        yield from (found for found, _ in salvage(line, lambda _: ""))
+def _records(line: bytes) -> Iterator[DecodedRecord]:
+    record = decode_record(line, lambda _: "")  # a long system prompt lies in a blob, and is not wanted here
+    if isinstance(record, DamagedRecord):
+        yield from (found for found, _ in salvage_records(line, lambda _: ""))
     else:
         yield record
 
 
-def _take(record: Record, log: _Log) -> None:
+def _take(record: DecodedRecord, log: _Log) -> None:
     if not isinstance(record, Stamped):
         return
     event, agent = record.event, record.agent
     if isinstance(event, Opened):
         log.session, log.workspace = event.session, event.workspace
     elif isinstance(event, Spent):
-        log.entries[log.session, agent, record.seq, record.at] = Entry(
+        log.entries[log.session, agent, record.seq, record.at] = Payment(
             record.at,
             log.session,
             log.workspace,

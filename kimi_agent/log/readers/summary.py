@@ -1,4 +1,4 @@
-"""A session on one line of a list, read from its file without parsing what is not shown."""
+"""Session summary for one line of a list, read from the log without parsing what is not shown."""
 
 import os
 import re
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.codec import decode
-from kimi_agent.log.store.lock import Holder, is_alive, read_holder
-from kimi_agent.log.store.log_scan import event_at, is_prompt
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.codec import decode_record
+from kimi_agent.log.store.lock import LockHolder, is_holder_alive, read_lock_holder
+from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line
 
 _NAMING = (b'Opened"', b'Renamed"')
 _AT = re.compile(rb'"seq":[0-9]+,"at":([0-9.e+]+),')
@@ -18,7 +18,7 @@ _MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Summary:
+class SessionSummary:
     """One session: times in Unix seconds; `in_use` is who has it open now.
 
     Beyond 64 MB of log the turns, and a late renaming, are no longer counted in.
@@ -33,18 +33,18 @@ class Summary:
     last_used: float
     turns: int
     size_bytes: int
-    in_use: Holder | None
+    in_use: LockHolder | None
     forked_from: str = ""
 
 
-def summary(folder: Path) -> Summary | None:
+def read_session_summary(folder: Path) -> SessionSummary | None:
     """The summary of a session's folder, or None where it holds no log with a whole record."""
     path = folder / "main.jsonl"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
-            found = _Found(Blobs(folder / "blobs"))
+            found = _SummaryScan(BlobStore(folder / "blobs"))
             for line in file:
                 found.note(line.rstrip(b"\n"))
                 if file.tell() > _MOST_BYTES:
@@ -54,8 +54,8 @@ def summary(folder: Path) -> Summary | None:
     if found.first is None:
         return None
     opened, started = found.opened or (Opened(folder.name, "", "", ""), found.first.at)
-    holder = read_holder(folder / "main.lock")
-    return Summary(
+    holder = read_lock_holder(folder / "main.lock")
+    return SessionSummary(
         id=folder.name,
         folder=folder,
         workspace=opened.workspace,
@@ -65,15 +65,15 @@ def summary(folder: Path) -> Summary | None:
         last_used=found.last_at or status.st_mtime,
         turns=found.turns,
         size_bytes=status.st_size,
-        in_use=holder if holder is not None and is_alive(holder) else None,
+        in_use=holder if holder is not None and is_holder_alive(holder) else None,
         forked_from=opened.forked_from,
     )
 
 
-class _Found:
+class _SummaryScan:
     """What the lines of a log tell: only those that name the session are parsed."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self.first: Stamped | None = None
         self.opened: tuple[Opened, float] | None = None
         self.naming = Conversation()
@@ -82,14 +82,14 @@ class _Found:
         self._blobs = blobs
 
     def note(self, line: bytes) -> None:
-        event = event_at(line)
-        is_turn = is_prompt(line, event)
+        event = find_event_name(line)
+        is_turn = is_prompt_line(line, event)
         self.turns += is_turn
         if stamp := _AT.search(line, 0, 100):
             self.last_at = float(stamp[1])
         named = self.naming.title
         if line.startswith(_NAMING, event) or (is_turn and not named) or self.first is None:
-            record = decode(line, self._blobs.text)
+            record = decode_record(line, self._blobs.text)
             if isinstance(record, Stamped):
                 self.first = self.first or record
                 self.naming.add(record)

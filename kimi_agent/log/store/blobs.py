@@ -1,14 +1,14 @@
-"""Big values beside the log: files named by the SHA-256 of their bytes, written once and never changed."""
+"""Blob store beside the log: big values in files named by the SHA-256 of their bytes, written once."""
 
 import contextlib
 import hashlib
 import os
 from pathlib import Path
 
-from kimi_agent.log.store.durable_io import private_folder, sync_folder, write_all
+from kimi_agent.log.store.durable_io import make_private_folder, sync_folder, write_all
 
 
-class Blobs:
+class BlobStore:
     """A folder of blobs (made at first use, 0700; its files 0600)."""
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +28,7 @@ class Blobs:
                 return
         except FileNotFoundError:
             pass
-        private_folder(self._folder)
+        make_private_folder(self._folder)
         new = self._folder / f"{sha256}.{os.getpid()}.new"
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

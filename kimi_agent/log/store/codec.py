@@ -1,9 +1,10 @@
-"""A record of the log as one line of JSON, and back.
+"""The record codec: a record of the log as one line of JSON, and back.
 
     {"v":1,"crc":"89abcdef","seq":7,"at":1795307680.25,"agent":"main","event":{"type":"Said",...}}
 
 `crc` is the CRC-32 of everything behind its comma, so that it stands at a fixed place and is checked before anything
-is parsed. Bytes 10 never occur inside a line. Long strings of big records lie in blobs: {"$blob": sha256, "chars": n}.
+is parsed. Bytes 10 never occur inside a line. Long strings of big records lie in blobs: {"$blob": sha256, "chars":
+n}.
 """
 
 import hashlib
@@ -18,8 +19,8 @@ import msgspec
 
 from kimi_agent.log.events import Durable, Stamped
 
-HEAD = b'{"v":1,"crc":"'
-_REST_AT = len(HEAD) + len('89abcdef",')
+RECORD_PREFIX = b'{"v":1,"crc":"'
+_REST_AT = len(RECORD_PREFIX) + len('89abcdef",')
 BIG_RECORD = 64 * 1024
 """Bytes of a line from which its long strings become blobs."""
 LONG_STRING = 16 * 1024
@@ -29,7 +30,7 @@ _NEWER = re.compile(rb'\{"v":([0-9]{1,9}),')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class _Rest(msgspec.Struct, frozen=True):
+class _RecordBody(msgspec.Struct, frozen=True):
     """A record behind its checksum; its fields stand in the order of the line."""
 
     seq: int
@@ -39,7 +40,7 @@ class _Rest(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Line:
+class EncodedRecord:
     """What is to be written: the line with its newline, the blobs that must lie beside it first, and the record as
     a later reader will find it (memory never differs from the disk)."""
 
@@ -49,23 +50,23 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownRecord:
     """A sound record that this version cannot read (a newer one wrote it): kept, and passed over."""
 
     seq: int
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedRecord:
     """Bytes that hold no record."""
 
 
-Record = Stamped | Unknown | Damaged
+DecodedRecord = Stamped | UnknownRecord | DamagedRecord
 ReadBlob = Callable[[str], str | None]
 """The text of a blob by its sha256 (hex), or None where it is lost."""
 
 
-def encode(stamped: Stamped) -> Line:
+def encode_record(stamped: Stamped) -> EncodedRecord:
     """The line of a durable event.
 
     Lone surrogates and NUL become U+FFFD, numbers that JSON has no room for become ones it has.
@@ -78,68 +79,68 @@ def encode(stamped: Stamped) -> Line:
     except ValueError:
         doubtful = True
     if doubtful:
-        rest = msgspec.convert(_cleaned(msgspec.to_builtins(rest)), _Rest)
+        rest = msgspec.convert(_cleaned(msgspec.to_builtins(rest)), _RecordBody)
         body = msgspec.json.encode(rest)
     blobs: dict[str, bytes] = {}
     if len(body) > BIG_RECORD:
         body = msgspec.json.encode(_with_blobs(msgspec.to_builtins(rest), blobs))
     tail = body[1:]
-    return Line(
-        data=b'%s%08x",%s\n' % (HEAD, crc32(tail), tail),
+    return EncodedRecord(
+        data=b'%s%08x",%s\n' % (RECORD_PREFIX, crc32(tail), tail),
         stamped=Stamped(rest.agent, rest.seq, rest.at, rest.event) if doubtful else stamped,
         blobs=tuple(blobs.items()),
     )
 
 
-def _rest(stamped: Stamped) -> _Rest:
+def _rest(stamped: Stamped) -> _RecordBody:
     event: Any = stamped.event  # fleeting events never come here: Session.emit tells them apart
-    return _Rest(stamped.seq, stamped.at, stamped.agent, event)
+    return _RecordBody(stamped.seq, stamped.at, stamped.agent, event)
 
 
-def decode(line: bytes, read_blob: ReadBlob) -> Record:
+def decode_record(line: bytes, read_blob: ReadBlob) -> DecodedRecord:
     """The record of one line (without its newline)."""
-    if not line.startswith(HEAD):
+    if not line.startswith(RECORD_PREFIX):
         return _newer(line)
     rest = line[_REST_AT:]
-    if b'%08x",' % crc32(rest) != line[len(HEAD) : _REST_AT]:
-        return Damaged()
+    if b'%08x",' % crc32(rest) != line[len(RECORD_PREFIX) : _REST_AT]:
+        return DamagedRecord()
     body = b"{" + rest
     try:
         if b'{"$blob":"' in body:
-            found = msgspec.convert(_without_blobs(msgspec.json.decode(body), read_blob), _Rest)
+            found = msgspec.convert(_without_blobs(msgspec.json.decode(body), read_blob), _RecordBody)
         else:
-            found = msgspec.json.decode(body, type=_Rest)
+            found = msgspec.json.decode(body, type=_RecordBody)
     except msgspec.ValidationError:  # sound bytes, so it is news to us, not damage
-        return Unknown(_seq(msgspec.json.decode(body)))
+        return UnknownRecord(_seq(msgspec.json.decode(body)))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return Damaged()
+        return DamagedRecord()
     return Stamped(found.agent, found.seq, found.at, found.event)
 
 
-def salvage(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[Record, int]]:
+def salvage_records(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[DecodedRecord, int]]:
     """What a damaged line still holds: its sound records and its damages, each with the offset of its end.
 
     A flipped newline glues two good records together, and so does a writer that appends to a torn one.
     """
     # No string of a record can hold these bytes: its quotes would be escaped.
-    starts = [match.start() for match in re.finditer(re.escape(HEAD), line)]
+    starts = [match.start() for match in re.finditer(re.escape(RECORD_PREFIX), line)]
     stops = [*starts[1:], len(line)] if starts else []
-    if not line.startswith(HEAD):
-        yield Damaged(), starts[0] if starts else len(line)
+    if not line.startswith(RECORD_PREFIX):
+        yield DamagedRecord(), starts[0] if starts else len(line)
     for start, stop in zip(starts, stops, strict=True):
         end = line.rfind(b"}", start, stop) + 1
-        record = decode(line[start:end], read_blob)
-        yield record, stop if isinstance(record, Damaged) else end
+        record = decode_record(line[start:end], read_blob)
+        yield record, stop if isinstance(record, DamagedRecord) else end
 
 
-def _newer(line: bytes) -> Unknown | Damaged:
+def _newer(line: bytes) -> UnknownRecord | DamagedRecord:
     version = _NEWER.match(line)
     if version is None or int(version[1]) < 2:
-        return Damaged()
+        return DamagedRecord()
     try:
-        return Unknown(_seq(msgspec.json.decode(line)))
+        return UnknownRecord(_seq(msgspec.json.decode(line)))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return Damaged()
+        return DamagedRecord()
 
 
 def _seq(record: Any) -> int:

@@ -1,4 +1,4 @@
-"""The few moves on a disk that log files, blobs and locks share."""
+"""Durable file operations (private folders, whole writes, syncs) that log files, blobs and locks share."""
 
 import contextlib
 import errno
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def private_folder(path: Path) -> None:
+def make_private_folder(path: Path) -> None:
     """Make `path` and whatever is missing above it, each 0700. Raises OSError."""
     try:
         path.mkdir(mode=0o700)
@@ -16,8 +16,8 @@ def private_folder(path: Path) -> None:
     except FileNotFoundError:
         if path.parent.is_dir():  # /proc says this of a folder that it will not have
             raise
-        private_folder(path.parent)
-        private_folder(path)
+        make_private_folder(path.parent)
+        make_private_folder(path)
 
 
 def write_all(fd: int, data: bytes) -> None:

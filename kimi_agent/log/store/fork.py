@@ -1,4 +1,4 @@
-"""A copy of a session under a new name, to go on from the same history."""
+"""Session fork: a copy of a session under a new name, to go on from the same history."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ from typing import BinaryIO
 import msgspec
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.durable_io import private_folder, sync_folder
-from kimi_agent.log.store.log_scan import Scan
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.durable_io import make_private_folder, sync_folder
+from kimi_agent.log.store.log_scan import LogScan
 from kimi_agent.log.store.session import Session
 
 
-def fork(source: Path, target: Path, *, now: Callable[[], float]) -> Session:
+def fork_session(source: Path, target: Path, *, now: Callable[[], float]) -> Session:
     """Copy the session folder `source` to `target` and open the copy; `source` may be in use meanwhile.
 
     Every whole record of every agent is copied as it is, and so are blobs and outputs. A second `Opened` names the new
@@ -43,13 +43,13 @@ def fork(source: Path, target: Path, *, now: Callable[[], float]) -> Session:
 
 
 def _copy(source: Path, target: Path) -> None:
-    private_folder(target)
+    make_private_folder(target)
     for log in sorted(source.glob("*.jsonl")):
         _copy_log(log, target / log.name)
     # Blobs after the logs: each lies there before the record that names it.
     for name in ("blobs", "outputs"):
         if (source / name).is_dir():
-            private_folder(target / name)
+            make_private_folder(target / name)
             for file in sorted((source / name).iterdir()):
                 if file.is_file() and not file.is_symlink():
                     with file.open("rb") as old, _private(target / name / file.name) as new:
@@ -59,7 +59,7 @@ def _copy(source: Path, target: Path) -> None:
 def _copy_log(log: Path, target: Path) -> None:
     fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        scan = Scan(fd, Blobs(log.parent / "blobs").text)
+        scan = LogScan(fd, BlobStore(log.parent / "blobs").text)
         for _ in scan:
             pass
         with _private(target) as new:

@@ -1,4 +1,4 @@
-"""One writer a session: flock on the log itself, and a record beside it that says who.
+"""The session lock: one writer a session, by flock on the log and a record beside it that names the holder.
 
 The kernel frees the lock when its holder dies, kill -9 included. Where the filesystem has no flock, the record alone
 keeps others out; it names its process by pid and start time, so that a reused pid does not keep a session for ever.
@@ -21,7 +21,7 @@ Flock = Callable[[int, int], None]
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
-class Holder(msgspec.Struct, frozen=True):
+class LockHolder(msgspec.Struct, frozen=True):
     """Who has a session open, since when (Unix seconds); `started` is the kernel's start time of the process or ""."""
 
     pid: int
@@ -30,10 +30,10 @@ class Holder(msgspec.Struct, frozen=True):
     started: str = ""
 
 
-class InUse(UserError):
+class SessionInUse(UserError):
     """Another process has the session open."""
 
-    def __init__(self, session: str, holder: Holder | None) -> None:
+    def __init__(self, session: str, holder: LockHolder | None) -> None:
         who = "another process"
         if holder is not None:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
@@ -46,7 +46,7 @@ class InUse(UserError):
         )
 
 
-class Lock:
+class SessionLock:
     """The right to write one log. `record` is the file that names its holder, `session` what people call it."""
 
     def __init__(self, record: Path, *, session: str, now: Callable[[], float], flock: Flock = fcntl.flock) -> None:
@@ -56,11 +56,11 @@ class Lock:
         self._flock = flock
 
     def take(self, fd: int) -> None:
-        """Lock the open log `fd`. Raises InUse, or OSError where neither way of locking works."""
+        """Lock the open log `fd`. Raises SessionInUse, or OSError where neither way of locking works."""
         try:
             self._flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(self._session, read_holder(self._record)) from None
+            raise SessionInUse(self._session, read_lock_holder(self._record)) from None
         except OSError as error:
             if error.errno not in _NO_FLOCK:
                 raise
@@ -78,17 +78,17 @@ class Lock:
                 with contextlib.suppress(FileExistsError):
                     self._record.hardlink_to(new)
                     return
-                holder = read_holder(self._record)
-                if holder is not None and is_alive(holder):
-                    raise InUse(self._session, holder)
+                holder = read_lock_holder(self._record)
+                if holder is not None and is_holder_alive(holder):
+                    raise SessionInUse(self._session, holder)
                 self._record.unlink(missing_ok=True)
-            raise InUse(self._session, None)
+            raise SessionInUse(self._session, None)
         finally:
             new.unlink(missing_ok=True)
 
     def _new_record(self) -> Path:
         pid = os.getpid()
-        holder = Holder(pid, os.uname().nodename, self._now(), _start_time(pid))
+        holder = LockHolder(pid, os.uname().nodename, self._now(), _start_time(pid))
         new = self._record.with_name(f"{self._record.name}.{pid}.new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -99,7 +99,7 @@ class Lock:
 
     def release(self, fd: int) -> None:
         """Give the lock on `fd` back, and take the record away if it is ours."""
-        holder = read_holder(self._record)
+        holder = read_lock_holder(self._record)
         if holder is not None and holder.pid == os.getpid() and holder.host == os.uname().nodename:
             with contextlib.suppress(OSError):
                 self._record.unlink()
@@ -108,15 +108,15 @@ class Lock:
             self._flock(fd, fcntl.LOCK_UN)
 
 
-def read_holder(record: Path) -> Holder | None:
+def read_lock_holder(record: Path) -> LockHolder | None:
     """Who the record names, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(record.read_bytes(), type=Holder)
+        return msgspec.json.decode(record.read_bytes(), type=LockHolder)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def is_alive(holder: Holder) -> bool:
+def is_holder_alive(holder: LockHolder) -> bool:
     """Whether that process still runs; of another machine it must be believed."""
     if holder.host != os.uname().nodename:
         return True

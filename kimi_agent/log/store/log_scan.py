@@ -1,12 +1,19 @@
-"""Reading a log file: each sound record, and the tally of what is torn, damaged or not for this version."""
+"""Log scan: reads a log file's sound records, and counts those that are torn, damaged or of a newer version."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from kimi_agent.log.events import Stamped
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.codec import Damaged, ReadBlob, Record, Unknown, decode, salvage
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.codec import (
+    DamagedRecord,
+    DecodedRecord,
+    ReadBlob,
+    UnknownRecord,
+    decode_record,
+    salvage_records,
+)
 
 _CHUNK = 1 << 20
 _EVENT = b'"event":{"type":"'
@@ -14,7 +21,7 @@ _USER = b'Said","message":{"type":"user"'
 _NOT_QUEUED = (b'"queued":0}}', b'"queued":0}}\n')
 
 
-class Scan:
+class LogScan:
     """One pass over the log open as `fd`, up to the byte `stop` (None: to its end). Iterate it once.
 
     After the pass `end` is where the next record belongs (what lies behind it is torn), `lead` what must stand before
@@ -32,10 +39,10 @@ class Scan:
         self._stop = stop
 
     def __iter__(self) -> Iterator[Stamped]:
-        for line, start in lines(self._fd, self._stop):
+        for line, start in read_log_lines(self._fd, self._stop):
             whole = line.endswith(b"\n")
             found = list(self._records(line.removesuffix(b"\n")))
-            while found and not whole and isinstance(found[-1][0], Damaged):
+            while found and not whole and isinstance(found[-1][0], DamagedRecord):
                 found.pop()  # a torn tail is no damage: its record was never complete
             for record, end in found:
                 self.end, self.lead = start + end, b"\n"
@@ -45,26 +52,26 @@ class Scan:
             if whole:
                 self.end, self.lead = start + len(line), b""
 
-    def _records(self, line: bytes) -> Iterator[tuple[Record, int]]:
-        record = decode(line, self._read_blob)
-        if not isinstance(record, Damaged):
+    def _records(self, line: bytes) -> Iterator[tuple[DecodedRecord, int]]:
+        record = decode_record(line, self._read_blob)
+        if not isinstance(record, DamagedRecord):
             yield record, len(line)
         elif line:
-            yield from salvage(line, self._read_blob)
+            yield from salvage_records(line, self._read_blob)
 
-    def _count(self, record: Record) -> None:
+    def _count(self, record: DecodedRecord) -> None:
         match record:
             case Stamped(seq=seq):
                 self.seq = max(self.seq, seq)
-            case Unknown(seq):
+            case UnknownRecord(seq):
                 self.seq = max(self.seq, seq)
                 self.unknown += 1
-            case Damaged():
+            case DamagedRecord():
                 self.seq += 1  # it had a number too
                 self.bad += 1
 
 
-def lines(fd: int, stop: int | None = None) -> Iterator[tuple[bytes, int]]:
+def read_log_lines(fd: int, stop: int | None = None) -> Iterator[tuple[bytes, int]]:
     """Each line with its newline (the last one perhaps without), and the offset of its first byte.
 
     Reads by position, so that a writer and other readers of `fd` are not disturbed; keeps one line in memory.
@@ -83,13 +90,13 @@ def lines(fd: int, stop: int | None = None) -> Iterator[tuple[bytes, int]]:
         yield tail, start
 
 
-def event_at(line: bytes) -> int:
+def find_event_name(line: bytes) -> int:
     """Where the name of the event stands in a sound line, so that most lines need not be parsed."""
     # No string of a record can hold the mark: its quotes would be escaped.
     return line.find(_EVENT, 0, 200) + len(_EVENT)
 
 
-def is_prompt(line: bytes, at: int) -> bool:
+def is_prompt_line(line: bytes, at: int) -> bool:
     """Whether the line, its event's name `at`, is a message of the person that starts a turn."""
     return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
 
@@ -98,6 +105,6 @@ def read_events(path: Path) -> Iterator[Stamped]:
     """The sound records of a log, without its lock: also while another process writes it. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        yield from Scan(fd, Blobs(path.parent / "blobs").text)
+        yield from LogScan(fd, BlobStore(path.parent / "blobs").text)
     finally:
         os.close(fd)

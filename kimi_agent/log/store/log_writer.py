@@ -1,4 +1,4 @@
-"""Getting records to the disk: at once if it can be, else kept in memory and tried again at each later one.
+"""The log writer: records go to the disk at once, or stay in memory and are retried at each later one.
 
 The disk is waited for only where a power loss must not undo what was promised: what the person said, a call that is
 about to change something, the end of a turn. Between those a thread syncs, at most every two seconds.
@@ -11,22 +11,22 @@ from itertools import chain
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import CallStarted, Event, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.codec import Line
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.codec import EncodedRecord
 from kimi_agent.log.store.logfile import LogFile
 
 SYNC_AFTER_S = 2.0
 """For how long a record that is no barrier may wait for the disk."""
 
 
-class Saver:
-    """The way to one log file. `notices` are sentences for the person that somebody must take and tell."""
+class LogWriter:
+    """Writer of one log file. `notices` are sentences for the person; somebody must take and show them."""
 
-    def __init__(self, file: LogFile, blobs: Blobs) -> None:
+    def __init__(self, file: LogFile, blobs: BlobStore) -> None:
         self.file = file
         self.notices: list[str] = []
         self._blobs = blobs
-        self._pending: deque[Line] = deque()
+        self._pending: deque[EncodedRecord] = deque()
         self._trouble = ""
         self._dirty_since: float | None = None
 
@@ -41,7 +41,7 @@ class Saver:
     def unsaved(self) -> int:
         return len(self._pending)
 
-    def save(self, line: Line) -> None:
+    def save(self, line: EncodedRecord) -> None:
         """Write `line` behind all that still waits. Never fails for the disk."""
         self._pending.append(line)
         self._flush()
@@ -89,7 +89,7 @@ class Saver:
             )
 
     def take_notices(self) -> list[str]:
-        """What is to be said to the person, once."""
+        """The sentences to show to the person; each is given once."""
         notices, self.notices = self.notices, []
         return notices
 

@@ -1,4 +1,4 @@
-"""The log of one agent on the disk: appended whole lines, locked, and written anew when someone deletes it."""
+"""The log file of one agent: whole lines appended under a lock, and written anew when someone deletes it."""
 
 import contextlib
 import errno
@@ -12,9 +12,9 @@ from pathlib import Path
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.store.codec import ReadBlob
-from kimi_agent.log.store.durable_io import private_folder, sync_folder, write_all
-from kimi_agent.log.store.lock import Lock
-from kimi_agent.log.store.log_scan import Scan
+from kimi_agent.log.store.durable_io import make_private_folder, sync_folder, write_all
+from kimi_agent.log.store.lock import SessionLock
+from kimi_agent.log.store.log_scan import LogScan
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _CHUNK = 1 << 20
@@ -26,7 +26,7 @@ class LogFile:
     Bytes are out of our hands when `append` returns (kill -9 loses nothing); `sync` is for the loss of power.
     """
 
-    def __init__(self, path: Path, lock: Lock, sync: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, lock: SessionLock, sync: Callable[[int], None]) -> None:
         self.path = path
         self._lock = lock
         self._sync = sync
@@ -39,7 +39,7 @@ class LogFile:
 
     def make(self) -> None:
         """Create the file and lock it. Raises OSError, or UserError where a log is already there."""
-        private_folder(self.path.parent)
+        make_private_folder(self.path.parent)
         fd = self._open_locked(os.O_CREAT)
         if os.fstat(fd).st_size:
             self._lock.release(fd)
@@ -48,7 +48,7 @@ class LogFile:
         self._fd, self._new_names = fd, True
 
     def open(self) -> None:
-        """Open a file that is there and lock it. Raises OSError or InUse."""
+        """Open a file that is there and lock it. Raises OSError or SessionInUse."""
         self._fd = self._open_locked(0)
 
     def _open_locked(self, create: int) -> int:
@@ -66,7 +66,7 @@ class LogFile:
                 raise
             os.close(fd)
 
-    def mend(self, scan: Scan) -> int:
+    def mend(self, scan: LogScan) -> int:
         """Take over what a finished scan found; the torn tail goes to `NAME.torn`. Returns its bytes."""
         self._end, self._lead = scan.end, scan.lead
         torn = os.fstat(self._fd).st_size - self._end
@@ -119,7 +119,7 @@ class LogFile:
             self._write_anew()
 
     def _write_anew(self) -> None:
-        private_folder(self.path.parent)
+        make_private_folder(self.path.parent)
         new = self.path.with_name(self.path.name + ".new")
         fd = os.open(new, _FLAGS | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -186,13 +186,13 @@ class LogFile:
     def _read(self, stop: int, read_blob: ReadBlob) -> Iterator[Stamped]:
         fd = os.dup(self._fd)  # ours may be closed or replaced before the reader is done
         try:
-            yield from Scan(fd, read_blob, stop)
+            yield from LogScan(fd, read_blob, stop)
         finally:
             os.close(fd)
 
-    def scan(self, read_blob: ReadBlob) -> Scan:
+    def scan(self, read_blob: ReadBlob) -> LogScan:
         """A pass over the whole file as it lies there."""
-        return Scan(self._fd, read_blob)
+        return LogScan(self._fd, read_blob)
 
     def close(self) -> None:
         """Give the lock back."""

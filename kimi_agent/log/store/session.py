@@ -1,7 +1,7 @@
-"""One agent's log as a running program holds it: stamp, save, fold, tell.
+"""The open session of one agent: it stamps each event, saves it, folds it, and notifies the listeners.
 
-`emit` writes a durable event first, then folds it, then tells the listeners. It never fails for the disk: what cannot
-be written is kept in memory, said once, and written as soon as that is possible again.
+`emit` writes a durable event first, then folds it, then tells the listeners. It never fails for the disk: what
+cannot be written is kept in memory, reported once, and written as soon as that is possible again.
 """
 
 import threading
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Event, Fleeting, Listener, Notice, Opened, Recovered, Stamped
-from kimi_agent.log.fold.conversation import Conversation, folded
-from kimi_agent.log.store.blobs import Blobs
-from kimi_agent.log.store.codec import encode
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
+from kimi_agent.log.store.blobs import BlobStore
+from kimi_agent.log.store.codec import encode_record
 from kimi_agent.log.store.durable_io import sync_data
-from kimi_agent.log.store.lock import Lock
-from kimi_agent.log.store.log_writer import Saver
+from kimi_agent.log.store.lock import SessionLock
+from kimi_agent.log.store.log_writer import LogWriter
 from kimi_agent.log.store.logfile import LogFile
 
 
@@ -28,12 +28,12 @@ class Session:
         self.agent = agent
         self.path = folder / f"{agent}.jsonl"
         self.outputs_folder = folder / "outputs"
-        self.blobs = Blobs(folder / "blobs")
+        self.blobs = BlobStore(folder / "blobs")
         self.recovered: Recovered | None = None
         self.unknown = 0
         self._now = now
-        lock = Lock(folder / f"{agent}.lock", session=folder.name, now=now)
-        self._saver = Saver(LogFile(self.path, lock, sync), self.blobs)
+        lock = SessionLock(folder / f"{agent}.lock", session=folder.name, now=now)
+        self._saver = LogWriter(LogFile(self.path, lock, sync), self.blobs)
         self._opened = Opened(folder.name, "", "", "")
         self._conversation = Conversation()
         self._seq = 0
@@ -74,7 +74,7 @@ class Session:
 
         A torn last record is cut off (and kept in `NAME.torn`), damaged ones are passed over, and if that is news a
         `Recovered` is appended. Open calls stay open: whoever goes on emits a `Recovered` that settles them (see
-        `interrupted.settled`). Raises UserError where there is nothing to resume, or InUse.
+        `unanswered_calls.settle_calls`). Raises UserError where there is nothing to resume, or SessionInUse.
         """
         session = cls(folder, agent, now, sync)
         try:
@@ -92,7 +92,7 @@ class Session:
         return session
 
     def _load(self) -> None:
-        told = _Told()
+        told = _LoadTally()
         scans = []
 
         def read() -> Iterator[Stamped]:
@@ -101,7 +101,7 @@ class Session:
                 told.note(stamped)
                 yield stamped
 
-        self._conversation = folded(read)
+        self._conversation = fold_conversation(read)
         scan = scans[-1]
         if not told.records and not scan.unknown:
             raise UserError(f"session {self.folder.name} holds no whole record; start a new one", 1)
@@ -162,16 +162,16 @@ class Session:
             return stamped
 
     def _record(self, stamped: Stamped) -> Stamped:
-        line = encode(stamped)
+        line = encode_record(stamped)
         saved = line.stamped
         self._seq = saved.seq
         self._saver.save(line)
         if isinstance(saved.event, Opened):
             self._opened = saved.event
         self._conversation.add(saved)
-        if self._conversation.behind:
-            self._conversation = folded(self.events, keep_replaced=True)
-            self._conversation.let_go()
+        if self._conversation.needs_refold:
+            self._conversation = fold_conversation(self.events, keep_replaced=True)
+            self._conversation.drop_replaced()
         return saved
 
     def _tell(self, stamped: Stamped) -> None:
@@ -209,8 +209,8 @@ def _tell_all(listeners: Iterator[Listener], stamped: Stamped) -> None:
 
 
 @dataclass
-class _Told:
-    """What a load learns from the records besides the fold."""
+class _LoadTally:
+    """Counts and the last `Opened` of the records that a load read, besides the fold."""
 
     records: int = 0
     bad_records: int = 0

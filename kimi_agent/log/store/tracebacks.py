@@ -1,4 +1,4 @@
-"""Tracebacks of our own bugs and of broken tools: kept in a file, so that the screen needs only one sentence."""
+"""Traceback files for our own bugs and broken tools, so that the screen needs only one sentence."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 from kimi_agent import __version__
 
 
-def keep_traceback(state: Path, error: BaseException) -> str:
+def write_traceback(state: Path, error: BaseException) -> str:
     """Write `error` with its traceback to a file of its own (0600) and return the file's path.
 
     Falls back to the temporary folder; where nothing can be written the traceback itself is returned.

@@ -1,12 +1,13 @@
-"""The model wrapper that keeps what is spent within its caps.
+"""Budget: a model wrapper that keeps spending within its caps, by admitting or refusing each request.
 
 Before each request the worst case must fit: nothing of the input is cached, and the answer is as long as the request
 lets it be; that length is cut down to what fits. What other agents have under way counts as spent until it is known.
 So the overrun is never above one answer: the one that wraps up, or one that was charged more than it was allowed. At
 a cap a person may raise it; where nobody is there, the turn ends.
 
-A cap in dollars for a model whose price is not known would silently hold nothing, and a run that nobody watches would
-never learn of it. So a person is asked whether to go on without it, and where nobody is there nothing is sent at all.
+A cap in dollars for a model whose price is not known would silently hold nothing, and a run that nobody watches
+would never learn of it. So a person is asked whether to go on without it, and where nobody is there nothing is sent
+at all.
 """
 
 import asyncio
@@ -16,27 +17,27 @@ from dataclasses import dataclass, replace
 
 from kimi_agent.errors import Stopped
 from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Notice, Question, Stamped
-from kimi_agent.log.readers.spending import midnight
-from kimi_agent.model.base import DEFAULT_OUTPUT, WRAP_UP_OUTPUT, Delta, Model, Request, Wrapped
-from kimi_agent.model.closing_stream import closing
-from kimi_agent.model.cost import budget_messages as words
-from kimi_agent.model.cost.caps import SCOPES, Cap, Caps, State, Unit, caps_in
-from kimi_agent.model.cost.cost_recorder import roughly
+from kimi_agent.log.readers.spending import find_local_midnight
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
+from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.cost import budget_messages
+from kimi_agent.model.cost.caps import SPEND_SCOPES, BudgetState, Cap, Caps, CapUnit, list_caps_set
+from kimi_agent.model.cost.cost_recorder import estimate_request_tokens
 from kimi_agent.model.cost.prices import Price
-from kimi_agent.model.cost.spend_totals import MAIN, Amount, Bill, Scope
+from kimi_agent.model.cost.spend_totals import MAIN_AGENT, Amount, SpendScope, SpendTotals
 
-__all__ = ["Budget", "Caps", "State"]
+__all__ = ["Budget", "BudgetState", "Caps"]
 
-LEAST_OUTPUT = 4_096
+MIN_ANSWER_TOKENS = 4_096
 """Tokens that must be left for an answer: with less it would end in the middle of a thought."""
-WARN_AT = 0.8
-LOOK_EVERY_S = 2.0
-"""How old it may be what other sessions spent: among a thousand of them a look takes 40 ms."""
+WARN_AT_SHARE = 0.8
+DAY_TOTAL_MAX_AGE_S = 2.0
+"""The total of other sessions may be so old: to read a thousand of them takes 40 ms."""
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Why a request may not go out: so much of the cap is used, and it may need so much at the worst."""
+class _CapReached:
+    """A cap that keeps a request from going out: `used` of it is spent, the request may need `need` at the worst."""
 
     cap: Cap
     used: float
@@ -44,16 +45,16 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Stop:
-    """What was decided for the rest of the turn; every agent that asks from here on hears it."""
+class _StopDecision:
+    """The decision to stop, for the rest of the turn: every agent that asks from here on gets it."""
 
     why: str
-    unit: Unit
+    unit: CapUnit
     note: str
 
     def error(self, agent: str) -> Stopped:
         """Only the main agent wraps up: one last answer of each of its helpers could cost more than the whole cap."""
-        note = self.note if agent == MAIN else ""
+        note = self.note if agent == MAIN_AGENT else ""
         match self.unit:
             case "steps":
                 return Stopped(self.why, "step_limit", 53, wrap_up=note)
@@ -73,25 +74,25 @@ class Budget:
     def __init__(
         self, caps: Caps, *, ask: Ask, emit: Emit, clock: Callable[[], float], day: Callable[[], tuple[float, int]]
     ) -> None:
-        self.bill = Bill(clock)
-        self._caps = caps_in(caps)
+        self.totals = SpendTotals(clock)
+        self._caps = list_caps_set(caps)
         self._ask = ask
         self._emit = emit
         self._clock = clock
         self._day = day
-        self._today = midnight(clock())
+        self._today = find_local_midnight(clock())
         self._others = Amount()
-        self._looked_at = -LOOK_EVERY_S
-        self._warned: set[tuple[Scope, Unit]] = set()
+        self._looked_at = -DAY_TOTAL_MAX_AGE_S
+        self._warned: set[tuple[SpendScope, CapUnit]] = set()
         self._unpriced: set[str] = set()
         self._under_way: list[Amount] = []
         self._one_less = asyncio.Event()
         self._asking = asyncio.Lock()
-        self._stop: _Stop | None = None
+        self._stop: _StopDecision | None = None
 
     def hear(self, stamped: Stamped) -> None:
         """Take one record of any agent in."""
-        turn = self.bill.hear(stamped)
+        turn = self.totals.hear(stamped)
         if turn:
             self._stop = None
         if turn == "begins":  # until then /cost shows how the last one stood
@@ -99,44 +100,44 @@ class Budget:
 
     def begin_run(self) -> None:
         """From here on it is this process that spends."""
-        self.bill.begin_run()
+        self.totals.begin_run()
 
-    def around(self, model: Model, price: Price | None, *, most_output: int = DEFAULT_OUTPUT) -> Model:
+    def wrap(self, model: Model, price: Price | None, *, most_output: int = DEFAULT_OUTPUT_TOKENS) -> Model:
         """`model` within the caps. `most_output` is how long an answer may get that its request does not limit.
 
         The stream raises Stopped; requests that wrap up always pass.
         """
         if price is not None:
-            self.bill.prices[model.name] = price
-        return Wrapped(model, _Budgeted(model, self, price, most_output).stream)
+            self.totals.prices[model.name] = price
+        return WrappedModel(model, _BudgetedModel(model, self, price, most_output).stream)
 
-    def state(self, *, look: bool = False) -> State:
-        """How things stand; with `look` other sessions of today are looked at anew, which reads files."""
+    def state(self, *, look: bool = False) -> BudgetState:
+        """The spending so far; with `look` other sessions of today are looked at anew, which reads files."""
         if look:
             self._look_around()
-        bill = self.bill
-        return State(
-            {scope: self._spent(scope) for scope in SCOPES},
+        totals = self.totals
+        return BudgetState(
+            {scope: self._spent(scope) for scope in SPEND_SCOPES},
             tuple(self._caps),
-            bill.steps,
-            bill.turn_s(),
-            tuple(sorted(bill.purposes("session").items(), key=lambda each: (-each[1].usd, -each[1].tokens))),
-            bill.usage,
-            bill.requests,
-            bill.cache(),
+            totals.steps,
+            totals.turn_s(),
+            tuple(sorted(totals.purposes("session").items(), key=lambda each: (-each[1].usd, -each[1].tokens))),
+            totals.usage,
+            totals.requests,
+            totals.cache(),
         )
 
     async def admit(self, request: Request, model: str, price: Price | None, most: int) -> tuple[Request, Amount]:
         """The request as it may go out, and what it may cost: that is under way until `settle`. Raises Stopped."""
-        request = replace(request, tokens=request.tokens or roughly(request))
+        request = replace(request, tokens=request.tokens or estimate_request_tokens(request))
         wanted = request.max_output or most
         if request.purpose == "wrap_up":
-            wanted = min(wanted, WRAP_UP_OUTPUT)
+            wanted = min(wanted, WRAP_UP_OUTPUT_TOKENS)
             return replace(request, max_output=wanted), self._claim(price, request.tokens, wanted)
         await self._hold_dollars(request.agent, model, price)
         self._look_at_day()
         self._warn()
-        least = min(LEAST_OUTPUT, wanted)
+        least = min(MIN_ANSWER_TOKENS, wanted)
         while (fits := await self._fits(request, price, least)) < least:
             await self._one_less.wait()  # what is under way will cost less than it may
         if fits < wanted:
@@ -151,10 +152,10 @@ class Budget:
 
     def tell(self, request: Request) -> None:
         """Say what a person should know after an answer: that it was dear, that a cap is near."""
-        if request.agent == MAIN and request.purpose == "answer":
-            self.bill.end_step()
-        while self.bill.spikes:
-            self._emit(Notice(words.spike_text(self.bill.spikes.pop(0))))
+        if request.agent == MAIN_AGENT and request.purpose == "answer":
+            self.totals.end_step()
+        while self.totals.spikes:
+            self._emit(Notice(budget_messages.format_spike(self.totals.spikes.pop(0))))
         if request.purpose != "wrap_up":
             self._warn()
 
@@ -171,32 +172,39 @@ class Budget:
         fits = (cap.output_left(self._spent(cap.scope) + under_way, price, request.tokens) for cap in self._money())
         return min(fits, default=math.inf)
 
-    def _block(self, request: Request, price: Price | None, least: int) -> _Block | None:
+    def _block(self, request: Request, price: Price | None, least: int) -> _CapReached | None:
         """What keeps the request from going out, were nothing else under way."""
-        turn = self.bill.in_turn
+        turn = self.totals.in_turn
         for cap in self._caps:
             match cap.unit:
                 case "steps":
-                    if turn and request.agent == MAIN and self.bill.steps >= cap.limit:
-                        return _Block(cap, self.bill.steps, 1)
+                    if turn and request.agent == MAIN_AGENT and self.totals.steps >= cap.limit:
+                        return _CapReached(cap, self.totals.steps, 1)
                 case "s":
-                    if turn and (worked_s := self.bill.turn_s()) >= cap.limit:
-                        return _Block(cap, worked_s, 0)
+                    if turn and (worked_s := self.totals.turn_s()) >= cap.limit:
+                        return _CapReached(cap, worked_s, 0)
                 case "usd" | "tokens":
                     spent = self._spent(cap.scope)
                     if cap.output_left(spent, price, request.tokens) < least:
-                        worst = _worst(price, request.tokens, least)
-                        return _Block(cap, cap.used(spent), cap.used(worst))
+                        worst = _worst_case(price, request.tokens, least)
+                        return _CapReached(cap, cap.used(spent), cap.used(worst))
         return None
 
-    async def _decide(self, block: _Block) -> None:
+    async def _decide(self, block: _CapReached) -> None:
         """Ask what to do at a cap: raise it, wrap up, or stop. Nobody there: wrap up, if that stays one answer."""
         cap = block.cap
         more = cap.more(block.used + block.need - cap.limit)
         others = cap.used(self._others) if cap.scope == "day" else 0.0
-        why = words.why(cap, block.need, self.bill.purposes(cap.scope), others)
+        why = budget_messages.format_cap_reason(cap, block.need, self.totals.purposes(cap.scope), others)
         decision = await self._put(
-            Question("budget", words.title(cap, block.used), None, why, "", words.choices(cap, more))
+            Question(
+                "budget",
+                budget_messages.format_cap_question(cap, block.used),
+                None,
+                why,
+                "",
+                budget_messages.list_cap_choices(cap, more),
+            )
         )
         if decision.allowed:
             key = cap.scope, cap.unit
@@ -204,9 +212,11 @@ class Budget:
             self._warned.discard(key)
             return
         nobody = decision.choice < 0 and decision.by == "policy"
-        wraps_up = decision.choice == 1 or (nobody and self.bill.steps > 0 and not self._overrun())
-        note = words.wrap_up_note(cap) if wraps_up else ""
-        self._stop = _Stop(words.stop_text(cap, block.used, block.need, asked=not nobody), cap.unit, note)
+        wraps_up = decision.choice == 1 or (nobody and self.totals.steps > 0 and not self._overrun())
+        note = budget_messages.format_wrap_up_note(cap) if wraps_up else ""
+        self._stop = _StopDecision(
+            budget_messages.format_stop_reason(cap, block.used, block.need, asked=not nobody), cap.unit, note
+        )
 
     async def _hold_dollars(self, agent: str, model: str, price: Price | None) -> None:
         """See that a cap in dollars can be held for this model, or that a person goes on without. Raises Stopped."""
@@ -215,18 +225,20 @@ class Budget:
             return
         async with self._asking:
             if self._stop is None and model not in self._unpriced:
-                why = words.unpriced(model, cap)
-                asked = Question("budget", "Go on without a cap in dollars?", None, why, "", words.WITHOUT_CAP)
+                why = budget_messages.format_unpriced_reason(model, cap)
+                asked = Question(
+                    "budget", "Go on without a cap in dollars?", None, why, "", budget_messages.UNPRICED_CHOICES
+                )
                 if (await self._put(asked)).allowed:
                     self._unpriced.add(model)
                 else:
-                    self._stop = _Stop(f"Stopped: {why}", "usd", "")
+                    self._stop = _StopDecision(f"Stopped: {why}", "usd", "")
             self._end_if_decided(agent)
 
     def _end_if_decided(self, agent: str) -> None:
         """Raises Stopped, for each request until the turn ends; one that belongs to no turn decides for itself."""
         if (stop := self._stop) is not None:
-            if not self.bill.in_turn:
+            if not self.totals.in_turn:
                 self._stop = None
             raise stop.error(agent)
 
@@ -237,22 +249,22 @@ class Budget:
         return decision
 
     def _claim(self, price: Price | None, size: int, output: int) -> Amount:
-        claim = _worst(price, size, output)
+        claim = _worst_case(price, size, output)
         self._under_way.append(claim)
         return claim
 
     def _money(self) -> list[Cap]:
         return [cap for cap in self._caps if cap.unit in ("usd", "tokens")]
 
-    def _spent(self, scope: Scope) -> Amount:
-        return self.bill.spent(scope) + (self._others if scope == "day" else Amount())
+    def _spent(self, scope: SpendScope) -> Amount:
+        return self.totals.spent(scope) + (self._others if scope == "day" else Amount())
 
     def _overrun(self) -> bool:
         """Whether more was spent than was allowed: then the one answer of overrun has been given already."""
         return any(cap.used(self._spent(cap.scope)) > cap.limit for cap in self._money())
 
     def _look_at_day(self) -> None:
-        fresh = 0 <= self._clock() - self._looked_at < LOOK_EVERY_S
+        fresh = 0 <= self._clock() - self._looked_at < DAY_TOTAL_MAX_AGE_S
         if not fresh and any(cap.scope == "day" for cap in self._caps):
             self._look_around()
 
@@ -260,11 +272,11 @@ class Budget:
         self._looked_at = self._clock()
         usd, tokens = self._day()
         self._others = Amount(usd, tokens)
-        if self._today != (today := midnight(self._clock())):
+        if self._today != (today := find_local_midnight(self._clock())):
             self._today = today
             self._renew("day")
 
-    def _renew(self, scope: Scope) -> None:
+    def _renew(self, scope: SpendScope) -> None:
         """A new turn, or a new day: its caps are those that were set."""
         self._caps = [replace(cap, limit=cap.first) if cap.scope == scope else cap for cap in self._caps]
         self._warned = {each for each in self._warned if each[0] != scope}
@@ -274,18 +286,18 @@ class Budget:
         for cap in self._caps:
             match cap.unit:
                 case "steps":
-                    used = float(self.bill.steps)
+                    used = float(self.totals.steps)
                 case "s":
-                    used = self.bill.turn_s()
+                    used = self.totals.turn_s()
                 case "usd" | "tokens":
                     used = cap.used(self._spent(cap.scope))
-            if WARN_AT <= round(used / cap.limit, 6) < 1 and (cap.scope, cap.unit) not in self._warned:
+            if WARN_AT_SHARE <= round(used / cap.limit, 6) < 1 and (cap.scope, cap.unit) not in self._warned:
                 self._warned.add((cap.scope, cap.unit))
-                self._emit(Notice(words.warning(cap, used, self.bill.recent_steps)))
+                self._emit(Notice(budget_messages.format_cap_warning(cap, used, self.totals.recent_steps)))
 
 
 @dataclass(frozen=True)
-class _Budgeted:
+class _BudgetedModel:
     model: Model
     budget: Budget
     price: Price | None
@@ -295,7 +307,7 @@ class _Budgeted:
         """The deltas of the answer. Raises Stopped where a cap does not let it be asked for."""
         request, claim = await self.budget.admit(request, self.model.name, self.price, self.most_output)
         try:
-            async with closing(self.model.stream(request)) as deltas:
+            async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
@@ -303,5 +315,5 @@ class _Budgeted:
         self.budget.tell(request)
 
 
-def _worst(price: Price | None, size: int, output: int) -> Amount:
+def _worst_case(price: Price | None, size: int, output: int) -> Amount:
     return Amount(0.0 if price is None else price.worst(size, output), size + output)

@@ -1,4 +1,4 @@
-"""What may be spent at most, and how much of it a request may still use: plain arithmetic."""
+"""Spending caps: their limits, and the output tokens that still fit below them. Plain arithmetic."""
 
 import math
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.cost.prices import Price, dollars
-from kimi_agent.model.cost.spend_totals import Amount, Cache, Purpose, Scope
+from kimi_agent.model.cost.prices import Price, format_usd
+from kimi_agent.model.cost.spend_totals import Amount, CacheStats, SpendPurpose, SpendScope
 
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-Unit = Literal["usd", "tokens", "steps", "s"]
-_FLAGS: Mapping[tuple[Scope, Unit], str] = {
+SPEND_SCOPES: tuple[SpendScope, ...] = get_args(SpendScope)
+CapUnit = Literal["usd", "tokens", "steps", "s"]
+_FLAGS: Mapping[tuple[SpendScope, CapUnit], str] = {
     ("run", "usd"): "--max-budget-usd",
     ("run", "tokens"): "--max-tokens",
     ("turn", "steps"): "--max-steps",
@@ -45,10 +45,10 @@ class Caps:
 
 @dataclass(frozen=True)
 class Cap:
-    """One of them: `limit` as it stands, `first` as it was set."""
+    """One cap: `limit` as it is now (a person may have raised it), `first` as it was set."""
 
-    scope: Scope
-    unit: Unit
+    scope: SpendScope
+    unit: CapUnit
     limit: float
     first: float
 
@@ -61,7 +61,7 @@ class Cap:
         return replace(self, limit=self.limit + by)
 
     def used(self, spent: Amount) -> float:
-        """How much of it `spent` is."""
+        """The part of `spent` that counts for this cap: dollars or tokens."""
         return spent.usd if self.unit == "usd" else float(spent.tokens)
 
     def output_left(self, spent: Amount, price: Price | None, input_tokens: int) -> float:
@@ -93,7 +93,7 @@ class Cap:
         """`number` of its unit in words: `$1.62`, `1,200 tokens`, `20 steps`, `10 min`."""
         match self.unit:
             case "usd":
-                return dollars(number)
+                return format_usd(number)
             case "tokens":
                 return f"{number:,.0f} tokens"
             case "steps":
@@ -103,29 +103,34 @@ class Cap:
 
 
 @dataclass(frozen=True)
-class State:
-    """What /cost and the footer show: `caps` as they stand, raised or not; `purposes` of the session, by their cost.
+class BudgetState:
+    """The values of /cost and the footer: `caps` as they are, raised or not; `purposes` of the session, by cost.
 
     `spent` holds for the day what other sessions spent, as far as that was looked at.
     """
 
-    spent: dict[Scope, Amount]
+    spent: dict[SpendScope, Amount]
     caps: tuple[Cap, ...]
     steps: int
     turn_s: float
-    purposes: tuple[tuple[Purpose, Amount], ...]
+    purposes: tuple[tuple[SpendPurpose, Amount], ...]
     usage: Usage
     requests: int
-    cache: Cache
+    cache: CacheStats
 
 
-def caps_in(caps: Caps) -> list[Cap]:
-    """Those that are set, the shortest scope first."""
-    found = [Cap(scope, unit, limit, limit) for scope in SCOPES for unit, limit in _limits(caps, scope) if limit > 0]
-    return [*found, *(Cap("turn", unit, at, at) for unit, at in _of_turn(caps) if at > 0)]
+def list_caps_set(caps: Caps) -> list[Cap]:
+    """The caps that are set, the shortest scope first."""
+    found = [
+        Cap(scope, unit, limit, limit)
+        for scope in SPEND_SCOPES
+        for unit, limit in _money_limits(caps, scope)
+        if limit > 0
+    ]
+    return [*found, *(Cap("turn", unit, at, at) for unit, at in _turn_limits(caps) if at > 0)]
 
 
-def _limits(caps: Caps, scope: Scope) -> tuple[tuple[Unit, float], ...]:
+def _money_limits(caps: Caps, scope: SpendScope) -> tuple[tuple[CapUnit, float], ...]:
     match scope:
         case "turn":
             return ("usd", caps.turn_usd), ("tokens", caps.turn_tokens)
@@ -137,5 +142,5 @@ def _limits(caps: Caps, scope: Scope) -> tuple[tuple[Unit, float], ...]:
             return ("usd", caps.day_usd), ("tokens", caps.day_tokens)
 
 
-def _of_turn(caps: Caps) -> tuple[tuple[Unit, float], ...]:
+def _turn_limits(caps: Caps) -> tuple[tuple[CapUnit, float], ...]:
     return ("steps", caps.turn_steps), ("s", caps.turn_s)

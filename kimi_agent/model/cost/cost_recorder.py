@@ -1,8 +1,9 @@
-"""The model wrapper that writes down what each request costs, and watches that the provider's cache holds.
+"""Cost recorder: a model wrapper that logs each request's cost and watches that the provider's cache holds.
 
-Each attempt that was answered at all is one durable `Spent`, also one that broke off or was cancelled: its tokens are
-then estimated, and none of them counts as cached, so that the bill is never above what is told. An attempt without a
-first word was not answered: it was refused, never connected, or left while it waited for its turn, and costs nothing.
+Each attempt that was answered at all is one durable `Spent`, also one that broke off or was cancelled: its tokens
+are then estimated, and none of them counts as cached, so that the bill is never above what is reported. An attempt
+without a first word was not answered: it was refused, never connected, or left while it waited for its turn, and
+costs nothing.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -27,31 +28,31 @@ from kimi_agent.log.events import (
     TextDelta,
 )
 from kimi_agent.log.messages import Media, Message, Usage, User
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec, Wrapped, head_of
-from kimi_agent.model.closing_stream import closing
+from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, fingerprint_prompt_head
+from kimi_agent.model.closing_stream import closing_stream
 from kimi_agent.model.cost.prices import Price
 
-LEAST_CACHED = 256
+MIN_CACHEABLE_TOKENS = 256
 """Tokens that a prompt must exceed to be cached at all."""
-HELD = 0.8
+MIN_HIT_RATIO = 0.8
 """The share of what was due from which on the cache held; the provider caches in blocks."""
-TOLERATED = 1_024
+TOLERATED_MISS_TOKENS = 1_024
 """Tokens that may be missing without a word."""
-IDLE_S = 300.0
+CACHE_IDLE_S = 300.0
 """How long a provider may be expected to keep a prompt that nobody asks for."""
 
 OTHER_MODEL = "another model"
 OTHER_TOOLS = "the tool list changed"
 OTHER_SYSTEM = "the system prompt changed"
-EDITED = "the history was edited"
-NOT_KEPT = "the provider did not keep it"
+HISTORY_EDITED = "the history was edited"
+PROVIDER_DROPPED_CACHE = "the provider did not keep it"
 
-_A_MEDIUM = 2_000
+_TOKENS_PER_MEDIUM = 2_000
 
 
 @dataclass(frozen=True)
-class Last:
-    """The request before, as the log tells of it: `at` (Unix) its answer ended, `input` tokens went in.
+class LastRequest:
+    """The agent's previous request, as the log has it: `at` (Unix) its answer ended, `input` tokens went in.
 
     `edited` says what happened to the conversation since: some of it was changed, or all of it was replaced.
     """
@@ -64,16 +65,16 @@ class Last:
     edited: Literal["", "some", "all"] = ""
 
 
-def last_of(log: Iterable[Stamped]) -> Last | None:
-    """What one agent's log tells of its last request; None where that is too little to expect anything cached."""
+def find_last_request(log: Iterable[Stamped]) -> LastRequest | None:
+    """The last request in one agent's log; None where the log says too little to expect anything cached."""
     asked: Requested | None = None
-    last: Last | None = None
+    last: LastRequest | None = None
     for stamped in log:
         match stamped.event:
             case Requested() as requested:
                 asked = requested
             case Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
-                last = Last(asked.model, asked.head, asked.messages, usage.input, stamped.at)
+                last = LastRequest(asked.model, asked.head, asked.messages, usage.input, stamped.at)
             case Compacted() if last is not None:
                 last = replace(last, edited="all")
             case Shortened() | Restored() | Rewound(what="chat" | "both") if last is not None and not last.edited:
@@ -81,33 +82,33 @@ def last_of(log: Iterable[Stamped]) -> Last | None:
     return last
 
 
-def account(
-    model: Model, *, price: Price | None, emit: Emit, clock: Callable[[], float], last: Last | None = None
+def wrap_with_cost_recorder(
+    model: Model, *, price: Price | None, emit: Emit, clock: Callable[[], float], last: LastRequest | None = None
 ) -> Model:
     """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
 
     One account is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
     or on another model).
     """
-    return Wrapped(model, _Account(model, price, emit, clock, last).stream)
+    return WrappedModel(model, _CostRecorder(model, price, emit, clock, last).stream)
 
 
 @dataclass
-class _Account:
+class _CostRecorder:
     model: Model
     price: Price | None
     emit: Emit
     clock: Callable[[], float]
-    last: Last | None
+    last: LastRequest | None
     sent: Request | None = None
-    """The last request itself, where this process sent it: more can be told by it than by its fingerprint."""
+    """The last request itself, where this process sent it: it says more than its fingerprint in the log."""
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
         began_at = self.clock()
-        heard = _Heard()
+        heard = _AttemptOutput()
         try:
-            async with closing(self.model.stream(request)) as deltas:
+            async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
                     heard.note(delta)
                     yield delta
@@ -115,14 +116,15 @@ class _Account:
             if heard.anything:
                 self._spend(request, heard, began_at)
 
-    def _spend(self, request: Request, heard: "_Heard", began_at: float) -> None:
+    def _spend(self, request: Request, heard: "_AttemptOutput", began_at: float) -> None:
         told = heard.usage if heard.usage is not None and heard.usage.input else None
         usage = told or replaced(
-            heard.usage or Usage(0, heard.output, 0, heard.reasoning), input=request.tokens or roughly(request)
+            heard.usage or Usage(0, heard.output, 0, heard.reasoning),
+            input=request.tokens or estimate_request_tokens(request),
         )
         due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
         if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
-            self.last = Last(self.model.name, "", len(request.messages), usage.input, self.clock())
+            self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)
         self.emit(Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
@@ -130,18 +132,18 @@ class _Account:
     def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
         """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
         last = self.last
-        if last is None or last.input <= LEAST_CACHED:
+        if last is None or last.input <= MIN_CACHEABLE_TOKENS:
             return 0, ""
         why, common = self._difference(last, request)
         if request.purpose == "compaction" and why:
             return 0, ""  # a conversation of its own
         due = min(usage.input, last.input if common is None else common)
-        if usage.cached >= HELD * due or due - usage.cached <= TOLERATED:
+        if usage.cached >= MIN_HIT_RATIO * due or due - usage.cached <= TOLERATED_MISS_TOKENS:
             return due, ""
         idle_s = began_at - last.at
-        return due, why or (f"idle for {idle_s / 60:.0f} min" if idle_s > IDLE_S else NOT_KEPT)
+        return due, why or (f"idle for {idle_s / 60:.0f} min" if idle_s > CACHE_IDLE_S else PROVIDER_DROPPED_CACHE)
 
-    def _difference(self, last: Last, request: Request) -> tuple[str, int | None]:
+    def _difference(self, last: LastRequest, request: Request) -> tuple[str, int | None]:
         """Why this request does not begin with the last one ("" where it does).
 
         Where all of the conversation was replaced to make room, that is no miss: the number is then the tokens that
@@ -158,19 +160,19 @@ class _Account:
             edited = not _begins_with(request.messages, self.sent.messages)
             replaced = edited and not _begins_with(request.messages, self.sent.messages[:1])
         if replaced:
-            return "", roughly_head(request.system, request.tools)
-        return (EDITED if edited else ""), None
+            return "", estimate_head_tokens(request.system, request.tools)
+        return (HISTORY_EDITED if edited else ""), None
 
-    def _other_head(self, last: Last, request: Request) -> str:
+    def _other_head(self, last: LastRequest, request: Request) -> str:
         if self.sent is not None:
-            return _changed_head(self.sent, request)
+            return _describe_head_change(self.sent, request)
         # The log tells no more than that it is another one; a session keeps its system prompt, so it is the tools.
-        return "" if last.head == head_of(request.system, request.tools) else OTHER_TOOLS
+        return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
 
 
 @dataclass
-class _Heard:
-    """What came of one attempt: whether anything did, the usage if it was told, and the output's size if not."""
+class _AttemptOutput:
+    """The output of one attempt: whether any came, the usage if it was reported, an estimated size if not."""
 
     anything: bool = False
     usage: Usage | None = None
@@ -184,7 +186,7 @@ class _Heard:
 
     @property
     def reasoning(self) -> int:
-        """Those of the output that were thought, not said."""
+        """Tokens of the output that were reasoning."""
         return -(-self._reasoning // 4)
 
     def note(self, delta: Delta) -> None:
@@ -193,35 +195,39 @@ class _Heard:
             case Usage(input, output) if input > 0 or output > 0:  # some servers send one of zeros
                 self.usage = delta
             case TextDelta(text):
-                self._text += _quarters(text)
+                self._text += _count_quarter_tokens(text)
             case ReasoningDelta(text):
-                self._reasoning += _quarters(text)
+                self._reasoning += _count_quarter_tokens(text)
             case CallDelta(name=name, arguments=arguments):
-                self._text += _quarters(name) + _quarters(arguments)
+                self._text += _count_quarter_tokens(name) + _count_quarter_tokens(arguments)
             case _:
                 pass
 
 
-def _quarters(text: str) -> int:
+def _count_quarter_tokens(text: str) -> int:
     size = len(text)
     return size if text.isascii() else 4 * size - 3 * len(text.encode("ascii", "ignore"))
 
 
-def roughly(request: Request) -> int:
+def estimate_request_tokens(request: Request) -> int:
     """An estimate of a request's input that nobody measured, on the high side: a cap must hold without a number."""
     told = [list(request.messages), request.notes, request.partial]
     users = (message for message in request.messages if isinstance(message, User))
     media = sum(isinstance(part, Media) for user in users for part in user.parts)
-    return roughly_head(request.system, request.tools) + len(msgspec.json.encode(told)) // 3 + media * _A_MEDIUM
+    return (
+        estimate_head_tokens(request.system, request.tools)
+        + len(msgspec.json.encode(told)) // 3
+        + media * _TOKENS_PER_MEDIUM
+    )
 
 
-def roughly_head(system: str, tools: Sequence[ToolSpec]) -> int:
-    """The tokens of what stands before the messages, on the low side: so much both requests surely share."""
+def estimate_head_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
+    """An estimate of the tokens before the messages, on the low side: so much both requests surely share."""
     told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
     return len(msgspec.json.encode(told)) // 4
 
 
-def _changed_head(before: Request, request: Request) -> str:
+def _describe_head_change(before: Request, request: Request) -> str:
     if before.tools is not request.tools and before.tools != request.tools:
         return OTHER_TOOLS
     return "" if before.system == request.system else OTHER_SYSTEM

@@ -1,14 +1,14 @@
-"""What a model costs, where that is known: Moonshot's own prices, or those that the person set.
+"""Price table: Moonshot's own prices per million tokens, or those that the user set.
 
-A cap priced from the wrong table stops work for money that was never spent, so nothing is guessed: a price belongs to
-one host and one model, and whatever else is asked has none (tokens are counted all the same).
+A cap priced from the wrong table stops work for money that was never spent, so nothing is guessed: a price belongs
+to one host and one model, and whatever else is asked has none (tokens are counted all the same).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, host_of
+from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, parse_host
 
 _MILLION = 1_000_000
 
@@ -45,7 +45,7 @@ _PRICES: Mapping[str, Price] = {
 agent-zone.ai was billed by it in 48 runs."""
 
 
-def price_of(model: str, base_url: str, own: Price | None = None) -> Price | None:
+def look_up_price(model: str, base_url: str, own: Price | None = None) -> Price | None:
     """The price of `model` at `base_url`; `own`, which the person set, goes before everything. None: not known.
 
     Only the international host is in the table: the mainland one bills in yuan and by other rates, a reseller by its
@@ -54,10 +54,10 @@ def price_of(model: str, base_url: str, own: Price | None = None) -> Price | Non
     if own is not None:
         return own
     name = THINKING_TARGET if model == THINKING_ALIAS else model
-    return _PRICES.get(name) if name in _PRICES and host_of(base_url) == _HOST else None
+    return _PRICES.get(name) if name in _PRICES and parse_host(base_url) == _HOST else None
 
 
-def dollars(usd: float) -> str:
+def format_usd(usd: float) -> str:
     """`$1.62`, `$0.05`, `$0.042`: cents, and tenths of them where there are few."""
     if 0 < usd < 0.0005:
         return "under $0.001"

@@ -1,17 +1,17 @@
-"""Where the API key comes from: an environment variable, or a command that prints it. It is never shown."""
+"""API key lookup: from an environment variable, or a command that prints it. The key is never shown."""
 
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kimi_agent.errors import UserError
-from kimi_agent.model.endpoint.profiles import ModelSettings, profile_of
+from kimi_agent.model.endpoint.profiles import ModelSettings, find_profile
 
 _COMMAND_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """A key and where it was found; `str(key)` names the source and at most its last four characters."""
 
     value: str = field(repr=False)
@@ -21,9 +21,9 @@ class Key:
         return f"{self.source} (…{self.value[-4:]})" if len(self.value) > 12 else self.source
 
 
-def find_key(
+def find_api_key(
     settings: ModelSettings, environ: Mapping[str, str], *, timeout_s: float = _COMMAND_TIMEOUT_S
-) -> Key | None:
+) -> ApiKey | None:
     """The key to send: from `key_env`, KIMI_API_KEY, MOONSHOT_API_KEY or `key_command`, in this order.
 
     None where none is set and the endpoint needs none (loopback). Raises UserError (78) where one is needed, where
@@ -31,10 +31,10 @@ def find_key(
     """
     for name in (settings.key_env, "KIMI_API_KEY", "MOONSHOT_API_KEY"):
         if value := environ.get(name, "").strip() if name else "":
-            return _checked(Key(value, name))
+            return _check_key(ApiKey(value, name))
     if settings.key_command:
-        return _checked(Key(_printed(settings.key_command, environ, timeout_s), "key_command"))
-    if not profile_of(settings.base_url).needs_key:
+        return _check_key(ApiKey(_run_key_command(settings.key_command, environ, timeout_s), "key_command"))
+    if not find_profile(settings.base_url).needs_key:
         return None
     raise UserError(
         f"No API key for {settings.base_url}. Set KIMI_API_KEY to a key from https://platform.moonshot.ai/console, "
@@ -43,13 +43,13 @@ def find_key(
     )
 
 
-def _checked(key: Key) -> Key:
+def _check_key(key: ApiKey) -> ApiKey:
     if not (key.value.isascii() and key.value.isprintable() and " " not in key.value):
         raise UserError(f"The key from {key.source} holds spaces or characters that no key has; set it again.", 78)
     return key
 
 
-def _printed(command: str, environ: Mapping[str, str], timeout_s: float) -> str:
+def _run_key_command(command: str, environ: Mapping[str, str], timeout_s: float) -> str:
     """What `command` prints. Not a group of its own: it may have to ask for a passphrase on the terminal."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],

@@ -1,4 +1,4 @@
-"""What is known of an endpoint before it is asked: plain data by host name, and the settings a person may change."""
+"""Endpoint profiles by host name, and the model settings that a user may change. Plain data."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ THINKING_TARGET = "kimi-k2.6"
 
 
 @dataclass(frozen=True)
-class Profile:
-    """How one kind of endpoint wants its requests.
+class EndpointProfile:
+    """The request format of one kind of endpoint.
 
     `reasoning`: "reasoning_content" puts earlier reasoning under that name on every assistant message; "seen" under
     the name it came with, on every one; "only seen" leaves the field out where none came. `aliases` says that this
@@ -33,7 +33,7 @@ class Profile:
     cap: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
 
 
-MOONSHOT = Profile(
+MOONSHOT = EndpointProfile(
     "Moonshot",
     "reasoning_content",
     aliases=True,
@@ -41,22 +41,22 @@ MOONSHOT = Profile(
     markers=False,
     key_hint="Keys of platform.moonshot.ai and platform.moonshot.cn are not interchangeable.",
 )
-CODING = Profile(
+CODING_PLAN = EndpointProfile(
     "Kimi coding plan",
     "reasoning_content",
     markers=False,
     key_hint="Keys of the coding plan (sk-kimi-...) and of platform.moonshot.ai are not interchangeable.",
 )
 # llama.cpp's server passes over the newer name without a word, and vLLM takes both.
-LOOPBACK = Profile("loopback", "seen", needs_key=False, cap="max_tokens")
-UNKNOWN = Profile("unknown", "only seen")
+LOOPBACK_SERVER = EndpointProfile("loopback", "seen", needs_key=False, cap="max_tokens")
+UNKNOWN_ENDPOINT = EndpointProfile("unknown", "only seen")
 
-_BY_HOST = {"api.moonshot.ai": MOONSHOT, "api.moonshot.cn": MOONSHOT, "api.kimi.com": CODING}
+_BY_HOST = {"api.moonshot.ai": MOONSHOT, "api.moonshot.cn": MOONSHOT, "api.kimi.com": CODING_PLAN}
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """How long is waited for what, in seconds. Comments of a stream are bytes, but not content."""
+    """Timeouts of an answer, in seconds (the settings `clocks.*`). Comments of a stream are bytes, but not content."""
 
     connect_s: float = 10.0
     first_byte_s: float = 120.0
@@ -71,7 +71,7 @@ DEFAULT_CLOCKS = Clocks()
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a person may set about the model. `max_output` and `window` are in tokens; None leaves it to the server.
+    """The model settings of a user. `max_output` and `window` are in tokens; None leaves it to the server.
 
     `partial` says whether the endpoint has Moonshot's partial mode; None goes by the host.
     """
@@ -87,7 +87,7 @@ class ModelSettings:
     partial: bool | None = None
 
 
-def host_of(base_url: str) -> str:
+def parse_host(base_url: str) -> str:
     """The host of `base_url` in lower case. Raises UserError where it is not an http(s) address."""
     try:
         parts = urlsplit(base_url)
@@ -113,7 +113,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def profile_of(base_url: str) -> Profile:
+def find_profile(base_url: str) -> EndpointProfile:
     """The profile for `base_url`, by its host name. Raises UserError where it is not an http(s) address."""
-    host = host_of(base_url)
-    return LOOPBACK if is_loopback(host) else _BY_HOST.get(host, UNKNOWN)
+    host = parse_host(base_url)
+    return LOOPBACK_SERVER if is_loopback(host) else _BY_HOST.get(host, UNKNOWN_ENDPOINT)

@@ -1,4 +1,4 @@
-"""One limiter for all agents of a process: what one of them learns of the account's limits slows all of them."""
+"""Rate limiter shared by all agents of a process: what one learns of the account's limits slows all of them."""
 
 import asyncio
 import math
@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from kimi_agent.errors import Unavailable
-from kimi_agent.model.base import DEFAULT_OUTPUT, Delta, Model, Request, Wrapped
-from kimi_agent.model.closing_stream import closing
-from kimi_agent.model.retrying.limiter_state import LONGEST_HOLD_S, Obstacle, Slots
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
+from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.retrying.limiter_state import MAX_HOLD_S, Delay, LimiterState
 
-_TELL_EVERY_S = 10.0
-_LAST_WORDS_HOLD_S = 10.0
+_REPORT_EVERY_S = 10.0
+_WRAP_UP_HOLD_S = 10.0
 """So long what only wraps up waits for the server's patience: the turn is over."""
 
 
-class Limiter:
+class RateLimiter:
     """Lets requests start in the order they came, as many and as fast as the account is known to allow."""
 
     def __init__(
@@ -28,36 +28,36 @@ class Limiter:
         """`clock` gives seconds that never go back."""
         self._clock = clock
         self._sleep = sleep
-        self._told_at = -_TELL_EVERY_S
-        self._slots = Slots(most)
+        self._told_at = -_REPORT_EVERY_S
+        self._slots = LimiterState(most)
         self._turn = asyncio.Lock()
         self._ended = asyncio.Event()
 
     @property
-    def open(self) -> int:
-        """How many requests may be on their way now."""
-        return self._slots.open
+    def max_in_flight(self) -> int:
+        """How many requests may be in flight now."""
+        return self._slots.max_in_flight
 
-    def around(self, model: Model, told: Callable[[Obstacle], object] = lambda obstacle: None) -> Model:
+    def wrap(self, model: Model, told: Callable[[Delay], object] = lambda obstacle: None) -> Model:
         """`model`, asked only when a place is free; the place is held until the answer ends.
 
         `told` hears why a request waits for longer than a moment: one sentence in ten seconds, for all agents.
         """
-        return Wrapped(model, _Throttled(model, self, told).stream)
+        return WrappedModel(model, _RateLimitedModel(model, self, told).stream)
 
-    async def enter(self, request: Request, told: Callable[[Obstacle], object]) -> int:
-        """Wait for a place; what comes back is for `limited`. Raises Unavailable where that would take too long."""
-        tokens = request.tokens + (request.max_output or DEFAULT_OUTPUT) if request.tokens else 0
-        most_s = _LAST_WORDS_HOLD_S if request.purpose == "wrap_up" else LONGEST_HOLD_S
+    async def enter(self, request: Request, told: Callable[[Delay], object]) -> int:
+        """Wait until the request may start; returns its burst. Raises Unavailable where that would take too long."""
+        tokens = request.tokens + (request.max_output or DEFAULT_OUTPUT_TOKENS) if request.tokens else 0
+        most_s = _WRAP_UP_HOLD_S if request.purpose == "wrap_up" else MAX_HOLD_S
         async with self._turn:  # a lock lets in whoever came first; only the first one watches the clock
             while True:
                 now = self._clock()
                 if refused := self._slots.refused(now, most_s):
                     raise refused
-                obstacle = self._slots.obstacle(now, tokens)
+                obstacle = self._slots.find_delay(now, tokens)
                 if obstacle is None:
                     return self._slots.start(now, tokens)
-                if obstacle.told and now - self._told_at >= _TELL_EVERY_S:
+                if obstacle.message and now - self._told_at >= _REPORT_EVERY_S:
                     self._told_at = now
                     told(obstacle)
                 await self._change(obstacle.wait_s)
@@ -71,9 +71,9 @@ class Limiter:
         """Let the next request out although the server asked for patience: a person sent it."""
         self._slots.ask_again()
 
-    def limited(self, error: Unavailable, burst: int) -> None:
+    def record_rate_limit(self, error: Unavailable, burst: int) -> None:
         """A request was refused for its rate."""
-        self._slots.limited(self._clock(), error, burst)
+        self._slots.record_rate_limit(self._clock(), error, burst)
 
     async def _change(self, wait_s: float) -> None:
         """Wait until a request ends, or for `wait_s` seconds."""
@@ -93,21 +93,21 @@ class Limiter:
 
 
 @dataclass(frozen=True)
-class _Throttled:
+class _RateLimitedModel:
     model: Model
-    limiter: Limiter
-    told: Callable[[Obstacle], object]
+    limiter: RateLimiter
+    told: Callable[[Delay], object]
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the model, once there is a place for the request."""
         burst = await self.limiter.enter(request, self.told)
         try:
-            async with closing(self.model.stream(request)) as deltas:
+            async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
                     yield delta
         except Unavailable as error:
             if error.exit_code == 75 and error.retry:
-                self.limiter.limited(error, burst)
+                self.limiter.record_rate_limit(error, burst)
             raise
         finally:
             self.limiter.leave()

@@ -1,4 +1,4 @@
-"""A request as a tape sees it, and what a line may expect of it: pure, from the request's body alone."""
+"""Tape expectations: a request's body as a tape sees it, and the check of a line's `expect` against it. Pure."""
 
 import hashlib
 import re
@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from kimi_agent.model.tape.format import Expect, Words, strings
+from kimi_agent.model.tape.format import Expectation, ExpectedText, walk_strings
 
-_MARK = re.compile(r"\[tape (\d{1,9})((?: [0-9a-f]{8})*)((?: \d{1,9}=\d{1,9})*)\]")
+_MARK_PATTERN = re.compile(r"\[tape (\d{1,9})((?: [0-9a-f]{8})*)((?: \d{1,9}=\d{1,9})*)\]")
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Where a replaced history stood: what `{{place}}` wrote, in message `start`.
+class TapeMark:
+    """The position that `{{place}}` wrote into a summary (message `start`): how far the replaced history was.
 
     `count` answers had been given then, and by script (its place in the tape) so many as `given` says, the one that
     would have answered last. What comes behind message `index` was not among them: a compaction may keep the newest
@@ -30,8 +30,8 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """A request as the tape sees it: its decoded body, which has passed for a chat completion."""
+class TapeRequest:
+    """A request as the tape sees it: its decoded body, which has passed the checks of a chat completion."""
 
     body: dict[str, Any]
 
@@ -42,7 +42,7 @@ class Asking:
         start = messages[-1] if messages and messages[-1].get("partial") is True else None
         messages = messages[:-1] if start is not None else messages
         if messages and _is_note(messages[-1]):
-            return messages[:-1], text_of(messages[-1]), start
+            return messages[:-1], content_text(messages[-1]), start
         return messages, "", start
 
     @property
@@ -61,10 +61,10 @@ class Asking:
         return self._parts[2]
 
     @cached_property
-    def mark(self) -> Mark | None:
+    def mark(self) -> TapeMark | None:
         """The newest mark in what the user said, where a summary stands for what was before."""
         found = max(
-            ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK.finditer(text)),
+            ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK_PATTERN.finditer(text)),
             key=lambda each: each[:2],
             default=None,
         )
@@ -73,7 +73,7 @@ class Asking:
         count, start, match = found
         pairs = (pair.split("=") for pair in match[3].split())
         given = {int(script): int(number) for script, number in pairs}
-        return Mark(start, _last_known(self.messages, start, match[2].split()), count, given)
+        return TapeMark(start, _find_last_counted(self.messages, start, match[2].split()), count, given)
 
     @property
     def count(self) -> int:
@@ -86,7 +86,7 @@ class Asking:
 
     @property
     def _user_texts(self) -> Iterator[tuple[int, str]]:
-        return ((i, text_of(each)) for i, each in enumerate(self.messages) if each.get("role") == "user")
+        return ((i, content_text(each)) for i, each in enumerate(self.messages) if each.get("role") == "user")
 
     @property
     def thinks(self) -> bool:
@@ -111,34 +111,34 @@ class Asking:
         return [str(tool.get("function", {}).get("name")) for tool in self.body.get("tools") or []]
 
 
-def unmet(expect: Expect, asking: Asking, end: int) -> str:
-    """What of `expect` does not hold for the first `end` messages, in words; "" if all holds."""
-    last = last_said(asking.messages, end)
-    whole = _Whole(asking)
-    wanted: list[tuple[str, Words, Callable[[], str], bool]] = [
+def find_unmet(expect: Expectation, request: TapeRequest, end: int) -> str:
+    """The first expectation that fails for the first `end` messages, as a sentence; "" if all hold."""
+    last = text_since_answer(request.messages, end)
+    whole = _LazyRequestText(request)
+    wanted: list[tuple[str, ExpectedText, Callable[[], str], bool]] = [
         ("what came last to contain", expect.last_contains, lambda: last, True),
         ("what came last not to contain", expect.last_not_contains, lambda: last, False),
         ("the conversation to contain", expect.contains, whole, True),
         ("the conversation not to contain", expect.not_contains, whole, False),
-        ("the notes to contain", expect.note_contains, lambda: asking.note, True),
+        ("the notes to contain", expect.note_contains, lambda: request.note, True),
     ]
     for what, words, text, present in wanted:
         for word in [words] if isinstance(words, str) else words:
             if word and (word in text()) is not present:
-                return f"{what} {word!r}; it is {shown(text())}"
+                return f"{what} {word!r}; it is {quote_excerpt(text())}"
     if expect.regex and not re.search(expect.regex, last, re.MULTILINE):
-        return f"what came last to match {expect.regex!r}; it is {shown(last)}"
-    if expect.last_role and (role := str(asking.messages[end - 1].get("role")) if end else "none") != expect.last_role:
+        return f"what came last to match {expect.regex!r}; it is {quote_excerpt(last)}"
+    if expect.last_role and (role := str(request.messages[end - 1].get("role")) if end else "none") != expect.last_role:
         return f"the last message to be from {expect.last_role!r}; it is from {role!r}"
     if expect.messages is not None and end != expect.messages:
         return f"{expect.messages} messages; there are {end}"
     for name in [expect.has_tool] if isinstance(expect.has_tool, str) else expect.has_tool:
-        if name and name not in asking.tools:
-            return f"the tool {name!r} to be offered; these are: {', '.join(asking.tools) or 'none'}"
+        if name and name not in request.tools:
+            return f"the tool {name!r} to be offered; these are: {', '.join(request.tools) or 'none'}"
     return ""
 
 
-def text_of(message: dict[str, Any]) -> str:
+def content_text(message: dict[str, Any]) -> str:
     """The text of a message's content, whether a string or parts."""
     content = message.get("content")
     if isinstance(content, list):
@@ -147,43 +147,43 @@ def text_of(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def trace(answer: dict[str, Any]) -> str:
+def fingerprint_answer(answer: dict[str, Any]) -> str:
     """A fingerprint of an answer, whatever became of its results."""
     return hashlib.sha256(msgspec.json.encode([answer.get("content"), answer.get("tool_calls")])).hexdigest()[:8]
 
 
-class _Whole:
+class _LazyRequestText:
     """All text of the request, joined only if somebody asks."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    def __init__(self, request: TapeRequest) -> None:
+        self._asking = request
 
     def __call__(self) -> str:
-        return "\n".join(strings(self._asking.body["messages"]))
+        return "\n".join(walk_strings(self._asking.body["messages"]))
 
 
-def _last_known(messages: list[dict[str, Any]], start: int, traces: list[str]) -> int:
+def _find_last_counted(messages: list[dict[str, Any]], start: int, traces: list[str]) -> int:
     """The index of the answer that the mark counted last, where it still stands behind the summary, else `start`."""
     answers = [i for i in range(start + 1, len(messages)) if messages[i].get("role") == "assistant"]
-    found = [trace(messages[i]) for i in answers]
+    found = [fingerprint_answer(messages[i]) for i in answers]
     for end in range(1, len(found) + 1):
         if traces and found[max(0, end - len(traces)) : end] == traces[-end:]:
             return answers[end - 1]
     return start
 
 
-def last_said(messages: Sequence[dict[str, Any]], end: int) -> str:
+def text_since_answer(messages: Sequence[dict[str, Any]], end: int) -> str:
     """The text of all that came after the last answer."""
     start = end
     while start and messages[start - 1].get("role") in ("tool", "user"):
         start -= 1
-    return "\n".join(text_of(message) for message in messages[start:end])
+    return "\n".join(content_text(message) for message in messages[start:end])
 
 
 def _is_note(message: dict[str, Any]) -> bool:
-    return message.get("role") == "user" and text_of(message).startswith("<note>")
+    return message.get("role") == "user" and content_text(message).startswith("<note>")
 
 
-def shown(text: str) -> str:
+def quote_excerpt(text: str) -> str:
     """The text as an error shows it."""
     return repr(text if len(text) <= 300 else f"{text[:150]} … {text[-150:]}")

@@ -71,29 +71,29 @@ from msgspec import UNSET, UnsetType
 from kimi_agent.errors import UserError
 from kimi_agent.log.messages import Usage
 
-Words = str | list[str]
+ExpectedText = str | list[str]
 PLACEHOLDER = re.compile(r"\{\{(result|prompt|step|place)(?::(\d+))?(?:\|(.*?))?\}\}", re.DOTALL)
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _StrictStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class ScriptedCall(_Strict, frozen=True):
+class ScriptedCall(_StrictStruct, frozen=True):
     name: str
     args: dict[str, Any] | None = None
     raw: str | None = None
     id: str = ""
 
 
-class Pace(_Strict, frozen=True):
+class Pace(_StrictStruct, frozen=True):
     """`chunk` characters (0: one token) every `delay_s` seconds."""
 
     chunk: int = 0
     delay_s: float = 0.0
 
 
-class Fault(_Strict, frozen=True):
+class Fault(_StrictStruct, frozen=True):
     status: int | None = None
     headers: dict[str, str] = {}
     body: str | dict[str, Any] = ""
@@ -106,19 +106,19 @@ class Fault(_Strict, frozen=True):
     times: int | Literal["always"] = 1
 
 
-class Expect(_Strict, frozen=True):
-    last_contains: Words = ""
-    last_not_contains: Words = ""
+class Expectation(_StrictStruct, frozen=True):
+    last_contains: ExpectedText = ""
+    last_not_contains: ExpectedText = ""
     regex: str = ""
     last_role: str = ""
     messages: int | None = None
-    contains: Words = ""
-    not_contains: Words = ""
-    has_tool: Words = ""
-    note_contains: Words = ""
+    contains: ExpectedText = ""
+    not_contains: ExpectedText = ""
+    has_tool: ExpectedText = ""
+    note_contains: ExpectedText = ""
 
 
-class Line(_Strict, frozen=True):
+class TapeLine(_StrictStruct, frozen=True):
     """One line as it is written; see the module for what its keys mean."""
 
     say: str | None = None
@@ -128,32 +128,32 @@ class Line(_Strict, frozen=True):
     finish: str = ""
     pace: float | Pace | None = None
     fault: Fault | None = None
-    expect: Expect | None = None
+    expect: Expectation | None = None
     agent: str = ""
     when: str = ""
     at: int | None = None
     repeat: int | Literal[True] = 1
-    interlude: Expect | None = msgspec.field(default=None, name="if")
+    interlude: Expectation | None = msgspec.field(default=None, name="if")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TapeEntry:
     """A line at its place: `number` in the file, and the answers it gives (`end` None: all from `start` on)."""
 
     number: int
-    line: Line
+    line: TapeLine
     start: int
     end: int | None
 
 
 @dataclass(frozen=True)
-class Script:
+class TapeScript:
     """The lines of one `agent` and `when`, in their order."""
 
     agent: str
     when: str
-    entries: tuple[Entry, ...]
-    interludes: tuple[Entry, ...]
+    entries: tuple[TapeEntry, ...]
+    interludes: tuple[TapeEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Tape:
     """A parsed tape; `name` is how errors call it."""
 
     name: str
-    scripts: tuple[Script, ...]
+    scripts: tuple[TapeScript, ...]
 
     @classmethod
     def load(cls, path: Path) -> "Tape":
@@ -189,9 +189,9 @@ class Tape:
         return cls.parse("\n".join(msgspec.json.encode(line).decode() for line in lines), name)
 
 
-def _read(number: int, text: str, name: str) -> tuple[int, Line]:
+def _read(number: int, text: str, name: str) -> tuple[int, TapeLine]:
     try:
-        line = msgspec.json.decode(text, type=Line)
+        line = msgspec.json.decode(text, type=TapeLine)
         _check(line)
     except (msgspec.DecodeError, RecursionError, ValueError, re.error) as error:
         reason = str(error).replace("Object contains", "it holds the")
@@ -200,13 +200,19 @@ def _read(number: int, text: str, name: str) -> tuple[int, Line]:
 
 
 def _known_keys() -> str:
-    kinds = (("a line", Line), ("a call", ScriptedCall), ("fault", Fault), ("expect and if", Expect), ("pace", Pace))
+    kinds = (
+        ("a line", TapeLine),
+        ("a call", ScriptedCall),
+        ("fault", Fault),
+        ("expect and if", Expectation),
+        ("pace", Pace),
+    )
     return "; ".join(
         f"{kind}: {', '.join(each.encode_name for each in msgspec.structs.fields(struct))}" for kind, struct in kinds
     )
 
 
-def _check(line: Line) -> None:
+def _check(line: TapeLine) -> None:
     """Raises ValueError for what the types alone do not catch."""
     always = line.fault is not None and line.fault.times == "always"
     if not (line.say is not None or line.reason is not None or line.calls or always):
@@ -223,37 +229,37 @@ def _check(line: Line) -> None:
     if (asked := line.interlude) and (asked.contains or asked.not_contains or asked.has_tool):
         words = "last_contains, last_not_contains, regex, last_role, note_contains"
         raise ValueError(f"`if` looks at what came last only: {words}")
-    for text in strings(msgspec.to_builtins(line)):
+    for text in walk_strings(msgspec.to_builtins(line)):
         for found in PLACEHOLDER.finditer(text):
             re.compile(found[3] or "")
 
 
-def strings(value: object) -> Iterator[str]:
+def walk_strings(value: object) -> Iterator[str]:
     """Every string inside a value of plain JSON types."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for each in value.values():
-            yield from strings(each)
+            yield from walk_strings(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from strings(each)
+            yield from walk_strings(each)
 
 
-def _scripts(lines: Iterable[tuple[int, Line]], name: str) -> tuple[Script, ...]:
-    entries: dict[tuple[str, str], list[Entry]] = {}
-    interludes: dict[tuple[str, str], list[Entry]] = {}
+def _scripts(lines: Iterable[tuple[int, TapeLine]], name: str) -> tuple[TapeScript, ...]:
+    entries: dict[tuple[str, str], list[TapeEntry]] = {}
+    interludes: dict[tuple[str, str], list[TapeEntry]] = {}
     for number, line in lines:
         key = (line.agent, line.when)
         own = entries.setdefault(key, [])
         if line.interlude is not None:
-            interludes.setdefault(key, []).append(Entry(number, line, 0, None))
+            interludes.setdefault(key, []).append(TapeEntry(number, line, 0, None))
             continue
         start = line.at if line.at is not None else (own[-1].end if own else 0)
         if start is None or any(start < (each.end or start + 1) and start >= each.start for each in own):
             raise UserError(f"{name}, line {number}: a line before it already gives this answer.", 78)
-        own.append(Entry(number, line, start, None if line.repeat is True else start + line.repeat))
+        own.append(TapeEntry(number, line, start, None if line.repeat is True else start + line.repeat))
     return tuple(
-        Script(agent, when, tuple(own), tuple(interludes.get((agent, when), ())))
+        TapeScript(agent, when, tuple(own), tuple(interludes.get((agent, when), ())))
         for (agent, when), own in entries.items()
     )

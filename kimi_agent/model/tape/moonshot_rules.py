@@ -1,20 +1,20 @@
-"""What Moonshot refuses in a request for kimi-k2.6, with its own words: pure, used by the mock server and by tapes."""
+"""Request checks of Moonshot for kimi-k2.6, with its error texts. Pure; the mock server and tapes use them."""
 
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from kimi_agent.model.wire.moonshot_schema import wrong
+from kimi_agent.model.wire.moonshot_schema import find_schema_error
 
-MODELS = ("kimi-k2.6", "kimi-k2.7-code", "kimi-k2.7-code-highspeed", "kimi-k3")
-WINDOW = 262_144
+MOONSHOT_MODELS = ("kimi-k2.6", "kimi-k2.7-code", "kimi-k2.7-code-highspeed", "kimi-k3")
+MOCK_WINDOW_TOKENS = 262_144
 
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RequestRefusal:
     """An error answer."""
 
     message: str
@@ -27,35 +27,39 @@ class Refusal:
         return {"error": {"message": self.message, "type": self.kind}}
 
 
-def refusal(body: Any) -> Refusal | None:
+def check_request(body: Any) -> RequestRefusal | None:
     """Why this request is not taken; None for a good one."""
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list) or not body["messages"]:
-        return Refusal("Invalid request: messages must be a list that is not empty")
-    if body.get("model") not in MODELS:
+        return RequestRefusal("Invalid request: messages must be a list that is not empty")
+    if body.get("model") not in MOONSHOT_MODELS:
         text = f"Not found the model {body.get('model')} or Permission denied"
-        return Refusal(text, 404, "resource_not_found_error")
+        return RequestRefusal(text, 404, "resource_not_found_error")
     thinking = body.get("thinking") or {"type": "enabled"}
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if kind not in ("enabled", "disabled"):
-        return Refusal("Invalid request: thinking.type must be enabled or disabled")
+        return RequestRefusal("Invalid request: thinking.type must be enabled or disabled")
     thinks = kind == "enabled"
     cap = body.get("max_completion_tokens", body.get("max_tokens"))
     if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
-        return Refusal("Invalid request: max_completion_tokens must be a positive integer")
-    found = _wrong_fixed(body, thinks) or _wrong_tools(body.get("tools")) or _wrong_messages(body["messages"], thinks)
-    return Refusal(found) if found else None
+        return RequestRefusal("Invalid request: max_completion_tokens must be a positive integer")
+    found = (
+        _find_fixed_value_error(body, thinks)
+        or _find_tools_error(body.get("tools"))
+        or _find_messages_error(body["messages"], thinks)
+    )
+    return RequestRefusal(found) if found else None
 
 
-def over_window(body: dict[str, Any], tokens: int, window: int) -> Refusal | None:
+def check_window(body: dict[str, Any], tokens: int, window: int) -> RequestRefusal | None:
     """Why a request with so many input tokens does not fit the window, input and output together; None if it does."""
     if tokens >= window:
-        return Refusal("Invalid request: Input token length too long")
+        return RequestRefusal("Invalid request: Input token length too long")
     if tokens + (body.get("max_completion_tokens") or body.get("max_tokens") or 0) > window:
-        return Refusal(f"Invalid request: Your request exceeded model token limit : {window}")
+        return RequestRefusal(f"Invalid request: Your request exceeded model token limit : {window}")
     return None
 
 
-def _wrong_fixed(body: dict[str, Any], thinks: bool) -> str:
+def _find_fixed_value_error(body: dict[str, Any], thinks: bool) -> str:
     fixed = {"temperature": 1 if thinks else 0.6, "top_p": 0.95, "n": 1, "presence_penalty": 0, "frequency_penalty": 0}
     for name, value in fixed.items():
         if body.get(name) not in (None, value):
@@ -69,7 +73,7 @@ def _wrong_fixed(body: dict[str, Any], thinks: bool) -> str:
     return ""
 
 
-def _wrong_tools(tools: Any) -> str:
+def _find_tools_error(tools: Any) -> str:
     if tools is None:
         return ""
     if not isinstance(tools, list) or not 0 < len(tools) <= 128:
@@ -85,13 +89,13 @@ def _wrong_tools(tools: Any) -> str:
         if name in names:
             return f"function name {name} is duplicated"
         names.add(name)
-        if why := wrong(function.get("parameters")):
+        if why := find_schema_error(function.get("parameters")):
             start = "tools.function.parameters is not a valid moonshot flavored json schema"
             return f"{start}, details: <{why}>"
     return ""
 
 
-def _wrong_messages(messages: list[Any], thinks: bool) -> str:
+def _find_messages_error(messages: list[Any], thinks: bool) -> str:
     open_calls: list[str] = []
     for position, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
@@ -102,19 +106,19 @@ def _wrong_messages(messages: list[Any], thinks: bool) -> str:
                 return "Invalid request: tool_call_id  is not found"
             open_calls.remove(message["tool_call_id"])
         elif open_calls:
-            return _unanswered(open_calls)
+            return _format_missing_results(open_calls)
         if role == "assistant":
             open_calls = _call_ids(message)
             if message.get("partial") and (open_calls or position < len(messages) - 1):
                 return "Invalid request: partial is for the last message, an assistant's without tool_calls"
-            if why := _wrong_assistant(message, position, thinks):
+            if why := _find_assistant_error(message, position, thinks):
                 return why
         elif _is_empty(message.get("content")):
             return f"Invalid request: the message at position {position} with role '{role}' must not be empty"
-    return _unanswered(open_calls) if open_calls else ""
+    return _format_missing_results(open_calls) if open_calls else ""
 
 
-def _wrong_assistant(message: dict[str, Any], position: int, thinks: bool) -> str:
+def _find_assistant_error(message: dict[str, Any], position: int, thinks: bool) -> str:
     calls = message.get("tool_calls") or []
     if not calls and _is_empty(message.get("content")):
         return f"Invalid request: the message at position {position} with role 'assistant' must not be empty"
@@ -126,7 +130,7 @@ def _wrong_assistant(message: dict[str, Any], position: int, thinks: bool) -> st
     return ""
 
 
-def _unanswered(open_calls: list[str]) -> str:
+def _format_missing_results(open_calls: list[str]) -> str:
     return (
         "Invalid request: an assistant message with 'tool_calls' must be followed by tool messages responding to each "
         f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(open_calls)}"

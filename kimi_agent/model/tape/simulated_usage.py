@@ -1,7 +1,8 @@
-"""What the mock server counts as tokens, and what its cache would hold: pure but for the prompts it remembers.
+"""Simulated usage for the mock server: token estimates, and a prompt cache that works like Moonshot's.
 
-The estimate is that of Moonshot's own clients: a token for four ASCII characters or for one other, 2,000 for an image
-or a video. The cache works like Moonshot's: the longest common start of two prompts under one key, in whole blocks.
+Pure but for the prompts that the cache remembers. The estimate is that of Moonshot's own clients: a token for four
+ASCII characters or for one other, 2,000 for an image or a video. A hit is the longest common start of two prompts
+under one key, in whole blocks.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from kimi_agent.log.messages import Call, Usage
-from kimi_agent.model.tape.format import strings
+from kimi_agent.model.tape.format import walk_strings
 
 _BLOCK = 256
 _MEDIUM_CHARS = 8_000
@@ -20,7 +21,7 @@ _NOT_ASCII = bytes(range(128, 256))
 _NOT_FIRST = bytes(range(192))
 
 
-def tokens(text: bytes) -> int:
+def estimate_utf8_tokens(text: bytes) -> int:
     """An estimate for UTF-8 text."""
     if text.isascii():
         return -(-len(text) // 4)
@@ -28,14 +29,14 @@ def tokens(text: bytes) -> int:
     return -(-len(text.translate(None, _NOT_ASCII)) // 4) + len(text.translate(None, _NOT_FIRST))
 
 
-def prompt_of(body: dict[str, Any]) -> bytes:
+def render_prompt(body: dict[str, Any]) -> bytes:
     """What the model would read: the tools as JSON, then every text of the messages."""
-    texts = (_as_read(text) for text in strings(body["messages"]))
+    texts = (_replace_media(text) for text in walk_strings(body["messages"]))
     tools = msgspec.json.encode(body.get("tools") or [])
     return tools + "\n".join(texts).encode("utf-8", "surrogatepass")
 
 
-def _as_read(text: str) -> str:
+def _replace_media(text: str) -> str:
     """The text, or for the bytes of an image or a video what stands for so many tokens of its own."""
     if text.startswith("data:") and ";base64," in text[:100]:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -43,7 +44,7 @@ def _as_read(text: str) -> str:
     return text
 
 
-class Cache:
+class PromptCache:
     """The last prompt under each key."""
 
     def __init__(self) -> None:
@@ -55,15 +56,15 @@ class Cache:
         self._prompts[key] = prompt
         if len(self._prompts) > _KEPT_PROMPTS:
             self._prompts.popitem(last=False)
-        held = tokens(prompt[: _common(before, prompt)])
+        held = estimate_utf8_tokens(prompt[: _common_prefix_bytes(before, prompt)])
         cached = held // _BLOCK * _BLOCK if held > _BLOCK else 0
-        thought = tokens(reason.encode("utf-8", "surrogatepass"))
+        thought = estimate_utf8_tokens(reason.encode("utf-8", "surrogatepass"))
         said = "".join((say, *(call.name + call.arguments for call in calls)))
-        output = thought + tokens(said.encode("utf-8", "surrogatepass"))
-        return Usage(tokens(prompt), max(output, 1), cached, thought)
+        output = thought + estimate_utf8_tokens(said.encode("utf-8", "surrogatepass"))
+        return Usage(estimate_utf8_tokens(prompt), max(output, 1), cached, thought)
 
 
-def _common(first: bytes, second: bytes) -> int:
+def _common_prefix_bytes(first: bytes, second: bytes) -> int:
     """How many bytes both begin with."""
     low, high = 0, min(len(first), len(second))
     while low < high:

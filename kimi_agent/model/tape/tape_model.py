@@ -1,4 +1,4 @@
-"""A model that plays a tape in this process: the same body and the same bytes as over HTTP, without the HTTP."""
+"""Tape model: plays a tape in this process, with the same body and bytes as over HTTP, without the HTTP."""
 
 import asyncio
 import time
@@ -12,22 +12,22 @@ import msgspec
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
 from kimi_agent.model.endpoint.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
-from kimi_agent.model.tape.expectations import Asking
+from kimi_agent.model.tape.expectations import TapeRequest
 from kimi_agent.model.tape.format import Fault, Pace, Tape
-from kimi_agent.model.tape.moonshot_rules import WINDOW, Refusal, over_window, refusal
-from kimi_agent.model.tape.played_reply import Reply, pace_of, reply
-from kimi_agent.model.tape.position import TapeMismatch, choose
-from kimi_agent.model.tape.scripted_answer import Answer, answer
-from kimi_agent.model.tape.simulated_usage import Cache, prompt_of, tokens
-from kimi_agent.model.wire.http_errors import Endpoint, of_status
-from kimi_agent.model.wire.request_encoder import Blob, Dialect, Encoder, cache_key
-from kimi_agent.model.wire.stream import Now, read_answer
+from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, RequestRefusal, check_request, check_window
+from kimi_agent.model.tape.played_reply import PlayedReply, build_reply, parse_pace
+from kimi_agent.model.tape.position import TapeMismatch, choose_entry
+from kimi_agent.model.tape.scripted_answer import ScriptedAnswer, fill_answer
+from kimi_agent.model.tape.simulated_usage import PromptCache, estimate_utf8_tokens, render_prompt
+from kimi_agent.model.wire.http_errors import Endpoint, error_from_status
+from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder, build_cache_key
+from kimi_agent.model.wire.stream import UnixClock, read_answer
 
-Sleep = Callable[[float], Awaitable[None]]
+AsyncSleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass
-class Player:
+class TapePlayer:
     """Plays one tape; `pace` overrides the tape's own, `window` is in tokens.
 
     All it remembers is how often each fault has struck, and the last prompts, as a provider's cache would.
@@ -35,39 +35,39 @@ class Player:
 
     tape: Tape
     pace: Pace | None = None
-    window: int = WINDOW
-    _cache: Cache = field(default_factory=Cache)
-    _struck: Counter[tuple[str, int]] = field(default_factory=Counter)
+    window: int = MOCK_WINDOW_TOKENS
+    _cache: PromptCache = field(default_factory=PromptCache)
+    _fault_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
-    def answer(self, body: bytes) -> Answer | Refusal:
+    def answer(self, body: bytes) -> ScriptedAnswer | RequestRefusal:
         """What the tape answers to this request body, or why it is not taken. Raises TapeMismatch."""
         try:
             value = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Refusal(f"Invalid request: the body is not JSON in UTF-8 ({error})")
-        if refused := refusal(value):
+            return RequestRefusal(f"Invalid request: the body is not JSON in UTF-8 ({error})")
+        if refused := check_request(value):
             return refused
-        prompt = prompt_of(value)
-        if refused := over_window(value, tokens(prompt), self.window):
+        prompt = render_prompt(value)
+        if refused := check_window(value, estimate_utf8_tokens(prompt), self.window):
             return refused
-        asking = Asking(value)
-        count = partial(self._cache.usage, asking.session, prompt)
-        return answer(self.tape, choose(self.tape, asking), asking, count)
+        request = TapeRequest(value)
+        count = partial(self._cache.usage, request.session, prompt)
+        return fill_answer(self.tape, choose_entry(self.tape, request), request, count)
 
-    def fault(self, answer: Answer, session: str) -> Fault | None:
+    def fault(self, answer: ScriptedAnswer, session: str) -> Fault | None:
         """The fault of this line, if it has still to strike in this conversation."""
         fault = answer.fault
         if fault is None:
             return None
-        self._struck[session, answer.number] += 1
-        if fault.times != "always" and self._struck[session, answer.number] > fault.times:
+        self._fault_counts[session, answer.number] += 1
+        if fault.times != "always" and self._fault_counts[session, answer.number] > fault.times:
             return None
         return fault
 
-    def reply(self, answer: Answer, model: str, *, include_usage: bool, fault: Fault | None) -> Reply:
+    def reply(self, answer: ScriptedAnswer, model: str, *, include_usage: bool, fault: Fault | None) -> PlayedReply:
         """The streamed answer, as fast as the tape or `pace` says, and with what goes wrong this time."""
-        pace = self.pace or pace_of(answer.pace)
-        return reply(answer, model, pace=pace, include_usage=include_usage, fault=fault)
+        pace = self.pace or parse_pace(answer.pace)
+        return build_reply(answer, model, pace=pace, include_usage=include_usage, fault=fault)
 
 
 class TapeModel:
@@ -77,17 +77,17 @@ class TapeModel:
         self,
         tape: Tape,
         *,
-        blob: Blob,
+        blob: BlobReader,
         window: int = 262_144,
         pace: Pace | None = None,
         clocks: Clocks = DEFAULT_CLOCKS,
-        sleep: Sleep = asyncio.sleep,
-        now: Now = time.time,
+        sleep: AsyncSleep = asyncio.sleep,
+        now: UnixClock = time.time,
         seen: Callable[[bytes], object] = lambda body: None,
     ) -> None:
         """`pace` overrides the tape's own; `seen` gets each request's body as it would go over the wire."""
-        self._player = Player(tape, pace, window)
-        self._encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT, window=window), blob)
+        self._player = TapePlayer(tape, pace, window)
+        self._encoder = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT, window=window), blob)
         self._endpoint = Endpoint("kimi-k2.6", tape.name)
         self._window = window
         self._clocks = clocks
@@ -115,20 +115,20 @@ class TapeModel:
             said = self._player.answer(body)
         except TapeMismatch as error:
             raise Refused(str(error), 400) from error
-        if isinstance(said, Refusal):
-            raise of_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
-        fault = self._player.fault(said, cache_key(request))
+        if isinstance(said, RequestRefusal):
+            raise error_from_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
+        fault = self._player.fault(said, build_cache_key(request))
         reply = self._player.reply(said, "kimi-k2.6", include_usage=True, fault=fault)
         if reply.status != 200:
             content = b"".join(piece for piece, _ in reply.pieces)
-            raise of_status(reply.status, reply.headers, content, self._endpoint, self._now())
+            raise error_from_status(reply.status, reply.headers, content, self._endpoint, self._now())
         content_type = reply.headers["content-type"]
         async for delta in read_answer(
             self._chunks(reply), content_type=content_type, endpoint=self._endpoint, clocks=self._clocks, now=self._now
         ):
             yield delta
 
-    async def _chunks(self, reply: Reply) -> AsyncIterator[bytes]:
+    async def _chunks(self, reply: PlayedReply) -> AsyncIterator[bytes]:
         for piece, delay_s in reply.pieces:
             if delay_s:
                 await self._sleep(delay_s)

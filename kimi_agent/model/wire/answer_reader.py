@@ -1,4 +1,4 @@
-"""The events of one answer in, deltas out: a pure state machine that forgives what servers get wrong.
+"""Answer reader: events of one answer in, deltas out. A pure state machine, lenient with servers' mistakes.
 
 Field types are checked one by one, because endpoints exist that send `tool_calls: {}` or `content: ["a"]`.
 """
@@ -13,17 +13,17 @@ from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.base import Delta, Finish
-from kimi_agent.model.wire.call_fragments import Calls
-from kimi_agent.model.wire.http_errors import Doubtful
-from kimi_agent.model.wire.sse import Frame
+from kimi_agent.model.wire.call_fragments import CallAssembler
+from kimi_agent.model.wire.http_errors import LikelyPermanent
+from kimi_agent.model.wire.sse import SseEvent
 
 MAX_ANSWER_CHARS = 4 * 1024 * 1024
 
-_MOST_TOKENS = 1_000_000_000
+_MAX_PLAUSIBLE_TOKENS = 1_000_000_000
 """More than this no request takes: a number beyond it would count for ever, in every budget and in every window."""
 
 _REASONING = ("reasoning_content", "reasoning_details", "reasoning")
-_TEXT = ""
+_TEXT_RUN = ""
 """The kind of a run of visible text; that of reasoning is its field's name, that of arguments their call's index."""
 _decode = msgspec.json.Decoder().decode
 
@@ -44,7 +44,7 @@ class _Fragment(msgspec.Struct, gc=False):
     id: str | None = None
 
 
-class _Tokens(msgspec.Struct, gc=False):
+class _TokenDelta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -53,23 +53,23 @@ class _Tokens(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
-    delta: _Tokens
+    delta: _TokenDelta
     index: Literal[0, None] = 0
     finish_reason: Literal["", None] = None
     message: None = None
     usage: None = None
 
 
-class _Plain(msgspec.Struct, gc=False):
+class _TokenEvent(msgspec.Struct, gc=False):
     choices: tuple[_Choice]
     error: None = None
     usage: None = None
 
 
-_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_plain = msgspec.json.Decoder(_TokenEvent).decode
 
 
-class Reading:
+class AnswerReader:
     """Reads one answer. `finish` is the wire's finish_reason once seen, `done` that `[DONE]` came."""
 
     def __init__(self, blame: Callable[[object], ModelError]) -> None:
@@ -81,12 +81,12 @@ class Reading:
         self._size = 0
         self._reasoning = ""
         self._reasoned = False
-        self._calls = Calls()
+        self._calls = CallAssembler()
         self._deltas: list[Delta] = []
         self._kind: str | int | None = None
         self._run: list[str] = []
 
-    def read(self, frames: Iterable[Frame]) -> Iterator[Delta]:
+    def read(self, frames: Iterable[SseEvent]) -> Iterator[Delta]:
         """The deltas of some events; fragments of one kind that follow each other make one delta.
 
         Raises a ModelError for an error event, nonsense, or more than the caps allow, and whatever `frames` raises:
@@ -100,7 +100,7 @@ class Reading:
         finally:
             yield from self._taken()
 
-    def take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
+    def read_whole(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         """The deltas of a whole answer that was not streamed. Raises what `read` raises."""
         self._take(event, mended=False)
         self._check()
@@ -117,7 +117,7 @@ class Reading:
 
     def _read(self, name: str, data: bytes) -> None:
         if name == "error":
-            raise self._blame(_error_in(data))
+            raise self._blame(_parse_error_event(data))
         try:
             tokens = _decode_plain(data).choices[0].delta
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -129,7 +129,7 @@ class Reading:
                 self._say(tokens.content)
             for each in tokens.tool_calls or ():
                 function = each.function
-                self._call(each.index, _word(each.id), _word(function.name), function.arguments or "")
+                self._call(each.index, _non_blank(each.id), _non_blank(function.name), function.arguments or "")
         self._check()
 
     def _read_with_care(self, data: bytes) -> None:
@@ -161,15 +161,15 @@ class Reading:
     def _take_fragment(self, fragment: Mapping[str, Any], *, mended: bool) -> None:
         function = fragment.get("function")
         function = function if isinstance(function, dict) else {}
-        wire_id, name = _word(fragment.get("id")), _word(function.get("name"))
+        wire_id, name = _non_blank(fragment.get("id")), _non_blank(function.get("name"))
         arguments = _arguments(function.get("arguments"))
         if mended and "\ufffd" in arguments:  # a text may show it, but no file must be written with it
-            raise Doubtful("The server sent a tool call with broken characters (not UTF-8).", tries=3)
+            raise LikelyPermanent("The server sent a tool call with broken characters (not UTF-8).", tries=3)
         self._call(fragment.get("index"), wire_id, name, arguments)
 
     def _say(self, text: str) -> None:
         self._size += len(text)
-        self._add(_TEXT, text)
+        self._add(_TEXT_RUN, text)
 
     def _think(self, body: Mapping[str, Any]) -> None:
         # Hosts exist that send the same thought under two names: the first that held a word is the one.
@@ -205,7 +205,7 @@ class Reading:
         text = "".join(self._run)
         if isinstance(self._kind, int):
             self._deltas.append(CallDelta(self._kind, arguments=text))
-        elif self._kind == _TEXT:
+        elif self._kind == _TEXT_RUN:
             self._deltas.append(TextDelta(text))
         elif self._kind is not None:
             self._deltas.append(ReasoningDelta(text, self._kind))
@@ -223,17 +223,17 @@ class Reading:
             raise Unavailable("The answer grew over 4 MiB and was cut off: the model may be in a loop.", retry=False)
 
 
-def _error_in(data: bytes) -> object:
-    """What the data of an `error` event hold: the error object, or mere words."""
+def _parse_error_event(data: bytes) -> object:
+    """The error in the data of an `error` event: an object, or mere text."""
     try:
-        event = decode(data)
+        event = decode_lenient_json(data)
     except Unavailable:
         event = data.decode("utf-8", "replace")
     error = event.get("error", event) if isinstance(event, dict) else event
     return error or "an error event without words"
 
 
-def decode(data: bytes) -> Any:
+def decode_lenient_json(data: bytes) -> Any:
     """JSON as endpoints send it: also with raw control characters, broken UTF-8 and half surrogate pairs.
 
     Raises Unavailable where it is no JSON at all.
@@ -273,7 +273,7 @@ def _text(value: object) -> str | None:
     return None
 
 
-def _word(value: object) -> str:
+def _non_blank(value: object) -> str:
     return value if isinstance(value, str) and value.strip() else ""
 
 
@@ -286,15 +286,17 @@ def _arguments(value: object) -> str:
 def _usage(value: object) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    cached = _count(value.get("cached_tokens")) or _count(_within(value, "prompt_tokens_details", "cached_tokens"))
-    reasoning = _count(_within(value, "completion_tokens_details", "reasoning_tokens"))
+    cached = _count(value.get("cached_tokens")) or _count(
+        _nested_value(value, "prompt_tokens_details", "cached_tokens")
+    )
+    reasoning = _count(_nested_value(value, "completion_tokens_details", "reasoning_tokens"))
     usage = Usage(_count(value.get("prompt_tokens")), _count(value.get("completion_tokens")), cached, reasoning)
-    if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MOST_TOKENS:
+    if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MAX_PLAUSIBLE_TOKENS:
         return None
     return usage if cached <= usage.input else msgspec.structs.replace(usage, cached=usage.input)
 
 
-def _within(value: Mapping[str, Any], outer: str, inner: str) -> object:
+def _nested_value(value: Mapping[str, Any], outer: str, inner: str) -> object:
     details = value.get(outer)
     return details.get(inner) if isinstance(details, dict) else None
 

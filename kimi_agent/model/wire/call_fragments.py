@@ -1,7 +1,8 @@
-"""Fragments of tool calls in, calls out: by their index, then by their id, then by their order.
+"""Tool call assembler: joins streamed fragments into calls by index, then by id, then by order.
 
-Moonshot sends id and name once, in the first fragment. Other servers leave out the index or the id, send the id last,
-repeat the name in every fragment, or cut it in two ("edit_ex", "isting_file"); each of that was seen in the wild.
+Moonshot sends id and name once, in the first fragment. Other servers leave out the index or the id, send the id
+last, repeat the name in every fragment, or cut it in two ("edit_ex", "isting_file"); each of that was seen in the
+wild.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ MAX_CALLS = 64
 
 
 @dataclass
-class _Call:
-    """A call while it is assembled. It is told of with its first arguments: only then its name is known to be whole."""
+class _PartialCall:
+    """A call while it is assembled. It is emitted with its first arguments: only then its name is surely whole."""
 
     index: int
     id: str = ""
@@ -30,15 +31,15 @@ class _Call:
         return CallDelta(self.index, self.id, self.name, "".join(self.early))
 
 
-class Calls:
+class CallAssembler:
     """The calls of one answer."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
+        self._calls: list[_PartialCall] = []
+        self._by_index: dict[int, _PartialCall] = {}
 
     def add(self, index: object, wire_id: str, name: str, arguments: str) -> Iterator[CallDelta]:
-        """What one fragment adds; each of its fields may be missing. Raises Unavailable for too many calls."""
+        """The deltas of one fragment; each of its fields may be missing. Raises Unavailable for too many calls."""
         call = self._find(index, wire_id, name)
         if call is None:
             if self._calls and not self._calls[-1].told and self._calls[-1].name:
@@ -59,7 +60,7 @@ class Calls:
             yield call.tell()
 
     def end(self) -> Iterator[CallDelta]:
-        """What is left to tell. Raises Unavailable where a call has no name; an id that never came is made up."""
+        """The deltas still to emit. Raises Unavailable where a call has no name; an id that never came is made up."""
         for call in self._calls:
             if not call.name:
                 raise Unavailable("The answer held a tool call without a name.")
@@ -70,7 +71,7 @@ class Calls:
             elif made_up:
                 yield CallDelta(call.index, made_up)
 
-    def _find(self, index: object, wire_id: str, name: str) -> _Call | None:
+    def _find(self, index: object, wire_id: str, name: str) -> _PartialCall | None:
         """The call that a fragment belongs to; None for a new one."""
         last = self._calls[-1] if self._calls else None
         if _is_number(index):
@@ -85,10 +86,10 @@ class Calls:
             return None
         return known
 
-    def _begin(self, index: object) -> _Call:
+    def _begin(self, index: object) -> _PartialCall:
         if len(self._calls) == MAX_CALLS:
             raise Unavailable(f"The answer held more than {MAX_CALLS} tool calls and was cut off.", retry=False)
-        call = _Call(len(self._calls))
+        call = _PartialCall(len(self._calls))
         self._calls.append(call)
         if _is_number(index):
             self._by_index[index] = call

@@ -1,4 +1,6 @@
-"""Raw tool-call markers of Kimi that leak into the text of self-hosted servers: back to calls, or passed on as text.
+"""Parser for Kimi's raw tool-call markers in text: makes them calls again, or passes them on as text.
+
+They leak from self-hosted servers:
 
     <|tool_calls_section_begin|><|tool_call_begin|>functions.read_file:0<|tool_call_argument_begin|>{"path": "a"}
     <|tool_call_end|><|tool_calls_section_end|>
@@ -19,9 +21,9 @@ from kimi_agent.model.wire.call_fragments import MAX_CALLS
 
 _SECTIONS = ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>")  # the model is known to write either
 _CALL = "<|tool_call_begin|>"
-_MOST_SPACE = 16
-_LONGEST = len(_SECTIONS[0]) + _MOST_SPACE + len(_CALL)
-_OPENING = re.compile(rf"<\|tool_calls?_section_begin\|>\s{{0,{_MOST_SPACE}}}(?=<\|tool_call_begin\|>)")
+_MAX_BLANKS = 16
+_MAX_OPENING_CHARS = len(_SECTIONS[0]) + _MAX_BLANKS + len(_CALL)
+_OPENING = re.compile(rf"<\|tool_calls?_section_begin\|>\s{{0,{_MAX_BLANKS}}}(?=<\|tool_call_begin\|>)")
 _HEAD = re.compile(r"\s*<\|tool_call_begin\|>\s*([^<>\s]{1,200})\s*<\|tool_call_argument_begin\|>\s*")
 _TAIL = re.compile(r"\s*<\|tool_call_end\|>")
 _END = re.compile(r"\s*(<\|tool_calls?_section_end\|>\s*)?\Z")
@@ -29,16 +31,18 @@ _NAME = re.compile(r"(?:functions\.)?(.+?)(?::\d+)?")
 _json = json.JSONDecoder(strict=False)
 
 
-async def recover(answer: AsyncGenerator[Delta, None], tools: frozenset[str]) -> AsyncGenerator[Delta, None]:
+async def recover_marked_calls(
+    answer: AsyncGenerator[Delta, None], tools: frozenset[str]
+) -> AsyncGenerator[Delta, None]:
     """The deltas of `answer`, with a section of raw markers made into calls of `tools`."""
-    markers = Markers(tools)
+    markers = CallMarkerParser(tools)
     async with aclosing(answer):
         async for delta in answer:
             for each in markers.pass_on(delta):
                 yield each
 
 
-class Markers:
+class CallMarkerParser:
     """Passes deltas on, but holds back what may be a section until the answer is complete.
 
     Of an answer that breaks off, what was held back is lost: it would have been a partial call.
@@ -47,14 +51,14 @@ class Markers:
     def __init__(self, tools: frozenset[str]) -> None:
         """`tools` are the names that the request offered; a section that calls another stays text."""
         self._tools = tools
-        self._text = _Holding()
-        self._reasoning = _Holding()
+        self._text = _HoldBackBuffer()
+        self._reasoning = _HoldBackBuffer()
         self._field = ""
         self._spoke = False
         self._called = False
 
     def pass_on(self, delta: Delta) -> Iterator[Delta]:
-        """What can be told now that `delta` came."""
+        """The deltas that can be passed on now that `delta` came."""
         match delta:
             case TextDelta(text):
                 self._spoke = self._spoke or not text.isspace()
@@ -76,9 +80,9 @@ class Markers:
         reasoning, text = self._reasoning.release(), self._text.release()
         calls: tuple[Call, ...] = ()
         if not self._called and text:
-            calls, text = _calls_or_text(text, self._tools)
+            calls, text = _parse_marked_calls(text, self._tools)
         elif not self._called and not self._spoke:  # who spoke afterwards had only thought of a call
-            calls, reasoning = _calls_or_text(reasoning, self._tools)
+            calls, reasoning = _parse_marked_calls(reasoning, self._tools)
         if reasoning:
             yield ReasoningDelta(reasoning, self._field)
         if text:
@@ -87,7 +91,7 @@ class Markers:
             yield CallDelta(index, call.id, call.name, call.arguments)
 
 
-class _Holding:
+class _HoldBackBuffer:
     """One stream of text: holds back what may begin a section, and all that comes behind the opening of one."""
 
     def __init__(self) -> None:
@@ -95,14 +99,14 @@ class _Holding:
         self._opened = False
 
     def add(self, text: str) -> str:
-        """What of the text so far is sure to be no section."""
+        """The part of the text so far that is surely no section."""
         self._held.append(text)
         if self._opened:
             return ""
         text = self.release()
         opening = _OPENING.search(text)
         self._opened = opening is not None
-        start = opening.start() if opening else _may_open(text)
+        start = opening.start() if opening else _find_possible_opening(text)
         if start < len(text):
             self._held.append(text[start:])
         return text[:start]
@@ -114,16 +118,16 @@ class _Holding:
         return held
 
 
-def _may_open(text: str) -> int:
+def _find_possible_opening(text: str) -> int:
     """Where at the end of `text` an opening may have begun; its length where none has."""
-    for less in re.finditer("<", text[-_LONGEST:]):
-        begun = "".join(text[-_LONGEST:][less.start() :].split())
+    for less in re.finditer("<", text[-_MAX_OPENING_CHARS:]):
+        begun = "".join(text[-_MAX_OPENING_CHARS:][less.start() :].split())
         if any(f"{section}{_CALL}".startswith(begun) for section in _SECTIONS):
-            return max(0, len(text) - _LONGEST) + less.start()
+            return max(0, len(text) - _MAX_OPENING_CHARS) + less.start()
     return len(text)
 
 
-def _calls_or_text(text: str, tools: frozenset[str]) -> tuple[tuple[Call, ...], str]:
+def _parse_marked_calls(text: str, tools: frozenset[str]) -> tuple[tuple[Call, ...], str]:
     """The calls of a section that is whole and the last thing in `text`, or all of `text`. One of them is empty."""
     opening = _OPENING.match(text)
     if opening is None:
@@ -132,7 +136,7 @@ def _calls_or_text(text: str, tools: frozenset[str]) -> tuple[tuple[Call, ...], 
     at = opening.end()
     while head := _HEAD.match(text, at):
         name = _NAME.fullmatch(head[1])
-        end = _object_end(text, head.end())
+        end = _find_object_end(text, head.end())
         tail = _TAIL.match(text, end) if end else None
         if name is None or name[1] not in tools or tail is None:
             return (), text
@@ -141,7 +145,7 @@ def _calls_or_text(text: str, tools: frozenset[str]) -> tuple[tuple[Call, ...], 
     return (tuple(calls), "") if _END.match(text, at) and len(calls) <= MAX_CALLS else ((), text)
 
 
-def _object_end(text: str, start: int) -> int:
+def _find_object_end(text: str, start: int) -> int:
     """Where the JSON object at `start` ends, 0 where there is none. Markers in its strings do not matter."""
     try:
         value, end = _json.raw_decode(text, start)

@@ -1,7 +1,7 @@
-"""Asking over HTTP: our own bytes through the OpenAI SDK's client, the answer's bytes back. The only door to `openai`.
+"""HTTP client for chat completions: sends our own JSON through the OpenAI SDK. The only import of `openai`.
 
-`client.post(content=...)` with cached JSON was measured flat at 2 ms a step over 400 steps; the typed `create()` walks
-every message for each request (20 ms at first, 290 ms at the end), and `extra_body` encodes all of it again.
+`client.post(content=...)` with cached JSON was measured flat at 2 ms a step over 400 steps; the typed `create()`
+walks every message for each request (20 ms at first, 290 ms at the end), and `extra_body` encodes all of it again.
 """
 
 import asyncio
@@ -15,18 +15,24 @@ from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
-from kimi_agent.model.endpoint.keys import Key
+from kimi_agent.model.endpoint.keys import ApiKey
 from kimi_agent.model.endpoint.profiles import (
     THINKING_ALIAS,
     THINKING_TARGET,
     ModelSettings,
-    host_of,
+    find_profile,
     is_loopback,
-    profile_of,
+    parse_host,
 )
-from kimi_agent.model.wire.http_errors import Doubtful, Endpoint, is_refused, of_connection, of_status
-from kimi_agent.model.wire.request_encoder import Blob, Dialect, Encoder
-from kimi_agent.model.wire.stream import Now, read_answer
+from kimi_agent.model.wire.http_errors import (
+    Endpoint,
+    LikelyPermanent,
+    error_from_connection,
+    error_from_status,
+    is_connection_refused,
+)
+from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder
+from kimi_agent.model.wire.stream import UnixClock, read_answer
 
 if TYPE_CHECKING:
     import httpx2
@@ -34,14 +40,14 @@ if TYPE_CHECKING:
 
 _ERROR_BYTES = 64 * 1024
 _KEEP_IDLE_S = 240.0
-_STALE_S = 5.0
-_OURS = ("host", "content-length", "connection", "transfer-encoding")
+_STALE_WITHIN_S = 5.0
+_TRANSPORT_HEADERS = ("host", "content-length", "connection", "transfer-encoding")
 """What httpx2 itself puts on a request; every other header is set here or goes."""
-_SOCKET = "kimi_agent.socket"
+_SOCKET_EXTENSION = "kimi_agent.socket"
 """Where a request keeps the connection that was made for it; nothing is there where it went into an older one."""
 
 
-class _Stale(Exception):
+class _StaleConnection(Exception):
     """A kept connection was closed before a readable answer began: what was sent on it is sent again, once."""
 
 
@@ -51,15 +57,15 @@ class ChatCompletions:
     def __init__(
         self,
         settings: ModelSettings,
-        key: Key | None,
+        key: ApiKey | None,
         *,
         environ: Mapping[str, str],
-        blob: Blob,
+        blob: BlobReader,
         version: str,
-        now: Now = time.time,
+        now: UnixClock = time.time,
     ) -> None:
         """`environ` is asked for proxies and TLS certificates, `version` is told to the server."""
-        profile = profile_of(settings.base_url)
+        profile = find_profile(settings.base_url)
         alias = settings.model == THINKING_ALIAS
         self._settings = settings
         self._key = key
@@ -69,7 +75,9 @@ class ChatCompletions:
         self._blob = blob
         model = THINKING_TARGET if alias and profile.aliases else settings.model
         thinking = settings.thinking or alias
-        self._encoder = Encoder(Dialect(model, profile, thinking, settings.max_output, settings.window), blob)
+        self._encoder = RequestEncoder(
+            RequestDialect(model, profile, thinking, settings.max_output, settings.window), blob
+        )
         self._endpoint = Endpoint(
             model, settings.base_url, str(key or ""), profile.key_hint, key.value if key is not None else ""
         )
@@ -100,7 +108,7 @@ class ChatCompletions:
             if error.status != 404 or self._endpoint.model != THINKING_ALIAS:
                 raise
             # Where the alias is not known, the real model with thinking on was meant.
-            self._encoder = Encoder(replace(self._encoder.dialect, model=THINKING_TARGET), self._blob)
+            self._encoder = RequestEncoder(replace(self._encoder.dialect, model=THINKING_TARGET), self._blob)
             self._endpoint = replace(self._endpoint, model=THINKING_TARGET)
             response = await self._send(self._encoder.body(request))
         try:
@@ -127,15 +135,15 @@ class ChatCompletions:
         self._client = client = self._client or self._make_client()
         try:
             async with asyncio.timeout(min(limit_s, clocks.attempt_s)):
-                with contextlib.suppress(_Stale):
+                with contextlib.suppress(_StaleConnection):
                     return await self._post(client, body)
                 return await self._post(client, body)
         except TimeoutError as error:
             if clocks.attempt_s < limit_s:
                 raise Unavailable(f"The answer took longer than {clocks.attempt_s:g} s and was cut off.") from error
             raise Unavailable(f"{self._endpoint.base_url} sent nothing within {clocks.first_byte_s:g} s.") from error
-        except _Stale as error:
-            raise of_connection(error, self._endpoint) from error
+        except _StaleConnection as error:
+            raise error_from_connection(error, self._endpoint) from error
 
     async def _post(self, client: "openai.AsyncOpenAI", body: bytes) -> "httpx2.Response":
         """The response to one request. Raises _Stale where it went into a connection that was already dead."""
@@ -157,17 +165,17 @@ class ChatCompletions:
             broke = isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
             # A server may close a kept connection in the moment in which the next request sets out on it. One that
             # closes it later than this had read the request, and may have begun to work on it.
-            if broke and _SOCKET not in error.request.extensions and time() - started < _STALE_S:
-                raise _Stale from error
+            if broke and _SOCKET_EXTENSION not in error.request.extensions and time() - started < _STALE_WITHIN_S:
+                raise _StaleConnection from error
             raise self._broken(error) from error
         assert isinstance(response, httpx2.Response)
         self._answered = True
         return response
 
     def _broken(self, error: Exception) -> Unavailable:
-        found = of_connection(error, self._endpoint)
-        if is_refused(error) and not self._answered:
-            return Doubtful(str(found), tries=3)  # a wrong address is more likely than a restart
+        found = error_from_connection(error, self._endpoint)
+        if is_connection_refused(error) and not self._answered:
+            return LikelyPermanent(str(found), tries=3)  # a wrong address is more likely than a restart
         return found
 
     async def _chunks(self, response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
@@ -178,7 +186,7 @@ class ChatCompletions:
             async for chunk in response.aiter_bytes():
                 yield chunk
         except (httpx2.HTTPError, OSError) as error:
-            raise of_connection(error, self._endpoint) from error
+            raise error_from_connection(error, self._endpoint) from error
 
     def _make_client(self) -> "openai.AsyncOpenAI":
         import httpx2
@@ -189,8 +197,8 @@ class ChatCompletions:
             http = httpx2.AsyncClient(
                 follow_redirects=False,
                 trust_env=False,  # what of the environment counts is passed in below
-                proxy=proxy_for(base_url, self._environ),
-                verify=_verify(base_url, self._environ),
+                proxy=find_proxy(base_url, self._environ),
+                verify=_tls_verification(base_url, self._environ),
                 timeout=httpx2.Timeout(None, connect=clocks.connect_s),  # the rest is timed in stream.py
                 limits=httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE_S),
                 event_hooks={"request": [self._prepare], "response": [self._check_status]},
@@ -205,7 +213,7 @@ class ChatCompletions:
         """An allow-list: the SDK adds its own telemetry, and organisation, project and other headers of OPENAI_*."""
         import httpx2
 
-        headers = {name: value for name, value in request.headers.items() if name in _OURS}
+        headers = {name: value for name, value in request.headers.items() if name in _TRANSPORT_HEADERS}
         headers["content-type"] = "application/json"
         headers["accept"] = "text/event-stream, application/json"
         headers["accept-encoding"] = "identity"
@@ -218,8 +226,8 @@ class ChatCompletions:
 
         async def trace(step: str, info: Mapping[str, Any]) -> None:
             if step.endswith("connect_tcp.complete"):
-                extensions[_SOCKET] = info["return_value"]
-            elif step.endswith("start_tls.failed") and (stream := extensions.get(_SOCKET)):
+                extensions[_SOCKET_EXTENSION] = info["return_value"]
+            elif step.endswith("start_tls.failed") and (stream := extensions.get(_SOCKET_EXTENSION)):
                 # httpcore2 forgets the socket where the handshake is cancelled: the server would hear nothing of it.
                 await stream.aclose()
 
@@ -241,33 +249,33 @@ class ChatCompletions:
                     if len(body) > _ERROR_BYTES:
                         break
         headers = {name.lower(): value for name, value in response.headers.items()}
-        raise of_status(response.status_code, headers, bytes(body[:_ERROR_BYTES]), self._endpoint, self._now())
+        raise error_from_status(response.status_code, headers, bytes(body[:_ERROR_BYTES]), self._endpoint, self._now())
 
 
-def warm() -> None:
+def preload_http_client() -> None:
     """Import what the first request needs (half a second): for a thread, while the person types."""
     import httpx2  # noqa: F401 - the import is the work
     import openai  # noqa: F401 - the import is the work
 
 
-def proxy_for(base_url: str, environ: Mapping[str, str]) -> str | None:
+def find_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy that the environment names for this address; never one for loopback."""
-    host, parts = host_of(base_url), urlsplit(base_url)
+    host, parts = parse_host(base_url), urlsplit(base_url)
     if is_loopback(host):
         return None
-    if _bypassed(host, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
+    if _bypasses_proxy(host, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
         return None
     names = (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     proxy = next((value for name in names if (value := environ.get(name, "").strip())), None)
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _bypassed(host: str, no_proxy: str) -> bool:
+def _bypasses_proxy(host: str, no_proxy: str) -> bool:
     names = [name.strip().lower().lstrip("*").lstrip(".").partition(":")[0] for name in no_proxy.split(",")]
     return no_proxy.strip() == "*" or any(name and (host == name or host.endswith(f".{name}")) for name in names)
 
 
-def _verify(base_url: str, environ: Mapping[str, str]) -> ssl.SSLContext | bool:
+def _tls_verification(base_url: str, environ: Mapping[str, str]) -> ssl.SSLContext | bool:
     """The certificates to trust: a person's own, or the system's."""
     if urlsplit(base_url).scheme != "https":
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; reading the system's would take 20 to 50 ms

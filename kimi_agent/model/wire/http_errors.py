@@ -1,4 +1,4 @@
-"""What went wrong with a request, as an error of the house: by status, headers and body, or by what broke underneath.
+"""HTTP errors as `ModelError`: chosen by status, headers and body, or by what broke below HTTP.
 
 Pure: nothing is sent or read here. Texts of a server are cut to one line, and never show the key.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
-from kimi_agent.model.wire.retry_after import wait_hint
+from kimi_agent.model.wire.retry_after import parse_retry_after
 
 _TOO_LONG = re.compile(
     r"exceed\w*.{0,40}token limit|input token length too long|context.?(length|size|window|limit)|maximum context"
@@ -26,7 +26,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FILTERED = re.compile(r"content_filter|considered high risk", re.IGNORECASE)
-_HISTORY = re.compile(
+_BAD_HISTORY = re.compile(
     r"tool_call_id.{0,80}not found|message.{0,80}must not be empty|text content is empty|reasoning_content is missing"
     r"|tool_calls?\b.{0,80}must be followed|must (be a response to|follow) .{0,40}tool_calls?",
     re.IGNORECASE | re.DOTALL,
@@ -41,7 +41,7 @@ _PERIOD = re.compile(
     r"\bTPD\b|tokens? per day|\b(daily|weekly|monthly)\b.{0,40}limit|usage limit|quota will (be )?(reset|refresh)",
     re.IGNORECASE | re.DOTALL,
 )
-_TYPES: Mapping[str, int] = {
+_STATUS_BY_TYPE: Mapping[str, int] = {
     "invalid_request_error": 400,
     "content_filter": 400,
     "context_length_exceeded": 400,
@@ -57,12 +57,12 @@ _TYPES: Mapping[str, int] = {
     "insufficient_quota": 429,
     "client_closed_request": 499,
 }
-_PASSING = (408, 409, 425)
+_TRANSIENT_STATUSES = (408, 409, 425)
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 
 
-class Doubtful(Unavailable):
-    """It may pass, but more than `tries` attempts are not worth it."""
+class LikelyPermanent(Unavailable):
+    """A failure that may pass but likely won't, as a wrong address: more than `tries` attempts are not worth it."""
 
     def __init__(self, why: str, *, tries: int, exit_code: int = 69) -> None:
         super().__init__(why, exit_code=exit_code)
@@ -71,7 +71,7 @@ class Doubtful(Unavailable):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What the texts of errors name. `key` says where the key came from; `secret` is the key itself, never shown."""
+    """The endpoint in error texts. `key` says where the key came from; `secret` is the key itself, never shown."""
 
     model: str
     base_url: str
@@ -79,65 +79,67 @@ class Endpoint:
     key_hint: str = ""
     secret: str = field(default="", repr=False)
 
-    def shown(self, text: str, max_chars: int = 300) -> str:
-        """A server's words on one line: no control characters, at most `max_chars`, the key blotted out."""
+    def sanitize(self, text: str, max_chars: int = 300) -> str:
+        """Clean a server's text to one line: no control characters, at most `max_chars`, the key blotted out."""
         if self.secret:
             text = text.replace(self.secret, f"…{self.secret[-4:]}" if len(self.secret) > 8 else "…")
         line = " ".join("".join(each if each.isprintable() or each.isspace() else "�" for each in text).split())
         return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
 
-def of_status(status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, now: float) -> ModelError:
+def error_from_status(
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, now: float
+) -> ModelError:
     """The error that an HTTP status means. `headers` have lower-case names; `now` is Unix time in seconds."""
     base = endpoint.base_url
     if 300 <= status < 400:
-        place = endpoint.shown(headers.get("location", "another address"), 120)
+        place = endpoint.sanitize(headers.get("location", "another address"), 120)
         return Refused(
             f"{base} redirects to {place}. It was not followed, so that the conversation stays where it was meant "
             "to go; set KIMI_BASE_URL (or base_url) to the right address.",
             status,
             exit_code=78,
         )
-    said = _said(body)
-    wait_s = wait_hint(headers, said.message, now, limited=status in (403, 429))
-    return _of(status, said, endpoint.shown(said.message) or f"HTTP status {status}", endpoint, wait_s)
+    said = _parse_error_body(body)
+    wait_s = parse_retry_after(headers, said.message, now, limited=status in (403, 429))
+    return _classify_error(status, said, endpoint.sanitize(said.message) or f"HTTP status {status}", endpoint, wait_s)
 
 
-def of_error_object(error: object, endpoint: Endpoint, now: float) -> ModelError:
+def error_from_object(error: object, endpoint: Endpoint, now: float) -> ModelError:
     """The error that an `error` object inside a 200 stands for: by the status or type it names, else by its words."""
-    said = _words(error)
+    said = _parse_error_object(error)
     status: object = None
     if isinstance(error, dict):
         status = next((error[key] for key in ("status", "code", "status_code") if _is_status(error.get(key))), None)
-    found = int(status) if isinstance(status, int | str) else _status_of(said)
-    wait_s = wait_hint({}, said.message, now)
-    return _of(found, said, endpoint.shown(said.message) or "no reason given", endpoint, wait_s)
+    found = int(status) if isinstance(status, int | str) else _guess_status(said)
+    wait_s = parse_retry_after({}, said.message, now)
+    return _classify_error(found, said, endpoint.sanitize(said.message) or "no reason given", endpoint, wait_s)
 
 
-def of_stray(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> ModelError:
+def error_from_stray_body(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> ModelError:
     """The error in a 200 that held no event at all: an error object, a web page, or nothing."""
     error = _decoded(body)
     if isinstance(error, dict) and (error.get("error") or error.get("detail") or error.get("message")):
-        return of_error_object(error.get("error") or error, endpoint, now)
+        return error_from_object(error.get("error") or error, endpoint, now)
     if not body.strip():
         # llama.cpp's server answers a prompt over its window so.
         text = f"{endpoint.base_url} sent an empty answer; some servers do where the prompt does not fit their window."
-        return Doubtful(f"{text} Set `window` to theirs.", tries=3)
+        return LikelyPermanent(f"{text} Set `window` to theirs.", tries=3)
     if re.match(rb"\s*(data|event|id|retry)?:", body) or _is_cut_off(content_type, body):
         return Unavailable("The answer broke off before its end.")
-    got = endpoint.shown(content_type.partition(";")[0], 60) or "no content type"
-    start = endpoint.shown(_page_title(body), 120)
+    got = endpoint.sanitize(content_type.partition(";")[0], 60) or "no content type"
+    start = endpoint.sanitize(_page_title(body), 120)
     text = f"{endpoint.base_url} is not an OpenAI-compatible API: it sent {got} ({start})."
-    return Doubtful(f"{text} Check KIMI_BASE_URL or base_url.", tries=3)
+    return LikelyPermanent(f"{text} Check KIMI_BASE_URL or base_url.", tries=3)
 
 
-def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
+def error_from_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
     """One sentence for what broke below HTTP: refused, unknown host, TLS, timeout, or a connection that broke off."""
     causes = list(_causes(error))
     base = endpoint.base_url
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = endpoint.shown(str(getattr(cause, "verify_message", "") or cause), 120)
+            why = endpoint.sanitize(str(getattr(cause, "verify_message", "") or cause), 120)
             text = (
                 f"The TLS certificate of {base} cannot be trusted ({why}). If a proxy of your own signs it, "
                 "name its certificate in SSL_CERT_FILE."
@@ -148,7 +150,7 @@ def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
                 f"{base} does not speak TLS on that port; http:// may be meant.", retry=False, exit_code=78
             )
         if isinstance(cause, ssl.SSLError):
-            return Unavailable(f"The TLS connection to {base} broke ({endpoint.shown(str(cause), 120)}).")
+            return Unavailable(f"The TLS connection to {base} broke ({endpoint.sanitize(str(cause), 120)}).")
         if isinstance(cause, socket.gaierror):
             return Unavailable(f"The host of {base} was not found (DNS); check the network and the address.")
         if isinstance(cause, ConnectionRefusedError):
@@ -156,43 +158,43 @@ def of_connection(error: BaseException, endpoint: Endpoint) -> Unavailable:
         if isinstance(cause, TimeoutError):
             return Unavailable(f"{base} did not answer the connection in time.")
         if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
-            return Unavailable(f"{base} cannot be reached ({endpoint.shown(cause.strerror or '', 120)}).")
+            return Unavailable(f"{base} cannot be reached ({endpoint.sanitize(cause.strerror or '', 120)}).")
         if type(cause).__name__ == "ProxyError":  # httpx2's, which is not imported here
-            why, passing = endpoint.shown(str(cause), 120), str(cause).startswith("5")
+            why, passing = endpoint.sanitize(str(cause), 120), str(cause).startswith("5")
             text = f"The proxy on the way to {base} refuses: {why}. See HTTPS_PROXY and NO_PROXY."
             return Unavailable(text, retry=passing, exit_code=69 if passing else 78)
-    why = endpoint.shown(str(causes[-1]) or type(causes[-1]).__name__, 120).rstrip(".")
+    why = endpoint.sanitize(str(causes[-1]) or type(causes[-1]).__name__, 120).rstrip(".")
     # anyio joins the errors of several addresses in one text, without their types.
     if "All connection attempts failed" in str(error):
         return Unavailable(f"{base} cannot be reached ({why}).")
     return Unavailable(f"The connection to {base} broke off ({why}).")
 
 
-def is_refused(error: BaseException) -> bool:
+def is_connection_refused(error: BaseException) -> bool:
     """Whether nothing listens there."""
     return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
 
 
 @dataclass(frozen=True)
-class _Said:
-    """The words of an error, and the types and codes that it names, joined by blanks."""
+class _ServerError:
+    """An error as the server put it: its message, and the types and codes that it names, joined by blanks."""
 
     message: str
     kinds: str = ""
 
 
-def _of(status: int, said: _Said, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
+def _classify_error(status: int, said: _ServerError, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
     base, model = endpoint.base_url, endpoint.model
     words = f"{said.kinds} {said.message}"
-    if limit := _limit(status, said, endpoint, shown, wait_s):
+    if limit := _classify_limit(status, said, endpoint, shown, wait_s):
         return limit
-    if status >= 500 or status in _PASSING:
+    if status >= 500 or status in _TRANSIENT_STATUSES:
         return Unavailable(f"{base} is not available ({status}): {shown}", wait_s)
     if status == 413 or (status in (400, 422) and _TOO_LONG.search(words)):
         return TooLong(f"The conversation no longer fits the model's window: {shown}")
     if status == 400 and _FILTERED.search(words):
         return Refused(f"The provider's content filter refused the request (400): {shown}", status)
-    if status == 400 and _HISTORY.search(words):
+    if status == 400 and _BAD_HISTORY.search(words):
         text = f"The provider does not take the conversation as it stands (400): {shown}".rstrip(".")
         return Refused(f"{text}. The session is kept and usable: /undo takes back the last turn.", status)
     if status in (401, 403):
@@ -205,7 +207,9 @@ def _of(status: int, said: _Said, shown: str, endpoint: Endpoint, wait_s: float)
     return Refused(f"{base} refused the request ({status}): {shown}", status)
 
 
-def _limit(status: int, said: _Said, endpoint: Endpoint, shown: str, wait_s: float) -> Unavailable | None:
+def _classify_limit(
+    status: int, said: _ServerError, endpoint: Endpoint, shown: str, wait_s: float
+) -> Unavailable | None:
     """The error of a limit that was met: a used-up balance first, for topping up is all that helps there."""
     limited = status in (403, 429)
     used_up = any(kind in said.kinds for kind in _QUOTA_TYPES) or (limited and _QUOTA.search(said.message))
@@ -220,33 +224,33 @@ def _limit(status: int, said: _Said, endpoint: Endpoint, shown: str, wait_s: flo
     return None
 
 
-def _status_of(said: _Said) -> int:
+def _guess_status(said: _ServerError) -> int:
     """The status that an error without one stands for; what says nothing known is taken for a server's fault."""
     for kind in said.kinds.split():
-        if kind in _TYPES:
-            return _TYPES[kind]
+        if kind in _STATUS_BY_TYPE:
+            return _STATUS_BY_TYPE[kind]
     return 400 if _TOO_LONG.search(said.message) or _FILTERED.search(said.message) else 500
 
 
-def _said(body: bytes) -> _Said:
-    """What an error's body says, whatever shape it has."""
+def _parse_error_body(body: bytes) -> _ServerError:
+    """Parse the error in a body, whatever shape it has."""
     value = _decoded(body)
     if isinstance(value, dict):
-        return _words(value.get("error") or value.get("detail") or value)
-    return _Said(_page_title(body)) if value is None else _words(value)
+        return _parse_error_object(value.get("error") or value.get("detail") or value)
+    return _ServerError(_page_title(body)) if value is None else _parse_error_object(value)
 
 
-def _words(error: object) -> _Said:
+def _parse_error_object(error: object) -> _ServerError:
     if not isinstance(error, dict):
-        return _Said(str(error))
+        return _ServerError(str(error))
     kinds = " ".join(each for each in (error.get("type"), error.get("code")) if isinstance(each, str))
     message = next((each for each in (error.get("message"), error.get("msg")) if isinstance(each, str)), "")
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and isinstance(raw := metadata.get("raw"), str):
         # OpenRouter wraps what its upstream said, which is often an error body of its own.
-        inner = _said(raw.encode("utf-8", "replace"))
-        return _Said(f"{message}: {inner.message}", f"{kinds} {inner.kinds}")
-    return _Said(message or str(error), kinds)
+        inner = _parse_error_body(raw.encode("utf-8", "replace"))
+        return _ServerError(f"{message}: {inner.message}", f"{kinds} {inner.kinds}")
+    return _ServerError(message or str(error), kinds)
 
 
 def _is_cut_off(content_type: str, body: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Which JSON schemas Moonshot takes for a tool's parameters, and its words where it does not: pure.
+"""Validator for Moonshot's JSON schema subset (tool parameters), with its error texts. Pure.
 
 The rules are those of its own checker (MoonshotAI/walle, level "strict") and of that checker's documentation, where
 the two differ the narrower one: a schema that passes here passes there. One bad schema costs the whole request.
@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-MOST_DEPTH = 30
-MOST_NAMES = 3_000
-MOST_BRANCHES = 500
-MOST_CHOICES = 1_000
-MOST_CHARS = 120_000
+MAX_SCHEMA_DEPTH = 30
+MAX_PROPERTY_NAMES = 3_000
+MAX_ANY_OF_BRANCHES = 500
+MAX_ENUM_VALUES = 1_000
+MAX_SCHEMA_CHARS = 120_000
 # With more choices than this, their text together must not be longer than that.
-MANY_CHOICES, MANY_CHOICES_CHARS = 250, 7_500
+LONG_ENUM_VALUES, MAX_LONG_ENUM_CHARS = 250, 7_500
 
-TOLD = ("title", "description")
-"""What may stand beside everything."""
-KEYWORDS: Mapping[str, frozenset[str]] = {
+ANNOTATION_KEYWORDS = ("title", "description")
+"""Keywords that are allowed beside all others."""
+TYPE_KEYWORDS: Mapping[str, frozenset[str]] = {
     "object": frozenset({"properties", "required", "additionalProperties"}),
     "array": frozenset({"items", "minItems", "maxItems", "uniqueItems"}),
     "string": frozenset({"enum", "default", "minLength", "maxLength", "pattern", "format"}),
@@ -31,19 +31,19 @@ KEYWORDS: Mapping[str, frozenset[str]] = {
     "null": frozenset({"enum", "default"}),
 }
 """The keywords of each type (an integer's are a number's). Others are passed over by the server, and by `wrong`."""
-PAIRS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
-FORBIDDEN_NAMES = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties"})
+RANGE_KEYWORD_PAIRS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
+FORBIDDEN_PROPERTY_NAMES = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties"})
 
-_KNOWN = frozenset().union(*KEYWORDS.values())
+_ALL_KEYWORDS = frozenset().union(*TYPE_KEYWORDS.values())
 _encode = msgspec.json.Encoder().encode
 
 
-def keywords_of(kind: str) -> frozenset[str]:
-    """What may stand in a schema of this type, `type` itself and what is told aside."""
-    return KEYWORDS["number" if kind == "integer" else kind]
+def allowed_keywords(kind: str) -> frozenset[str]:
+    """The keywords allowed in a schema of this type, besides `type` and the annotations."""
+    return TYPE_KEYWORDS["number" if kind == "integer" else kind]
 
 
-def kind_of(value: object) -> str:
+def json_type_of(value: object) -> str:
     """The narrowest type name of a JSON value; a number too big or small to be written plainly has none ("")."""
     match value:
         case None:
@@ -64,24 +64,24 @@ def kind_of(value: object) -> str:
             return "array"
 
 
-def is_a(value: object, kind: str) -> bool:
+def has_json_type(value: object, kind: str) -> bool:
     """Whether a JSON value is of this type."""
-    found = kind_of(value)
+    found = json_type_of(value)
     return found == kind or (found == "integer" and kind == "number")
 
 
-def too_many(choices: list[Any]) -> bool:
+def exceeds_enum_limits(choices: list[Any]) -> bool:
     """Whether an enum of these is over a limit."""
-    if len(choices) > MANY_CHOICES and sum(len(str(each)) for each in choices) > MANY_CHOICES_CHARS:
+    if len(choices) > LONG_ENUM_VALUES and sum(len(str(each)) for each in choices) > MAX_LONG_ENUM_CHARS:
         return True
-    return len(choices) > MOST_CHOICES
+    return len(choices) > MAX_ENUM_VALUES
 
 
-def wrong(schema: object) -> str:
+def find_schema_error(schema: object) -> str:
     """Why Moonshot would refuse this schema as a tool's parameters, in its words; "" for a good one."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return "At path 'root': the root must be an object"
-    if len(_encode(schema)) > MOST_CHARS:
+    if len(_encode(schema)) > MAX_SCHEMA_CHARS:
         return "At path 'root': schema exceeds maximum allowed size"
     names = 0
     waiting: list[tuple[str, Any, int]] = [("", schema, 0)]
@@ -89,19 +89,22 @@ def wrong(schema: object) -> str:
         path, part, depth = waiting.pop()
         if not isinstance(part, dict):
             return f"At path '{path or 'root'}': schema must be an object"
-        if depth > MOST_DEPTH:
-            return f"At path '{path}': schema depth exceeds maximum limit of {MOST_DEPTH}"
-        if why := _wrong_part(part, path, schema):
+        if depth > MAX_SCHEMA_DEPTH:
+            return f"At path '{path}': schema depth exceeds maximum limit of {MAX_SCHEMA_DEPTH}"
+        if why := _find_part_error(part, path, schema):
             return f"At path '{path or 'root'}': {why}"
         children = part.get("properties", {})
         names += len(children)
-        if names > MOST_NAMES:
-            return f"At path '{path or 'root'}': total number of properties keys exceeds maximum limit of {MOST_NAMES}"
-        waiting += reversed(list(_children(part, f"{path}." if path else "", depth)))
+        if names > MAX_PROPERTY_NAMES:
+            return (
+                f"At path '{path or 'root'}': total number of properties keys exceeds maximum limit of "
+                f"{MAX_PROPERTY_NAMES}"
+            )
+        waiting += reversed(list(_walk_children(part, f"{path}." if path else "", depth)))
     return ""
 
 
-def _children(part: dict[str, Any], start: str, depth: int) -> Iterator[tuple[str, Any, int]]:
+def _walk_children(part: dict[str, Any], start: str, depth: int) -> Iterator[tuple[str, Any, int]]:
     yield from ((f"{start}$defs.{name}", child, depth) for name, child in part.get("$defs", {}).items())
     yield from ((f"{start}properties.{name}", child, depth + 1) for name, child in part.get("properties", {}).items())
     yield from ((f"{start}anyOf", child, depth) for child in part.get("anyOf", ()))
@@ -111,31 +114,31 @@ def _children(part: dict[str, Any], start: str, depth: int) -> Iterator[tuple[st
         yield f"{start}additionalProperties", more, depth
 
 
-def _wrong_part(part: dict[str, Any], path: str, root: dict[str, Any]) -> str:
+def _find_part_error(part: dict[str, Any], path: str, root: dict[str, Any]) -> str:
     if "$defs" in part and (path or not isinstance(part["$defs"], dict)):
         return "keyword $defs must be an object at root level"
-    for key in (*TOLD, "pattern", "$ref"):
+    for key in (*ANNOTATION_KEYWORDS, "pattern", "$ref"):
         if not isinstance(part.get(key, ""), str):
             return f"{key} must be a string"
     for other, place in (("anyOf", "anyOf items"), ("$ref", "the referenced schema")):
         if other in part:
             if "type" in part:
                 return f"when using {other}, type should be defined in {place} instead of the parent schema"
-            if beside := sorted(_KNOWN & set(part)):
+            if beside := sorted(_ALL_KEYWORDS & set(part)):
                 return f"keyword '{beside[0]}' is not allowed at the same level as {other}"
-            return _wrong_any_of(part["anyOf"]) if other == "anyOf" else _wrong_ref(part["$ref"], root)
-    return _wrong_typed(part)
+            return _find_any_of_error(part["anyOf"]) if other == "anyOf" else _find_ref_error(part["$ref"], root)
+    return _find_type_error(part)
 
 
-def _wrong_any_of(branches: object) -> str:
+def _find_any_of_error(branches: object) -> str:
     if not isinstance(branches, list):
         return "anyOf must be an array"
-    if not 0 < len(branches) <= MOST_BRANCHES:
-        return f"anyOf must have 1-{MOST_BRANCHES} items"
+    if not 0 < len(branches) <= MAX_ANY_OF_BRANCHES:
+        return f"anyOf must have 1-{MAX_ANY_OF_BRANCHES} items"
     return ""
 
 
-def _wrong_ref(ref: str, root: dict[str, Any]) -> str:
+def _find_ref_error(ref: str, root: dict[str, Any]) -> str:
     if ref != "#" and not ref.startswith("#/$defs/"):
         return "references must start with #/$defs/"
     if ref != "#" and ref.removeprefix("#/$defs/") not in root.get("$defs", {}):
@@ -143,46 +146,50 @@ def _wrong_ref(ref: str, root: dict[str, Any]) -> str:
     return ""
 
 
-def _wrong_typed(part: dict[str, Any]) -> str:
+def _find_type_error(part: dict[str, Any]) -> str:
     kinds = part.get("type")
     if kinds is None:
         return "type is not defined"
     if isinstance(kinds, list):
-        if not kinds or not all(isinstance(kind, str) and _is_kind(kind) for kind in kinds):
+        if not kinds or not all(isinstance(kind, str) and _is_type_name(kind) for kind in kinds):
             return "invalid type in type array"
         if len(kinds) > 1:
-            beside = sorted(_KNOWN & set(part))
+            beside = sorted(_ALL_KEYWORDS & set(part))
             return f"keyword {beside[0]} is not allowed in combination with multiple types" if beside else ""
         kinds = kinds[0]
-    if not isinstance(kinds, str) or not _is_kind(kinds):
+    if not isinstance(kinds, str) or not _is_type_name(kinds):
         return "invalid type"
-    if unfit := sorted((_KNOWN & set(part)) - keywords_of(kinds)):
+    if unfit := sorted((_ALL_KEYWORDS & set(part)) - allowed_keywords(kinds)):
         return f"invalid keywords: {', '.join(unfit)}"
-    return _wrong_enum(part, kinds) or _wrong_ranges(part) or (_wrong_object(part) if kinds == "object" else "")
+    return (
+        _find_enum_error(part, kinds)
+        or _find_range_error(part)
+        or (_find_object_error(part) if kinds == "object" else "")
+    )
 
 
-def _is_kind(name: str) -> bool:
-    return name in KEYWORDS or name == "integer"
+def _is_type_name(name: str) -> bool:
+    return name in TYPE_KEYWORDS or name == "integer"
 
 
-def _wrong_enum(part: dict[str, Any], kind: str) -> str:
+def _find_enum_error(part: dict[str, Any], kind: str) -> str:
     choices = part.get("enum", [None])
     if not isinstance(choices, list):
         return "enum must be an array"
     if not choices:
         return "enum array cannot be empty"
-    if too_many(choices):
-        return f"enum array cannot have more than {MOST_CHOICES} items"
+    if exceeds_enum_limits(choices):
+        return f"enum array cannot have more than {MAX_ENUM_VALUES} items"
     for choice in choices if "enum" in part else ():
-        if not is_a(choice, kind):
+        if not has_json_type(choice, kind):
             return f"enum value ({choice}) does not match any type in [{kind}]"
     return ""
 
 
-def _wrong_ranges(part: dict[str, Any]) -> str:
-    for low, high in PAIRS:
+def _find_range_error(part: dict[str, Any]) -> str:
+    for low, high in RANGE_KEYWORD_PAIRS:
         if low in part and high in part:
-            if not is_a(part[low], "number") or not is_a(part[high], "number"):
+            if not has_json_type(part[low], "number") or not has_json_type(part[high], "number"):
                 return f"{low} and {high} must be numbers"
             if part[low] > part[high]:
                 return f"{low} must not be greater than {high}"
@@ -191,12 +198,12 @@ def _wrong_ranges(part: dict[str, Any]) -> str:
     return ""
 
 
-def _wrong_object(part: dict[str, Any]) -> str:
+def _find_object_error(part: dict[str, Any]) -> str:
     children = part.get("properties", {})
     if not isinstance(children, dict):
         return "properties must be an object"
     for name, child in children.items():
-        if name in FORBIDDEN_NAMES:
+        if name in FORBIDDEN_PROPERTY_NAMES:
             return f"property name '{name}' is reserved for JSON Schema keywords"
         if not isinstance(child, dict):
             return f"property schema for '{name}' must be an object"

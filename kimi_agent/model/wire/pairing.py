@@ -1,8 +1,8 @@
-"""Calls and their results in the order that the server demands, whatever the history holds: pure, message by message.
+"""Pairing of tool calls and results: puts messages in the order that the server demands. Pure.
 
-Behind an answer with calls stand the results of exactly these calls, in their order, and nothing between. The fold of
-the log gives just that; this is the belt to it, for one message out of its place would cost every later request. A
-history in order comes out as the same objects.
+Behind an answer with calls stand the results of exactly these calls, in their order, and nothing between. The fold
+of the log gives just that; this is the belt to it, for one message out of its place would cost every later request.
+A history in order comes out as the same objects. It works message by message.
 """
 
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ import msgspec
 
 from kimi_agent.log.messages import Assistant, Message, ToolReturn
 
-NO_RESULT = "(no result was recorded)"
+MISSING_RESULT_TEXT = "(no result was recorded)"
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingCalls:
     """The last answer's calls that wait for their results, and what waits behind them.
 
     `ids` are the wire's own, as the results name them; `sent` those that go out; `results` those that came before
@@ -30,43 +30,43 @@ class Waiting:
     behind: tuple[Message, ...] = ()
 
 
-NOTHING = Waiting()
+NO_PENDING_CALLS = PendingCalls()
 
 
-def step(waiting: Waiting, message: Message) -> tuple[Waiting, tuple[Message, ...]]:
-    """What goes out now that this message came, and what waits then."""
+def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls, tuple[Message, ...]]:
+    """Take in one message: the calls that wait then, and the messages that go out now."""
     match message:
         case ToolReturn():
-            return _returned(waiting, message)
+            return _pair_result(waiting, message)
         case Assistant() if not message.text and not message.calls:
             return waiting, ()  # the server refuses it, and with it the whole session
         case Assistant() if message.calls:
-            answer = _with_ids(message)
+            answer = _fill_blank_ids(message)
             ids = tuple(call.id for call in message.calls)
             sent = tuple(call.id for call in answer.calls)
             names = tuple(call.name for call in answer.calls)
-            return Waiting(ids, sent, names), (*rest(waiting), answer)
+            return PendingCalls(ids, sent, names), (*flush_pending(waiting), answer)
         case Assistant():
-            return NOTHING, (*rest(waiting), message)
-        case _ if waiting is NOTHING:
-            return NOTHING, (message,)
+            return NO_PENDING_CALLS, (*flush_pending(waiting), message)
+        case _ if waiting is NO_PENDING_CALLS:
+            return NO_PENDING_CALLS, (message,)
         case _:
             return replace(waiting, behind=(*waiting.behind, message)), ()
 
 
-def rest(waiting: Waiting) -> tuple[Message, ...]:
-    """What has to follow if nothing more comes: a result for each call without one, and what waited behind them."""
+def flush_pending(waiting: PendingCalls) -> tuple[Message, ...]:
+    """The messages to send if no more come: a result for each call without one, and what waited behind them."""
     early = dict(waiting.results)
     return (
         *(
-            early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], NO_RESULT)
+            early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
             for place in range(waiting.placed, len(waiting.ids))
         ),
         *waiting.behind,
     )
 
 
-def _returned(waiting: Waiting, result: ToolReturn) -> tuple[Waiting, tuple[Message, ...]]:
+def _pair_result(waiting: PendingCalls, result: ToolReturn) -> tuple[PendingCalls, tuple[Message, ...]]:
     """Results go out in the order of the calls; one of no waiting call, or a second one, is passed over."""
     early = dict(waiting.results)
     open_places = (place for place in range(waiting.placed, len(waiting.ids)) if place not in early)
@@ -81,11 +81,11 @@ def _returned(waiting: Waiting, result: ToolReturn) -> tuple[Waiting, tuple[Mess
         out.append(early.pop(placed))
         placed += 1
     if placed == len(waiting.ids):
-        return NOTHING, (*out, *waiting.behind)
+        return NO_PENDING_CALLS, (*out, *waiting.behind)
     return replace(waiting, placed=placed, results=tuple(early.items())), tuple(out)
 
 
-def _with_ids(message: Assistant) -> Assistant:
+def _fill_blank_ids(message: Assistant) -> Assistant:
     """The answer itself, or with `call_N` for each id that is blank: the server takes none of those."""
     if all(call.id.strip() for call in message.calls):
         return message

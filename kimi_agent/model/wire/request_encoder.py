@@ -1,9 +1,9 @@
-"""Moonshot's way of writing a request: values in, the body's JSON bytes out.
+"""Request encoder: a `Request` in, the JSON bytes of a chat completion body in Moonshot's dialect out.
 
-The body is encoded here, and not by the SDK, so that the provider's prefix cache always hits and a step costs the same
-at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and the
-messages of one request (less its trailing notes) are a byte prefix of those of the next. What would be refused is
-mended on the way: schemas, results without their calls, a cap that does not fit the window.
+The body is encoded here, and not by the SDK, so that the provider's prefix cache always hits and a step costs the
+same at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and
+the messages of one request (less its trailing notes) are a byte prefix of those of the next. What would be refused
+is mended on the way: schemas, results without their calls, a cap that does not fit the window.
 """
 
 import base64
@@ -17,54 +17,54 @@ from typing import Any
 import msgspec
 
 from kimi_agent.log.messages import Assistant, Media, Message, Text, ToolReturn, User
-from kimi_agent.model.base import DEFAULT_OUTPUT, Request, ToolSpec
-from kimi_agent.model.endpoint.profiles import Profile
-from kimi_agent.model.wire.pairing import NOTHING, Waiting, rest, step
-from kimi_agent.model.wire.schema_repair import repaired
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Request, ToolSpec
+from kimi_agent.model.endpoint.profiles import EndpointProfile
+from kimi_agent.model.wire.pairing import NO_PENDING_CALLS, PendingCalls, flush_pending, pair_message
+from kimi_agent.model.wire.schema_repair import repair_schema
 
-Blob = Callable[[str], bytes]
+BlobReader = Callable[[str], bytes]
 """The bytes of a blob by its name; OSError where they are gone."""
 
-_KEPT_AGENTS = 32
+_MAX_KEPT_AGENTS = 32
 _SPARE_TOKENS = 1_024
-_LEAST_OUTPUT = 256
-_MOST_TOOLS = 128
+_MIN_OUTPUT_TOKENS = 256
+_MAX_TOOLS = 128
 _TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """What a body's fixed part says: the model's name on the wire, and the switches of the session (in tokens)."""
+class RequestDialect:
+    """The fixed settings of a body: the model's name on the wire, and the switches of the session (in tokens)."""
 
     model: str
-    profile: Profile
+    profile: EndpointProfile
     thinking: bool = True
     max_output: int | None = None
     window: int = 262_144
 
 
-class Encoder:
+class RequestEncoder:
     """Encodes requests and keeps what it encoded, per agent, as long as the messages are the same objects."""
 
-    def __init__(self, dialect: Dialect, blob: Blob) -> None:
+    def __init__(self, dialect: RequestDialect, blob: BlobReader) -> None:
         self.dialect = dialect
         self._blob = blob
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _EncodedConversation] = OrderedDict()
 
     def body(self, request: Request) -> bytes:
         """The whole body, ready to be sent."""
-        key = cache_key(request)
+        key = build_cache_key(request)
         kept = self._kept.pop(key, None)
         if kept is None or kept.system != request.system or kept.tools != request.tools:
-            kept = _Kept(self.dialect, key, request)
+            kept = _EncodedConversation(self.dialect, key, request)
         self._kept[key] = kept
-        if len(self._kept) > _KEPT_AGENTS:
+        if len(self._kept) > _MAX_KEPT_AGENTS:
             self._kept.popitem(last=False)
         kept.follow(request.messages, self._message)
-        tail = [self._message(message) for message in rest(kept.waiting)]
-        if notes := note_text(request.notes):
-            tail.append(encode({"role": "user", "content": notes}))
+        tail = [self._message(message) for message in flush_pending(kept.waiting)]
+        if notes := format_notes(request.notes):
+            tail.append(encode_wire_json({"role": "user", "content": notes}))
         # A start without text cannot be gone on with: the server refuses an empty message.
         if request.partial is not None and request.partial.text:
             tail.append(self._start_of(request.partial))
@@ -74,18 +74,18 @@ class Encoder:
         )
 
     def _switches(self, request: Request, offers: bool) -> bytes:
-        """What may differ from one request to the next without a word of the prompt being another."""
-        cap = output_cap(request.max_output or self.dialect.max_output, self.dialect.window, request.tokens)
+        """The fields that may differ from request to request without changing the prompt."""
+        cap = cap_output_tokens(request.max_output or self.dialect.max_output, self.dialect.window, request.tokens)
         choice = b',"tool_choice":"none"' if request.tools_off and offers else b""
         return (b"" if cap is None else b',"%b":%d' % (self.dialect.profile.cap.encode(), cap)) + choice
 
     def _message(self, message: Message) -> bytes:
         match message:
             case User():
-                return encode({"role": "user", "content": self._content(message)})
+                return encode_wire_json({"role": "user", "content": self._content(message)})
             case ToolReturn(call_id, name, content):
                 content = content or "(no output)"
-                return encode({"role": "tool", "tool_call_id": call_id, "name": name, "content": content})
+                return encode_wire_json({"role": "tool", "tool_call_id": call_id, "name": name, "content": content})
             case Assistant():
                 return self._assistant(message)
 
@@ -100,13 +100,13 @@ class Encoder:
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in message.calls
             ]
-        return encode(wire)
+        return encode_wire_json(wire)
 
     def _start_of(self, message: Assistant) -> bytes:
         wire: dict[str, Any] = {"role": "assistant", "content": message.text}
         if self.dialect.thinking:
             wire |= self._reasoning(message)
-        return encode(wire | {"partial": True})
+        return encode_wire_json(wire | {"partial": True})
 
     def _reasoning(self, message: Assistant) -> dict[str, Any]:
         rule = self.dialect.profile.reasoning
@@ -133,28 +133,28 @@ class Encoder:
         return {"type": name, name: {"url": f"data:{part.mime};base64,{data}"}}
 
 
-class _Kept:
+class _EncodedConversation:
     """The encoded start of one agent's conversation, grown in place.
 
     `start` and `end` stand before the messages, with what may differ between; `offers` says whether tools are listed;
     `waiting` which results must still follow what is `joined`.
     """
 
-    def __init__(self, dialect: Dialect, key: str, request: Request) -> None:
+    def __init__(self, dialect: RequestDialect, key: str, request: Request) -> None:
         self.system = request.system
         self.tools = request.tools
-        functions = _functions(request.tools)
+        functions = _offered_functions(request.tools)
         self.offers = bool(functions)
-        self.start, self.end = _head(dialect, key, functions)
-        self._base = encode({"role": "system", "content": request.system}) if request.system else b""
+        self.start, self.end = _encode_head(dialect, key, functions)
+        self._base = encode_wire_json({"role": "system", "content": request.system}) if request.system else b""
         self.joined = bytearray(self._base)
         self._messages: list[Message] = []
-        self._ends: list[tuple[int, Waiting]] = []
+        self._ends: list[tuple[int, PendingCalls]] = []
 
     @property
-    def waiting(self) -> Waiting:
-        """What has still to come, behind the messages that are joined."""
-        return self._ends[-1][1] if self._ends else NOTHING
+    def waiting(self) -> PendingCalls:
+        """The calls that still lack results, behind the messages that are joined."""
+        return self._ends[-1][1] if self._ends else NO_PENDING_CALLS
 
     def follow(self, messages: Sequence[Message], encode_one: Callable[[Message], bytes]) -> None:
         """Make `joined` hold these messages; what is kept of them by identity is not encoded again."""
@@ -165,7 +165,7 @@ class _Kept:
             start = self._ends[same - 1][0] if same else len(self._base)
             del self.joined[start:], self._messages[same:], self._ends[same:]
         for message in messages[same:]:
-            waiting, sent = step(self.waiting, message)
+            waiting, sent = pair_message(self.waiting, message)
             for each in sent:
                 if self.joined:
                     self.joined += b","
@@ -174,30 +174,30 @@ class _Kept:
             self._ends.append((len(self.joined), waiting))
 
 
-def cache_key(request: Request) -> str:
+def build_cache_key(request: Request) -> str:
     """The provider's cache key, which on the wire is also the agent's address: `session` or `session/main.3`."""
     return request.session if request.agent == "main" else f"{request.session}/{request.agent}"
 
 
-def note_text(notes: Sequence[str]) -> str:
+def format_notes(notes: Sequence[str]) -> str:
     """The notes as the text of one trailing message; "" where there are none."""
     return "\n".join(f"<note>{note}</note>" for note in notes if note)
 
 
-def output_cap(asked: int | None, window: int, tokens: int) -> int | None:
+def cap_output_tokens(asked: int | None, window: int, tokens: int) -> int | None:
     """`max_completion_tokens` for an input of so many tokens (0: not known): as asked, but never over the window.
 
     None where nobody asked and the server's own default fits: the rate limit counts what is asked for.
     """
     if not tokens:
         return asked
-    room = max(window - tokens - _SPARE_TOKENS, _LEAST_OUTPUT)
+    room = max(window - tokens - _SPARE_TOKENS, _MIN_OUTPUT_TOKENS)
     if asked is None:
-        return None if room >= DEFAULT_OUTPUT else room
+        return None if room >= DEFAULT_OUTPUT_TOKENS else room
     return min(asked, room)
 
 
-def _head(dialect: Dialect, key: str, functions: list[dict[str, Any]]) -> tuple[bytes, bytes]:
+def _encode_head(dialect: RequestDialect, key: str, functions: list[dict[str, Any]]) -> tuple[bytes, bytes]:
     """Everything before the first message, cut where the switches go. Its key order is fixed."""
     fixed = {
         "model": dialect.model,
@@ -208,33 +208,33 @@ def _head(dialect: Dialect, key: str, functions: list[dict[str, Any]]) -> tuple[
     named: dict[str, Any] = {"prompt_cache_key": key} if key else {}
     if functions:
         named["tools"] = functions
-    end = b"," + encode(named)[1:-1] if named else b""
-    return encode(fixed)[:-1], end + b',"messages":['
+    end = b"," + encode_wire_json(named)[1:-1] if named else b""
+    return encode_wire_json(fixed)[:-1], end + b',"messages":['
 
 
-def _functions(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+def _offered_functions(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
     """The tools that can be offered: one with a bad or doubled name, or one too many, would cost the whole request."""
     found: dict[str, dict[str, Any]] = {}
     for tool in tools:
-        if _TOOL_NAME.fullmatch(tool.name) and tool.name not in found and len(found) < _MOST_TOOLS:
-            schema = repaired(tool.schema)
+        if _TOOL_NAME.fullmatch(tool.name) and tool.name not in found and len(found) < _MAX_TOOLS:
+            schema = repair_schema(tool.schema)
             found[tool.name] = {"name": tool.name, "description": tool.description, "parameters": schema}
     return [{"type": "function", "function": function} for function in found.values()]
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
+def encode_wire_json(value: Mapping[str, Any]) -> bytes:
     """`value` as JSON in valid UTF-8; half a surrogate pair in it becomes U+FFFD."""
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        return _encode(_clean(value))
+        return _encode(_replace_lone_surrogates(value))
 
 
-def _clean(value: Any) -> Any:
+def _replace_lone_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, Mapping):
-        return {_clean(key): _clean(each) for key, each in value.items()}
+        return {_replace_lone_surrogates(key): _replace_lone_surrogates(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(each) for each in value]
+        return [_replace_lone_surrogates(each) for each in value]
     return value

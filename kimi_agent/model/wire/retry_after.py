@@ -1,4 +1,4 @@
-"""How long a server asks to wait: in its headers, in all their spellings, else in its words."""
+"""Retry-After parser: how long a server asks to wait, from its headers in all spellings, else its message."""
 
 import email.utils
 import math
@@ -12,29 +12,29 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _ONE = r"(\d+(?:\.\d+)?) ?(ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
 _PIECE = re.compile(_ONE, re.IGNORECASE)
 _AGAIN = r"(?:try again|retry|resets?|refresh(?:es|ed)?|available(?: again)?)"
-_LASTS = re.compile(rf"{_AGAIN} (?:after|in) ((?:{_ONE}[ ,]*(?:and )?)+)", re.IGNORECASE)
-_UNTIL = re.compile(
+_DURATION = re.compile(rf"{_AGAIN} (?:after|in) ((?:{_ONE}[ ,]*(?:and )?)+)", re.IGNORECASE)
+_DEADLINE = re.compile(
     rf"{_AGAIN} (?:after|at|on|until) (\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?) ?(Z|UTC|[+-]\d\d:?\d\d)?",
     re.IGNORECASE,
 )
 
 
-def wait_hint(headers: Mapping[str, str], message: str, now: float, *, limited: bool = True) -> float:
-    """How many seconds the server asks to wait, at most 30 days; 0 where it names no time, a past one, or nonsense.
+def parse_retry_after(headers: Mapping[str, str], message: str, now: float, *, limited: bool = True) -> float:
+    """The seconds that the server asks to wait, at most 30 days; 0 where it names no time, a past one, or nonsense.
 
     `headers` have lower-case names, `now` is Unix time. `limited` says that a limit was met: only then the end of its
     window counts, which servers name in every answer.
     """
     now = _date(headers.get("date", "")) or now  # a wrong clock here must not make a wait of hours
-    found = _retry_after(headers, now)
+    found = _parse_headers(headers, now)
     if found is None:
-        found = _in_words(message[:_WORDS_CHARS], now)
+        found = _parse_message(message[:_WORDS_CHARS], now)
     if found is None and limited:
-        found = _window(headers, now)
+        found = _parse_window_reset(headers, now)
     return min(max(0.0, found or 0.0), _LONGEST_S)
 
 
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def _parse_headers(headers: Mapping[str, str], now: float) -> float | None:
     if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     for name in ("retry-after", "x-retry-after"):
@@ -46,7 +46,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return None
 
 
-def _window(headers: Mapping[str, str], now: float) -> float | None:
+def _parse_window_reset(headers: Mapping[str, str], now: float) -> float | None:
     """X-RateLimit-Reset: seconds from now, or Unix time in seconds or milliseconds; none while something remains."""
     for prefix in ("x-ratelimit-", "ratelimit-"):
         if (_number(headers.get(f"{prefix}remaining", "")) or 0) > 0:
@@ -58,10 +58,10 @@ def _window(headers: Mapping[str, str], now: float) -> float | None:
     return None
 
 
-def _in_words(message: str, now: float) -> float | None:
-    if lasts := _LASTS.search(message):
+def _parse_message(message: str, now: float) -> float | None:
+    if lasts := _DURATION.search(message):
         return sum(float(number) * _unit(name.lower()) for number, name in _PIECE.findall(lasts[1]))
-    if until := _UNTIL.search(message):
+    if until := _DEADLINE.search(message):
         zone = (until[2] or "Z").upper().replace("UTC", "Z")
         try:
             return datetime.fromisoformat(until[1] + zone).timestamp() - now

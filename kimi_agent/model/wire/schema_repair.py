@@ -1,4 +1,4 @@
-"""A tool's schema, wherever it comes from, rewritten until Moonshot takes it: pure.
+"""Schema repair: rewrites any tool's JSON schema until Moonshot accepts it. Pure.
 
 Our own tools are written within Moonshot's rules and come out as the same bytes. A stranger's (an MCP server's, a
 plug-in's) may hold all of JSON schema; one schema that is not taken would cost the whole request, so whatever cannot
@@ -10,51 +10,51 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kimi_agent.model.wire.moonshot_schema import (
-    FORBIDDEN_NAMES,
-    KEYWORDS,
-    MOST_BRANCHES,
-    PAIRS,
-    TOLD,
-    is_a,
-    keywords_of,
-    kind_of,
-    too_many,
-    wrong,
+    ANNOTATION_KEYWORDS,
+    FORBIDDEN_PROPERTY_NAMES,
+    MAX_ANY_OF_BRANCHES,
+    RANGE_KEYWORD_PAIRS,
+    TYPE_KEYWORDS,
+    allowed_keywords,
+    exceeds_enum_limits,
+    find_schema_error,
+    has_json_type,
+    json_type_of,
 )
 
-_NOTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
+_EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
 _ANYTHING = ("string", "number", "boolean", "object", "array")
-_MOST_NODES = 5_000
+_MAX_NODES = 5_000
 # Each is tried where the one before leaves a schema over a limit of size. Moonshot takes 30.
 _DEPTHS = (28, 8, 4, 2, 1)
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
-_HINTS: Mapping[str, frozenset[str]] = {
-    "object": KEYWORDS["object"] | {"patternProperties", "propertyNames", "minProperties", "maxProperties"},
-    "array": KEYWORDS["array"] | {"prefixItems", "contains"},
-    "string": KEYWORDS["string"] - {"enum", "default"},
+_TYPE_HINTS: Mapping[str, frozenset[str]] = {
+    "object": TYPE_KEYWORDS["object"] | {"patternProperties", "propertyNames", "minProperties", "maxProperties"},
+    "array": TYPE_KEYWORDS["array"] | {"prefixItems", "contains"},
+    "string": TYPE_KEYWORDS["string"] - {"enum", "default"},
     "number": _BOUNDS,
 }
 """Which keywords tell the type of a schema that does not."""
 
 
-def repaired(schema: object) -> dict[str, Any]:
+def repair_schema(schema: object) -> dict[str, Any]:
     """`schema` within Moonshot's rules: an object, references inlined, every part typed. Never raises."""
     if isinstance(schema, Mapping):
         for deepest in _DEPTHS:
-            found = _Repair(schema, deepest).root()
-            if not wrong(found):
+            found = _SchemaRepair(schema, deepest).root()
+            if not find_schema_error(found):
                 return found
-    return dict(_NOTHING)
+    return dict(_EMPTY_SCHEMA)
 
 
-class _Repair:
+class _SchemaRepair:
     """One pass over one schema. What lies deeper than `deepest`, or past _MOST_NODES, keeps its type alone."""
 
     def __init__(self, root: Mapping[str, Any], deepest: int) -> None:
         self._root = root
         self._deepest = deepest
-        self._left = _MOST_NODES
+        self._left = _MAX_NODES
 
     def root(self) -> dict[str, Any]:
         """The root is an object whatever it says: what its branches would take is taken, and nothing demanded."""
@@ -73,17 +73,21 @@ class _Repair:
         flat, seen = self._flat(raw, seen, depth)
         if depth >= self._deepest or self._left < 0:
             kinds = _kinds(flat)
-            return _told(flat) | {"type": kinds[0] if len(kinds) == 1 else "object"}
+            return _annotations(flat) | {"type": kinds[0] if len(kinds) == 1 else "object"}
         if branches := _listed(flat.pop("anyOf", None)):
             return self._any_of(flat, branches, depth, seen)
         kinds = _kinds(flat)
         if len(kinds) == 1:
             return self._typed(flat, kinds[0], depth, seen)
-        own = {key: value for key, value in flat.items() if key not in TOLD and key not in ("type", "default")}
+        own = {
+            key: value
+            for key, value in flat.items()
+            if key not in ANNOTATION_KEYWORDS and key not in ("type", "default")
+        }
         typed = [self._typed(own, kind, depth + 1, seen) for kind in kinds]
         if all(len(each) == 1 for each in typed):
-            return _told(flat) | {"type": list(kinds)}
-        return _told(flat) | {"anyOf": typed}
+            return _annotations(flat) | {"type": list(kinds)}
+        return _annotations(flat) | {"anyOf": typed}
 
     def _flat(self, raw: object, seen: frozenset[str], depth: int) -> tuple[dict[str, Any], frozenset[str]]:
         """`raw` without $ref, allOf, oneOf and const at its top, and the references that were followed for it."""
@@ -91,19 +95,19 @@ class _Repair:
         flat = dict(_mapping(raw))
         if "$ref" in flat:
             ref = str(flat.pop("$ref"))
-            target = _pointed(self._root, ref)
+            target = _resolve_pointer(self._root, ref)
             if ref in seen:
                 kinds = _kinds(_mapping(target))
-                flat = _merged({"type": kinds[0] if len(kinds) == 1 else "object"}, flat)
+                flat = _merge_schemas({"type": kinds[0] if len(kinds) == 1 else "object"}, flat)
             else:
                 inner, seen = self._flat(target, seen | {ref}, depth)
-                flat = _merged(inner, flat)
+                flat = _merge_schemas(inner, flat)
         for part in _listed(flat.pop("allOf", None)):
             if depth >= self._deepest or self._left < 0:
                 break
             inner, also = self._flat(part, seen, depth + 1)
             seen |= also
-            flat = _merged(flat, inner)
+            flat = _merge_schemas(flat, inner)
         if "const" in flat:
             const = flat.pop("const")
             flat["enum"] = [const]
@@ -114,16 +118,16 @@ class _Repair:
 
     def _any_of(self, flat: Mapping[str, Any], branches: list[Any], depth: int, seen: frozenset[str]) -> dict[str, Any]:
         """What stands beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
-        beside = {key: value for key, value in flat.items() if key not in TOLD and key != "default"}
+        beside = {key: value for key, value in flat.items() if key not in ANNOTATION_KEYWORDS and key != "default"}
         found: list[dict[str, Any]] = []
-        for branch in branches[:MOST_BRANCHES]:
+        for branch in branches[:MAX_ANY_OF_BRANCHES]:
             inner, also = self._flat(branch, seen, depth + 1)
-            each = self.node(_merged(beside, inner), depth + 1, seen | also)
+            each = self.node(_merge_schemas(beside, inner), depth + 1, seen | also)
             found += [new for new in (each["anyOf"] if set(each) == {"anyOf"} else [each]) if new not in found]
         found = [each for each in found if each.get("type") != "null"] or found
         if len(found) == 1:
-            return found[0] | _told(flat)
-        return _told(flat) | {"anyOf": found[:MOST_BRANCHES]}
+            return found[0] | _annotations(flat)
+        return _annotations(flat) | {"anyOf": found[:MAX_ANY_OF_BRANCHES]}
 
     def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:
         """A schema of one type: of the keywords those that fit it, in the order in which they stand."""
@@ -132,15 +136,15 @@ class _Repair:
             names = {
                 name: self.node(child, depth + 1, seen)
                 for name, child in _mapping(flat.get("properties")).items()
-                if name not in FORBIDDEN_NAMES
+                if name not in FORBIDDEN_PROPERTY_NAMES
             }
         found: dict[str, Any] = {} if "type" in flat else {"type": kind}
-        fitting = keywords_of(kind)
+        fitting = allowed_keywords(kind)
         for key, value in flat.items():
             kept: Any = None
             if key == "type":
                 kept = kind
-            elif key in TOLD:
+            elif key in ANNOTATION_KEYWORDS:
                 kept = value if isinstance(value, str) else None
             elif key == "properties" and key in fitting:
                 kept = names
@@ -151,10 +155,10 @@ class _Repair:
             elif key == "additionalProperties" and key in fitting:
                 kept = value if isinstance(value, bool) or value == {} else self.node(value, depth + 1, seen)
             elif key in fitting:
-                kept = _value(key, value, kind)
+                kept = _fitting_value(key, value, kind)
             if kept is not None:
                 found[key] = kept
-        return _in_order(found)
+        return _drop_empty_ranges(found)
 
     def _items(self, flat: Mapping[str, Any], depth: int, seen: frozenset[str]) -> dict[str, Any] | None:
         """The schema of the items; places with a schema of their own become "any of these"."""
@@ -169,16 +173,16 @@ def _kinds(flat: Mapping[str, Any]) -> tuple[str, ...]:
     """The types that a schema allows: those of its choices, else those it says, else what its keywords show."""
     said = flat.get("type")
     names = [said] if isinstance(said, str) else _listed(said)
-    kinds = [name for name in names if isinstance(name, str) and (name in KEYWORDS or name == "integer")]
+    kinds = [name for name in names if isinstance(name, str) and (name in TYPE_KEYWORDS or name == "integer")]
     if choices := _choices(flat.get("enum")):
-        of_choices = [kind_of(each) for each in choices]
+        of_choices = [json_type_of(each) for each in choices]
         if "number" in kinds or "number" in of_choices:
             of_choices = ["number" if each == "integer" else each for each in of_choices]
         kinds = [each for each in of_choices if each in kinds] or of_choices
     if not kinds:
-        kinds = [kind for kind, hints in _HINTS.items() if hints & set(flat)][:1]
+        kinds = [kind for kind, hints in _TYPE_HINTS.items() if hints & set(flat)][:1]
     if not kinds and flat.get("default") is not None:
-        kinds = [kind_of(flat["default"])]
+        kinds = [json_type_of(flat["default"])]
     if "number" in kinds:
         kinds = [each for each in kinds if each != "integer"]
     kinds = [each for each in dict.fromkeys(kinds) if each]
@@ -187,20 +191,20 @@ def _kinds(flat: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _choices(enum: object) -> list[Any]:
     """The choices of an enum that can be offered: plain values."""
-    return [each for each in _listed(enum) if kind_of(each) not in ("", "object", "array")]
+    return [each for each in _listed(enum) if json_type_of(each) not in ("", "object", "array")]
 
 
-def _value(key: str, value: Any, kind: str) -> Any:
+def _fitting_value(key: str, value: Any, kind: str) -> Any:
     """The value of a keyword that fits its type; None where it makes no sense."""
     if key == "enum":
-        choices = [each for each in _choices(value) if is_a(each, kind)]
-        return choices if choices and kind != "null" and not too_many(choices) else None
+        choices = [each for each in _choices(value) if has_json_type(each, kind)]
+        return choices if choices and kind != "null" and not exceeds_enum_limits(choices) else None
     if key == "default":
-        return value if is_a(value, kind) else None
+        return value if has_json_type(value, kind) else None
     if key in _BOUNDS:
-        return value if is_a(value, "number") else None
+        return value if has_json_type(value, "number") else None
     if key in _COUNTS:
-        return value if is_a(value, "integer") and value >= 0 else None
+        return value if has_json_type(value, "integer") and value >= 0 else None
     return value if isinstance(value, bool if key == "uniqueItems" else str) else None
 
 
@@ -211,21 +215,21 @@ def _required(value: object, names: Mapping[str, Any]) -> list[str] | None:
     return found if found or not value else None
 
 
-def _in_order(found: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty_ranges(found: dict[str, Any]) -> dict[str, Any]:
     """Without ranges that nothing can be in."""
-    for low, high in PAIRS:
+    for low, high in RANGE_KEYWORD_PAIRS:
         if low in found and high in found and found[low] > found[high]:
             del found[low], found[high]
     return found
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_schemas(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """One schema that asks for both, as far as that can be said."""
-    both = {key: _joined(key, first[key], value) if key in first else value for key, value in second.items()}
+    both = {key: _merge_keyword(key, first[key], value) if key in first else value for key, value in second.items()}
     return {**first, **both}
 
 
-def _joined(key: str, first: Any, second: Any) -> Any:
+def _merge_keyword(key: str, first: Any, second: Any) -> Any:
     if key == "properties":
         before, after = _mapping(first), _mapping(second)
         clash = {name: {"allOf": [before[name], after[name]]} for name in after if name in before}
@@ -235,20 +239,20 @@ def _joined(key: str, first: Any, second: Any) -> Any:
     if key == "enum":
         return [each for each in _listed(first) if each in _listed(second)] or second
     if key == "type":
-        return [each for each in _wide(first) if each in _wide(second)] or first
+        return [each for each in _widened_types(first) if each in _widened_types(second)] or first
     if key == "anyOf":
         return first  # both at once would need every pair of branches
     return second
 
 
-def _wide(kinds: object) -> list[Any]:
+def _widened_types(kinds: object) -> list[Any]:
     """The types as a list; an integer is a number too."""
     found = kinds if isinstance(kinds, list) else [kinds]
     return [*found, "integer"] if "number" in found and "integer" not in found else found
 
 
-def _told(flat: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: flat[key] for key in TOLD if isinstance(flat.get(key), str)}
+def _annotations(flat: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: flat[key] for key in ANNOTATION_KEYWORDS if isinstance(flat.get(key), str)}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -259,7 +263,7 @@ def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _pointed(root: Mapping[str, Any], ref: str) -> object:
+def _resolve_pointer(root: Mapping[str, Any], ref: str) -> object:
     """What a reference within this schema points to; None for any other."""
     if not ref.startswith("#"):
         return None

@@ -1,6 +1,6 @@
-"""Bytes of a server-sent event stream in, events out.
+"""Server-sent events parser: bytes of a stream in, events out.
 
-Lines end with LF, CR or CRLF and nothing else: line iterators that split like str.splitlines cut a frame at U+2028,
+Lines end with LF, CR or CRLF and nothing else: line iterators that split like str.splitlines cut an event at U+2028,
 U+2029 and U+0085, which JSON may hold unescaped.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
-Frame = tuple[str, bytes]
+SseEvent = tuple[str, bytes]
 """One event: its `event:` name ("" for none) and its data lines, joined by LF. A bare tuple, for there are many."""
 
 
@@ -16,24 +16,24 @@ class EventTooLong(Exception):
     """One event, or an answer that is no event stream, is longer than MAX_EVENT_BYTES."""
 
 
-class Frames:
-    """Cuts a stream into frames, however its bytes are split. Comments and fields that nobody needs are passed over.
+class SseParser:
+    """Cuts a stream into events, however its bytes are split. Comments and fields that nobody needs are passed over.
 
     `any` says that a frame was seen; until then `stray` holds the raw bytes, which may be no event stream at all.
     """
 
     def __init__(self) -> None:
         self.stray = bytearray()
-        self.any = False
+        self.found_event = False
         self._line = bytearray()
         self._after_cr = False
         self._name = ""
         self._data: list[bytes] = []
         self._size = 0
 
-    def feed(self, chunk: bytes) -> Iterator[Frame]:
+    def feed(self, chunk: bytes) -> Iterator[SseEvent]:
         """The frames that `chunk` completes. Raises EventTooLong."""
-        if not self.any:
+        if not self.found_event:
             self.stray += chunk
             self._check(len(self.stray))
         if self._line and b"\n" in chunk:  # only then, so that a line of many chunks is joined once
@@ -46,7 +46,7 @@ class Frames:
         for event in events:
             # Nearly all events are one line: this way costs a tenth of the other.
             if event.startswith(b"data: ") and b"\n" not in event:
-                if not self.any:
+                if not self.found_event:
                     self._begin()
                 yield "", event[6:]
             else:
@@ -56,7 +56,7 @@ class Frames:
     def _amid_event(self) -> bool:
         return bool(self._line or self._data or self._name or self._after_cr)
 
-    def _lines(self, chunk: bytes) -> Iterator[Frame]:
+    def _lines(self, chunk: bytes) -> Iterator[SseEvent]:
         if self._after_cr and chunk:
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
@@ -74,12 +74,12 @@ class Frames:
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
 
-    def end(self) -> Iterator[Frame]:
+    def end(self) -> Iterator[SseEvent]:
         """The frame that the end of the stream completes: servers exist that leave out the last blank line."""
         self._after_cr = False
         yield from self.feed(b"\n\n")
 
-    def _take(self, line: bytes) -> Frame | None:
+    def _take(self, line: bytes) -> SseEvent | None:
         if not line:
             if not self._data and not self._name:
                 return None
@@ -87,7 +87,7 @@ class Frames:
             self._name, self._data, self._size = "", [], 0
             self._begin()
             return frame
-        if line.startswith(b"\xef\xbb\xbf") and not self.any:
+        if line.startswith(b"\xef\xbb\xbf") and not self.found_event:
             line = line[3:]
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -100,7 +100,7 @@ class Frames:
         return None
 
     def _begin(self) -> None:
-        self.any = True
+        self.found_event = True
         self.stray.clear()
 
     @staticmethod

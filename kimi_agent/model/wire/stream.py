@@ -1,4 +1,4 @@
-"""One answer as it arrives: bytes in, deltas out, and a clock for everything that can fail to come.
+"""Answer stream: bytes of one response in, deltas out, with a timeout for everything that can fail to come.
 
 The in-process tape and the HTTP client share it, so that a scripted answer takes the same way as a real one.
 """
@@ -12,15 +12,15 @@ from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.model.base import Delta
 from kimi_agent.model.endpoint.profiles import Clocks
-from kimi_agent.model.wire.answer_reader import Reading, decode
-from kimi_agent.model.wire.call_markers import recover
-from kimi_agent.model.wire.http_errors import Endpoint, of_error_object, of_stray
-from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, Frame, Frames
+from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
+from kimi_agent.model.wire.call_markers import recover_marked_calls
+from kimi_agent.model.wire.http_errors import Endpoint, error_from_object, error_from_stray_body
+from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, SseEvent, SseParser
 
 _AHEAD_BYTES = 1024 * 1024
 _DRAIN_S = 0.25
 
-Now = Callable[[], float]
+UnixClock = Callable[[], float]
 """Unix time in seconds."""
 
 
@@ -30,7 +30,7 @@ def read_answer(
     content_type: str,
     endpoint: Endpoint,
     clocks: Clocks,
-    now: Now,
+    now: UnixClock,
     markers: frozenset[str] | None = None,
 ) -> AsyncGenerator[Delta, None]:
     """The deltas of the answer that `chunks` hold, at the end Usage (if it came) and Finish.
@@ -39,22 +39,24 @@ def read_answer(
     markers in the text become calls. It ends as soon as the answer is complete. Raises a ModelError for an answer that
     breaks off, stalls, or is none.
     """
-    reading = Reading(lambda error: of_error_object(error, endpoint, now()))
-    answer = _read(chunks, reading, clocks, lambda body: of_stray(content_type, body, endpoint, now()))
-    return answer if markers is None else recover(answer, markers)
+    reading = AnswerReader(lambda error: error_from_object(error, endpoint, now()))
+    answer = _read_deltas(
+        chunks, reading, clocks, lambda body: error_from_stray_body(content_type, body, endpoint, now())
+    )
+    return answer if markers is None else recover_marked_calls(answer, markers)
 
 
-async def _read(
-    chunks: AsyncIterator[bytes], reading: Reading, clocks: Clocks, blame_stray: Callable[[bytes], ModelError]
+async def _read_deltas(
+    chunks: AsyncIterator[bytes], reading: AnswerReader, clocks: Clocks, blame_stray: Callable[[bytes], ModelError]
 ) -> AsyncGenerator[Delta, None]:
-    frames = Frames()
+    frames = SseParser()
     loop = asyncio.get_running_loop()
-    watch = _Watch(clocks, loop.time)
-    async with _Pump(chunks, loop) as pump:
+    watch = _TimeoutWatch(clocks, loop.time)
+    async with _ReadAhead(chunks, loop) as pump:
         try:
             while not reading.done:
                 taken = await watch.next(pump, finished=bool(reading.finish))
-                for delta in reading.read(frames.feed(taken) if taken is not None else _last(frames)):
+                for delta in reading.read(frames.feed(taken) if taken is not None else _last_events(frames)):
                     yield delta
                     watch.saw(delta)
                 if taken is None:
@@ -62,36 +64,36 @@ async def _read(
         except EventTooLong as error:
             text = f"The server sent an event of more than {MAX_EVENT_BYTES} bytes."
             raise Unavailable(text, retry=False) from error
-        if not frames.any:
+        if not frames.found_event:
             body = bytes(frames.stray)
-            if (value := _whole(body)) is None:
+            if (value := _decode_whole_answer(body)) is None:
                 raise blame_stray(body)
-            for delta in reading.take(value):
+            for delta in reading.read_whole(value):
                 yield delta
         for delta in reading.end():
             yield delta
         await pump.drain()
 
 
-def _last(frames: Frames) -> Iterator[Frame]:
-    """What the end of the stream completes: the last blank line may be missing, half an event is passed over."""
+def _last_events(frames: SseParser) -> Iterator[SseEvent]:
+    """The events that the stream's end completes: the last blank line may be missing, half an event is passed over."""
     for name, data in frames.end():
         with contextlib.suppress(Unavailable):
             if data != b"[DONE]":
-                decode(data)
+                decode_lenient_json(data)
             yield name, data
 
 
-def _whole(body: bytes) -> Mapping[str, Any] | None:
+def _decode_whole_answer(body: bytes) -> Mapping[str, Any] | None:
     """The answer in a body that was no event stream: some endpoints answer a streaming request in one piece."""
     try:
-        value = decode(body)
+        value = decode_lenient_json(body)
     except Unavailable:
         return None
     return value if isinstance(value, dict) and value.get("choices") else None
 
 
-class _Pump:
+class _ReadAhead:
     """Reads ahead of who reads the answer, so that a burst of chunks is taken (and timed) as one.
 
     It reads at most _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
@@ -173,8 +175,8 @@ class _Pump:
                 pass
 
 
-class _Watch:
-    """The clocks of one answer. Once a finish_reason was seen nothing more is an error: the rest is a courtesy."""
+class _TimeoutWatch:
+    """The timeouts of one answer. Once a finish_reason was seen nothing more is an error: the rest is a courtesy."""
 
     def __init__(self, clocks: Clocks, time: Callable[[], float]) -> None:
         self._clocks = clocks
@@ -189,8 +191,8 @@ class _Watch:
         if isinstance(delta, TextDelta | ReasoningDelta | CallDelta):
             self._content_at = self._time()
 
-    async def next(self, pump: _Pump, *, finished: bool) -> bytes | None:
-        """What has come; None at the end of the stream. Raises Unavailable when a clock runs out."""
+    async def next(self, pump: _ReadAhead, *, finished: bool) -> bytes | None:
+        """The bytes that came; None at the end of the stream. Raises Unavailable at a timeout."""
         if finished and self._finished_at is None:
             self._finished_at = self._time()
         try:
@@ -219,7 +221,7 @@ class _Watch:
     def _why(self) -> str:
         now, clocks = self._time(), self._clocks
         if now >= self._ends_at:
-            return f"The answer took longer than {_shown(clocks.attempt_s)} and was cut off."
+            return f"The answer took longer than {_format_seconds(clocks.attempt_s)} and was cut off."
         if not self._started:
             return f"The server sent nothing within {clocks.first_byte_s:g} s."
         if now >= self._content_at + clocks.no_content_s:
@@ -227,5 +229,5 @@ class _Watch:
         return f"The answer stalled: no bytes for {clocks.no_bytes_s:g} s."
 
 
-def _shown(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"

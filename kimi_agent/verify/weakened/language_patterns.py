@@ -1,4 +1,4 @@
-"""How tests look on a line, language by language. A new language is a new row."""
+"""Language patterns: regular expressions for tests, assertions and skips. A new language is a new entry."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,11 +11,12 @@ _NEVER = r"(?!)"
 
 
 @dataclass(frozen=True)
-class Language:
+class LanguagePatterns:
     """The patterns of one language. `start` holds `name` (or `name2`), and `group` for what only holds tests.
 
-    A line that `head` matches belongs to what follows. With `marked`, a start is a test only where its heads, or its
-    own line, hold such a mark. `other` begins what is neither. They are compiled where a file is read, not before.
+    A line that `head` matches (an attribute, a decorator) belongs to what follows. With `marked`, a start is a test
+    only where its heads, or its own line, hold such a mark. `other` begins what is neither test nor group. The patterns
+    are compiled where a file is read, not before.
     """
 
     comments: str
@@ -28,7 +29,7 @@ class Language:
     other: str = _NEVER
 
 
-PYTHON = Language(
+PYTHON_PATTERNS = LanguagePatterns(
     _HASHES,
     r"^\s*(?:async\s+)?def\s+(?P<name>test\w*)",
     r"\bassert\b | \bassert\w+\s*\( | \bpytest\.(?:raises|warns|fail)\b | \bself\.fail\(",
@@ -37,7 +38,7 @@ PYTHON = Language(
     head=r"^\s*@",
     other=r"^\s*(?:async\s+)?(?:def|class)\s",
 )
-_JS = Language(
+_JS = LanguagePatterns(
     _SLASHES,
     r"""(?<![\w.$]) (?: (?P<group>[xf]?(?:describe|context|suite)) | [xf]?(?:it|test) | specify ) (?:\.\w+)*
         (?: \([^()]*\) | `[^`]*` )? \s* \( \s* (?: (?P<name>'[^']*'?) | (?P<name2>"[^"]*"?|`[^`]*`?) )""",
@@ -51,7 +52,7 @@ _JS = Language(
         | \bexpect\(\s*(?:false|0)\s*\)\.(?:toBe\(false\)|toBeFalsy\(\)) | \bassert(?:\.ok)?\(\s*true\s*[,)]
         | \bassert\.(?:strict)?[eE]qual\(\s*(\w+)\s*,\s*\1\s*[,)] | \bt\.(?:true|truthy|ok)\(\s*true\s*[,)]""",
 )
-_GO = Language(
+_GO = LanguagePatterns(
     _SLASHES,
     r"^func\s+(?:\([^)]*\)\s*)?(?P<name>(?:Test|Fuzz|Example)\w*)\s*\(",
     r"""\b(?:t|tb|b|f|c)\.(?:Errorf?|Fatalf?|Fail|FailNow|Assert|Check)\(
@@ -61,7 +62,7 @@ _GO = Language(
         | \b(?:assert|require)\.Equal\(t,\s*(\w+),\s*\1\s*[,)]""",
     other=r"^func\s",
 )
-_RUST = Language(
+_RUST = LanguagePatterns(
     _SLASHES,
     r"(?:^|[\s\]])fn\s+(?P<name>\w+)",
     r"\b(?:debug_|prop_)?assert\w*!\s*[(\[{] | \bpanic!\s*\(",
@@ -70,7 +71,7 @@ _RUST = Language(
     head=r"^\s*\#\[",
     marked=r"\#\[\s*(?:\w+::)*(?:\w*test\w*|rstest|case|quickcheck)\b",
 )
-_RUBY = Language(
+_RUBY = LanguagePatterns(
     _HASHES,
     r"""^\s*(?: def\s+(?P<name>test_\w+[?!]?)
         | (?: (?P<group>[xf]?(?:describe|context|feature)) | [xf]?(?:it|specify|test|scenario|example|should) )
@@ -83,7 +84,7 @@ _RUBY = Language(
         | \bassert_equal\s*\(?\s*(\w+),\s*\1\b""",
     other=r"^\s*def\s",
 )
-_JVM = Language(
+_JVM = LanguagePatterns(
     _SLASHES,
     r"""\b(?P<group>class|interface|object)\s+(?P<name>\w+) | \b(?:void|fun|def|Unit|Object|Promise)\s+
         (?:<[^>]*>\s*)? (?: (?P<name2>\w+|`[^`]+`|"[^"]+") )\s*\(""",
@@ -97,7 +98,7 @@ _JVM = Language(
     marked=r"@(?:\w*Test\w*|Property|Theory)\b | \b(?:void|fun)\s+test | \bdef\s+(?:\"|test)",
     other=r"^\s*(?:public|protected|private|internal|static|final|override|suspend)\b[^=;{]*\(",
 )
-_CSHARP = Language(
+_CSHARP = LanguagePatterns(
     _SLASHES,
     r"\b(?P<group>class|record)\s+(?P<name>\w+) | \b(?:void|Task(?:<[^>]*>)?|ValueTask|unit)\s+(?P<name2>\w+)\s*\(",
     r"""\b(?:Assert|CollectionAssert|StringAssert|FileAssert|Verifier)\.(?!Ignore|Inconclusive|Pass)\w+
@@ -108,7 +109,7 @@ _CSHARP = Language(
     marked=r"\[\s*(?:\w*Fact|\w*Theory|\w*Test\w*)\b",
     other=r"^\s*(?:public|protected|private|internal|static|override|async)\b[^=;{]*\(",
 )
-_PHP = Language(
+_PHP = LanguagePatterns(
     _BOTH,
     r"""\bfunction\s+(?P<name>\w+)\s*\( | (?<![\w>:$])(?: (?P<group>describe) | it | test )\s*\(\s*
         (?P<name2>'[^']*'?|"[^"]*"?)""",
@@ -118,7 +119,7 @@ _PHP = Language(
     head=r"^\s*\#\[",
     marked=r"\#\[\s*(?:\w+\\)*(?:Test|DataProvider|TestWith)\b | \bfunction\s+test | \b(?:it|test|describe)\s*\(",
 )
-_ELIXIR = Language(
+_ELIXIR = LanguagePatterns(
     _HASHES,
     r"^\s*(?:(?P<group>describe)|test|property)\s*\(?\s*(?P<name>\"[^\"]*\"?)",
     r"\b(?:assert|refute)\w*\b | \bflunk\b",
@@ -127,7 +128,7 @@ _ELIXIR = Language(
     head=r"^\s*@\w*tag\b",
     other=r"^\s*(?:defp?|setup\w*)\s",
 )
-_C = Language(
+_C = LanguagePatterns(
     _SLASHES,
     r"""^\s*(?: TEST(?:_F|_P)? \s*\(\s*(?P<name>\w+\s*,\s*\w+)
         | (?:TEST_CASE|SCENARIO|TEST)\s*\(\s*(?P<name2>"[^"]*"?|\w+)
@@ -136,7 +137,7 @@ _C = Language(
     r"\bDISABLED_ | \b(?:GTEST_SKIP|SKIP)\s*\( | \"\s*\[[.!]",
     r"\b(?:EXPECT|ASSERT)_TRUE\(\s*(?:true|1)\s*\) | \b(?:CHECK|REQUIRE|assert)\(\s*(?:true|1)\s*\)",
 )
-_SWIFT = Language(
+_SWIFT = LanguagePatterns(
     _SLASHES,
     r"\bfunc\s+(?P<name>\w+)\s*\(",
     r"\bXCT(?:Assert|Fail|Unwrap)\w*\s*\( | \#(?:expect|require)\s*\(",
@@ -145,14 +146,14 @@ _SWIFT = Language(
     head=r"^\s*@\w+[^{]*$",
     marked=r"@Test\b | \bfunc\s+test",
 )
-_DART = Language(
+_DART = LanguagePatterns(
     _SLASHES,
     r"(?<![\w.$])(?:(?P<group>group)|test|testWidgets)\s*\(\s*(?P<name>'[^']*'?|\"[^\"]*\"?)",
     r"(?<![\w.$])(?:expect\w*|fail|verify)\s*\(",
     r"\bskip\s*:\s*(?!false)",
     r"\bexpect\(\s*true\s*,\s*(?:true|isTrue)\s*\)",
 )
-_ZIG = Language(
+_ZIG = LanguagePatterns(
     _SLASHES,
     r"^\s*test\s+(?P<name>\"[^\"]*\"?|\w+)\s*\{",
     r"\bexpect\w*\s*\( | \bassert\s*\(",
@@ -161,7 +162,7 @@ _ZIG = Language(
     other=r"^\s*(?:pub\s+)?fn\s",
 )
 _LANGUAGES = {
-    "py": PYTHON,
+    "py": PYTHON_PATTERNS,
     **dict.fromkeys(("js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts"), _JS),
     "go": _GO,
     "rs": _RUST,
@@ -175,10 +176,10 @@ _LANGUAGES = {
     "dart": _DART,
     "zig": _ZIG,
 }
-INLINE = frozenset({"rs", "zig"})
+INLINE_TEST_SUFFIXES = frozenset({"rs", "zig"})
 """Languages whose tests stand among the code that they test."""
 
 
-def language_of(path: str) -> Language | None:
+def find_language(path: str) -> LanguagePatterns | None:
     """How tests are written in the file at `path`."""
     return _LANGUAGES.get(PurePosixPath(path).suffix[1:].lower())

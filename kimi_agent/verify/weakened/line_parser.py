@@ -1,4 +1,4 @@
-"""The tests of a file in any language, read line by line: where each begins, what it asserts, what skips it.
+"""Line-based test parser for any language: where each test begins, what it asserts, what skips it.
 
 Nothing here knows a grammar; comments are taken out, and a test reaches to where the next thing begins.
 """
@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kimi_agent.verify.weakened.language_patterns import PYTHON, Language
-from kimi_agent.verify.weakened.values import TestCode, TestFile
+from kimi_agent.verify.weakened.language_patterns import PYTHON_PATTERNS, LanguagePatterns
+from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile
 
 _MOST_LINE = 2_000
 _MOST_HEADS = 60
 _TRIPLES = re.compile(r'("""|\'\'\').*?(?:\1|\Z)', re.DOTALL)
 _OPEN_CALL = re.compile(r"\(\s*+(?=['\"`])")
-_FOCUS = re.compile("^[xf](?=describe|context|suite|feature)")
+_FOCUS_PREFIX = re.compile("^[xf](?=describe|context|suite|feature)")
 
 
-class _Rules:
+class _CompiledPatterns:
     """The patterns of a language, compiled."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: LanguagePatterns) -> None:
         self.comments = re.compile(language.comments, re.DOTALL)
         self.start = re.compile(language.start, re.VERBOSE)
         self.checks = re.compile(language.checks, re.VERBOSE)
@@ -42,33 +42,33 @@ class _Section:
     lines: list[str] = field(default_factory=list)
 
 
-def read_lines(text: str, language: Language) -> TestFile:
+def parse_test_lines(text: str, language: LanguagePatterns) -> ParsedTestFile:
     """What the file holds, as far as its lines tell."""
     text = text.replace("\r\n", "\n")
-    if language is PYTHON:
+    if language is PYTHON_PATTERNS:
         text = _TRIPLES.sub(lambda found: '""' + "\n" * found.group().count("\n"), text)
-    rules = _Rules(language)
+    rules = _CompiledPatterns(language)
     bare = rules.comments.sub(lambda found: found["kept"] or "\n" * found.group().count("\n"), text)
-    tests: dict[str, TestCode] = {}
+    tests: dict[str, ParsedTest] = {}
     other: list[str] = []
     skips = 0
     for section in _sections(_OPEN_CALL.sub("(", bare).split("\n"), rules):
         code = [section.start, *section.lines]
-        checks = tuple(_checks(code, rules))
+        checks = tuple(_find_assertions(code, rules))
         stops = sum(len(rules.skips.findall(line)) for line in (*section.heads, *code))
         if not section.name:
             other += checks
             skips += stops
             continue
-        known = tests.get(section.name, TestCode(section.name))
+        known = tests.get(section.name, ParsedTest(section.name))
         body = " ".join(" ".join([known.body, *section.lines]).split())
-        tests[section.name] = TestCode(
-            section.name, known.checks + checks, known.skips + stops, body, group=section.group
+        tests[section.name] = ParsedTest(
+            section.name, known.assertions + checks, known.skips + stops, body, is_group=section.group
         )
-    return TestFile(tests, tuple(other), skips)
+    return ParsedTestFile(tests, tuple(other), skips)
 
 
-def _sections(lines: Iterable[str], rules: _Rules) -> Iterator[_Section]:
+def _sections(lines: Iterable[str], rules: _CompiledPatterns) -> Iterator[_Section]:
     section = _Section()
     heads: list[str] = []
     open_in_head = 0
@@ -94,18 +94,18 @@ def _sections(lines: Iterable[str], rules: _Rules) -> Iterator[_Section]:
     yield section
 
 
-def _is_marked(lines: Iterable[str], rules: _Rules) -> bool:
+def _is_marked(lines: Iterable[str], rules: _CompiledPatterns) -> bool:
     return any(rules.marked.search(line) for line in lines)
 
 
 def _name(found: re.Match[str]) -> str:
     names = found.groupdict()
     name = next((names[key] for key in ("name", "name2", "name3") if names.get(key)), "")
-    group = _FOCUS.sub("", names.get("group") or "")
+    group = _FOCUS_PREFIX.sub("", names.get("group") or "")
     return f"{group} ".lstrip() + " ".join(name.strip("'\"`").replace("DISABLED_", "").split())[:200] or "?"
 
 
-def _checks(lines: Iterable[str], rules: _Rules) -> Iterator[str]:
+def _find_assertions(lines: Iterable[str], rules: _CompiledPatterns) -> Iterator[str]:
     for line in lines:
         count = len(rules.checks.findall(line)) - len(rules.trivial.findall(line))
         if count > 0:

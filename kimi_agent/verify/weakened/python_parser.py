@@ -1,24 +1,24 @@
-"""The tests of a Python file, read from its syntax tree: pytest functions, and methods of test classes."""
+"""Python test parser by syntax tree: pytest functions, and methods of test classes."""
 
 import ast
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kimi_agent.verify.weakened.values import TestCode, TestFile
+from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile
 
 _SKIP = re.compile(r"^(?:skip|xfail|expectedFailure|importorskip)")
-_CHECK = re.compile(r"^_?(?:assert|verify|check|expect|should)(?:_|[A-Z]|$)")
-_CHECKS = frozenset({"raises", "warns", "deprecated_call", "fail"})
+_ASSERTING_NAME = re.compile(r"^_?(?:assert|verify|check|expect|should)(?:_|[A-Z]|$)")
+_ASSERTING_CALLS = frozenset({"raises", "warns", "deprecated_call", "fail"})
 _ON_CONSTANTS = re.compile(r"assert(?:True|False|(?:Not)?Equal|Is|IsNone|IsNotNone|In|_)")
 _BROAD = frozenset({"AssertionError", "Exception", "BaseException"})
-_SAME = (ast.Eq, ast.Is, ast.LtE, ast.GtE)
-_NOTHING: Mapping[str, int] = {}
+_REFLEXIVE_OPERATORS = (ast.Eq, ast.Is, ast.LtE, ast.GtE)
+_NO_HELPERS: Mapping[str, int] = {}
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read_python(text: str) -> TestFile | None:
+def parse_python_tests(text: str) -> ParsedTestFile | None:
     """What the file holds, None where it can't be parsed."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
@@ -34,17 +34,17 @@ class _Reader:
     def __init__(self, lines: list[str], tree: ast.Module) -> None:
         self._lines = lines
         self._tree = tree
-        self._tests: dict[str, TestCode] = {}
+        self._tests: dict[str, ParsedTest] = {}
         self._other: list[str] = []
-        self._helpers: Mapping[str, int] = _NOTHING
+        self._helpers: Mapping[str, int] = _NO_HELPERS
 
-    def file(self) -> TestFile:
+    def file(self) -> ParsedTestFile:
         functions = (each for each in ast.walk(self._tree) if isinstance(each, _Function))
         # A helper's assertions are those of each test that calls it: moving some into a helper weakens nothing.
         self._helpers = {each.name: n for each in functions if not _is_test(each) and (n := len(self._checks(each)))}
         skips = self._marks(self._tree.body) + self._stops(self._tree.body)
         self._block(self._tree.body, "", skips)
-        return TestFile(self._tests, tuple(self._other), skips)
+        return ParsedTestFile(self._tests, tuple(self._other), skips)
 
     def _block(self, body: Iterable[ast.stmt], prefix: str, skips: int) -> None:
         for each in body:
@@ -64,7 +64,7 @@ class _Reader:
                 case _:
                     pass
 
-    def _test(self, function: _Function, name: str, skips: int) -> TestCode:
+    def _test(self, function: _Function, name: str, skips: int) -> ParsedTest:
         skips += _skips(function.decorator_list) + self._stops(function.body)
         rows: int | None = 1
         for decorator in function.decorator_list:
@@ -72,7 +72,7 @@ class _Reader:
             rows = None if rows is None or count is None else rows * count
         body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
         text = self._text(body[0], body[-1]) if body else ""
-        return TestCode(name, tuple(self._checks(function)), skips, text, rows)
+        return ParsedTest(name, tuple(self._checks(function)), skips, text, rows)
 
     def _text(self, first: ast.AST, last: ast.AST) -> str:
         start, end = getattr(first, "lineno", 1), getattr(last, "end_lineno", 1)
@@ -104,7 +104,7 @@ class _Reader:
         """The assertions that these statements can reach."""
         for each in body:
             yield from self._statement_checks(each)
-            if isinstance(each, ast.Return | ast.Raise | ast.Continue | ast.Break) or _leaves(each):
+            if isinstance(each, ast.Return | ast.Raise | ast.Continue | ast.Break) or _ends_test(each):
                 return
 
     def _statement_checks(self, each: ast.stmt) -> Iterator[str]:
@@ -141,7 +141,7 @@ class _Reader:
         for node in ast.walk(expression):
             if isinstance(node, ast.Call):
                 name = _name(node.func)
-                count = self._helpers.get(name, 0) or (bool(_CHECK.match(name)) or name in _CHECKS)
+                count = self._helpers.get(name, 0) or (bool(_ASSERTING_NAME.match(name)) or name in _ASSERTING_CALLS)
                 if count and not (_ON_CONSTANTS.fullmatch(name) and _on_constants(node)):
                     yield from [self._text(node, node)] * count
 
@@ -213,7 +213,7 @@ def _bodies(node: ast.If | ast.Try | ast.With) -> Iterator[list[ast.stmt]]:
             yield node.body
 
 
-def _leaves(each: ast.stmt) -> bool:
+def _ends_test(each: ast.stmt) -> bool:
     """A bare call that ends the test: nothing behind it is reached."""
     return isinstance(each, ast.Expr) and isinstance(each.value, ast.Call) and _name(each.value) in ("skip", "skipTest")
 
@@ -226,7 +226,9 @@ def _swallows(handler: ast.ExceptHandler) -> bool:
     nodes = [node for each in handler.body for node in ast.walk(each)]
     return not any(
         isinstance(node, ast.Raise | ast.Assert)
-        or (isinstance(node, ast.Call) and (_name(node) in _CHECKS or bool(_CHECK.match(_name(node)))))
+        or (
+            isinstance(node, ast.Call) and (_name(node) in _ASSERTING_CALLS or bool(_ASSERTING_NAME.match(_name(node))))
+        )
         for node in nodes
     )
 
@@ -251,7 +253,7 @@ def _always_true(test: ast.expr) -> bool:
         case ast.BoolOp(op=ast.And(), values=values):
             return all(map(_always_true, values))
         case ast.Compare(left=left, ops=[op], comparators=[right]):
-            return isinstance(op, _SAME) and ast.dump(left) == ast.dump(right)
+            return isinstance(op, _REFLEXIVE_OPERATORS) and ast.dump(left) == ast.dump(right)
     return False
 
 

@@ -1,4 +1,4 @@
-"""What a test file claims to prove, as values: its tests, their assertions, what keeps them from running. Pure."""
+"""Parsed test file values: its tests, their assertions, and what keeps them from running. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -7,32 +7,28 @@ from pathlib import PurePosixPath
 
 
 @dataclass(frozen=True)
-class TestCode:
+class ParsedTest:
     """One test as its file writes it.
 
-    `checks` are its assertions as written, those that can't fail left out; `skips` counts what may keep it from running
-    or failing. `body` is all that it does, without its name. `rows` is over how many literal rows it runs, None where
-    that is not known. A `group` (a `describe`) is no test, but can be skipped.
+    `assertions` stand as written, those that can't fail left out; `skips` counts what may keep it from running or
+    failing. `body` is all that it does, without its name. `rows` is over how many literal rows it runs, None where
+    that is not known. With `is_group` it is a `describe`: no test, but it can be skipped.
     """
 
-    __test__ = False  # pytest collects classes by this name
-
     name: str
-    checks: tuple[str, ...] = ()
+    assertions: tuple[str, ...] = ()
     skips: int = 0
     body: str = ""
     rows: int | None = 1
-    group: bool = False
+    is_group: bool = False
 
 
 @dataclass(frozen=True)
-class TestFile:
-    """The tests of a file by name; `other` are assertions outside of them, `skips` what skips the file as a whole."""
+class ParsedTestFile:
+    """The tests of a file by name; `other_assertions` stand outside of them; `skips` counts what skips all of it."""
 
-    __test__ = False
-
-    tests: Mapping[str, TestCode] = field(default_factory=dict)
-    other: tuple[str, ...] = ()
+    tests: Mapping[str, ParsedTest] = field(default_factory=dict)
+    other_assertions: tuple[str, ...] = ()
     skips: int = 0
 
 

@@ -1,6 +1,6 @@
 """Snapshots of the whole workspace, kept as git objects in a private store."""
 
 from kimi_agent.workspace.checkpoint.checkpoints import Checkpoints
-from kimi_agent.workspace.checkpoint.values import Kept, Limits, PathChange, Snapshot, Unkept
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
 
-__all__ = ["Checkpoints", "Kept", "Limits", "PathChange", "Snapshot", "Unkept"]
+__all__ = ["Checkpoints", "PathChange", "Snapshot", "SnapshotError", "SnapshotLimits", "TreeEntry"]

@@ -1,4 +1,4 @@
-"""Snapshots of a workspace: take one, compare two, read one, and let old ones go."""
+"""Snapshots of a workspace: take one, compare two, read one, and delete old ones."""
 
 import contextlib
 import os
@@ -9,19 +9,19 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.garbage_collection import Collector
-from kimi_agent.workspace.checkpoint.ignore_rules import Ignores
-from kimi_agent.workspace.checkpoint.object_reader import Objects, gone
-from kimi_agent.workspace.checkpoint.snapshot_builder import Memory, Taking
-from kimi_agent.workspace.checkpoint.snapshot_reader import Trees
-from kimi_agent.workspace.checkpoint.source_tree import Ground
-from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held, Store
-from kimi_agent.workspace.checkpoint.values import Kept, Limits, PathChange, Snapshot, Unkept
+from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
+from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
+from kimi_agent.workspace.checkpoint.object_reader import ObjectReader, snapshot_gone_error
+from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
+from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotReader
+from kimi_agent.workspace.checkpoint.source_tree import SourceTree
+from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SnapshotStore, StoreLock
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
 from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
 _TRIES = 12
 _FULL = ("No space left", "Out of diskspace", "Disk quota exceeded")
-_LIMITS = Limits()
+_LIMITS = SnapshotLimits()
 _UNREADABLE = re.compile(r"Unable to process path (.*?)\n?\Z", re.DOTALL)
 
 
@@ -39,23 +39,23 @@ class Checkpoints:
         store: Path,
         *,
         environ: Mapping[str, str],
-        limits: Limits = _LIMITS,
+        limits: SnapshotLimits = _LIMITS,
         clock: Callable[[], float] = time.time,
         private: Sequence[Path] = (),
     ) -> None:
         root = Path(os.path.realpath(workspace))
-        kept = Store(Path(os.path.realpath(store)), clock=clock)
+        kept = SnapshotStore(Path(os.path.realpath(store)), clock=clock)
         ours = (kept.folder, *(Path(os.path.realpath(folder)) for folder in private))
-        ignores = Ignores(kept.folder, environ=environ, private=ours)
+        ignores = IgnoreRules(kept.folder, environ=environ, private=ours)
         home = os.path.realpath(environ["HOME"]) if environ.get("HOME") else ""
-        self._ground = Ground(root, kept, environ, limits, ours, ignores, home)
-        # Not through methods of ours: whoever drops us ends these processes at once, not when cycles are looked for.
-        self._objects = Objects(kept, environ)
+        self._source = SourceTree(root, kept, environ, limits, ours, ignores, home)
+        # No bound method of self, which would be a reference cycle: these processes end as soon as self is dropped.
+        self._objects = ObjectReader(kept, environ)
         weakref.finalize(self, self._objects.close)
-        self._trees = Trees(self._objects)
-        self._collector = Collector(kept, environ, clock=clock)
+        self._trees = SnapshotReader(self._objects)
+        self._collector = GarbageCollector(kept, environ, clock=clock)
         self._store = kept
-        self._memory: Memory | None = None
+        self._memory: IndexCache | None = None
         self._lock = threading.RLock()
 
     def take(self, also: Sequence[str] = ()) -> Snapshot:
@@ -72,31 +72,31 @@ class Checkpoints:
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
         """Where two trees differ, by path, without looking for renames; "" is the empty tree. Raises Unkept.
 
-        Paths of which one tree cannot tell are passed over: what it missed, and ignored files that only the other was
-        asked for (a tree taken with the same `also` can tell).
+        Paths that one tree knows nothing about are passed over: what it missed, and ignored files that only the other
+        was asked for (example: `.env`, held by `new` alone; a tree taken with the same `also` does know).
         """
         with self._working("the snapshots could not be compared"):
             return tuple(self._trees.changes(old, new))
 
-    def standing(self, tree: str, path: str) -> Kept | None:
-        """What `tree` holds at a path of the workspace, None for nothing or a folder. Raises Unkept."""
+    def entry_at(self, tree: str, path: str) -> TreeEntry | None:
+        """The entry of `tree` at a path of the workspace, None for nothing or a folder. Raises Unkept."""
         with self._working("the snapshot could not be read"):
             try:
-                return self._trees.standing(tree, os.fsencode(path)) if path else None
+                return self._trees.entry_at(tree, os.fsencode(path)) if path else None
             except UnicodeEncodeError:
                 return None
 
-    def content(self, kept: Kept) -> bytes:
+    def content(self, kept: TreeEntry) -> bytes:
         """The whole bytes of a file, or the target of a link. Raises Unkept."""
         with self._working("the snapshot could not be read"):
             kind, data = self._objects.get(kept.id)
             if kind != "blob":
-                raise gone(kept.id)
+                raise snapshot_gone_error(kept.id)
             return data
 
     def read(self, tree: str, path: str) -> bytes | None:
         """The bytes that `tree` holds at a path, None for nothing there. Raises Unkept."""
-        kept = self.standing(tree, path)
+        kept = self.entry_at(tree, path)
         return self.content(kept) if kept else None
 
     def has(self, tree: str) -> bool:
@@ -105,7 +105,7 @@ class Checkpoints:
             with self._working("the snapshot could not be read"):
                 top = self._trees.top(tree)
                 return top.files == EMPTY_TREE or self._objects.has(top.files)
-        except Unkept:
+        except SnapshotError:
             return False
 
     def missed(self, tree: str) -> tuple[str, ...]:
@@ -113,18 +113,21 @@ class Checkpoints:
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).missed)))
 
-    def also(self, tree: str) -> tuple[str, ...]:
-        """The ignored paths that this snapshot was asked for. Take with them what is to be compared. Raises Unkept."""
+    def requested_ignored(self, tree: str) -> tuple[str, ...]:
+        """The ignored paths that this snapshot was asked to hold. Raises Unkept.
+
+        Pass them to `take` for a snapshot that is to be compared with this one.
+        """
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).also)))
 
-    def apart(self, tree: str) -> tuple[str, ...]:
-        """The ignored files that this snapshot holds because it was asked for them. Raises Unkept."""
+    def held_ignored(self, tree: str) -> tuple[str, ...]:
+        """The ignored files that this snapshot does hold, because it was asked to. Raises Unkept."""
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).extra)))
 
     def collect(self, *, keep_days: float, max_bytes: int) -> int:
-        """Let go of snapshots older than `keep_days`, and of the oldest while all take more than `max_bytes`.
+        """Delete snapshots older than `keep_days`, and the oldest ones while all take more than `max_bytes`.
 
         The newest one stays, as do those of the last hour. Returns the bytes that came free. Raises Unkept.
         """
@@ -149,17 +152,17 @@ class Checkpoints:
         return self._store.bytes
 
     def _allowed(self) -> None:
-        root, home = self._ground.workspace, self._ground.home
+        root, home = self._source.workspace, self._source.home
         if not root.is_dir():
-            raise Unkept(f"the workspace {root} is gone")
+            raise SnapshotError(f"the workspace {root} is gone")
         if str(root) == "/" or (home and Path(home).is_relative_to(root)):
-            raise Unkept(
+            raise SnapshotError(
                 f"{root} is not a project but holds the whole home folder, so no snapshots are taken: "
                 "start in the folder of a project"
             )
 
-    def _taken(self, held: Held, also: Sequence[str]) -> Snapshot:
-        """With a second try for what went wrong: a file that git could not read, an index that is damaged."""
+    def _taken(self, held: StoreLock, also: Sequence[str]) -> Snapshot:
+        """Take a snapshot, and retry after what a retry can mend: a file that git could not read, a damaged index."""
         failures: dict[str, int] = {}
         if held.died:
             self._store.sweep()
@@ -169,7 +172,7 @@ class Checkpoints:
             memory, self._memory = self._memory if not held.died else None, None
             skip = {path for path, times in failures.items() if times > 1}
             try:
-                snapshot, self._memory = Taking(self._ground, held, memory, skip).take(also)
+                snapshot, self._memory = SnapshotBuilder(self._source, held, memory, skip).take(also)
             except GitFailed as error:
                 path = _UNREADABLE.search(error.stderr)
                 if _full(error) or attempt == _TRIES - 1 or (attempt > 1 and not path):
@@ -185,18 +188,18 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _working(self, what: str) -> Iterator[None]:
-        """One at a time, and every failure told as Unkept."""
+        """One call at a time, and every failure raised as Unkept."""
         with self._lock:
             try:
                 yield
             except GitMissing as error:
-                raise Unkept(f"{what}: {error}") from error
+                raise SnapshotError(f"{what}: {error}") from error
             except GitFailed as error:
                 room = f"no room is left for snapshots in {self._store.folder}: free some space on that disk"
-                raise Unkept(f"{what}: {room if _full(error) else error}") from error
+                raise SnapshotError(f"{what}: {room if _full(error) else error}") from error
             except OSError as error:
                 where = f" ({error.filename})" if error.filename else ""
-                raise Unkept(
+                raise SnapshotError(
                     f"{what}: {error.strerror or error}{where}: the snapshots lie in {self._store.folder}"
                 ) from error
 

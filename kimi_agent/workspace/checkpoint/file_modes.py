@@ -1,14 +1,14 @@
-"""The permission bits of every file of a tree: git itself keeps no more of them than one x."""
+"""File modes of a snapshot: the permission bits of each file, of which git itself keeps only one x bit."""
 
 from collections.abc import Iterable, Iterator
 
-LINK = -1
+LINK_PLACEHOLDER = -1
 """In place of permission bits."""
 
 _PLAIN = (0o644, 0o755)
 
 
-class Modes:
+class FileModes:
     """path -> permission bits, of regular files, and LINK. Knows how to be a blob, the same for equal trees.
 
     The blob names what most files have, with and without x, and the path of every file that has something else: so it
@@ -45,12 +45,12 @@ class Modes:
             self._paths[mode].discard(path)
 
     def blob(self) -> bytes:
-        """For `Read`."""
+        """The bytes that `Read` reads back."""
         usual = [self._usual(executable) for executable in (False, True)]
         odd = sorted(
             (path.encode("utf-8", "surrogateescape"), mode)
             for mode, paths in self._paths.items()
-            if mode != LINK and mode not in usual
+            if mode != LINK_PLACEHOLDER and mode not in usual
             for path in paths
         )
         return b"%o %o\n" % (usual[0], usual[1]) + b"".join(b"%o %s\0" % (mode, path) for path, mode in odd)
@@ -59,12 +59,12 @@ class Modes:
         counts = [
             (-len(paths), mode)
             for mode, paths in self._paths.items()
-            if mode != LINK and is_executable(mode) == executable
+            if mode != LINK_PLACEHOLDER and is_executable(mode) == executable
         ]
         return min((each for each in counts if each[0]), default=(0, _PLAIN[executable]))[1]
 
 
-class Read:
+class StoredModes:
     """The modes of a tree that was kept."""
 
     def __init__(self, blob: bytes) -> None:

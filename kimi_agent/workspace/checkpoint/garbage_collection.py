@@ -1,4 +1,4 @@
-"""Lets old snapshots go: by age and by bytes, and what interrupted ones left."""
+"""Garbage collection of snapshots: deletes old ones by age and by bytes, and the leftovers of interrupted ones."""
 
 import contextlib
 import os
@@ -6,60 +6,60 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.store import Held, Root, Store, files
+from kimi_agent.workspace.checkpoint.store import RecordedTree, SnapshotStore, StoreLock, scan_files
 from kimi_agent.workspace.git.command import GitFailed
 
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
-# So many objects in files of their own, or packs, are put into one pack.
-_LOOSE = 6_000
-_PACKS = 40
-# Room to grow again after bytes ran short, so that not every snapshot makes them short again.
-_ROOM = 0.8
-_GROWN = 1.1
+# More loose objects, or packs, than this are put into one pack.
+_MAX_LOOSE_OBJECTS = 6_000
+_MAX_PACKS = 40
+# The share of the limit to shrink to, so that the next snapshot does not exceed it again at once.
+_SHRINK_TO = 0.8
+_GROWTH_BEFORE_RETRY = 1.1
 _SETTINGS = {"core.bigFileThreshold": "5m", "pack.windowMemory": "100m", "pack.writeBitmapHashCache": "false"}
 
 
 @dataclass(frozen=True)
-class _Stock:
-    """What lies in the store: all its bytes, its objects in files of their own, its packs."""
+class _StoreContents:
+    """What the store holds: all its bytes, its loose objects (one file each), its packs."""
 
     bytes: int
     loose: tuple[str, ...]
     packs: tuple[str, ...]
 
 
-class Collector:
-    """Removes from one store. Only ever called by who holds it."""
+class GarbageCollector:
+    """Deletes snapshots of one store. The caller must hold the store's lock."""
 
-    def __init__(self, store: Store, environ: Mapping[str, str], *, clock: Callable[[], float]) -> None:
+    def __init__(self, store: SnapshotStore, environ: Mapping[str, str], *, clock: Callable[[], float]) -> None:
         self._store = store
         self._environ = environ
         self._clock = clock
 
-    def collect(self, held: Held, *, keep_days: float, max_bytes: int) -> int:
+    def collect(self, held: StoreLock, *, keep_days: float, max_bytes: int) -> int:
         """See Checkpoints.collect. Cheap when nothing is to be done. Raises GitFailed, OSError."""
         freed = self._store.sweep()
         stock, roots, now = self._stock(), self._store.roots(), self._clock()
         last_at, least = self._store.last_collected()
         young = [root for root in roots if now - root.at <= max(keep_days * _DAY_S, _HOUR_S)] or roots[-1:]
         aged = len(young) < len(roots) and not 0 <= now - last_at < min(_DAY_S, keep_days * _DAY_S)
-        tight = stock.bytes > max(max_bytes, int(least * _GROWN))
-        crowded = len(stock.loose) > _LOOSE or len(stock.packs) > _PACKS
+        tight = stock.bytes > max(max_bytes, int(least * _GROWTH_BEFORE_RETRY))
+        crowded = len(stock.loose) > _MAX_LOOSE_OBJECTS or len(stock.packs) > _MAX_PACKS
         if not (aged or tight or crowded or held.died):
             return freed
         kept = self._whole(young if aged or tight else roots)
         if tight:
-            kept = self._within(kept, int(max_bytes * _ROOM), now)
+            kept = self._within(kept, int(max_bytes * _SHRINK_TO), now)
         self._keep_only(kept, stock, held)
         after = self._stock().bytes
         self._store.note_collected(now, after if after > max_bytes else 0)
         return freed + max(0, stock.bytes - after)
 
-    def _stock(self) -> _Stock:
+    def _stock(self) -> _StoreContents:
         total, loose, packs = 0, [], []
         objects = os.path.join(self._store.folder, "objects", "")
-        for entry in files(self._store.folder):
+        for entry in scan_files(self._store.folder):
             with contextlib.suppress(FileNotFoundError):
                 total += entry.stat().st_blocks * 512
             if not entry.path.startswith(objects):
@@ -69,15 +69,15 @@ class Collector:
                 packs += [entry.path] if entry.name.endswith(".pack") else []
             elif len(folder) == 2:
                 loose.append(entry.path)
-        return _Stock(total, tuple(loose), tuple(packs))
+        return _StoreContents(total, tuple(loose), tuple(packs))
 
-    def _whole(self, roots: Sequence[Root]) -> list[Root]:
-        """Those of which nothing is missing."""
+    def _whole(self, roots: Sequence[RecordedTree]) -> list[RecordedTree]:
+        """The roots whose objects are all there."""
         if self._usage(roots) is not None:
             return list(roots)
         return [root for root in roots if self._usage([root]) is not None]
 
-    def _within(self, roots: list[Root], max_bytes: int, now: float) -> list[Root]:
+    def _within(self, roots: list[RecordedTree], max_bytes: int, now: float) -> list[RecordedTree]:
         """As many of the newest as fit; at least the newest one, and those of the last hour."""
         least = max(1, sum(now - root.at <= _HOUR_S for root in roots))
         low, high = min(least, len(roots)), len(roots)
@@ -89,7 +89,7 @@ class Collector:
                 high = middle - 1
         return roots[len(roots) - low :]
 
-    def _usage(self, roots: Sequence[Root]) -> int | None:
+    def _usage(self, roots: Sequence[RecordedTree]) -> int | None:
         """Bytes of all that these trees hold, None if something is missing."""
         if not roots:
             return 0
@@ -101,7 +101,7 @@ class Collector:
             return None
         return int(said)
 
-    def _keep_only(self, roots: Sequence[Root], stock: _Stock, held: Held) -> None:
+    def _keep_only(self, roots: Sequence[RecordedTree], stock: _StoreContents, held: StoreLock) -> None:
         """One new pack with just these trees, and what the index names; then the rest goes."""
         base = self._store.folder / "objects" / "pack" / "pack"
         fresh = b""
@@ -116,7 +116,7 @@ class Collector:
                 fresh = git.start(*pack, str(base), inherit=(held.fd,)).finish(_lines(roots))
         else:
             self._store.forget_index()
-        self._store.only(roots)
+        self._store.keep_only(roots)
         names = fresh.decode("ascii").split()
         for path in stock.packs:
             if not any(path.endswith(f"pack-{name}.pack") for name in names):
@@ -131,5 +131,5 @@ def _remove(path: str) -> None:
         Path(path).unlink()
 
 
-def _lines(roots: Sequence[Root]) -> bytes:
+def _lines(roots: Sequence[RecordedTree]) -> bytes:
     return "".join(f"{root.tree}\n" for root in roots).encode("ascii")

@@ -1,4 +1,4 @@
-"""Which files a snapshot leaves out: what git would ignore here, by files that are read as plain text, and litter."""
+"""Ignore rules of snapshots: what git would ignore here, read as plain text, and build litter."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from kimi_agent.workspace.git.folder import Repository, stat_key
 # What runs of programs and tests leave behind, whether or not the repository ignores it: it comes back by itself, and
 # a tree that changes with every test run could not say that nothing changed since. A folder with a CACHEDIR.TAG
 # (bford.info/cachedir: cargo's target, pytest's and mypy's caches) is left out too; see `is_cache_tag`.
-LITTER = (
+ALWAYS_IGNORED = (
     *("__pycache__/", "*.pyc", "*.pyo", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/"),
     *(".coverage", ".coverage.*", ".tox/", ".nox/", ".venv/", "node_modules/", ".gradle/", ".DS_Store"),
 )
-CACHE_TAG = "CACHEDIR.TAG"
+CACHE_TAG_NAME = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 _MAX_EXCLUDE = 1_000_000
 
 
-class Ignores:
+class IgnoreRules:
     """The rules for one work tree: litter, our own folders, the user's `info/exclude` and global ignore file.
 
     The `.gitignore` files are git's own business. Nothing of a repository's configuration is read.
@@ -35,12 +35,12 @@ class Ignores:
         self._configs: tuple[object, ...] = ()
         self._global = ""
 
-    def settle(self, git: Git, top: Path, own: Repository | None) -> tuple[tuple[object, ...], str]:
+    def write_rules(self, git: Git, top: Path, own: Repository | None) -> tuple[tuple[object, ...], str]:
         """Put the rules where the store's git reads them.
 
-        Returns what tells this state of them from another, and the path of the ignore file for all repositories.
+        Returns a key that changes whenever they do, and the path of the user's global ignore file.
         """
-        lines = [*LITTER, *(line for line in (_line(folder, top) for folder in self._private) if line)]
+        lines = [*ALWAYS_IGNORED, *(line for line in (_line(folder, top) for folder in self._private) if line)]
         text = "\n".join(lines).encode("utf-8", "surrogateescape") + b"\n"
         if own:
             with contextlib.suppress(OSError), (own.common / "info" / "exclude").open("rb") as file:

@@ -1,4 +1,4 @@
-"""What differs between the index of a store and the disk, by a few gits that look at once."""
+"""Differences between the index of a snapshot store and the disk, found by a few git processes at once."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.ignore_rules import CACHE_TAG, is_cache_tag
+from kimi_agent.workspace.checkpoint.ignore_rules import CACHE_TAG_NAME, is_cache_tag
 from kimi_agent.workspace.git.command import Git, GitFailed
 
 _SEED = ".kimi-agent-seed"
@@ -15,7 +15,7 @@ _CLOSED = re.compile(rb"^warning: could not open directory '(.*?)/?': ", re.MULT
 
 
 @dataclass
-class Differences:
+class IndexDifferences:
     """Paths from the workspace on.
 
     `changed` are in the index and (perhaps) different on the disk, `gone` are in the index and not on the disk,
@@ -31,26 +31,26 @@ class Differences:
     caches: set[str] = field(default_factory=set)
 
 
-def differences(git: Git, root: Path, inherit: Sequence[int]) -> Differences:
-    """Look. Raises GitFailed."""
+def find_index_differences(git: Git, root: Path, inherit: Sequence[int]) -> IndexDifferences:
+    """Compare the index with the disk, by three git processes at once. Raises GitFailed."""
     looks = (
         git.start("diff-files", "--raw", "--relative", "--ignore-submodules=none", "-z", inherit=inherit),
         git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit),
         git.start("ls-files", "--cached", "--ignored", "--exclude-standard", "-z", inherit=inherit),
     )
-    found = Differences()
+    found = IndexDifferences()
     # The second is read first: it is the one with the most to say, and may wait for a full pipe.
-    others = names(looks[1].finish())
+    others = split_nul_paths(looks[1].finish())
     closed = (os.fsdecode(path) for path in _CLOSED.findall(looks[1].stderr))
     found.closed = {path for path in closed if os.path.lexists(os.path.join(root, path))}
     rows = looks[0].finish().split(b"\0")
     for head, name in zip(rows[0:-1:2], rows[1::2], strict=True):
         (found.gone if head.endswith(b"D") else found.changed).add(os.fsdecode(name))
-    found.ignored = set(names(looks[2].finish()))
+    found.ignored = set(split_nul_paths(looks[2].finish()))
     found.fresh = set(_without_nested(git, others, inherit))
     for path in found.fresh | found.changed:
         folder, _, last = path.rpartition("/")
-        if last == CACHE_TAG and folder and is_cache_tag(os.path.join(root, path)):
+        if last == CACHE_TAG_NAME and folder and is_cache_tag(os.path.join(root, path)):
             found.caches.add(folder + "/")
     return found
 
@@ -65,7 +65,9 @@ def _without_nested(git: Git, others: list[str], inherit: Sequence[int]) -> list
     while nested := {path for path in others if path.endswith("/")} - seeded:
         seeded |= nested
         _seed(git, nested, "100644", inherit)
-        others = names(git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit).finish())
+        others = split_nul_paths(
+            git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit).finish()
+        )
     if seeded:
         _seed(git, seeded, "0", inherit)
     return [path for path in others if not path.endswith("/")]
@@ -76,14 +78,14 @@ def _seed(git: Git, folders: set[str], mode: str, inherit: Sequence[int]) -> Non
     git.start("update-index", "--add", "--replace", "-z", "--index-info", inherit=inherit).finish(rows)
 
 
-def tracked_though_ignored(git: Git) -> set[str]:
+def tracked_but_ignored(git: Git) -> set[str]:
     """Of the index that `git` was given (the user's own), the files that a rule ignores: they are kept all the same."""
     try:
-        return set(names(git.run("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")))
+        return set(split_nul_paths(git.run("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")))
     except GitFailed:
         return set()  # an index that our git cannot read: of SHA-256, or split
 
 
-def names(listed: bytes) -> list[str]:
+def split_nul_paths(listed: bytes) -> list[str]:
     """Paths that git wrote with -z."""
     return [os.fsdecode(name) for name in listed.split(b"\0") if name]

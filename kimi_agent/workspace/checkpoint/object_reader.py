@@ -1,19 +1,19 @@
-"""Reads the objects of a store: blobs, trees and sizes, through two long-lived processes of git."""
+"""A git object reader for a snapshot store: blobs, trees and sizes, by two long-lived `git cat-file` processes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kimi_agent.workspace.checkpoint.store import Store
-from kimi_agent.workspace.checkpoint.values import Unkept
-from kimi_agent.workspace.git.command import Running
+from kimi_agent.workspace.checkpoint.store import SnapshotStore
+from kimi_agent.workspace.checkpoint.values import SnapshotError
+from kimi_agent.workspace.git.command import GitProcess
 
-FOLDER, LINK = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
+FOLDER_BITS, LINK_BITS = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
 _ASK = 400  # names in one question: fewer bytes than a pipe holds
 
 
 @dataclass(frozen=True)
-class Row:
+class RawTreeEntry:
     """One entry of a git tree."""
 
     mode: int
@@ -21,13 +21,13 @@ class Row:
     id: str
 
 
-class Objects:
+class ObjectReader:
     """Reads by name. `close()` ends the processes behind it; they start again when needed."""
 
-    def __init__(self, store: Store, environ: Mapping[str, str]) -> None:
+    def __init__(self, store: SnapshotStore, environ: Mapping[str, str]) -> None:
         self._store = store
         self._environ = environ
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, GitProcess] = {}
 
     def close(self) -> None:
         """End the processes."""
@@ -45,42 +45,42 @@ class Objects:
             if hashlib.sha1(b"%s %d\0" % (kind.encode(), size) + data, usedforsecurity=False).hexdigest() == name:
                 return kind, data
             self.close()
-        raise gone(name)
+        raise snapshot_gone_error(name)
 
     def sizes(self, names: Sequence[str]) -> list[int]:
         """Their sizes in bytes. Raises Unkept if one is gone."""
         found = [each for at in range(0, len(names), _ASK) for each in self._ask("--batch-check", names[at:][:_ASK])]
         for name, (kind, _) in zip(names, found, strict=True):
             if not kind:
-                raise gone(name)
+                raise snapshot_gone_error(name)
         return [size for _, size in found]
 
     def has(self, name: str) -> bool:
         """Whether there is such an object."""
         return bool(self._ask("--batch-check", [name])[0][0])
 
-    def rows(self, tree: str) -> list[Row]:
+    def rows(self, tree: str) -> list[RawTreeEntry]:
         """The entries of a git tree. Raises Unkept."""
         kind, data = self.get(tree)
         if kind != "tree":
-            raise gone(tree)
+            raise snapshot_gone_error(tree)
         rows, at = [], 0
         while at < len(data):
             end = data.index(b"\0", at)
             mode, _, name = data[at:end].partition(b" ")
-            rows.append(Row(int(mode, 8), name, data[end + 1 : end + 21].hex()))
+            rows.append(RawTreeEntry(int(mode, 8), name, data[end + 1 : end + 21].hex()))
             at = end + 21
         return rows
 
-    def row(self, tree: str, path: bytes) -> Row | None:
+    def row(self, tree: str, path: bytes) -> RawTreeEntry | None:
         """The entry that stands at `path` below `tree`, unless it is a folder."""
         *folders, last = path.split(b"/")
         for name in folders:
             found = next((row for row in self.rows(tree) if row.name == name), None)
-            if found is None or found.mode != FOLDER:
+            if found is None or found.mode != FOLDER_BITS:
                 return None
             tree = found.id
-        return next((row for row in self.rows(tree) if row.name == last and row.mode != FOLDER), None)
+        return next((row for row in self.rows(tree) if row.name == last and row.mode != FOLDER_BITS), None)
 
     def _ask(self, how: str, names: Sequence[str], *, again: bool = True) -> list[tuple[str, int]]:
         """Kind and size of each, ("", 0) for one that is missing. Of `--batch` only one may be asked at a time."""
@@ -98,10 +98,12 @@ class Objects:
             self.close()
             if again:
                 return self._ask(how, names, again=False)
-            raise gone(names[0])
+            raise snapshot_gone_error(names[0])
         return [(each[1].decode(), int(each[2])) if len(each) == 3 else ("", 0) for each in answers]
 
 
-def gone(name: str) -> Unkept:
+def snapshot_gone_error(name: str) -> SnapshotError:
     """For a tree or content that is not, or no longer, in the store."""
-    return Unkept(f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to")
+    return SnapshotError(
+        f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
+    )

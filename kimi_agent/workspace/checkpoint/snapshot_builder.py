@@ -1,27 +1,32 @@
-"""Brings the index of a store up to the disk, and makes a tree of it: one snapshot."""
+"""The snapshot builder: brings the index of a store up to the disk and makes a tree of it."""
 
 import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kimi_agent.workspace.checkpoint.file_modes import LINK, Modes
-from kimi_agent.workspace.checkpoint.index_diff import Differences, differences, names, tracked_though_ignored
-from kimi_agent.workspace.checkpoint.snapshot_reader import Parts, put
-from kimi_agent.workspace.checkpoint.source_tree import Ground, encodable
-from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, Held
-from kimi_agent.workspace.checkpoint.values import Snapshot, Unkept
+from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes
+from kimi_agent.workspace.checkpoint.index_diff import (
+    IndexDifferences,
+    find_index_differences,
+    split_nul_paths,
+    tracked_but_ignored,
+)
+from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotParts, write_snapshot
+from kimi_agent.workspace.checkpoint.source_tree import SourceTree, is_encodable
+from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, StoreLock
+from kimi_agent.workspace.checkpoint.values import Snapshot, SnapshotError
 from kimi_agent.workspace.git.folder import stat_key
 
 # Beyond so many new files they go into one pack: 20,000 as files of their own take twice as long (3.2 s of CPU, not 6).
-_BULK = 100
+_BULK_FILES = 100
 _BULK_SETTINGS = {"core.bigFileThreshold": "1", "pack.compression": "1"}
 _SETTLED_NS = 2_000_000_000
 
 
 @dataclass
-class Memory:
-    """What the last snapshot of this process left; true as long as `index` is the state of the index file.
+class IndexCache:
+    """A cache of what the last snapshot of this process read; valid while `index` is the state of the index file.
 
     `young` are files that changed so shortly before they were kept (their ctime, ns) that another change may leave no
     trace in the seconds that git compares.
@@ -31,14 +36,17 @@ class Memory:
     keys: tuple[object, ...]
     tracked: set[str]
     ignored: set[str]
-    modes: Modes
+    modes: FileModes
     young: dict[str, int]
     files: str
 
 
 @dataclass
-class Work:
-    """What there is to do: put into the index (with the stat that was judged), take out of it, and what is missed."""
+class IndexUpdate:
+    """What to put into the index (with the stat that was judged), what to take out, and what is missed.
+
+    `extra` are ignored files that were asked for this once.
+    """
 
     put: dict[str, os.stat_result] = field(default_factory=dict)
     drop: set[str] = field(default_factory=set)
@@ -46,34 +54,34 @@ class Work:
     missed: set[str] = field(default_factory=set)
 
 
-class Taking:
-    """One snapshot in the making. `skip` are paths that git could not read, although they look as if."""
+class SnapshotBuilder:
+    """Builds one snapshot. `skip` are paths that git failed to read, although their mode allows it."""
 
-    def __init__(self, ground: Ground, held: Held, memory: Memory | None, skip: set[str]) -> None:
-        self._ground = ground
+    def __init__(self, source: SourceTree, held: StoreLock, memory: IndexCache | None, skip: set[str]) -> None:
+        self._source = source
         self._held = held
         self._skip = skip
-        self._own = ground.repository()
-        self._prefix = ground.prefix(self._own)
-        self._index = ground.store.index(self._prefix)
-        plain = ground.git(self._own, settings={})
-        top = self._own.top if self._own else ground.workspace
-        rules, global_file = ground.ignores.settle(plain, top, self._own)
+        self._own = source.repository()
+        self._prefix = source.prefix(self._own)
+        self._index = source.store.index(self._prefix)
+        plain = source.git(self._own, settings={})
+        top = self._own.top if self._own else source.workspace
+        rules, global_file = source.ignores.write_rules(plain, top, self._own)
         self._settings = {"core.excludesFile": global_file}
-        self._git = ground.git(self._own, settings=self._settings)
+        self._git = source.git(self._own, settings=self._settings)
         user_index = self._own.git_dir / "index" if self._own else None
         self._user_index = user_index if user_index and user_index.is_file() else None
         self._keys = (rules, stat_key(self._user_index) if self._user_index else ())
         self._memory = memory if memory and memory.index == stat_key(self._index) else None
-        self._modes = self._memory.modes if self._memory else Modes()
+        self._modes = self._memory.modes if self._memory else FileModes()
         self._young = self._memory.young if self._memory else {}
 
-    def take(self, also: Sequence[str]) -> tuple[Snapshot, Memory]:
+    def take(self, also: Sequence[str]) -> tuple[Snapshot, IndexCache]:
         """Raises Unkept, GitFailed, OSError: then the index may be anything between, and the memory is void."""
-        found = differences(self._git, self._ground.workspace, (self._held.fd,))
-        if len(found.fresh) > self._ground.limits.max_files:
+        found = find_index_differences(self._git, self._source.workspace, (self._held.fd,))
+        if len(found.fresh) > self._source.limits.max_files:
             raise self._too_many()
-        work = Work(missed=set(found.closed))
+        work = IndexUpdate(missed=set(found.closed))
         tracked = self._tracked(found)
         if self._memory is None:
             self._meet()
@@ -91,7 +99,7 @@ class Taking:
             self._update("--force-remove", sorted(work.extra))
             for path in work.extra:
                 self._modes.drop(path)
-        return snapshot, Memory(
+        return snapshot, IndexCache(
             index=stat_key(self._index),
             keys=self._keys,
             tracked=tracked,
@@ -101,7 +109,7 @@ class Taking:
             files="" if work.extra else files,
         )
 
-    def _tracked(self, found: Differences) -> set[str]:
+    def _tracked(self, found: IndexDifferences) -> set[str]:
         """What the user's own index holds although it is ignored."""
         last = self._memory
         same = last and last.keys == self._keys and last.ignored == found.ignored
@@ -109,65 +117,65 @@ class Taking:
             return last.tracked
         if self._user_index is None:
             return set()
-        git = self._ground.git(self._own, settings=self._settings, index=self._user_index)
-        return {path for path in tracked_though_ignored(git) if self._ground.inside(path)}
+        git = self._source.git(self._own, settings=self._settings, index=self._user_index)
+        return {path for path in tracked_but_ignored(git) if self._source.inside(path)}
 
     def _meet(self) -> None:
-        """Learn what an earlier process left in the index. What changed in the same second as that is read again."""
+        """Fill the cache from the index of an earlier process. What changed in the same second as it is read again."""
         index = stat_key(self._index)
         if not index:
             return
         for path in self._listed():
-            found = self._ground.lstat(path)
+            found = self._source.lstat(path)
             self._modes.put(path, _mode(found) if found else 0)
             if found and found.st_ctime_ns >= index[2] - _SETTLED_NS:
                 self._young[path] = -1
 
-    def _leave_out(self, found: Differences, wanted: set[str], work: Work) -> None:
+    def _leave_out(self, found: IndexDifferences, wanted: set[str], work: IndexUpdate) -> None:
         """Caches, folders that cannot be read, and our own: out of the index, and not into it."""
-        folders = [*found.caches, *(path + "/" for path in found.closed), *self._ground.closed]
+        folders = [*found.caches, *(path + "/" for path in found.closed), *self._source.closed]
         for folder in folders:
             wanted -= {path for path in wanted if path.startswith(folder)}
             work.drop |= {path for path in self._modes if path.startswith(folder)}
 
-    def _also(self, also: Sequence[str], ignored: set[str], wanted: set[str], work: Work) -> list[str]:
-        """Ignored files that are asked for this once; returns what they were asked for by, from the workspace on."""
+    def _also(self, also: Sequence[str], ignored: set[str], wanted: set[str], work: IndexUpdate) -> list[str]:
+        """Add ignored files that are asked for this once; returns their paths, relative to the workspace."""
         scope = []
         for spelling in also:
-            path = self._ground.spelled(spelling)
+            path = self._source.relative_path(spelling)
             if path is None:
-                work.missed.add(spelling if "\0" not in spelling and encodable(spelling) else ascii(spelling))
+                work.missed.add(spelling if "\0" not in spelling and is_encodable(spelling) else ascii(spelling))
                 continue
             scope.append(path)
-            for each in self._ground.files(path):
-                if len(work.extra) > self._ground.limits.max_files:
+            for each in self._source.files(path):
+                if len(work.extra) > self._source.limits.max_files:
                     raise self._too_many()
                 known = each in wanted or (each in self._modes and each not in ignored)
-                if not known and not each.startswith(self._ground.closed):
+                if not known and not each.startswith(self._source.closed):
                     work.extra.add(each)
         work.drop -= work.extra
         wanted |= work.extra
         return scope
 
-    def _rehash_young(self, wanted: set[str], work: Work) -> None:
+    def _rehash_young(self, wanted: set[str], work: IndexUpdate) -> None:
         """A file that changed twice in a second can look the same to git. It forgets such a file and reads it again."""
         settled = self._held.now_ns - _SETTLED_NS
         for path, ctime_ns in list(self._young.items()):
-            found = None if path in wanted or path in work.drop else self._ground.lstat(path)
+            found = None if path in wanted or path in work.drop else self._source.lstat(path)
             if found and found.st_ctime_ns != ctime_ns:
                 work.drop.add(path)
                 wanted.add(path)
             if found is None or found.st_ctime_ns < settled:
                 del self._young[path]
 
-    def _judge(self, path: str, work: Work) -> None:
-        """Whether it can be kept."""
+    def _judge(self, path: str, work: IndexUpdate) -> None:
+        """Put `path` into the index if it can be kept, else take it out and note it as missed."""
         missed = path in self._skip or any(part.lower() == ".git" for part in path.split("/"))
-        found = self._ground.lstat(path)
-        missed = missed or (found is None and self._ground.hidden(path))
+        found = self._source.lstat(path)
+        missed = missed or (found is None and self._source.hidden(path))
         if found and stat.S_ISREG(found.st_mode):
-            missed = missed or found.st_size > self._ground.limits.max_file_bytes
-            missed = missed or not os.access(os.path.join(self._ground.workspace, path), os.R_OK)
+            missed = missed or found.st_size > self._source.limits.max_file_bytes
+            missed = missed or not os.access(os.path.join(self._source.workspace, path), os.R_OK)
         elif found and stat.S_ISLNK(found.st_mode):
             missed = missed or path.rpartition("/")[2].lower() == ".gitmodules"  # git takes none that is a link
         else:
@@ -180,26 +188,26 @@ class Taking:
         else:
             work.put[path] = found
 
-    def _within_limits(self, work: Work) -> None:
-        limits = self._ground.limits
+    def _within_limits(self, work: IndexUpdate) -> None:
+        limits = self._source.limits
         fresh = sum(path not in self._modes for path in work.put)
         less = sum(path in self._modes for path in work.drop)
         if len(self._modes) + fresh - less > limits.max_files:
             raise self._too_many()
         size = sum(found.st_size for found in work.put.values())
         if size > limits.max_total_bytes:
-            raise Unkept(
+            raise SnapshotError(
                 f"{size:,} new bytes are more than the {limits.max_total_bytes:,} that one snapshot may take: "
                 "name in .gitignore what is built or downloaded"
             )
 
-    def _too_many(self) -> Unkept:
-        return Unkept(
-            f"there are more than {self._ground.limits.max_files:,} files that git does not ignore, too many for "
+    def _too_many(self) -> SnapshotError:
+        return SnapshotError(
+            f"there are more than {self._source.limits.max_files:,} files that git does not ignore, too many for "
             "snapshots: name in .gitignore what is built or downloaded"
         )
 
-    def _carry_out(self, work: Work) -> bool:
+    def _carry_out(self, work: IndexUpdate) -> bool:
         """Change the index; whether there was anything to change."""
         drop = sorted(path for path in work.drop if path in self._modes)
         if drop:
@@ -216,7 +224,7 @@ class Taking:
             self._modes.drop(path)
         for path, judged in work.put.items():
             # After git has looked: if the mode changes later than this, git will see a new ctime.
-            found = self._ground.lstat(path) or judged
+            found = self._source.lstat(path) or judged
             self._modes.put(path, _mode(found))
             if judged.st_ctime_ns >= self._held.now_ns - _SETTLED_NS or found.st_ctime_ns != judged.st_ctime_ns:
                 self._young[path] = judged.st_ctime_ns
@@ -226,19 +234,19 @@ class Taking:
 
     def _listed(self) -> list[str]:
         """The paths of the index."""
-        return names(self._git.start("ls-files", "--cached", "-z", inherit=(self._held.fd,)).finish())
+        return split_nul_paths(self._git.start("ls-files", "--cached", "-z", inherit=(self._held.fd,)).finish())
 
     def _update(self, how: str, paths: Iterable[str], *more: str) -> bytes:
         listed = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        bulk = listed.count(b"\0") > _BULK and how == "--add"
-        git = self._ground.git(self._own, settings=_BULK_SETTINGS) if bulk else self._git
+        bulk = listed.count(b"\0") > _BULK_FILES and how == "--add"
+        git = self._source.git(self._own, settings=_BULK_SETTINGS) if bulk else self._git
         running = git.start("update-index", how, *more, "-z", "--stdin", inherit=(self._held.fd,))
         running.finish(listed)
         return running.stderr
 
-    def _tree(self, work: Work, scope: Sequence[str], *, same: bool) -> tuple[Snapshot, str]:
+    def _tree(self, work: IndexUpdate, scope: Sequence[str], *, same: bool) -> tuple[Snapshot, str]:
         """Keep the tree of the index and all that belongs to it."""
-        store, last = self._ground.store, self._memory
+        store, last = self._source.store, self._memory
         if len(self._modes) == 0:
             files = EMPTY_TREE
         elif same and last and last.files:
@@ -247,13 +255,13 @@ class Taking:
             prefix = (f"--prefix={self._prefix}",) if self._prefix else ()
             files = self._git.start("write-tree", *prefix, inherit=(self._held.fd,)).finish().decode("ascii").strip()
         missed, also, extra = (_encoded(paths) for paths in (work.missed, scope, work.extra))
-        tree = put(store, Parts(files, self._modes.blob(), missed, also, extra))
-        store.taken(tree)
+        tree = write_snapshot(store, SnapshotParts(files, self._modes.blob(), missed, also, extra))
+        store.record_taken(tree)
         return Snapshot(tree, tuple(sorted(work.missed))), files
 
 
 def _mode(found: os.stat_result) -> int:
-    return LINK if stat.S_ISLNK(found.st_mode) else found.st_mode & 0o777
+    return LINK_PLACEHOLDER if stat.S_ISLNK(found.st_mode) else found.st_mode & 0o777
 
 
 def _encoded(paths: Iterable[str]) -> frozenset[bytes]:

@@ -1,23 +1,29 @@
-"""A snapshot as an object: how its parts are put together, read, and compared with those of another."""
+"""The snapshot format: writes a snapshot as a git tree, reads it back, and compares two of them."""
 
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kimi_agent.workspace.checkpoint.file_modes import Read
-from kimi_agent.workspace.checkpoint.object_reader import FOLDER, LINK, Objects, Row, gone
-from kimi_agent.workspace.checkpoint.store import Store
-from kimi_agent.workspace.checkpoint.values import Kept, PathChange
+from kimi_agent.workspace.checkpoint.file_modes import StoredModes
+from kimi_agent.workspace.checkpoint.object_reader import (
+    FOLDER_BITS,
+    LINK_BITS,
+    ObjectReader,
+    RawTreeEntry,
+    snapshot_gone_error,
+)
+from kimi_agent.workspace.checkpoint.store import SnapshotStore
+from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 
-_KEEP = 6
+_MAX_CACHED = 6
 
-Pair = tuple[Row | None, Row | None]
+EntryPair = tuple[RawTreeEntry | None, RawTreeEntry | None]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a snapshot's tree holds: git's tree of the files, the permission bits as a blob (see Modes), what was
-    missed, the ignored paths that were asked for, and the files that are there only because of that."""
+class SnapshotParts:
+    """The parts of a snapshot to write: git's tree of the files, the permission bits as a blob (see Modes), what was
+    missed, the ignored paths that were asked for (`also`), and the files held only because of that (`extra`)."""
 
     files: str
     modes: bytes
@@ -26,7 +32,7 @@ class Parts:
     extra: frozenset[bytes] = frozenset()
 
 
-def put(store: Store, parts: Parts) -> str:
+def write_snapshot(store: SnapshotStore, parts: SnapshotParts) -> str:
     """Keep them as one tree; equal parts give an equal name. Nothing of time is in it."""
     rows = [(b"40000", b"files", parts.files), (b"100644", b"modes", store.put("blob", parts.modes))]
     for name in ("also", "extra", "missed"):
@@ -39,43 +45,43 @@ def put(store: Store, parts: Parts) -> str:
 
 
 @dataclass(frozen=True)
-class Top:
+class StoredSnapshot:
     """The parts of a snapshot, read."""
 
     files: str
-    modes: Read
+    modes: StoredModes
     missed: frozenset[bytes]
     also: frozenset[bytes]
     extra: frozenset[bytes]
 
-    def unsure(self, path: bytes, other: "Top") -> bool:
-        """Whether "nothing there" says nothing, for a path that `other` holds."""
-        return path in other.extra and not under(path, self.also)
+    def unsure(self, path: bytes, other: "StoredSnapshot") -> bool:
+        """Whether this snapshot cannot prove `path` absent: only `other` was asked for that ignored file."""
+        return path in other.extra and not is_under(path, self.also)
 
 
-class Trees:
+class SnapshotReader:
     """Snapshots in a store."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectReader) -> None:
         self._objects = objects
-        self._tops: dict[str, Top] = {}
+        self._tops: dict[str, StoredSnapshot] = {}
 
     def forget(self) -> None:
-        """What was read may no longer be there."""
+        """Drop the cache: what was read may have been deleted."""
         self._tops.clear()
 
-    def top(self, tree: str) -> Top:
+    def top(self, tree: str) -> StoredSnapshot:
         """The parts of a snapshot. Raises Unkept if there is none of that name."""
         if tree in self._tops:
             return self._tops[tree]
         if len(tree) != 40 or tree.strip("0123456789abcdef"):
-            raise gone(tree)
+            raise snapshot_gone_error(tree)
         rows = {row.name: row.id for row in self._objects.rows(tree)}
         if b"files" not in rows or b"modes" not in rows:
-            raise gone(tree)
+            raise snapshot_gone_error(tree)
         missed, also, extra = (self._paths(rows.get(name)) for name in (b"missed", b"also", b"extra"))
-        top = Top(rows[b"files"], Read(self._objects.get(rows[b"modes"])[1]), missed, also, extra)
-        while len(self._tops) >= _KEEP:
+        top = StoredSnapshot(rows[b"files"], StoredModes(self._objects.get(rows[b"modes"])[1]), missed, also, extra)
+        while len(self._tops) >= _MAX_CACHED:
             del self._tops[next(iter(self._tops))]
         self._tops[tree] = top
         return top
@@ -83,7 +89,7 @@ class Trees:
     def _paths(self, blob: str | None) -> frozenset[bytes]:
         return frozenset(self._objects.get(blob)[1].split(b"\0")[:-1]) if blob else frozenset()
 
-    def standing(self, tree: str, path: bytes) -> Kept | None:
+    def entry_at(self, tree: str, path: bytes) -> TreeEntry | None:
         """What a snapshot holds at a path: None for nothing, and for a folder. Raises Unkept."""
         top = self.top(tree)
         row = self._objects.row(top.files, path)
@@ -111,7 +117,7 @@ class Trees:
                 changes.append(PathChange(os.fsdecode(path), kept[0], kept[1]))
         return changes
 
-    def _differing(self, old: Top | None, new: Top | None) -> Iterator[tuple[bytes, Pair]]:
+    def _differing(self, old: StoredSnapshot | None, new: StoredSnapshot | None) -> Iterator[tuple[bytes, EntryPair]]:
         """Entries that may differ; equal folders are not looked into, unless the usual modes changed."""
         every = bool(old and new and old.modes.usual != new.modes.usual)
         todo = [(b"", old.files if old else "", new.files if new else "")]
@@ -124,10 +130,10 @@ class Trees:
                 was, now = olds.get(name), news.get(name)
                 if was == now and not every:
                     continue
-                ids = [row.id if row and row.mode == FOLDER else "" for row in (was, now)]
+                ids = [row.id if row and row.mode == FOLDER_BITS else "" for row in (was, now)]
                 if any(ids):
                     todo.append((prefix + name + b"/", ids[0], ids[1]))
-                plain = [None if row and row.mode == FOLDER else row for row in (was, now)]
+                plain = [None if row and row.mode == FOLDER_BITS else row for row in (was, now)]
                 if any(plain):
                     yield prefix + name, (plain[0], plain[1])
         if old and new and not every:
@@ -137,7 +143,7 @@ class Trees:
                     yield path, (was, now)
 
 
-def under(path: bytes, paths: Iterable[bytes]) -> bool:
+def is_under(path: bytes, paths: Iterable[bytes]) -> bool:
     """Whether `path` is one of `paths`, or lies below one."""
     if path in paths or b"" in paths:
         return True
@@ -149,15 +155,15 @@ def under(path: bytes, paths: Iterable[bytes]) -> bool:
     return False
 
 
-def _known(path: bytes, pair: Pair, old: Top, new: Top) -> bool:
-    if (old.missed or new.missed) and (under(path, old.missed) or under(path, new.missed)):
+def _known(path: bytes, pair: EntryPair, old: StoredSnapshot, new: StoredSnapshot) -> bool:
+    if (old.missed or new.missed) and (is_under(path, old.missed) or is_under(path, new.missed)):
         return False
     if pair[1] is None:
         return not new.unsure(path, old)
     return pair[0] is not None or not old.unsure(path, new)
 
 
-def _kept(path: bytes, row: Row, top: Top, size: int) -> Kept:
-    if row.mode == LINK:
-        return Kept("link", 0, size, row.id)
-    return Kept("file", top.modes.of(path, row.mode), size, row.id)
+def _kept(path: bytes, row: RawTreeEntry, top: StoredSnapshot, size: int) -> TreeEntry:
+    if row.mode == LINK_BITS:
+        return TreeEntry("link", 0, size, row.id)
+    return TreeEntry("file", top.modes.of(path, row.mode), size, row.id)

@@ -1,4 +1,4 @@
-"""The workspace that snapshots are taken of: what stands where, and the git that looks at it."""
+"""The source tree of snapshots: the workspace, the stat of its paths, and the git that compares it."""
 
 import contextlib
 import os
@@ -6,28 +6,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.ignore_rules import Ignores
-from kimi_agent.workspace.checkpoint.store import SETTINGS, Store
-from kimi_agent.workspace.checkpoint.values import Limits
+from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
+from kimi_agent.workspace.checkpoint.store import STORE_GIT_SETTINGS, SnapshotStore
+from kimi_agent.workspace.checkpoint.values import SnapshotLimits
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import Repository, repository
+from kimi_agent.workspace.git.folder import Repository, find_repository
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What is taken, where to, and how much of it; `home` is the user's home folder."""
+class SourceTree:
+    """The workspace to take snapshots of, the store for them, and the limits; `home` is the user's home folder."""
 
     workspace: Path
-    store: Store
+    store: SnapshotStore
     environ: Mapping[str, str]
-    limits: Limits
+    limits: SnapshotLimits
     private: tuple[Path, ...]
-    ignores: Ignores
+    ignores: IgnoreRules
     home: str
 
     def repository(self) -> Repository | None:
         """The user's repository that the workspace is part of: not one that ignores the whole workspace."""
-        own = repository(self.workspace, home=self.home)
+        own = find_repository(self.workspace, home=self.home)
         if own is None or own.top == self.workspace:
             return own
         said = self.git(own, settings={}).run("check-ignore", "--no-index", "--", ".", ok=(0, 1))
@@ -41,7 +41,7 @@ class Ground:
             index=index or self.store.index(self.prefix(own)),
             top=own.top if own else self.workspace,
             environ=self.environ,
-            settings={**SETTINGS, **settings},
+            settings={**STORE_GIT_SETTINGS, **settings},
         )
 
     def prefix(self, own: Repository | None) -> str:
@@ -50,13 +50,13 @@ class Ground:
         return "" if relative == "." else relative + "/"
 
     def lstat(self, path: str) -> os.stat_result | None:
-        """What stands at a path of the workspace, None for nothing and where that cannot be told."""
+        """The stat of a path of the workspace, None for nothing there and where the system gives none."""
         with contextlib.suppress(OSError):
             return os.lstat(os.path.join(self.workspace, path))
         return None
 
     def hidden(self, path: str) -> bool:
-        """Whether it cannot be told what stands at a path of the workspace."""
+        """Whether the system refuses to say what is at a path of the workspace (as in a folder without x)."""
         try:
             os.lstat(os.path.join(self.workspace, path))
         except (FileNotFoundError, NotADirectoryError):
@@ -66,7 +66,7 @@ class Ground:
         return False
 
     def inside(self, path: str) -> bool:
-        """Whether no link leads there."""
+        """Whether the folder of `path` is reached without a link."""
         folder = os.path.join(self.workspace, os.path.dirname(path)).rstrip("/")
         return os.path.realpath(folder) == folder
 
@@ -76,12 +76,12 @@ class Ground:
         inside = (folder for folder in self.private if folder.is_relative_to(self.workspace))
         return tuple(f"{folder.relative_to(self.workspace)}/" for folder in inside)
 
-    def spelled(self, spelling: str) -> str | None:
-        """Any spelling of a path as one from the workspace on, None for what is not below it.
+    def relative_path(self, spelling: str) -> str | None:
+        """Any spelling of a path as one relative to the workspace, None for what is not below it.
 
-        What leads there is followed, what stands there is not: a link stays one.
+        Links in the folders above are followed, a link at the path itself is not.
         """
-        if "\0" in spelling or not encodable(spelling):
+        if "\0" in spelling or not is_encodable(spelling):
             return None
         whole = os.path.normpath(os.path.join(self.workspace, spelling))
         whole = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
@@ -101,7 +101,7 @@ class Ground:
             yield from (os.path.join(below, name) for name in (*files, *links))
 
 
-def encodable(path: str) -> bool:
+def is_encodable(path: str) -> bool:
     """Whether a file can have this name: not with half a surrogate pair, not empty."""
     try:
         return bool(os.fsencode(path))

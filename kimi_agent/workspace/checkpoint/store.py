@@ -1,4 +1,4 @@
-"""The private folder that snapshots are kept in: its layout, its lock, its list of trees, its small objects."""
+"""The snapshot store, a private folder: its layout, its lock, its list of trees, its small objects."""
 
 import contextlib
 import fcntl
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.values import Unkept
+from kimi_agent.workspace.checkpoint.values import SnapshotError
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import bare, stat_key
+from kimi_agent.workspace.git.folder import make_bare_repository, stat_key
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """git knows this tree without having it."""
 
-SETTINGS = {
+STORE_GIT_SETTINGS = {
     "core.fileMode": "true",
     "core.symlinks": "true",
     "core.ignoreCase": "false",
@@ -33,7 +33,7 @@ SETTINGS = {
     "core.untrackedCache": "false",
     "core.splitIndex": "false",
     "core.sparseCheckout": "false",
-    # A crash of the machine may cost snapshots: that one cannot be read is then told, for every object has its hash.
+    # A crash of the machine may cost snapshots; a damaged one is then reported, since every object has its hash.
     "core.fsync": "none",
     "core.compression": "1",
     "index.version": "2",
@@ -44,21 +44,21 @@ SETTINGS = {
 _ATTRIBUTES = "* -text -crlf -eol -filter -ident -working-tree-encoding\n"
 _WAIT_S = 60.0
 _POLL_S = 0.01
-_SAME_S = 3600.0
+_RECORD_AGAIN_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Root:
-    """A tree that was taken, and when last."""
+class RecordedTree:
+    """A line in the store's list of trees: a tree that was taken, and when last (Unix seconds)."""
 
     at: float
     tree: str
 
 
 @dataclass(frozen=True)
-class Held:
-    """The store while it is ours: `fd` is for the processes that work in it, `died` says that the last owner did not
-    finish, `now_ns` is the time by the clock of the machine's files.
+class StoreLock:
+    """The lock on a store: `fd` is inherited by the processes that work in it, `died` says that the last owner did
+    not finish, `now_ns` is the time by the clock of the file system.
     """
 
     fd: int
@@ -66,7 +66,7 @@ class Held:
     now_ns: int
 
 
-class Store:
+class SnapshotStore:
     """One folder, for one workspace. Several processes may use it, one at a time."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float]) -> None:
@@ -74,10 +74,10 @@ class Store:
         self._clock = clock
         self._roots = folder / "trees"
         self._collected = folder / "collected"
-        self._newest: tuple[Root, tuple[int, ...]] | None = None
+        self._newest: tuple[RecordedTree, tuple[int, ...]] | None = None
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[Held]:
+    def locked(self) -> Iterator[StoreLock]:
         """The store, made if it is not there. Raises Unkept when another process keeps it for a minute, OSError."""
         fd = self._lock()
         try:
@@ -90,9 +90,9 @@ class Store:
                 self.forget_index()  # it names what is no longer there
                 (self.folder / "HEAD").unlink(missing_ok=True)
             if not (self.folder / "HEAD").is_file() or not (self.folder / "info" / "attributes").is_file():
-                bare(self.folder)
+                make_bare_repository(self.folder)
                 (self.folder / "info" / "attributes").write_text(_ATTRIBUTES, "ascii")
-            yield Held(fd, died, os.fstat(fd).st_mtime_ns)
+            yield StoreLock(fd, died, os.fstat(fd).st_mtime_ns)
         finally:
             os.ftruncate(fd, 0)
             os.close(fd)
@@ -108,8 +108,8 @@ class Store:
         return freed
 
     def heal(self) -> None:
-        """Let go of objects that a crash of the machine left empty: what they held is then read and kept anew."""
-        empty = [Path(each) for each in files(self.folder / "objects") if each.stat().st_size == 0]
+        """Delete objects that a crash of the machine left empty; their files are then read and stored again."""
+        empty = [Path(each) for each in scan_files(self.folder / "objects") if each.stat().st_size == 0]
         for path in empty:
             path.unlink()
         if empty:
@@ -134,7 +134,7 @@ class Store:
                 raise
             os.close(fd)
             if time.monotonic() > until:
-                raise Unkept(
+                raise SnapshotError(
                     f"another kimi-agent has been at the snapshots in {self.folder} for {_WAIT_S:.0f} s: try again"
                 )
             time.sleep(_POLL_S)
@@ -153,26 +153,26 @@ class Store:
         fresh.rename(path)
         return name
 
-    def roots(self) -> list[Root]:
+    def roots(self) -> list[RecordedTree]:
         """The trees that were taken, oldest first. A line that a crash cut is passed over."""
         try:
             lines = self._roots.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        found: dict[str, Root] = {}
+        found: dict[str, RecordedTree] = {}
         for line in lines:
             at, _, tree = line.partition(b" ")
             with contextlib.suppress(ValueError):
                 if len(tree) == 40 and int(tree, 16) >= 0:
-                    found[tree.decode()] = Root(float(at), tree.decode())
+                    found[tree.decode()] = RecordedTree(float(at), tree.decode())
         return sorted(found.values(), key=lambda root: root.at)
 
-    def taken(self, tree: str) -> None:
+    def record_taken(self, tree: str) -> None:
         """Note that `tree` was taken now; one that was noted last, within the hour, is not noted again."""
         at = self._clock()
         if self._newest:
             last, key = self._newest
-            if last.tree == tree and 0 <= at - last.at < _SAME_S and key == stat_key(self._roots):
+            if last.tree == tree and 0 <= at - last.at < _RECORD_AGAIN_S and key == stat_key(self._roots):
                 return
         # A line of its own, even after one that a crash cut.
         fd = os.open(self._roots, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -180,10 +180,10 @@ class Store:
             os.write(fd, b"\n%.3f %s\n" % (at, tree.encode("ascii")))
         finally:
             os.close(fd)
-        self._newest = Root(at, tree), stat_key(self._roots)
+        self._newest = RecordedTree(at, tree), stat_key(self._roots)
 
-    def only(self, roots: Sequence[Root]) -> None:
-        """From now on just these were taken."""
+    def keep_only(self, roots: Sequence[RecordedTree]) -> None:
+        """Rewrite the list of trees, to just these."""
         fresh = self._roots.with_suffix(".new")
         fresh.write_bytes(b"".join(b"%.3f %s\n" % (root.at, root.tree.encode("ascii")) for root in roots))
         fresh.replace(self._roots)
@@ -195,12 +195,12 @@ class Store:
         return self.folder / (f"index-{mark}" if prefix else "index")
 
     def forget_index(self) -> None:
-        """The next snapshot starts from nothing: every file is read again."""
+        """Delete the indexes, so that the next snapshot reads every file again."""
         for index in self.folder.glob("index*"):
             index.unlink(missing_ok=True)
 
     def last_collected(self) -> tuple[float, int]:
-        """When objects were removed last, and the bytes below which there was no getting then; zeros for never."""
+        """When objects were deleted last, and the bytes that were left although fewer were wanted; zeros for never."""
         try:
             at, size = self._collected.read_bytes().split()
             return float(at), int(size)
@@ -208,7 +208,7 @@ class Store:
             return 0.0, 0
 
     def note_collected(self, at: float, least: int) -> None:
-        """Objects were removed; `least` is 0 if as few bytes as wanted were left."""
+        """Note that objects were deleted; `least` as `last_collected` gives it, 0 if the wanted size was reached."""
         fresh = self._collected.with_suffix(".new")
         fresh.write_bytes(b"%.3f %d\n" % (at, least))
         fresh.replace(self._collected)
@@ -216,16 +216,20 @@ class Store:
     def git(self, environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Git:
         """A git for the objects, without a work tree. Raises Unkept where the store is gone, GitMissing."""
         if not (self.folder / "HEAD").is_file():
-            raise Unkept(f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}")
-        return Git(self.folder, git_dir=self.folder, environ=environ, settings={**SETTINGS, **(settings or {})})
+            raise SnapshotError(
+                f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
+            )
+        return Git(
+            self.folder, git_dir=self.folder, environ=environ, settings={**STORE_GIT_SETTINGS, **(settings or {})}
+        )
 
     @property
     def bytes(self) -> int:
         """What the folder takes on the disk, in bytes."""
-        return sum(each.stat().st_blocks * 512 for each in files(self.folder))
+        return sum(each.stat().st_blocks * 512 for each in scan_files(self.folder))
 
 
-def files(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def scan_files(folder: Path) -> Iterator["os.DirEntry[str]"]:
     """All files below a folder of ours; what goes away meanwhile is passed over."""
     todo = [os.fspath(folder)]
     while todo:

@@ -1,4 +1,7 @@
-"""Which steps of ours changed the files, and from what to what: a pure reading of the log."""
+"""Tree changes of a session: each call or rewind that changed files, with the trees before and after it. Pure.
+
+They are read from the log; what lies between two of them was changed by somebody else.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,10 +10,10 @@ from kimi_agent.log.events import Checkpoint, Returned, Rewound, Stamped
 
 
 @dataclass(frozen=True)
-class Span:
-    """Something of ours changed the tree from `before` to `after`; what lies between two spans is another's doing.
+class TreeChange:
+    """A call or rewind of ours that changed the tree from `before` to `after`; others made what lies between two.
 
-    `seq` is the record that told of `before`. The call is (answer, index), (0, 0) for a rewind. `after` is "" while it
+    `seq` is the record that named `before`. The call is (answer, index), (0, 0) for a rewind. `after` is "" while it
     is not known: the call was cut off by a crash, and no snapshot was taken since. With `failed` (why) a snapshot could
     not be taken, so that what changed is not known. `missed` are paths that the snapshots may not hold.
     """
@@ -25,16 +28,16 @@ class Span:
     missed: tuple[str, ...] = ()
 
 
-def spans(log: Iterable[Stamped]) -> list[Span]:
+def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
     """The spans in order. A call between whose snapshots nothing changed has none."""
-    found: list[Span] = []
-    open_: Span | None = None
+    found: list[TreeChange] = []
+    open_: TreeChange | None = None
     for stamped in log:
         match stamped.event:
             case Checkpoint(when="before") as kept:
                 _add(found, open_, kept.tree)
                 place = kept.answer, kept.index
-                open_ = Span(stamped.seq, kept.tree, "", *place, failed=kept.failed, missed=kept.missed)
+                open_ = TreeChange(stamped.seq, kept.tree, "", *place, failed=kept.failed, missed=kept.missed)
             case Checkpoint(when="after") as kept:
                 if open_ is not None:
                     missed = tuple(dict.fromkeys((*open_.missed, *kept.missed)))
@@ -49,7 +52,7 @@ def spans(log: Iterable[Stamped]) -> list[Span]:
                 open_ = None
                 if was != tree:
                     failed = "" if tree else "going back ended without one"
-                    found.append(Span(stamped.seq, was, tree, 0, 0, rewind=True, failed=failed))
+                    found.append(TreeChange(stamped.seq, was, tree, 0, 0, rewind=True, failed=failed))
             case _:
                 pass
     if open_ is not None:
@@ -57,7 +60,7 @@ def spans(log: Iterable[Stamped]) -> list[Span]:
     return found
 
 
-def _add(found: list[Span], span: Span | None, after: str) -> None:
+def _add(found: list[TreeChange], span: TreeChange | None, after: str) -> None:
     """Close `span`, if one is open, with the tree that was kept next."""
     if span is not None and (span.failed or span.before != after):
         found.append(replace(span, after=after))

@@ -1,4 +1,4 @@
-"""What a snapshot is and holds: plain values, and the one error."""
+"""Values of a snapshot (entries, changes, limits), and its one error."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,15 +6,15 @@ from typing import Literal
 from kimi_agent.errors import UserError
 
 
-class Unkept(UserError):
-    """A snapshot could not be taken, or what was kept could not be read; one sentence with a mend."""
+class SnapshotError(UserError):
+    """A snapshot could not be taken or read; the text is one sentence with a mend."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, 1)
 
 
 @dataclass(frozen=True)
-class Limits:
+class SnapshotLimits:
     """How much is kept: bytes of a single file, bytes that are new in one snapshot, and files in all.
 
     A file that is too big is left out and named in `missed`; past the other two there is no snapshot.
@@ -26,7 +26,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Kept:
+class TreeEntry:
     """What a tree holds at a path: permission bits (0 for a link), size in bytes, and git's name of the content."""
 
     kind: Literal["file", "link"]
@@ -40,8 +40,8 @@ class PathChange:
     """A path at which two trees differ; None is "nothing there"."""
 
     path: str
-    before: Kept | None
-    after: Kept | None
+    before: TreeEntry | None
+    after: TreeEntry | None
 
 
 @dataclass(frozen=True)

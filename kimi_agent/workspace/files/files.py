@@ -1,4 +1,4 @@
-"""The files of the workspace: the one door through which they are read, listed and written."""
+"""Workspace files: the only module through which tools read, list and write them."""
 
 import errno
 import hashlib
@@ -12,21 +12,29 @@ from typing import BinaryIO
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Fingerprint
-from kimi_agent.workspace.confined_open import FOLDER, Beneath
+from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
-from kimi_agent.workspace.files.listing import Entry, Kind, irregular, kind, listed, similar, unreadable
-from kimi_agent.workspace.files.outputs import PREFIX, Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.paths import Place, Places, beneath, is_sensitive, named
+from kimi_agent.workspace.files.listing import (
+    FolderEntry,
+    PathKind,
+    cannot_read_error,
+    find_similar_paths,
+    folder_entry,
+    not_a_file_error,
+    path_kind,
+)
+from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.paths import PathResolver, ResolvedPath, escape_path, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.commit import Step, commit, step
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.transaction.commit import CommitStep, commit_files, make_step
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
-__all__ = ["Entry", "FileBytes", "Files"]
+__all__ = ["FileBytes", "Files", "FolderEntry"]
 
-Names = list[str]  # inside the class below, `list` is a method
+PathList = list[str]  # inside the class below, `list` is a method
 
-MAX_FINGERPRINT = 100_000_000  # bytes; bigger files have no fingerprint
+MAX_FINGERPRINT_BYTES = 100_000_000  # bytes; bigger files have no fingerprint
 
 
 @dataclass(frozen=True)
@@ -53,36 +61,36 @@ class Files:
         root: Path,
         *,
         outputs: Outputs,
-        ledger: Ledger,
+        seen_files: SeenFiles,
         home: Path,
         cwd: Path | None = None,
         added: Sequence[Path] = (),
         private: Sequence[Path] = (),
         journal: Path,
-        ops: Ops | None = None,
+        syscalls: FileSyscalls | None = None,
         in_git: Callable[[str, bytes], bool] = lambda path, data: False,
     ) -> None:
         self.root = Path(os.path.realpath(root))
         self.cwd = Path(os.path.realpath(cwd or root))
         self.outputs = outputs
-        self.ledger = ledger
+        self.seen_files = seen_files
         self.in_git = in_git
-        self._beneath = Beneath()
-        self._ops = ops or Ops(self._beneath)
+        self._beneath = ConfinedOpener()
+        self._syscalls = syscalls or FileSyscalls(self._beneath)
         self._journal = journal
         self._private = tuple(os.path.realpath(folder) for folder in private)
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
-        self._places = Places(roots, cwd=str(self.cwd), home=str(home))
+        self._places = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, ledger and changes: workspace-relative, or absolute outside of it."""
-        return spelling if spelling.startswith(PREFIX) else self._shown(self._places.find(spelling))
+        return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._places.find(spelling))
 
     def readable(self, spelling: str) -> Path:
         """The resolved path of a file or folder that may be read (for ripgrep). Raises ToolError, NeedsConsent."""
-        if spelling.startswith(PREFIX):
+        if spelling.startswith(OUTPUT_PREFIX):
             return self.outputs.path(spelling)
         return Path(self._may_read(spelling).path)
 
@@ -91,52 +99,54 @@ class Files:
 
         For a tool's preview: nobody should be asked to allow what the commit would refuse.
         """
-        if spelling.startswith(PREFIX):
-            raise ToolError("refused", f"{named(spelling)} is kept output: it can only be read", "name a file instead")
+        if spelling.startswith(OUTPUT_PREFIX):
+            raise ToolError(
+                "refused", f"{escape_path(spelling)} is kept output: it can only be read", "name a file instead"
+            )
         return self._shown(self._may_write(spelling, self._places.find(spelling)))
 
-    def kind(self, spelling: str) -> Kind:
+    def kind(self, spelling: str) -> PathKind:
         """What stands at `spelling`, every link followed. Raises ToolError for what can be no path."""
-        if spelling.startswith(PREFIX):
+        if spelling.startswith(OUTPUT_PREFIX):
             return "file" if self.outputs.path(spelling) else "missing"
-        return kind(self._places.find(spelling))
+        return path_kind(self._places.find(spelling))
 
     def read(self, spelling: str, *, max_bytes: int = 100_000_000) -> FileBytes:
         """The whole file, also `output:ID`. Raises ToolError (missing, not_regular, failed if larger), NeedsConsent."""
-        place = None if spelling.startswith(PREFIX) else self._may_read(spelling)
+        place = None if spelling.startswith(OUTPUT_PREFIX) else self._may_read(spelling)
         shown = self._shown(place) if place else spelling
         with self._opened(spelling, place) if place else self.open(spelling) as file:
             found = os.fstat(file.fileno())
             data = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
         if found.st_size > max_bytes or len(data) > max_bytes:
             size = max(found.st_size, len(data))
-            text = f"{named(shown)} has {size:,} bytes, more than the {max_bytes:,} that can be taken at once"
+            text = f"{escape_path(shown)} has {size:,} bytes, more than the {max_bytes:,} that can be taken at once"
             raise ToolError("failed", text, "read a part with read_file(offset, limit), or use the shell")
         return FileBytes(shown, data, hashlib.sha256(data).hexdigest(), stat.S_IMODE(found.st_mode), found.st_nlink)
 
     def open(self, spelling: str) -> BinaryIO:
         """A regular file to stream from, also `output:ID`. Raises ToolError (missing, not_regular), NeedsConsent."""
-        if spelling.startswith(PREFIX):
+        if spelling.startswith(OUTPUT_PREFIX):
             return self.outputs.path(spelling).open("rb")
         return self._opened(spelling, self._may_read(spelling))
 
-    def _opened(self, spelling: str, place: Place) -> BinaryIO:
+    def _opened(self, spelling: str, place: ResolvedPath) -> BinaryIO:
         if place.stat is None:
             raise self._missing(spelling, place)
         if not stat.S_ISREG(place.stat.st_mode):
-            raise irregular(spelling, place.stat.st_mode)
+            raise not_a_file_error(spelling, place.stat.st_mode)
         fd = self._descriptor(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
-            raise irregular(spelling, found.st_mode)
+            raise not_a_file_error(spelling, found.st_mode)
         return os.fdopen(fd, "rb")
 
-    def similar(self, spelling: str, most: int = 3) -> Names:
+    def similar(self, spelling: str, most: int = 3) -> PathList:
         """Paths of the workspace whose names are like that of `spelling`, best first; looks at a bounded number."""
-        return similar(str(self.root), spelling, most)
+        return find_similar_paths(str(self.root), spelling, most)
 
-    def commit(self, changes: Sequence[FileChange]) -> Names:
+    def commit(self, changes: Sequence[FileChange]) -> PathList:
         """Write all `changes` or none; returns notes for the result. Raises ToolError: then nothing is different.
 
         Their paths start at `root`, as `shown` spells them; contents are in the ledger afterwards.
@@ -146,20 +156,26 @@ class Files:
             steps = [self._step(change) for change in changes]
             if len({(each.entry.root, each.entry.folder, each.entry.name) for each in steps}) < len(steps):
                 raise ToolError("bad_arguments", "one file is changed twice in this call; nothing was written")
-            done = commit(steps, workspace=str(self.root), papers=self._journal, ops=self._ops) if steps else []
+            done = (
+                commit_files(steps, workspace=str(self.root), papers=self._journal, syscalls=self._syscalls)
+                if steps
+                else []
+            )
         for each in done:
-            self.ledger.saw(each.entry.shown, each.entry.after or "", whole=True, by="write", stat=each.stat)
+            self.seen_files.record(each.entry.shown, each.entry.after or "", whole=True, by="write", stat=each.stat)
         return [
             f"hard link split: {each.entry.shown} (its other names keep the old text)" for each in done if each.split
         ]
 
-    def carry_out(self, steps: Sequence[Step], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
+    def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
         """Carry out what a person asked for (see `checkpoint.restore`), all of it or nothing. Raises ToolError.
 
         The places of `steps` are below `root`; the ledger is the caller's to mend.
         """
         with self._writing_lock:
-            commit(steps, workspace=str(self.root), papers=self._journal, ops=self._ops, emptied=emptied)
+            commit_files(
+                steps, workspace=str(self.root), papers=self._journal, syscalls=self._syscalls, emptied=emptied
+            )
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.
@@ -172,123 +188,129 @@ class Files:
         """Hashes of what the spellings name now; "" for what is no readable regular file inside, or over 100 MB."""
         return tuple(self._fingerprint(spelling) for spelling in spellings)
 
-    def changed(self) -> Names:
+    def changed(self) -> PathList:
         """The paths whose content is no longer what the ledger knows (also: gone, or there again)."""
-        return [path for path in self.ledger.paths() if not self._as_known(path)]
+        return [path for path in self.seen_files.paths() if not self._as_known(path)]
 
-    def recover(self) -> Names:
+    def recover(self) -> PathList:
         """Finish or take back what a crash of an earlier process cut short; a sentence for each, [] if nothing was."""
-        return recovery.recover(self._journal, str(self.root), self._ops)
+        return recovery.recover_commits(self._journal, str(self.root), self._syscalls)
 
-    def list(self, spelling: str) -> list[Entry]:
+    def list(self, spelling: str) -> list[FolderEntry]:
         """What a folder holds, by name. Raises ToolError (missing, not_regular, io), NeedsConsent."""
         place = self._may_read(spelling)
         if place.stat is None:
             raise self._missing(spelling, place)
         if not stat.S_ISDIR(place.stat.st_mode):
-            raise ToolError("not_regular", f"{named(spelling)} is not a folder", "use read_file")
-        fd = self._descriptor(place, os.O_RDONLY | FOLDER)
+            raise ToolError("not_regular", f"{escape_path(spelling)} is not a folder", "use read_file")
+        fd = self._descriptor(place, os.O_RDONLY | FOLDER_FLAGS)
         try:
             with os.scandir(fd) as entries:
-                found = [listed(entry) for entry in entries]
+                found = [folder_entry(entry) for entry in entries]
         except OSError as error:
-            raise unreadable(spelling, error) from error
+            raise cannot_read_error(spelling, error) from error
         finally:
             os.close(fd)
         return sorted(found, key=lambda entry: entry.name)
 
-    def _shown(self, place: Place) -> str:
+    def _shown(self, place: ResolvedPath) -> str:
         root = str(self.root)
         if place.path == root:
             return "."
-        return place.path[len(root) :].lstrip("/") if beneath(place.path, root) else place.path
+        return place.path[len(root) :].lstrip("/") if is_beneath(place.path, root) else place.path
 
-    def _may_read(self, spelling: str) -> Place:
+    def _may_read(self, spelling: str) -> ResolvedPath:
         place = self._places.find(spelling)
         self._not_private(place)
-        allowed = any(beneath(place.path, path) for path in self._allowed)
+        allowed = any(is_beneath(place.path, path) for path in self._allowed)
         if not place.root and not allowed:
-            text = f"{named(spelling)} leads to {named(place.path)}, outside of the workspace {named(str(self.root))}"
+            text = (
+                f"{escape_path(spelling)} leads to {escape_path(place.path)}, "
+                f"outside of the workspace {escape_path(str(self.root))}"
+            )
             raise NeedsConsent("outside", place.path, text, "ask the user to allow it, or work inside the workspace")
         secret = is_sensitive(place.path) or is_sensitive(spelling)
-        if secret and place.path not in self._allowed and kind(place) != "directory":
-            text = f"{named(spelling)} may hold secrets, judging by its name ({named(place.path)})"
+        if secret and place.path not in self._allowed and path_kind(place) != "directory":
+            text = f"{escape_path(spelling)} may hold secrets, judging by its name ({escape_path(place.path)})"
             raise NeedsConsent("sensitive", place.path, text, "go on without it, or ask the user to allow it")
         return place
 
-    def _may_write(self, spelling: str, place: Place) -> Place:
+    def _may_write(self, spelling: str, place: ResolvedPath) -> ResolvedPath:
         if not place.root:
-            text = f"{named(spelling)} leads to {named(place.path)}, outside of the workspace {named(str(self.root))}"
+            text = (
+                f"{escape_path(spelling)} leads to {escape_path(place.path)}, "
+                f"outside of the workspace {escape_path(str(self.root))}"
+            )
             raise ToolError("outside", f"{text}; nothing was written", "write inside the workspace, or ask the user")
         if place.guarded == "git":
-            text = f"{named(spelling)} lies in .git, which only git itself may write; nothing was written"
+            text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
             raise ToolError("git_internal", text, "use git commands in the shell")
         if place.guarded == "project":
-            text = f"{named(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
+            text = f"{escape_path(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
             raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
         self._not_private(place)
         if not place.relative or spelling.endswith("/"):
             raise ToolError(
-                "not_regular", f"{named(spelling)} names a folder; nothing was written", "name a file in it"
+                "not_regular", f"{escape_path(spelling)} names a folder; nothing was written", "name a file in it"
             )
         return place
 
-    def _not_private(self, place: Place) -> None:
+    def _not_private(self, place: ResolvedPath) -> None:
         # A worktree that we made lies in our state folder: what is in it is the person's all the same.
-        inside = [folder for folder in self._private if beneath(place.path, folder)]
-        if any(not (beneath(str(self.root), folder) and place.root == str(self.root)) for folder in inside):
-            text = f"{named(place.path)} belongs to kimi-agent itself and is closed to tools"
+        inside = [folder for folder in self._private if is_beneath(place.path, folder)]
+        if any(not (is_beneath(str(self.root), folder) and place.root == str(self.root)) for folder in inside):
+            text = f"{escape_path(place.path)} belongs to kimi-agent itself and is closed to tools"
             raise ToolError("refused", text, "big results are read as output:ID")
 
-    def _step(self, change: FileChange) -> Step:
+    def _step(self, change: FileChange) -> CommitStep:
         place = self._may_write(change.path, self._places.find(change.path, base=str(self.root)))
         if change.mode is not None and change.mode & ~0o777:
             raise ToolError(
-                "refused", f"mode {change.mode:o} for {named(change.path)}: only permission bits can be set"
+                "refused", f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             )
-        return step(place.root, place.relative, self._shown(place), change.before, change.after, change.mode)
+        return make_step(place.root, place.relative, self._shown(place), change.before, change.after, change.mode)
 
-    def _descriptor(self, place: Place, flags: int) -> int:
+    def _descriptor(self, place: ResolvedPath, flags: int) -> int:
         try:
             return self._beneath.open(place.root or "/", place.relative, flags)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise self._missing(place.path, place) from error
             if error.errno in (errno.ENXIO, errno.ENODEV):
-                raise ToolError("not_regular", f"{named(place.path)} is not an ordinary file") from error
-            raise unreadable(place.path, error) from error
+                raise ToolError("not_regular", f"{escape_path(place.path)} is not an ordinary file") from error
+            raise cannot_read_error(place.path, error) from error
 
-    def _missing(self, spelling: str, place: Place) -> ToolError:
-        near = [named(path) for path in self.similar(spelling)] if place.root else []
+    def _missing(self, spelling: str, place: ResolvedPath) -> ToolError:
+        near = [escape_path(path) for path in self.similar(spelling)] if place.root else []
         hint = f"did you mean {' or '.join(near)}?" if near else "list_files shows what is there"
-        return ToolError("missing", f"there is no {named(spelling)}", hint)
+        return ToolError("missing", f"there is no {escape_path(spelling)}", hint)
 
     def _fingerprint(self, spelling: str) -> Fingerprint:
         try:
             place = self._places.find(spelling)
             shown = self._shown(place)
-            if not place.root or kind(place) != "file":
+            if not place.root or path_kind(place) != "file":
                 return Fingerprint(shown, "")
             return Fingerprint(shown, self._hash(place)[0])
         except (ToolError, OSError):
             return Fingerprint(spelling, "")
 
-    def _hash(self, place: Place) -> tuple[str, os.stat_result | None]:
+    def _hash(self, place: ResolvedPath) -> tuple[str, os.stat_result | None]:
         with os.fdopen(self._descriptor(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FINGERPRINT:
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FINGERPRINT_BYTES:
                 return "", None
             return hashlib.file_digest(file, "sha256").hexdigest(), found
 
     def _as_known(self, path: str) -> bool:
-        known = self.ledger.known(path)
-        if known is None or path.startswith(PREFIX):
+        known = self.seen_files.known(path)
+        if known is None or path.startswith(OUTPUT_PREFIX):
             return True
         # A shown path is resolved and starts at the root, wherever the cwd is.
         place = self._places.find(os.path.join(self.root, path))
         if place.stat is None or not stat.S_ISREG(place.stat.st_mode):
             return not known.sha256 and place.stat is None
-        if self.ledger.same_stat(path, place.stat):
+        if self.seen_files.same_stat(path, place.stat):
             return True
         try:
             sha256, found = self._hash(place)
@@ -296,5 +318,5 @@ class Files:
             return False
         if found is None or sha256 != known.sha256:
             return False
-        self.ledger.remember_stat(path, found)
+        self.seen_files.remember_stat(path, found)
         return True

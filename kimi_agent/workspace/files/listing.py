@@ -1,4 +1,4 @@
-"""What stands in a folder or at a path, as values and as the refusals that follow from it."""
+"""Folder listings and path kinds as values, and the refusals that follow from them."""
 
 import difflib
 import os
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import Place, named
+from kimi_agent.workspace.paths import ResolvedPath, escape_path
 
-Kind = Literal["file", "directory", "missing", "other"]
+PathKind = Literal["file", "directory", "missing", "other"]
 
-MAX_SIMILAR = 5_000  # entries looked at for a similar name
-DULL = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
+MAX_SIMILAR_ENTRIES = 5_000  # entries looked at for a similar name
+SKIPPED_FOLDERS = frozenset({".git", "node_modules", "__pycache__", ".venv", "venv"})
 
 
 @dataclass(frozen=True)
-class Entry:
+class FolderEntry:
     """One name in a folder; `size` in bytes, `mtime` in Unix seconds. A link is not followed."""
 
     name: str
@@ -25,36 +25,36 @@ class Entry:
     mtime: float
 
 
-def kind(place: Place) -> Kind:
-    """What stands at a place."""
+def path_kind(place: ResolvedPath) -> PathKind:
+    """The kind of what is at a resolved path."""
     if place.stat is None:
         return "missing"
     mode = place.stat.st_mode
     return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
 
-def listed(entry: "os.DirEntry[str]") -> Entry:
+def folder_entry(entry: "os.DirEntry[str]") -> FolderEntry:
     """A directory entry as a value; what vanishes or may not be looked at has size 0."""
     try:
         found = entry.stat(follow_symlinks=False)
     except OSError:
-        return Entry(entry.name, "other", 0, 0.0)
+        return FolderEntry(entry.name, "other", 0, 0.0)
     mode = found.st_mode
     if stat.S_ISLNK(mode):
-        return Entry(entry.name, "link", found.st_size, found.st_mtime)
+        return FolderEntry(entry.name, "link", found.st_size, found.st_mtime)
     what: Literal["file", "directory", "other"]
     what = "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-    return Entry(entry.name, what, found.st_size, found.st_mtime)
+    return FolderEntry(entry.name, what, found.st_size, found.st_mtime)
 
 
-def similar(root: str, spelling: str, most: int) -> list[str]:
+def find_similar_paths(root: str, spelling: str, most: int) -> list[str]:
     """Paths below `root` whose last names are like that of `spelling`, best first; looks at a bounded number."""
     names = difflib.SequenceMatcher(None, "", spelling.rstrip("/").rpartition("/")[2].casefold())
     paths = difflib.SequenceMatcher(None, "", spelling)
     near: dict[str, float] = {}
     seen = 0
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(set(folders) - DULL)
+        folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
         seen += len(files) + len(folders)
         for name in (*files, *folders):
             names.set_seq1(name.casefold())
@@ -62,20 +62,20 @@ def similar(root: str, spelling: str, most: int) -> list[str]:
                 shown = os.path.relpath(os.path.join(folder, name), root)
                 paths.set_seq1(shown)
                 near[shown] = names.ratio() + paths.ratio()
-        if seen > MAX_SIMILAR:
+        if seen > MAX_SIMILAR_ENTRIES:
             break
     return sorted(near, key=lambda path: (-near[path], path))[:most]
 
 
-def irregular(spelling: str, mode: int) -> ToolError:
+def not_a_file_error(spelling: str, mode: int) -> ToolError:
     """The refusal of what is no file: opening a pipe or a device may wait for ever."""
     if stat.S_ISDIR(mode):
-        return ToolError("not_regular", f"{named(spelling)} is a folder", "use list_files")
+        return ToolError("not_regular", f"{escape_path(spelling)} is a folder", "use list_files")
     tests = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
     what = next((name for test, name in tests if test(mode)), "a device")
-    return ToolError("not_regular", f"{named(spelling)} is {what}, not an ordinary file", "leave it alone")
+    return ToolError("not_regular", f"{escape_path(spelling)} is {what}, not an ordinary file", "leave it alone")
 
 
-def unreadable(path: str, error: OSError) -> ToolError:
+def cannot_read_error(path: str, error: OSError) -> ToolError:
     """The system's own refusal of a read."""
-    return ToolError("io", f"cannot read {named(path)}: {error.strerror}")
+    return ToolError("io", f"cannot read {escape_path(path)}: {error.strerror}")

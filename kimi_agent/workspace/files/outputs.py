@@ -1,4 +1,4 @@
-"""Whole outputs that were too big to show: kept beside the session, named `output:ID`, paged by read_file."""
+"""Outputs too big to show: kept whole beside the session, named `output:ID`, paged by read_file."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 
-PREFIX = "output:"
+OUTPUT_PREFIX = "output:"
 _ID = re.compile(r"[a-z0-9-]{1,40}")
 
 
@@ -22,7 +22,7 @@ class Outputs:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = id or secrets.token_hex(4)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        return PREFIX + name, os.open(self._folder / name, flags, 0o600)
+        return OUTPUT_PREFIX + name, os.open(self._folder / name, flags, 0o600)
 
     def keep(self, text: str, id: str = "") -> str:
         """Keep `text` whole and return its `output:ID`."""
@@ -33,7 +33,7 @@ class Outputs:
 
     def path(self, name: str) -> Path:
         """Where `output:ID` lies. Raises ToolError for a name that is not one of ours."""
-        id = name.removeprefix(PREFIX)
+        id = name.removeprefix(OUTPUT_PREFIX)
         path = self._folder / id
         if not _ID.fullmatch(id) or not path.is_file():
             raise ToolError("missing", f"there is no {name!r} in this session", "use the name that a result gave you")

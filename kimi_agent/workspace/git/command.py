@@ -1,4 +1,4 @@
-"""The harness's own git: a trusted binary, run so that nothing of a repository's configuration can run code."""
+"""A hardened git command: a trusted binary, run so that no configuration of a repository can run code."""
 
 import contextlib
 import os
@@ -10,15 +10,38 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.folder import Repository, bare, blob_id, repository, repository_at, stat_key
-from kimi_agent.workspace.git.hardening import ENVIRON, PLAIN, SETTINGS, as_environ, over, refusal
-from kimi_agent.workspace.process.environ import allowed
-from kimi_agent.workspace.process.launch import trusted
+from kimi_agent.workspace.git.folder import (
+    Repository,
+    find_repository,
+    make_bare_repository,
+    repository_at,
+    sha1_blob_id,
+    stat_key,
+)
+from kimi_agent.workspace.git.hardening import (
+    FORCED_FLAGS,
+    GIT_ENVIRON,
+    SAFE_GIT_SETTINGS,
+    find_refused_argument,
+    override_settings,
+    settings_as_environ,
+)
+from kimi_agent.workspace.process.environ import allowed_environ
+from kimi_agent.workspace.process.launch import find_trusted_program
 
 if TYPE_CHECKING:
     import git.cmd
 
-__all__ = ["Git", "GitFailed", "GitMissing", "Repository", "Running", "find_git", "in_git", "repository"]
+__all__ = [
+    "Git",
+    "GitFailed",
+    "GitMissing",
+    "GitProcess",
+    "Repository",
+    "find_git",
+    "find_repository",
+    "make_index_check",
+]
 
 _GITLINK = b"\0\0\xe0\0"  # the mode of a submodule, as an index writes it
 _MAX_SUBMODULES = 200
@@ -33,7 +56,7 @@ class GitMissing(UserError):
 
 
 class GitFailed(Exception):
-    """git ended with an exit code that its caller did not expect; `stderr` is what it said."""
+    """git ended with an exit code that its caller did not expect; `stderr` is what it printed there."""
 
     def __init__(self, code: int, stderr: str, command: str = "") -> None:
         self.code = code
@@ -44,7 +67,7 @@ class GitFailed(Exception):
 
 def find_git(environ: Mapping[str, str], *, not_below: Path) -> str | None:
     """The absolute path of git by the PATH of `environ`, never a relative entry or one below `not_below`."""
-    return trusted("git", path=allowed(environ)["PATH"], root=Path(os.path.realpath(not_below)))
+    return find_trusted_program("git", path=allowed_environ(environ)["PATH"], root=Path(os.path.realpath(not_below)))
 
 
 class Git:
@@ -71,9 +94,9 @@ class Git:
         self.program = found
         self._workspace = workspace
         self._private = git_dir is not None
-        self._settings = {**SETTINGS, **(settings or {})}
-        self._environ = {**allowed(environ), **ENVIRON}
-        self._own = None if self._private else repository(Path(os.path.realpath(workspace)))
+        self._settings = {**SAFE_GIT_SETTINGS, **(settings or {})}
+        self._environ = {**allowed_environ(environ), **GIT_ENVIRON}
+        self._own = None if self._private else find_repository(Path(os.path.realpath(workspace)))
         if self._own:
             git_dir, top = self._own.git_dir, self._own.top
         self._here = git_dir is not None
@@ -91,16 +114,16 @@ class Git:
         """
         return self.start(*args, env=env).finish(stdin, ok=ok)
 
-    def start(self, *args: str, env: Mapping[str, str] = {}, inherit: Sequence[int] = ()) -> "Running":
+    def start(self, *args: str, env: Mapping[str, str] = {}, inherit: Sequence[int] = ()) -> "GitProcess":
         """As `run`, but does not wait: several can work at once. `inherit` are descriptors that git keeps open."""
-        if refused := refusal(args):
+        if refused := find_refused_argument(args):
             raise ValueError(f"the harness's git does not run {refused!r}")
         if not self._workspace.is_dir():
             raise GitFailed(128, f"there is no folder {self._workspace}", args[0])
         if not self._here:
             raise GitFailed(128, f"there is no git repository at or above {self._workspace}", args[0])
-        settings = self._settings if self._private else {**self._settings, **over(self._keys())}
-        return self._start([args[0], *PLAIN.get(args[0], ()), *args[1:]], settings, env, inherit)
+        settings = self._settings if self._private else {**self._settings, **override_settings(self._keys())}
+        return self._start([args[0], *FORCED_FLAGS.get(args[0], ()), *args[1:]], settings, env, inherit)
 
     def _keys(self) -> set[str]:
         """Every key that the repository sets itself, included files too, and those of its submodules.
@@ -147,17 +170,17 @@ class Git:
         inherit: Sequence[int],
         *,
         cwd: Path | None = None,
-    ) -> "Running":
-        given = {**self._environ, **as_environ(settings), **env}
+    ) -> "GitProcess":
+        given = {**self._environ, **settings_as_environ(settings), **env}
         if args[0] == "check-ignore":  # which refuses to work with literal pathspecs
             given["GIT_LITERAL_PATHSPECS"] = "0"
         # GitPython hands on our whole environment. What is not meant for git (keys above all) is blanked; of git's
         # own variables an empty one is not the same as none, so these few cost a process that takes them out.
         blank = {name: "" for name in os.environ if name not in given}
         unset = [word for name in blank if name.startswith("GIT_") for word in ("-u", name)]
-        env_program = trusted("env", path="/usr/bin:/bin", root=self._workspace) or "/usr/bin/env"
+        env_program = find_trusted_program("env", path="/usr/bin:/bin", root=self._workspace) or "/usr/bin/env"
         command = [*([env_program, *unset] if unset else []), self.program, *args]
-        shell = _cmd(self.program)(str(cwd or self._workspace))
+        shell = _gitpython_class(self.program)(str(cwd or self._workspace))
         process = shell.execute(
             command,
             istream=subprocess.PIPE,
@@ -167,10 +190,10 @@ class Git:
             start_new_session=True,
             pass_fds=tuple(inherit),
         )
-        return Running(process, args[0])
+        return GitProcess(process, args[0])
 
 
-class Running:
+class GitProcess:
     """A git that was started. Dropped unfinished, it is terminated."""
 
     def __init__(self, process: "git.cmd.Git.AutoInterrupt", command: str) -> None:
@@ -205,17 +228,17 @@ class Running:
         return self._process.proc
 
 
-def in_git(workspace: Path, environ: Mapping[str, str]) -> Callable[[str, bytes], bool]:
-    """Whether the user's index holds just this content for a path (relative to `workspace`): git could give it back.
+def make_index_check(workspace: Path, environ: Mapping[str, str]) -> Callable[[str, bytes], bool]:
+    """A test whether the user's index holds just this content for a path (relative to `workspace`), to restore it from.
 
     The index is read through a private git folder, so nothing of the repository's configuration counts; content that
     is kept changed (line endings, filters), or in a repository of SHA-256, is taken as not held.
     """
-    held = _Held(workspace, environ)
+    held = _IndexContents(workspace, environ)
     return held.holds
 
 
-class _Held:
+class _IndexContents:
     def __init__(self, workspace: Path, environ: Mapping[str, str]) -> None:
         self._workspace = workspace
         self._environ = environ
@@ -223,19 +246,19 @@ class _Held:
         self._ids: dict[str, str] = {}
 
     def holds(self, path: str, content: bytes) -> bool:
-        own = repository(self._workspace)
+        own = find_repository(self._workspace)
         if own is None:
             return False
         index = own.git_dir / "index"
         key = stat_key(index)
         if key != self._key:
             self._key, self._ids = key, self._listed(own, index) if key else {}
-        return self._ids.get(path) == blob_id(content)
+        return self._ids.get(path) == sha1_blob_id(content)
 
     def _listed(self, own: Repository, index: Path) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="kimi-agent-") as name:
             private = Path(name)
-            bare(private)
+            make_bare_repository(private)
             try:
                 git = Git(self._workspace, git_dir=private, index=index, top=own.top, environ=self._environ)
                 listed = git.run("ls-files", "--stage", "-z")
@@ -245,12 +268,12 @@ class _Held:
         return {os.fsdecode(path): head.split()[1].decode() for head, _, path in rows if head.endswith(b" 0")}
 
 
-def _cmd(program: str) -> "type[git.cmd.Git]":
+def _gitpython_class(program: str) -> "type[git.cmd.Git]":
     """GitPython's wrapper. Its import runs `git version`, of the binary that we trust, and prints nothing.
 
     Raises GitMissing where that does not work.
     """
-    with _told(GIT_PYTHON_GIT_EXECUTABLE=program, GIT_PYTHON_REFRESH="quiet"):
+    with _import_environ(GIT_PYTHON_GIT_EXECUTABLE=program, GIT_PYTHON_REFRESH="quiet"):
         try:
             from git.cmd import Git as Shell
         except ImportError as error:
@@ -260,8 +283,8 @@ def _cmd(program: str) -> "type[git.cmd.Git]":
 
 
 @contextlib.contextmanager
-def _told(**variables: str) -> Iterator[None]:
-    """Environment variables that GitPython reads from our own environment, at its import only."""
+def _import_environ(**variables: str) -> Iterator[None]:
+    """Set environment variables that GitPython reads from our own environment, at its import only."""
     if "git.cmd" in sys.modules:
         yield
         return

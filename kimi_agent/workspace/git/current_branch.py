@@ -1,11 +1,11 @@
-"""What a git repository tells without running git: nothing of a stranger's repository may run before trust."""
+"""The checked-out branch, read without running git: nothing of a stranger's repository may run before trust."""
 
 from pathlib import Path
 
 _HEAD_MAX = 4096
 
 
-def branch(workspace: Path) -> str:
+def current_branch(workspace: Path) -> str:
     """The checked-out branch, the first 7 digits of a detached commit, or "" where there is no repository."""
     head = _read(_git_folder(workspace / ".git") / "HEAD")
     if head.startswith("ref: "):

@@ -1,4 +1,4 @@
-"""What the files of a git repository tell without running git, and the making of an empty one."""
+"""The git folder of a repository: found and read without running git, and made when an empty one is needed."""
 
 import hashlib
 import os
@@ -10,14 +10,14 @@ _HEAD_MAX = 4096
 
 @dataclass(frozen=True)
 class Repository:
-    """A user's repository as its files tell: the work tree's `top`, its git folder, and the one shared by worktrees."""
+    """A user's repository: the work tree's `top`, its git folder, and the git folder that worktrees share."""
 
     top: Path
     git_dir: Path
     common: Path
 
 
-def repository(workspace: Path, *, home: str = "") -> Repository | None:
+def find_repository(workspace: Path, *, home: str = "") -> Repository | None:
     """The repository at or above `workspace`, found without running git; a repository of the whole home is none."""
     for folder in (workspace, *workspace.parents):
         if home and str(folder) == home:
@@ -38,7 +38,7 @@ def repository_at(folder: Path) -> Repository | None:
     return Repository(folder, git_dir, git_dir / common if common else git_dir)
 
 
-def bare(folder: Path) -> None:
+def make_bare_repository(folder: Path) -> None:
     """Make an empty private repository: no template, so no hooks."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("objects/info", "objects/pack", "refs", "info"):
@@ -48,13 +48,13 @@ def bare(folder: Path) -> None:
     (folder / "HEAD").write_text("ref: refs/heads/none\n", "ascii")
 
 
-def blob_id(content: bytes) -> str:
+def sha1_blob_id(content: bytes) -> str:
     """The name that git gives to this content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def stat_key(path: Path | str) -> tuple[int, ...]:
-    """Tells one state of a file from the next; () where there is none."""
+    """A key that changes when the file does (inode, size, mtime, ctime); () where there is none."""
     try:
         found = os.stat(path)
     except OSError:

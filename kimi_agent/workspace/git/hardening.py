@@ -1,9 +1,9 @@
-"""What keeps git from running a repository's code: fixed environment, fixed settings, and those put over its own."""
+"""Git hardening: fixed environment and settings, and overrides of a repository's own, so no code of it runs."""
 
 import re
 from collections.abc import Iterable, Mapping
 
-SUBCOMMANDS = frozenset(
+ALLOWED_SUBCOMMANDS = frozenset(
     {"add", "blame", "branch", "cat-file", "check-ignore", "check-ref-format", "checkout", "cherry-pick", "commit"}
     | {"commit-tree", "config", "count-objects", "diff", "diff-files", "diff-index", "diff-tree", "for-each-ref"}
     | {"fsck", "hash-object", "init", "log", "ls-files", "ls-tree", "merge", "merge-base", "merge-file", "merge-tree"}
@@ -13,7 +13,7 @@ SUBCOMMANDS = frozenset(
 )
 """Built into every git that we meet, so none of them can be an alias; none speaks to a network or a shell script."""
 
-PLAIN: dict[str, tuple[str, ...]] = {
+FORCED_FLAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("diff", "diff-files", "diff-index", "diff-tree"),
         ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"),
@@ -30,7 +30,7 @@ _REFUSED = (
     *("--show-signature", "--gpg-sign", "--edit", "--trailer", "--recurse-submodules", "--namespace"),
 )
 
-ENVIRON = {
+GIT_ENVIRON = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_SYSTEM": "/dev/null",
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -49,7 +49,7 @@ ENVIRON = {
     "GIT_LITERAL_PATHSPECS": "1",
 }
 
-SETTINGS = {
+SAFE_GIT_SETTINGS = {
     "core.fsmonitor": "false",
     "core.hooksPath": "/dev/null",
     "core.pager": "cat",
@@ -83,7 +83,7 @@ SETTINGS = {
 
 # The last word of a key that names a command, and what is put over it. An empty filter is no filter. `diff.external`
 # and a textconv must not be empty (git exits 128, or runs the file itself); a merge driver that fails is a conflict.
-_OVER = {
+_OVERRIDES_BY_KEY = {
     **dict.fromkeys(("clean", "smudge", "process", "helper", "packobjectshook", "gitproxy", "proxy", "vcs"), ""),
     **dict.fromkeys(("required", "fsmonitor", "gpgsign", "showsignature", "verifysignatures", "promisor"), "false"),
     **dict.fromkeys(("driver", "external", "command", "cmd", "program", "askpass", "sshcommand"), "false"),
@@ -94,16 +94,23 @@ _OVER = {
     **dict.fromkeys(("allow",), "never"),
     **dict.fromkeys(("update",), "none"),
 }
-_WHOLE = {"pager": "cat", "hook": "false", "alias": "false", "guitool": "false", "mergetool": "false", "tar": "false"}
+_OVERRIDES_BY_SECTION = {
+    "pager": "cat",
+    "hook": "false",
+    "alias": "false",
+    "guitool": "false",
+    "mergetool": "false",
+    "tar": "false",
+}
 _TOOLS = re.compile(r"(?:^|\.)(?:[a-z]*tool|browser)\.", re.IGNORECASE)
 
 
-def over(keys: Iterable[str]) -> dict[str, str]:
-    """The settings to put over a repository's own, given the keys that it sets: each that could run something."""
+def override_settings(keys: Iterable[str]) -> dict[str, str]:
+    """The settings that override a repository's own, given the keys that it sets: each key that could run something."""
     found: dict[str, str] = {}
     for key in keys:
         section, last = key.split(".", 1)[0].lower(), key.rpartition(".")[2].lower()
-        value = _WHOLE.get(section, _OVER.get(last))
+        value = _OVERRIDES_BY_SECTION.get(section, _OVERRIDES_BY_KEY.get(last))
         if value is None and _TOOLS.search(key):
             value = "false"
         if value is not None and key not in found:
@@ -111,7 +118,7 @@ def over(keys: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def as_environ(settings: Mapping[str, str]) -> dict[str, str]:
+def settings_as_environ(settings: Mapping[str, str]) -> dict[str, str]:
     """Settings as the environment hands them to git: over every file, and in no command line."""
     variables = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):
@@ -120,9 +127,9 @@ def as_environ(settings: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
-def refusal(args: tuple[str, ...]) -> str:
+def find_refused_argument(args: tuple[str, ...]) -> str:
     """What in `args` this git never runs with, also abbreviated as git allows it; "" if nothing."""
-    if not args or args[0] not in SUBCOMMANDS:
+    if not args or args[0] not in ALLOWED_SUBCOMMANDS:
         return args[0] if args else "nothing"
     for arg in args[1:]:
         if arg in ("--", "--end-of-options"):

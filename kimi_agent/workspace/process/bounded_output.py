@@ -4,7 +4,7 @@ import codecs
 import re
 from collections import deque
 
-_HOLD = 8_192
+_MAX_HELD_CHARS = 8_192
 """Characters of an unfinished line that are held back, because a carriage return may yet overwrite them."""
 
 _ESCAPE = re.compile(
@@ -23,7 +23,7 @@ _CONTROLS = re.compile(r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f]+")  # all but BS,
 _ASCII_KEPT = bytes([8, 9, 10, 13, *range(0x20, 0x7F)])
 
 
-class Cleaner:
+class OutputCleaner:
     """Bytes in pieces of any size to text that a terminal would not act on.
 
     Invalid UTF-8 becomes U+FFFD, escape sequences and control characters go, a line overwritten by carriage returns
@@ -51,7 +51,7 @@ class Cleaner:
             body = "\n".join(_overwritten(line) for line in whole.split("\n"))
             rest = _overwritten(unfinished) + ("\r" if unfinished.endswith("\r") else "")
         out = body + newline
-        if final or len(rest) > _HOLD:
+        if final or len(rest) > _MAX_HELD_CHARS:
             out, rest = out + rest.rstrip("\r"), ""
         self._line = rest
         return out
@@ -103,7 +103,7 @@ def _overwritten(line: str) -> str:
     return "".join(shown)
 
 
-class Ends:
+class HeadAndTail:
     """The first `head` and the last `tail` characters of a text that comes in pieces, with exact counts."""
 
     def __init__(self, head: int, tail: int) -> None:

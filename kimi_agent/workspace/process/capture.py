@@ -1,20 +1,20 @@
-"""Takes in what a process prints: counts it, cleans it, keeps its ends, and spools the whole to an output file."""
+"""Output capture of a process: counts, cleans, keeps head and tail, and spools the whole to an output file."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.bounded_output import Cleaner, Ends
+from kimi_agent.workspace.process.bounded_output import HeadAndTail, OutputCleaner
 
-MAX_LOG_BYTES = 64 * 1024 * 1024
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 _SPOOL_BYTES = 64 * 1024
 _PROGRESS_S = 0.1
 
 
 @dataclass(frozen=True)
-class Captured:
-    """What a process printed: `text` is whole, or its ends with the name of the whole (`output`) between them."""
+class CapturedOutput:
+    """What a process printed: `text` is all of it, or head and tail around the name of the whole (`output`)."""
 
     text: str
     total_bytes: int
@@ -22,8 +22,8 @@ class Captured:
     output: str
 
 
-class Capture:
-    """Output in pieces; costs the memory of its two ends and a small spool.
+class OutputCapture:
+    """Takes output in pieces, in the memory of its head, its tail and a small spool.
 
     `on_line` gets the newest line that is not blank, at most ten times a second of the clock `now`.
     """
@@ -31,18 +31,18 @@ class Capture:
     def __init__(
         self,
         outputs: Outputs,
-        ends: Ends,
+        ends: HeadAndTail,
         *,
         now: Callable[[], float],
         on_line: Callable[[str], None] | None = None,
-        max_bytes: int = MAX_LOG_BYTES,
+        max_bytes: int = MAX_OUTPUT_BYTES,
     ) -> None:
         self._outputs = outputs
         self._ends = ends
         self._now = now
         self._on_line = on_line
         self._max_bytes = max_bytes
-        self._cleaner = Cleaner()
+        self._cleaner = OutputCleaner()
         self._spool = bytearray()
         self._log = -1
         self._output = ""
@@ -67,12 +67,12 @@ class Capture:
                 self._shown_at = self._now()
                 self._on_line(self._line)
 
-    def finish(self) -> Captured:
+    def finish(self) -> CapturedOutput:
         """The result. The output file stays if the text is not whole, else it goes."""
         self._keep(self._cleaner.feed(b"", final=True))
         if self._ends.whole:
             self.discard()
-            return Captured(self._ends.text(""), self.total_bytes, self._ends.lines, "")
+            return CapturedOutput(self._ends.text(""), self.total_bytes, self._ends.lines, "")
         self._write()
         self._close()
         if self._log_trouble:
@@ -80,7 +80,7 @@ class Capture:
         else:
             where = f"the whole output is {self._output}: read_file pages it"
         output = "" if self._log_trouble else self._output
-        return Captured(self._ends.text(where), self.total_bytes, self._ends.lines, output)
+        return CapturedOutput(self._ends.text(where), self.total_bytes, self._ends.lines, output)
 
     def discard(self) -> None:
         """Leave no file behind."""

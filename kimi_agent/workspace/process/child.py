@@ -1,4 +1,4 @@
-"""One running child of the event loop: its process, its output pipes, and the moment it exits."""
+"""A running child process of the event loop: its process, its output pipes, and the moment it exits."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from kimi_agent.workspace.process.process_tree import Tree
+from kimi_agent.workspace.process.process_tree import ProcessTree
 
 _PIECE = 65_536
 _POLL_S = 0.02
@@ -26,8 +26,8 @@ class Pipe:
         os.set_blocking(self._read_end, False)
         self._loop.add_reader(self._read_end, self._ready)
 
-    def started(self) -> None:
-        """The child holds its own copy of the write end now: ours would keep the pipe from ending."""
+    def close_write_end(self) -> None:
+        """Close our write end: the child has its own copy, and ours would keep the pipe from ending."""
         if self.write_end >= 0:
             os.close(self.write_end)
             self.write_end = -1
@@ -38,7 +38,7 @@ class Pipe:
 
     def close(self) -> None:
         """Stop reading."""
-        self.started()
+        self.close_write_end()
         if self._read_end >= 0:
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._read_end)
@@ -60,7 +60,7 @@ class Pipe:
 class Child:
     """A process with the tree that grows from it. `wake` is set when it exits, or when someone wants it looked at."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", tree: Tree, pipes: tuple[Pipe, ...]) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", tree: ProcessTree, pipes: tuple[Pipe, ...]) -> None:
         self.process = process
         self.tree = tree
         self.pipes = pipes
@@ -77,7 +77,7 @@ class Child:
                     await pipe.ended.wait()
 
     def release(self) -> None:
-        """Give back what the event loop holds of it, and wake who waits: nothing more will be told."""
+        """Take it off the event loop, and wake whoever waits: no further event will come."""
         for pipe in self.pipes:
             pipe.close()
         self._unwatch()

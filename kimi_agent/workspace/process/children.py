@@ -1,4 +1,4 @@
-"""All children of a runner: started with a mark, ended as trees, and written down while they live."""
+"""The child processes of a runner: started with a mark, killed as trees, and registered on disk while they live."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.process import process_tree as reap
+from kimi_agent.workspace.process import process_tree
 from kimi_agent.workspace.process.child import Child, Pipe
 from kimi_agent.workspace.process.environ import RUN_MARK
-from kimi_agent.workspace.process.launch import launch
+from kimi_agent.workspace.process.launch import launch_process
 
 _GRACE_S = 2.0
 _KILL_S = 0.15
@@ -19,10 +19,10 @@ _DEATH_S = 10.0
 
 
 class Children:
-    """Those that run, those that left something running in the background, and those that are dying."""
+    """Children that run, that left something running in the background, or that are dying."""
 
     def __init__(self, register: Path, *, outer: str) -> None:
-        self._register = reap.Register(register)
+        self._register = process_tree.RunRegister(register)
         self._outer = outer  # runs within runs (an agent that runs an agent) are found by the outer one too
         self._live: list[Child] = []
         self._dying: list[Child] = []
@@ -36,13 +36,13 @@ class Children:
         inherit: Sequence[int] = (),
     ) -> Child:
         """Start a child that writes stdout to the first and stderr to the last of `pipes`, and write it down."""
-        tree = reap.Tree()
+        tree = process_tree.ProcessTree()
         mark = f"{self._outer}/{tree.mark}" if self._outer else tree.mark
-        reap.adopt_orphans()
+        process_tree.adopt_orphans()
         # Before it lives: a kill -9 of ours right after the start must find the mark written down.
         self._register.note(tree)
         try:
-            process = launch(
+            process = launch_process(
                 argv,
                 cwd=cwd,
                 env={**env, RUN_MARK: mark},
@@ -58,26 +58,26 @@ class Children:
         tree.begun(process.pid)
         self._register.note(tree)
         for pipe in pipes:
-            pipe.started()
+            pipe.close_write_end()
         child = Child(process, tree, pipes)
         self._live.append(child)
         return child
 
-    async def asked_to_end(self, child: Child) -> None:
-        """SIGTERM to the tree, and two seconds for it to go."""
+    async def terminate(self, child: Child) -> None:
+        """Send SIGTERM to the tree, and give it two seconds to end."""
         end = asyncio.get_running_loop().time() + _GRACE_S
-        reap.send([child.tree], signal.SIGTERM)
-        while reap.living([child.tree]) or child.process.poll() is None:
+        process_tree.send_signal([child.tree], signal.SIGTERM)
+        while process_tree.find_live_processes([child.tree]) or child.process.poll() is None:
             if asyncio.get_running_loop().time() > end:
                 return
             await asyncio.sleep(0.03)
 
     def kill(self, child: Child) -> bool:
         """Kill a tree at once, and say whether it is dead: it takes milliseconds, unless the kernel holds one back."""
-        return not reap.kill([child.tree], within_s=_KILL_S) and child.process.poll() is not None
+        return not process_tree.kill_trees([child.tree], within_s=_KILL_S) and child.process.poll() is not None
 
     def end(self, child: Child) -> None:
-        """Kill a tree and let go of it. Whoever starts something next waits for what does not die at once."""
+        """Kill a tree and release it. What does not die at once is waited for before the next start (`settled`)."""
         child.release()
         if not self.kill(child):
             self._live.remove(child)
@@ -85,16 +85,16 @@ class Children:
         else:
             self.forget(child)
 
-    def left_behind(self, child: Child) -> str:
-        """Let go of an exited child, or tell what it left running."""
+    def describe_background(self, child: Child) -> str:
+        """Forget an exited child; gives a sentence about what it left running, "" for nothing."""
         for other in list(self._live):
-            if other.process.poll() is not None and not reap.living([other.tree]):
+            if other.process.poll() is not None and not process_tree.find_live_processes([other.tree]):
                 self.forget(other)
         if child not in self._live:
             return ""
         for pipe in child.pipes:
             pipe.drain()
-        pids = ", ".join(map(str, sorted(reap.living([child.tree]))))
+        pids = ", ".join(map(str, sorted(process_tree.find_live_processes([child.tree]))))
         return (
             f"still running in the background until this session ends: pid {pids} (what it prints from now on is lost)"
         )
@@ -107,12 +107,12 @@ class Children:
             if child in children:
                 children.remove(child)
 
-    async def settled(self) -> None:
+    async def wait_until_dead(self) -> None:
         """Wait until every interrupted tree is dead. Raises ToolError where one will not die."""
         now = asyncio.get_running_loop().time
         end = now() + _DEATH_S
         while self._dying:
-            left = reap.send([child.tree for child in self._dying], signal.SIGKILL)
+            left = process_tree.send_signal([child.tree for child in self._dying], signal.SIGKILL)
             ended = [child.process.poll() is not None for child in self._dying]
             if not left and all(ended):
                 for child in list(self._dying):
@@ -128,7 +128,7 @@ class Children:
     def kill_all(self) -> None:
         """Kill every tree and wait until it is dead, a second at most. For signal handlers and the exit too."""
         children = [*self._live, *self._dying]
-        if not children or reap.kill([child.tree for child in children], within_s=1.0):
+        if not children or process_tree.kill_trees([child.tree for child in children], within_s=1.0):
             return
         for child in children:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What a child process may know of our environment: an allow-list, never the keys of the user."""
+"""The environment of child processes: an allow-list of variables, never the keys of the user."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ _SHELL = {
 }
 
 
-def allowed(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str, str]:
+def allowed_environ(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str, str]:
     """The part of `environ` that a child gets; `passed` are further names that the user's own config lets through.
 
     Entries that no process could be given (an empty name, "=" in a name, a NUL) are dropped, values that carry a
@@ -54,8 +54,8 @@ def allowed(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str,
     return {**kept, "PATH": kept.get("PATH") or DEFAULT_PATH}
 
 
-def for_shell(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` for a shell that nobody sits at: no pagers, prompts, colours or progress bars."""
+def shell_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` for a shell without a person: no pagers, prompts, colours or progress bars."""
     fixed = dict(_SHELL)
     if not any(name in environ for name in ("LC_ALL", "LC_CTYPE", "LANG")):
         fixed["LC_ALL"] = "C.UTF-8"

@@ -1,4 +1,4 @@
-"""Starts one process the way every child of ours is started, and says in one sentence why one could not be."""
+"""Process launch: starts each child process the same way, and reports in one sentence why one did not start."""
 
 import contextlib
 import errno
@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.process.environ import DEFAULT_PATH
 
 _OOM_SCORE = "1000"
 
 
-def launch(
+def launch_process(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: int, stderr: int, inherit: Sequence[int] = ()
 ) -> "subprocess.Popen[bytes]":
     """Start `argv` in a session of its own, without stdin and without a terminal. Raises ToolError.
@@ -34,14 +34,14 @@ def launch(
             start_new_session=True,
         )
     except OSError as error:
-        raise _unstarted(error, argv[0], cwd) from error
+        raise _start_error(error, argv[0], cwd) from error
     # Where memory runs out the kernel shall take the command, not us.
     with contextlib.suppress(OSError):
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE, "ascii")
     return process
 
 
-def trusted(name: str, *, path: str, root: Path) -> str | None:
+def find_trusted_program(name: str, *, path: str, root: Path) -> str | None:
     """The absolute path of a program on `path`, else in the system's own folders; None if it is nowhere.
 
     Relative entries and what lies below `root` are passed over: a repository must not be able to stand in for the
@@ -52,12 +52,12 @@ def trusted(name: str, *, path: str, root: Path) -> str | None:
         if not entry.startswith("/"):
             continue
         found = shutil.which(name, path=entry)
-        if found and (entry in system or not (within(entry, root) or within(found, root))):
+        if found and (entry in system or not (is_within(entry, root) or is_within(found, root))):
             return found
     return None
 
 
-def within(path: str | Path, root: Path) -> bool:
+def is_within(path: str | Path, root: Path) -> bool:
     """Whether `path`, with all links resolved, is `root` (a resolved path) or lies below it."""
     return Path(os.path.realpath(path)).is_relative_to(root)
 
@@ -75,7 +75,7 @@ def _bytes(text: str) -> bytes:
     return data
 
 
-def _unstarted(error: OSError, program: str, cwd: Path) -> ToolError:
+def _start_error(error: OSError, program: str, cwd: Path) -> ToolError:
     match error.errno:
         case errno.E2BIG:
             return ToolError(
@@ -84,10 +84,10 @@ def _unstarted(error: OSError, program: str, cwd: Path) -> ToolError:
                 "write it to a file with write_file and run that file",
             )
         case errno.ENOENT | errno.ENOTDIR if not cwd.is_dir():
-            return ToolError("missing", f"there is no directory {named(str(cwd))}", "give a cwd that exists")
+            return ToolError("missing", f"there is no directory {escape_path(str(cwd))}", "give a cwd that exists")
         case errno.ENOENT:
             return ToolError("missing", f"there is no program {program!r}, or its interpreter is missing")
         case errno.EACCES if not os.access(cwd, os.X_OK):
-            return ToolError("io", f"the directory {named(str(cwd))} may not be entered", "give another cwd")
+            return ToolError("io", f"the directory {escape_path(str(cwd))} may not be entered", "give another cwd")
         case _:
             return ToolError("io", f"{program!r} could not be started: {error.strerror or error}")

@@ -12,7 +12,7 @@ _MARK = re.compile(rf"(?:^|\s){RUN_MARK}=(\S+)")
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessInfo:
     """One process; `start` is in clock ticks since boot and 0 where unknown, `sid` is the group where `ps` is asked."""
 
     pid: int
@@ -27,29 +27,29 @@ def has_proc() -> bool:
     return Path("/proc/self/stat").exists()
 
 
-def processes() -> dict[int, Process]:
+def read_process_table() -> dict[int, ProcessInfo]:
     """Every process that can be seen, by pid."""
     if not has_proc():
         done = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, check=False)
-        return parsed(done.stdout.decode("ascii", "replace"))
+        return parse_ps_output(done.stdout.decode("ascii", "replace"))
     # After every shell call: plain descriptors here, which cost a third of what Path objects do.
     with os.scandir("/proc") as folders:
-        found = [process(int(folder.name)) for folder in folders if folder.name.isdigit()]
+        found = [read_process(int(folder.name)) for folder in folders if folder.name.isdigit()]
     return {each.pid: each for each in found if each is not None}
 
 
-def parsed(listing: str) -> dict[int, Process]:
+def parse_ps_output(listing: str) -> dict[int, ProcessInfo]:
     """The answer of `ps -o pid=,ppid=,pgid=,stat=` as a table; lines that are none are passed over."""
-    table: dict[int, Process] = {}
+    table: dict[int, ProcessInfo] = {}
     for line in listing.splitlines():
         words = line.split()
         if len(words) == 4 and all(word.isdigit() for word in words[:3]):
             pid, ppid, group = map(int, words[:3])
-            table[pid] = Process(pid, ppid, group, 0, words[3].startswith("Z"))
+            table[pid] = ProcessInfo(pid, ppid, group, 0, words[3].startswith("Z"))
     return table
 
 
-def process(pid: int) -> Process | None:
+def read_process(pid: int) -> ProcessInfo | None:
     """One process of /proc, or None if it is not there."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -61,10 +61,10 @@ def process(pid: int) -> Process | None:
         return None
     # The name, in parentheses, may hold blanks and parentheses itself.
     words = stat.rpartition(b")")[2].split()
-    return Process(pid, int(words[1]), int(words[3]), int(words[19]), words[0] in (b"Z", b"X"))
+    return ProcessInfo(pid, int(words[1]), int(words[3]), int(words[19]), words[0] in (b"Z", b"X"))
 
 
-def marks(pid: int) -> tuple[str, ...]:
+def run_marks(pid: int) -> tuple[str, ...]:
     """The runs that a process belongs to by the mark in its environment; () where it has none or does not tell."""
     if has_proc():
         try:
@@ -81,7 +81,7 @@ def marks(pid: int) -> tuple[str, ...]:
     return tuple(values[0].split("/")) if values else ()
 
 
-def this_machine() -> str:
+def machine_id() -> str:
     """What must be equal for pids of two moments to mean the same: this boot and this namespace of pids."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()

@@ -1,4 +1,4 @@
-"""Finds all processes of a run, kills them as a tree, and sweeps what a killed predecessor left behind.
+"""Process trees: finds all processes of a run, kills them, and sweeps those that a killed predecessor left.
 
 A run's processes are known by their session, their parents, and a mark in their environment, so that a daemon which
 forks twice and starts its own session is found too. On Linux we are a "subreaper": orphans come to us and not to
@@ -18,14 +18,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.process.process_table import Process, has_proc, marks, process, processes, this_machine
+from kimi_agent.workspace.process.process_table import (
+    ProcessInfo,
+    has_proc,
+    machine_id,
+    read_process,
+    read_process_table,
+    run_marks,
+)
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FORGET_S = 30 * 86_400
 
 
 @dataclass
-class Tree:
+class ProcessTree:
     """The processes of one run: its mark, the pid of its first process, when that began, and those seen so far.
 
     `ours` says that the first process is a child of this process, and not a record of someone else's.
@@ -39,7 +46,7 @@ class Tree:
 
     def begun(self, pid: int) -> None:
         """Its first process runs, as a child of ours that leads a session."""
-        first = process(pid)
+        first = read_process(pid)
         self.leader, self.since, self.ours = pid, first.start if first else 0, True
 
 
@@ -50,9 +57,9 @@ def adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def living(trees: Sequence[Tree]) -> dict[int, Process]:
+def find_live_processes(trees: Sequence[ProcessTree]) -> dict[int, ProcessInfo]:
     """What is alive of `trees`; the dead among them that were left to us are reaped on the way."""
-    table = processes()
+    table = read_process_table()
     found: set[int] = set()
     for tree in trees:
         members = _members(tree, table)
@@ -62,9 +69,9 @@ def living(trees: Sequence[Tree]) -> dict[int, Process]:
     return {pid: table[pid] for pid in found if not table[pid].zombie}
 
 
-def send(trees: Sequence[Tree], number: signal.Signals) -> set[int]:
+def send_signal(trees: Sequence[ProcessTree], number: signal.Signals) -> set[int]:
     """Send a signal to every process of `trees`; gives those that could be sent it."""
-    alive = living(trees)
+    alive = find_live_processes(trees)
     if number is signal.SIGKILL:
         # The groups first: the kernel takes a group in one go, so that a fork bomb cannot outrun us.
         for group in {each.sid for each in alive.values()}:
@@ -79,11 +86,11 @@ def send(trees: Sequence[Tree], number: signal.Signals) -> set[int]:
     return sent
 
 
-def kill(trees: Sequence[Tree], *, within_s: float) -> set[int]:
+def kill_trees(trees: Sequence[ProcessTree], *, within_s: float) -> set[int]:
     """Kill `trees` and wait until they are dead; gives what is still alive after `within_s` seconds."""
     end = time.monotonic() + within_s
     pause_s = 0.001
-    while alive := send(trees, signal.SIGKILL):
+    while alive := send_signal(trees, signal.SIGKILL):
         if time.monotonic() > end:
             return alive
         time.sleep(pause_s)
@@ -91,7 +98,7 @@ def kill(trees: Sequence[Tree], *, within_s: float) -> set[int]:
     return set()
 
 
-def _members(tree: Tree, table: dict[int, Process]) -> set[int]:
+def _members(tree: ProcessTree, table: dict[int, ProcessInfo]) -> set[int]:
     """The pids in `table` that belong to `tree`."""
     me, own_session = os.getpid(), os.getsid(0)
     others = {pid: each for pid, each in table.items() if pid != me and each.sid != own_session}
@@ -104,16 +111,16 @@ def _members(tree: Tree, table: dict[int, Process]) -> set[int]:
             continue
         if not has_proc() and each.sid != tree.leader:
             continue  # asking `ps` about each process of the machine would take seconds
-        marked = marks(pid)
+        marked = run_marks(pid)
         # A child of ours in a session of its own, without any mark: a daemon that wiped its environment and came to
         # us as an orphan. Process 1 gets the orphans of strangers too.
         stray = not marked and not each.zombie and each.ppid == me and tree.ours and me != 1
         if tree.mark in marked or stray:
             members.add(pid)
-    return _closed(members, others)
+    return _with_descendants(members, others)
 
 
-def _closed(members: set[int], table: dict[int, Process]) -> set[int]:
+def _with_descendants(members: set[int], table: dict[int, ProcessInfo]) -> set[int]:
     """`members` with all that share a session with one of them or descend from one."""
     while True:
         sessions = {table[pid].sid for pid in members}
@@ -123,8 +130,8 @@ def _closed(members: set[int], table: dict[int, Process]) -> set[int]:
         members = members | more
 
 
-def _reap(trees: Sequence[Tree], table: dict[int, Process]) -> None:
-    """Bury dead orphans that came to us, and never a child that someone here started and waits for."""
+def _reap(trees: Sequence[ProcessTree], table: dict[int, ProcessInfo]) -> None:
+    """Reap dead orphans that were adopted, and never a child that someone here started and waits for."""
     me, own_session = os.getpid(), os.getsid(0)
     started = {tree.leader for tree in trees}
     seen = {each for tree in trees for each in tree.seen}
@@ -149,35 +156,35 @@ class _Record:
     leader: int
 
 
-def record(tree: Tree, *, owner: int) -> str:
+def run_record_json(tree: ProcessTree, *, owner: int) -> str:
     """The record of a run as it is written down."""
-    living_owner = process(owner)
+    living_owner = read_process(owner)
     start = living_owner.start if living_owner else 0
-    return json.dumps(asdict(_Record(this_machine(), owner, start, tree.mark, tree.leader)))
+    return json.dumps(asdict(_Record(machine_id(), owner, start, tree.mark, tree.leader)))
 
 
-class Register:
+class RunRegister:
     """A folder with one small file for each live run, so that a later start can end what a kill -9 left behind."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def note(self, tree: Tree) -> None:
+    def note(self, tree: ProcessTree) -> None:
         """Write down a run; where that is not possible the work goes on."""
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # By rename, so that a sweep beside us never reads half a record.
             fresh = self._folder / f".{tree.mark}"
-            fresh.write_text(record(tree, owner=os.getpid()), "ascii")
+            fresh.write_text(run_record_json(tree, owner=os.getpid()), "ascii")
             fresh.replace(self._folder / tree.mark)
 
-    def drop(self, tree: Tree) -> None:
+    def drop(self, tree: ProcessTree) -> None:
         """Forget a run that left nothing behind."""
         with contextlib.suppress(OSError):
             (self._folder / tree.mark).unlink()
 
 
-def sweep(register: Path) -> int:
+def kill_leftover_runs(register: Path) -> int:
     """Kill what runs of dead owners left behind; gives the number of processes that were found alive.
 
     A process is touched only if the mark of such a run stands in its environment, or in that of a process of its
@@ -186,15 +193,15 @@ def sweep(register: Path) -> int:
     swept = 0
     for path in _files(register):
         run = _read(path)
-        if run is not None and run.machine != this_machine():
+        if run is not None and run.machine != machine_id():
             if _age_s(path) < _FORGET_S:
                 continue  # another container or machine with the same home
         elif run is not None:
             if _alive(run):
                 continue
-            tree = Tree(run.mark, run.leader)
-            swept += len(living([tree]))
-            kill([tree], within_s=2.0)
+            tree = ProcessTree(run.mark, run.leader)
+            swept += len(find_live_processes([tree]))
+            kill_trees([tree], within_s=2.0)
         with contextlib.suppress(OSError):
             path.unlink()
     return swept
@@ -228,7 +235,7 @@ def _read(path: Path) -> _Record | None:
 def _alive(run: _Record) -> bool:
     """Whether the owner of a run still lives (and is not a later process with the same pid)."""
     if has_proc():
-        owner = process(run.owner)
+        owner = read_process(run.owner)
         return owner is not None and owner.start == run.owner_start and not owner.zombie
     try:
         os.kill(run.owner, 0)

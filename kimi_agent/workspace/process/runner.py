@@ -1,4 +1,4 @@
-"""Runs processes for the tools: as whole trees, with bounded output, and none left behind."""
+"""The process runner of the tools: runs processes as whole trees, with bounded output, and leaves none behind."""
 
 import asyncio
 import contextlib
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.process import environ as environment
-from kimi_agent.workspace.process import process_tree as reap
-from kimi_agent.workspace.process.bounded_output import Ends
-from kimi_agent.workspace.process.capture import Capture
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.process import process_tree
+from kimi_agent.workspace.process.bounded_output import HeadAndTail
+from kimi_agent.workspace.process.capture import OutputCapture
 from kimi_agent.workspace.process.child import Child, Pipe
 from kimi_agent.workspace.process.children import Children
-from kimi_agent.workspace.process.launch import trusted, within
-from kimi_agent.workspace.process.sandbox import Wrap, unconfined
+from kimi_agent.workspace.process.environ import RUN_MARK, allowed_environ, shell_environ
+from kimi_agent.workspace.process.launch import find_trusted_program, is_within
+from kimi_agent.workspace.process.sandbox import WrapCommand, no_sandbox
 
 HEAD_CHARS = 8_000
 TAIL_CHARS = 20_000
@@ -27,7 +27,7 @@ _MAX_ERRORS = 16_384
 
 
 @dataclass(frozen=True)
-class Finished:
+class ProcessResult:
     """How a process ended, and what it printed (stdout and stderr as they came, cleaned).
 
     `exit_code` is None after a kill by us (`timed_out`, or `cut_off` where it printed more than is kept of any
@@ -49,7 +49,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Fed:
+class StreamedResult:
     """How a process ended whose stdout went to a sink; `stopped` is true where the sink had enough."""
 
     exit_code: int | None
@@ -58,7 +58,7 @@ class Fed:
     errors: str
 
 
-class Runner:
+class ProcessRunner:
     """Starts processes, and knows all that it started.
 
     Each gets a session of its own, no stdin, no terminal, and the allowed part of the environment. Where a run ends
@@ -77,13 +77,13 @@ class Runner:
         environ: Mapping[str, str],
         env_pass: Sequence[str] = (),
         register: Path,
-        wrap: Wrap = unconfined,
+        wrap: WrapCommand = no_sandbox,
     ) -> None:
         self.root = Path(os.path.realpath(root))
         self.cwd = Path(os.path.realpath(cwd))
         self._outputs = outputs
-        self._environ = environment.allowed(environ, env_pass)
-        self._children = Children(register, outer=environ.get(environment.RUN_MARK, ""))
+        self._environ = allowed_environ(environ, env_pass)
+        self._children = Children(register, outer=environ.get(RUN_MARK, ""))
         self._wrap = wrap
 
     async def run(
@@ -96,12 +96,12 @@ class Runner:
         head_chars: int = HEAD_CHARS,
         tail_chars: int = TAIL_CHARS,
         on_output: Callable[[str], None] | None = None,
-    ) -> Finished:
+    ) -> ProcessResult:
         """Run a program to its end. `on_output` gets the newest line, at most ten times a second.
 
         Ended means: it exited, and then its output did, or 0.3 s passed. Raises ToolError where it cannot be started.
         """
-        capture = self._capture(Ends(head_chars, tail_chars), on_output)
+        capture = self._capture(HeadAndTail(head_chars, tail_chars), on_output)
         return await self._captured(argv, capture, timeout_s=timeout_s, cwd=cwd, env={**self._environ, **(env or {})})
 
     async def shell(
@@ -112,18 +112,18 @@ class Runner:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         on_output: Callable[[str], None] | None = None,
-    ) -> Finished:
+    ) -> ProcessResult:
         """Run a command in a fresh shell. Where it ends inside the workspace, there the next one starts."""
-        if cwd is not None and not within(cwd, self.root):
-            raise ToolError("outside", f"{named(str(cwd))} is outside the workspace", "give a cwd inside it")
+        if cwd is not None and not is_within(cwd, self.root):
+            raise ToolError("outside", f"{escape_path(str(cwd))} is outside the workspace", "give a cwd inside it")
         read_end, write_end = os.pipe()
         try:
             finished = await self._captured(
-                shell_words(self._shell(), command, report=write_end),
-                self._capture(Ends(HEAD_CHARS, TAIL_CHARS), on_output),
+                shell_argv(self._shell(), command, report=write_end),
+                self._capture(HeadAndTail(HEAD_CHARS, TAIL_CHARS), on_output),
                 timeout_s=timeout_s,
                 cwd=cwd,
-                env={**environment.for_shell(self._environ), **(env or {})},
+                env={**shell_environ(self._environ), **(env or {})},
                 inherit=(write_end,),
             )
             os.set_blocking(read_end, False)
@@ -142,12 +142,12 @@ class Runner:
         timeout_s: float,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-    ) -> Fed:
+    ) -> StreamedResult:
         """Run a program and hand its raw stdout to `sink`, piece by piece, until it returns False.
 
         The first 16 kB of stderr come back as text. For programs that leave nothing in the background.
         """
-        await self._children.settled()
+        await self._children.wait_until_dead()
         enough = False
         errors = bytearray()
 
@@ -165,7 +165,7 @@ class Runner:
         child = self._children.start(words, place, {**self._environ, **(env or {})}, (Pipe(out), Pipe(err)))
         code: int | None = None
         try:
-            timed_out = await _woken(child, timeout_s)
+            timed_out = await _wait_for_wake(child, timeout_s)
             if not timed_out and not enough:
                 # All of stdout counts here: the pipe may hold more than was read when the exit was seen.
                 await child.drained(within_s=_REST_S)
@@ -175,15 +175,15 @@ class Runner:
                 self._children.end(child)
             else:
                 self._children.forget(child)
-        return Fed(code, timed_out, enough, errors.decode("utf-8", "replace"))
+        return StreamedResult(code, timed_out, enough, errors.decode("utf-8", "replace"))
 
     def which(self, name: str) -> str | None:
         """The absolute path of a program by the PATH that children get, never one that lies in the workspace."""
-        return trusted(name, path=self._environ["PATH"], root=self.root)
+        return find_trusted_program(name, path=self._environ["PATH"], root=self.root)
 
-    async def settled(self) -> None:
+    async def wait_until_dead(self) -> None:
         """Wait until every interrupted tree is dead. Raises ToolError where one will not die."""
-        await self._children.settled()
+        await self._children.wait_until_dead()
 
     def kill_all(self) -> None:
         """Kill every tree and wait until it is dead, a second at most. For signal handlers and the exit too."""
@@ -193,21 +193,21 @@ class Runner:
         """End all that still runs, and give back what the event loop holds of it."""
         self._children.close()
 
-    def _capture(self, ends: Ends, on_output: Callable[[str], None] | None) -> Capture:
-        return Capture(self._outputs, ends, now=asyncio.get_running_loop().time, on_line=on_output)
+    def _capture(self, ends: HeadAndTail, on_output: Callable[[str], None] | None) -> OutputCapture:
+        return OutputCapture(self._outputs, ends, now=asyncio.get_running_loop().time, on_line=on_output)
 
     async def _captured(
         self,
         argv: Sequence[str],
-        capture: Capture,
+        capture: OutputCapture,
         *,
         timeout_s: float,
         cwd: Path | None,
         env: Mapping[str, str],
         inherit: Sequence[int] = (),
-    ) -> Finished:
+    ) -> ProcessResult:
         """Run `argv` with stdout and stderr in one pipe, in the order in which they come."""
-        await self._children.settled()
+        await self._children.wait_until_dead()
         now = asyncio.get_running_loop().time
 
         def take(data: bytes) -> None:
@@ -223,10 +223,10 @@ class Runner:
         code: int | None = None
         whole = False
         try:
-            timed_out = await _woken(child, timeout_s)
+            timed_out = await _wait_for_wake(child, timeout_s)
             duration_s = now() - began
             if timed_out:
-                await self._children.asked_to_end(child)
+                await self._children.terminate(child)
             elif not capture.full:
                 code = _exit_code(child.process.poll())
             if code is None:
@@ -239,35 +239,38 @@ class Runner:
                 capture.discard()
             if not whole or code is None:
                 self._children.end(child)
-        note = "" if code is None else self._children.left_behind(child)
+        note = "" if code is None else self._children.describe_background(child)
         cut_off = code is None and not timed_out
         got = capture.finish()
-        return Finished(
+        return ProcessResult(
             code, timed_out, cut_off, duration_s, got.text, got.total_bytes, got.total_lines, got.output, self.cwd, note
         )
 
     def _place(self) -> Path:
-        """Where a child starts that was given no place."""
+        """The directory for a child that was given none."""
         if self.cwd.is_dir():
             return self.cwd
         gone, self.cwd = self.cwd, self.root
         if gone == self.root:
-            raise ToolError("missing", f"the workspace {named(str(gone))} is gone", "tell the user")
+            raise ToolError("missing", f"the workspace {escape_path(str(gone))} is gone", "tell the user")
         raise ToolError(
             "missing",
-            f"the working directory {named(str(gone))} is gone",
+            f"the working directory {escape_path(str(gone))} is gone",
             "call again: it starts in the workspace root",
         )
 
-    def _moved(self, finished: Finished, reported: bytes) -> Finished:
-        """Take over the directory in which a shell said it ended."""
+    def _moved(self, finished: ProcessResult, reported: bytes) -> ProcessResult:
+        """Make the directory in which a shell reported to have ended the next `cwd`."""
         there = Path(os.fsdecode(reported.removesuffix(b"\n")))
         if not reported or not there.is_dir():
             return finished
-        if within(there, self.root):
+        if is_within(there, self.root):
             self.cwd = there
             return replace(finished, cwd=there)
-        note = f"the shell ended in {named(str(there))}, outside the workspace; the next call starts where this one did"
+        note = (
+            f"the shell ended in {escape_path(str(there))}, outside the workspace; "
+            "the next call starts where this one did"
+        )
         return replace(finished, note="\n".join(filter(None, (finished.note, note))))
 
     def _shell(self) -> str:
@@ -285,7 +288,7 @@ class Runner:
         return self._wrap([program, *argv[1:]])
 
 
-def shell_words(shell: str, command: str, *, report: int) -> list[str]:
+def shell_argv(shell: str, command: str, *, report: int) -> list[str]:
     """The argument vector that runs `command` and writes the directory where it ended to the descriptor `report`."""
     bash = os.path.basename(shell) == "bash"
     redirect = f">&{report}" if bash else f">/dev/fd/{report}"  # dash knows `>&` for one digit only
@@ -294,7 +297,7 @@ def shell_words(shell: str, command: str, *, report: int) -> list[str]:
     return [shell, *(["--noprofile", "--norc"] if bash else []), "-c", trap + command]
 
 
-async def _woken(child: Child, timeout_s: float) -> bool:
+async def _wait_for_wake(child: Child, timeout_s: float) -> bool:
     """Wait until the child exits or is to be looked at; gives True where `timeout_s` seconds passed before."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -308,6 +311,6 @@ def _exit_code(returncode: int | None) -> int | None:
     return 128 - returncode if returncode is not None and returncode < 0 else returncode
 
 
-def sweep(register: Path) -> int:
-    """Kill what a predecessor that was killed left running; gives the number of processes."""
-    return reap.sweep(register)
+def kill_abandoned_processes(register: Path) -> int:
+    """Kill the processes that a killed predecessor left running; gives their number."""
+    return process_tree.kill_leftover_runs(register)

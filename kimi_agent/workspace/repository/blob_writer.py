@@ -1,8 +1,8 @@
-"""What git would store of a file's content: its blob, with the line endings and encoding that the repository keeps.
+"""A blob writer: stores a file's content as git would, with the repository's line endings and encoding.
 
-Git itself converts, in a work tree that holds nothing but these files, so the attributes that count are those of HEAD
-(and those among the files). It works on the objects of the person's repository through a private git folder, so of
-that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
+Git itself converts, in a work tree that holds nothing but these files, so the attributes that count are those of
+HEAD (and those among the files). It works on the objects of the user's repository through a private git folder, so
+of that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
 """
 
 import hashlib
@@ -12,42 +12,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.repository.head_state import line
+from kimi_agent.workspace.repository.head_state import decode_line
 
-LINK, NESTED, FOLDER = "120000", "160000", "040000"
-_MOST_WORDS = 60_000
+SYMLINK_MODE, GITLINK_MODE, TREE_MODE = "120000", "160000", "040000"
+_MAX_COMMAND_BYTES = 60_000
 """Bytes of paths in one command: far below any system's limit."""
 
 
 @dataclass(frozen=True)
-class Content:
-    """A file as it stood: its bytes (of a link: the target) and permission bits (0 for a link)."""
+class FileContent:
+    """A file's bytes (of a link: the target) and permission bits (0 for a link)."""
 
     data: bytes
     mode: int = 0o644
 
 
 @dataclass(frozen=True)
-class Entry:
+class GitEntry:
     """What git holds at a path: its mode in octal, and the id of the blob."""
 
     mode: str
     id: str
 
 
-def tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, Entry]:
+def read_tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, GitEntry]:
     """What `tree` holds at those of the paths (from its top) where it holds anything."""
-    found: dict[str, Entry] = {}
+    found: dict[str, GitEntry] = {}
     for some in _chunks(sorted(set(paths))):
         output = git.run("ls-tree", "-z", "--full-tree", tree, "--", *some)
         for record in output.split(b"\0")[:-1]:
             about, _, path = record.partition(b"\t")
             mode, _, id = about.decode("ascii").split()
-            found[os.fsdecode(path)] = Entry(mode, id)
+            found[os.fsdecode(path)] = GitEntry(mode, id)
     return found
 
 
-def ancestors(path: str) -> list[str]:
+def ancestor_folders(path: str) -> list[str]:
     """The folders above a path, the outermost first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
@@ -55,23 +55,23 @@ def ancestors(path: str) -> list[str]:
 
 def attribute_files(paths: Iterable[str]) -> set[str]:
     """Where the attributes of these paths may be written."""
-    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in ancestors(path)}
+    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in ancestor_folders(path)}
 
 
-class Shelf:
+class BlobWriter:
     """Stores contents as git would, by way of `scratch`, a folder of our own.
 
-    `git` is as `objects.on_objects_of` gives it; `known` is what HEAD holds at the paths and at the attribute files
+    `git` is as `open_git_on_objects` gives it; `known` is what HEAD holds at the paths and at the attributes
     above them: by it git decides on line endings.
     """
 
-    def __init__(self, git: Git, scratch: Path, known: Mapping[str, Entry]) -> None:
+    def __init__(self, git: Git, scratch: Path, known: Mapping[str, GitEntry]) -> None:
         self._git = git
         self._scratch = scratch
         self._known = known
         self._count = 0
 
-    def store(self, files: Mapping[str, Content | None]) -> dict[str, Entry | None]:
+    def store(self, files: Mapping[str, FileContent | None]) -> dict[str, GitEntry | None]:
         """The entries of these files; None for one that is not there.
 
         None too for one that only a filter program could store (git-lfs), or whose place another of the files bars.
@@ -85,7 +85,7 @@ class Shelf:
             return dict.fromkeys(files)
         env = {"GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(self._scratch / f"{folder.name}.index")}
         if self._known:
-            self._git.run("update-index", "-z", "--index-info", stdin=index_info(self._known), env=env)
+            self._git.run("update-index", "-z", "--index-info", stdin=index_info_lines(self._known), env=env)
         names = b"".join(os.fsencode(path) + b"\0" for path in sorted(written))
         self._git.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=names, env=env)
         # Attributes can be asked for in a pathspec, so one command gives the entries of what no filter would convert.
@@ -96,7 +96,7 @@ class Shelf:
 
     def blob(self, data: bytes) -> str:
         """The id of these very bytes, stored."""
-        return line(self._git.run("hash-object", "-w", "--stdin", stdin=data))
+        return decode_line(self._git.run("hash-object", "-w", "--stdin", stdin=data))
 
     def read(self, *ids: str) -> list[bytes]:
         """The bytes of blobs."""
@@ -123,27 +123,27 @@ def blob_id(data: bytes, width: int) -> str:
     return hashlib.new(algorithm, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _index_entries(output: bytes) -> dict[str, Entry]:
+def _index_entries(output: bytes) -> dict[str, GitEntry]:
     found = {}
     for record in output.split(b"\0")[:-1]:
         about, _, path = record.partition(b"\t")
         mode, id, _ = about.decode("ascii").split()
-        found[os.fsdecode(path)] = Entry(mode, id)
+        found[os.fsdecode(path)] = GitEntry(mode, id)
     return found
 
 
-def index_info(entries: Mapping[str, Entry | None], width: int = 40) -> bytes:
+def index_info_lines(entries: Mapping[str, GitEntry | None], width: int = 40) -> bytes:
     """What `update-index -z --index-info` reads; None takes a path out. Removals go first: they make room."""
     gone = [f"0 {'0' * width}\t".encode() + os.fsencode(path) for path, entry in entries.items() if entry is None]
     there = [
         f"{entry.mode} {entry.id}\t".encode() + os.fsencode(path)
         for path, entry in entries.items()
-        if entry is not None and entry.mode != FOLDER
+        if entry is not None and entry.mode != TREE_MODE
     ]
     return b"".join(record + b"\0" for record in (*gone, *there))
 
 
-def _write(path: Path, content: Content) -> bool:
+def _write(path: Path, content: FileContent) -> bool:
     """Lay one file out; False where another of the files bars its way."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _chunks(paths: Sequence[str]) -> Iterator[list[str]]:
     size = 0
     for path in paths:
         size += len(os.fsencode(path)) + 1
-        if some and size > _MOST_WORDS:
+        if some and size > _MAX_COMMAND_BYTES:
             yield some
             some, size = [], len(os.fsencode(path)) + 1
         some.append(path)

@@ -1,16 +1,16 @@
-"""Which of the changed paths are never committed, and why, in words for the person."""
+"""Paths that are never committed (secrets, ignored files, nested repositories), with the reason for the user."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.paths import guard, is_sensitive
-from kimi_agent.workspace.repository.blob_writer import NESTED, Entry, ancestors
+from kimi_agent.workspace.paths import find_protected_folder, is_sensitive
+from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry, ancestor_folders
 
 
-def left_out(
-    git: Git, top: Path, paths: Iterable[str], held: Mapping[str, Entry], staged: Mapping[str, object]
+def find_exclusions(
+    git: Git, top: Path, paths: Iterable[str], held: Mapping[str, GitEntry], staged: Mapping[str, object]
 ) -> dict[str, str]:
     """The reasons by path. `held` is what HEAD holds at the paths and above them, `staged` where the index differs."""
     found = {}
@@ -26,18 +26,18 @@ def left_out(
     return found | dict.fromkeys(_ignored(git, top, new), "git ignores it")
 
 
-def _misplaced(top: Path, path: str, held: Mapping[str, Entry]) -> str:
-    if any(guard(part) == "git" or part in ("", ".", "..") for part in path.split("/")):
+def _misplaced(top: Path, path: str, held: Mapping[str, GitEntry]) -> str:
+    if any(find_protected_folder(part) == "git" or part in ("", ".", "..") for part in path.split("/")):
         return "no repository may hold such a path"
-    above = ancestors(path)
+    above = ancestor_folders(path)
     if any(_is_repository(top, folder, held) for folder in (*above, path)):
         return "it lies in a repository of its own"
     return "a link stands above it" if any((top / folder).is_symlink() for folder in above) else ""
 
 
-def _is_repository(top: Path, folder: str, held: Mapping[str, Entry]) -> bool:
+def _is_repository(top: Path, folder: str, held: Mapping[str, GitEntry]) -> bool:
     entry = held.get(folder)
-    return (entry is not None and entry.mode == NESTED) or os.path.lexists(top / folder / ".git")
+    return (entry is not None and entry.mode == GITLINK_MODE) or os.path.lexists(top / folder / ".git")
 
 
 def _ignored(git: Git, top: Path, paths: Sequence[str]) -> set[str]:

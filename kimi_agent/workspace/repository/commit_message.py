@@ -1,4 +1,4 @@
-"""The message of a commit, from what the journal holds: the prompt, the files, and what is proven."""
+"""The message of a git commit, from what the log holds: the prompt, the files, and the test evidence."""
 
 import re
 import unicodedata
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kimi_agent.log.views import Evidence
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
-SUBJECT = 72
+MAX_SUBJECT_CHARS = 72
 _MOST_FILES, _MOST_TESTS = 30, 10
 _VERDICTS = {"not_verified": "NOT verified", "no_tests": "no tests were run", "none_needed": "no tests needed"}
 
 
 @dataclass(frozen=True)
-class Story:
+class CommitContext:
     """What a commit is about: the prompt (or the session's title), the session's id, and the evidence, if any."""
 
     title: str
@@ -22,33 +22,33 @@ class Story:
     evidence: Evidence | None = None
 
 
-def message(story: Story, files: Sequence[tuple[str, str]]) -> str:
+def write_commit_message(story: CommitContext, files: Sequence[tuple[str, str]]) -> str:
     """The whole message; `files` are paths with "added", "changed" or "deleted"."""
-    listed = [f"- {named(path)}" + (f" ({how})" if how != "changed" else "") for path, how in files[:_MOST_FILES]]
+    listed = [f"- {escape_path(path)}" + (f" ({how})" if how != "changed" else "") for path, how in files[:_MOST_FILES]]
     if len(files) > _MOST_FILES:
         listed.append(f"- and {len(files) - _MOST_FILES:,} more")
-    trailers = [f"Kimi-Agent-Session: {one_line(story.session)}"] if story.session else []
-    paragraphs = [[subject(story.title)], listed]
+    trailers = [f"Kimi-Agent-Session: {printable_line(story.session)}"] if story.session else []
+    paragraphs = [[subject_line(story.title)], listed]
     if story.evidence is not None:
-        paragraphs.append([f"Tests: {_proven(story.evidence)}", *_turned(story.evidence)])
+        paragraphs.append([f"Tests: {_proven(story.evidence)}", *_fixed_tests(story.evidence)])
         trailers.append(f"Kimi-Agent-Evidence: {evidence_line(story.evidence)}")
     paragraphs.append(trailers)
     return "\n\n".join("\n".join(lines) for lines in paragraphs if lines) + "\n"
 
 
-def subject(title: str) -> str:
+def subject_line(title: str) -> str:
     """The first line that says something, without markup, in at most 72 characters."""
-    lines = (one_line(text) for text in title[:20_000].splitlines())
+    lines = (printable_line(text) for text in title[:20_000].splitlines())
     found = next((text for text in (re.sub(r"^[#>*\-\s]+", "", line) for line in lines) if text), "")
-    if len(found) > SUBJECT:
-        cut = found[: SUBJECT - 1]
-        found = (cut[: cut.rfind(" ")] if cut.rfind(" ") > SUBJECT // 2 else cut).rstrip(" ,;:.") + "…"
+    if len(found) > MAX_SUBJECT_CHARS:
+        cut = found[: MAX_SUBJECT_CHARS - 1]
+        found = (cut[: cut.rfind(" ")] if cut.rfind(" ") > MAX_SUBJECT_CHARS // 2 else cut).rstrip(" ,;:.") + "…"
     return found or "Changes by kimi-agent"
 
 
-def slug(title: str, fallback: str) -> str:
+def branch_slug(title: str, fallback: str) -> str:
     """The end of a branch's name, from a title: lower-case words of ASCII, 40 characters at most."""
-    folded = unicodedata.normalize("NFKD", subject(title)).encode("ascii", "ignore").decode().lower()
+    folded = unicodedata.normalize("NFKD", subject_line(title)).encode("ascii", "ignore").decode().lower()
     words = [word for word in re.split(r"[^a-z0-9]+", folded) if word]
     name = ""
     for word in words:
@@ -64,7 +64,7 @@ def evidence_line(evidence: Evidence) -> str:
     return ", ".join([_proven(evidence), *tree])
 
 
-def one_line(text: str) -> str:
+def printable_line(text: str) -> str:
     """`text` on one line: blanks joined, what a terminal would obey or no file can hold left out."""
     shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join(shown.split())
@@ -77,10 +77,10 @@ def _proven(evidence: Evidence) -> str:
 def _counts(evidence: Evidence) -> list[str]:
     counts = (evidence.passed, "passed"), (evidence.failed, "failed"), (evidence.skipped, "skipped")
     words = [f"{count:,} {what}" for count, what in counts if count]
-    return [*words, f"({one_line(evidence.scope)[:100]})"] if evidence.scope else words
+    return [*words, f"({printable_line(evidence.scope)[:100]})"] if evidence.scope else words
 
 
-def _turned(evidence: Evidence) -> list[str]:
-    rows = [f"- {named(test)}: red -> green" for test in evidence.fixed[:_MOST_TESTS]]
+def _fixed_tests(evidence: Evidence) -> list[str]:
+    rows = [f"- {escape_path(test)}: red -> green" for test in evidence.fixed[:_MOST_TESTS]]
     more = len(evidence.fixed) - _MOST_TESTS
     return [*rows, f"- and {more:,} more: red -> green"] if more > 0 else rows

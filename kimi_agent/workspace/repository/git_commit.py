@@ -1,7 +1,7 @@
-"""Commits what the agent changed, and nothing else: the person's own edits, staged or not, stay as they are.
+"""A git commit of the agent's changes alone: the user's own edits, staged or not, stay as they are.
 
-The commit is built beside the work tree, which is never written. A file that the person had edited as well gets the
-agent's change alone, merged into what HEAD holds; where the two overlap it is left out, and that is said. Hooks,
+The commit is built beside the work tree, which is never written. A file that the user had edited as well gets the
+agent's change alone, merged into what HEAD holds; where the two overlap it is left out, and that is reported. Hooks,
 filters and signing programs do not run.
 """
 
@@ -15,30 +15,49 @@ from typing import Literal
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.repository.agent_changes import Change
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.repository.agent_changes import AgentChange
 from kimi_agent.workspace.repository.blob_writer import (
-    FOLDER,
-    NESTED,
-    Entry,
-    Shelf,
-    ancestors,
+    GITLINK_MODE,
+    TREE_MODE,
+    BlobWriter,
+    GitEntry,
+    ancestor_folders,
     attribute_files,
-    index_info,
-    tree_entries,
+    index_info_lines,
+    read_tree_entries,
 )
-from kimi_agent.workspace.repository.commit_exclusions import left_out
-from kimi_agent.workspace.repository.commit_message import Story, message, slug, subject
-from kimi_agent.workspace.repository.head_state import HEADS, OURS, Standing, in_the_way, line, standing
-from kimi_agent.workspace.repository.private_git_dir import on_objects_of
-from kimi_agent.workspace.repository.three_way_merge import Merging, Overlap, StoredChange, stored
-from kimi_agent.workspace.repository.user_git_config import Person, Scope, Value, last, own_config, person
+from kimi_agent.workspace.repository.commit_exclusions import find_exclusions
+from kimi_agent.workspace.repository.commit_message import (
+    CommitContext,
+    branch_slug,
+    subject_line,
+    write_commit_message,
+)
+from kimi_agent.workspace.repository.head_state import (
+    BRANCH_PREFIX,
+    HEADS_PREFIX,
+    HeadState,
+    decode_line,
+    find_commit_obstacle,
+    read_head_state,
+)
+from kimi_agent.workspace.repository.private_git_dir import open_git_on_objects
+from kimi_agent.workspace.repository.three_way_merge import MergeConflict, StoredChange, ThreeWayMerger, store_changes
+from kimi_agent.workspace.repository.user_git_config import (
+    ConfigScope,
+    ConfigValue,
+    GitIdentity,
+    effective_value,
+    find_identity,
+    read_user_config,
+)
 
-Branch = Literal["own", "current"]
+BranchChoice = Literal["own", "current"]
 _HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 _CONVERSIONS = ("core.autocrlf", "core.eol", "core.filemode", "core.symlinks", "core.attributesfile")
-_SCOPES: tuple[Scope, ...] = ("system", "global", "local", "worktree")
-_ASKED = (
+_SCOPES: tuple[ConfigScope, ...] = ("system", "global", "local", "worktree")
+_READ_KEYS = (
     r"^((user|author)\.(name|email)|commit\.gpgsign|extensions\.objectformat"
     r"|core\.(hookspath|bare|excludesfile|autocrlf|eol|filemode|symlinks|attributesfile))$"
 )
@@ -52,10 +71,10 @@ class NotCommitted(UserError):
 
 
 @dataclass(frozen=True)
-class Committed:
-    """What came of it. `commit` is "" where nothing was left to commit; `base` the branch that HEAD was on before.
+class CommitResult:
+    """The result of a commit. `commit` is "" where nothing was left to commit; `base` the branch HEAD was on before.
 
-    `left_out` and `notes` are sentences for the person.
+    `left_out` and `notes` are sentences for the user.
     """
 
     commit: str
@@ -66,135 +85,137 @@ class Committed:
     notes: tuple[str, ...] = ()
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[str, ...]:
         """All of it in sentences, the outcome first."""
         count = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
         done = f"Committed {count} on {self.branch} as {self.commit[:10]}." if self.commit else "Nothing to commit."
         return done, *self.left_out, *self.notes
 
 
-def commit_work(
+def commit_agent_changes(
     workspace: Path,
-    changes: Sequence[Change],
-    story: Story,
+    changes: Sequence[AgentChange],
+    story: CommitContext,
     *,
-    branch: Branch = "own",
+    branch: BranchChoice = "own",
     environ: Mapping[str, str],
-) -> Committed:
+) -> CommitResult:
     """Commit the agent's `changes` (in the order they were made); blocking, about a quarter of a second.
 
     On a branch of ours, and with `branch` "current" on any, the commit goes there; else to a new branch kimi-agent/...,
     which is then checked out (the files stay as they are). Raises NotCommitted.
     """
     try:
-        values = own_config(Git(workspace, environ=environ).program, workspace, environ, _ASKED)
-        excludes = last(values, "core.excludesfile", *_SCOPES)
+        values = read_user_config(Git(workspace, environ=environ).program, workspace, environ, _READ_KEYS)
+        excludes = effective_value(values, "core.excludesfile", *_SCOPES)
         git = Git(workspace, environ=environ, settings={"core.excludesFile": excludes} if excludes else {})
         home = environ.get("HOME", "")
-        place = standing(git, workspace, home=home)
-        if why := _bare(place, values) or in_the_way(place.repository.git_dir):
+        place = read_head_state(git, workspace, home=home)
+        if why := _bare_reason(place, values) or find_commit_obstacle(place.repository.git_dir):
             raise NotCommitted(why)
-        who = person(values, environ)
+        who = find_identity(values, environ)
         with tempfile.TemporaryDirectory(prefix="kimi-agent-commit-", ignore_cleanup_errors=True) as scratch:
-            settings = {key: value for key in _CONVERSIONS if (value := last(values, key, *_SCOPES))}
-            width = 64 if last(values, "extensions.objectformat") == "sha256" else 40
-            objects = on_objects_of(place.repository, Path(scratch), settings, environ, width=width)
-            building = _Building(git, place, objects, Path(scratch), who)
+            settings = {key: value for key in _CONVERSIONS if (value := effective_value(values, key, *_SCOPES))}
+            width = 64 if effective_value(values, "extensions.objectformat") == "sha256" else 40
+            objects = open_git_on_objects(place.repository, Path(scratch), settings, environ, width=width)
+            building = _CommitBuilder(git, place, objects, Path(scratch), who)
             return building.make(changes, story, branch, _notes(place, values, home))
     except GitFailed as error:
         why = error.stderr.strip().partition("\n")[0].removeprefix("fatal: ").removeprefix("error: ")
-        raise NotCommitted(f"git says: {named(why) or error.code}") from error
+        raise NotCommitted(f"git says: {escape_path(why) or error.code}") from error
     except NotCommitted:
         raise
     except UserError as error:
         raise NotCommitted(f"{error}") from error
 
 
-class _Building:
-    """One commit on its way: what HEAD and the index hold, and a folder to build in."""
+class _CommitBuilder:
+    """Builds one commit from what HEAD and the index hold, in a scratch folder."""
 
-    def __init__(self, git: Git, place: Standing, objects: Git, scratch: Path, who: Person) -> None:
+    def __init__(self, git: Git, place: HeadState, objects: Git, scratch: Path, who: GitIdentity) -> None:
         self._git = git
         self._place = place
         self._objects = objects
         self._scratch = scratch
         self._who = who.environ()
-        self._head = place.head or line(objects.run("hash-object", "-t", "tree", "-w", "--stdin"))
+        self._head = place.head or decode_line(objects.run("hash-object", "-t", "tree", "-w", "--stdin"))
 
-    def make(self, changes: Sequence[Change], story: Story, branch: Branch, notes: tuple[str, ...]) -> Committed:
+    def make(
+        self, changes: Sequence[AgentChange], story: CommitContext, branch: BranchChoice, notes: tuple[str, ...]
+    ) -> CommitResult:
         target = self._target(branch, story)
         staged = self._staged()
-        chains: dict[str, list[Change]] = {}
+        chains: dict[str, list[AgentChange]] = {}
         for change in changes:
             chains.setdefault(self._place.prefix + change.path, []).append(change)
-        held = tree_entries(self._objects, self._head, _around(chains))
-        known = {path: entry for path, entry in held.items() if entry.mode not in (FOLDER, NESTED)}
+        held = read_tree_entries(self._objects, self._head, _paths_to_read(chains))
+        known = {path: entry for path, entry in held.items() if entry.mode not in (TREE_MODE, GITLINK_MODE)}
         for path in [path for path, chain in chains.items() if not self._shows(chain, known.get(path))]:
             del chains[path]
-        omitted = left_out(self._git, self._place.repository.top, chains, held, staged)
+        omitted = find_exclusions(self._git, self._place.repository.top, chains, held, staged)
         for path in omitted:
             del chains[path]
-        shelf = Shelf(self._objects, self._scratch, known)
-        pairs, barred = stored(shelf, known, chains, len(self._head))
+        blob_writer = BlobWriter(self._objects, self._scratch, known)
+        pairs, barred = store_changes(blob_writer, known, chains, len(self._head))
         omitted |= dict.fromkeys(
             barred, "only a filter program (such as git-lfs) could store it, or another file is in its place"
         )
-        merging = Merging(self._objects, shelf)
+        merging = ThreeWayMerger(self._objects, blob_writer)
         entries = self._merged(merging, pairs, known, omitted)
-        told = tuple(f"Left out {named(path)}: {why}." for path, why in sorted(omitted.items()))
+        told = tuple(f"Left out {escape_path(path)}: {why}." for path, why in sorted(omitted.items()))
         if not entries:
-            return Committed("", self._place.branch, left_out=told)
+            return CommitResult("", self._place.branch, left_out=told)
         commit = self._built(entries, known, story)
         notes += self._index(merging, entries, pairs, staged)
-        base = self._move(target, commit, f"kimi-agent: {subject(story.title)}")
-        return Committed(commit, target.removeprefix(HEADS), base, tuple(sorted(entries)), told, notes)
+        base = self._move(target, commit, f"kimi-agent: {subject_line(story.title)}")
+        return CommitResult(commit, target.removeprefix(HEADS_PREFIX), base, tuple(sorted(entries)), told, notes)
 
-    def _shows(self, chain: Sequence[Change], held: Entry | None) -> bool:
+    def _shows(self, chain: Sequence[AgentChange], held: GitEntry | None) -> bool:
         return any(change.shows(held.id if held else "", len(self._head)) for change in chain)
 
-    def _target(self, branch: Branch, story: Story) -> str:
+    def _target(self, branch: BranchChoice, story: CommitContext) -> str:
         """The branch that the commit goes to, in full."""
         place = self._place
-        if place.ref and (not place.head or branch == "current" or place.branch.startswith(OURS)):
+        if place.ref and (not place.head or branch == "current" or place.branch.startswith(BRANCH_PREFIX)):
             return place.ref
         # Also what a remote holds under that name: there it could not be pushed.
-        patterns = (HEADS + OURS.rstrip("/"), f"refs/remotes/*/{OURS}**")
+        patterns = (HEADS_PREFIX + BRANCH_PREFIX.rstrip("/"), f"refs/remotes/*/{BRANCH_PREFIX}**")
         output = os.fsdecode(self._git.run("for-each-ref", "--format=%(refname)", *patterns))
-        taken = [re.sub(r"^refs/remotes/[^/]+/", HEADS, ref) for ref in output.splitlines()]
-        if HEADS + OURS.rstrip("/") in taken:
+        taken = [re.sub(r"^refs/remotes/[^/]+/", HEADS_PREFIX, ref) for ref in output.splitlines()]
+        if HEADS_PREFIX + BRANCH_PREFIX.rstrip("/") in taken:
             raise NotCommitted("a branch called kimi-agent stands in the way of kimi-agent/...; rename it.")
-        name = HEADS + OURS + slug(story.title, story.session)
+        name = HEADS_PREFIX + BRANCH_PREFIX + branch_slug(story.title, story.session)
         numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
         return next(each for each in (name, *numbered) if each not in taken)
 
-    def _staged(self) -> dict[str, Entry | None]:
+    def _staged(self) -> dict[str, GitEntry | None]:
         """Where the index differs from HEAD, and what it holds there."""
         asked = ("--cached", "--raw", "-z", "--no-renames", "--full-index", "--ita-invisible-in-index")
         output = self._git.run("diff-index", *asked, self._head, "--")
         fields = output.split(b"\0")
-        found: dict[str, Entry | None] = {}
+        found: dict[str, GitEntry | None] = {}
         for about, path in zip(fields[::2], fields[1::2], strict=False):
             _, mode, _, id, status = about.decode("ascii").split()
             if status == "U":
                 raise NotCommitted(
-                    f"{named(os.fsdecode(path))} has conflicts that are not resolved; resolve them first."
+                    f"{escape_path(os.fsdecode(path))} has conflicts that are not resolved; resolve them first."
                 )
-            found[os.fsdecode(path)] = None if status == "D" else Entry(mode, id)
+            found[os.fsdecode(path)] = None if status == "D" else GitEntry(mode, id)
         return found
 
     def _merged(
         self,
-        merging: Merging,
+        merging: ThreeWayMerger,
         pairs: Mapping[str, Sequence[StoredChange]],
-        known: Mapping[str, Entry],
+        known: Mapping[str, GitEntry],
         omitted: dict[str, str],
-    ) -> dict[str, Entry | None]:
+    ) -> dict[str, GitEntry | None]:
         """What the commit holds at each path where it differs from HEAD."""
-        found: dict[str, Entry | None] = {}
+        found: dict[str, GitEntry | None] = {}
         for path, chain in pairs.items():
             try:
                 entry = merging.onto(known.get(path), chain)
-            except Overlap:
+            except MergeConflict:
                 mine = "is not in HEAD" if path not in known else "overlaps with the agent's change"
                 omitted[path] = f"your own uncommitted work on it {mine}"
                 continue
@@ -202,40 +223,44 @@ class _Building:
                 found[path] = entry
         return found
 
-    def _built(self, entries: Mapping[str, Entry | None], known: Mapping[str, Entry], story: Story) -> str:
+    def _built(
+        self, entries: Mapping[str, GitEntry | None], known: Mapping[str, GitEntry], story: CommitContext
+    ) -> str:
         env = {"GIT_INDEX_FILE": os.fspath(self._scratch / "commit.index")}
         if self._place.head:
             self._objects.run("read-tree", self._head, env=env)
-        info = index_info(entries, len(self._head))
+        info = index_info_lines(entries, len(self._head))
         self._objects.run("update-index", "-z", "--index-info", stdin=info, env=env)
-        tree = line(self._objects.run("write-tree", "--missing-ok", env=env))
+        tree = decode_line(self._objects.run("write-tree", "--missing-ok", env=env))
         files = [
             (path, "deleted" if entry is None else "changed" if path in known else "added")
             for path, entry in sorted(entries.items())
         ]
         parents = ("-p", self._place.head) if self._place.head else ()
-        text = message(story, files).encode("utf-8", "replace")
-        return line(self._objects.run("commit-tree", tree, *parents, stdin=text, env=self._who))
+        text = write_commit_message(story, files).encode("utf-8", "replace")
+        return decode_line(self._objects.run("commit-tree", tree, *parents, stdin=text, env=self._who))
 
     def _index(
         self,
-        merging: Merging,
-        entries: Mapping[str, Entry | None],
+        merging: ThreeWayMerger,
+        entries: Mapping[str, GitEntry | None],
         pairs: Mapping[str, Sequence[StoredChange]],
-        staged: Mapping[str, Entry | None],
+        staged: Mapping[str, GitEntry | None],
     ) -> tuple[str, ...]:
         """Give the person's index the agent's changes too, or it would stage their opposite.
 
         This comes before HEAD moves: cut off between the two, it leaves the changes staged.
         """
-        moved: dict[str, Entry | None] = {}
+        moved: dict[str, GitEntry | None] = {}
         notes = []
         for path, entry in entries.items():
             try:
                 moved[path] = merging.onto(staged[path], pairs[path]) if path in staged else entry
-            except Overlap:
-                notes.append(f"What you have staged of {named(path)} is kept; it does not hold the agent's change.")
-        self._git.run("update-index", "-z", "--index-info", stdin=index_info(moved, len(self._head)))
+            except MergeConflict:
+                notes.append(
+                    f"What you have staged of {escape_path(path)} is kept; it does not hold the agent's change."
+                )
+        self._git.run("update-index", "-z", "--index-info", stdin=index_info_lines(moved, len(self._head)))
         return tuple(notes)
 
     def _move(self, target: str, commit: str, why: str) -> str:
@@ -244,7 +269,7 @@ class _Building:
         if target == place.ref:
             self._git.run("update-ref", "-m", why, target, commit, place.head or none, env=self._who)
             return ""
-        now = line(self._git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+        now = decode_line(self._git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
         if now != place.ref:
             raise NotCommitted("another branch was checked out meanwhile; the changes are staged there.")
         self._git.run("update-ref", "-m", why, target, commit, none, env=self._who)
@@ -252,25 +277,25 @@ class _Building:
         return place.branch
 
 
-def _around(paths: Mapping[str, object]) -> set[str]:
+def _paths_to_read(paths: Mapping[str, object]) -> set[str]:
     """The paths, the folders above them, and the attribute files that speak of them."""
-    folders = {folder for path in paths for folder in ancestors(path)}
+    folders = {folder for path in paths for folder in ancestor_folders(path)}
     return {*paths, *folders, *attribute_files(paths)}
 
 
-def _bare(place: Standing, values: Sequence[Value]) -> str:
+def _bare_reason(place: HeadState, values: Sequence[ConfigValue]) -> str:
     linked = place.repository.git_dir != place.repository.common
-    bare = last(values, "core.bare", "local") == "true"
+    bare = effective_value(values, "core.bare", "local") == "true"
     return "this repository is a bare one, without files of its own." if bare and not linked else ""
 
 
-def _notes(place: Standing, values: Sequence[Value], home: str) -> tuple[str, ...]:
+def _notes(place: HeadState, values: Sequence[ConfigValue], home: str) -> tuple[str, ...]:
     """What an ordinary `git commit` would have done besides."""
-    given = last(values, "core.hookspath", *_SCOPES)
+    given = effective_value(values, "core.hookspath", *_SCOPES)
     own = place.repository
     folder = own.top / given.replace("~", home, 1) if given else own.common / "hooks"
     hooks = [name for name in _HOOKS if os.access(folder / name, os.X_OK)]
     notes = [f"The hooks did not run: {', '.join(hooks)}."] if hooks else []
-    if last(values, "commit.gpgsign").lower() in ("true", "yes", "on", "1"):
+    if effective_value(values, "commit.gpgsign").lower() in ("true", "yes", "on", "1"):
         notes.append("The commit is not signed, though commit.gpgSign is set.")
     return tuple(notes)

@@ -1,16 +1,16 @@
-"""Where a repository stands: its HEAD, its branch, and what forbids to commit just now."""
+"""The HEAD state of a repository: its commit, its branch, and what forbids to commit just now."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.command import Git, Repository, repository
+from kimi_agent.workspace.git.command import Git, Repository, find_repository
 
-OURS = "kimi-agent/"
+BRANCH_PREFIX = "kimi-agent/"
 """How every branch that this program makes begins."""
-HEADS = "refs/heads/"
-_AT_WORK = {
+HEADS_PREFIX = "refs/heads/"
+_UNFINISHED_OPERATIONS = {
     "rebase-merge": "a rebase",
     "rebase-apply": "a rebase or git am",
     "MERGE_HEAD": "a merge",
@@ -22,8 +22,8 @@ _AT_WORK = {
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A repository, and the workspace in it: `prefix` is "" or "sub/".
+class HeadState:
+    """A repository, its HEAD, and the workspace in it: `prefix` is "" or "sub/".
 
     `ref` is the checked-out branch in full ("" for a detached HEAD), `head` its commit ("" before the first one).
     """
@@ -36,29 +36,29 @@ class Standing:
     @property
     def branch(self) -> str:
         """The short name of the branch, "" for a detached HEAD."""
-        return self.ref.removeprefix(HEADS)
+        return self.ref.removeprefix(HEADS_PREFIX)
 
 
-def line(output: bytes) -> str:
+def decode_line(output: bytes) -> str:
     """What git printed on one line."""
     return os.fsdecode(output.removesuffix(b"\n"))
 
 
-def standing(git: Git, workspace: Path, *, home: str) -> Standing:
-    """Where the repository of `workspace` stands; `git` is that workspace's. Raises UserError where there is none."""
+def read_head_state(git: Git, workspace: Path, *, home: str) -> HeadState:
+    """Read the HEAD of the repository at `workspace`, with that workspace's `git`. Raises UserError for none."""
     real = Path(os.path.realpath(workspace))
-    found = repository(real, home=os.path.realpath(home) if home else "")
+    found = find_repository(real, home=os.path.realpath(home) if home else "")
     if found is None:
         raise UserError(f"There is no git repository at {workspace}; git init makes one.", 1)
     relative = real.relative_to(found.top).as_posix()
-    ref = line(git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
-    head = line(git.run("rev-parse", "--quiet", "--verify", "HEAD^{commit}", ok=(0, 1)))
-    return Standing(found, "" if relative == "." else f"{relative}/", ref, head)
+    ref = decode_line(git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+    head = decode_line(git.run("rev-parse", "--quiet", "--verify", "HEAD^{commit}", ok=(0, 1)))
+    return HeadState(found, "" if relative == "." else f"{relative}/", ref, head)
 
 
-def in_the_way(git_dir: Path) -> str:
+def find_commit_obstacle(git_dir: Path) -> str:
     """Why nothing can be committed here just now, as a sentence; "" where nothing forbids it."""
-    for name, what in _AT_WORK.items():
+    for name, what in _UNFINISHED_OPERATIONS.items():
         if os.path.lexists(git_dir / name):
             return f"{what} is under way in this repository; finish or abort it first."
     if os.path.lexists(git_dir / "index.lock"):

@@ -1,14 +1,14 @@
-"""A private git folder on the objects of the person's repository: of its configuration, nothing counts there."""
+"""A private git folder on the objects of the user's repository, so that none of its configuration counts."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git, Repository
-from kimi_agent.workspace.repository.user_git_config import Value
+from kimi_agent.workspace.repository.user_git_config import ConfigValue
 
 
-def private_folder(own: Repository, scratch: Path, *, width: int) -> Path:
+def make_private_git_dir(own: Repository, scratch: Path, *, width: int) -> Path:
     """A bare-bones git folder in `scratch` whose objects are those of `own`; it has no refs.
 
     `width` is the length of its ids: 40, or 64 for SHA-256. Raises OSError.
@@ -27,15 +27,15 @@ def private_folder(own: Repository, scratch: Path, *, width: int) -> Path:
     return private
 
 
-def on_objects_of(
+def open_git_on_objects(
     own: Repository, scratch: Path, settings: Mapping[str, str], environ: Mapping[str, str], *, width: int
 ) -> Git:
     """A git with a private folder in `scratch` that reads and writes the objects of `own`."""
-    private = private_folder(own, scratch, width=width)
+    private = make_private_git_dir(own, scratch, width=width)
     return Git(scratch, git_dir=private, environ=environ, settings={**settings, "core.safecrlf": "false"})
 
 
-def headers(values: Sequence[Value]) -> str:
+def extra_header_lines(values: Sequence[ConfigValue]) -> str:
     """The repository's own headers for its remotes, as lines of a private configuration file.
 
     By them CI hands a push its key. They are data; nothing else of the repository's own configuration is taken over.

@@ -1,6 +1,6 @@
-"""Opens a pull request: pushes the branch, and lets the person's own `gh` do the rest.
+"""A pull request: pushes the branch, and opens it with the user's own `gh`.
 
-Both run with the person's own configuration and keys, and never with the repository's: the push starts from a private
+Both run with the user's own configuration and keys, and never with the repository's: the push starts from a private
 git folder on the same objects, gh outside of the repository. Nothing is ever forced.
 """
 
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.process.launch import trusted, within
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.repository.commit_message import subject
-from kimi_agent.workspace.repository.head_state import HEADS, Standing, line, standing
-from kimi_agent.workspace.repository.private_git_dir import headers, private_folder
-from kimi_agent.workspace.repository.remotes import Remote, base_repository, push_remote, remotes_of
-from kimi_agent.workspace.repository.user_git_config import Value, own_config, own_environ
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.process.launch import find_trusted_program, is_within
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.repository.commit_message import subject_line
+from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, decode_line, read_head_state
+from kimi_agent.workspace.repository.private_git_dir import extra_header_lines, make_private_git_dir
+from kimi_agent.workspace.repository.remotes import Remote, find_base_repository, find_push_remote, read_remotes
+from kimi_agent.workspace.repository.user_git_config import ConfigValue, read_user_config, user_git_environ
 
-MOST_BODY = 60_000  # characters; GitHub takes 65,536
-PUSH_S, GH_S = 600, 120
-_ASKED = r"^(remote\.|url\.|extensions\.|branch\..*\.(pushremote|remote)$)"
+MAX_BODY_CHARS = 60_000  # characters; GitHub takes 65,536
+PUSH_TIMEOUT_S, GH_TIMEOUT_S = 600, 120
+_READ_KEYS = r"^(remote\.|url\.|extensions\.|branch\..*\.(pushremote|remote)$)"
 _URL = re.compile(r"https://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d+")
 _MAIN = ("main", "master", "trunk")
 # Over the person's own settings: no hook, no tags, no signature, and only these ways to a remote.
@@ -70,10 +70,10 @@ class PullRequest:
     @property
     def commands(self) -> tuple[str, ...]:
         """What will be run, as it would be typed."""
-        push = ("git", "push", "--no-verify", self.remote.shown, f"{self.commit[:12]}:{HEADS}{self.branch}")
-        return shlex.join(push), shlex.join(("gh", *self.words("BODY.md")))
+        push = ("git", "push", "--no-verify", self.remote.shown, f"{self.commit[:12]}:{HEADS_PREFIX}{self.branch}")
+        return shlex.join(push), shlex.join(("gh", *self.gh_arguments("BODY.md")))
 
-    def words(self, body: str) -> tuple[str, ...]:
+    def gh_arguments(self, body: str) -> tuple[str, ...]:
         """The arguments of gh; `body` is the file that holds the body."""
         base = ("--base", self.base) if self.base else ()
         where = ("--repo", self.repository, "--head", self.head, *base)
@@ -88,73 +88,77 @@ def plan_pull_request(
     `base` is wished for: it counts where the remote has it. Raises UserError.
     """
     git = Git(workspace, environ=environ)
-    place = standing(git, workspace, home=environ.get("HOME", ""))
+    place = read_head_state(git, workspace, home=environ.get("HOME", ""))
     if not place.branch or not place.head:
         raise UserError("There is no branch checked out that a pull request could be opened for.", 1)
-    values = own_config(git.program, workspace, environ, _ASKED)
-    remote = push_remote(values, place.branch)
+    values = read_user_config(git.program, workspace, environ, _READ_KEYS)
+    remote = find_push_remote(values, place.branch)
     path = remote.reached.removeprefix("file://")
-    if path.startswith("/") and within(path, place.repository.top):
-        raise UserError(f"The remote {named(remote.name)} lies in the workspace itself ({remote.shown}).", 1)
-    repository = base_repository(values, remote)
+    if path.startswith("/") and is_within(path, place.repository.top):
+        raise UserError(f"The remote {escape_path(remote.name)} lies in the workspace itself ({remote.shown}).", 1)
+    repository = find_base_repository(values, remote)
     if not repository:
         raise UserError(
-            f"The remote {named(remote.name)} ({remote.shown}) is no GitHub repository; {place.branch} holds the work.",
+            f"The remote {escape_path(remote.name)} ({remote.shown}) is no GitHub repository; "
+            f"{place.branch} holds the work.",
             1,
         )
     _find_gh(environ, place)
     base, default = _base(git, values, repository, base)
     if place.branch == (base or default) or (not (base or default) and place.branch in _MAIN):
         raise UserError(f"{place.branch} is the branch that a pull request would go into; commit on another one.", 1)
-    if len(body) > MOST_BODY:
-        body = body[:MOST_BODY] + "\n\n(cut here: GitHub takes no more)\n"
+    if len(body) > MAX_BODY_CHARS:
+        body = body[:MAX_BODY_CHARS] + "\n\n(cut here: GitHub takes no more)\n"
     head = place.branch if remote.repository == repository else f"{remote.owner}:{place.branch}"
-    return PullRequest(remote, repository, place.branch, place.head, head, base, subject(title), body)
+    return PullRequest(remote, repository, place.branch, place.head, head, base, subject_line(title), body)
 
 
-async def open_pull_request(plan: PullRequest, *, workspace: Path, runner: Runner, environ: Mapping[str, str]) -> str:
+async def open_pull_request(
+    plan: PullRequest, *, workspace: Path, runner: ProcessRunner, environ: Mapping[str, str]
+) -> str:
     """Push, and open it; gives its address, also where the branch had one already.
 
     Raises UserError, which says what was done until then.
     """
     git = Git(workspace, environ=environ)
-    place = await asyncio.to_thread(standing, git, workspace, home=environ.get("HOME", ""))
-    env = {**own_environ(environ), **_QUIET, "PATH": _own_path(environ, place)}
+    place = await asyncio.to_thread(read_head_state, git, workspace, home=environ.get("HOME", ""))
+    env = {**user_git_environ(environ), **_QUIET, "PATH": _own_path(environ, place)}
     with tempfile.TemporaryDirectory(prefix="kimi-agent-pr-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        private = private_folder(place.repository, scratch, width=len(plan.commit))
-        values = await asyncio.to_thread(own_config, git.program, workspace, environ, r"^http\..*\.extraheader$")
+        private = make_private_git_dir(place.repository, scratch, width=len(plan.commit))
+        values = await asyncio.to_thread(read_user_config, git.program, workspace, environ, r"^http\..*\.extraheader$")
         with (private / "config").open("a", encoding="utf-8", errors="surrogateescape") as config:
-            config.write(headers(values))
+            config.write(extra_header_lines(values))
         pins = [word for pin in _PINS for word in ("-c", pin)]
-        refs = f"{plan.commit}:{HEADS}{plan.branch}"
+        refs = f"{plan.commit}:{HEADS_PREFIX}{plan.branch}"
         push = [git.program, *pins, "push", "--quiet", "--no-verify", "--", plan.remote.url, refs]
-        code, _, errors = await _run(runner, push, scratch, {**env, "GIT_DIR": str(private)}, PUSH_S)
+        code, _, errors = await _run(runner, push, scratch, {**env, "GIT_DIR": str(private)}, PUSH_TIMEOUT_S)
         if code != 0:
-            why = _first(
+            why = _telling_line(
                 errors.replace(plan.remote.url, plan.remote.shown).replace(plan.remote.reached, plan.remote.shown)
             )
             raise UserError(f"{plan.branch} was committed, but not pushed to {plan.remote.shown}: {why}", 1)
-        await asyncio.to_thread(_remember, git, plan)
+        await asyncio.to_thread(_set_upstream, git, plan)
         body = scratch / "body.md"
         body.write_text(plan.body, "utf-8", "replace")
-        gh = [_find_gh(environ, place), *plan.words(str(body))]
+        gh = [_find_gh(environ, place), *plan.gh_arguments(str(body))]
         code, out, errors = await _run(
-            runner, gh, scratch, {**env, "GIT_CEILING_DIRECTORIES": str(scratch.parent)}, GH_S
+            runner, gh, scratch, {**env, "GIT_CEILING_DIRECTORIES": str(scratch.parent)}, GH_TIMEOUT_S
         )
     # Where there is one already gh fails, and names it.
     found = _URL.search(out) or (_URL.search(errors) if "already exists" in errors else None)
     if found and (code == 0 or "already exists" in errors):
         return found[0]
     raise UserError(
-        f"{plan.branch} is pushed to {plan.remote.shown}, but gh opened no pull request: {_first(errors or out)};"
+        f"{plan.branch} is pushed to {plan.remote.shown}, "
+        f"but gh opened no pull request: {_telling_line(errors or out)};"
         f" mend it (gh auth status), then run: {plan.commands[1]}",
         1,
     )
 
 
 async def _run(
-    runner: Runner, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
+    runner: ProcessRunner, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
 ) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     out = bytearray()
@@ -171,20 +175,22 @@ async def _run(
     return -1 if ended.exit_code is None else ended.exit_code, out.decode("utf-8", "replace"), errors
 
 
-def _base(git: Git, values: Sequence[Value], repository: str, wish: str) -> tuple[str, str]:
+def _base(git: Git, values: Sequence[ConfigValue], repository: str, wish: str) -> tuple[str, str]:
     """The branch to merge into ("": the default), and what the default is as far as we know."""
-    for remote in remotes_of(values):
+    for remote in read_remotes(values):
         if remote.repository != repository:
             continue
         tracked = f"refs/remotes/{remote.name}/"
-        default = line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128))).removeprefix(tracked)
+        default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128))).removeprefix(
+            tracked
+        )
         known = wish and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wish}", ok=(0, 1, 128))
         return (wish if known else ""), default
     return "", ""
 
 
-def _find_gh(environ: Mapping[str, str], place: Standing) -> str:
-    found = trusted("gh", path=environ.get("PATH", ""), root=place.repository.top)
+def _find_gh(environ: Mapping[str, str], place: HeadState) -> str:
+    found = find_trusted_program("gh", path=environ.get("PATH", ""), root=place.repository.top)
     if found is None:
         raise UserError(
             "gh was not found on PATH: install it (https://cli.github.com) and run gh auth login;"
@@ -194,26 +200,26 @@ def _find_gh(environ: Mapping[str, str], place: Standing) -> str:
     return found
 
 
-def _own_path(environ: Mapping[str, str], place: Standing) -> str:
+def _own_path(environ: Mapping[str, str], place: HeadState) -> str:
     """PATH without what the repository could put programs into: git and gh look there for ssh and helpers."""
-    entries = own_environ(environ)["PATH"].split(os.pathsep)
+    entries = user_git_environ(environ)["PATH"].split(os.pathsep)
     return os.pathsep.join(
-        entry for entry in entries if entry.startswith("/") and not within(entry, place.repository.top)
+        entry for entry in entries if entry.startswith("/") and not is_within(entry, place.repository.top)
     )
 
 
-def _remember(git: Git, plan: PullRequest) -> None:
+def _set_upstream(git: Git, plan: PullRequest) -> None:
     """What `git push -u` would have noted: where the branch was pushed to."""
     branch, remote = plan.branch, plan.remote.name
     with contextlib.suppress(GitFailed, ValueError):
         git.run("update-ref", f"refs/remotes/{remote}/{branch}", plan.commit)
         if not git.run("config", "--get", f"branch.{branch}.remote", ok=(0, 1)):
             git.run("config", f"branch.{branch}.remote", remote)
-            git.run("config", f"branch.{branch}.merge", HEADS + branch)
+            git.run("config", f"branch.{branch}.merge", HEADS_PREFIX + branch)
 
 
-def _first(errors: str) -> str:
+def _telling_line(errors: str) -> str:
     """The line that says why."""
     lines = [row.strip() for row in errors.splitlines() if row.strip()]
     telling = [row for row in lines if re.match(r"(fatal|error|remote|ERROR|HTTP|! |GraphQL|pull request)", row)]
-    return named((telling or lines or ["it said nothing"])[0], 300)
+    return escape_path((telling or lines or ["it said nothing"])[0], 300)

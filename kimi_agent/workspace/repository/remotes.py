@@ -1,4 +1,4 @@
-"""Which remote a branch is pushed to, and what GitHub calls the repositories there. Pure."""
+"""Git remotes: the one that a branch is pushed to, and the GitHub names of the repositories there. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.repository.user_git_config import Value, last
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.repository.user_git_config import ConfigValue, effective_value
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(?P<path>[^\\]+)")
 _PATH = re.compile(r"/?([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9._-]+?)(?:\.git)?/?")
@@ -33,10 +33,10 @@ class Remote:
     @property
     def shown(self) -> str:
         """The address for people: without a password."""
-        return named(re.sub(r"(?<=//)[^/@]*@", "***@", self.reached))
+        return escape_path(re.sub(r"(?<=//)[^/@]*@", "***@", self.reached))
 
 
-def repository_of(url: str) -> str:
+def github_repository(url: str) -> str:
     """What gh calls the repository at `url`: "github.com/owner/name"; "" for what can be no GitHub."""
     scp = _SCP.fullmatch(url) if "://" not in url else None
     try:
@@ -52,18 +52,18 @@ def repository_of(url: str) -> str:
     return f"{host.lower()}/{found[1]}/{found[2]}" if found and host else ""
 
 
-def remotes_of(values: Sequence[Value]) -> list[Remote]:
+def read_remotes(values: Sequence[ConfigValue]) -> list[Remote]:
     """The remotes that the configuration names and a branch may be pushed to, by name."""
     found = {}
     for each in values:
         if each.key.startswith("remote.") and each.key.endswith((".url", ".pushurl")):
             name = each.key.removeprefix("remote.").rpartition(".")[0]
-            url = last(values, f"remote.{name}.pushurl") or last(values, f"remote.{name}.url")
-            found[name] = Remote(name, repository_of(url), url, reached(values, url))
+            url = effective_value(values, f"remote.{name}.pushurl") or effective_value(values, f"remote.{name}.url")
+            found[name] = Remote(name, github_repository(url), url, resolve_push_url(values, url))
     return [found[name] for name in sorted(found)]
 
 
-def reached(values: Sequence[Value], url: str) -> str:
+def resolve_push_url(values: Sequence[ConfigValue], url: str) -> str:
     """Where a push to `url` goes by the person's own settings; those of the repository itself do not count."""
     for last_word in (".pushinsteadof", ".insteadof"):
         rules = [
@@ -78,16 +78,16 @@ def reached(values: Sequence[Value], url: str) -> str:
     return url
 
 
-def push_remote(values: Sequence[Value], branch: str) -> Remote:
+def find_push_remote(values: Sequence[ConfigValue], branch: str) -> Remote:
     """The remote that git itself would push `branch` to. Raises UserError where that cannot be told, or may not be."""
-    remotes = remotes_of(values)
+    remotes = read_remotes(values)
     if not remotes:
         raise UserError("This repository has no remote to push to; add one with git remote add origin URL.", 1)
-    chosen = last(values, f"branch.{branch}.pushremote") or last(values, "remote.pushdefault")
+    chosen = effective_value(values, f"branch.{branch}.pushremote") or effective_value(values, "remote.pushdefault")
     names = [chosen] if chosen else ["origin", *(remote.name for remote in remotes if len(remotes) == 1)]
     remote = next((each for name in names for each in remotes if each.name == name), None)
     if remote is None:
-        there = ", ".join(named(each.name) for each in remotes)
+        there = ", ".join(escape_path(each.name) for each in remotes)
         raise UserError(f"Which remote to push to is not clear ({there}); set git config remote.pushDefault NAME.", 1)
     return _allowed(remote)
 
@@ -97,17 +97,18 @@ def _allowed(remote: Remote) -> Remote:
         shape = re.match(r"(https|ssh|file)://[^-]", url) or _SCP.fullmatch(url) or url.startswith("/")
         if not shape or "::" in url or not url.isprintable():
             raise UserError(
-                f"The remote {named(remote.name)} ({remote.shown}) is neither https, ssh nor a path; push by yourself.",
+                f"The remote {escape_path(remote.name)} ({remote.shown}) is neither https, ssh nor a path; "
+                "push by yourself.",
                 1,
             )
     return remote
 
 
-def base_repository(values: Sequence[Value], pushed: Remote) -> str:
+def find_base_repository(values: Sequence[ConfigValue], pushed: Remote) -> str:
     """The repository that the pull request goes to: by `gh repo set-default`, else upstream, else where we push."""
-    remotes = {remote.name: remote for remote in remotes_of(values)}
+    remotes = {remote.name: remote for remote in read_remotes(values)}
     for name, remote in remotes.items():
-        chosen = last(values, f"remote.{name}.gh-resolved")
+        chosen = effective_value(values, f"remote.{name}.gh-resolved")
         if chosen == "base" and remote.repository:
             return remote.repository
         if _PATH.fullmatch(chosen):

@@ -1,56 +1,56 @@
-"""Puts the agent's changes to a file onto what HEAD (or the index) holds, as a three-way merge."""
+"""A three-way merge of the agent's changes to a file into what HEAD (or the index) holds."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.repository.agent_changes import Change
-from kimi_agent.workspace.repository.blob_writer import LINK, Content, Entry, Shelf, blob_id
+from kimi_agent.workspace.repository.agent_changes import AgentChange
+from kimi_agent.workspace.repository.blob_writer import SYMLINK_MODE, BlobWriter, FileContent, GitEntry, blob_id
 
 
 @dataclass(frozen=True)
 class StoredChange:
     """A change as git would store it; `between` as in `Change`."""
 
-    before: Entry | None
-    after: Entry | None
+    before: GitEntry | None
+    after: GitEntry | None
     between: tuple[str, ...]
 
 
-class Overlap(Exception):
-    """The agent's change cannot be told from the person's own."""
+class MergeConflict(Exception):
+    """The agent's change overlaps with the user's own, so they cannot be separated."""
 
 
-class Merging:
-    """Merges by way of git, with a shelf for what has to be stored."""
+class ThreeWayMerger:
+    """Merges with `git merge-file`; `shelf` stores the results as blobs."""
 
-    def __init__(self, git: Git, shelf: Shelf) -> None:
+    def __init__(self, git: Git, blob_writer: BlobWriter) -> None:
         self._git = git
-        self._shelf = shelf
+        self._shelf = blob_writer
 
-    def onto(self, ours: Entry | None, changes: Sequence[StoredChange]) -> Entry | None:
+    def onto(self, ours: GitEntry | None, changes: Sequence[StoredChange]) -> GitEntry | None:
         """`ours` with the changes; None where the file is then gone. Raises Overlap."""
         for change in changes:
             ours = self._one(ours, change)
         return ours
 
-    def _one(self, ours: Entry | None, change: StoredChange) -> Entry | None:
+    def _one(self, ours: GitEntry | None, change: StoredChange) -> GitEntry | None:
         before, after = change.before, change.after
         if ours == before or (ours.id if ours else "") in change.between:
             return after
         if ours == after or before == after:
             return ours
         if ours is None or before is None or after is None:
-            raise Overlap
+            raise MergeConflict
         mode = after.mode if before.mode != after.mode else ours.mode
         if before.id == after.id or ours.id == after.id:
-            return Entry(mode, ours.id)
+            return GitEntry(mode, ours.id)
         if ours.id == before.id:
-            return Entry(mode, after.id)
-        if LINK in (ours.mode, before.mode, after.mode):
-            raise Overlap
-        return Entry(mode, self._merged(ours.id, before.id, after.id))
+            return GitEntry(mode, after.id)
+        if SYMLINK_MODE in (ours.mode, before.mode, after.mode):
+            raise MergeConflict
+        return GitEntry(mode, self._merged(ours.id, before.id, after.id))
 
     def _merged(self, *ids: str) -> str:
         ours, before, after = self._shelf.read(*ids)
@@ -65,12 +65,12 @@ class Merging:
         try:
             merged = self._git.run("merge-file", "-p", "-q", *map(os.fspath, names))
         except GitFailed as error:  # the number of conflicts, or 255 for what is no text
-            raise Overlap from error
+            raise MergeConflict from error
         return self._shelf.blob(merged)
 
 
-def stored(
-    shelf: Shelf, head: Mapping[str, Entry], chains: Mapping[str, Sequence[Change]], width: int
+def store_changes(
+    blob_writer: BlobWriter, head: Mapping[str, GitEntry], chains: Mapping[str, Sequence[AgentChange]], width: int
 ) -> tuple[dict[str, list[StoredChange]], set[str]]:
     """The changes as git would store them, and the paths that cannot be stored here.
 
@@ -81,8 +81,8 @@ def stored(
     for number in range(max(map(len, chains.values()), default=0)):
         changes = {path: chain[number] for path, chain in chains.items() if number < len(chain)}
         known = {path: _unchanged(head.get(path), change.before, width) for path, change in changes.items()}
-        befores = shelf.store({path: change.before for path, change in changes.items() if known[path] is None})
-        afters = shelf.store({path: change.after for path, change in changes.items()})
+        befores = blob_writer.store({path: change.before for path, change in changes.items() if known[path] is None})
+        afters = blob_writer.store({path: change.after for path, change in changes.items()})
         for path, change in changes.items():
             entry = StoredChange(known[path] or befores[path], afters[path], change.between)
             ends = (entry.before, change.before), (entry.after, change.after)
@@ -92,11 +92,11 @@ def stored(
     return {path: chain for path, chain in found.items() if path not in barred}, barred
 
 
-def _unchanged(head: Entry | None, before: Content | None, width: int) -> Entry | None:
+def _unchanged(head: GitEntry | None, before: FileContent | None, width: int) -> GitEntry | None:
     """The entry of a file that the person had not touched: its very bytes are in HEAD."""
     if head is None or before is None or blob_id(before.data, width) != head.id:
         return None
-    if (before.mode == 0) != (head.mode == LINK):
+    if (before.mode == 0) != (head.mode == SYMLINK_MODE):
         return None
     return head if before.mode == 0 else replace(head, mode="100755" if before.mode & 0o100 else "100644")
 

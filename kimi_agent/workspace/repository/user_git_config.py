@@ -1,6 +1,6 @@
-"""What the person's own git configuration says: who they are, and what they would want of a commit or a push.
+"""The user's own git configuration: their identity, and their settings for a commit or a push.
 
-The hardened `Git` reads no configuration but the repository's; here the person's counts too. `git config` only reads:
+The hardened `Git` reads no configuration but the repository's; here the user's counts too. `git config` only reads:
 it starts no hook, filter, pager or alias.
 """
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.process.environ import allowed
+from kimi_agent.workspace.process.environ import allowed_environ
 
-Scope = Literal["system", "global", "local", "worktree", "command"]
+ConfigScope = Literal["system", "global", "local", "worktree", "command"]
 _TIMEOUT_S = 20
-_NAMED = re.compile(
+_PASSED_VARIABLES = re.compile(
     r"SSH_(AUTH_SOCK|AGENT_PID|ASKPASS)|DBUS_SESSION_BUS_ADDRESS|DISPLAY|WAYLAND_DISPLAY"
     r"|GIT_(CONFIG_\w+|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|ASKPASS)"
     r"|GH_(TOKEN|ENTERPRISE_TOKEN|HOST|CONFIG_DIR)|GITHUB_(ENTERPRISE_)?TOKEN"
@@ -24,7 +24,7 @@ _NAMED = re.compile(
 
 
 @dataclass(frozen=True)
-class Value:
+class ConfigValue:
     """One line of configuration: `key` in git's spelling (section and last word in lower case)."""
 
     scope: str
@@ -33,7 +33,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Person:
+class GitIdentity:
     """Who commits, as git would write it."""
 
     name: str
@@ -48,16 +48,16 @@ class Person:
         return ("NAME", self.name), ("EMAIL", self.email)
 
 
-def own_environ(environ: Mapping[str, str]) -> dict[str, str]:
+def user_git_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of `environ` that the person's own git and gh need: their configuration, keys and agents.
 
     Nothing that names a repository (GIT_DIR and its kin) is in it.
     """
-    named = {name: value for name, value in environ.items() if _NAMED.fullmatch(name) and "\0" not in value}
-    return {**allowed(environ), **named}
+    named = {name: value for name, value in environ.items() if _PASSED_VARIABLES.fullmatch(name) and "\0" not in value}
+    return {**allowed_environ(environ), **named}
 
 
-def own_config(git: str, folder: Path, environ: Mapping[str, str], pattern: str) -> tuple[Value, ...]:
+def read_user_config(git: str, folder: Path, environ: Mapping[str, str], pattern: str) -> tuple[ConfigValue, ...]:
     """The values whose keys match `pattern` (an extended regular expression), the strongest last.
 
     `git` is the absolute path of the program. Raises UserError where a configuration file cannot be read.
@@ -67,7 +67,7 @@ def own_config(git: str, folder: Path, environ: Mapping[str, str], pattern: str)
         done = subprocess.run(
             argv,
             cwd=folder,
-            env={**own_environ(environ), "LC_ALL": "C"},
+            env={**user_git_environ(environ), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
@@ -81,23 +81,31 @@ def own_config(git: str, folder: Path, environ: Mapping[str, str], pattern: str)
     fields = done.stdout.decode("utf-8", "replace").split("\0")
     lines = [entry.partition("\n") for entry in fields[1::2]]
     return tuple(
-        Value(scope, key, value if newline else "true")
+        ConfigValue(scope, key, value if newline else "true")
         for scope, (key, newline, value) in zip(fields[::2], lines, strict=False)
     )
 
 
-def last(values: Sequence[Value], key: str, *scopes: Scope) -> str:
+def effective_value(values: Sequence[ConfigValue], key: str, *scopes: ConfigScope) -> str:
     """What holds for `key`: its strongest value (of `scopes`, if any are given), "" where there is none."""
     found = [each.value for each in values if each.key == key and (not scopes or each.scope in scopes)]
     return found[-1] if found else ""
 
 
-def person(values: Sequence[Value], environ: Mapping[str, str]) -> Person:
+def find_identity(values: Sequence[ConfigValue], environ: Mapping[str, str]) -> GitIdentity:
     """Who commits: by the environment, else by the configuration. Raises UserError with the mend."""
-    name = environ.get("GIT_AUTHOR_NAME", "").strip() or last(values, "author.name") or last(values, "user.name")
-    email = environ.get("GIT_AUTHOR_EMAIL", "").strip() or last(values, "author.email") or last(values, "user.email")
+    name = (
+        environ.get("GIT_AUTHOR_NAME", "").strip()
+        or effective_value(values, "author.name")
+        or effective_value(values, "user.name")
+    )
+    email = (
+        environ.get("GIT_AUTHOR_EMAIL", "").strip()
+        or effective_value(values, "author.email")
+        or effective_value(values, "user.email")
+    )
     if not name or not email:
         missing = "user.name" if not name else "user.email"
         example = "'Your Name'" if not name else "you@example.com"
         raise UserError(f"git does not know who you are: run git config --global {missing} {example}", 78)
-    return Person(name, email)
+    return GitIdentity(name, email)

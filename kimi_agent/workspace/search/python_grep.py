@@ -15,11 +15,11 @@ from typing import BinaryIO
 _MAX_BYTES = 50_000_000
 
 
-class Failure(Exception):
+class SearchFailure(Exception):
     """What ripgrep would print and exit with 2 for."""
 
 
-def main(argv: list[str], out: BinaryIO) -> int:
+def run_search(argv: list[str], out: BinaryIO) -> int:
     """Search or list; 0 for hits, 1 for none, 2 for what could not be read or understood."""
     options = _options(argv)
     troubles = 0
@@ -28,7 +28,7 @@ def main(argv: list[str], out: BinaryIO) -> int:
         globs = [(glob.startswith("!"), _glob(glob.removeprefix("!"))) for glob in options.glob]
         regex = None if options.files else _regex(options)
         if options.type:
-            raise Failure(f"unrecognized file type: {options.type} (file types need ripgrep)")
+            raise SearchFailure(f"unrecognized file type: {options.type} (file types need ripgrep)")
         for path in _walk(options.path, globs):
             if regex is None:
                 out.write(os.fsencode(path) + b"\0")
@@ -42,7 +42,7 @@ def main(argv: list[str], out: BinaryIO) -> int:
             searched += 1
             if b"\0" not in data:
                 hits += _search(path, data, regex, options, out)
-    except Failure as error:
+    except SearchFailure as error:
         _complain(str(error))
         return 2
     if regex is not None:
@@ -80,7 +80,7 @@ def _regex(options: argparse.Namespace) -> re.Pattern[bytes]:
         # Bytes, as the files are; letters beyond ASCII match as they are written.
         return re.compile(pattern.encode("utf-8", "surrogateescape"), flags | re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Failure(f"regex parse error: {error}") from error
+        raise SearchFailure(f"regex parse error: {error}") from error
 
 
 def _search(path: str, data: bytes, regex: re.Pattern[bytes], options: argparse.Namespace, out: BinaryIO) -> int:
@@ -179,7 +179,7 @@ def _glob(glob: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(parts), re.DOTALL)
     except re.error as error:
-        raise Failure(f"error parsing glob '{glob}': {error}") from error
+        raise SearchFailure(f"error parsing glob '{glob}': {error}") from error
 
 
 def _complain(text: str) -> None:
@@ -187,4 +187,4 @@ def _complain(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], sys.stdout.buffer))
+    sys.exit(run_search(sys.argv[1:], sys.stdout.buffer))

@@ -1,4 +1,4 @@
-"""Searches the workspace with ripgrep, or slowly in Python where it is missing."""
+"""Search over the workspace with ripgrep, or slowly in Python where that is missing."""
 
 import os
 import re
@@ -12,12 +12,20 @@ from typing import Literal
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import is_sensitive
-from kimi_agent.workspace.process.runner import Fed, Runner
-from kimi_agent.workspace.search import python_grep as slow_rg
-from kimi_agent.workspace.search.ripgrep_output import MAX_MATCHES, Group, Line, Names, Page, by_count, by_path
+from kimi_agent.workspace.process.runner import ProcessRunner, StreamedResult
+from kimi_agent.workspace.search import python_grep
+from kimi_agent.workspace.search.ripgrep_output import (
+    MAX_MATCHING_LINES,
+    MatchGroup,
+    MatchLine,
+    MatchPage,
+    NulPaths,
+    order_by_count,
+    order_by_path,
+)
 
-Mode = Literal["content", "files", "count"]
-Case = Literal["smart", "sensitive", "ignore"]
+SearchMode = Literal["content", "files", "count"]
+CaseMode = Literal["smart", "sensitive", "ignore"]
 
 MAX_COLUMNS = 500
 MAX_LIMIT = 1_000
@@ -27,12 +35,12 @@ _MAX_UNREADABLE = 5
 
 
 @dataclass(frozen=True)
-class Hits:
+class FileMatches:
     """One file: how many of its lines match, and those of its lines that are on the page."""
 
     path: str
     matches: int
-    lines: tuple[Line, ...] = ()
+    lines: tuple[MatchLine, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Found:
     looked. `partial` says why not all was searched.
     """
 
-    hits: tuple[Hits, ...]
+    hits: tuple[FileMatches, ...]
     first: int
     last: int
     matches: int
@@ -62,7 +70,7 @@ class Found:
 class Ripgrep:
     """Search over the files of the workspace. Paths and globs are relative to its root."""
 
-    def __init__(self, files: Files, runner: Runner, *, engine: Sequence[str] = ()) -> None:
+    def __init__(self, files: Files, runner: ProcessRunner, *, engine: Sequence[str] = ()) -> None:
         self._files = files
         self._runner = runner
         self._engine = tuple(engine)
@@ -74,8 +82,8 @@ class Ripgrep:
         path: str = ".",
         glob: str = "",
         file_type: str = "",
-        mode: Mode = "content",
-        case: Case = "smart",
+        mode: SearchMode = "content",
+        case: CaseMode = "smart",
         literal: bool = False,
         multiline: bool = False,
         before: int = 0,
@@ -89,9 +97,9 @@ class Ripgrep:
         before, after = (max(0, min(lines, MAX_CONTEXT)) for lines in (before, after))
         limit, offset = max(1, min(limit, MAX_LIMIT)), max(0, min(offset, MAX_OFFSET))
         target = self._target(path)
-        what = [*_matching(pattern, case=case, literal=literal, multiline=multiline), *_among(glob, file_type)]
+        what = [*_match_flags(pattern, case=case, literal=literal, multiline=multiline), *_file_flags(glob, file_type)]
         how = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
-        page = Page(offset + limit, after, by_path if mode == "content" else by_count, target.secret)
+        page = MatchPage(offset + limit, after, order_by_path if mode == "content" else order_by_count, target.secret)
         ignored = ["--no-ignore"] if include_ignored else self._ignoring()
         fed = await self._ask([*what, *how, *ignored], pattern, target, page, timeout_s)
         hits = (
@@ -102,7 +110,7 @@ class Ripgrep:
         if not page.matches and not include_ignored and not fed.timed_out:
             hidden = await self._ignored(what, pattern, target)
         return Found(
-            hits=tuple(Hits(target.name(group.path), group.matches, tuple(group.lines)) for group in hits),
+            hits=tuple(FileMatches(target.name(group.path), group.matches, tuple(group.lines)) for group in hits),
             first=offset + 1 if shown else 0,
             last=offset + shown if shown else 0,
             matches=page.matches,
@@ -125,9 +133,9 @@ class Ripgrep:
         Names that are not UTF-8 come with surrogate escapes, as `os` spells them. Raises ToolError, NeedsConsent.
         """
         target = self._target(path)
-        names = Names()
+        names = NulPaths()
         ignored = ["--no-ignore"] if include_ignored else self._ignoring()
-        argv = [*self._program(), "--files", *_FIXED, *_among(glob, ""), *ignored, "--", target.argument]
+        argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *_file_flags(glob, ""), *ignored, "--", target.argument]
         fed = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
         if fed.timed_out:
             raise ToolError("timeout", f"listing {target.shown} took over {timeout_s:g} s", "list a smaller folder")
@@ -135,10 +143,12 @@ class Ripgrep:
 
     @property
     def _slow(self) -> bool:
-        return self._program()[-1] == slow_rg.__file__
+        return self._program()[-1] == python_grep.__file__
 
-    async def _ask(self, words: list[str], pattern: str, target: "_Target", page: Page, timeout_s: float) -> Fed:
-        argv = [*self._program(), *_FIXED, *_PLAIN, *words, f"--regexp={pattern}", "--", target.argument]
+    async def _ask(
+        self, words: list[str], pattern: str, target: "_Target", page: MatchPage, timeout_s: float
+    ) -> StreamedResult:
+        argv = [*self._program(), *_ALWAYS_FLAGS, *_SEARCH_FLAGS, *words, f"--regexp={pattern}", "--", target.argument]
         fed = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
         page.finish()
         # Exit 1 is "no match" and 2 "something could not be read", but 2 without statistics is "nothing was done".
@@ -148,7 +158,7 @@ class Ripgrep:
 
     async def _ignored(self, what: list[str], pattern: str, target: "_Target") -> int | None:
         """How many lines match in files that the search passed over, or None if five seconds do not tell."""
-        page = Page(1, 0, by_path, target.secret)
+        page = MatchPage(1, 0, order_by_path, target.secret)
         fed = await self._ask([*what, "--count", "--no-ignore"], pattern, target, page, 5.0)
         return None if fed.timed_out else page.matches
 
@@ -176,15 +186,15 @@ class Ripgrep:
         if not self._engine:
             beside = Path(sysconfig.get_path("scripts")) / "rg"
             found = str(beside) if os.access(beside, os.X_OK) else self._runner.which("rg")
-            self._engine = (found,) if found else (sys.executable, "-I", slow_rg.__file__)
+            self._engine = (found,) if found else (sys.executable, "-I", python_grep.__file__)
         return self._engine
 
 
 _NEWLINE = re.compile(r"(?<!\\)(?:\\\\)*\\n")
-_RULE = re.compile(r"^~+\n", re.MULTILINE)
-_FIXED = ("--no-config", "--color=never", "--hidden", "--null")
+_TILDE_LINE = re.compile(r"^~+\n", re.MULTILINE)
+_ALWAYS_FLAGS = ("--no-config", "--color=never", "--hidden", "--null")
 # The engine "auto" takes PCRE2 for what ripgrep's own cannot do (look-around), where it is built in.
-_PLAIN = (
+_SEARCH_FLAGS = (
     "--engine=auto",
     "--with-filename",
     "--no-heading",
@@ -229,7 +239,7 @@ class _Target:
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def _matching(pattern: str, *, case: Case, literal: bool, multiline: bool) -> list[str]:
+def _match_flags(pattern: str, *, case: CaseMode, literal: bool, multiline: bool) -> list[str]:
     """Flags that say what matches."""
     if not pattern:
         raise ToolError("bad_arguments", "pattern is empty", "give a regular expression, or list_files to see files")
@@ -242,7 +252,7 @@ def _matching(pattern: str, *, case: Case, literal: bool, multiline: bool) -> li
     return words
 
 
-def _among(glob: str, file_type: str) -> list[str]:
+def _file_flags(glob: str, file_type: str) -> list[str]:
     """Flags that say which files. The last glob wins, so `.git` comes last."""
     excluding = "!" if glob.startswith("!") else ""
     glob = glob.removeprefix("!").removeprefix("./")
@@ -252,9 +262,9 @@ def _among(glob: str, file_type: str) -> list[str]:
     return [*words, *([f"--type={file_type}"] if file_type else []), "--glob=!.git"]
 
 
-def _content(groups: list[Group], offset: int, limit: int, before: int, after: int) -> list[Group]:
+def _content(groups: list[MatchGroup], offset: int, limit: int, before: int, after: int) -> list[MatchGroup]:
     """The groups with only those lines that are on the page: its matches, and the context of these."""
-    page: list[Group] = []
+    page: list[MatchGroup] = []
     passed = 0
     for group in groups:
         matches = [line.number for line in group.lines if line.match]
@@ -265,18 +275,18 @@ def _content(groups: list[Group], offset: int, limit: int, before: int, after: i
         near = {number for match in wanted for number in range(match - before, match + after + 1)}
         others = set(matches) - set(wanted)
         lines = [line for line in group.lines if line.number in near and line.number not in others]
-        page.append(Group(group.path, group.matches, lines))
+        page.append(MatchGroup(group.path, group.matches, lines))
     return page
 
 
-def _counts(page: Page, offset: int, limit: int) -> list[Group]:
+def _counts(page: MatchPage, offset: int, limit: int) -> list[MatchGroup]:
     return page.groups[offset : offset + limit]
 
 
-def _partial(fed: Fed, timeout_s: float) -> str:
+def _partial(fed: StreamedResult, timeout_s: float) -> str:
     if fed.timed_out:
         return f"stopped after {timeout_s:g} s"
-    return f"stopped after {MAX_MATCHES:,} matches" if fed.stopped else ""
+    return f"stopped after {MAX_MATCHING_LINES:,} matches" if fed.stopped else ""
 
 
 def _unreadable(errors: str) -> tuple[str, ...]:
@@ -287,7 +297,7 @@ def _unreadable(errors: str) -> tuple[str, ...]:
 
 
 def _refusal(errors: str, target: _Target) -> ToolError:
-    text = _RULE.sub("", errors).removeprefix("rg: ").strip()[:2_000]
+    text = _TILDE_LINE.sub("", errors).removeprefix("rg: ").strip()[:2_000]
     if "multiline" in text:
         return ToolError("bad_arguments", text, "pass multiline=true")
     if "regex" in text:

@@ -1,4 +1,4 @@
-"""Reads what ripgrep prints, in pieces of any size, and keeps only the page that was asked for.
+"""A parser of ripgrep's output, in pieces of any size; it keeps only the page that was asked for.
 
 `rg --json` would be simpler to read but ignores --max-columns: one line of 6.5 MB is one record of 7 MB. With --null
 each record of the plain output is `path NUL number (":" | "-") text LF`, whatever characters the path holds.
@@ -16,12 +16,12 @@ _SEARCHED = re.compile(rb"\n(\d+) files searched\n")
 _MAX_BUFFER = 1_000_000
 _MAX_KEPT = 8_000_000
 
-MAX_MATCHES = 200_000
+MAX_MATCHING_LINES = 200_000
 """Matching lines after which a search is broken off."""
 
 
 @dataclass(frozen=True)
-class Line:
+class MatchLine:
     """One line of a file: a match, or context of one."""
 
     number: int
@@ -30,29 +30,29 @@ class Line:
 
 
 @dataclass
-class Group:
+class MatchGroup:
     """The hits of one file: how many lines match, and those of its lines that were kept."""
 
     path: bytes
     matches: int = 0
-    lines: list[Line] = field(default_factory=list)
+    lines: list[MatchLine] = field(default_factory=list)
     kept: int = 0
     last: int = 0
     size: int = 0
 
 
-def by_path(group: Group) -> tuple[int, bytes]:
+def order_by_path(group: MatchGroup) -> tuple[int, bytes]:
     """The order of matches."""
     return 0, group.path
 
 
-def by_count(group: Group) -> tuple[int, bytes]:
+def order_by_count(group: MatchGroup) -> tuple[int, bytes]:
     """The order of files: most matches first."""
     return -group.matches, group.path
 
 
 @dataclass
-class Page:
+class MatchPage:
     """Hits as they come, of which the first `need` in `order` are kept: matches with their context, or counted files.
 
     Memory is bounded by `need` and by 8 MB; the counts are of all hits. `secret` says of which files the hits are only
@@ -61,16 +61,16 @@ class Page:
 
     need: int
     after: int
-    order: Callable[[Group], tuple[int, bytes]]
+    order: Callable[[MatchGroup], tuple[int, bytes]]
     secret: Callable[[bytes], bool]
-    groups: list[Group] = field(default_factory=list)
+    groups: list[MatchGroup] = field(default_factory=list)
     matches: int = 0
     files: int = 0
     searched: int = 0
     secret_matches: int = 0
     secret_files: list[bytes] = field(default_factory=list)
     _buffer: bytes = b""
-    _open: Group | None = None
+    _open: MatchGroup | None = None
     _is_secret: bool = False
     _kept: int = 0
     _size: int = 0
@@ -92,7 +92,7 @@ class Page:
         self._buffer = self._buffer[end:]
         if len(self._buffer) > _MAX_BUFFER:
             self._buffer = b""
-        return self.matches < MAX_MATCHES
+        return self.matches < MAX_MATCHING_LINES
 
     def finish(self) -> None:
         """All has come: close the last file and read the statistics."""
@@ -115,7 +115,7 @@ class Page:
         if group.kept >= self.need and (match or number > group.last + self.after):
             return
         shown = text.removesuffix(b"\r").decode("utf-8", "replace")
-        group.lines.append(Line(number, shown, match))
+        group.lines.append(MatchLine(number, shown, match))
         group.size += len(shown) + 100
         if match:
             group.kept, group.last = group.kept + 1, number
@@ -123,7 +123,7 @@ class Page:
     def _enter(self, path: bytes) -> None:
         if self._open is None or self._open.path != path:
             self._close()
-            self._open = Group(path)
+            self._open = MatchGroup(path)
             self._is_secret = self.secret(path)
 
     def _add(self, matches: int) -> None:
@@ -155,7 +155,7 @@ class Page:
 
 
 @dataclass
-class Names:
+class NulPaths:
     """Paths that end with NUL (`rg --files --null`), as they come."""
 
     paths: list[bytes] = field(default_factory=list)

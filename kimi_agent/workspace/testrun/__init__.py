@@ -1,5 +1,5 @@
-"""Finding a repository's tests, running them, and reading what they report."""
+"""The repository's tests: choose their command, run it, and parse what the test runner reports."""
 
-from kimi_agent.workspace.testrun.project_tests import TestRun
+from kimi_agent.workspace.testrun.project_tests import ProjectTests
 
-__all__ = ["TestRun"]
+__all__ = ["ProjectTests"]

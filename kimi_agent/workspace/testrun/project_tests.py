@@ -1,4 +1,4 @@
-"""One run of a repository's tests: decide the command, start it, read what it reports, remember how it went."""
+"""ProjectTests: choose the test command, run it, parse its report, and remember how each test went."""
 
 import asyncio
 import contextlib
@@ -14,38 +14,36 @@ from msgspec.structs import replace
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.environ import for_shell
-from kimi_agent.workspace.process.runner import Finished, Runner
-from kimi_agent.workspace.testrun.choosing.run_plan import OF_CALL, Plan, Worked
-from kimi_agent.workspace.testrun.choosing.targets import check_name, read_targets
-from kimi_agent.workspace.testrun.projects.interpreter import Interpreters
-from kimi_agent.workspace.testrun.repeats import MOST_REPEATS, ends, together
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean
-from kimi_agent.workspace.testrun.runner import NOT_STARTED, Bench, Ran
-from kimi_agent.workspace.testrun.values import Launch, Wish
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.process.environ import shell_environ
+from kimi_agent.workspace.process.runner import ProcessResult, ProcessRunner
+from kimi_agent.workspace.testrun.choosing.run_plan import GIVEN_COMMAND_EVIDENCE, RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.choosing.targets import check_test_name, parse_targets
+from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
+from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
+from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
+from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult
+from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
+from kimi_agent.workspace.testrun.verdict import judge_run
 
-MOST_DETAILED, MOST_MESSAGES, MOST_LINE = 20, 1_000, 10_000
+MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000
 _TEMP = "kimi-agent-tests-"
 # As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
-_QUIET = {**{name: value for name, value in for_shell({}).items() if name != "LC_ALL"}, "CI": "1"}
-_BAD = ("failed", "error")
+_TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
+_FAILED_OUTCOMES = ("failed", "error")
 
 
-class TestRun:
-    """Runs a repository's tests and knows how each went when it last ran in this session.
+class ProjectTests:
+    """A repository's tests: runs them, and remembers how each went when it last ran in this session.
 
     `command` is the person's own test command (of the user's configuration); `python` is our interpreter, the last
     resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and is
     asked just before a run.
     """
 
-    __test__ = False  # pytest collects classes by this name
-
     def __init__(
         self,
         files: Files,
-        runner: Runner,
+        runner: ProcessRunner,
         *,
         command: str = "",
         python: str = sys.executable,
@@ -55,24 +53,24 @@ class TestRun:
         self._files = files
         self._runner = runner
         self._command = command.strip()
-        self._interpreters = Interpreters(files.root, runner, own=python, virtual_env=virtual_env)
+        self._interpreters = InterpreterFinder(files.root, runner, own=python, virtual_env=virtual_env)
         self._tree = tree
         self._last: dict[str, str] = {}
-        self._worked: Worked | None = None
+        self._worked: RememberedCommand | None = None
 
-    def feed(self, report: TestReport) -> None:
+    def add_report(self, report: TestReport) -> None:
         """Remember an earlier run of this session (a resume reads them from the log)."""
         if report.verdict in ("passed", "failed", "timed_out"):
             self._last.update((case.id, case.outcome) for case in report.cases)
-        if report.evidence == OF_CALL and (report.cases or report.verdict == "passed"):
-            from kimi_agent.workspace.testrun.choosing.given_command import narrowed
+        if report.evidence == GIVEN_COMMAND_EVIDENCE and (report.cases or report.verdict == "passed"):
+            from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset
 
-            if not narrowed(report.command):
-                self._worked = Worked(report.command, self._runner.cwd, bool(report.cases))
-        elif self._worked and report.command == self._worked.command and report.exit_code in NOT_STARTED:
+            if not may_run_subset(report.command):
+                self._worked = RememberedCommand(report.command, self._runner.cwd, bool(report.cases))
+        elif self._worked and report.command == self._worked.command and report.exit_code in NOT_STARTED_EXIT_CODES:
             self._worked = None
 
-    async def planned(
+    async def preview_command(
         self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
     ) -> str:
         """The whole command that `run` would start, for the person who is asked. Raises ToolError as `run` does.
@@ -80,7 +78,7 @@ class TestRun:
         Nothing of the repository runs for it.
         """
         report = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
-        launch = (await self._plan(targets, name, command, failed_only, report)).launch
+        launch = (await self._plan(targets, name, command, failed_only, report)).command
         return launch.argv[2] if launch.argv[:2] == ("/bin/sh", "-c") else shlex.join(launch.argv)
 
     async def run(
@@ -99,8 +97,8 @@ class TestRun:
         Raises ToolError for targets that cannot be run, and where nothing says how to run tests here. A run that goes
         wrong (broken, timed out) is a report, not an error.
         """
-        if not 1 <= repeat <= MOST_REPEATS:
-            raise ToolError("bad_arguments", f"'repeat' must be 1 to {MOST_REPEATS}", "give a number in that range")
+        if not 1 <= repeat <= MAX_REPEATS:
+            raise ToolError("bad_arguments", f"'repeat' must be 1 to {MAX_REPEATS}", "give a number in that range")
         try:
             temp = tempfile.TemporaryDirectory(prefix=_TEMP, ignore_cleanup_errors=True)
         except OSError as error:
@@ -113,36 +111,36 @@ class TestRun:
             tree = await self._tree() if self._tree else ""
             found = await self._repeated(plan, report, repeat, timeout_s, progress)
         found = replace(found, cases=self._compared(found.cases), tree=tree, whole=plan.whole and not failed_only)
-        self.feed(found)
+        self.add_report(found)
         return found
 
     async def _repeated(
-        self, plan: Plan, report: Path, repeat: int, timeout_s: float, progress: Callable[[str], None] | None
+        self, plan: RunPlan, report: Path, repeat: int, timeout_s: float, progress: Callable[[str], None] | None
     ) -> TestReport:
         runs: list[TestReport] = []
         spent = 0.0
-        while len(runs) < repeat and not (runs and ends(runs[-1])):
+        while len(runs) < repeat and not (runs and stops_repeating(runs[-1])):
             left = timeout_s - spent
             if left <= 0:
-                return together(runs, repeat, late=f"stopped after {timeout_s:g} s")
-            await asyncio.to_thread(_prepare, report.parent, plan.launch)
+                return combine_runs(runs, repeat, late=f"stopped after {timeout_s:g} s")
+            await asyncio.to_thread(_prepare_report_folder, report.parent, plan.command)
             count = f"run {len(runs) + 1} of {repeat}: " if repeat > 1 else ""
             finished = await self._runner.run(
-                plan.launch.argv,
+                plan.command.argv,
                 timeout_s=left,
-                cwd=plan.launch.folder,
-                env={**_QUIET, **plan.launch.env},
-                on_output=_telling(progress, plan.launch.said, count) if progress else None,
+                cwd=plan.command.folder,
+                env={**_TEST_ENVIRONMENT, **plan.command.env},
+                on_output=_progress_callback(progress, plan.command.show_line, count) if progress else None,
             )
             spent += finished.duration_s
             runs.append(await asyncio.to_thread(self._read, plan, finished, report, timeout_s))
-        return together(runs, repeat)
+        return combine_runs(runs, repeat)
 
-    async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> Plan:
+    async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> RunPlan:
         # The table of all runners costs 50 ms to load, which the start of the program shall not pay.
-        from kimi_agent.workspace.testrun.choosing.choose_plan import detect, given
+        from kimi_agent.workspace.testrun.choosing.choose_plan import choose_run_plan, plan_given_command
 
-        name, command = check_name(name), command.strip()
+        name, command = check_test_name(name), command.strip()
         if command and (targets or name or failed_only):
             raise ToolError(
                 "bad_arguments",
@@ -151,14 +149,14 @@ class TestRun:
             )
         if failed_only:
             targets = self._failing(targets)
-        wish = Wish(read_targets(self._files, targets), name)
+        selection = TestSelection(parse_targets(self._files, targets), name)
         if command:
-            return given(self._files, command, self._runner.cwd, report)
-        bench = Bench(self._runner, self._interpreters, report)
-        return await detect(self._files, wish, bench, configured=self._command, worked=self._worked)
+            return plan_given_command(self._files, command, self._runner.cwd, report)
+        environment = RunnerEnvironment(self._runner, self._interpreters, report)
+        return await choose_run_plan(self._files, selection, environment, configured=self._command, worked=self._worked)
 
     def _failing(self, targets: Sequence[str]) -> list[str]:
-        failing = [each for each, outcome in self._last.items() if outcome in _BAD]
+        failing = [each for each, outcome in self._last.items() if outcome in _FAILED_OUTCOMES]
         if targets:
             raise ToolError("bad_arguments", "'failed_only' chooses the targets itself", "give one of the two")
         if not failing:
@@ -166,22 +164,22 @@ class TestRun:
             raise ToolError("noop", f"{why} in this session", "call run_tests without failed_only")
         return failing
 
-    def _read(self, plan: Plan, finished: Finished, report: Path, timeout_s: float) -> TestReport:
-        lines = _Lines(self._files, finished)
-        reading = plan.read(Ran(finished.exit_code, lines, report, self._files.root, plan.folder, plan.wish))
+    def _read(self, plan: RunPlan, finished: ProcessResult, report: Path, timeout_s: float) -> TestReport:
+        lines = _PrintedLines(self._files, finished)
+        reading = plan.read(RunResult(finished.exit_code, lines, report, self._files.root, plan.folder, plan.selection))
         killed = ""
         if finished.timed_out:
             killed = f"killed after {timeout_s:g} s"
         elif finished.cut_off:
             killed = f"killed: it had printed {finished.total_bytes:,} bytes"
-        verdict, trouble = judge(reading, finished.exit_code, killed=killed, lines=lines)
+        verdict, trouble = judge_run(reading, finished.exit_code, killed=killed, lines=lines)
         log = "" if reading.log else finished.output
         text = reading.log or finished.text
         return TestReport(
             verdict=verdict,
-            runner=plan.launch.runner,
-            evidence=plan.launch.evidence,
-            command=plan.launch.shown,
+            runner=plan.command.runner,
+            evidence=plan.command.evidence,
+            command=plan.command.shown,
             exit_code=finished.exit_code,
             duration_s=finished.duration_s,
             cases=reading.cases,
@@ -196,7 +194,7 @@ class TestRun:
         No runner tells of them when all is well, so without this they would stay red for ever.
         """
         ids = {case.id for case in cases}
-        for red in [each for each, outcome in self._last.items() if outcome in _BAD and each not in ids]:
+        for red in [each for each, outcome in self._last.items() if outcome in _FAILED_OUTCOMES and each not in ids]:
             if any(each.startswith((f"{red}::", f"{red} > ", f"{red}/")) for each in ids):
                 yield TestCase(red, "passed", message="its tests run again")
 
@@ -205,14 +203,14 @@ class TestRun:
         bad = 0
         compared = []
         for case in (*cases, *self._mended(cases)):
-            was_bad = self._last.get(case.id) in _BAD
-            if case.outcome in _BAD:
+            was_bad = self._last.get(case.id) in _FAILED_OUTCOMES
+            if case.outcome in _FAILED_OUTCOMES:
                 bad += 1
                 case = replace(
                     case,
                     new=bool(self._last) and not was_bad,
-                    detail=case.detail if bad <= MOST_DETAILED else "",
-                    message=case.message if bad <= MOST_MESSAGES else "",
+                    detail=case.detail if bad <= MAX_DETAILED_CASES else "",
+                    message=case.message if bad <= MAX_CASES_WITH_MESSAGE else "",
                 )
             elif case.outcome == "passed" and was_bad:
                 case = replace(case, fixed=True)
@@ -220,19 +218,19 @@ class TestRun:
         return tuple(compared)
 
 
-def _prepare(place: Path, launch: Launch) -> None:
+def _prepare_report_folder(place: Path, launch: TestCommand) -> None:
     """An empty folder for the report, with what has to stand beside it: nothing of an earlier run is read again."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(place)
     place.mkdir()
-    for name, text in launch.beside.items():
+    for name, text in launch.extra_files.items():
         (place / name).write_text(text, "utf-8")
 
 
-class _Lines:
+class _PrintedLines:
     """The lines that a process printed, as often as they are asked for; long ones are cut."""
 
-    def __init__(self, files: Files, finished: Finished) -> None:
+    def __init__(self, files: Files, finished: ProcessResult) -> None:
         self._files = files
         self._finished = finished
 
@@ -241,14 +239,16 @@ class _Lines:
             yield from self._finished.text.split("\n")
             return
         with self._files.open(self._finished.output) as log:
-            while line := log.readline(MOST_LINE):
+            while line := log.readline(MAX_READ_LINE_BYTES):
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
-def _telling(progress: Callable[[str], None], said: Callable[[str], str], count: str) -> Callable[[str], None]:
+def _progress_callback(
+    progress: Callable[[str], None], said: Callable[[str], str], count: str
+) -> Callable[[str], None]:
     def tell(text: str) -> None:
-        last = next((line.strip() for line in reversed(clean(text).split("\n")) if line.strip()), "")
-        if last := clean(said(last)).strip():
+        last = next((line.strip() for line in reversed(strip_escapes(text).split("\n")) if line.strip()), "")
+        if last := strip_escapes(said(last)).strip():
             progress(f"{count}{last[:160]}")
 
     return tell

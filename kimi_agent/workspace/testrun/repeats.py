@@ -1,4 +1,4 @@
-"""Several runs of the same tests as one report: how often each test failed. Pure."""
+"""Repeated runs of the same tests merged into one report: how often each test failed. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ from msgspec.structs import replace
 
 from kimi_agent.log.views import TestCase, TestReport
 
-MOST_REPEATS = 50
-_BAD = ("failed", "error")
+MAX_REPEATS = 50
+_FAILED_OUTCOMES = ("failed", "error")
 # What stops the repeating, the worst first; a run that found no tests would find none again.
 _ENDINGS = ("timed_out", "broken", "none_ran")
 
 
-def ends(report: TestReport) -> bool:
+def stops_repeating(report: TestReport) -> bool:
     """Whether no further run is worth it after this one."""
     return report.verdict in _ENDINGS
 
 
-def together(runs: Sequence[TestReport], asked: int, *, late: str = "") -> TestReport:
-    """The one report of `runs` (at least one), of which `asked` were wished; `late` says why some did not start.
+def combine_runs(runs: Sequence[TestReport], asked: int, *, late: str = "") -> TestReport:
+    """The one report of `runs` (at least one of the `asked` ones); `late` says why some did not start.
 
     It passed only if every run did. A test that failed in some of them is failed, and says in how many.
     """
@@ -26,9 +26,9 @@ def together(runs: Sequence[TestReport], asked: int, *, late: str = "") -> TestR
         return runs[0]
     last = runs[-1]
     red = [run for run in runs if run.verdict == "failed"]
-    shown = last if ends(last) else (red or runs)[0]
-    verdict, trouble = (last if ends(last) else shown).verdict, shown.trouble
-    if ends(last) and len(runs) > 1:
+    shown = last if stops_repeating(last) else (red or runs)[0]
+    verdict, trouble = (last if stops_repeating(last) else shown).verdict, shown.trouble
+    if stops_repeating(last) and len(runs) > 1:
         trouble = f"{trouble}, in run {len(runs)} of {asked}" if trouble else f"in run {len(runs)} of {asked}"
     elif late:
         verdict, trouble = "timed_out", f"{late}, after {len(runs)} of {asked} runs"
@@ -40,12 +40,12 @@ def together(runs: Sequence[TestReport], asked: int, *, late: str = "") -> TestR
         verdict=verdict,
         trouble=trouble,
         duration_s=sum(run.duration_s for run in runs),
-        cases=_cases(runs),
+        cases=_merge_runs(runs),
         repeats=len(runs),
     )
 
 
-def _cases(runs: Sequence[TestReport]) -> tuple[TestCase, ...]:
+def _merge_runs(runs: Sequence[TestReport]) -> tuple[TestCase, ...]:
     """One case for each test, as it was when it first failed; the failing ones first seen keep their order."""
     worst: dict[str, TestCase] = {}
     ran: dict[str, int] = {}
@@ -53,16 +53,16 @@ def _cases(runs: Sequence[TestReport]) -> tuple[TestCase, ...]:
     for run in runs:
         for case in run.cases:
             known = worst.get(case.id)
-            bad = case.outcome in _BAD
-            if known is None or (known.outcome not in _BAD and (bad or known.outcome == "skipped")):
+            bad = case.outcome in _FAILED_OUTCOMES
+            if known is None or (known.outcome not in _FAILED_OUTCOMES and (bad or known.outcome == "skipped")):
                 worst[case.id] = case
             if case.outcome != "skipped":
                 ran[case.id] = ran.get(case.id, 0) + 1
                 failures[case.id] = failures.get(case.id, 0) + bad
-    return tuple(_counted(case, ran.get(case.id, 0), failures.get(case.id, 0)) for case in worst.values())
+    return tuple(_with_failure_count(case, ran.get(case.id, 0), failures.get(case.id, 0)) for case in worst.values())
 
 
-def _counted(case: TestCase, runs: int, failures: int) -> TestCase:
+def _with_failure_count(case: TestCase, runs: int, failures: int) -> TestCase:
     message = case.message
     if 0 < failures < runs:
         message = f"flaky: failed {failures} of {runs}" + (f": {message}" if message else "")

@@ -1,4 +1,4 @@
-"""The values that pass between finding, starting and reading a test run."""
+"""Test run values: what to run, the command that runs it, and the report that was parsed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 
 from kimi_agent.log.views import TestCase
 
-Outcome = Literal["passed", "failed", "error", "skipped"]
+TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,24 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is to be run: everything, or `targets`, of that what `name` selects."""
+class TestSelection:
+    """The tests to run: all of them, or those of `targets`; of these, those whose name contains `name`."""
+
+    __test__ = False  # pytest collects classes by this name
 
     targets: tuple[Target, ...] = ()
     name: str = ""
 
 
 @dataclass(frozen=True)
-class Launch:
-    """A run that is ready to start. `argv` is real and whole; `shown` is it as a person would type it.
+class TestCommand:
+    """A test command that is ready to start. `argv` is what is started; `shown` is it as a person would type it.
 
-    `beside` are files (name -> text) that have to stand beside the report, such as a reporter of ours; `said` turns a
-    line of the output into what a person is told while it runs, where the runner prints for programs.
+    `extra_files` (name -> text) are written beside the report, such as a reporter of ours. `show_line` turns a line of
+    the output into what the person sees while it runs, where the runner prints for programs (`go test -json`).
     """
+
+    __test__ = False  # pytest collects classes by this name
 
     runner: str
     evidence: str
@@ -40,25 +44,25 @@ class Launch:
     shown: str
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    beside: Mapping[str, str] = field(default_factory=dict)
-    said: Callable[[str], str] = str
+    extra_files: Mapping[str, str] = field(default_factory=dict)
+    show_line: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a runner reported of itself.
+class ParsedReport:
+    """What a test runner reported, parsed.
 
-    `broken` is the first error of a run that never came to its tests; `claim` is the runner's own last word where it
-    has one ("none": it ran no test); `trouble` says what could not be read. `whole` is False where the report is
-    missing or ends early; `by_exit` is True where nothing but the exit code is known. `log` is the output as a person
-    would read it, where the runner printed for programs.
+    `fatal_error` is the first error of a run that never came to its tests; `stated_result` is the runner's own verdict
+    where it prints one ("none": it ran no test); `trouble` says what could not be read. `is_complete` is False where
+    the report is missing or ends early; `by_exit_code` is True where nothing but the exit code is known. `log` is the
+    output as a person would read it, where the runner printed for programs.
     """
 
     cases: tuple[TestCase, ...] = ()
-    broken: str = ""
+    fatal_error: str = ""
     running: str = ""
-    claim: Literal["", "passed", "failed", "none"] = ""
+    stated_result: Literal["", "passed", "failed", "none"] = ""
     trouble: str = ""
-    whole: bool = True
-    by_exit: bool = False
+    is_complete: bool = True
+    by_exit_code: bool = False
     log: str = ""

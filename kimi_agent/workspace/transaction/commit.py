@@ -1,10 +1,11 @@
-"""Changing many files as one: all of them or none, also when the disk is full or the process is killed.
+"""A file transaction: changes many files, all or none, also when the disk is full or the process is killed.
 
-The order: look and compare hashes; journal; folders; new contents under temporary names; originals under a second name;
-journal says "ready"; compare again, rename, file by file; deletes; journal says "done"; second names and journal go.
-Before "ready" a crash is answered by tidying up, after it by finishing (`recovery`); an error is answered by undoing.
-A single file needs neither second name nor "ready": its one rename is the commit. Where a file takes the place of a
-folder, or a folder that of a file, the deletes that make room come before all other renames (`swaps`).
+The order: look and compare hashes; journal; folders; new contents under temporary names; originals under a second
+name; journal says "ready"; compare again, rename, file by file; deletes; journal says "done"; second names and
+journal go. Before "ready" a crash is answered by tidying up, after it by finishing (`recovery`); an error is
+answered by undoing. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
+takes the place of a folder, or a folder that of a file, the deletes that make room come before all other renames
+(`swaps`).
 """
 
 import contextlib
@@ -18,36 +19,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.transaction import content_id as imprint
-from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.file_folder_swaps import late_folders, order, staged
-from kimi_agent.workspace.transaction.journal import Entry, Journal, Record
+from kimi_agent.workspace.transaction import content_id, recovery
+from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
+from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
 from kimi_agent.workspace.transaction.preconditions import (
-    cleared,
-    exists,
-    failed,
-    missing,
-    same,
-    stale,
-    standing,
-    telling,
+    already_exists_error,
+    changed_on_disk_error,
+    check_before_state,
+    find_folders_to_clear,
+    find_missing_folders,
+    is_same_file,
+    os_error_as_tool_error,
+    rolled_back_error,
 )
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
-MANY = 64
-"""From so many files on the disk is waited for once, not for each."""
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+SYNC_ONCE_FROM = 64
+"""From this many files on the disk is synced once for all, not for each file."""
+NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 
 
 @dataclass(frozen=True)
-class Step:
+class CommitStep:
     """A change whose path is resolved: `entry` says where and from what to what, `data` is the new content.
 
     `load` gives that content (of a link: its target) where it is not to be held until it is written. With
     `over_folder` a folder at the file's place gives way, if this commit deletes all that is in it.
     """
 
-    entry: Entry
+    entry: JournalEntry
     data: bytes | None
     mode: int | None
     load: Callable[[], bytes] | None = None
@@ -63,42 +63,51 @@ class Step:
         if self.load is None:
             return self.data or b""
         data = self.load()
-        if not imprint.holds(self.entry.after or "", data):
+        if not content_id.content_matches(self.entry.after or "", data):
             raise ToolError("io", f"{self.entry.shown}: its kept content is damaged; nothing changed")
         return data
 
 
 @dataclass(frozen=True)
-class Done:
+class CommittedFile:
     """A step that was carried out; `stat` is the new file's, None after a delete or if somebody was there since."""
 
-    entry: Entry
+    entry: JournalEntry
     stat: os.stat_result | None
     split: bool  # the old file had other names, which keep the old content
 
 
-def step(root: str, path: str, shown: str, before: str | None, data: bytes | None, mode: int | None) -> Step:
+def make_step(root: str, path: str, shown: str, before: str | None, data: bytes | None, mode: int | None) -> CommitStep:
     """The step for the file `path`, relative to `root`."""
     folder, _, name = path.rpartition("/")
     after = None if data is None else hashlib.sha256(data).hexdigest()
-    return Step(Entry(root, folder, name, shown, before, after), data, mode)
+    return CommitStep(JournalEntry(root, folder, name, shown, before, after), data, mode)
 
 
-def commit(
-    steps: Sequence[Step], *, workspace: str, papers: Path, ops: Ops, emptied: Sequence[tuple[str, str]] = ()
-) -> list[Done]:
+def commit_files(
+    steps: Sequence[CommitStep],
+    *,
+    workspace: str,
+    papers: Path,
+    syscalls: FileSyscalls,
+    emptied: Sequence[tuple[str, str]] = (),
+) -> list[CommittedFile]:
     """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
 
     The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
     """
-    entries = staged([each.entry for each in steps])
+    entries = assign_stage_folders([each.entry for each in steps])
     steps = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
-    late = late_folders(entries)
+    late = find_late_folders(entries)
     free = set(late)
-    clear = cleared([each.entry for each in steps if each.over_folder and not each.deletes], entries, ops)
+    clear = find_folders_to_clear(
+        [each.entry for each in steps if each.over_folder and not each.deletes], entries, syscalls
+    )
     covered = {(root, relative) for root, relative, _ in clear}
     found = [
-        None if (entry.root, entry.folder) in free or (entry.root, entry.path) in covered else standing(entry, ops)
+        None
+        if (entry.root, entry.folder) in free or (entry.root, entry.path) in covered
+        else check_before_state(entry, syscalls)
         for entry in entries
     ]
     made = tuple(
@@ -106,40 +115,46 @@ def commit(
             pair
             for entry in entries
             if entry.after is not None and (entry.root, entry.folder) not in free
-            for pair in missing(entry, ops)
+            for pair in find_missing_folders(entry, syscalls)
         )
     )
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = Record(workspace, stem, entries, made, late, clear, tuple(emptied))
+    record = CommitRecord(workspace, stem, entries, made, late, clear, tuple(emptied))
     try:
-        paper = ops.begin(papers, record)
+        paper = syscalls.begin(papers, record)
     except OSError as error:
-        raise failed(error, str(papers)) from error
+        raise rolled_back_error(error, str(papers)) from error
     try:
-        return Commit(steps, found, record, ops).run(paper)
+        return FileTransaction(steps, found, record, syscalls).run(paper)
     finally:
         paper.close()
 
 
-class Commit:
-    """One commit under way; `found` is what stood at each step's place."""
+class FileTransaction:
+    """One transaction under way; `found` is the stat of each step's path before it."""
 
-    def __init__(self, steps: Sequence[Step], found: Sequence[os.stat_result | None], record: Record, ops: Ops) -> None:
+    def __init__(
+        self,
+        steps: Sequence[CommitStep],
+        found: Sequence[os.stat_result | None],
+        record: CommitRecord,
+        syscalls: FileSyscalls,
+    ) -> None:
         self._steps = steps
         self._found = found
         self._record = record
-        self._ops = ops
+        self._syscalls = syscalls
         self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied)
-        self._many = len(steps) >= MANY
+        self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
-    def run(self, paper: Journal) -> list[Done]:
-        """All steps, or an exception and nothing."""
+    def run(self, paper: Journal) -> list[CommittedFile]:
+        """Carry out all steps; on an exception nothing has changed."""
         try:
             self._prepare(paper)
         except BaseException:
-            if not recovery.tidy(self._record, self._ops):
-                self._ops.remove(paper)
+            if not recovery.remove_temporaries(self._record, self._syscalls):
+                self._syscalls.remove(paper)
             raise
         try:
             self._place()
@@ -150,67 +165,72 @@ class Commit:
         return [self._done(index) for index in range(len(self._steps))]
 
     def _prepare(self, paper: Journal) -> None:
-        with telling("the journal"):
-            self._ops.sync(paper.fd)
+        with os_error_as_tool_error("the journal"):
+            self._syscalls.sync(paper.fd)
         self._make_folders()
         for index, each in enumerate(self._steps):
-            with telling(each.entry.shown):
+            with os_error_as_tool_error(each.entry.shown):
                 if not each.deletes:
                     self._write(index, each.content())
         if self._several:
             for index, each in enumerate(self._steps):
-                with telling(each.entry.shown):
+                with os_error_as_tool_error(each.entry.shown):
                     self._keep(index)
-            with telling("the journal"):
+            with os_error_as_tool_error("the journal"):
                 if self._many:
-                    self._ops.sync_all()
-                self._ops.mark(paper, "R")
-                self._ops.sync(paper.fd)
+                    self._syscalls.sync_all()
+                self._syscalls.mark(paper, "R")
+                self._syscalls.sync(paper.fd)
 
     def _place(self) -> None:
-        room, puts, deletes = order(self._record.entries)
+        room, puts, deletes = order_moves(self._record.entries)
         for index in room:
             self._move(index)
         for root, relative, _ in reversed(self._record.cleared):
-            with telling(relative):
-                recovery.unmade(self._ops, root, relative)
+            with os_error_as_tool_error(relative):
+                recovery.remove_empty_folder(self._syscalls, root, relative)
         for root, relative in self._record.late:
-            with telling(relative):
-                recovery.remade(self._ops, root, relative, None)
+            with os_error_as_tool_error(relative):
+                recovery.make_folder(self._syscalls, root, relative, None)
         for index in (*puts, *deletes):
             self._move(index)
 
     def _move(self, index: int) -> None:
         entry, new = self._steps[index].entry, self._record.new(index)
-        with telling(entry.shown), recovery.both(self._ops, entry) as (folder, stage):
+        with (
+            os_error_as_tool_error(entry.shown),
+            recovery.open_entry_and_stage(self._syscalls, entry) as (folder, stage),
+        ):
             self._look_again(folder, index)
             if entry.after is None and self._several:
-                self._ops.rename(folder, entry.name, self._record.old(index), *recovery.into(folder, stage))
+                self._syscalls.rename(
+                    folder, entry.name, self._record.old(index), *recovery.other_folder_argument(folder, stage)
+                )
             elif entry.after is None:
-                self._ops.unlink(folder, entry.name)
+                self._syscalls.unlink(folder, entry.name)
             elif entry.before is None:
                 self._appear(stage, new, folder, entry)
             else:
-                self._ops.rename(stage, new, entry.name, *recovery.into(stage, folder))
+                self._syscalls.rename(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
 
-    def _appear(self, stage: int, new: str, folder: int, entry: Entry) -> None:
-        """Let a new file appear where nothing may stand yet: a rename would run over what came meanwhile."""
+    def _appear(self, stage: int, new: str, folder: int, entry: JournalEntry) -> None:
+        """Link a new file into its place, where nothing may be yet: a rename would overwrite what came meanwhile."""
         try:
-            self._ops.link(stage, new, entry.name, *recovery.into(stage, folder))
+            self._syscalls.link(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
         except OSError as error:
-            if error.errno in NO_LINKS and imprint.look(folder, entry.name) is None:
-                self._ops.rename(stage, new, entry.name, *recovery.into(stage, folder))
+            if error.errno in NO_LINK_ERRORS and content_id.lstat_at(folder, entry.name) is None:
+                self._syscalls.rename(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
             elif isinstance(error, FileExistsError):
-                raise exists(entry.shown) from error
+                raise already_exists_error(entry.shown) from error
             else:
                 raise
 
     def _undo(self, paper: Journal, error: BaseException) -> None:
         with contextlib.suppress(OSError):
-            self._ops.mark(paper, "U")
-        outcome = recovery.take_back(self._record, self._ops)
+            self._syscalls.mark(paper, "U")
+        outcome = recovery.undo_commit(self._record, self._syscalls)
         if not outcome.failed:
-            self._ops.remove(paper)  # else it stays: the next start tries again
+            self._syscalls.remove(paper)  # else it stays: the next start tries again
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])
@@ -219,25 +239,25 @@ class Commit:
     def _finish(self, paper: Journal) -> None:
         """The commit holds; what fails here leaves at most a second name, which the next start removes."""
         with contextlib.suppress(OSError):
-            self._ops.mark(paper, "D")
+            self._syscalls.mark(paper, "D")
         if self._many:
-            self._ops.sync_all()
+            self._syscalls.sync_all()
         for entry in () if self._many else self._record.entries:
-            with contextlib.suppress(OSError), recovery.opened(self._ops, entry) as folder:
-                self._ops.sync(folder)
+            with contextlib.suppress(OSError), recovery.open_entry_folder(self._syscalls, entry) as folder:
+                self._syscalls.sync(folder)
         with contextlib.suppress(OSError):
-            if not recovery.tidy(self._record, self._ops, keep_folders=True):
-                self._ops.remove(paper)
+            if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
+                self._syscalls.remove(paper)
 
     def _make_folders(self) -> None:
         for root, relative in self._record.made:
             above, _, name = relative.rpartition("/")
-            with telling(relative):
-                folder = self._ops.folder(root, above)
+            with os_error_as_tool_error(relative):
+                folder = self._syscalls.folder(root, above)
                 try:
                     with contextlib.suppress(FileExistsError):  # somebody else made it just now
-                        self._ops.mkdir(folder, name)
-                    self._ops.sync(folder)
+                        self._syscalls.mkdir(folder, name)
+                    self._syscalls.sync(folder)
                 finally:
                     os.close(folder)
 
@@ -245,24 +265,24 @@ class Commit:
         """The new content under its temporary name, with the mode that it will have."""
         each, found = self._steps[index], self._found[index]
         new = self._record.new(index)
-        with recovery.beside(self._ops, each.entry) as stage:
-            if imprint.is_link(each.entry.after):
-                self._ops.symlink(stage, new, data)
-                self._written[index] = imprint.look(stage, new)
+        with recovery.open_stage_folder(self._syscalls, each.entry) as stage:
+            if content_id.is_link_id(each.entry.after):
+                self._syscalls.symlink(stage, new, data)
+                self._written[index] = content_id.lstat_at(stage, new)
                 return
             asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
-            fd = self._ops.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
+            fd = self._syscalls.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
             try:
                 self._fill(fd, data)
                 if found is not None and stat.S_ISREG(found.st_mode):
                     # setuid and setgid belong to the old content: the kernel drops them on a write, too.
                     mode = stat.S_IMODE(found.st_mode) & 0o777 if each.mode is None else each.mode
-                    with recovery.opened(self._ops, each.entry) as folder:
+                    with recovery.open_entry_folder(self._syscalls, each.entry) as folder:
                         self._like(folder, each.entry.name, fd, mode)
                 elif each.mode is not None:
-                    self._ops.chmod(fd, each.mode)  # exactly, whatever the umask
+                    self._syscalls.chmod(fd, each.mode)  # exactly, whatever the umask
                 if not self._many:
-                    self._ops.sync(fd)
+                    self._syscalls.sync(fd)
                 self._written[index] = os.fstat(fd)
             finally:
                 os.close(fd)
@@ -272,40 +292,40 @@ class Commit:
         entry, found = self._steps[index].entry, self._found[index]
         if found is None or entry.after is None:
             return
-        with recovery.both(self._ops, entry) as (folder, stage):
+        with recovery.open_entry_and_stage(self._syscalls, entry) as (folder, stage):
             old = self._record.old(index)
             try:
-                self._ops.link(folder, entry.name, old, *recovery.into(folder, stage))
+                self._syscalls.link(folder, entry.name, old, *recovery.other_folder_argument(folder, stage))
             except OSError as error:
-                if error.errno not in NO_LINKS:
+                if error.errno not in NO_LINK_ERRORS:
                     raise
                 if stat.S_ISLNK(found.st_mode):
-                    self._ops.symlink(stage, old, os.readlink(os.fsencode(entry.name), dir_fd=folder))
+                    self._syscalls.symlink(stage, old, os.readlink(os.fsencode(entry.name), dir_fd=folder))
                 else:
                     self._copy(folder, entry.name, stage, old, found)
 
     def _copy(self, folder: int, name: str, stage: int, other: str, found: os.stat_result) -> None:
-        original = self._ops.open(folder, name, os.O_RDONLY)
+        original = self._syscalls.open(folder, name, os.O_RDONLY)
         with os.fdopen(original, "rb") as file:
-            copy = self._ops.open(stage, other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            copy = self._syscalls.open(stage, other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 while chunk := file.read(1 << 20):
                     self._fill(copy, chunk)
                 self._like(folder, name, copy, stat.S_IMODE(found.st_mode))
                 os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
-                self._ops.sync(copy)
+                self._syscalls.sync(copy)
             finally:
                 os.close(copy)
 
     def _fill(self, fd: int, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[self._ops.write(fd, left[: 1 << 24]) :]
+            left = left[self._syscalls.write(fd, left[: 1 << 24]) :]
 
     def _like(self, folder: int, name: str, fd: int, mode: int) -> None:
-        original = self._ops.open(folder, name, os.O_RDONLY)
+        original = self._syscalls.open(folder, name, os.O_RDONLY)
         try:
-            self._ops.like(fd, original, mode)
+            self._syscalls.like(fd, original, mode)
         finally:
             os.close(original)
 
@@ -314,16 +334,18 @@ class Commit:
         entry, found = self._steps[index].entry, self._found[index]
         if found is None:
             return  # `_appear` takes care
-        now = imprint.look(folder, entry.name)
-        if now is None or (not same(now, found) and not imprint.stands(folder, entry.name, entry.before)):
-            raise stale(entry.shown)
+        now = content_id.lstat_at(folder, entry.name)
+        if now is None or (
+            not is_same_file(now, found) and not content_id.path_matches(folder, entry.name, entry.before)
+        ):
+            raise changed_on_disk_error(entry.shown)
 
-    def _done(self, index: int) -> Done:
+    def _done(self, index: int) -> CommittedFile:
         entry, written, found = self._steps[index].entry, self._written[index], self._found[index]
         now = None
         if written is not None:
-            with contextlib.suppress(OSError), recovery.opened(self._ops, entry) as folder:
-                now = imprint.look(folder, entry.name)
-        if now is not None and not (written is not None and same(now, written)):
+            with contextlib.suppress(OSError), recovery.open_entry_folder(self._syscalls, entry) as folder:
+                now = content_id.lstat_at(folder, entry.name)
+        if now is not None and not (written is not None and is_same_file(now, written)):
             now = None
-        return Done(entry, now, found is not None and found.st_nlink > 1 and written is not None)
+        return CommittedFile(entry, now, found is not None and found.st_nlink > 1 and written is not None)

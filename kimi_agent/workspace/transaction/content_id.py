@@ -1,7 +1,7 @@
-"""What stands at a name, as one word that a journal can hold and a later start can compare.
+"""A path's kind, mode and content hash as one string, for the journal to hold and a later start to compare.
 
-A word is a sha256 (a regular file of these bytes, whatever its mode), `file MODE ID` (octal permission bits, git's blob
-id) or `link ID` (of its target); None is the word for nothing.
+Such a content id is a sha256 (a regular file of these bytes, whatever its mode), `file MODE ID` (octal permission
+bits, git's blob id) or `link ID` (of its target); None is the id of nothing.
 """
 
 import hashlib
@@ -11,18 +11,18 @@ import stat
 _CHUNK = 1 << 20
 
 
-def file_word(mode: int, blob: str) -> str:
-    """The word for a regular file with exactly these permission bits and this content."""
+def file_content_id(mode: int, blob: str) -> str:
+    """The content id of a regular file with exactly these permission bits and this blob."""
     return f"file {mode:o} {blob}"
 
 
-def link_word(blob: str) -> str:
-    """The word for a symbolic link whose target's bytes have this id."""
+def link_content_id(blob: str) -> str:
+    """The content id of a symbolic link whose target's bytes have this blob id."""
     return f"link {blob}"
 
 
-def is_link(word: str | None) -> bool:
-    """Whether the word is one of a symbolic link."""
+def is_link_id(word: str | None) -> bool:
+    """Whether the content id is one of a symbolic link."""
     return word is not None and word.startswith("link ")
 
 
@@ -31,16 +31,16 @@ def is_exact(word: str) -> bool:
     return word.startswith("file ")
 
 
-def holds(word: str, data: bytes) -> bool:
-    """Whether `data` is the content that the word (not a bare sha256) names."""
+def content_matches(word: str, data: bytes) -> bool:
+    """Whether `data` is the content that the id (not a bare sha256) names."""
     blob = word.rpartition(" ")[2]
     return _blob(data, blob) == blob
 
 
-def stands(folder: int, name: str, word: str | None) -> bool:
-    """Whether what stands at `name` in the open folder is what the word says; False too where it cannot be read."""
+def path_matches(folder: int, name: str, word: str | None) -> bool:
+    """Whether the file at `name` in the open folder has this content id; False too where it cannot be read."""
     if word is None:
-        return look(folder, name) is None
+        return lstat_at(folder, name) is None
     kind, *rest = word.split(" ")
     match kind, rest:
         case "link", [blob]:
@@ -51,18 +51,18 @@ def stands(folder: int, name: str, word: str | None) -> bool:
         case "file", [mode, blob]:
             return _file_is(folder, name, int(mode, 8), blob)
         case _:
-            return hashed(folder, name) == word
+            return hash_file_at(folder, name) == word
 
 
-def look(folder: int, name: str) -> os.stat_result | None:
-    """What stands at `name` itself, or None."""
+def lstat_at(folder: int, name: str) -> os.stat_result | None:
+    """The stat of `name` itself (links not followed), or None."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
 
 
-def hashed(folder: int, name: str) -> str:
+def hash_file_at(folder: int, name: str) -> str:
     """The sha256 of a regular file, "" for anything else or nothing."""
     fd = _opened(folder, name)
     if fd is None:

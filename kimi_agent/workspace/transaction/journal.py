@@ -1,4 +1,4 @@
-"""A commit on paper before it happens: what a later start needs to finish it or to take it back.
+"""The journal of a file transaction, written before it: what a later start needs to finish it or to undo it.
 
 One file per commit, locked by its owner as long as that lives. Its first byte is the state, overwritten in place (a
 full disk can't hinder that), the rest one JSON record that is complete before anything else is touched.
@@ -14,15 +14,15 @@ from typing import Literal
 
 # P preparing: only temps and folders were made.  R ready: renames may have begun, they can be finished.
 # U undoing: the originals go back.  D done: only the originals' second names are left.
-State = Literal["P", "R", "U", "D"]
-STATES: dict[bytes, State] = {b"P": "P", b"R": "R", b"U": "U", b"D": "D"}
+JournalState = Literal["P", "R", "U", "D"]
+JOURNAL_STATES: dict[bytes, JournalState] = {b"P": "P", b"R": "R", b"U": "U", b"D": "D"}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` what stands there.
+class JournalEntry:
+    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` what is there.
 
-    Both are words of `imprint`, or None for nothing. The other names of the file lie in the folder `stage` where they
+    Both are content ids, or None for nothing. The other names of the file lie in the folder `stage` where they
     cannot lie beside it (see `swaps`).
     """
 
@@ -41,7 +41,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Record:
+class CommitRecord:
     """One commit: its files, the stem of its temporary names, and what it does to folders (root, relative).
 
     `made` are made before all else, `late` when the file at their place has gone; `cleared` (with its mode) goes, with
@@ -50,7 +50,7 @@ class Record:
 
     workspace: str
     stem: str
-    entries: tuple[Entry, ...]
+    entries: tuple[JournalEntry, ...]
     made: tuple[tuple[str, str], ...] = ()
     late: tuple[tuple[str, str], ...] = ()
     cleared: tuple[tuple[str, str, int], ...] = ()
@@ -72,7 +72,7 @@ class Journal:
         self._path = path
         self.fd = fd
 
-    def mark(self, state: State) -> None:
+    def mark(self, state: JournalState) -> None:
         """Go over to `state`."""
         os.pwrite(self.fd, state.encode(), 0)
 
@@ -81,27 +81,27 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give up the lock; a file that is still there is for the next `unfinished`."""
+        """Give up the lock; a file that is still there is for the next `unfinished_journals`."""
         os.close(self.fd)
 
-    def read(self) -> tuple[State, Record] | None:
+    def read(self) -> tuple[JournalState, CommitRecord] | None:
         """What it says, or None if it was not complete, so that nothing was touched."""
         with os.fdopen(os.dup(self.fd), "rb") as file:
             file.seek(0)
             raw = file.read()
-        state, body = STATES.get(raw[:1]), raw[1:]
+        state, body = JOURNAL_STATES.get(raw[:1]), raw[1:]
         if state is None or not body.endswith(b"\n"):
             return None
         told = json.loads(body)
-        entries = tuple(Entry(**entry) for entry in told["entries"])
+        entries = tuple(JournalEntry(**entry) for entry in told["entries"])
         made, late, emptied = (
             tuple((root, folder) for root, folder in told.get(name, ())) for name in ("made", "late", "emptied")
         )
         cleared = tuple((root, folder, mode) for root, folder, mode in told.get("cleared", ()))
-        return state, Record(told["workspace"], told["stem"], entries, made, late, cleared, emptied)
+        return state, CommitRecord(told["workspace"], told["stem"], entries, made, late, cleared, emptied)
 
 
-def begin(folder: Path, record: Record) -> Journal:
+def write_journal(folder: Path, record: CommitRecord) -> Journal:
     """Write `record` down and lock it; the caller syncs."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{record.stem.lstrip('.')}.journal"
@@ -109,7 +109,7 @@ def begin(folder: Path, record: Record) -> Journal:
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            locked(fd, wait=True)
+            try_lock(fd, wait=True)
             if os.fstat(fd).st_nlink == 0:  # a start of another process took it for a dead one's before the lock
                 os.close(fd)
                 continue
@@ -122,7 +122,7 @@ def begin(folder: Path, record: Record) -> Journal:
         return Journal(path, fd)
 
 
-def unfinished(folder: Path) -> Iterator[Journal]:
+def unfinished_journals(folder: Path) -> Iterator[Journal]:
     """The journals whose owner is dead, each locked by us while the caller looks at it."""
     for path in sorted(folder.glob("*.journal")):
         try:
@@ -130,13 +130,13 @@ def unfinished(folder: Path) -> Iterator[Journal]:
         except OSError:
             continue
         try:
-            if locked(fd, wait=False) and os.fstat(fd).st_nlink:
+            if try_lock(fd, wait=False) and os.fstat(fd).st_nlink:
                 yield Journal(path, fd)
         finally:
             os.close(fd)
 
 
-def locked(fd: int, *, wait: bool) -> bool:
+def try_lock(fd: int, *, wait: bool) -> bool:
     """Lock the file; False if its owner lives. Where a file system has no locks, the owner goes on without one."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

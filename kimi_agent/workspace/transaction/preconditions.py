@@ -1,4 +1,4 @@
-"""What stands at the places of a commit, which must be as it says, and what is in the way of a file that is to come."""
+"""Preconditions of a file transaction: each path must be as its entry says, and no folder may be in the way."""
 
 import contextlib
 import errno
@@ -7,26 +7,25 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.transaction import content_id as imprint
-from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.journal import Entry
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.transaction import content_id, recovery
+from kimi_agent.workspace.transaction.journal import JournalEntry
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 
-def standing(entry: Entry, ops: Ops) -> os.stat_result | None:
-    """What stands at the place of `entry`, which must be as `entry.before` says."""
+def check_before_state(entry: JournalEntry, syscalls: FileSyscalls) -> os.stat_result | None:
+    """The stat of the file at `entry`, None for nothing; raises ToolError where it is not as `entry.before` says."""
     fits = False
     try:
-        with recovery.opened(ops, entry) as folder:
-            found = imprint.look(folder, entry.name)
-            expected = stat.S_ISLNK if imprint.is_link(entry.before) else stat.S_ISREG
+        with recovery.open_entry_folder(syscalls, entry) as folder:
+            found = content_id.lstat_at(folder, entry.name)
+            expected = stat.S_ISLNK if content_id.is_link_id(entry.before) else stat.S_ISREG
             regular = found is not None and expected(found.st_mode)
             if regular and entry.before is not None:
-                fits = imprint.stands(folder, entry.name, entry.before)
+                fits = content_id.path_matches(folder, entry.name, entry.before)
     except (FileNotFoundError, NotADirectoryError):
         found, regular = None, False
     except OSError as error:
-        raise failed(error, entry.shown) from error
+        raise rolled_back_error(error, entry.shown) from error
     if found is None:
         if entry.before is not None:
             raise ToolError("missing", f"{entry.shown} is gone; nothing was written", "look at its folder again")
@@ -34,29 +33,31 @@ def standing(entry: Entry, ops: Ops) -> os.stat_result | None:
     if not regular:
         raise ToolError("not_regular", f"{entry.shown} is not an ordinary file; nothing was written")
     if entry.before is None:
-        raise exists(entry.shown)
+        raise already_exists_error(entry.shown)
     if not fits:
-        raise stale(entry.shown)
+        raise changed_on_disk_error(entry.shown)
     return found
 
 
-def missing(entry: Entry, ops: Ops) -> Iterator[tuple[str, str]]:
+def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterator[tuple[str, str]]:
     """The folders above `entry` that must be made (root, relative), the upper ones first. Raises ToolError."""
     parts = entry.folder.split("/") if entry.folder else []
     for count in range(1, len(parts) + 1):
         relative = "/".join(parts[:count])
         try:
-            os.close(ops.folder(entry.root, relative))
+            os.close(syscalls.folder(entry.root, relative))
         except FileNotFoundError:
             yield entry.root, relative
         except NotADirectoryError as error:
             text = f"{relative} is a file, so {entry.shown} cannot lie in it; nothing was written"
             raise ToolError("not_regular", text, "choose another path") from error
         except OSError as error:
-            raise failed(error, entry.shown) from error
+            raise rolled_back_error(error, entry.shown) from error
 
 
-def cleared(coming: Sequence[Entry], entries: Sequence[Entry], ops: Ops) -> tuple[tuple[str, str, int], ...]:
+def find_folders_to_clear(
+    coming: Sequence[JournalEntry], entries: Sequence[JournalEntry], syscalls: FileSyscalls
+) -> tuple[tuple[str, str, int], ...]:
     """The folders that stand where files of `coming` belong, and those below (root, relative, mode), upper ones first.
 
     Raises ToolError where such a folder holds more than what `entries` delete.
@@ -65,7 +66,7 @@ def cleared(coming: Sequence[Entry], entries: Sequence[Entry], ops: Ops) -> tupl
     found: list[tuple[str, str, int]] = []
     for entry in coming:
         try:
-            folder = ops.folder(entry.root, entry.path)
+            folder = syscalls.folder(entry.root, entry.path)
         except OSError:
             continue  # no folder
         try:
@@ -92,7 +93,7 @@ def _walk(folder: int, root: str, path: str, going: set[tuple[str, str]]) -> Ite
             raise ToolError("exists", text, "move it away first")
 
 
-def same(one: os.stat_result, other: os.stat_result) -> bool:
+def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether nobody wrote the file in between (our own links and renames change only its ctime)."""
     return (one.st_ino, one.st_mode, one.st_size, one.st_mtime_ns) == (
         other.st_ino,
@@ -103,25 +104,25 @@ def same(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def telling(shown: str) -> Iterator[None]:
-    """Turn an OSError at `shown` into what the model reads; it is heard once all is undone."""
+def os_error_as_tool_error(shown: str) -> Iterator[None]:
+    """Turn an OSError at `shown` into a ToolError for the model, which is raised once all is undone."""
     try:
         yield
     except OSError as error:
-        raise failed(error, shown) from error
+        raise rolled_back_error(error, shown) from error
 
 
-def failed(error: OSError, shown: str) -> ToolError:
-    """The io error: where, and what the system said."""
+def rolled_back_error(error: OSError, shown: str) -> ToolError:
+    """The error for a failed system call: the path, and what the system reported."""
     name = errno.errorcode.get(error.errno or 0, "")
     return ToolError("io", f"{shown}: {error.strerror} ({name}); rolled back, nothing changed")
 
 
-def exists(shown: str) -> ToolError:
+def already_exists_error(shown: str) -> ToolError:
     """Something stands where a new file should be made."""
     return ToolError("exists", f"{shown} exists already; nothing was written", "read it, then change it")
 
 
-def stale(shown: str) -> ToolError:
+def changed_on_disk_error(shown: str) -> ToolError:
     """Somebody else wrote the file."""
     return ToolError("stale", f"{shown} changed on disk since it was read; nothing was written", "read it again")

@@ -1,26 +1,26 @@
-"""The system calls of a commit as one value, so that a test can let any one of them fail or be the last."""
+"""The system calls of a file transaction as one value, so that a test can let any of them fail or be the last."""
 
 import contextlib
 import errno
 import os
 from pathlib import Path
 
-from kimi_agent.workspace.confined_open import FOLDER, Beneath
+from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.transaction import journal
 
-XATTRS = ("user.", "system.posix_acl")  # others belong to the old content (capabilities) or to the system
-NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that can't
+COPIED_XATTRS = ("user.", "system.posix_acl")  # others belong to the old content (capabilities) or to the system
+NO_SYNC_ERRORS = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that can't
 
 
-class Ops:
+class FileSyscalls:
     """Each method is one thing that can go wrong. All names are relative to a folder opened by `folder`."""
 
-    def __init__(self, beneath: Beneath) -> None:
+    def __init__(self, beneath: ConfinedOpener) -> None:
         self._beneath = beneath
 
     def folder(self, root: str, relative: str) -> int:
         """A descriptor of a folder below `root`."""
-        return self._beneath.open(root, relative, os.O_RDONLY | FOLDER)
+        return self._beneath.open(root, relative, os.O_RDONLY | FOLDER_FLAGS)
 
     def open(self, folder: int, name: str, flags: int, mode: int = 0) -> int:
         """A descriptor of a file; never waits on a pipe, never follows a link."""
@@ -39,7 +39,7 @@ class Ops:
         if hasattr(os, "listxattr"):
             with contextlib.suppress(OSError):
                 for name in os.listxattr(original):
-                    if name.startswith(XATTRS):
+                    if name.startswith(COPIED_XATTRS):
                         os.setxattr(fd, name, os.getxattr(original, name))
         os.fchmod(fd, mode)
 
@@ -52,7 +52,7 @@ class Ops:
         try:
             os.fsync(fd)
         except OSError as error:
-            if error.errno not in NO_SYNC:
+            if error.errno not in NO_SYNC_ERRORS:
                 raise
 
     def sync_all(self) -> None:
@@ -83,11 +83,11 @@ class Ops:
         """Remove a name."""
         os.unlink(name, dir_fd=folder)
 
-    def begin(self, folder: Path, record: journal.Record) -> journal.Journal:
+    def begin(self, folder: Path, record: journal.CommitRecord) -> journal.Journal:
         """Write the journal."""
-        return journal.begin(folder, record)
+        return journal.write_journal(folder, record)
 
-    def mark(self, paper: journal.Journal, state: journal.State) -> None:
+    def mark(self, paper: journal.Journal, state: journal.JournalState) -> None:
         """Move the journal on."""
         paper.mark(state)
 

@@ -1,4 +1,4 @@
-"""Names of worktrees: which may be, and which are made up."""
+"""Worktree names: checks one that was given, and makes one up from the date and a word (`0412-maple`)."""
 
 import itertools
 import random
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WORDS = re.findall(
@@ -18,16 +18,16 @@ _WORDS = re.findall(
 )
 
 
-def checked(name: str) -> str:
+def check_worktree_name(name: str) -> str:
     """`name`, if a worktree, its folder and its branch can be called so. Raises UserError."""
     if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
         raise UserError(
-            f"A worktree cannot be called {named(name, 80)!r}: use letters, digits, '-', '_' and '.', 64 at most."
+            f"A worktree cannot be called {escape_path(name, 80)!r}: use letters, digits, '-', '_' and '.', 64 at most."
         )
     return name
 
 
-def made_up(now: Callable[[], float], rng: random.Random) -> Iterator[str]:
+def generate_worktree_names(now: Callable[[], float], rng: random.Random) -> Iterator[str]:
     """Names of today: the month, the day and a word; with a number too where the words have run out."""
     today = time.strftime("%m%d", time.localtime(now()))
     words = rng.sample(_WORDS, len(_WORDS))

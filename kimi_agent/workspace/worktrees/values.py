@@ -1,17 +1,17 @@
-"""What a worktree of its own is, and what would be lost with it."""
+"""Values of a session's worktree, and a sentence about what its removal would lose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import named
+from kimi_agent.workspace.paths import escape_path
 
 _MOST_SHOWN = 10
 
 
-class Unremoved(UserError):
-    """A worktree still stands, since its work would be lost; says what that is, and the mend."""
+class WorktreeNotRemoved(UserError):
+    """A worktree was not removed, since its work would be lost; the text says what that is, and the mend."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, 1)
@@ -32,7 +32,7 @@ class Worktree:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedWorktree:
     """A worktree in a list. `branch` is "" for a detached HEAD.
 
     `unmerged` are commits that no other branch, remote or tag holds ("abc1234 subject"; at most 20 of them, `ahead`
@@ -56,11 +56,11 @@ class Listed:
         return self.ahead == 0
 
 
-def holding(found: Listed) -> str:
+def describe_losses(found: ListedWorktree) -> str:
     """What would be lost with it, "" for nothing."""
     reasons = []
     if found.locked:
-        reasons.append("it is locked" + (f" ({named(found.locked)})" if found.locked != "yes" else ""))
+        reasons.append("it is locked" + (f" ({escape_path(found.locked)})" if found.locked != "yes" else ""))
     if found.ahead:
         count = f"{found.ahead:,} commit{'' if found.ahead == 1 else 's'}"
         reasons.append(f"{count} that nothing else holds: {_some(found.unmerged, found.ahead)}")
@@ -73,5 +73,5 @@ def holding(found: Listed) -> str:
 
 
 def _some(texts: Sequence[str], count: int) -> str:
-    shown = ", ".join(named(text, 100) for text in texts[:_MOST_SHOWN])
+    shown = ", ".join(escape_path(text, 100) for text in texts[:_MOST_SHOWN])
     return f"{shown} and {count - _MOST_SHOWN:,} more" if count > _MOST_SHOWN else shown

@@ -1,4 +1,4 @@
-"""Worktrees of their own for sessions: made on a new branch, listed, and removed only when nothing would be lost.
+"""Git worktrees for sessions: made on a new branch, listed, and removed only when nothing would be lost.
 
 They lie in `base/KEY/NAME`, where KEY names the repository; every other worktree of it is none of ours.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
-from kimi_agent.workspace.git.command import Git, GitFailed, Repository, repository
-from kimi_agent.workspace.paths import named
-from kimi_agent.workspace.repository.head_state import HEADS, OURS, line
-from kimi_agent.workspace.worktrees.names import checked, made_up
-from kimi_agent.workspace.worktrees.values import Listed, Unremoved, Worktree, holding
+from kimi_agent.workspace.git.command import Git, GitFailed, Repository, find_repository
+from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX, decode_line
+from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
+from kimi_agent.workspace.worktrees.values import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
 
-__all__ = ["Listed", "Unremoved", "Worktree", "Worktrees"]
+__all__ = ["ListedWorktree", "Worktree", "WorktreeNotRemoved", "Worktrees"]
 
 
 class Worktrees:
@@ -28,7 +28,7 @@ class Worktrees:
         """`workspace` may lie in any worktree of the repository. Raises UserError where there is none."""
         real = Path(os.path.realpath(workspace))
         home = environ.get("HOME", "")
-        own = repository(real, home=os.path.realpath(home) if home else "")
+        own = find_repository(real, home=os.path.realpath(home) if home else "")
         if own is None:
             raise UserError(f"There is no git repository at {workspace}; a worktree needs one (git init).", 1)
         common = Path(os.path.realpath(own.common))
@@ -46,45 +46,47 @@ class Worktrees:
         Without a name one is made up. Raises UserError.
         """
         if name:
-            checked(name)
+            check_worktree_name(name)
         with self._alone():
             standing = self._registered()
-            name = name or next(each for each in made_up(now, rng) if self._is_free(each))
+            name = name or next(each for each in generate_worktree_names(now, rng) if self._is_free(each))
             path = self.folder / name
-            if path in standing and _stands(path):
+            if path in standing and _exists_on_disk(path):
                 return self._opened(path, ())
             return self._opened(path, self._added(path, again=path in standing))
 
     def workspaces(self, name: str) -> tuple[Path, ...]:
         """The folders in which a session of that worktree may work."""
-        folder = self.folder / checked(name)
+        folder = self.folder / check_worktree_name(name)
         return folder, folder / self._prefix
 
-    def list(self) -> list[Listed]:
+    def list(self) -> list[ListedWorktree]:
         """Those that stand, by name."""
         return [self._listed(path, entry) for path, entry in sorted(self._registered().items())]
 
-    def remove(self, name: str, *, force: bool = False) -> Listed:
+    def remove(self, name: str, *, force: bool = False) -> ListedWorktree:
         """Remove a worktree and its branch; gives what it was.
 
         Raises Unremoved where work would be lost and `force` is not given, UserError where there is none.
         """
         with self._alone():
-            path = self.folder / checked(name)
+            path = self.folder / check_worktree_name(name)
             entry = self._registered().get(path)
             if entry is None:
                 raise UserError(self._unknown(path), 1)
             if self._top == path:
                 raise UserError(f"You are in the worktree {name}; leave it first.", 1)
             found = self._listed(path, entry)
-            if not force and (why := holding(found)):
-                raise Unremoved(f"The worktree {name} was not removed: {why}. --force removes it all the same.")
+            if not force and (why := describe_losses(found)):
+                raise WorktreeNotRemoved(
+                    f"The worktree {name} was not removed: {why}. --force removes it all the same."
+                )
             try:
                 # Without --force git would look at it by itself, and run what its own config.worktree names.
                 self._git.run("worktree", "remove", "--force", "--force", str(path))
                 self._drop_branch(name)
             except GitFailed as error:
-                raise UserError(f"The worktree {name} could not be removed: {_said(error)}.", 1) from error
+                raise UserError(f"The worktree {name} could not be removed: {_git_message(error)}.", 1) from error
             return found
 
     def _unknown(self, path: Path) -> str:
@@ -108,15 +110,17 @@ class Worktrees:
             os.close(fd)
 
     def _is_free(self, name: str) -> bool:
-        ref = f"{HEADS}{OURS}{name}"
+        ref = f"{HEADS_PREFIX}{BRANCH_PREFIX}{name}"
         known = self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1))
         return not known and not os.path.lexists(self.folder / name)
 
     def _added(self, path: Path, *, again: bool) -> tuple[str, ...]:
         """Make it; gives notes. With `again` its folder was removed by hand, and git remembers it still."""
-        branch = OURS + path.name
-        known = line(self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS}{branch}^{{commit}}", ok=(0, 1)))
-        head = line(
+        branch = BRANCH_PREFIX + path.name
+        known = decode_line(
+            self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS_PREFIX}{branch}^{{commit}}", ok=(0, 1))
+        )
+        head = decode_line(
             Git(self._top, environ=self._environ).run("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1))
         )
         if not head and not known:
@@ -127,13 +131,15 @@ class Worktrees:
         try:
             self._git.run("worktree", "add", *(["--force"] if again else []), *words)
         except GitFailed as error:
-            raise UserError(f"The worktree {path.name} could not be made: {_said(error)}.", 1) from error
+            raise UserError(f"The worktree {path.name} could not be made: {_git_message(error)}.", 1) from error
         return self._notes(branch if known else "", path)
 
     def _opened(self, path: Path, notes: tuple[str, ...]) -> Worktree:
-        ref = line(Git(path, environ=self._environ).run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+        ref = decode_line(Git(path, environ=self._environ).run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
         workspace = path / self._prefix
-        return Worktree(path, ref.removeprefix(HEADS), path.name, workspace if workspace.is_dir() else path, notes)
+        return Worktree(
+            path, ref.removeprefix(HEADS_PREFIX), path.name, workspace if workspace.is_dir() else path, notes
+        )
 
     def _notes(self, taken_up: str, path: Path) -> tuple[str, ...]:
         notes = [f"It goes on with the branch {taken_up}, which was there."] if taken_up else []
@@ -142,9 +148,9 @@ class Worktrees:
         if dirty:
             count = f"{len(dirty):,} file{'' if len(dirty) == 1 else 's'}"
             notes.append(f"Uncommitted work on {count} stays behind in {self._top}.")
-        filtered = _filtered(Git(path, environ=self._environ))
+        filtered = _files_with_filters(Git(path, environ=self._environ))
         if filtered:
-            shown = ", ".join(map(named, filtered[:3])) + (" ..." if len(filtered) > 3 else "")
+            shown = ", ".join(map(escape_path, filtered[:3])) + (" ..." if len(filtered) > 3 else "")
             notes.append(f"Filters (git-lfs and the like) did not run: {shown} stand as they are stored.")
         return tuple(notes)
 
@@ -158,20 +164,20 @@ class Worktrees:
                 found[path] = entry
         return found
 
-    def _listed(self, path: Path, entry: Mapping[str, str]) -> Listed:
+    def _listed(self, path: Path, entry: Mapping[str, str]) -> ListedWorktree:
         ahead, unmerged = self._unmerged(path.name, entry.get("HEAD", ""))
-        gone = not _stands(path)
+        gone = not _exists_on_disk(path)
         dirty = () if gone else _dirty(Git(path, environ=self._environ))
-        own = None if gone else repository(path)
+        own = None if gone else find_repository(path)
         locked = entry.get("locked", "") or ("yes" if "locked" in entry else "")
-        branch = entry.get("branch", "").removeprefix(HEADS)
-        return Listed(path.name, path, branch, ahead, unmerged, dirty, _has_submodules(own), gone, locked)
+        branch = entry.get("branch", "").removeprefix(HEADS_PREFIX)
+        return ListedWorktree(path.name, path, branch, ahead, unmerged, dirty, _has_submodules(own), gone, locked)
 
     def _unmerged(self, name: str, head: str) -> tuple[int, tuple[str, ...]]:
         """How many commits would be lost with the worktree and its branch, and the newest of them."""
-        branch = OURS + name
-        known = self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS}{branch}^{{commit}}", ok=(0, 1))
-        tips = [tip for tip in (head, line(known)) if tip.strip("0")]
+        branch = BRANCH_PREFIX + name
+        known = self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS_PREFIX}{branch}^{{commit}}", ok=(0, 1))
+        tips = [tip for tip in (head, decode_line(known)) if tip.strip("0")]
         if not tips:
             return 0, ()
         others = ("--not", f"--exclude={branch}", "--branches", "--remotes", "--tags")
@@ -180,15 +186,15 @@ class Worktrees:
         return len(commits), tuple(commits[:20])
 
     def _drop_branch(self, name: str) -> None:
-        ref = HEADS + OURS + name
-        tip = line(self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
+        ref = HEADS_PREFIX + BRANCH_PREFIX + name
+        tip = decode_line(self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
         listed = os.fsdecode(self._git.run("worktree", "list", "--porcelain")).split("\n")
         if tip and f"branch {ref}" not in listed:
             self._git.run("update-ref", "-d", ref, tip)
-            self._git.run("config", "--remove-section", f"branch.{OURS}{name}", ok=(0, 128))
+            self._git.run("config", "--remove-section", f"branch.{BRANCH_PREFIX}{name}", ok=(0, 128))
 
 
-def _stands(path: Path) -> bool:
+def _exists_on_disk(path: Path) -> bool:
     return (path / ".git").is_file()
 
 
@@ -199,7 +205,7 @@ def _dirty(git: Git) -> tuple[str, ...]:
     return tuple(os.fsdecode(row[3:]) for row in git.run("status", *asked).split(b"\0") if row)
 
 
-def _filtered(git: Git) -> list[str]:
+def _files_with_filters(git: Git) -> list[str]:
     """The files that a filter program would have changed at the checkout."""
     outside = (":(exclude,attr:!filter)", ":(exclude,attr:-filter)")
     output = git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"})
@@ -210,7 +216,7 @@ def _has_submodules(own: Repository | None) -> bool:
     return own is not None and (own.git_dir / "modules").is_dir()
 
 
-def _said(error: GitFailed) -> str:
+def _git_message(error: GitFailed) -> str:
     lines = [row for row in error.stderr.splitlines() if row.startswith(("fatal: ", "error: "))]
     said = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
-    return f"git says: {named(said) or error.code}"
+    return f"git says: {escape_path(said) or error.code}"

@@ -58,7 +58,9 @@ class Case:
         """The patch on a file that became `lines` (with `extra` ones before some): what the change means there."""
         change = self.change
         before = joined([each for at, line in enumerate(lines) for each in (*extra.get(at, ()), line)])
-        return self.trial(patch, before=before, after=meant(lines, change.b, self.ops, extra, newline=self.newline))
+        return self.trial(
+            patch, before=before, after=meant(lines, change.b, self.syscalls, extra, newline=self.newline)
+        )
 
     @property
     def newline(self) -> bool | None:
@@ -66,8 +68,8 @@ class Case:
         return not self.change.b or self.change.b[-1].end != "" if self.form == "unified" else None
 
     @property
-    def ops(self) -> Sequence[tuple[int, int, int, int]]:
-        return self.change.ops if self.form == "unified" else self.change.body_ops
+    def syscalls(self) -> Sequence[tuple[int, int, int, int]]:
+        return self.change.syscalls if self.form == "unified" else self.change.body_ops
 
 
 def hunks_of(change: FileChange, form: Form, around: int = AROUND) -> list[Hunk]:

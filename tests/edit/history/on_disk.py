@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.edit import Disk, carry_out, plan_patch
+from kimi_agent.edit import WorkspaceFiles, commit_plan, plan_patch
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 from tests.edit.history.cases import Case, hunks_of
 from tests.edit.history.noise import one_wrong_line
 from tests.edit.history.rendering import envelope, unified, v4a
@@ -22,11 +22,11 @@ from tests.edit.history.trials import Outcome
 from tests.edit.history.versions import File, FileChange, Version
 
 
-class Quick(Ops):
+class Quick(FileSyscalls):
     """Real system calls without the wait for the disk."""
 
     def __init__(self) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
 
     def sync(self, fd: int) -> None:
         pass
@@ -74,16 +74,18 @@ def walked(step: Step, folder: Path) -> Outcome:
     """Carry the step out in `folder`, which is empty."""
     root = folder / "tree"
     laid(root, step.before)
-    ledger = Ledger(lambda seen: None)
+    seen_files = SeenFiles(lambda seen: None)
     outputs = Outputs(folder / "outputs")
-    files = Files(root, outputs=outputs, ledger=ledger, home=folder, journal=folder / "journal", ops=Quick())
+    files = Files(
+        root, outputs=outputs, seen_files=seen_files, home=folder, journal=folder / "journal", syscalls=Quick()
+    )
     for path in step.before:
         name = files.shown(path)
         files.allow_reading(str(root / path))  # a name like .env would ask
-        ledger.saw(name, files.read(path).sha256, whole=True)
+        seen_files.record(name, files.read(path).sha256, whole=True)
     before = everything(root)
     try:
-        carry_out(plan_patch(step.patch, Disk(files)), files, around=2)
+        commit_plan(plan_patch(step.patch, WorkspaceFiles(files)), files, around=2)
     except ToolError as error:
         whole = everything(root) == before and not any((folder / "journal").glob("*"))
         return Outcome("refused" if whole else "wrong", error.code, str(error))

@@ -126,7 +126,7 @@ def versions(
 
 def pulp(dice: random.Random) -> Iterator[tuple[str, File, File]]:
     """Texts of a few different lines, in which nearly every place has a twin."""
-    shelf = [
+    blob_writer = [
         "def one():",
         "def two():",
         "class A:",
@@ -139,14 +139,16 @@ def pulp(dice: random.Random) -> Iterator[tuple[str, File, File]]:
     ]
     number = 0
     while True:
-        few = dice.sample(shelf, dice.randint(2, len(shelf)))
+        few = dice.sample(blob_writer, dice.randint(2, len(blob_writer)))
         lines = [dice.choice(few) for _ in range(dice.randint(8, 60))]
         if dice.random() < 0.5:
             lines = lines[: dice.randint(2, 12)] * dice.randint(2, 6)
         before = data(lines)
         for _ in range(dice.randint(1, 4)):
             at = dice.randrange(len(lines))
-            lines[at : at + dice.randint(0, 2)] = [dice.choice([*shelf, f"    c = {number}"])] * dice.randint(0, 2)
+            lines[at : at + dice.randint(0, 2)] = [dice.choice([*blob_writer, f"    c = {number}"])] * dice.randint(
+                0, 2
+            )
             lines = lines or [""]
         if data(lines) != before:
             yield f"pulp{number}.py", File(before), File(data(lines))

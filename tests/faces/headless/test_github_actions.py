@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.faces.headless.github_actions import MOST_SUMMARY, active, annotations, summary
+from kimi_agent.faces.headless.github_actions import (
+    MAX_SUMMARY_BYTES,
+    annotation_lines,
+    append_step_summary,
+    is_github_actions,
+)
 from kimi_agent.log.views import Evidence, TestCase, TestReport, Weakened
 
 
@@ -17,7 +22,7 @@ def evidence(*cases: TestCase, weakened: tuple[Weakened, ...] = ()) -> Evidence:
 def test_a_failing_test_is_an_error_at_its_line() -> None:
     case = TestCase("tests/test_a.py::test_x", "failed", "tests/test_a.py:12", "assert 1 == 2", "E 50%\nE done")
     skipped = TestCase("tests/test_a.py::test_s", "skipped", "tests/test_a.py:3")
-    assert annotations(evidence(case, skipped), folder="sub dir") == [
+    assert annotation_lines(evidence(case, skipped), folder="sub dir") == [
         "::error file=sub dir/tests/test_a.py,line=12,title=tests/test_a.py%3A%3Atest_x failed::"
         "tests/test_a.py::test_x%0Aassert 1 == 2%0AE 50%25%0AE done",
         "::warning title=kimi-agent::NOT verified: 2 failed: tests/test_a.py::test_x",
@@ -26,7 +31,7 @@ def test_a_failing_test_is_an_error_at_its_line() -> None:
 
 def test_nothing_breaks_out_of_a_command() -> None:
     evil = "a,b:c\r\n::add-mask::x\x1b[31m%0A::error::y\u2028\ud800"
-    found = annotations(evidence(TestCase(evil, "error", evil, evil), weakened=(Weakened(evil, evil, "deleted"),)))
+    found = annotation_lines(evidence(TestCase(evil, "error", evil, evil), weakened=(Weakened(evil, evil, "deleted"),)))
     assert len(found) == 3
     for command in found:
         assert command.splitlines() == [command]
@@ -40,17 +45,17 @@ def test_nothing_breaks_out_of_a_command() -> None:
 def test_ten_of_each_at_most() -> None:
     cases = [TestCase(f"t{number}", "failed", f"t.py:{number}") for number in range(25)]
     weakened = tuple(Weakened("t.py", f"w{number}", "skipped") for number in range(12))
-    found = annotations(evidence(*cases, weakened=weakened))
+    found = annotation_lines(evidence(*cases, weakened=weakened))
     assert [each.split(" ")[0] for each in found] == ["::error"] * 10 + ["::warning"] * 10
     assert found[9] == "::error title=kimi-agent::and 16 more failing tests; GitHub shows no more"
     assert found[-1] == "::warning title=kimi-agent::and 4 more weakened tests; GitHub shows no more"
 
 
 def test_what_is_verified_needs_no_words_and_no_tests_is_a_warning() -> None:
-    assert annotations(evidence()) == []
-    assert annotations(Evidence("none_needed")) == []
-    assert annotations(Evidence("no_tests")) == ["::warning title=kimi-agent::NOT verified: no tests were run"]
-    long = annotations(evidence(TestCase("t", "failed", "", "m" * 100_000)))
+    assert annotation_lines(evidence()) == []
+    assert annotation_lines(Evidence("none_needed")) == []
+    assert annotation_lines(Evidence("no_tests")) == ["::warning title=kimi-agent::NOT verified: no tests were run"]
+    long = annotation_lines(evidence(TestCase("t", "failed", "", "m" * 100_000)))
     assert len(long[0]) < 5_000
 
 
@@ -64,26 +69,28 @@ def test_what_is_verified_needs_no_words_and_no_tests_is_a_warning() -> None:
     ],
 )
 def test_only_a_job_of_github_actions_counts(environ: dict[str, str], is_active: bool) -> None:
-    assert active(environ) is is_active
+    assert is_github_actions(environ) is is_active
 
 
 def test_a_summary_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("# before\n")
-    assert summary(str(path), "### Evidence\x1b\n") == ""
+    assert append_step_summary(str(path), "### Evidence\x1b\n") == ""
     assert path.read_text() == "# before\n\n### Evidence␛\n"
-    assert summary(str(path), "é" * MOST_SUMMARY) == ""
-    assert path.stat().st_size <= MOST_SUMMARY
+    assert append_step_summary(str(path), "é" * MAX_SUMMARY_BYTES) == ""
+    assert path.stat().st_size <= MAX_SUMMARY_BYTES
     assert path.read_text().endswith("é\n\n(cut here: a summary may have 1 MiB)\n")
-    assert summary(str(path), "more") == "The step's summary is full (1 MiB), so the evidence is not in it."
+    assert append_step_summary(str(path), "more") == "The step's summary is full (1 MiB), so the evidence is not in it."
 
 
 def test_a_summary_that_is_no_file_is_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    assert summary(os.devnull, "x") == f"The step's summary was not written: {os.devnull} is no regular file."
+    assert (
+        append_step_summary(os.devnull, "x") == f"The step's summary was not written: {os.devnull} is no regular file."
+    )
     for name in ("fifo", "link", "", "missing/file", "a\0b"):
-        told = summary(str(tmp_path / name) if name else "", "x")
+        told = append_step_summary(str(tmp_path / name) if name else "", "x")
         assert told.startswith("The step's summary ")
         assert told.endswith(".")
     assert not (tmp_path / "target").exists()

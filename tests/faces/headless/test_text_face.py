@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from kimi_agent.faces.headless.jsonl import JsonLines
-from kimi_agent.faces.headless.text import TextFace
-from kimi_agent.faces.repl.render_queue import Backlog
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.headless.jsonl import JsonLinesWriter
+from kimi_agent.faces.headless.text import TextPrinter
+from kimi_agent.faces.repl.render_queue import RenderQueue
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import (
     Asked,
     Compacted,
@@ -25,7 +25,7 @@ from kimi_agent.log.events import (
     TextDelta,
 )
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.messages import Assistant, Usage, said
+from kimi_agent.log.messages import Assistant, Usage, user_message
 
 
 class Terminal(io.StringIO):
@@ -38,7 +38,7 @@ class Terminal(io.StringIO):
 def told(*events: Event, live: bool = True, quiet: bool = False, err: io.StringIO | None = None) -> tuple[str, str]:
     """What stdout and stderr hold after these events and the end."""
     out, err = io.StringIO(), err if err is not None else io.StringIO()
-    face = TextFace(out, err, quiet=quiet, live=live)
+    face = TextPrinter(out, err, quiet=quiet, live=live)
     for seq, event in enumerate(events, 1):
         face(Stamped("main", seq, 0.0, event))
     answers = [each.message.text for each in events if isinstance(each, Said) and isinstance(each.message, Assistant)]
@@ -88,7 +88,7 @@ def test_what_the_screen_says_stderr_says_in_the_same_words() -> None:
 def test_new_events_are_json_lines_like_others() -> None:
     out = io.StringIO()
     for event in NEW:
-        JsonLines(out)(Stamped("main", 1, 0.0, event))
+        JsonLinesWriter(out)(Stamped("main", 1, 0.0, event))
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["type"] for line in lines] == [type(event).__name__ for event in NEW]
     assert lines[1]["results"] == [{"answer": 3, "index": 0, "text": "[shortened]"}]
@@ -98,16 +98,16 @@ def test_new_events_are_json_lines_like_others() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("after", [(), (Said(said("and now?")),)], ids=["within a turn", "a turn later"])
+@pytest.mark.parametrize("after", [(), (Said(user_message("and now?")),)], ids=["within a turn", "a turn later"])
 def test_a_summary_is_not_shown_as_typed_by_a_person(after: tuple[Said, ...]) -> None:
     fold = Conversation()
-    built = (Said(said("build it")), Said(Assistant("Built.")))
+    built = (Said(user_message("build it")), Said(Assistant("Built.")))
     events: tuple[Event, ...] = (*built, Compacted(2, "They built it."), Said(Assistant("Tested.")), *after)
     for seq, event in enumerate(events, 1):
         fold.add(Stamped("main", seq, 0.0, event))
-    backlog = Backlog(Ink(False), lambda: 80, lambda: None)
-    backlog.recall(fold.messages())
-    rows = backlog.drain()
+    render_queue = RenderQueue(Theme(False), lambda: 80, lambda: None)
+    render_queue.recall(fold.messages())
+    rows = render_queue.drain()
     shown = ["› and now?"] if after else ["(summary of what came before)", "", "Tested."]
     assert [row for row in rows[1:] if row or not after][-len(shown) :] == shown
     assert not any("replaced by" in row or "They built it" in row for row in rows)

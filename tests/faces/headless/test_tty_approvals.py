@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.faces.headless.tty_approvals import TtyAsk
+from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Decision, Question
 from kimi_agent.log.views import OutputView
@@ -32,7 +32,7 @@ def ends() -> Iterator[tuple[int, Path]]:
 async def answered(question: Question, line: str, ends: tuple[int, Path]) -> tuple[str, Decision]:
     """What was shown, and what was made of `line`, typed once the question stood there."""
     near, path = ends
-    asking = asyncio.ensure_future(TtyAsk(path)(question))
+    asking = asyncio.ensure_future(TtyApprovals(path)(question))
     shown = b""
     while not shown.endswith(b": "):
         shown += await asyncio.to_thread(os.read, near, 4096)
@@ -79,9 +79,9 @@ async def test_without_choices_it_is_yes_always_or_no(line: str, decision: Decis
 @pytest.mark.parametrize("question", [LOOP, MAKE])
 async def test_a_terminal_that_is_gone_meanwhile_is_nobody(question: Question, tmp_path: Path) -> None:
     gone = Decision(allowed=False, message="the terminal is gone", by="policy")
-    assert await TtyAsk(tmp_path / "none")(question) == gone
+    assert await TtyApprovals(tmp_path / "none")(question) == gone
     (tmp_path / "file").touch()
-    assert await TtyAsk(tmp_path / "file")(question) == gone
+    assert await TtyApprovals(tmp_path / "file")(question) == gone
 
 
 async def test_where_nobody_watches_nobody_chooses() -> None:

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.faces.render.markdown_stream import MarkdownStream
-from kimi_agent.faces.sanitize import clean, width
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.sanitize import cell_width, sanitize
+from kimi_agent.faces.theme import Theme
 
-PLAIN = Ink(False)
+PLAIN = Theme(False)
 PARTS = (
     "# A title",
     "Two *lines* of\nprose with `code`.",
@@ -34,8 +34,8 @@ def torn(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def drawn(deltas: list[str], cells: int = 60, ink: Ink = PLAIN) -> tuple[str, list[str]]:
-    stream = MarkdownStream(ink, lambda: cells)
+def drawn(deltas: list[str], cells: int = 60, theme: Theme = PLAIN) -> tuple[str, list[str]]:
+    stream = MarkdownStream(theme, lambda: cells)
     blocks = [block for delta in deltas for block in stream.feed(delta)]
     blocks += stream.finish()
     assert stream.tail == ""
@@ -66,7 +66,7 @@ def test_finished_blocks_and_tail_are_the_whole_text_at_any_moment(text: str, si
 @settings(max_examples=30, deadline=None)
 def test_prose_keeps_within_the_width_and_rows_end_without_blanks(text: str, cells: int) -> None:
     rows = drawn([text], cells)[1]
-    assert all(width(row) <= cells and row == row.rstrip(" ") for row in rows)
+    assert all(cell_width(row) <= cells and row == row.rstrip(" ") for row in rows)
 
 
 def test_a_block_is_drawn_when_the_next_has_begun_and_not_before() -> None:
@@ -97,7 +97,7 @@ def test_code_keeps_its_lines_however_long_they_are() -> None:
 
 def test_a_string_over_many_lines_keeps_its_colour_between_pieces() -> None:
     text = '```python\nx = """\n' + "word\n" * 120 + '"""\n```\n'
-    rows = drawn(torn(text, 7), ink=Ink(True))[1]
+    rows = drawn(torn(text, 7), theme=Theme(True))[1]
     assert {row for row in rows if "word" in row} == {"  \x1b[32mword\x1b[0m"}
 
 
@@ -106,7 +106,7 @@ def test_nothing_of_the_source_is_hidden() -> None:
         "[https://github.com/ok](http://sink/?q=CANARY) ![alt](http://pixel/x.png) <b>bold</b> <https://auto.link>\n\n"
         "<script>x</script>\n\n[ref]: http://defined.later\n"
     )
-    shown = "\n".join(drawn([text], 200, Ink(True))[1])
+    shown = "\n".join(drawn([text], 200, Theme(True))[1])
     for part in ("http://sink/?q=CANARY", "[image: alt] (http://pixel/x.png)", "<b>bold</b>", "<script>x</script>"):
         assert part in re.sub("\x1b\\[[0-9;]*m", "", shown)
     assert shown.count("https://auto.link") == 1
@@ -117,9 +117,9 @@ def test_nothing_of_the_source_is_hidden() -> None:
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_escapes_are_shown_wherever_a_delta_tears_them(size: int) -> None:
     text = "a \x1b]52;c;QQ\x07 b `\x9b2J` &#x202e;c &#27;[2J\n\n```sh\n\x1b[2J\n```\n"
-    rows = drawn(torn(text, size), ink=Ink(True))[1]
+    rows = drawn(torn(text, size), theme=Theme(True))[1]
     shown = re.sub("\x1b\\[[0-9;]*m", "", "\n".join(rows))
-    assert shown == clean(shown)
+    assert shown == sanitize(shown)
     assert "␛]52;c;QQ␇" in shown
     assert "\\x9b2J" in shown
     assert "\\u202ec" in shown
@@ -148,5 +148,5 @@ def test_no_colour_means_no_escape_sequence() -> None:
 
 def test_few_bytes_are_written_per_byte_of_text() -> None:
     text = "\n\n".join(PARTS * 30)
-    rows = drawn(torn(text, 16), 200, Ink(True))[1]
+    rows = drawn(torn(text, 16), 200, Theme(True))[1]
     assert len("\r\n".join(rows).encode()) < 2 * len(text.encode())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.theme import ASCII, Ink
+from kimi_agent.faces.theme import ASCII_GLYPHS, Theme
 from kimi_agent.log.events import (
     Answered,
     CallStarted,
@@ -30,7 +30,7 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, Usage, said
+from kimi_agent.log.messages import Assistant, Call, Usage, user_message
 from kimi_agent.log.views import (
     DiffView,
     FileDiff,
@@ -47,7 +47,7 @@ from kimi_agent.log.views import (
 
 
 def transcript(columns: int = 80) -> Transcript:
-    return Transcript(Ink(False), lambda: columns)
+    return Transcript(Theme(False), lambda: columns)
 
 
 def rows_of(read: Transcript, *events: Event, agent: str = "main") -> list[str]:
@@ -66,7 +66,7 @@ def test_a_turn_reads_as_a_story() -> None:
     call = Call("x", "read_file", '{"path": "src/a.py"}')
     assert rows_of(
         read,
-        Said(said("fix it")),
+        Said(user_message("fix it")),
         ReasoningDelta("I should "),
         ReasoningDelta("look.\n"),
         TextDelta("Looking."),
@@ -280,9 +280,9 @@ def test_an_answer_among_choices_is_told_by_its_words() -> None:
 
 def test_queued_messages_wait_below_and_are_shown_once_when_they_join() -> None:
     read = transcript()
-    assert rows_of(read, Queued(said("and this"))) == []
+    assert rows_of(read, Queued(user_message("and this"))) == []
     assert read.queued == {1: "and this"}
-    assert rows_of(read, Said(said("and this"), queued=1)) == ["› and this"]
+    assert rows_of(read, Said(user_message("and this"), queued=1)) == ["› and this"]
     assert read.queued == {}
 
 
@@ -321,8 +321,8 @@ def test_children_are_not_drawn_but_their_notices_are() -> None:
 
 
 def test_glyphs_fall_back_where_the_encoding_has_none() -> None:
-    read = Transcript(Ink(False, ASCII), lambda: 80)
+    read = Transcript(Theme(False, ASCII_GLYPHS), lambda: 80)
     rows = rows_of(
-        read, Said(said("hi")), Said(Assistant("", None, (Call("c", "f", "{}"),))), Returned(2, 0, Result(""))
+        read, Said(user_message("hi")), Said(Assistant("", None, (Call("c", "f", "{}"),))), Returned(2, 0, Result(""))
     )
     assert rows == ["> hi", "", "* f"]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.sanitize import width
-from kimi_agent.faces.screen.layout import fitting
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.sanitize import cell_width
+from kimi_agent.faces.screen.layout import fit_parts
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
@@ -35,7 +35,7 @@ class Clocked:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.read = Transcript(Ink(False), lambda: 80, clock=lambda: self.now)
+        self.read = Transcript(Theme(False), lambda: 80, clock=lambda: self.now)
 
     def after(self, seconds: float, *events: Event) -> str:
         self.now += seconds
@@ -97,7 +97,7 @@ def test_a_request_that_is_held_back_is_counted_down_too() -> None:
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_long_wait_has_the_time_of_day_at_which_it_ends(kept: bool) -> None:
-    read = Transcript(Ink(False), lambda: 80)
+    read = Transcript(Theme(False), lambda: 80)
     noon = time.mktime((2026, 7, 30, 12, 0, 0, 0, 0, -1))
 
     def told(wait_s: float) -> str:
@@ -125,8 +125,8 @@ PARTS = ("kimi-k2.6", "feature/a-very-long-name-of-a-branch-as-people-have-them"
     ],
 )
 def test_the_longest_part_is_cut_before_the_last_ones_go(room: int, kept: tuple[str, ...]) -> None:
-    assert fitting(PARTS, room, 3) == list(kept)
-    assert sum(width(each) + 3 for each in kept) <= room
+    assert fit_parts(PARTS, room, 3) == list(kept)
+    assert sum(cell_width(each) + 3 for each in kept) <= room
 
 
 @pytest.mark.long

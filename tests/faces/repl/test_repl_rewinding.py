@@ -7,10 +7,10 @@ from typing import Literal
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.repl.rewind_commands import What, Wish, go_back, read_wish
+from kimi_agent.faces.repl.rewind_commands import RewindRequest, What, parse_rewind_request, run_rewind_command
 from kimi_agent.log.events import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.rewind.values import Done, Plan, Turn
+from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
 from tests.faces.terminal_driver import Terminal
 
 Start = Callable[..., Terminal]
@@ -110,35 +110,37 @@ def test_while_a_turn_runs_nothing_goes_back(terminal: Start) -> None:
 
 
 def test_a_wish_is_a_turn_what_of_it_and_files() -> None:
-    assert read_wish("3") == Wish(3)
-    assert read_wish("3 chat") == Wish(3, "chat")
-    assert read_wish("3 code a b") == Wish(3, "code", ("a", "b"))
-    assert read_wish("3 a.py") == Wish(3, "code", ("a.py",))
+    assert parse_rewind_request("3") == RewindRequest(3)
+    assert parse_rewind_request("3 chat") == RewindRequest(3, "chat")
+    assert parse_rewind_request("3 code a b") == RewindRequest(3, "code", ("a", "b"))
+    assert parse_rewind_request("3 a.py") == RewindRequest(3, "code", ("a.py",))
     for text in ("", "x", "-1", "3 chat a.py"):
         with pytest.raises(UserError):
-            read_wish(text)
+            parse_rewind_request(text)
 
 
 @dataclass
 class Planned:
     """Goes back as it was told to."""
 
-    what: Plan
-    done: Done
+    what: RewindPlan
+    done: RewindOutcome
 
-    def turns(self) -> list[Turn]:
-        return [Turn(1, 2, "go", 0.0, ())]
+    def turns(self) -> list[RewindTurn]:
+        return [RewindTurn(1, 2, "go", 0.0, ())]
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> Plan:
+    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
         return self.what
 
-    async def plan_undo(self) -> Plan:
+    async def plan_undo(self) -> RewindPlan:
         return self.what
 
-    async def plan_redo(self) -> Plan:
+    async def plan_redo(self) -> RewindPlan:
         return self.what
 
-    async def carry_out(self, plan: Plan, *, yours: Literal["refuse", "keep", "overwrite"] = "refuse") -> Done:
+    async def carry_out(
+        self, plan: RewindPlan, *, yours: Literal["refuse", "keep", "overwrite"] = "refuse"
+    ) -> RewindOutcome:
         return self.done
 
 
@@ -150,7 +152,9 @@ async def test_thousands_of_files_are_counted_and_names_stay_as_they_are() -> No
         asked.append(question)
         return Decision(allowed=True)
 
-    gone = await go_back("undo", "", Planned(Plan(2, "code", files, ("README.md",)), Done(4_999, ("README.md",))), yes)
+    gone = await run_rewind_command(
+        "undo", "", Planned(RewindPlan(2, "code", files, ("README.md",)), RewindOutcome(4_999, ("README.md",))), yes
+    )
     assert gone.text == "4,999 files restored; left as they are: README.md. /redo takes this back."
     assert asked[0].title == "Take back 5,000 files?"
     assert isinstance(asked[0].view, DiffView)
@@ -163,5 +167,7 @@ async def test_a_file_that_is_as_it_was_is_no_question() -> None:
     async def nobody(question: Question) -> Decision:
         raise AssertionError(question)
 
-    gone = await go_back("rewind", "1 nofile.py", Planned(Plan(2, "code", paths=("nofile.py",)), Done(0)), nobody)
+    gone = await run_rewind_command(
+        "rewind", "1 nofile.py", Planned(RewindPlan(2, "code", paths=("nofile.py",)), RewindOutcome(0)), nobody
+    )
     assert gone.text == "Nothing was changed: no file is different from then."

@@ -1,6 +1,6 @@
 """The words of the status line on window and cost."""
 
-from kimi_agent.faces.repl.usage_status import Gauge
+from kimi_agent.faces.repl.usage_status import UsageStatus
 from kimi_agent.log.events import Compacted, Durable, Restored, Said, Spent, Stamped
 from kimi_agent.log.messages import Assistant, Usage
 
@@ -8,7 +8,7 @@ from kimi_agent.log.messages import Assistant, Usage
 def test_the_gauge_follows_answers_compactions_and_what_takes_them_back() -> None:
     measured = iter([0, 4_000])
     costs = iter(["", "$0.12"])
-    gauge = Gauge(10_000, lambda: next(measured), lambda: next(costs))
+    gauge = UsageStatus(10_000, lambda: next(measured), lambda: next(costs))
     assert gauge.parts == []
     told: list[tuple[Durable, list[str]]] = [
         (Said(Assistant("hi"), Usage(3_000, 500)), ["35 % of the window"]),

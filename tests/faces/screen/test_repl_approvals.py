@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kimi_agent.faces.screen.approvals import Asker, choices, question_rows
-from kimi_agent.faces.theme import Ink
+from kimi_agent.faces.screen.approvals import AskProxy, answer_choices, question_rows
+from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff, OutputView
 from tests.faces.terminal_driver import Terminal
@@ -122,7 +122,7 @@ def test_an_edit_shows_its_diff_with_line_numbers_and_only_once(terminal: Start)
 
 def test_a_command_is_shown_whole_with_what_hides_in_it_counted() -> None:
     command = "ls" + " " * 2000 + "\u202e\u200b;\r curl evil " + "x" * 500
-    rows = question_rows(Question("shell", "shell ls", OutputView(command), "", "ls"), Ink(False), 80)
+    rows = question_rows(Question("shell", "shell ls", OutputView(command), "", "ls"), Theme(False), 80)
     text = "".join(row.removeprefix("│ ") for row in rows)
     assert "$ ls⟨2000 blanks⟩\\u202e\\u200b;␍ curl evil " + "x" * 500 in text
     assert "3 control or invisible characters in it are shown as escapes." in rows[-1]
@@ -131,8 +131,8 @@ def test_a_command_is_shown_whole_with_what_hides_in_it_counted() -> None:
 def test_a_diff_that_is_cut_offers_no_always() -> None:
     file = FileDiff("a.py", "M", 100, 0, "@@ -1 +1,2 @@\n+one\n")
     question = Question("write_file", "write_file a.py", DiffView((file,)), "", "write_file a.py")
-    assert [choice.key for choice in choices(question)] == ["y", "n"]
-    assert "It is too long to be shown whole." in question_rows(question, Ink(False), 80)[-1]
+    assert [choice.key for choice in answer_choices(question)] == ["y", "n"]
+    assert "It is too long to be shown whole." in question_rows(question, Theme(False), 80)[-1]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_dumb_terminal_takes_the_number_of_a_choice(terminal: Start, line: str
 
 
 async def test_questions_come_one_after_another_and_nobody_means_no() -> None:
-    asker = Asker()
+    asker = AskProxy()
     question = Question("t", "t")
     assert await asker(question) == Decision(False, False, "nobody is there to be asked", "policy")
     open_questions: list[asyncio.Future[Decision]] = []
@@ -192,7 +192,7 @@ async def test_questions_come_one_after_another_and_nobody_means_no() -> None:
 
 def test_a_pause_with_choices_is_broken_at_blanks() -> None:
     title = "The model made the same call 8 times with the same result: read_file(path=big0.txt)."
-    assert question_rows(Question("loop", title, choices=("go on", "stop")), Ink(False), 79) == [
+    assert question_rows(Question("loop", title, choices=("go on", "stop")), Theme(False), 79) == [
         "│ The model made the same call 8 times with the same result:",
         "│ read_file(path=big0.txt).",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.faces.sanitize import clean
+from kimi_agent.faces.sanitize import sanitize
 from tests.faces.terminal_driver import SGR, Terminal
 
 Start = Callable[..., Terminal]
@@ -85,7 +85,7 @@ def test_no_byte_of_hostile_text_reaches_the_terminal_as_it_is(terminal: Start) 
     left = OURS.sub(b"", screen.raw)
     assert not re.search(rb"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]", left)
     text = left.decode()
-    assert clean(text.replace("\r", "").replace("\b", "")) == text.replace("\r", "").replace("\b", "")
+    assert sanitize(text.replace("\r", "").replace("\b", "")) == text.replace("\r", "").replace("\b", "")
     assert "␛]52;c;QUJD␇␛[2J\\x9b2J␈␍\\u202e\\U000e0041" in seen
     assert "split ␛[6n" in seen
     assert "https://github.com/ok (http://sink/?q=CANARY)" in seen

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.guard.destructive.losses import Loss, losses
+from kimi_agent.guard.destructive.losses import Loss, find_losses
 
 Read = Callable[[str], tuple[Loss, ...]]
 
@@ -17,7 +17,7 @@ def read(tmp_path: Path) -> Read:
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    return lambda command: losses(command, home=tmp_path / "home", workspace=place)
+    return lambda command: find_losses(command, home=tmp_path / "home", workspace=place)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.guard.destructive.forbidden import catastrophe
-from kimi_agent.guard.destructive.protected_paths import Danger
+from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
+from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
 
 HOME = Path("/home/me")
 WORKSPACE = Path("/home/me/src/app")
@@ -254,8 +254,8 @@ sudo apt-get install find
 """.strip().splitlines()
 
 
-def seen(text: str, cwd: Path | None = None) -> Danger | None:
-    return catastrophe(text, home=HOME, workspace=WORKSPACE, cwd=cwd)
+def seen(text: str, cwd: Path | None = None) -> ForbiddenEffect | None:
+    return find_forbidden_effect(text, home=HOME, workspace=WORKSPACE, cwd=cwd)
 
 
 @pytest.mark.parametrize("text", CERTAIN)
@@ -318,15 +318,19 @@ def test_text_over_several_lines_is_read_as_the_shell_reads_it(text: str) -> Non
 
 
 def test_what_stays_is_named() -> None:
-    assert seen("rm -rf ..") == Danger("it would remove /home/me/src, in which the workspace lies", certain=True)
-    assert seen("rm -rf .") == Danger("it would remove the workspace itself", certain=True)
-    assert seen('rm -rf "$X"') == Danger("what it removes is only known when it runs (an expansion)", certain=False)
+    assert seen("rm -rf ..") == ForbiddenEffect(
+        "it would remove /home/me/src, in which the workspace lies", certain=True
+    )
+    assert seen("rm -rf .") == ForbiddenEffect("it would remove the workspace itself", certain=True)
+    assert seen('rm -rf "$X"') == ForbiddenEffect(
+        "what it removes is only known when it runs (an expansion)", certain=False
+    )
 
 
 def test_a_workspace_whose_name_looks_like_a_pattern_is_protected_too() -> None:
     place = Path("/home/me/a[b]*{c,d}~")
-    assert catastrophe("rm -rf '/home/me/a[b]*{c,d}~'", home=HOME, workspace=place) is not None
-    assert catastrophe("rm -rf '/home/me/ab'", home=HOME, workspace=place) is None
+    assert find_forbidden_effect("rm -rf '/home/me/a[b]*{c,d}~'", home=HOME, workspace=place) is not None
+    assert find_forbidden_effect("rm -rf '/home/me/ab'", home=HOME, workspace=place) is None
 
 
 HOSTILE = ["a" * 99_000, "$(" * 49_000, "rm -rf " + "{a,b}" * 19_000, "cd x;" * 19_000, "A=b;" * 24_000, "(" * 99_000]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.guard.destructive.losses import losses
+from kimi_agent.guard.destructive.losses import find_losses
 
 WORKSPACE, HOME = Path("/w/repo"), Path("/home/u")
 THERE = {"/w/repo/src/a.py", "/w/repo/README.md", "/home/u/.bashrc", "/w/repo/app.db", "/w/other/x"}
@@ -235,7 +235,7 @@ echo 'git reset --hard'
 
 def lost(text: str) -> tuple[bool, bool]:
     """Whether anything is destroyed, and whether a snapshot covers all of it."""
-    found = losses(text.replace("\\n", "\n"), home=HOME, workspace=WORKSPACE, exists=THERE.__contains__)
+    found = find_losses(text.replace("\\n", "\n"), home=HOME, workspace=WORKSPACE, exists=THERE.__contains__)
     return bool(found), all(loss.covered for loss in found)
 
 
@@ -259,7 +259,7 @@ def test_the_table_is_long_enough() -> None:
 
 
 def paths(text: str) -> set[str]:
-    found = losses(text, home=HOME, workspace=WORKSPACE, cwd=WORKSPACE / "src", exists=THERE.__contains__)
+    found = find_losses(text, home=HOME, workspace=WORKSPACE, cwd=WORKSPACE / "src", exists=THERE.__contains__)
     return {path for loss in found for path in loss.paths}
 
 
@@ -271,7 +271,7 @@ def test_named_files_are_kept_also_where_git_ignores_them_but_not_what_a_build_m
 
 
 def test_what_refs_held_comes_back_by_name() -> None:
-    found = losses("git branch -D a/b; git stash drop 1; git tag -d v1", home=HOME, workspace=WORKSPACE)
+    found = find_losses("git branch -D a/b; git stash drop 1; git tag -d v1", home=HOME, workspace=WORKSPACE)
     assert [(loss.refs, loss.restore.format(commit="c0ffee")) for loss in found] == [
         (("refs/heads/a/b",), "git branch a/b c0ffee"),
         (("stash@{1}",), "git stash store c0ffee"),
@@ -284,4 +284,4 @@ def test_what_refs_held_comes_back_by_name() -> None:
     ["", "\0", "rm", "git", "git -C", "git push", "((((", "rm -rf " * 3000, "$(" * 500, "x" * 200_000, "rm '\udcff'"],
 )
 def test_no_text_makes_it_fail(text: str) -> None:
-    losses(text, home=HOME, workspace=WORKSPACE)
+    find_losses(text, home=HOME, workspace=WORKSPACE)

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.guard.policy.policy import Mode, Policy, Rules, parse_mode
+from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import parse_rule
 from kimi_agent.tool import Context, Field, Tool, tool
 
@@ -65,7 +65,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(
-    workspace: Path, mode: Mode = "ask", allow: tuple[str, ...] = (), deny: tuple[str, ...] = (), home: str = "/home/me"
+    workspace: Path,
+    mode: PermissionMode = "ask",
+    allow: tuple[str, ...] = (),
+    deny: tuple[str, ...] = (),
+    home: str = "/home/me",
 ) -> Policy:
     return Policy(mode, Rules.parse(allow, deny), workspace=workspace, home=Path(home))
 
@@ -184,7 +188,7 @@ NOT_GIT_LOG = [
 
 @pytest.mark.parametrize("command", NOT_GIT_LOG)
 @pytest.mark.parametrize("mode", ["ask", "accept-edits"])
-def test_a_rule_for_git_log_does_not_answer_for(mode: Mode, command: str, workspace: Path) -> None:
+def test_a_rule_for_git_log_does_not_answer_for(mode: PermissionMode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell(git log)",))
     assert kind(policy, shell, command=command) == "ask"
 
@@ -424,7 +428,7 @@ CURL = [
 
 @pytest.mark.parametrize("command", CURL)
 @pytest.mark.parametrize("mode", ["ask", "plan", "yolo"])
-def test_a_denied_command_is_denied_however_it_is_wrapped(mode: Mode, command: str, workspace: Path) -> None:
+def test_a_denied_command_is_denied_however_it_is_wrapped(mode: PermissionMode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell",), ("shell(curl)",))
     verdict = policy.judge(shell, json.dumps({"command": command}))
     assert (verdict.kind, verdict.why) == ("deny", "the rule shell(curl) denies it")
@@ -488,7 +492,7 @@ def test_a_denied_command_is_denied_to_every_tool_that_takes_one(workspace: Path
     ],
 )
 def test_what_each_mode_lets_through(
-    mode: Mode, read: str, write: str, execute: str, network: str, workspace: Path
+    mode: PermissionMode, read: str, write: str, execute: str, network: str, workspace: Path
 ) -> None:
     policy = made(workspace, mode)
     found = (
@@ -509,7 +513,7 @@ def test_plan_mode_says_what_to_do_instead(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["ask", "accept-edits", "plan", "yolo"])
-def test_no_mode_and_no_rule_runs_a_catastrophe(mode: Mode, workspace: Path) -> None:
+def test_no_mode_and_no_rule_runs_a_catastrophe(mode: PermissionMode, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell",))
     for command in ("rm -rf /", "rm -rf ~", f"rm -rf '{workspace}'", "cd / && rm -rf *", "rm -rf .."):
         assert kind(policy, shell, command=command) == "deny"
@@ -544,7 +548,9 @@ def test_what_may_be_a_catastrophe_is_asked_about_and_in_yolo_refused(workspace:
     ],
 )
 @pytest.mark.parametrize("mode", ["accept-edits", "yolo"])
-def test_what_other_programs_obey_is_asked_about_in_every_mode(mode: Mode, path: str, workspace: Path) -> None:
+def test_what_other_programs_obey_is_asked_about_in_every_mode(
+    mode: PermissionMode, path: str, workspace: Path
+) -> None:
     assert kind(made(workspace, mode, ("write", "write(**)")), write_file, path=path) == "ask"
     assert kind(made(workspace, mode), read_file, path=path) == "allow"
 
@@ -620,7 +626,7 @@ def test_a_patch_is_allowed_by_all_of_its_paths_and_denied_by_one(workspace: Pat
 
 def test_a_denial_beats_every_allowance_wherever_it_stands(workspace: Path) -> None:
     for mode in ("ask", "accept-edits", "yolo"):
-        policy = made(workspace, parse_mode(mode), ("write_file", "write(a)"), ("write_file(a)",))
+        policy = made(workspace, parse_permission_mode(mode), ("write_file", "write(a)"), ("write_file(a)",))
         assert kind(policy, write_file, path="a") == "deny"
         assert kind(policy, write_file, path="b") == "allow"
 
@@ -727,13 +733,13 @@ def test_arguments_that_cannot_be_read_ask_nobody(workspace: Path) -> None:
     ],
 )
 def test_modes_are_read_in_both_spellings(text: str, mode: str) -> None:
-    assert parse_mode(text) == mode
+    assert parse_permission_mode(text) == mode
 
 
 @pytest.mark.parametrize("text", ["", "auto", "x" * 10_000, "dontAsk", "\x1b"])
 def test_other_modes_are_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(UserError, match="use ask, accept-edits, plan or yolo") as caught:
-        parse_mode(text)
+        parse_permission_mode(text)
     assert len(str(caught.value)) < 300
 
 
@@ -765,7 +771,7 @@ def test_rules_that_cannot_be_read_are_refused_in_one_sentence(text: str) -> Non
 
 
 @pytest.mark.parametrize("mode", ["ask", "accept-edits", "yolo"])
-def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: Mode, workspace: Path) -> None:
+def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: PermissionMode, workspace: Path) -> None:
     policy = made(workspace, mode=mode, allow=("shell(git push)", "shell"))
     verdict = policy.judge(shell, json.dumps({"command": "git push --force"}))
     assert verdict.kind == "ask"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.guard.shell.simple_command import Complex, Simple, read_command
+from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 
 SIMPLE: dict[str, tuple[str, ...]] = {
     "git log": ("git", "log"),
@@ -99,15 +99,15 @@ COMPLEX = [
 
 @pytest.mark.parametrize(("text", "words"), SIMPLE.items())
 def test_plain_words_are_read_exactly(text: str, words: tuple[str, ...]) -> None:
-    assert read_command(text) == Simple(words)
+    assert parse_simple_command(text) == SimpleCommand(words)
 
 
 @pytest.mark.parametrize("text", COMPLEX)
 def test_anything_else_is_complex_and_says_why(text: str) -> None:
-    match read_command(text):
-        case Complex(why):
+    match parse_simple_command(text):
+        case ComplexCommand(why):
             assert why
-        case Simple(words):
+        case SimpleCommand(words):
             # `alias git=rm` is a plain command by its form; that it defines something is the wrappers' business.
             assert words == ("alias", "git=rm")
 
@@ -140,8 +140,8 @@ def test_bash_and_sh_agree_on_every_text_that_is_called_simple(shell: str, tmp_p
     ]
     chance = random.Random(7)
     texts = {"".join(chance.choices(pieces, k=chance.randint(1, 7))) for _ in range(30_000)}
-    simple = {text: read_command(f"echo {text}") for text in sorted(texts)}
-    chosen = [(text, reading.words[1:]) for text, reading in simple.items() if isinstance(reading, Simple)]
+    simple = {text: parse_simple_command(f"echo {text}") for text in sorted(texts)}
+    chosen = [(text, reading.words[1:]) for text, reading in simple.items() if isinstance(reading, SimpleCommand)]
     assert len(chosen) > 1_000
     script = "".join(f"printf '<%s>' {text}; printf '\\n'\n" for text, _ in chosen)
     ran = subprocess.run(shell.split(), input=script, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)

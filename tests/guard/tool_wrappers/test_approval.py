@@ -10,8 +10,8 @@ from typing import Annotated
 import pytest
 
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.guard.policy.policy import Mode, Policy, Rules
-from kimi_agent.guard.tool_wrappers.approval import approval, refuse_all
+from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules
+from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approval
 from kimi_agent.log.events import Answered, Asked, Decision, Event, Question, Stamped
 from kimi_agent.log.views import OutputView, TextView
 from kimi_agent.tool import Context, Field, Preview, Result, Tool, tool
@@ -68,12 +68,12 @@ async def read(ctx: Context, path: Annotated[str, Field("Path.")]) -> str:
     return ctx.files.read(path).data.decode()
 
 
-def made(workspace: Path, mode: Mode = "ask", **rules: tuple[str, ...]) -> Policy:
+def made(workspace: Path, mode: PermissionMode = "ask", **rules: tuple[str, ...]) -> Policy:
     return Policy(mode, Rules.parse(**rules), workspace=workspace, home=Path("/home/me"))
 
 
 async def run(context: Context, what: Tool, policy: Policy, person: Person, **arguments: object) -> Result:
-    guarded = approval(what, policy=policy, ask=person.ask, emit=person.emit)
+    guarded = wrap_with_approval(what, policy=policy, ask=person.ask, emit=person.emit)
     return await guarded.run(context, json.dumps(arguments))
 
 
@@ -141,7 +141,9 @@ async def test_plan_mode_denies_and_says_what_to_do(context: Context, workspace:
 
 async def test_with_nobody_there_the_policy_answers(context: Context, workspace: Path) -> None:
     person = Person([])
-    guarded = approval(shell, policy=made(workspace), ask=refuse_all("nobody to ask; pass -y"), emit=person.emit)
+    guarded = wrap_with_approval(
+        shell, policy=made(workspace), ask=refuse_all("nobody to ask; pass -y"), emit=person.emit
+    )
     error = await denied(guarded.run(context, '{"command": "ls"}'))
     assert (error.code, error.text) == ("denied", "nobody to ask; pass -y")
     answered = person.events[-1]
@@ -205,8 +207,10 @@ async def test_questions_come_one_at_a_time_and_an_always_settles_those_that_wai
         return ALWAYS if question.rule else YES
 
     policy, person = made(workspace), Person([])
-    first = approval(shell, policy=policy, ask=ask, emit=person.emit)
-    second = approval(replace(shell, description="another wrapped one"), policy=policy, ask=ask, emit=person.emit)
+    first = wrap_with_approval(shell, policy=policy, ask=ask, emit=person.emit)
+    second = wrap_with_approval(
+        replace(shell, description="another wrapped one"), policy=policy, ask=ask, emit=person.emit
+    )
     calls = [first.run(context, '{"command": "git log"}'), second.run(context, '{"command": "git log -p"}')]
     calls += [first.run(context, '{"command": "ls; ls"}'), second.run(context, '{"command": "ls | ls"}')]
     await asyncio.gather(*calls)
@@ -223,7 +227,7 @@ async def test_an_interrupted_question_frees_the_turn(context: Context, workspac
 
     policy, person = made(workspace), Person([YES])
     task = asyncio.ensure_future(
-        approval(shell, policy=policy, ask=never, emit=person.emit).run(context, '{"command": "a"}')
+        wrap_with_approval(shell, policy=policy, ask=never, emit=person.emit).run(context, '{"command": "a"}')
     )
     await started.wait()
     task.cancel()
@@ -274,7 +278,7 @@ async def test_yolo_reads_outside_unasked(context: Context, workspace: Path, tmp
 async def test_headless_does_not_read_outside(context: Context, workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     person = Person([])
-    guarded = approval(read, policy=made(workspace), ask=refuse_all("nobody there"), emit=person.emit)
+    guarded = wrap_with_approval(read, policy=made(workspace), ask=refuse_all("nobody there"), emit=person.emit)
     assert (await denied(guarded.run(context, json.dumps({"path": str(tmp_path / "x")})))).code == "denied"
     assert [type(event) for event in person.events] == [Asked, Answered]
 

@@ -12,8 +12,8 @@ import pytest
 
 from kimi_agent.errors import Stopped, ToolError
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.guard.tool_wrappers.loop_guard import MAX_REMEMBERED, Loops
-from kimi_agent.guard.tool_wrappers.normalize_calls import MAX_CHARS, plain_arguments, plain_result
+from kimi_agent.guard.tool_wrappers.loop_guard import MAX_REMEMBERED, LoopGuard
+from kimi_agent.guard.tool_wrappers.normalize_calls import MAX_NORMALIZED_CHARS, normalize_arguments, normalize_result
 from kimi_agent.log.events import (
     Answered,
     Asked,
@@ -27,7 +27,7 @@ from kimi_agent.log.events import (
     Said,
     Stamped,
 )
-from kimi_agent.log.messages import Assistant, said
+from kimi_agent.log.messages import Assistant, user_message
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
 
@@ -60,7 +60,7 @@ class Watched:
     log: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.loops = Loops(self.ask, self.emit)
+        self.loops = LoopGuard(self.ask, self.emit)
 
     async def ask(self, question: Question) -> Decision:
         return self.decisions.pop(0) if self.decisions else await refuse_all("nobody is there")(question)
@@ -72,7 +72,7 @@ class Watched:
         return stamped
 
     async def calls(self, tool: Tool, times: int, raw: str = "{}") -> list[str]:
-        guarded = self.loops.guard(tool)
+        guarded = self.loops.wrap(tool)
         return [await self.call(guarded, raw) for _ in range(times)]
 
     async def call(self, guarded: Tool, raw: str = "{}") -> str:
@@ -102,7 +102,7 @@ async def test_the_third_time_is_told_and_the_fifth_more_strongly(watched: Watch
     assert SAME in texts[3]
     assert f"{SAME} 5 times. Do not send it again: " in texts[4]
     assert texts[4].endswith("at 8 times the turn is stopped.")
-    await watched.loops.check()
+    await watched.loops.ask_if_stuck()
     assert watched.log == []
 
 
@@ -110,7 +110,7 @@ async def test_at_the_eighth_time_a_person_is_asked_and_may_let_it_go_on(watched
     look, raw = saying("text", name="look"), '{"path": "src/a.py"}'
     await watched.calls(look, 8, raw)
     watched.decisions = [Decision(True, choice=0)]
-    await watched.loops.check()
+    await watched.loops.ask_if_stuck()
     question = Question(
         "loop",
         "The model made the same call 8 times with the same result: look(path=src/a.py).",
@@ -118,9 +118,9 @@ async def test_at_the_eighth_time_a_person_is_asked_and_may_let_it_go_on(watched
         choices=("let it go on", "stop here"),
     )
     assert watched.log == [Asked(question), Answered(question, Decision(True, choice=0))]
-    await watched.loops.check()  # asked once
+    await watched.loops.ask_if_stuck()  # asked once
     assert told(await watched.calls(look, 7, raw)) == [3, 4, 5, 6, 7]
-    await watched.loops.check()
+    await watched.loops.ask_if_stuck()
     assert len(watched.log) == 2
 
 
@@ -129,7 +129,7 @@ async def test_where_nobody_lets_it_go_on_the_turn_ends(watched: Watched, decisi
     watched.decisions = list(decisions)
     await watched.calls(saying("text"), 8, '{"text": "line one\\nline two"}')
     with pytest.raises(Stopped) as stop:
-        await watched.loops.check()
+        await watched.loops.ask_if_stuck()
     what = "the same call 8 times with the same result: say(text=line one line two)"
     assert str(stop.value) == f"Stopped in a loop: the model made {what}."
     assert (stop.value.status, stop.value.exit_code) == ("failed", 1)
@@ -137,27 +137,27 @@ async def test_where_nobody_lets_it_go_on_the_turn_ends(watched: Watched, decisi
     answer = watched.log[1]
     assert isinstance(answer, Answered)
     assert answer.decision.choice == (1 if decisions else -1)
-    await watched.loops.check()  # the next turn begins anew
+    await watched.loops.ask_if_stuck()  # the next turn begins anew
 
 
 async def test_calls_that_take_turns_are_a_loop_too(watched: Watched) -> None:
-    one, other = (watched.loops.guard(saying(text, name=text)) for text in ("one", "two"))
+    one, other = (watched.loops.wrap(saying(text, name=text)) for text in ("one", "two"))
     texts = [await watched.call(each) for _ in range(4) for each in (one, other)]
     assert told(texts) == [5, 6, 7, 8]
 
 
 async def test_identical_calls_of_one_batch_count_each(watched: Watched) -> None:
-    guarded = watched.loops.guard(saying("text"))
+    guarded = watched.loops.wrap(saying("text"))
     texts = await asyncio.gather(*(watched.call(guarded) for _ in range(8)))
     assert told(texts) == [3, 4, 5, 6, 7, 8]
     with pytest.raises(Stopped):
-        await watched.loops.check()
+        await watched.loops.ask_if_stuck()
 
 
 async def test_waiting_for_something_that_moves_is_no_loop(watched: Watched) -> None:
     poll = saying(*(f"{done} of 40 done" for done in range(40)), effect="execute")
     assert told(await watched.calls(poll, 40)) == []
-    await watched.loops.check()
+    await watched.loops.ask_if_stuck()
 
 
 async def test_a_reading_that_goes_back_and_forth_is_a_loop_and_a_file_that_grows_is_none(watched: Watched) -> None:
@@ -168,14 +168,14 @@ async def test_a_reading_that_goes_back_and_forth_is_a_loop_and_a_file_that_grow
 
 
 async def test_other_arguments_another_tool_or_another_agent_are_another_call(watched: Watched) -> None:
-    texts = [await watched.call(watched.loops.guard(saying("x")), json.dumps({"text": str(n % 9)})) for n in range(18)]
-    texts += [await watched.call(watched.loops.guard(saying("x", name=name))) for name in ("abc", "def", "ghi")]
-    texts += [await watched.call(Watched(watched.context).loops.guard(saying("x"))) for _ in range(9)]
+    texts = [await watched.call(watched.loops.wrap(saying("x")), json.dumps({"text": str(n % 9)})) for n in range(18)]
+    texts += [await watched.call(watched.loops.wrap(saying("x", name=name))) for name in ("abc", "def", "ghi")]
+    texts += [await watched.call(Watched(watched.context).loops.wrap(saying("x"))) for _ in range(9)]
     assert told(texts) == []
 
 
 async def test_blanks_and_the_order_of_keys_make_no_other_call(watched: Watched) -> None:
-    guarded = watched.loops.guard(saying("x"))
+    guarded = watched.loops.wrap(saying("x"))
     raws = ['{"path":"a","text":"b"}', '{ "text": "b", "path": "a" }', '{"path": "\\u0061", "text": "b"}']
     assert told([await watched.call(guarded, raw) for raw in raws]) == [3]
 
@@ -186,7 +186,7 @@ async def test_blanks_and_the_order_of_keys_make_no_other_call(watched: Watched)
         (Checkpoint("t2", "after"), [3, 4]),
         (Checkpoint("t2", "before"), [3, 4]),
         (Checkpoint("t1", "after"), [3, 4]),
-        (Said(said("go on")), [3, 4]),
+        (Said(user_message("go on")), [3, 4]),
         (Compacted(3, "what was"), [3, 4]),
         (Checkpoint("t1", "before"), [1, 2, 3, 4]),
         (Said(Assistant("hm")), [1, 2, 3, 4]),
@@ -195,7 +195,7 @@ async def test_blanks_and_the_order_of_keys_make_no_other_call(watched: Watched)
 )
 async def test_counts_start_over_where_something_is_new(watched: Watched, start: Event, again: list[int]) -> None:
     watched.emit(Checkpoint("t1", "before"))
-    guarded = watched.loops.guard(saying("text"))
+    guarded = watched.loops.wrap(saying("text"))
     assert told([await watched.call(guarded) for _ in range(4)]) == [3, 4]
     watched.emit(start)
     assert told([await watched.call(guarded) for _ in range(4)]) == again
@@ -204,7 +204,7 @@ async def test_counts_start_over_where_something_is_new(watched: Watched, start:
 async def test_progress_after_the_eighth_time_settles_it(watched: Watched) -> None:
     await watched.calls(saying("text"), 8)
     watched.emit(Checkpoint("t2", "after"))
-    await watched.loops.check()
+    await watched.loops.ask_if_stuck()
     assert watched.log == [Checkpoint("t2", "after")]
 
 
@@ -233,7 +233,7 @@ async def test_calls_of_tools_that_are_not_there_count_too(watched: Watched) -> 
     for index in range(8):
         watched.emit(Returned(1, index, Result(text, failed=True, code="unknown_tool")))
     with pytest.raises(Stopped, match=r"8 times with the same result: Error \[unknown_tool\]: there is no tool 'fly'"):
-        await watched.loops.check()
+        await watched.loops.ask_if_stuck()
 
 
 async def test_the_third_identical_failure_says_so_and_shows_the_file(watched: Watched, workspace: Path) -> None:
@@ -283,12 +283,12 @@ async def test_arguments_that_are_no_json_are_counted_and_shown(watched: Watched
     texts = await watched.calls(saying("never"), 8, '{"path": "a\ud800')
     assert told(texts) == [3, 4, 5, 6, 7, 8]
     with pytest.raises(Stopped):
-        await watched.loops.check()
+        await watched.loops.ask_if_stuck()
 
 
 async def test_what_is_remembered_is_bounded(watched: Watched) -> None:
     failing = saying(ToolError("failed", "no"), effect="write")
-    guarded = watched.loops.guard(failing)
+    guarded = watched.loops.wrap(failing)
     for number in range(MAX_REMEMBERED + 100):
         await watched.call(guarded, json.dumps({"text": str(number)}))
         watched.emit(Checkpoint(f"t{number}", "before"))
@@ -300,12 +300,12 @@ async def test_reading_the_same_page_again_and_again_with_the_real_tool(
     watched: Watched, workspace: Path, tool: Callable[[str], Tool]
 ) -> None:
     (workspace / "a.py").write_text("x = 1\n")
-    read = watched.loops.guard(tool("read_file"))
+    read = watched.loops.wrap(tool("read_file"))
     texts = [await watched.call(read, '{"path": "a.py"}') for _ in range(9)]
     assert "unchanged since you read" in texts[1]
     assert told(texts) == [4, 5, 6, 7, 8, 9]
     with pytest.raises(Stopped, match=r"read_file\(path=a.py\)"):
-        await watched.loops.check()
+        await watched.loops.ask_if_stuck()
 
 
 async def test_a_real_command_is_the_same_although_it_takes_another_time(
@@ -339,7 +339,7 @@ async def test_a_real_command_is_the_same_although_it_takes_another_time(
     ],
 )
 def test_what_always_differs_does_not_count(one: str, other: str) -> None:
-    assert plain_result(one) == plain_result(other)
+    assert normalize_result(one) == normalize_result(other)
 
 
 @pytest.mark.parametrize(
@@ -357,16 +357,16 @@ def test_what_always_differs_does_not_count(one: str, other: str) -> None:
     ],
 )
 def test_what_moves_counts(one: str, other: str) -> None:
-    assert plain_result(one) != plain_result(other)
+    assert normalize_result(one) != normalize_result(other)
 
 
 def test_of_a_long_result_both_ends_count() -> None:
-    long = "x" * MAX_CHARS
-    assert plain_result(f"a{long}b") != plain_result(f"a{long}c")
-    assert plain_result(f"a{long}b") != plain_result(f"c{long}b")
-    assert len(plain_result(long * 20)) <= MAX_CHARS + 1
+    long = "x" * MAX_NORMALIZED_CHARS
+    assert normalize_result(f"a{long}b") != normalize_result(f"a{long}c")
+    assert normalize_result(f"a{long}b") != normalize_result(f"c{long}b")
+    assert len(normalize_result(long * 20)) <= MAX_NORMALIZED_CHARS + 1
 
 
 def test_hostile_arguments_are_compared_as_text() -> None:
-    assert plain_arguments("[" * 100_000) == "[" * 100_000
-    assert plain_arguments("{ no\n json") == "{ no json"
+    assert normalize_arguments("[" * 100_000) == "[" * 100_000
+    assert normalize_arguments("{ no\n json") == "{ no json"

@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.guard.tool_wrappers.output_cap import cap
+from kimi_agent.guard.tool_wrappers.output_cap import wrap_with_output_cap
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
 from kimi_agent.workspace.files.outputs import Outputs
@@ -27,7 +27,7 @@ def saying(result: Result | ToolError, max_chars: int = 30_000) -> Tool:
             raise result
         return result
 
-    return cap(say, max_chars=max_chars)
+    return wrap_with_output_cap(say, max_chars=max_chars)
 
 
 async def failure(guarded: Tool, context: Context, raw: str = "{}") -> ToolError:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.guard.destructive.losses import Loss, losses
-from kimi_agent.guard.tool_wrappers.snapshots import MOST_FAILURES, Keeping
+from kimi_agent.guard.destructive.losses import Loss, find_losses
+from kimi_agent.guard.tool_wrappers.snapshots import MAX_SNAPSHOT_FAILURES, SnapshotWrapper
 from kimi_agent.log.events import Answered, Asked, Checkpoint, Decision, Event, Notice, Question, Stamped
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
-from kimi_agent.workspace.checkpoint import Checkpoints, Limits, Snapshot
+from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotLimits
 
-Make = Callable[..., Keeping]
+Make = Callable[..., SnapshotWrapper]
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def told() -> list[Event]:
 def keeping(context: Context, workspace: Path, tmp_path: Path, told: list[Event]) -> Iterator[Make]:
     opened: list[Checkpoints] = []
 
-    def make(*, limits: Limits = Limits(), answer: bool = False, store: Path = tmp_path / "kept") -> Keeping:  # noqa: B008 - a frozen value
+    def make(
+        *, limits: SnapshotLimits | None = None, answer: bool = False, store: Path = tmp_path / "kept"
+    ) -> SnapshotWrapper:
         def emit(event: Event) -> Stamped:
             told.append(event)
             return Stamped("main", len(told), 0.0, event)
@@ -39,11 +41,11 @@ def keeping(context: Context, workspace: Path, tmp_path: Path, told: list[Event]
 
         def lost(tool: Tool, ctx: Context, raw: str) -> Sequence[Loss]:
             command = tool.arguments(raw).get("command", "")
-            return losses(command, home=tmp_path / "home", workspace=workspace)
+            return find_losses(command, home=tmp_path / "home", workspace=workspace)
 
-        checkpoints = Checkpoints(workspace, store, environ=os.environ, limits=limits)
+        checkpoints = Checkpoints(workspace, store, environ=os.environ, limits=limits or SnapshotLimits())
         opened.append(checkpoints)
-        return Keeping(checkpoints, emit, ask, lost, lambda ref: f"commit-of-{ref}", "S1")
+        return SnapshotWrapper(checkpoints, emit, ask, lost, lambda ref: f"commit-of-{ref}", "S1")
 
     yield make
     for each in opened:
@@ -54,9 +56,9 @@ def trees(told: list[Event]) -> list[tuple[str, tuple[int, int]]]:
     return [(each.when, (each.answer, each.index)) for each in told if isinstance(each, Checkpoint)]
 
 
-async def shell(tool: Callable[[str], Tool], keeping: Keeping, context: Context, command: str) -> str:
+async def shell(tool: Callable[[str], Tool], keeping: SnapshotWrapper, context: Context, command: str) -> str:
     raw = f'{{"command": {command!r}}}'.replace("'", '"')
-    return (await keeping.around(tool("shell")).run(replace(context, place=(7, 1)), raw)).content
+    return (await keeping.wrap(tool("shell")).run(replace(context, place=(7, 1)), raw)).content
 
 
 async def test_a_call_that_changes_files_stands_between_two_snapshots(
@@ -78,7 +80,7 @@ async def test_a_call_that_changes_nothing_is_told_of_once(
 
 
 async def test_a_reading_tool_is_not_wrapped(tool: Callable[[str], Tool], keeping: Make) -> None:
-    assert keeping().around(tool("read_file")) is tool("read_file")
+    assert keeping().wrap(tool("read_file")) is tool("read_file")
 
 
 async def test_a_tool_that_fails_half_way_is_followed_by_its_snapshot_too(
@@ -90,7 +92,7 @@ async def test_a_tool_that_fails_half_way_is_followed_by_its_snapshot_too(
 
     broken = tool("shell").wrapped(fail)
     with pytest.raises(ToolError):
-        await keeping().around(broken).run(context, '{"command": "x"}')
+        await keeping().wrap(broken).run(context, '{"command": "x"}')
     assert [when for when, _ in trees(told)] == ["before", "after"]
 
 
@@ -105,7 +107,7 @@ async def test_an_interrupted_call_is_followed_by_its_snapshot_too(
         await asyncio.Event().wait()
         return Result("never")
 
-    hanging = keeping().around(tool("shell").wrapped(hang))
+    hanging = keeping().wrap(tool("shell").wrapped(hang))
     task = asyncio.ensure_future(hanging.run(context, '{"command": "x"}'))
     await begun.wait()
     task.cancel()
@@ -132,7 +134,7 @@ async def test_a_slow_snapshot_after_an_interrupted_call_is_told_of_when_it_is_t
         return Result("never")
 
     kept = replace(keeping(), checkpoints=Slow(workspace, tmp_path / "slow", environ=os.environ))
-    task = asyncio.ensure_future(kept.around(tool("shell").wrapped(hang)).run(context, '{"command": "x"}'))
+    task = asyncio.ensure_future(kept.wrap(tool("shell").wrapped(hang)).run(context, '{"command": "x"}'))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -167,7 +169,7 @@ async def test_what_is_too_big_to_be_kept_is_not_destroyed_unasked(
     answer: bool, tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
 ) -> None:
     (workspace / "big").write_bytes(b"x" * 2_000)
-    kept = keeping(limits=Limits(max_file_bytes=1_000), answer=answer)
+    kept = keeping(limits=SnapshotLimits(max_file_bytes=1_000), answer=answer)
     if answer:
         await shell(tool, kept, context, "rm big")
     else:
@@ -184,7 +186,7 @@ async def test_an_edit_of_a_file_that_git_ignores_is_kept_too(
     (workspace / "local.cfg").write_text("precious = 1\n")
     await tool("read_file").run(context, '{"path": "local.cfg"}')
     kept = keeping()
-    writing = kept.around(tool("write_file"))
+    writing = kept.wrap(tool("write_file"))
     await writing.run(replace(context, place=(7, 1)), '{"path": "local.cfg", "content": "x", "overwrite": true}')
     before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
     assert kept.checkpoints.read(before, "local.cfg") == b"precious = 1\n"
@@ -197,8 +199,8 @@ async def test_ignored_files_that_are_too_many_bytes_cost_nobody_the_other_snaps
     (workspace / ".gitignore").write_text("data\n")
     (workspace / "data").mkdir()
     (workspace / "data" / "x").write_bytes(os.urandom(5_000))
-    kept = keeping(limits=Limits(max_total_bytes=2_000))
-    for _ in range(MOST_FAILURES):
+    kept = keeping(limits=SnapshotLimits(max_total_bytes=2_000))
+    for _ in range(MAX_SNAPSHOT_FAILURES):
         with pytest.raises(ToolError, match="not run: it deletes files"):
             await shell(tool, kept, context, "rm -rf data")
     await shell(tool, kept, context, "echo 1 > a")
@@ -211,7 +213,7 @@ async def test_a_big_file_elsewhere_is_no_reason_to_ask(
 ) -> None:
     (workspace / "big").write_bytes(b"x" * 2_000)
     (workspace / "a").write_text("1")
-    kept = keeping(limits=Limits(max_file_bytes=1_000))
+    kept = keeping(limits=SnapshotLimits(max_file_bytes=1_000))
     await shell(tool, kept, context, "rm a; git branch -D topic")
     assert not (workspace / "a").exists()
     with pytest.raises(ToolError, match="not run"):
@@ -224,9 +226,9 @@ async def test_where_nothing_can_be_kept_work_goes_on_and_the_person_hears_of_it
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     kept = keeping(store=tmp_path / "file" / "kept")
-    for _ in range(MOST_FAILURES + 2):
+    for _ in range(MAX_SNAPSHOT_FAILURES + 2):
         await shell(tool, kept, context, "true")
     failed = [each for each in told if isinstance(each, Checkpoint)]
-    assert len(failed) == MOST_FAILURES + 2
+    assert len(failed) == MAX_SNAPSHOT_FAILURES + 2
     assert all(each.failed and not each.tree for each in failed)
     assert len([each for each in told if isinstance(each, Notice)]) == 1

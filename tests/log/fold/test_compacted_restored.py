@@ -27,9 +27,9 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, conversation, folded
-from kimi_agent.log.fold.rewindable import Mark
-from kimi_agent.log.messages import Assistant, Message, ToolReturn, Usage, said
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.rewindable import CutPoint
+from kimi_agent.log.messages import Assistant, Message, ToolReturn, Usage, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import PlanItem, PlanView, Result
 from tests.log.fold_helpers import asks, fold, logged
@@ -39,7 +39,7 @@ PLAN = PlanView((PlanItem("x", "done"),))
 
 
 def hi(text: str = "hi") -> Said:
-    return Said(said(text))
+    return Said(user_message(text))
 
 
 WORK: tuple[Durable, ...] = (
@@ -68,12 +68,18 @@ def test_every_message_tells_where_it_comes_from() -> None:
 
 def test_the_marks_say_where_it_can_be_cut() -> None:
     got = fold(*WORK)
-    assert got.marks == (Mark(1, 1, None), Mark(4, 4, PLAN), Mark(5, 5, PLAN), Mark(6, 6, PLAN), Mark(8, 8, PLAN))
+    assert got.marks == (
+        CutPoint(1, 1, None),
+        CutPoint(4, 4, PLAN),
+        CutPoint(5, 5, PLAN),
+        CutPoint(6, 6, PLAN),
+        CutPoint(8, 8, PLAN),
+    )
     for mark in got.marks:
         cut = fold(*WORK, Compacted(mark.seq, "short"))
         assert cut.messages()[1:] == got.messages()[mark.length :]
-        assert cut.marks[0] == Mark(mark.seq, 1, PLAN)
-    assert fold(*WORK, Compacted(99, "short")).marks == (Mark(8, 1, PLAN),), "it covers what is there"
+        assert cut.marks[0] == CutPoint(mark.seq, 1, PLAN)
+    assert fold(*WORK, Compacted(99, "short")).marks == (CutPoint(8, 1, PLAN),), "it covers what is there"
 
 
 def test_shortened_results_read_as_their_short_text_and_all_else_is_the_same() -> None:
@@ -143,10 +149,10 @@ def test_calls_that_are_open_when_room_is_made_are_answered_first(assert_valid: 
 
 def test_two_rewinds_go_back_past_a_compaction_that_was_let_go() -> None:
     got = fold(*WORK, Compacted(5, "short"), hi("third"), hi("fourth"), Rewound(11, "chat"))
-    assert not got.behind
+    assert not got.needs_refold
     assert texts(got)[-1] == "third"
     got.add(Stamped("main", 13, 13.0, Rewound(8, "chat")))
-    assert got.behind
+    assert got.needs_refold
 
 
 def test_what_was_replaced_is_let_go_and_read_again_when_it_is_asked_for() -> None:
@@ -157,13 +163,13 @@ def test_what_was_replaced_is_let_go_and_read_again_when_it_is_asked_for() -> No
     assert not flat._now.before
     assert all(each.before is None for each in flat._now.replaced)
     flat.add(Stamped("main", 11, 11.0, Restored(10)))
-    assert flat.behind
+    assert flat.needs_refold
     got = fold(*WORK, SHORT, Compacted(5, "short"), Restored(10))
-    assert not got.behind
+    assert not got.needs_refold
     assert (texts(got)[2:4], got.replaced) == (["a", "b"], (9,))
     assert not got._now.before, "the fold that was made anew keeps nothing either"
     got.add(Stamped("main", 12, 12.0, Restored(9)))
-    assert got.behind
+    assert got.needs_refold
 
 
 def test_a_session_takes_back_what_it_let_go_also_after_a_resume(tmp_path: Path) -> None:
@@ -209,14 +215,14 @@ PLACES = st.integers(1, 16)
 SHORTS = st.lists(st.builds(Short, PLACES, st.integers(-1, 2), st.sampled_from(["s", ""])), max_size=4)
 LAST = 10**6
 NEWS: st.SearchStrategy[Durable] = st.one_of(
-    st.builds(Said, st.sampled_from([said("u"), said("v"), Assistant("t")])),
+    st.builds(Said, st.sampled_from([user_message("u"), user_message("v"), Assistant("t")])),
     st.sampled_from([asks("a"), asks("a", "b", "c")]),
     st.builds(CallStarted, PLACES, st.integers(0, 2), st.just("a"), st.just("write")),
     st.builds(Returned, PLACES, st.integers(0, 2), st.builds(Result, st.just("x"), st.sampled_from([None, PLAN]))),
     st.builds(Returned, st.just(LAST), st.integers(0, 2), st.builds(Result, st.just("xx"))),
     st.builds(Partial, st.sampled_from(["", "half"])),
     st.sampled_from([TurnEnded("done", 1), Requested("kimi", 1), Spent("kimi", Usage(1, 1))]),
-    st.builds(Queued, st.just(said("q"))),
+    st.builds(Queued, st.just(user_message("q"))),
 )
 ROOM: st.SearchStrategy[Durable] = st.one_of(
     st.builds(Compacted, PLACES | st.just(LAST), st.just("sum")),
@@ -275,11 +281,11 @@ def equal_at_every_step(assert_valid: Check, events: list[Durable]) -> None:
     for end, record in enumerate(log, 1):
         step.add(record)
         holds_together(assert_valid, step)
-        assert step.messages() == conversation(log[:end])
+        assert step.messages() == fold_messages(log[:end])
         flat.add(record)
-        if flat.behind:  # as a session does it
-            flat = folded(partial(iter, log[:end]), keep_replaced=True)
-            flat.let_go()
+        if flat.needs_refold:  # as a session does it
+            flat = fold_conversation(partial(iter, log[:end]), keep_replaced=True)
+            flat.drop_replaced()
         assert state(flat) == state(step)
 
 

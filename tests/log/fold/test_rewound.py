@@ -24,8 +24,8 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, conversation, folded
-from kimi_agent.log.messages import Assistant, Message, said
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.messages import Assistant, Message, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import PlanItem, PlanView, Result
 from tests.log.fold_helpers import asks, fold, logged
@@ -40,7 +40,7 @@ def state(got: Conversation) -> tuple[object, ...]:
 
 
 def hi(text: str = "hi") -> Said:
-    return Said(said(text))
+    return Said(user_message(text))
 
 
 TALK: tuple[Durable, ...] = (
@@ -53,7 +53,7 @@ TALK: tuple[Durable, ...] = (
     asks("p"),
     Returned(7, 0, Result("planned anew", OTHER)),
     Said(Assistant("b")),
-    Queued(said("waits")),
+    Queued(user_message("waits")),
     TurnEnded("done", 2),  # 11
 )
 
@@ -77,7 +77,7 @@ def test_rewinds_are_undone_one_after_the_other() -> None:
 
 def test_a_rewind_may_be_undone_twice_whatever_came_between() -> None:
     undone = (*TALK, Rewound(6), Rewound(12, undoes=12))
-    between = (*undone, Partial("half"), Queued(said("later")), TurnEnded("interrupted", 1))
+    between = (*undone, Partial("half"), Queued(user_message("later")), TurnEnded("interrupted", 1))
     assert len(fold(*between).messages()) == len(fold(*TALK).messages()) + 1
     again = fold(*between, Rewound(12, undoes=12))
     assert again.messages() == fold(*TALK).messages()
@@ -92,8 +92,8 @@ def test_the_title_goes_and_comes_with_the_words_it_was_made_of() -> None:
 
 
 def test_what_was_typed_since_still_waits_when_a_rewind_is_undone() -> None:
-    again = fold(hi(), Queued(said("old")), Rewound(1), Queued(said("new")), Rewound(3, undoes=3))
-    assert again.queued == ((2, said("old")), (4, said("new")))
+    again = fold(hi(), Queued(user_message("old")), Rewound(1), Queued(user_message("new")), Rewound(3, undoes=3))
+    assert again.queued == ((2, user_message("old")), (4, user_message("new")))
 
 
 def test_nothing_is_brought_back_once_something_new_was_said() -> None:
@@ -113,13 +113,13 @@ def test_nothing_heavy_is_kept_once_something_new_was_said() -> None:
 
 def test_a_rewind_behind_a_compaction_can_be_undone_and_the_compaction_stands_again() -> None:
     compacted = (hi(), Said(Assistant("a")), hi("b"), Compacted(2, "short"), Said(Assistant("c")))
-    assert fold(*compacted, Rewound(3)).messages() == [said("hi"), Assistant("a")]
+    assert fold(*compacted, Rewound(3)).messages() == [user_message("hi"), Assistant("a")]
     again = fold(*compacted, Rewound(3), Rewound(6, undoes=6))
     assert state(again) == state(fold(*compacted))
     flat = Conversation()
     for record in logged(*compacted, Rewound(3)):
         flat.add(record)
-    assert flat.behind
+    assert flat.needs_refold
 
 
 def test_a_compaction_after_the_rewind_goes_with_it() -> None:
@@ -144,9 +144,9 @@ def test_a_session_that_is_resumed_knows_what_an_undo_brings_back(tmp_path: Path
         session.emit(event)
     session.close()
     session = Session.resume(tmp_path / "s", now=lambda: 0.0, sync=lambda fd: None)
-    assert session.conversation.messages() == [said("hi"), Assistant("a")]
+    assert session.conversation.messages() == [user_message("hi"), Assistant("a")]
     session.emit(Rewound(6, undoes=6))
-    assert session.conversation.messages() == [said("hi"), Assistant("a"), said("b"), Assistant("c")]
+    assert session.conversation.messages() == [user_message("hi"), Assistant("a"), user_message("b"), Assistant("c")]
     session.close()
 
 
@@ -178,13 +178,13 @@ def test_how_much_a_rewind_leaves_is_known_before_it() -> None:
 
 PLACES = st.integers(1, 16)
 NEWS: st.SearchStrategy[Durable] = st.one_of(
-    st.builds(Said, st.sampled_from([said("u"), said("v"), Assistant("t")])),
+    st.builds(Said, st.sampled_from([user_message("u"), user_message("v"), Assistant("t")])),
     st.sampled_from([asks("a"), asks("a", "b", "c")]),
     st.builds(CallStarted, PLACES, st.integers(0, 2), st.just("a"), st.just("write")),
     st.builds(Returned, PLACES, st.integers(0, 2), st.builds(Result, st.just("x"), st.sampled_from([None, PLAN]))),
     st.builds(Partial, st.sampled_from(["", "half"])),
     st.sampled_from([TurnEnded("done", 1), Requested("kimi", 1), Noted("n"), Renamed("mine")]),
-    st.builds(Queued, st.just(said("q"))),
+    st.builds(Queued, st.just(user_message("q"))),
     st.builds(Compacted, PLACES, st.just("sum")),
 )
 LAST = 10**6
@@ -209,9 +209,9 @@ def equal_at_every_step(assert_valid: Check, events: list[Durable]) -> None:
     step = Conversation(keep_replaced=True)
     for end, record in enumerate(log, 1):
         step.add(record)
-        assert step.messages() == conversation(log[:end])
+        assert step.messages() == fold_messages(log[:end])
         assert_valid(step.messages())
-    assert state(folded(lambda: log)) == state(step)
+    assert state(fold_conversation(lambda: log)) == state(step)
 
 
 def undone_at_once(events: list[Durable], to: int) -> None:

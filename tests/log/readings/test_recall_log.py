@@ -18,19 +18,19 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, said
-from kimi_agent.log.readers.recall import History, Hit, Hits, Page
+from kimi_agent.log.messages import Assistant, Call, user_message
+from kimi_agent.log.readers.recall import Hit, RecallHits, RecallPage, SessionRecall
 from kimi_agent.log.views import Result
 
 TALK: tuple[Durable, ...] = (
-    Said(said("mind the needle")),  # 1
+    Said(user_message("mind the needle")),  # 1
     Said(Assistant("I look for it.", "a needle?", (Call("x:0", "shell", '{"command":"grep needle"}'),))),  # 2
     CallStarted(2, 0, "shell", "execute"),
     Returned(2, 0, Result("hay\nhay needle hay\nhay")),  # 4
     Said(Assistant("The needle is in line 2.")),  # 5
     TurnEnded("done", 2),
-    Queued(said("needle in the queue")),  # 7
-    Said(said("thanks")),  # 8
+    Queued(user_message("needle in the queue")),  # 7
+    Said(user_message("thanks")),  # 8
     Partial("The needle, as I", retried=True),
     Partial("You are welcome to the needle", why="cut"),  # 10
     TurnEnded("failed", 1),
@@ -38,17 +38,17 @@ TALK: tuple[Durable, ...] = (
 )
 
 
-def history(*events: Durable) -> History:
+def history(*events: Durable) -> SessionRecall:
     log = [Stamped("main", seq, 100.0 * seq, event) for seq, event in enumerate(events, 1)]
-    return History(lambda: iter(log))
+    return SessionRecall(lambda: iter(log))
 
 
 def found(*events: Durable, query: str = "needle") -> dict[str, str]:
-    return {f"{hit.place} {hit.kind}": hit.now for hit in history(*events).search(query, limit=50).newest}
+    return {f"{hit.place} {hit.kind}": hit.status for hit in history(*events).search(query, limit=50).newest}
 
 
 def test_all_that_was_said_and_done_is_found_the_newest_first() -> None:
-    assert history(*TALK).search("needle", limit=20) == Hits(
+    assert history(*TALK).search("needle", limit=20) == RecallHits(
         (
             Hit("12", 2, 0.0, "note", "plan mode: no needle may be moved"),
             Hit("10", 2, 200.0, "broken answer", "You are welcome to the needle"),
@@ -62,7 +62,7 @@ def test_all_that_was_said_and_done_is_found_the_newest_first() -> None:
     )
     some = history(*TALK).search("needle", limit=2)
     assert ([hit.place for hit in some.newest], some.total) == (["12", "10"], 6)
-    assert history(*TALK).search("nowhere", limit=2) == Hits((), 0, '"nowhere"')
+    assert history(*TALK).search("nowhere", limit=2) == RecallHits((), 0, '"nowhere"')
 
 
 def test_what_one_tool_did_can_be_left_out() -> None:
@@ -95,11 +95,11 @@ def test_what_was_rewound_is_told_as_taken_back_until_that_is_undone() -> None:
     assert found(*back)["10 broken answer"] == "taken back"
     assert found(*back)["5 answer"] == ""
     assert set(found(*back, Rewound(13, "chat", undoes=13)).values()) == {""}
-    new = (*back, Said(said("a new needle")))
+    new = (*back, Said(user_message("a new needle")))
     assert found(*new, Rewound(13, "chat", undoes=13))["10 broken answer"] == "taken back", "it could not be undone"
     assert found(*TALK, Rewound(8, "code"))["10 broken answer"] == ""
     assert found(*TALK, Rewound(8, "code"), Compacted(99, "short"))["10 broken answer"] == "summed up"
-    behind = found(*TALK, Compacted(5, "short"), Said(said("needle 3")), Rewound(8, "chat"))
+    behind = found(*TALK, Compacted(5, "short"), Said(user_message("needle 3")), Rewound(8, "chat"))
     assert behind["1 user"] == ""
     assert behind["14 user"] == behind["10 broken answer"] == "taken back"
 
@@ -107,11 +107,11 @@ def test_what_was_rewound_is_told_as_taken_back_until_that_is_undone() -> None:
 def test_a_place_is_read_whole_and_in_pages() -> None:
     log = history(*TALK, Shortened((Short(2, 0, "…"),)), Compacted(99, "short"))
     whole = 'call of shell:\n{"command":"grep needle"}\n\nresult of shell:\nhay\nhay needle hay\nhay'
-    assert log.read("2.0", offset=0, max_chars=500) == Page(whole, 0, len(whole), 1)
-    assert log.read(" #2.0 ", offset=60, max_chars=10) == Page(whole[60:70], 60, len(whole), 1)
-    assert log.read("2.0", offset=999, max_chars=10) == Page("", len(whole), len(whole), 1)
+    assert log.read("2.0", offset=0, max_chars=500) == RecallPage(whole, 0, len(whole), 1)
+    assert log.read(" #2.0 ", offset=60, max_chars=10) == RecallPage(whole[60:70], 60, len(whole), 1)
+    assert log.read("2.0", offset=999, max_chars=10) == RecallPage("", len(whole), len(whole), 1)
     answer = "answer:\nI look for it.\n\ncalls:\n2.0 shell"
-    assert log.read("2", offset=0, max_chars=500) == Page(answer, 0, len(answer), 1)
+    assert log.read("2", offset=0, max_chars=500) == RecallPage(answer, 0, len(answer), 1)
     last = log.read("14", offset=0, max_chars=500)
     assert last is not None
     assert (last.text, last.turn) == ("summary:\nshort", 2)
@@ -126,8 +126,8 @@ def test_a_call_that_was_left_open_is_read_as_far_as_it_went() -> None:
 
 
 def test_an_empty_history_finds_nothing() -> None:
-    nothing = History(tuple)
-    assert nothing.search("x", limit=5) == Hits((), 0, '"x"')
+    nothing = SessionRecall(tuple)
+    assert nothing.search("x", limit=5) == RecallHits((), 0, '"x"')
     assert nothing.read("1", offset=0, max_chars=5) is None
 
 
@@ -139,5 +139,5 @@ def test_a_reading_stops_where_all_is_found() -> None:
             read.append(seq)
             yield Stamped("main", seq, 0.0, event)
 
-    History(events).read("2.0", offset=0, max_chars=5)
+    SessionRecall(events).read("2.0", offset=0, max_chars=5)
     assert read[-1] == 5

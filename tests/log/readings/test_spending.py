@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.log.events import Durable, Opened, Said, Spent
-from kimi_agent.log.messages import Assistant, Usage, said
-from kimi_agent.log.readers.spending import Entry, Spending, midnight
+from kimi_agent.log.messages import Assistant, Usage, user_message
+from kimi_agent.log.readers.spending import Payment, SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 
@@ -25,7 +25,7 @@ class Days:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.now = MONDAY
-        self.spending = Spending(state)
+        self.spending = SpendingReader(state)
 
     def sessions(self, workspace: Path) -> Sessions:
         return Sessions(self.state, workspace, now=lambda: self.now, rng=random.Random(str(workspace)))
@@ -58,12 +58,14 @@ def test_where_nothing_was_ever_spent_there_is_nothing(days: Days) -> None:
 
 def test_every_payment_of_every_workspace_is_found_with_all_that_is_known_of_it(days: Days, tmp_path: Path) -> None:
     one, two = days.open(tmp_path / "ü a"), days.open(tmp_path / "b")
-    days.tell(one, Said(said("hi")), spent(0.25), Said(Assistant('"event":{"type":"Spent","usd":9}\n')))
+    days.tell(one, Said(user_message("hi")), spent(0.25), Said(Assistant('"event":{"type":"Spent","usd":9}\n')))
     days.now += 60
     days.tell(two, Spent("kimi-k3", Usage(7, 3), None, "compaction", estimated=True))
     assert days.spending.since(0) == [
-        Entry(MONDAY, one.id, str(tmp_path / "ü a"), "main", "kimi-k2.6", Usage(100, 10, 50, 5), 0.25, "answer", False),
-        Entry(MONDAY + 60, two.id, str(tmp_path / "b"), "main", "kimi-k3", Usage(7, 3), None, "compaction", True),
+        Payment(
+            MONDAY, one.id, str(tmp_path / "ü a"), "main", "kimi-k2.6", Usage(100, 10, 50, 5), 0.25, "answer", False
+        ),
+        Payment(MONDAY + 60, two.id, str(tmp_path / "b"), "main", "kimi-k3", Usage(7, 3), None, "compaction", True),
     ]
     assert days.spending.others(0, one.id) == (0.0, 10)
     assert days.spending.others(0, two.id) == (0.25, 110)
@@ -85,7 +87,7 @@ def test_only_what_was_paid_since_then_counts(days: Days, tmp_path: Path) -> Non
 def test_asking_again_reads_only_what_is_new(days: Days, tmp_path: Path) -> None:
     session = days.open(tmp_path)
     for cents in range(1, 6):
-        days.tell(session, spent(cents / 100), Said(said("more")))
+        days.tell(session, spent(cents / 100), Said(user_message("more")))
         assert [usd for _, usd in days.paid()] == [each / 100 for each in range(1, cents + 1)]
     # What was read is not read again: it may even be gone, as long as the file is the same.
     with session.path.open("r+b") as file:
@@ -107,7 +109,7 @@ def test_a_line_that_is_still_being_written_counts_when_it_is_whole(days: Days, 
         with session.path.open("ab") as file:
             file.write(whole[cut:])
         assert days.paid() == [(session.id, 1.0), (session.id, 2.0)]
-        days.spending = Spending(days.state)
+        days.spending = SpendingReader(days.state)
 
 
 def test_damage_costs_one_line_alone(days: Days, tmp_path: Path) -> None:
@@ -208,10 +210,10 @@ def test_two_processes_write_while_a_third_adds_up(days: Days, tmp_path: Path) -
     seen = [0.0]
     began = time.time()
     while any(writer.poll() is None for writer in writers):
-        seen.append(days.spending.others(midnight(began), "mine")[0])
+        seen.append(days.spending.others(find_local_midnight(began), "mine")[0])
     assert [writer.wait(30) for writer in writers] == [0, 0]
     assert seen == sorted(seen)
-    usd, tokens = days.spending.others(midnight(began), "mine")
+    usd, tokens = days.spending.others(find_local_midnight(began), "mine")
     assert (round(usd, 6), tokens) == (4.0, 4_000)
 
 
@@ -222,7 +224,7 @@ def test_a_day_begins_at_local_midnight(zone: str, monkeypatch: pytest.MonkeyPat
     try:
         for hour in range(0, 24 * 366, 5):
             now = MONDAY + hour * 3_600
-            at = midnight(now)
+            at = find_local_midnight(now)
             assert time.localtime(at)[3:6] == (0, 0, 0)
             assert time.localtime(at)[:3] == time.localtime(now)[:3]
             assert 0 <= now - at < 25 * 3_600

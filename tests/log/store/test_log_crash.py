@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import kimi_agent
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Durable, Opened, Said, Stamped
-from kimi_agent.log.messages import Assistant, Message, said
+from kimi_agent.log.messages import Assistant, Message, user_message
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.session import Session
 
@@ -51,7 +51,7 @@ def survives_a_double_crash(
     session = Session.resume(path.parent, now=lambda: 1.0, sync=nothing)
     assert list(session.events())[: len(kept)] == kept
     assert_valid(session.conversation.messages())
-    session.emit(Said(said("go on")))
+    session.emit(Said(user_message("go on")))
     assert_valid(session.conversation.messages())
     session.close()
 
@@ -142,7 +142,7 @@ WRITER = """
 import os, sys, time
 from pathlib import Path
 from kimi_agent.log.events import Opened, Returned, Said, TurnEnded
-from kimi_agent.log.messages import said
+from kimi_agent.log.messages import user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 folder = Path(sys.argv[1])
@@ -151,7 +151,7 @@ if folder.exists():
 else:
     session = Session.create(folder, Opened("s", "/w", "k", "0"), now=time.time, sync=lambda fd: None)
 while True:
-    for event in (Said(said("go")), Returned(1, 0, Result("r" * 3000)), TurnEnded("done", 1)):
+    for event in (Said(user_message("go")), Returned(1, 0, Result("r" * 3000)), TurnEnded("done", 1)):
         os.write(1, b"%d\\n" % session.emit(event).seq)
 """
 
@@ -222,7 +222,7 @@ FULL_DISK = """
 import json, resource, signal, sys, time
 from pathlib import Path
 from kimi_agent.log.events import Opened, Partial, Notice, Said
-from kimi_agent.log.messages import said
+from kimi_agent.log.messages import user_message
 from kimi_agent.log.store.session import Session
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 notices = []
@@ -232,7 +232,7 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
 unsaved, sizes = [], []
 for n in range(8):
-    session.emit(Said(said("x" * 1_500)))
+    session.emit(Said(user_message("x" * 1_500)))
     unsaved.append(session.unsaved)
     sizes.append(session.path.read_bytes().endswith(b"}}\\n"))
 session.emit(Partial("y" * 100_000))
@@ -241,8 +241,8 @@ other = Session.create(Path(sys.argv[1] + "2"), Opened("s2", "/w", "k", "0"), no
 other.emit(Partial("y" * 100_000))
 halves = [path.name for path in (other.folder / "blobs").iterdir()]
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-session.emit(Said(said("room again")))
-other.emit(Said(said("room again")))
+session.emit(Said(user_message("room again")))
+other.emit(Said(user_message("room again")))
 events = [[s.seq for s in one.events()] for one in (session, other)]
 print(json.dumps([notices, unsaved, all(sizes), in_memory, halves, events, session.unsaved + other.unsaved]))
 session.close()

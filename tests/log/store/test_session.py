@@ -29,10 +29,10 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Call, said
-from kimi_agent.log.store.codec import encode
-from kimi_agent.log.store.fork import fork
-from kimi_agent.log.store.lock import Holder, InUse, Lock, is_alive, read_holder
+from kimi_agent.log.messages import Assistant, Call, user_message
+from kimi_agent.log.store.codec import encode_record
+from kimi_agent.log.store.fork import fork_session
+from kimi_agent.log.store.lock import LockHolder, SessionInUse, SessionLock, is_holder_alive, read_lock_holder
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.logfile import LogFile
 from kimi_agent.log.store.session import Session
@@ -81,7 +81,7 @@ def test_the_log_comes_first_then_the_fold_then_the_listeners(tmp_path: Path, cl
         heard.append((stamped, len(list(read_events(session.path))), len(session.conversation.messages())))
 
     session.listen(listen)
-    first, delta = session.emit(Said(said("hi"))), session.emit(TextDelta("a"))
+    first, delta = session.emit(Said(user_message("hi"))), session.emit(TextDelta("a"))
     assert heard == [(first, 2, 1), (delta, 2, 1)]
     assert (first.seq, delta.seq) == (2, 0)
     session.close()
@@ -97,10 +97,10 @@ def test_a_listener_that_raises_loses_nothing(tmp_path: Path, clock: Clock) -> N
     session.listen(fail)
     session.listen(lambda stamped: heard.append(stamped.event))
     with pytest.raises(LookupError, match="a broken face"):
-        session.emit(Said(said("hi")))
-    assert heard == [Said(said("hi"))]
+        session.emit(Said(user_message("hi")))
+    assert heard == [Said(user_message("hi"))]
     assert len(list(read_events(session.path))) == 2
-    assert session.conversation.messages() == [said("hi")]
+    assert session.conversation.messages() == [user_message("hi")]
     session.close()
 
 
@@ -143,7 +143,7 @@ def test_the_disk_is_waited_for_at_barriers_alone(tmp_path: Path) -> None:
         Said(Assistant("a", calls=(Call("i", "f", "{}"),))),
         CallStarted(3, 0, "f", "read"),
         Returned(3, 0, Result("r")),
-        Said(said("hi")),
+        Said(user_message("hi")),
         CallStarted(3, 0, "f", "execute"),
         TurnEnded("done", 1),
     ):
@@ -184,10 +184,10 @@ def test_a_disk_that_cannot_sync_is_told_once(tmp_path: Path, clock: Clock) -> N
     session = Session.create(tmp_path / "s", OPENED, now=clock, sync=sync)
     heard: list[Stamped] = []
     session.listen(heard.append)
-    session.emit(Said(said("one")))
-    session.emit(Said(said("two")))
+    session.emit(Said(user_message("one")))
+    session.emit(Said(user_message("two")))
     broken[0] = False
-    session.emit(Said(said("three")))
+    session.emit(Said(user_message("three")))
     assert [text[:30] for text in told(heard)] == ["session not being saved: Input", "session is being saved again ("]
     assert len(list(read_events(session.path))) == 4
     session.close()
@@ -198,11 +198,11 @@ def test_work_goes_on_in_a_folder_that_cannot_be_made(tmp_path: Path, clock: Clo
     session = create(tmp_path / "state" / "s", clock)
     heard: list[Stamped] = []
     session.listen(heard.append)
-    session.emit(Said(said("hi")))
+    session.emit(Said(user_message("hi")))
     session.emit(Progress(1, 0, "still here"))
     assert session.unsaved == 2
-    assert [stamped.event for stamped in session.events()] == [OPENED, Said(said("hi"))]
-    assert session.conversation.messages() == [said("hi")]
+    assert [stamped.event for stamped in session.events()] == [OPENED, Said(user_message("hi"))]
+    assert session.conversation.messages() == [user_message("hi")]
     (tmp_path / "state").unlink()
     session.emit(Said(Assistant("hello")))
     assert session.unsaved == 0
@@ -226,7 +226,7 @@ def test_what_could_not_be_saved_to_the_end_is_said_at_the_close(tmp_path: Path,
 @pytest.mark.parametrize("vanish", ["file", "folder", "moved", "replaced"])
 def test_a_log_that_someone_took_away_is_written_anew(tmp_path: Path, clock: Clock, vanish: str) -> None:
     session = create(tmp_path / "s", clock)
-    session.emit(Said(said("one")))
+    session.emit(Said(user_message("one")))
     match vanish:
         case "file":
             session.path.unlink()
@@ -242,7 +242,7 @@ def test_a_log_that_someone_took_away_is_written_anew(tmp_path: Path, clock: Clo
     session.emit(Said(Assistant("two")))
     assert session.unsaved == 0
     assert [stamped.seq for stamped in read_events(session.path)] == [1, 2, 3]
-    with pytest.raises(InUse):
+    with pytest.raises(SessionInUse):
         resume(tmp_path / "s", clock)
     session.close()
     if vanish == "replaced":
@@ -263,9 +263,9 @@ def test_two_sessions_never_fight_over_one_path(tmp_path: Path, clock: Clock) ->
     two = create(tmp_path / "s", clock)
     heard: list[Stamped] = []
     one.listen(heard.append)
-    one.emit(Said(said("from one")))
+    one.emit(Said(user_message("from one")))
     assert "another process put its own log in place of this one" in told(heard)[0]
-    two.emit(Said(said("from two")))
+    two.emit(Said(user_message("from two")))
     assert (one.unsaved, two.unsaved) == (1, 0)
     two.close()
     one.emit(Said(Assistant("again")))
@@ -276,7 +276,7 @@ def test_two_sessions_never_fight_over_one_path(tmp_path: Path, clock: Clock) ->
 def test_a_second_opener_hears_who_has_the_session(tmp_path: Path) -> None:
     session = Session.create(tmp_path / "s1", OPENED, now=lambda: 86_400.0 * 365, sync=nothing)
     with pytest.raises(
-        InUse, match=rf"^session s1 is in use by pid {os.getpid()} since 197\d-.*--fork-session.*show s1"
+        SessionInUse, match=rf"^session s1 is in use by pid {os.getpid()} since 197\d-.*--fork-session.*show s1"
     ):
         Session.resume(tmp_path / "s1", now=lambda: 1.0)
     with pytest.raises(UserError, match="in use"):
@@ -299,7 +299,7 @@ def test_a_lock_on_a_file_that_was_just_replaced_is_no_lock(tmp_path: Path) -> N
             path.write_bytes(b"new\n")
         fcntl.flock(fd, operation)
 
-    lock = Lock(tmp_path / "main.lock", session="s", now=lambda: 1.0, flock=replaced_meanwhile)
+    lock = SessionLock(tmp_path / "main.lock", session="s", now=lambda: 1.0, flock=replaced_meanwhile)
     file = LogFile(path, lock, nothing)
     file.open()
     fd = os.open(path, os.O_RDONLY)
@@ -316,13 +316,13 @@ def no_flock(fd: int, operation: int) -> None:
 
 def test_without_flock_the_pid_record_keeps_others_out(tmp_path: Path) -> None:
     record = tmp_path / "main.lock"
-    lock = Lock(record, session="s", now=lambda: 1.0, flock=no_flock)
+    lock = SessionLock(record, session="s", now=lambda: 1.0, flock=no_flock)
     lock.take(0)
-    holder = read_holder(record)
+    holder = read_lock_holder(record)
     assert holder is not None
     assert holder.pid == os.getpid()
-    with pytest.raises(InUse, match=f"pid {os.getpid()}"):
-        Lock(record, session="s", now=lambda: 1.0, flock=no_flock).take(0)
+    with pytest.raises(SessionInUse, match=f"pid {os.getpid()}"):
+        SessionLock(record, session="s", now=lambda: 1.0, flock=no_flock).take(0)
     lock.release(0)
     assert not record.exists()
 
@@ -330,31 +330,31 @@ def test_without_flock_the_pid_record_keeps_others_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "holder",
     [
-        Holder(2**22 + 1, os.uname().nodename, 1.0, "5"),
-        Holder(os.getpid(), os.uname().nodename, 1.0, "another start"),
-        Holder(-1, os.uname().nodename, 1.0),
-        Holder(10**30, os.uname().nodename, 1.0),
+        LockHolder(2**22 + 1, os.uname().nodename, 1.0, "5"),
+        LockHolder(os.getpid(), os.uname().nodename, 1.0, "another start"),
+        LockHolder(-1, os.uname().nodename, 1.0),
+        LockHolder(10**30, os.uname().nodename, 1.0),
         None,
     ],
 )
-def test_without_flock_a_dead_holder_keeps_nobody_out(tmp_path: Path, holder: Holder | None) -> None:
+def test_without_flock_a_dead_holder_keeps_nobody_out(tmp_path: Path, holder: LockHolder | None) -> None:
     record = tmp_path / "main.lock"
     record.write_bytes(b'{"pid":' if holder is None else msgspec.json.encode(holder))
-    Lock(record, session="s", now=lambda: 1.0, flock=no_flock).take(0)
-    got = read_holder(record)
+    SessionLock(record, session="s", now=lambda: 1.0, flock=no_flock).take(0)
+    got = read_lock_holder(record)
     assert got is not None
     assert got.pid == os.getpid()
-    assert is_alive(got)
+    assert is_holder_alive(got)
     assert [path.name for path in tmp_path.iterdir()] == ["main.lock"]
 
 
 def test_a_holder_on_another_machine_is_believed(tmp_path: Path) -> None:
-    assert is_alive(Holder(1, "another-machine", 1.0))
+    assert is_holder_alive(LockHolder(1, "another-machine", 1.0))
 
 
 def test_a_torn_tail_is_cut_and_kept_beside(tmp_path: Path, clock: Clock, rich_events: list[Durable]) -> None:
     session = create(tmp_path / "s", clock)
-    session.emit(Said(said("one")))
+    session.emit(Said(user_message("one")))
     session.close()
     whole = session.path.read_bytes()
     session.path.write_bytes(whole + b'{"v":1,"crc":"0000')
@@ -370,7 +370,7 @@ def test_a_torn_tail_is_cut_and_kept_beside(tmp_path: Path, clock: Clock, rich_e
 
 def test_a_whole_last_record_only_lacks_its_newline(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
-    session.emit(Said(said("one")))
+    session.emit(Said(user_message("one")))
     session.close()
     session.path.write_bytes(session.path.read_bytes()[:-1])
     again = resume(tmp_path / "s", clock)
@@ -383,7 +383,7 @@ def test_a_whole_last_record_only_lacks_its_newline(tmp_path: Path, clock: Clock
 
 def test_a_damaged_record_is_passed_over_and_said_once(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
-    session.emit(Said(said("one")))
+    session.emit(Said(user_message("one")))
     session.emit(Said(Assistant("two")))
     session.close()
     damaged = session.path.read_bytes().replace(b'"one"', b'"onE"')
@@ -401,17 +401,17 @@ def test_a_damaged_record_is_passed_over_and_said_once(tmp_path: Path, clock: Cl
 
 def test_records_glued_to_a_torn_one_are_not_lost(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
-    session.emit(Said(said("one")))
+    session.emit(Said(user_message("one")))
     session.close()
     first, second = session.path.read_bytes().splitlines(keepends=True)
     session.path.write_bytes(first + second[:30] + second)
     again = resume(tmp_path / "s", clock)
     assert again.recovered == Recovered(bad_records=1)
-    assert again.conversation.messages() == [said("one")]
+    assert again.conversation.messages() == [user_message("one")]
     again.close()
     session.path.write_bytes(first + second[:30] + second[:-1])
     third = resume(tmp_path / "s", clock)
-    assert third.conversation.messages() == [said("one")]
+    assert third.conversation.messages() == [user_message("one")]
     third.close()
 
 
@@ -426,7 +426,7 @@ def test_records_of_a_newer_version_are_kept(tmp_path: Path, clock: Clock) -> No
     again.listen(heard.append)
     assert (again.unknown, again.recovered) == (1, None)
     assert ["newer version" in text for text in told(heard)] == [True]
-    assert again.emit(Said(said("one"))).seq == 13
+    assert again.emit(Said(user_message("one"))).seq == 13
     assert newer in again.path.read_bytes()
     again.close()
 
@@ -447,7 +447,7 @@ def test_a_log_without_one_whole_record_says_so(tmp_path: Path, clock: Clock) ->
 
 def test_big_values_lie_in_blobs_and_come_back(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
-    big = said("ü" * 100_000)
+    big = user_message("ü" * 100_000)
     session.emit(Said(big))
     media = session.blobs.put(b"\x89PNG")
     session.close()
@@ -459,7 +459,9 @@ def test_big_values_lie_in_blobs_and_come_back(tmp_path: Path, clock: Clock) -> 
     for blob in (tmp_path / "s" / "blobs").iterdir():
         blob.write_bytes(b"damaged")
     third = resume(tmp_path / "s", clock)
-    assert third.conversation.messages() == [said("[100,000 characters stood here; their blob is lost or damaged]")]
+    assert third.conversation.messages() == [
+        user_message("[100,000 characters stood here; their blob is lost or damaged]")
+    ]
     assert third.blobs.get(media) is None
     third.close()
 
@@ -467,7 +469,7 @@ def test_big_values_lie_in_blobs_and_come_back(tmp_path: Path, clock: Clock) -> 
 def test_hostile_text_becomes_history_that_can_be_sent(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
     call = Call("functions.f:0\x1b\u2028", "f", '{"path":"a\\u0000"}')
-    session.emit(Said(said("name\udcff\0.txt")))
+    session.emit(Said(user_message("name\udcff\0.txt")))
     answer = session.emit(Said(Assistant("", calls=(call,))))
     session.emit(Returned(answer.seq, 0, Result("\udc80\0\x1b]52;c\x07")))
     messages = session.conversation.messages()
@@ -483,7 +485,7 @@ def test_hostile_text_becomes_history_that_can_be_sent(tmp_path: Path, clock: Cl
 def test_each_agent_has_a_log_of_its_own(tmp_path: Path, clock: Clock) -> None:
     main = create(tmp_path / "s", clock)
     child = Session.create(tmp_path / "s", OPENED, now=clock, agent="main.3.1", sync=nothing)
-    child.emit(Said(said("child")))
+    child.emit(Said(user_message("child")))
     assert [stamped.agent for stamped in read_events(tmp_path / "s" / "main.3.1.jsonl")] == ["main.3.1"] * 2
     assert main.conversation.messages() == []
     child.close()
@@ -508,7 +510,7 @@ def test_nothing_is_emitted_after_the_close(tmp_path: Path, clock: Clock) -> Non
     session.close()
     session.close()
     with pytest.raises(RuntimeError, match="closed"):
-        session.emit(Said(said("late")))
+        session.emit(Said(user_message("late")))
 
 
 def test_threads_may_emit_together(tmp_path: Path, clock: Clock) -> None:
@@ -527,7 +529,7 @@ def test_threads_may_emit_together(tmp_path: Path, clock: Clock) -> None:
 def test_events_are_those_of_the_moment_they_were_asked_for(tmp_path: Path, clock: Clock) -> None:
     session = create(tmp_path / "s", clock)
     events = session.events()
-    session.emit(Said(said("later")))
+    session.emit(Said(user_message("later")))
     assert len(list(events)) == 1
     session.close()
 
@@ -537,12 +539,12 @@ def test_a_fork_goes_on_from_the_same_history(
 ) -> None:
     write_log(tmp_path / "old", rich_events)
     old = resume(tmp_path / "old", clock)
-    old.emit(Said(said("z" * 100_000)))
+    old.emit(Said(user_message("z" * 100_000)))
     (old.folder / "outputs").mkdir()
     (old.folder / "outputs" / "ab12").write_text("whole output")
     with old.path.open("ab") as file:
         file.write(b'{"v":1,"half of a rec')  # as if it were just writing
-    copy = fork(tmp_path / "old", tmp_path / "new", now=clock)
+    copy = fork_session(tmp_path / "old", tmp_path / "new", now=clock)
     assert (copy.id, copy.opened.forked_from) == ("new", "old")
     assert copy.workspace == "/srv/ü b"
     assert copy.conversation.messages() == old.conversation.messages()
@@ -554,7 +556,7 @@ def test_a_fork_goes_on_from_the_same_history(
     old.close()
     assert "only here" not in old.path.read_text()
     with pytest.raises(UserError, match="no session nope"):
-        fork(tmp_path / "nope", tmp_path / "newer", now=clock)
+        fork_session(tmp_path / "nope", tmp_path / "newer", now=clock)
 
 
 def test_the_form_of_version_one_stays_readable(tmp_path: Path, clock: Clock) -> None:
@@ -562,7 +564,7 @@ def test_the_form_of_version_one_stays_readable(tmp_path: Path, clock: Clock) ->
         b'{"v":1,"crc":"3e17912a","seq":1,"at":1.5,"agent":"main","event":{"type":"Opened","session":"s",'
         b'"workspace":"/w","model":"kimi-k2.6","version":"0.1","system":"","forked_from":""}}\n'
     )
-    assert encode(Stamped("main", 1, 1.5, Opened("s", "/w", "kimi-k2.6", "0.1"))).data == line
+    assert encode_record(Stamped("main", 1, 1.5, Opened("s", "/w", "kimi-k2.6", "0.1"))).data == line
     (tmp_path / "main.jsonl").write_bytes(line)
     session = resume(tmp_path, clock)
     assert session.opened == Opened("s", "/w", "kimi-k2.6", "0.1")

@@ -25,13 +25,13 @@ from kimi_agent.log.events import (
     TextDelta,
     TurnEnded,
 )
-from kimi_agent.log.messages import Assistant, Usage, said
+from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.model.cost.budget import Budget, Caps
-from kimi_agent.model.cost.caps import Cap, caps_in
-from kimi_agent.model.cost.cost_recorder import account
+from kimi_agent.model.cost.caps import Cap, list_caps_set
+from kimi_agent.model.cost.cost_recorder import wrap_with_cost_recorder
 from kimi_agent.model.cost.prices import Price
-from kimi_agent.model.cost.spend_totals import Amount, Bill, Cost
+from kimi_agent.model.cost.spend_totals import Amount, Cost, SpendTotals
 from tests.model.requests import READ_FILE, all_of
 
 PRICE = Price(1.0, 0.1, 10.0)
@@ -98,13 +98,15 @@ class House:
         def emit(event: Event) -> Stamped:
             return self.emit(event, agent)
 
-        return self.budget.around(account(server, price=self.price, emit=emit, clock=lambda: self.now), self.price)
+        return self.budget.wrap(
+            wrap_with_cost_recorder(server, price=self.price, emit=emit, clock=lambda: self.now), self.price
+        )
 
     def pay(self, usd: float | None, *, agent: str = "main", tokens: int = 1_000, **more: Any) -> None:
         self.emit(Spent("kimi-k2.6", Usage(tokens), usd, **more), agent)
 
     def begin_turn(self) -> None:
-        self.emit(Said(said("do it")))
+        self.emit(Said(user_message("do it")))
 
     async def step(self, model: Model, request: Request | None = None) -> None:
         await all_of(model, request or asking())
@@ -116,7 +118,7 @@ class House:
 
 
 def asking(tokens: int = 10_000, **more: Any) -> Request:
-    return replace(Request("Be kind.", (READ_FILE,), [said("go")], tokens=tokens), **more)
+    return replace(Request("Be kind.", (READ_FILE,), [user_message("go")], tokens=tokens), **more)
 
 
 async def stopped(doing: Any) -> Stopped:
@@ -161,8 +163,8 @@ def test_by_how_much_a_cap_is_raised(cap: Cap, short: float, more: float) -> Non
 
 
 def test_only_caps_that_are_set_are_caps() -> None:
-    assert caps_in(Caps()) == []
-    every = caps_in(Caps(1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
+    assert list_caps_set(Caps()) == []
+    every = list_caps_set(Caps(1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
     assert [(cap.scope, cap.unit, cap.limit) for cap in every] == [
         ("turn", "usd", 1), ("turn", "tokens", 5), ("run", "usd", 2), ("run", "tokens", 6),
         ("session", "usd", 3), ("session", "tokens", 7), ("day", "usd", 4), ("day", "tokens", 8),
@@ -321,8 +323,8 @@ async def test_a_turn_is_for_the_main_agents_words_only() -> None:
     house, server = House(Caps(turn_usd=0.2, turn_steps=2)), Server([Usage(10_000, 5)])
     house.begin_turn()
     house.pay(0.15)
-    house.emit(Said(said("and that too"), queued=7))
-    house.emit(Said(said("look there")), "main.1")
+    house.emit(Said(user_message("and that too"), queued=7))
+    house.emit(Said(user_message("look there")), "main.1")
     house.emit(Said(Assistant("I look")), "main.1")
     assert (house.budget.state().spent["turn"].usd, house.budget.state().steps) == (0.15, 0)
     house.begin_turn()
@@ -433,7 +435,7 @@ def earlier() -> list[Stamped]:
         (NOON - 90_000, Opened("one", "/w", "kimi-k2.6", "1")),
         (NOON - 90_000, Spent("kimi-k2.6", Usage(100), 5.0)),
         (NOON - 80_000, Opened("two", "/w", "kimi-k2.6", "1", forked_from="one")),
-        (NOON - 79_999, Said(said("go"))),
+        (NOON - 79_999, Said(user_message("go"))),
         (NOON - 79_000, Spent("kimi-k2.6", Usage(100), 0.25)),
         (NOON - 60, Spent("kimi-k2.6", Usage(100), 0.5)),
         (NOON - 60, Said(Assistant("done"))),
@@ -622,15 +624,15 @@ async def test_a_new_turn_and_a_raised_cap_warn_anew() -> None:
     ],
 )
 def test_what_costs_far_more_than_its_like(likes: list[float], cost: float, like: float | None) -> None:
-    found = Cost(cost, 0).like([Cost(usd, 0) for usd in likes])
+    found = Cost(cost, 0).find_usual([Cost(usd, 0) for usd in likes])
     assert (None if found is None else found.usd) == like
 
 
 def test_without_a_price_the_uncached_tokens_are_compared() -> None:
     likes = [Cost(None, 10_000)] * 5
-    assert Cost(None, 100_001).like(likes) == Cost(None, 10_000)
-    assert Cost(None, 100_000).like(likes) is None
-    assert Cost(None, 150_000).like([Cost(None, 50_000)] * 5) is None
+    assert Cost(None, 100_001).find_usual(likes) == Cost(None, 10_000)
+    assert Cost(None, 100_000).find_usual(likes) is None
+    assert Cost(None, 150_000).find_usual([Cost(None, 50_000)] * 5) is None
 
 
 async def test_a_spike_is_said_with_what_the_cache_knows() -> None:
@@ -670,7 +672,7 @@ async def test_a_spike_without_a_price_is_said_in_tokens() -> None:
 
 
 def test_what_the_log_of_an_earlier_process_tells_is_no_news() -> None:
-    bill = Bill(lambda: NOON)
+    bill = SpendTotals(lambda: NOON)
     for seq in range(9):
         bill.hear(Stamped("main", seq, NOON, Spent("m", Usage(10), 0.01 if seq < 8 else 5.0)))
     assert len(bill.spikes) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.cost.prices import Price, dollars, price_of
+from kimi_agent.model.cost.prices import Price, format_usd, look_up_price
 
 INTERNATIONAL = "https://api.moonshot.ai/v1"
 K26 = Price(0.95, 0.16, 4.0)
@@ -32,13 +32,13 @@ OWN = Price(1.0, 0.5, 2.0)
     ],
 )
 def test_only_a_known_model_on_a_known_host_has_a_price(model: str, base_url: str, price: Price | None) -> None:
-    assert price_of(model, base_url) == price
-    assert price_of(model, base_url, OWN) == OWN
+    assert look_up_price(model, base_url) == price
+    assert look_up_price(model, base_url, OWN) == OWN
 
 
 def test_an_address_that_is_none_is_said() -> None:
     with pytest.raises(UserError):
-        price_of("kimi-k2.6", "moonshot")
+        look_up_price("kimi-k2.6", "moonshot")
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_the_worst_case_has_nothing_cached(price: Price, usd: float) -> None:
     ],
 )
 def test_amounts_of_money_are_short(usd: float, text: str) -> None:
-    assert dollars(usd) == text
+    assert format_usd(usd) == text

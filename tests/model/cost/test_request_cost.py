@@ -23,25 +23,25 @@ from kimi_agent.log.events import (
     Stamped,
     TextDelta,
 )
-from kimi_agent.log.messages import Assistant, Media, Message, ToolReturn, Usage, User, said
-from kimi_agent.model.base import Delta, Finish, Model, Request, ToolSpec, head_of
+from kimi_agent.log.messages import Assistant, Media, Message, ToolReturn, Usage, User, user_message
+from kimi_agent.model.base import Delta, Finish, Model, Request, ToolSpec, fingerprint_prompt_head
 from kimi_agent.model.cost.cost_recorder import (
-    EDITED,
-    NOT_KEPT,
+    HISTORY_EDITED,
     OTHER_MODEL,
     OTHER_SYSTEM,
     OTHER_TOOLS,
-    Last,
-    account,
-    last_of,
-    roughly,
+    PROVIDER_DROPPED_CACHE,
+    LastRequest,
+    estimate_request_tokens,
+    find_last_request,
+    wrap_with_cost_recorder,
 )
 from kimi_agent.model.cost.prices import Price
 from tests.model.requests import READ_FILE, all_of
 
 PRICE = Price(1.0, 0.1, 4.0)
 FINE: Sequence[Delta] = [TextDelta("fine"), Usage(1_000, 10), Finish("stop")]
-HISTORY: tuple[Message, ...] = (said("fix it"), Assistant("I look."), said("and?"))
+HISTORY: tuple[Message, ...] = (user_message("fix it"), Assistant("I look."), user_message("and?"))
 
 
 @dataclass
@@ -80,8 +80,12 @@ class Book:
     def spent(self) -> list[Spent]:
         return [each for each in self.events if isinstance(each, Spent)]
 
-    def around(self, *scripts: Sequence[Delta | BaseException | asyncio.Event], last: Last | None = None) -> Model:
-        return account(Answers(list(scripts)), price=PRICE, emit=self.emit, clock=lambda: self.now, last=last)
+    def around(
+        self, *scripts: Sequence[Delta | BaseException | asyncio.Event], last: LastRequest | None = None
+    ) -> Model:
+        return wrap_with_cost_recorder(
+            Answers(list(scripts)), price=PRICE, emit=self.emit, clock=lambda: self.now, last=last
+        )
 
 
 def told(input: int, cached: int = 0) -> Sequence[Delta]:
@@ -103,7 +107,7 @@ async def test_the_told_usage_is_written_down_with_its_price() -> None:
 
 async def test_without_a_price_the_tokens_are_written_down_alone() -> None:
     book = Book()
-    model = account(Answers([FINE]), price=None, emit=book.emit, clock=lambda: 0.0)
+    model = wrap_with_cost_recorder(Answers([FINE]), price=None, emit=book.emit, clock=lambda: 0.0)
     await all_of(model, ask())
     assert book.events == [Spent("kimi-k2.6", Usage(1_000, 10), None)]
 
@@ -172,15 +176,18 @@ async def test_a_reader_that_leaves_early_pays_too() -> None:
 
 
 def test_a_request_that_nobody_measured_is_estimated_on_the_high_side() -> None:
-    plain = replace(ask(said("x" * 30_000)), tokens=0)
-    assert 10_000 <= roughly(plain) <= 10_300
+    plain = replace(ask(user_message("x" * 30_000)), tokens=0)
+    assert 10_000 <= estimate_request_tokens(plain) <= 10_300
     pictures = replace(plain, messages=[User((Media("image", "image/png", "0" * 64),) * 3)])
-    assert roughly(pictures) >= 6_000
-    assert roughly(replace(plain, partial=Assistant("x" * 3_000))) >= roughly(plain) + 1_000
+    assert estimate_request_tokens(pictures) >= 6_000
+    assert (
+        estimate_request_tokens(replace(plain, partial=Assistant("x" * 3_000)))
+        >= estimate_request_tokens(plain) + 1_000
+    )
 
 
 # The cache: what is asked second, after how long, and what the provider says of it.
-GROWN = (*HISTORY, Assistant("done"), said("thanks"))
+GROWN = (*HISTORY, Assistant("done"), user_message("thanks"))
 
 
 @pytest.mark.parametrize(
@@ -188,17 +195,17 @@ GROWN = (*HISTORY, Assistant("done"), said("thanks"))
     [
         (ask(*GROWN), 10, Usage(12_000, 1, 9_984), 10_000, ""),
         (ask(*GROWN), 10, Usage(12_000, 1, 8_000), 10_000, ""),
-        (ask(*GROWN), 10, Usage(12_000, 1, 7_999), 10_000, NOT_KEPT),
-        (ask(*GROWN), 300, Usage(12_000, 1, 0), 10_000, NOT_KEPT),
+        (ask(*GROWN), 10, Usage(12_000, 1, 7_999), 10_000, PROVIDER_DROPPED_CACHE),
+        (ask(*GROWN), 300, Usage(12_000, 1, 0), 10_000, PROVIDER_DROPPED_CACHE),
         (ask(*GROWN), 720, Usage(12_000, 1, 0), 10_000, "idle for 12 min"),
         (ask(*GROWN), 720, Usage(12_000, 1, 9_999), 10_000, ""),
-        (ask(*HISTORY), 10, Usage(10_000, 1, 0), 10_000, NOT_KEPT),
+        (ask(*HISTORY), 10, Usage(10_000, 1, 0), 10_000, PROVIDER_DROPPED_CACHE),
         (ask(*GROWN, tools=()), 720, Usage(12_000, 1, 256), 10_000, OTHER_TOOLS),
         (ask(*GROWN, system="Be rude."), 10, Usage(12_000, 1, 0), 10_000, OTHER_SYSTEM),
         (ask(*GROWN, system="Be rude."), 10, Usage(12_000, 1, 9_000), 10_000, ""),
-        (ask(HISTORY[0], Assistant("[shortened]"), *GROWN[2:]), 10, Usage(9_000, 1, 600), 9_000, EDITED),
-        (ask(HISTORY[0], said("no, other")), 10, Usage(6_000, 1, 0), 6_000, EDITED),
-        (ask(HISTORY[0], said("no, other")), 10, Usage(6_000, 1, 5_500), 6_000, ""),  # a rewind
+        (ask(HISTORY[0], Assistant("[shortened]"), *GROWN[2:]), 10, Usage(9_000, 1, 600), 9_000, HISTORY_EDITED),
+        (ask(HISTORY[0], user_message("no, other")), 10, Usage(6_000, 1, 0), 6_000, HISTORY_EDITED),
+        (ask(HISTORY[0], user_message("no, other")), 10, Usage(6_000, 1, 5_500), 6_000, ""),  # a rewind
     ],
 )
 async def test_what_was_due_from_the_cache_and_why_it_did_not_come(
@@ -215,9 +222,9 @@ async def test_what_was_due_from_the_cache_and_why_it_did_not_come(
 async def test_equal_messages_are_the_same_beginning_though_they_are_other_objects() -> None:
     book = Book()
     model = book.around(told(10_000), told(12_000))
-    await all_of(model, ask(said("a"), ToolReturn("i", "n", "interrupted")))
-    await all_of(model, ask(said("a"), ToolReturn("i", "n", "interrupted"), said("b")))
-    assert book.spent[1].miss == NOT_KEPT
+    await all_of(model, ask(user_message("a"), ToolReturn("i", "n", "interrupted")))
+    await all_of(model, ask(user_message("a"), ToolReturn("i", "n", "interrupted"), user_message("b")))
+    assert book.spent[1].miss == PROVIDER_DROPPED_CACHE
 
 
 async def test_a_prompt_that_is_too_short_is_not_due() -> None:
@@ -233,9 +240,9 @@ async def test_after_a_compaction_only_the_head_is_due() -> None:
     long = ask(system="x" * 40_000)
     model = book.around(told(100_000), told(100_000, 10_000), told(100_000, 9_000))
     await all_of(model, long)
-    await all_of(model, replace(long, messages=[said("the summary")]))
+    await all_of(model, replace(long, messages=[user_message("the summary")]))
     assert (book.spent[1].due // 100, book.spent[1].miss) == (100, "")
-    await all_of(model, replace(long, messages=[said("another summary")]))
+    await all_of(model, replace(long, messages=[user_message("another summary")]))
     assert (book.spent[2].due // 100, book.spent[2].miss) == (100, "")
 
 
@@ -243,27 +250,29 @@ async def test_the_request_for_a_summary_stands_aside() -> None:
     book = Book()
     model = book.around(told(9_000), told(9_500), told(9_900, 8_960))
     await all_of(model, ask())
-    await all_of(model, replace(ask(said("summarise this"), system="You summarise.", tools=()), purpose="compaction"))
+    await all_of(
+        model, replace(ask(user_message("summarise this"), system="You summarise.", tools=()), purpose="compaction")
+    )
     await all_of(model, ask(*GROWN))
     assert [(each.due, each.miss) for each in book.spent] == [(0, ""), (0, ""), (9_000, "")]
 
 
-LAST = Last("kimi-k2.6", head_of("Be kind.", (READ_FILE,)), 3, 10_000, 1_000_000.0)
+LAST = LastRequest("kimi-k2.6", fingerprint_prompt_head("Be kind.", (READ_FILE,)), 3, 10_000, 1_000_000.0)
 
 
 @pytest.mark.parametrize(
     ("last", "due", "miss"),
     [
-        (LAST, 10_000, NOT_KEPT),
+        (LAST, 10_000, PROVIDER_DROPPED_CACHE),
         (replace(LAST, at=1_000_000.0 - 3_600), 10_000, "idle for 60 min"),
         (replace(LAST, head="0" * 12), 10_000, OTHER_TOOLS),
         (replace(LAST, model="kimi-k3"), 10_000, OTHER_MODEL),
-        (replace(LAST, messages=6), 10_000, EDITED),
-        (replace(LAST, edited="some"), 10_000, EDITED),
+        (replace(LAST, messages=6), 10_000, HISTORY_EDITED),
+        (replace(LAST, edited="some"), 10_000, HISTORY_EDITED),
         (replace(LAST, input=100), 0, ""),
     ],
 )
-async def test_after_a_resume_the_log_tells_what_was_due(last: Last, due: int, miss: str) -> None:
+async def test_after_a_resume_the_log_tells_what_was_due(last: LastRequest, due: int, miss: str) -> None:
     book = Book()
     await all_of(book.around(told(12_000), last=last), ask(*GROWN))
     assert [(each.due, each.miss) for each in book.spent] == [(due, miss)]
@@ -287,18 +296,18 @@ PAID = Spent("kimi-k2.6", Usage(10_000, 5))
         ([ASKED], None),
         ([PAID], None),
         ([Requested("kimi-k2.6", 3), PAID], None),  # an older log
-        ([ASKED, PAID, Said(Assistant("x"))], Last("kimi-k2.6", "abc", 3, 10_000, 2.0)),
-        ([ASKED, PAID, PAID], Last("kimi-k2.6", "abc", 3, 10_000, 3.0)),
-        ([ASKED, PAID, Spent("m", Usage(7), purpose="compaction")], Last("kimi-k2.6", "abc", 3, 10_000, 2.0)),
-        ([ASKED, PAID, Compacted(1, "s")], Last("kimi-k2.6", "abc", 3, 10_000, 2.0, "all")),
-        ([ASKED, PAID, Compacted(1, "s"), Shortened(())], Last("kimi-k2.6", "abc", 3, 10_000, 2.0, "all")),
-        ([ASKED, PAID, Shortened(())], Last("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
-        ([ASKED, PAID, Restored(1)], Last("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
-        ([ASKED, PAID, Rewound(1, "chat")], Last("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
-        ([ASKED, PAID, Rewound(1, "code")], Last("kimi-k2.6", "abc", 3, 10_000, 2.0)),
-        ([ASKED, PAID, Shortened(()), ASKED, PAID], Last("kimi-k2.6", "abc", 3, 10_000, 5.0)),
+        ([ASKED, PAID, Said(Assistant("x"))], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0)),
+        ([ASKED, PAID, PAID], LastRequest("kimi-k2.6", "abc", 3, 10_000, 3.0)),
+        ([ASKED, PAID, Spent("m", Usage(7), purpose="compaction")], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0)),
+        ([ASKED, PAID, Compacted(1, "s")], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0, "all")),
+        ([ASKED, PAID, Compacted(1, "s"), Shortened(())], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0, "all")),
+        ([ASKED, PAID, Shortened(())], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
+        ([ASKED, PAID, Restored(1)], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
+        ([ASKED, PAID, Rewound(1, "chat")], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0, "some")),
+        ([ASKED, PAID, Rewound(1, "code")], LastRequest("kimi-k2.6", "abc", 3, 10_000, 2.0)),
+        ([ASKED, PAID, Shortened(()), ASKED, PAID], LastRequest("kimi-k2.6", "abc", 3, 10_000, 5.0)),
     ],
 )
-def test_the_last_request_as_a_log_tells_of_it(events: list[Durable], last: Last | None) -> None:
+def test_the_last_request_as_a_log_tells_of_it(events: list[Durable], last: LastRequest | None) -> None:
     log = [Stamped("main", seq, float(seq), event) for seq, event in enumerate(events, 1)]
-    assert last_of(log) == last
+    assert find_last_request(log) == last

@@ -4,8 +4,15 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.model.endpoint.keys import find_key
-from kimi_agent.model.endpoint.profiles import LOOPBACK, MOONSHOT, UNKNOWN, ModelSettings, Profile, profile_of
+from kimi_agent.model.endpoint.keys import find_api_key
+from kimi_agent.model.endpoint.profiles import (
+    LOOPBACK_SERVER,
+    MOONSHOT,
+    UNKNOWN_ENDPOINT,
+    EndpointProfile,
+    ModelSettings,
+    find_profile,
+)
 from kimi_agent.model.open_model import open_model
 from kimi_agent.model.tape.tape_model import TapeModel
 from kimi_agent.model.wire.chat_completions import ChatCompletions
@@ -19,18 +26,18 @@ PATH = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     [
         ("https://api.moonshot.ai/v1", MOONSHOT),
         ("https://API.MOONSHOT.CN:443/v1/", MOONSHOT),
-        ("https://api.moonshot.ai.evil.example/v1", UNKNOWN),
-        ("https://openrouter.ai/api/v1", UNKNOWN),
-        ("http://localhost:8000/v1", LOOPBACK),
-        ("http://127.0.0.1/v1", LOOPBACK),
-        ("http://127.8.8.8/v1", LOOPBACK),
-        ("http://[::1]:9/v1", LOOPBACK),
-        ("http://127.0.0.1.evil.example/v1", UNKNOWN),
-        ("http://192.168.0.1/v1", UNKNOWN),
+        ("https://api.moonshot.ai.evil.example/v1", UNKNOWN_ENDPOINT),
+        ("https://openrouter.ai/api/v1", UNKNOWN_ENDPOINT),
+        ("http://localhost:8000/v1", LOOPBACK_SERVER),
+        ("http://127.0.0.1/v1", LOOPBACK_SERVER),
+        ("http://127.8.8.8/v1", LOOPBACK_SERVER),
+        ("http://[::1]:9/v1", LOOPBACK_SERVER),
+        ("http://127.0.0.1.evil.example/v1", UNKNOWN_ENDPOINT),
+        ("http://192.168.0.1/v1", UNKNOWN_ENDPOINT),
     ],
 )
-def test_the_host_says_how_an_endpoint_is_asked(base_url: str, profile: Profile) -> None:
-    assert profile_of(base_url) is profile
+def test_the_host_says_how_an_endpoint_is_asked(base_url: str, profile: EndpointProfile) -> None:
+    assert find_profile(base_url) is profile
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,7 @@ def test_the_host_says_how_an_endpoint_is_asked(base_url: str, profile: Profile)
 )
 def test_an_address_that_is_none_is_one_sentence(base_url: str) -> None:
     with pytest.raises(UserError, match="not an http or https address") as error:
-        profile_of(base_url)
+        find_profile(base_url)
     assert error.value.exit_code == 78
 
 
@@ -59,7 +66,7 @@ def test_an_address_that_is_none_is_one_sentence(base_url: str) -> None:
     ],
 )
 def test_where_a_key_is_found(settings: ModelSettings, environ: dict[str, str], value: str, shown: str) -> None:
-    key = find_key(settings, PATH | environ)
+    key = find_api_key(settings, PATH | environ)
     assert key is not None
     assert (key.value, str(key)) == (value, shown)
     assert value not in repr(key)
@@ -67,7 +74,7 @@ def test_where_a_key_is_found(settings: ModelSettings, environ: dict[str, str], 
 
 def test_a_key_command_that_does_not_end_is_left_with_its_children() -> None:
     with pytest.raises(UserError, match=r"did not end within 0.2 s"):
-        find_key(ModelSettings(key_command="sleep 3 | cat; true"), PATH, timeout_s=0.2)
+        find_api_key(ModelSettings(key_command="sleep 3 | cat; true"), PATH, timeout_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +88,14 @@ def test_a_key_command_that_does_not_end_is_left_with_its_children() -> None:
 )
 def test_a_key_command_that_gives_no_key_is_one_sentence(command: str, words: str) -> None:
     with pytest.raises(UserError) as error:
-        find_key(ModelSettings(key_command=command), PATH)
+        find_api_key(ModelSettings(key_command=command), PATH)
     assert words in str(error.value)
     assert error.value.exit_code == 78
 
 
 def test_without_a_key_there_are_three_ways_on() -> None:
     with pytest.raises(UserError) as error:
-        find_key(ModelSettings(), PATH)
+        find_api_key(ModelSettings(), PATH)
     for way in ("KIMI_API_KEY", "platform.moonshot.ai", "KIMI_BASE_URL", "kimi-agent demo"):
         assert way in str(error.value)
     assert error.value.exit_code == 78
@@ -96,8 +103,8 @@ def test_without_a_key_there_are_three_ways_on() -> None:
 
 def test_a_loopback_endpoint_needs_no_key_but_gets_the_one_that_is_set() -> None:
     settings = ModelSettings(base_url="http://localhost:1/v1")
-    assert find_key(settings, {}) is None
-    key = find_key(settings, {"KIMI_API_KEY": "k"})
+    assert find_api_key(settings, {}) is None
+    key = find_api_key(settings, {"KIMI_API_KEY": "k"})
     assert key is not None
     assert key.value == "k"
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import TextDelta
 from kimi_agent.model.base import Delta, Finish, Model, Request
-from kimi_agent.model.closing_stream import closing
-from kimi_agent.model.retrying.limiter_state import Obstacle, Slots
-from kimi_agent.model.retrying.rate_limiter import Limiter
+from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.retrying.limiter_state import Delay, LimiterState
+from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from tests.model.requests import Attempts, all_of, ask_for
 
 CONCURRENCY = (
@@ -67,15 +67,15 @@ class Crowd:
     def __init__(self, most: int, clock: Callable[[], float]) -> None:
         self.told: list[str] = []
         self.clock = clock
-        self.limiter = Limiter(clock=clock, sleep=asyncio.sleep, most=most)
+        self.limiter = RateLimiter(clock=clock, sleep=asyncio.sleep, most=most)
         self.in_flight = self.most_at_once = 0
         self.starts: list[tuple[str, float]] = []
 
-    def tell(self, obstacle: Obstacle) -> None:
-        self.told.append(obstacle.told)
+    def tell(self, obstacle: Delay) -> None:
+        self.told.append(obstacle.message)
 
     def model(self, name: str, took_s: float, error: Exception | None = None) -> Model:
-        return self.limiter.around(Served(name, took_s, error, self), self.tell)
+        return self.limiter.wrap(Served(name, took_s, error, self), self.tell)
 
     async def ask(self, name: str, took_s: float = 1.0, error: Exception | None = None, **request: Any) -> None:
         """Ask once; the error of the model is heard and forgotten."""
@@ -101,7 +101,7 @@ class Served:
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         crowd = self._crowd
         crowd.in_flight += 1
-        assert crowd.in_flight <= crowd.limiter.open
+        assert crowd.in_flight <= crowd.limiter.max_in_flight
         crowd.most_at_once = max(crowd.most_at_once, crowd.in_flight)
         crowd.starts.append((self.name, crowd.clock()))
         try:
@@ -144,52 +144,52 @@ def test_no_more_go_at_once_than_there_are_slots_and_in_their_order() -> None:
 
 
 def test_a_burst_of_refusals_halves_the_slots_once_and_the_next_one_again() -> None:
-    slots = Slots(64)
+    slots = LimiterState(64)
     first = [slots.start(0.0, 0) for _ in range(40)]
     for burst in first:
-        slots.limited(1.0, limited(), burst)
+        slots.record_rate_limit(1.0, limited(), burst)
         slots.end()
-    assert slots.open == 20, "half of those that were on their way"
+    assert slots.max_in_flight == 20, "half of those that were on their way"
     later = [slots.start(2.0, 0) for _ in range(20)]
-    slots.limited(3.0, limited(), first[0])
-    assert slots.open == 20, "what started before says nothing new"
-    slots.limited(3.0, limited(), later[0])
-    assert slots.open == 10
+    slots.record_rate_limit(3.0, limited(), first[0])
+    assert slots.max_in_flight == 20, "what started before says nothing new"
+    slots.record_rate_limit(3.0, limited(), later[0])
+    assert slots.max_in_flight == 10
 
 
 def test_it_ends_at_one_and_one_alone_is_never_too_many() -> None:
-    slots = Slots(64)
-    slots.limited(0.0, limited(), slots.start(0.0, 0))
-    assert slots.open == 64
+    slots = LimiterState(64)
+    slots.record_rate_limit(0.0, limited(), slots.start(0.0, 0))
+    assert slots.max_in_flight == 64
     for _ in range(9):
-        slots.limited(0.0, limited(), slots.start(0.0, 0))
-    assert slots.open == 1
+        slots.record_rate_limit(0.0, limited(), slots.start(0.0, 0))
+    assert slots.max_in_flight == 1
 
 
 def test_after_each_three_quiet_minutes_there_is_one_more() -> None:
-    slots = Slots(6)
+    slots = LimiterState(6)
     for burst in [slots.start(0.0, 0) for _ in range(6)]:
-        slots.limited(100.0, limited(), burst)
+        slots.record_rate_limit(100.0, limited(), burst)
         slots.end()
     seen = []
     for now in (100.0, 279.0, 280.0, 459.0, 460.0, 639.0, 640.0, 10_000.0):
-        slots.obstacle(now, 0)
-        seen.append(slots.open)
+        slots.find_delay(now, 0)
+        seen.append(slots.max_in_flight)
     assert seen == [3, 3, 4, 4, 5, 5, 6, 6]
 
 
 @pytest.mark.parametrize("words", [CONCURRENCY, FIELD_FORM, f"https://x asks for patience (429): {CONCURRENCY}"])
 def test_a_concurrency_that_the_server_names_caps_the_slots_for_good(words: str) -> None:
-    slots = Slots(64)
+    slots = LimiterState(64)
     for burst in [slots.start(0.0, 0) for _ in range(8)]:
-        slots.limited(0.0, limited(words), burst)
+        slots.record_rate_limit(0.0, limited(words), burst)
         slots.end()
-    assert slots.open == 3, "more than the account allows explains it; nothing to halve"
-    slots.obstacle(1e6, 0)
-    assert slots.open == 3
+    assert slots.max_in_flight == 3, "more than the account allows explains it; nothing to halve"
+    slots.find_delay(1e6, 0)
+    assert slots.max_in_flight == 3
     last = [slots.start(1e6, 0) for _ in range(3)][-1]
-    slots.limited(1e6, limited(words), last)
-    assert slots.open == 1, "others use the account too"
+    slots.record_rate_limit(1e6, limited(words), last)
+    assert slots.max_in_flight == 1, "others use the account too"
 
 
 def test_requests_a_minute_are_spaced_and_the_wait_is_told() -> None:
@@ -204,13 +204,13 @@ def test_requests_a_minute_are_spaced_and_the_wait_is_told() -> None:
 
 
 def test_what_started_before_a_limit_was_learnt_counts_too() -> None:
-    slots = Slots(64)
+    slots = LimiterState(64)
     for at in (0.0, 10.0, 20.0, 30.0, 40.0):
         burst = slots.start(at, 0)
         slots.end()
-    slots.limited(40.0, limited(REQUESTS), burst)
+    slots.record_rate_limit(40.0, limited(REQUESTS), burst)
     told = "Waiting 40 s: the account allows 3 requests a minute."
-    assert slots.obstacle(40.0, 0) == Obstacle(40.0, told)
+    assert slots.find_delay(40.0, 0) == Delay(40.0, told)
 
 
 def test_tokens_a_minute_are_added_up_where_the_size_is_known() -> None:
@@ -228,9 +228,9 @@ def test_tokens_a_minute_are_added_up_where_the_size_is_known() -> None:
 
 
 def test_a_limit_of_tokens_a_day_is_no_limit_a_minute() -> None:
-    slots = Slots(64)
-    slots.limited(0.0, limited(DAY), slots.start(0.0, 0))
-    assert slots.obstacle(1.0, 10_000_000) is None
+    slots = LimiterState(64)
+    slots.record_rate_limit(0.0, limited(DAY), slots.start(0.0, 0))
+    assert slots.find_delay(1.0, 10_000_000) is None
 
 
 def test_a_hint_holds_all_and_then_they_go_one_by_one() -> None:
@@ -260,8 +260,8 @@ def test_a_hint_of_hours_is_told_to_the_others_at_once_and_holds_nobody() -> Non
 
 
 def test_a_hint_does_not_hold_last_words_for_long() -> None:
-    slots = Slots(64)
-    slots.limited(0.0, limited(wait_s=50.0), slots.start(0.0, 0))
+    slots = LimiterState(64)
+    slots.record_rate_limit(0.0, limited(wait_s=50.0), slots.start(0.0, 0))
     assert slots.refused(1.0) is None
     assert (slots.refused(1.0, 10.0) or limited()).wait_s == 49.0
     assert slots.refused(40.0, 10.0) is None
@@ -287,8 +287,8 @@ def test_who_waits_for_a_place_goes_on_when_the_slots_recover() -> None:
     "error", [Unavailable("down"), Unavailable("quota", retry=False, exit_code=75), Refused("no", 400)]
 )
 async def test_other_failures_slow_nobody_down(error: Exception) -> None:
-    limiter = Limiter(clock=lambda: 0.0, sleep=asyncio.sleep, most=2)
-    model = limiter.around(Attempts([error], [Finish("stop")]))
+    limiter = RateLimiter(clock=lambda: 0.0, sleep=asyncio.sleep, most=2)
+    model = limiter.wrap(Attempts([error], [Finish("stop")]))
     with pytest.raises(type(error)) as raised:
         await all_of(model, ask_for())
     assert raised.value is error
@@ -298,9 +298,9 @@ async def test_other_failures_slow_nobody_down(error: Exception) -> None:
 
 async def test_a_stream_that_is_left_early_gives_its_place_back() -> None:
     inner = Attempts([TextDelta("a"), TextDelta("b"), Finish("stop")])
-    model = Limiter(clock=lambda: 0.0, sleep=asyncio.sleep, most=1).around(inner)
+    model = RateLimiter(clock=lambda: 0.0, sleep=asyncio.sleep, most=1).wrap(inner)
     for _ in range(3):
-        async with closing(model.stream(ask_for())) as deltas:
+        async with closing_stream(model.stream(ask_for())) as deltas:
             assert await anext(deltas) == TextDelta("a")
     assert inner.closed == 3
 
@@ -385,7 +385,7 @@ def test_three_hundred_agents_on_a_small_account_settle_at_what_it_allows() -> N
                 yield delta
 
     async def agent(crowd: Crowd, number: int) -> None:
-        model = crowd.limiter.around(Small(f"{number}", 4.0, None, crowd), crowd.tell)
+        model = crowd.limiter.wrap(Small(f"{number}", 4.0, None, crowd), crowd.tell)
         got = 0
         while got < 3:
             try:
@@ -408,8 +408,8 @@ async def test_what_a_person_sends_is_asked_whatever_was_said_before() -> None:
     busy = Unavailable("Later.", 7200.0, exit_code=75)
     inner = Attempts([busy], [Finish("stop")])
     now = [0.0]
-    limiter = Limiter(clock=lambda: now[0], sleep=asyncio.sleep, most=2)
-    model = limiter.around(inner)
+    limiter = RateLimiter(clock=lambda: now[0], sleep=asyncio.sleep, most=2)
+    model = limiter.wrap(inner)
     for _ in range(2):
         with pytest.raises(Unavailable, match="Later"):
             await all_of(model, ask_for())

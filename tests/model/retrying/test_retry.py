@@ -8,16 +8,25 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.errors import Limit, ModelError, Refused, TooLong, Unavailable
+from kimi_agent.errors import AccountLimit, ModelError, Refused, TooLong, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.retrying.attempts import NUDGE, NUDGE_WITHOUT_TOOLS
-from kimi_agent.model.retrying.retry import INTERACTIVE, UNATTENDED, GiveUp, RetryPolicy, Tally, Wait, decide, retry
+from kimi_agent.model.retrying.attempts import EMPTY_ANSWER_NUDGE, NUDGE_WITHOUT_TOOLS
+from kimi_agent.model.retrying.retry import (
+    INTERACTIVE_RETRY,
+    UNATTENDED_RETRY,
+    FailureTally,
+    GiveUp,
+    RetryPolicy,
+    WaitAndRetry,
+    decide_retry,
+    wrap_with_retry,
+)
 from kimi_agent.model.tape.format import Tape
-from kimi_agent.model.wire.http_errors import Doubtful
+from kimi_agent.model.wire.http_errors import LikelyPermanent
 from tests.model.requests import Attempt, Attempts, all_of, ask_for, client
 
 FINE: Attempt = [TextDelta("fine"), Finish("stop")]
@@ -25,7 +34,7 @@ BUSY = Unavailable("Busy.")
 DAY_S = 86_400.0
 
 
-def limited(wait_s: float = 0.0, limit: Limit = "rate") -> Unavailable:
+def limited(wait_s: float = 0.0, limit: AccountLimit = "rate") -> Unavailable:
     return Unavailable("Slow down.", wait_s, exit_code=75, limit=limit)
 
 
@@ -43,7 +52,9 @@ class Patient:
 
     def wrap(self, model: Model, random: float = 0.999, *, partial: bool = False, **policy: Any) -> Model:
         wanted = RetryPolicy(**policy)
-        return retry(model, wanted, partial=partial, sleep=self.sleep, random=lambda: random, clock=lambda: self.now)
+        return wrap_with_retry(
+            model, wanted, partial=partial, sleep=self.sleep, random=lambda: random, clock=lambda: self.now
+        )
 
 
 async def fails(model: Model) -> ModelError:
@@ -112,44 +123,81 @@ async def test_last_words_are_not_waited_for_as_the_work_is(error: Unavailable, 
 
 
 QUOTA = RetryPolicy(wait_for_quota=True)
-ENDLESS = replace(UNATTENDED, wait_for_quota=True)
-DECISIONS: dict[str, tuple[Unavailable, RetryPolicy, Tally, Wait | GiveUp]] = {
-    "the first failure": (BUSY, INTERACTIVE, Tally(), Wait(0.25)),
-    "waits double": (BUSY, INTERACTIVE, Tally(tries=5), Wait(4.0)),
-    "up to 32 s": (BUSY, UNATTENDED, Tally(tries=500), Wait(16.0)),
-    "a hint is a lower bound": (limited(20.0), INTERACTIVE, Tally(), Wait(20.0)),
-    "a hint as long as the budget": (limited(300.0), INTERACTIVE, Tally(), Wait(300.0)),
-    "a hint beyond it": (limited(301.0), INTERACTIVE, Tally(), GiveUp("later")),
-    "a hint beyond what is left": (limited(20.0), INTERACTIVE, Tally(tries=3, spent_s=290.0), GiveUp("later")),
-    "no wait is longer than what is left": (BUSY, INTERACTIVE, Tally(tries=7, spent_s=295.0), Wait(5.0)),
-    "the last try": (BUSY, INTERACTIVE, Tally(tries=8), GiveUp("tries")),
-    "the budget is spent": (BUSY, INTERACTIVE, Tally(tries=3, spent_s=300.0), GiveUp("tries")),
-    "unattended it is tried on": (BUSY, UNATTENDED, Tally(tries=400, spent_s=7000.0), Wait(16.0)),
-    "until the budget is spent": (BUSY, UNATTENDED, Tally(tries=9, spent_s=7200.0), GiveUp("tries")),
-    "what cannot pass": (Unavailable("x", retry=False), ENDLESS, Tally(), GiveUp("never")),
-    "a used-up balance": (Unavailable("x", 5.0, retry=False, exit_code=75), ENDLESS, Tally(), GiveUp("never")),
-    "doubtful, the second": (Doubtful("x", tries=3), UNATTENDED, Tally(tries=40, doubts=2), Wait(16.0)),
-    "doubtful, the third": (Doubtful("x", tries=3), UNATTENDED, Tally(tries=40, doubts=3), GiveUp("tries")),
-    "a daily limit passes not soon": (limited(1.0, "period"), UNATTENDED, Tally(tries=3), GiveUp("tries")),
-    "a rate passes soon": (limited(1.0), QUOTA, Tally(), Wait(1.0)),
-    "a named reset is waited for": (limited(5 * 3600.0), QUOTA, Tally(), Wait(5 * 3600.0, for_quota=True)),
-    "also a daily one": (limited(5 * 3600.0, "period"), QUOTA, Tally(), Wait(5 * 3600.0, for_quota=True)),
-    "also unattended": (limited(7201.0), ENDLESS, Tally(), Wait(7201.0, for_quota=True)),
-    "a near one beyond what is left": (limited(20.0), QUOTA, Tally(spent_s=290.0), Wait(20.0, for_quota=True)),
-    "not beyond 8 days": (limited(8 * DAY_S + 1), QUOTA, Tally(), GiveUp("later")),
-    "not beyond 8 days in all": (limited(2 * DAY_S), QUOTA, Tally(quota_s=7 * DAY_S), GiveUp("later")),
-    "a daily limit is probed": (limited(1.0, "period"), QUOTA, Tally(), Wait(300.0, for_quota=True)),
-    "and again": (limited(1.0, "period"), QUOTA, Tally(probes=2), Wait(1200.0, for_quota=True)),
-    "each half hour": (limited(1.0, "period"), QUOTA, Tally(probes=99), Wait(1800.0, for_quota=True)),
-    "not for ever": (limited(1.0, "period"), QUOTA, Tally(quota_s=8 * DAY_S), GiveUp("tries")),
-    "a rate that does not pass": (limited(1.0), QUOTA, Tally(tries=8), Wait(300.0, for_quota=True)),
-    "a server that is down is no quota": (BUSY, QUOTA, Tally(tries=8), GiveUp("tries")),
+ENDLESS = replace(UNATTENDED_RETRY, wait_for_quota=True)
+DECISIONS: dict[str, tuple[Unavailable, RetryPolicy, FailureTally, WaitAndRetry | GiveUp]] = {
+    "the first failure": (BUSY, INTERACTIVE_RETRY, FailureTally(), WaitAndRetry(0.25)),
+    "waits double": (BUSY, INTERACTIVE_RETRY, FailureTally(tries=5), WaitAndRetry(4.0)),
+    "up to 32 s": (BUSY, UNATTENDED_RETRY, FailureTally(tries=500), WaitAndRetry(16.0)),
+    "a hint is a lower bound": (limited(20.0), INTERACTIVE_RETRY, FailureTally(), WaitAndRetry(20.0)),
+    "a hint as long as the budget": (limited(300.0), INTERACTIVE_RETRY, FailureTally(), WaitAndRetry(300.0)),
+    "a hint beyond it": (limited(301.0), INTERACTIVE_RETRY, FailureTally(), GiveUp("later")),
+    "a hint beyond what is left": (
+        limited(20.0),
+        INTERACTIVE_RETRY,
+        FailureTally(tries=3, spent_s=290.0),
+        GiveUp("later"),
+    ),
+    "no wait is longer than what is left": (
+        BUSY,
+        INTERACTIVE_RETRY,
+        FailureTally(tries=7, spent_s=295.0),
+        WaitAndRetry(5.0),
+    ),
+    "the last try": (BUSY, INTERACTIVE_RETRY, FailureTally(tries=8), GiveUp("tries")),
+    "the budget is spent": (BUSY, INTERACTIVE_RETRY, FailureTally(tries=3, spent_s=300.0), GiveUp("tries")),
+    "unattended it is tried on": (BUSY, UNATTENDED_RETRY, FailureTally(tries=400, spent_s=7000.0), WaitAndRetry(16.0)),
+    "until the budget is spent": (BUSY, UNATTENDED_RETRY, FailureTally(tries=9, spent_s=7200.0), GiveUp("tries")),
+    "what cannot pass": (Unavailable("x", retry=False), ENDLESS, FailureTally(), GiveUp("never")),
+    "a used-up balance": (Unavailable("x", 5.0, retry=False, exit_code=75), ENDLESS, FailureTally(), GiveUp("never")),
+    "doubtful, the second": (
+        LikelyPermanent("x", tries=3),
+        UNATTENDED_RETRY,
+        FailureTally(tries=40, likely_permanent=2),
+        WaitAndRetry(16.0),
+    ),
+    "doubtful, the third": (
+        LikelyPermanent("x", tries=3),
+        UNATTENDED_RETRY,
+        FailureTally(tries=40, likely_permanent=3),
+        GiveUp("tries"),
+    ),
+    "a daily limit passes not soon": (limited(1.0, "period"), UNATTENDED_RETRY, FailureTally(tries=3), GiveUp("tries")),
+    "a rate passes soon": (limited(1.0), QUOTA, FailureTally(), WaitAndRetry(1.0)),
+    "a named reset is waited for": (
+        limited(5 * 3600.0),
+        QUOTA,
+        FailureTally(),
+        WaitAndRetry(5 * 3600.0, for_quota=True),
+    ),
+    "also a daily one": (
+        limited(5 * 3600.0, "period"),
+        QUOTA,
+        FailureTally(),
+        WaitAndRetry(5 * 3600.0, for_quota=True),
+    ),
+    "also unattended": (limited(7201.0), ENDLESS, FailureTally(), WaitAndRetry(7201.0, for_quota=True)),
+    "a near one beyond what is left": (
+        limited(20.0),
+        QUOTA,
+        FailureTally(spent_s=290.0),
+        WaitAndRetry(20.0, for_quota=True),
+    ),
+    "not beyond 8 days": (limited(8 * DAY_S + 1), QUOTA, FailureTally(), GiveUp("later")),
+    "not beyond 8 days in all": (limited(2 * DAY_S), QUOTA, FailureTally(quota_s=7 * DAY_S), GiveUp("later")),
+    "a daily limit is probed": (limited(1.0, "period"), QUOTA, FailureTally(), WaitAndRetry(300.0, for_quota=True)),
+    "and again": (limited(1.0, "period"), QUOTA, FailureTally(probes=2), WaitAndRetry(1200.0, for_quota=True)),
+    "each half hour": (limited(1.0, "period"), QUOTA, FailureTally(probes=99), WaitAndRetry(1800.0, for_quota=True)),
+    "not for ever": (limited(1.0, "period"), QUOTA, FailureTally(quota_s=8 * DAY_S), GiveUp("tries")),
+    "a rate that does not pass": (limited(1.0), QUOTA, FailureTally(tries=8), WaitAndRetry(300.0, for_quota=True)),
+    "a server that is down is no quota": (BUSY, QUOTA, FailureTally(tries=8), GiveUp("tries")),
 }
 
 
 @pytest.mark.parametrize(("error", "policy", "tally", "follows"), DECISIONS.values(), ids=DECISIONS)
-def test_what_follows_a_failure(error: Unavailable, policy: RetryPolicy, tally: Tally, follows: Wait | GiveUp) -> None:
-    assert decide(error, policy, tally, 0.5) == follows
+def test_what_follows_a_failure(
+    error: Unavailable, policy: RetryPolicy, tally: FailureTally, follows: WaitAndRetry | GiveUp
+) -> None:
+    assert decide_retry(error, policy, tally, 0.5) == follows
 
 
 async def test_when_to_come_back_is_rounded_up_and_names_another_day() -> None:
@@ -231,7 +279,7 @@ class Down:
 async def test_unattended_a_server_that_is_down_for_ten_minutes_is_waited_for() -> None:
     patient = Patient(ticks=True)
     model = Down(patient, up_at=600.0, took_s=0.0)
-    assert (await all_of(patient.wrap(model, random=0.5, **vars(UNATTENDED)), ask_for()))[-2:] == FINE
+    assert (await all_of(patient.wrap(model, random=0.5, **vars(UNATTENDED_RETRY)), ask_for()))[-2:] == FINE
     assert 600.0 <= patient.now < 632.0
     assert model.asked < 50
 
@@ -239,13 +287,13 @@ async def test_unattended_a_server_that_is_down_for_ten_minutes_is_waited_for() 
 async def test_unattended_the_attempts_count_too() -> None:
     patient = Patient(ticks=True)
     model = Down(patient, up_at=1e9, took_s=1000.0)
-    error = await fails(patient.wrap(model, random=0.0, **vars(UNATTENDED)))
+    error = await fails(patient.wrap(model, random=0.0, **vars(UNATTENDED_RETRY)))
     assert str(error) == "Busy. Given up after 9 attempts."
     assert model.asked == 9, "the two hours begin with the first failure"
 
 
 async def test_a_doubtful_failure_after_many_others_is_tried_again_too() -> None:
-    odd = [Doubtful("A web page.", tries=3)]
+    odd = [LikelyPermanent("A web page.", tries=3)]
     model = Attempts([BUSY], [BUSY], [BUSY], odd, [BUSY], odd, odd, FINE)
     assert (await all_of(Patient().wrap(model), ask_for()))[-2:] == FINE
 
@@ -253,7 +301,7 @@ async def test_a_doubtful_failure_after_many_others_is_tried_again_too() -> None
 async def test_a_wait_of_hours_is_left_at_once() -> None:
     model = Attempts([TextDelta("half"), limited(5 * 3600.0)])
     policy = RetryPolicy(wait_for_quota=True)
-    patient = retry(model, policy, partial=True, sleep=asyncio.sleep, random=lambda: 0.5, clock=time.time)
+    patient = wrap_with_retry(model, policy, partial=True, sleep=asyncio.sleep, random=lambda: 0.5, clock=time.time)
     waiting = asyncio.Event()
 
     async def ask() -> None:
@@ -289,7 +337,7 @@ async def test_what_cannot_pass_is_not_tried_again(error: Exception) -> None:
 
 
 async def test_what_is_doubtful_is_tried_a_few_times_only() -> None:
-    model = Attempts([Doubtful("Nothing listens there.", tries=3)])
+    model = Attempts([LikelyPermanent("Nothing listens there.", tries=3)])
     error = await fails(Patient().wrap(model))
     assert model.asked == 3
     assert str(error) == "Nothing listens there. Given up after 3 attempts."
@@ -307,7 +355,7 @@ EMPTY: dict[str, Attempt] = {
 async def test_an_empty_answer_is_asked_again_then_nudged_and_never_becomes_history(empty: Attempt) -> None:
     model, asked = Attempts(empty, empty, FINE), ask_for(notes=("plan",))
     assert (await all_of(Patient().wrap(model), asked))[-2:] == FINE
-    assert model.requests == [asked, asked, replace(asked, notes=("plan", NUDGE))]
+    assert model.requests == [asked, asked, replace(asked, notes=("plan", EMPTY_ANSWER_NUDGE))]
     model = Attempts(empty)
     error = await fails(Patient().wrap(model))
     assert isinstance(error, Unavailable)

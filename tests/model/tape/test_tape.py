@@ -11,7 +11,7 @@ import pytest
 
 from kimi_agent.errors import Refused, TooLong, Unavailable, UserError
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, said
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, user_message
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Delta, Finish, Request
 from kimi_agent.model.endpoint.profiles import Clocks
@@ -39,7 +39,7 @@ async def talk(
     model: TapeModel, *, results: dict[str, str] | None = None, steps: int, agent: str = "main"
 ) -> list[Message]:
     """A conversation of so many answers, each call answered from `results` by the tool's name."""
-    messages: list[Message] = [said("hello")]
+    messages: list[Message] = [user_message("hello")]
     for _ in range(steps):
         reply = await answer(model, ask_for(*messages, agent=agent))
         messages += [reply, *(ToolReturn(c.id, c.name, (results or {}).get(c.name, "ok")) for c in reply.calls)]
@@ -94,7 +94,7 @@ async def test_repeat_and_at_place_lines() -> None:
     model = playing({"say": "a", "repeat": 2}, {"at": 3, "say": "d"}, {"say": "e {{step}}", "repeat": True})
     with pytest.raises(Refused, match="no line gives answer 3"):
         await talk(model, steps=3)
-    history: list[Message] = [said("x"), *(Assistant(str(i)) for i in range(3))]
+    history: list[Message] = [user_message("x"), *(Assistant(str(i)) for i in range(3))]
     assert (await answer(model, ask_for(*history))).text == "d"
     assert (await answer(model, ask_for(*history, Assistant("d"), Assistant("e"), Assistant("e")))).text == "e 7"
 
@@ -108,11 +108,11 @@ async def test_lines_belong_to_an_agent_or_to_words_of_a_prompt() -> None:
         {"when": "docs", "say": "writer again"},
     )
     assert (await answer(model, ask_for(agent="main.1"))).text == "some child"
-    assert (await answer(model, ask_for(said("find bugs"), agent="main.2"))).text == "bug hunter"
+    assert (await answer(model, ask_for(user_message("find bugs"), agent="main.2"))).text == "bug hunter"
     assert (await answer(model)).text == "main"
-    docs: list[Message] = [said("hello"), Assistant("main"), said("write docs")]
+    docs: list[Message] = [user_message("hello"), Assistant("main"), user_message("write docs")]
     assert (await answer(model, ask_for(*docs))).text == "writer", "counted from the words"
-    assert (await answer(model, ask_for(*docs, Assistant("writer"), said("go on")))).text == "writer again"
+    assert (await answer(model, ask_for(*docs, Assistant("writer"), user_message("go on")))).text == "writer again"
     with pytest.raises(Refused, match="no lines are for the agent other"):
         await answer(model, ask_for(agent="other"))
 
@@ -124,7 +124,7 @@ async def test_an_interlude_answers_out_of_turn_and_uses_up_nobodys() -> None:
         {"say": "two", **CALL},
         {"say": "three"},
     )
-    messages: list[Message] = [said("x")]
+    messages: list[Message] = [user_message("x")]
     texts = []
     for result in ("interrupted", "interrupted", "fine", "fine", ""):
         reply = await answer(model, ask_for(*messages))
@@ -138,10 +138,10 @@ async def test_placeholders_take_what_came_before() -> None:
         {"calls": [{"name": "read_file", "args": {"path": "{{prompt|in (\\S+)}}"}}, {"name": "shell", "args": {}}]},
         {"say": "{{result:1|name=(\\w+)}} and {{result}} {{unknown}} {{step}}"},
     )
-    first = await answer(model, ask_for(said("fix it in a.py now")))
+    first = await answer(model, ask_for(user_message("fix it in a.py now")))
     assert first.calls[0].arguments == '{"path":"a.py"}'
     results = [ToolReturn(first.calls[0].id, "read_file", "name=bob x"), ToolReturn(first.calls[1].id, "shell", "ok")]
-    assert (await answer(model, ask_for(said("x"), first, *results))).text == "bob and ok {{unknown}} 2"
+    assert (await answer(model, ask_for(user_message("x"), first, *results))).text == "bob and ok {{unknown}} 2"
 
 
 @pytest.mark.parametrize("text", ["{{result|nothing like it}}", "{{result:3}}"])
@@ -186,7 +186,7 @@ async def test_the_scripted_model_refuses_what_moonshot_refuses() -> None:
     with pytest.raises(Refused, match="messages must be a list that is not empty"):
         await answer(playing({"say": "x"}), Request("", (), []))
     with pytest.raises(TooLong):
-        await answer(playing({"say": "x"}, window=100), ask_for(said("x" * 400)))
+        await answer(playing({"say": "x"}, window=100), ask_for(user_message("x" * 400)))
 
 
 SUMMARY: dict[str, Any] = {"agent": "*", "if": {"note_contains": "Make room"}, "say": "Story of {{step}}. {{place}}"}
@@ -204,7 +204,7 @@ async def compacted(
     request = ask_for(*shown, notes=("Make room: write the handover.",), agent=agent)
     summary = await answer(model, replace(request, purpose="compaction", tools_off=True))
     assert summary.text.startswith("Story of ")
-    return [said(f"[Summary]\nthe user said: hello, docs\n\n{summary.text}"), *messages[cut:]]
+    return [user_message(f"[Summary]\nthe user said: hello, docs\n\n{summary.text}"), *messages[cut:]]
 
 
 async def go_on(model: TapeModel, messages: list[Message], steps: int) -> list[str]:
@@ -228,7 +228,7 @@ async def test_a_tape_finds_its_place_across_compactions_and_in_a_new_process(
     keep: int, whole: bool, agent: str
 ) -> None:
     lines = [*map(counting, range(1, 31)), SUMMARY | {"agent": agent}]
-    messages: list[Message] = [said("hello, docs")]
+    messages: list[Message] = [user_message("hello, docs")]
     texts: list[str] = []
     for _ in range(4):
         texts += await go_on(playing(*lines), messages, 6)
@@ -239,7 +239,7 @@ async def test_a_tape_finds_its_place_across_compactions_and_in_a_new_process(
 
 async def test_a_compaction_that_is_undone_leaves_the_count_as_it_was() -> None:
     lines = [*map(counting, range(1, 9)), SUMMARY]
-    before: list[Message] = [said("hello")]
+    before: list[Message] = [user_message("hello")]
     await go_on(playing(*lines), before, 3)
     after = await compacted(playing(*lines), before)
     await go_on(playing(*lines), after, 2)
@@ -256,15 +256,15 @@ async def test_lines_of_words_and_the_number_of_the_step_go_on_behind_a_compacti
         SUMMARY,
     ]
     model = playing(*lines)
-    messages: list[Message] = [said("hello")]
+    messages: list[Message] = [user_message("hello")]
     texts = await go_on(model, messages, 2)
-    messages.append(said("write docs"))
+    messages.append(user_message("write docs"))
     texts += await go_on(model, messages, 1)
     messages = await compacted(model, messages)
     texts += await go_on(model, messages, 1)
     messages = await compacted(model, messages, keep=1)
     texts += await go_on(model, messages, 1)
-    messages.append(said("now bugs"))
+    messages.append(user_message("now bugs"))
     texts += await go_on(model, messages, 1)
     assert texts == ["main 1", "main 2", "docs one 3", "docs two 4", "docs three 5", "bugs one 6"]
 
@@ -272,12 +272,12 @@ async def test_lines_of_words_and_the_number_of_the_step_go_on_behind_a_compacti
 async def test_a_line_for_a_note_answers_every_agent_and_uses_up_nobodys_turn() -> None:
     child = {"agent": "main.*", "say": "child {{step}}", "repeat": True}
     model = playing({"say": "one"}, {"say": "two"}, child, SUMMARY)
-    messages: list[Message] = [said("x"), Assistant("child 1")]
+    messages: list[Message] = [user_message("x"), Assistant("child 1")]
     after = await compacted(model, messages, agent="main.7")
     assert (await answer(model, ask_for(*after, agent="main.7"))).text == "child 2"
-    asked = ask_for(said("x"), notes=("Make room: write.",))
+    asked = ask_for(user_message("x"), notes=("Make room: write.",))
     assert (await answer(model, asked)).text == "Story of 1. [tape 0 0=0]"
-    assert (await answer(model, ask_for(said("x")))).text == "one"
+    assert (await answer(model, ask_for(user_message("x")))).text == "one"
 
 
 async def test_a_partial_answer_is_gone_on_with_and_counts_as_none() -> None:
@@ -427,7 +427,7 @@ def test_the_example_in_the_documentation_is_a_tape() -> None:
     example = "\n".join(line[4:] for line in tape.__doc__.split("\n") if line.startswith(('    {"', "    # ")))
     parsed = Tape.parse(example)
     assert len(parsed.scripts[0].entries) == 3
-    keys = {field.encode_name for field in msgspec.structs.fields(tape.Line)}
+    keys = {field.encode_name for field in msgspec.structs.fields(tape.TapeLine)}
     assert all(f"  {key} " in tape.__doc__ for key in keys - {"expect"}), "every key is explained"
 
 

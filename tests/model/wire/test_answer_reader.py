@@ -10,9 +10,9 @@ from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Delta, Finish
-from kimi_agent.model.wire.answer_reader import Reading, decode
+from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
 from kimi_agent.model.wire.call_fragments import MAX_CALLS
-from kimi_agent.model.wire.http_errors import Doubtful
+from kimi_agent.model.wire.http_errors import LikelyPermanent
 
 
 def blame(error: object) -> Refused:
@@ -20,7 +20,7 @@ def blame(error: object) -> Refused:
 
 
 def read(*events: Any, finish: str | None = "stop") -> list[Delta]:
-    reading = Reading(blame)
+    reading = AnswerReader(blame)
     ending = [chunk({}, finish)] if finish else []
     frames = [("", json.dumps(event).encode()) for event in [*events, *ending]]
     deltas = [delta for frame in frames for delta in reading.read([frame])]
@@ -190,7 +190,7 @@ def test_fragments_of_one_kind_that_come_together_make_one_delta() -> None:
     begun = {"index": 0, "id": "i", "function": {"name": "a", "arguments": "{"}}
     more = [call({"index": 0, "function": {"arguments": each}}) for each in ('"x"', ":1", "}")]
     words = [chunk({name: each}) for name in ("reasoning_content", "content") for each in ("one ", "two ", "three")]
-    reading = Reading(blame)
+    reading = AnswerReader(blame)
     deltas = list(reading.read(("", json.dumps(each).encode()) for each in [*words, call(begun), *more]))
     assert deltas == [
         ReasoningDelta("one two three"),
@@ -203,7 +203,7 @@ def test_fragments_of_one_kind_that_come_together_make_one_delta() -> None:
 def test_what_stood_before_an_error_in_the_same_bytes_is_told_before_it() -> None:
     frames = [("", json.dumps(chunk({"content": each})).encode()) for each in "ab"]
     for bad in (("", b'{"error": "busy"}'), ("error", b"busy"), ("", b"{not json")):
-        deltas = Reading(blame).read([*frames, bad])
+        deltas = AnswerReader(blame).read([*frames, bad])
         assert next(deltas) == TextDelta("ab")
         with pytest.raises((Refused, Unavailable)):
             next(deltas)
@@ -242,10 +242,10 @@ EVENTS = st.fixed_dictionaries({"choices": st.lists(CHOICES | VALUES, max_size=2
 @given(st.lists(EVENTS, max_size=5))
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_the_quick_way_and_the_careful_way_read_the_same(events: list[dict[str, Any]]) -> None:
-    quick, careful = Reading(blame), Reading(blame)
+    quick, careful = AnswerReader(blame), AnswerReader(blame)
     for event in events:
         data = json.dumps(event).encode()
-        assert list(quick.read([("", data)])) == list(careful.take(decode(data)))
+        assert list(quick.read([("", data)])) == list(careful.read_whole(decode_lenient_json(data)))
     assert quick.finish == careful.finish
 
 
@@ -390,7 +390,7 @@ def test_without_finish_and_done_an_answer_is_not_complete() -> None:
 
 
 def test_done_alone_completes_an_answer_and_what_comes_later_is_ignored() -> None:
-    reading = Reading(blame)
+    reading = AnswerReader(blame)
     assert list(reading.read([("", b'{"choices":[{"delta":{"content":"x"}}]}')])) == [TextDelta("x")]
     assert list(reading.read([("", b"[DONE]")])) == []
     assert list(reading.read([("", b'{"choices":[{"delta":{"content":"late"}}]}')])) == []
@@ -409,7 +409,7 @@ def test_done_alone_completes_an_answer_and_what_comes_later_is_ignored() -> Non
 )
 def test_an_error_inside_the_stream_raises(name: str, data: bytes) -> None:
     with pytest.raises(Refused, match="busy" if data else "without words"):
-        list(Reading(blame).read([(name, data)]))
+        list(AnswerReader(blame).read([(name, data)]))
 
 
 def test_too_many_calls_and_too_long_answers_are_given_up() -> None:
@@ -420,7 +420,11 @@ def test_too_many_calls_and_too_long_answers_are_given_up() -> None:
     with pytest.raises(Unavailable, match="4 MiB"):  # arguments without a name wait, but not without end
         read(*[call({"index": 0, "function": {"arguments": "x" * 1_000_000}})] * 5)
     with pytest.raises(Unavailable, match="4 MiB"):
-        list(Reading(blame).take({"choices": [{"message": {"content": "x" * 5_000_000}, "finish_reason": "stop"}]}))
+        list(
+            AnswerReader(blame).read_whole(
+                {"choices": [{"message": {"content": "x" * 5_000_000}, "finish_reason": "stop"}]}
+            )
+        )
     with pytest.raises(Unavailable, match="tool calls"):
         read(call(*({"index": i, "id": f"i{i}", "function": {"name": "a"}} for i in range(10_000))))
     assert not many.value.retry
@@ -429,11 +433,11 @@ def test_too_many_calls_and_too_long_answers_are_given_up() -> None:
 
 def test_broken_utf8_is_shown_in_text_but_never_runs_in_a_call() -> None:
     text = b'{"choices":[{"delta":{"content":"a\xffb"}}]}'
-    assert list(Reading(blame).read([("", text)])) == [TextDelta("a\ufffdb")]
+    assert list(AnswerReader(blame).read([("", text)])) == [TextDelta("a\ufffdb")]
     for broken in (b"\xe2\x82", b"\\ud83d"):
         part = b'{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"i","function":{"name":"a","arguments":"%s"}}]}}]}'
-        with pytest.raises(Doubtful, match="broken characters"):
-            list(Reading(blame).read([("", part % broken)]))
+        with pytest.raises(LikelyPermanent, match="broken characters"):
+            list(AnswerReader(blame).read([("", part % broken)]))
 
 
 def test_a_replacement_character_that_the_model_wrote_may_stand_in_a_call() -> None:
@@ -447,7 +451,7 @@ def test_a_call_of_a_million_small_fragments_is_read_in_a_few_seconds(name_first
     """Where the cost grew with what was already there, the time limit of the suite would end it."""
     named = [("", json.dumps(call({"index": 0, "id": "i", "function": {"name": "a"}})).encode())]
     many = [("", json.dumps(call({"index": 0, "function": {"arguments": "x"}})).encode())] * 1000
-    reading, assembly = Reading(blame), Assembly()
+    reading, assembly = AnswerReader(blame), Assembly()
     bursts = [named] * name_first + [many] * 1000 + [named] * (not name_first) + [[("", b"[DONE]")]]
     for burst in bursts:
         for delta in reading.read(burst):
@@ -465,10 +469,10 @@ def test_a_call_of_a_million_small_fragments_is_read_in_a_few_seconds(name_first
     ],
 )
 def test_json_is_read_as_endpoints_send_it(data: bytes, value: str) -> None:
-    assert decode(data) == value
+    assert decode_lenient_json(data) == value
 
 
 @pytest.mark.parametrize("data", [b"{not json", b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe"])
 def test_what_is_no_json_is_an_error_that_may_pass(data: bytes) -> None:
     with pytest.raises(Unavailable):
-        decode(data)
+        decode_lenient_json(data)

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User, said
+from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User, user_message
 from kimi_agent.model.base import Request, ToolSpec
-from kimi_agent.model.endpoint.profiles import LOOPBACK, MOONSHOT, UNKNOWN, Profile
-from kimi_agent.model.tape.moonshot_rules import refusal
-from kimi_agent.model.wire.request_encoder import Dialect, Encoder
+from kimi_agent.model.endpoint.profiles import LOOPBACK_SERVER, MOONSHOT, UNKNOWN_ENDPOINT, EndpointProfile
+from kimi_agent.model.tape.moonshot_rules import check_request
+from kimi_agent.model.wire.request_encoder import RequestDialect, RequestEncoder
 from tests.model.requests import READ_FILE, ask_for, no_blob
 
 
 def encoder(
-    *, thinking: bool = True, profile: Profile = MOONSHOT, max_output: int | None = None, window: int = 262_144
-) -> Encoder:
-    return Encoder(Dialect("kimi-k2.6", profile, thinking, max_output, window), no_blob)
+    *, thinking: bool = True, profile: EndpointProfile = MOONSHOT, max_output: int | None = None, window: int = 262_144
+) -> RequestEncoder:
+    return RequestEncoder(RequestDialect("kimi-k2.6", profile, thinking, max_output, window), no_blob)
 
 
 def wire(request: Request, **settings: Any) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def test_the_body_has_its_keys_in_a_fixed_order_with_messages_last() -> None:
 
 
 def test_what_is_not_set_is_not_sent() -> None:
-    body = json.loads(encoder(thinking=False).body(Request("", (), [said("x")])))
+    body = json.loads(encoder(thinking=False).body(Request("", (), [user_message("x")])))
     assert list(body) == ["model", "stream", "stream_options", "thinking", "messages"]
     assert body["thinking"] == {"type": "disabled"}
     assert body["messages"] == [{"role": "user", "content": "x"}]
@@ -66,7 +66,7 @@ def test_the_main_agent_is_addressed_by_its_session_and_a_child_by_its_path_too(
 
 def test_a_call_without_text_has_no_content_and_keeps_its_id_and_arguments_as_they_came() -> None:
     odd = Assistant("", None, (Call(" id\t:0 ", "read_file", '{"path": \x01 "a",}'),))
-    assert wire(ask_for(said("x"), odd, ToolReturn(" id\t:0 ", "read_file", "text")))[2:] == [
+    assert wire(ask_for(user_message("x"), odd, ToolReturn(" id\t:0 ", "read_file", "text")))[2:] == [
         {
             "role": "assistant",
             "reasoning_content": "",
@@ -87,31 +87,35 @@ def test_a_call_without_text_has_no_content_and_keeps_its_id_and_arguments_as_th
     [
         (MOONSHOT, Assistant("a", None), {"reasoning_content": ""}),
         (MOONSHOT, Assistant("a", "why", (), "reasoning"), {"reasoning_content": "why"}),
-        (LOOPBACK, Assistant("a", "why", (), "reasoning"), {"reasoning": "why"}),
-        (LOOPBACK, Assistant("a", None), {"reasoning_content": ""}),
-        (UNKNOWN, Assistant("a", None), {}),
-        (UNKNOWN, Assistant("a", "", (), "reasoning"), {"reasoning": ""}),
+        (LOOPBACK_SERVER, Assistant("a", "why", (), "reasoning"), {"reasoning": "why"}),
+        (LOOPBACK_SERVER, Assistant("a", None), {"reasoning_content": ""}),
+        (UNKNOWN_ENDPOINT, Assistant("a", None), {}),
+        (UNKNOWN_ENDPOINT, Assistant("a", "", (), "reasoning"), {"reasoning": ""}),
         (
-            UNKNOWN,
+            UNKNOWN_ENDPOINT,
             Assistant("a", "why", (), "reasoning_details"),
             {"reasoning_details": [{"type": "reasoning.text", "text": "why"}]},
         ),
     ],
 )
 def test_reasoning_goes_back_under_the_name_that_the_endpoint_wants(
-    profile: Profile, message: Assistant, sent: dict[str, Any]
+    profile: EndpointProfile, message: Assistant, sent: dict[str, Any]
 ) -> None:
-    said_back = wire(ask_for(said("x"), message), profile=profile)[2]
+    said_back = wire(ask_for(user_message("x"), message), profile=profile)[2]
     assert said_back == {"role": "assistant", "content": "a"} | sent
 
 
 def test_without_thinking_no_reasoning_is_sent() -> None:
-    assert "reasoning_content" not in wire(ask_for(said("x"), Assistant("a", "why")), thinking=False)[2]
+    assert "reasoning_content" not in wire(ask_for(user_message("x"), Assistant("a", "why")), thinking=False)[2]
 
 
 def test_nothing_empty_is_sent_that_the_server_would_refuse_for_ever() -> None:
     request = ask_for(
-        said(""), Assistant("", "only thoughts"), said("x"), CALLS, ToolReturn("functions.read_file:0", "read_file", "")
+        user_message(""),
+        Assistant("", "only thoughts"),
+        user_message("x"),
+        CALLS,
+        ToolReturn("functions.read_file:0", "read_file", ""),
     )
     shown = wire(request)
     assert [message["role"] for message in shown] == ["system", "user", "user", "assistant", "tool"]
@@ -150,22 +154,24 @@ def test_switches_of_one_request_leave_the_rest_of_the_body_as_it_is() -> None:
     capped = encode.body(replace(ask_for(), tokens=250_000, tools_off=True, purpose="wrap_up"))
     switches = b',"max_completion_tokens":11120,"tool_choice":"none"'
     assert capped.replace(switches, b"") == plain
-    assert b"tool_choice" not in encode.body(Request("", (), [said("x")], tools_off=True)), "there is nothing to choose"
+    assert b"tool_choice" not in encode.body(Request("", (), [user_message("x")], tools_off=True)), (
+        "there is nothing to choose"
+    )
 
 
 @pytest.mark.parametrize(
     ("thinking", "profile", "reasoning"),
     [
         (True, MOONSHOT, {"reasoning_content": "hm"}),
-        (True, LOOPBACK, {"reasoning": "hm"}),
+        (True, LOOPBACK_SERVER, {"reasoning": "hm"}),
         (False, MOONSHOT, {}),
     ],
 )
 def test_a_partial_answer_stands_last_with_its_reasoning(
-    thinking: bool, profile: Profile, reasoning: dict[str, str]
+    thinking: bool, profile: EndpointProfile, reasoning: dict[str, str]
 ) -> None:
     encode = encoder(thinking=thinking, profile=profile)
-    request = ask_for(said("x"), CALLS, ToolReturn("functions.read_file:0", "read_file", "y"), notes=("n",))
+    request = ask_for(user_message("x"), CALLS, ToolReturn("functions.read_file:0", "read_file", "y"), notes=("n",))
     before = encode.body(request)
     start = Assistant("I beg", "hm", (), "reasoning")
     after = encode.body(replace(request, partial=start))
@@ -182,7 +188,9 @@ def test_tools_that_cannot_be_sent_are_left_out_and_schemas_mended() -> None:
     strange = ToolSpec("strange", "d", {"properties": {"x": {"enum": ["a"]}}, "$schema": "y"})
     bad = [ToolSpec(name, "d", empty) for name in ("a b", "ab", "x" * 65, "", "read_file\n", "$web_search")]
     many = [ToolSpec(f"tool_{number}", "d", empty) for number in range(130)]
-    request = Request("s", (READ_FILE, strange, *bad, ToolSpec("read_file", "again", empty), *many), [said("x")])
+    request = Request(
+        "s", (READ_FILE, strange, *bad, ToolSpec("read_file", "again", empty), *many), [user_message("x")]
+    )
     body = json.loads(encoder().body(request))
     functions = [tool["function"] for tool in body["tools"]]
     assert [function["name"] for function in functions] == ["read_file", "strange", *(t.name for t in many[:126])]
@@ -191,8 +199,8 @@ def test_tools_that_cannot_be_sent_are_left_out_and_schemas_mended() -> None:
         "properties": {"x": {"type": "string", "enum": ["a"]}},
         "type": "object",
     }
-    assert refusal(body) is None
-    assert "tools" not in json.loads(encoder().body(Request("s", tuple(bad), [said("x")])))
+    assert check_request(body) is None
+    assert "tools" not in json.loads(encoder().body(Request("s", tuple(bad), [user_message("x")])))
 
 
 def test_images_and_videos_become_data_urls_and_a_lost_one_a_sentence() -> None:
@@ -210,7 +218,7 @@ def test_images_and_videos_become_data_urls_and_a_lost_one_a_sentence() -> None:
         Media("video", "video/mp4", "b2"),
         Media("image", "image/png", "gone"),
     )
-    body = Encoder(Dialect("kimi-k2.6", MOONSHOT), blob).body(ask_for(User(parts)))
+    body = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT), blob).body(ask_for(User(parts)))
     assert json.loads(body)["messages"][1]["content"] == [
         {"type": "text", "text": "look"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
@@ -221,7 +229,7 @@ def test_images_and_videos_become_data_urls_and_a_lost_one_a_sentence() -> None:
 
 def test_half_a_surrogate_pair_never_reaches_the_wire() -> None:
     request = ask_for(
-        said("a\ud800b \ud83d\ude00 \u2028"), CALLS, ToolReturn("functions.read_file:0", "read_file", "\udfff")
+        user_message("a\ud800b \ud83d\ude00 \u2028"), CALLS, ToolReturn("functions.read_file:0", "read_file", "\udfff")
     )
     body = encoder().body(request)
     assert json.loads(body.decode("utf-8"))["messages"][1]["content"] == "a\ufffdb 😀 \u2028"
@@ -229,7 +237,7 @@ def test_half_a_surrogate_pair_never_reaches_the_wire() -> None:
 
 def test_notes_are_one_trailing_message_and_leave_no_trace_in_the_next_request() -> None:
     encode = encoder()
-    first = [said("x")]
+    first = [user_message("x")]
     plain = messages_of(encode.body(ask_for(*first)))
     noted = messages_of(encode.body(ask_for(*first, notes=("plan mode", "", "a.py changed"))))
     assert noted.startswith(plain)
@@ -251,26 +259,26 @@ def test_each_message_is_encoded_once() -> None:
         looked_up.append(name)
         return b""
 
-    encode = Encoder(Dialect("kimi-k2.6", MOONSHOT), blob)
+    encode = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT), blob)
     picture = User((Media("image", "image/png", "b1"),))
     encode.body(ask_for(picture))
     encode.body(ask_for(picture, Assistant("a")))
     encode.body(ask_for(picture, Assistant("b"), agent="main.1"))
-    encode.body(ask_for(picture, Assistant("a"), said("more")))
+    encode.body(ask_for(picture, Assistant("a"), user_message("more")))
     assert looked_up == ["b1", "b1"], "once for each agent"
 
 
 def test_the_tools_are_the_same_bytes_whatever_object_they_come_in() -> None:
     encode = encoder()
     again = ToolSpec(READ_FILE.name, READ_FILE.description, dict(READ_FILE.schema))
-    first = encode.body(Request("s", (READ_FILE,), [said("x")], (), "S"))
-    second = encode.body(Request("s", (again,), [said("x"), Assistant("y")], ("n",), "S"))
+    first = encode.body(Request("s", (READ_FILE,), [user_message("x")], (), "S"))
+    second = encode.body(Request("s", (again,), [user_message("x"), Assistant("y")], ("n",), "S"))
     head = first[: first.index(b'"messages"')]
     assert second.startswith(head)
 
 
 message = st.one_of(
-    st.text(max_size=20).map(said),
+    st.text(max_size=20).map(user_message),
     st.builds(Assistant, st.text(max_size=20), st.none() | st.text(max_size=5)),
     st.builds(ToolReturn, st.text(max_size=5), st.just("shell"), st.text(max_size=20)),
 )

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.app.model_pipeline import has_partial
+from kimi_agent.app.model_pipeline import supports_partial
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import TextDelta
-from kimi_agent.log.messages import Assistant, Message, ToolReturn, said
+from kimi_agent.log.messages import Assistant, Message, ToolReturn, user_message
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Model, Request
 from kimi_agent.model.endpoint.profiles import ModelSettings
 from kimi_agent.model.mock_server import MockServer
 from kimi_agent.model.tape.format import Pace, Tape
-from kimi_agent.model.wire.chat_completions import proxy_for
+from kimi_agent.model.wire.chat_completions import find_proxy
 from tests.model.requests import all_of, ask_for, client
 
 CALL = {"reason": "hm", "calls": [{"name": "read_file", "args": {"path": "a.py"}}]}
@@ -38,7 +38,7 @@ async def failure(model: Model) -> ModelError:
 
 async def test_a_turn_of_five_steps_takes_one_connection_and_grows_one_prefix() -> None:
     tape = Tape.of(CALL | {"repeat": 4}, {"say": "Done: {{result|\\d+}}"})
-    messages: list[Message] = [said("hello")]
+    messages: list[Message] = [user_message("hello")]
     async with MockServer(tape) as server:
         model = client(server.base_url)
         for step in range(5):
@@ -105,7 +105,7 @@ async def test_loopback_is_asked_directly_whatever_proxy_is_set(monkeypatch: pyt
     ],
 )
 def test_proxies_of_the_environment_are_honoured(url: str, environ: dict[str, str], proxy: str | None) -> None:
-    assert proxy_for(url, environ) == proxy
+    assert find_proxy(url, environ) == proxy
 
 
 async def test_a_proxy_that_cannot_be_used_is_one_sentence() -> None:
@@ -177,7 +177,7 @@ async def test_a_stream_that_is_left_early_frees_its_connection() -> None:
 )
 def test_partial_mode_goes_by_the_host_unless_it_is_set(base_url: str, setting: bool | None, partial: bool) -> None:
     settings = ModelSettings(base_url=base_url, partial=setting)
-    assert has_partial(settings) is partial
+    assert supports_partial(settings) is partial
 
 
 async def test_raw_markers_become_calls_where_the_profile_says_that_they_leak() -> None:

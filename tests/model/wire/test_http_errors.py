@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.model.wire.http_errors import (
-    Doubtful,
     Endpoint,
-    of_connection,
-    of_error_object,
-    of_status,
-    of_stray,
+    LikelyPermanent,
+    error_from_connection,
+    error_from_object,
+    error_from_status,
+    error_from_stray_body,
 )
-from kimi_agent.model.wire.retry_after import wait_hint
+from kimi_agent.model.wire.retry_after import parse_retry_after
 
 KEY = "sk-very-secret-key-abcd"
 AT = Endpoint("kimi-k2.6", "https://api.moonshot.ai/v1", "KIMI_API_KEY (…abcd)", "Two platforms.", KEY)
@@ -26,7 +26,7 @@ NOW = 1_800_000_000.0
 
 def error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> ModelError:
     body = json.dumps({"error": {"message": message, "type": kind}}).encode()
-    return of_status(status, headers or {}, body, AT, NOW)
+    return error_from_status(status, headers or {}, body, AT, NOW)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_status_becomes_an_error_of_the_house(
 @pytest.mark.parametrize("status", [400, 422])
 def test_every_servers_word_for_too_long_is_known(status: int, kind: str, message: str) -> None:
     assert type(error(status, kind, message)) is TooLong
-    assert type(of_error_object({"type": kind, "message": message}, AT, NOW)) is TooLong
+    assert type(error_from_object({"type": kind, "message": message}, AT, NOW)) is TooLong
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_limit_of_hours_or_days_is_told_from_one_of_seconds(status: int, kind:
 def test_what_an_upstream_said_behind_openrouter_is_understood() -> None:
     raw = json.dumps({"error": {"message": "suspended", "type": "exceeded_current_quota_error"}})
     wrapped = {"message": "Provider returned error", "code": 429, "metadata": {"raw": raw, "provider_name": "M"}}
-    found = of_error_object(wrapped, AT, NOW)
+    found = error_from_object(wrapped, AT, NOW)
     assert isinstance(found, Unavailable)
     assert (found.limit, found.retry) == ("quota", False)
     assert str(found).endswith("(429): Provider returned error: suspended")
@@ -175,7 +175,7 @@ def test_a_missing_model_is_named_with_the_address() -> None:
 
 
 def test_a_redirect_is_named_and_not_followed() -> None:
-    found = of_status(307, {"location": "https://evil.example/\x1b[31m"}, b"", AT, NOW)
+    found = error_from_status(307, {"location": "https://evil.example/\x1b[31m"}, b"", AT, NOW)
     assert isinstance(found, Refused)
     assert found.exit_code == 78
     assert "redirects to https://evil.example/�[31m. It was not followed" in str(found)
@@ -195,13 +195,13 @@ def test_a_redirect_is_named_and_not_followed() -> None:
 )
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 504])
 def test_whatever_a_server_says_is_one_short_clean_line(status: int, body: bytes) -> None:
-    text = str(of_status(status, {}, body, AT, NOW))
+    text = str(error_from_status(status, {}, body, AT, NOW))
     assert len(text) < 550
     assert text.isprintable()
 
 
 def test_the_title_stands_for_a_web_page() -> None:
-    found = of_status(504, {}, b"<html><title>504 Gateway Time-out</title><body>long</body>", AT, NOW)
+    found = error_from_status(504, {}, b"<html><title>504 Gateway Time-out</title><body>long</body>", AT, NOW)
     assert str(found) == "https://api.moonshot.ai/v1 is not available (504): 504 Gateway Time-out"
 
 
@@ -244,11 +244,11 @@ def test_the_title_stands_for_a_web_page() -> None:
     ],
 )
 def test_the_hint_to_wait_is_read_in_all_its_spellings(headers: dict[str, str], message: str, seconds: float) -> None:
-    assert wait_hint(headers, message, NOW) == pytest.approx(seconds)
+    assert parse_retry_after(headers, message, NOW) == pytest.approx(seconds)
 
 
 def test_the_end_of_a_window_counts_only_where_its_limit_was_met() -> None:
-    assert wait_hint({"x-ratelimit-reset": "12"}, "", NOW, limited=False) == 0.0
+    assert parse_retry_after({"x-ratelimit-reset": "12"}, "", NOW, limited=False) == 0.0
     found = error(503, "", "down", {"x-ratelimit-reset": "12"})
     assert isinstance(found, Unavailable)
     assert found.wait_s == 0.0
@@ -259,7 +259,7 @@ def test_the_end_of_a_window_counts_only_where_its_limit_was_met() -> None:
 def test_no_header_and_no_words_break_it(value: str, message: str) -> None:
     names = ("retry-after", "x-retry-after", "retry-after-ms", "x-ratelimit-reset", "x-ratelimit-remaining", "date")
     for name in names:
-        assert 0.0 <= wait_hint({name: value}, message, NOW) <= 30 * 86_400.0
+        assert 0.0 <= parse_retry_after({name: value}, message, NOW) <= 30 * 86_400.0
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_no_header_and_no_words_break_it(value: str, message: str) -> None:
     ],
 )
 def test_an_error_inside_a_200_is_taken_for_the_status_it_names(found: object, expected: type[ModelError]) -> None:
-    assert type(of_error_object(found, AT, NOW)) is expected
+    assert type(error_from_object(found, AT, NOW)) is expected
 
 
 @pytest.mark.parametrize(
@@ -285,20 +285,20 @@ def test_an_error_inside_a_200_is_taken_for_the_status_it_names(found: object, e
         (
             "text/html",
             b"<html><title>Sign in</title>",
-            Doubtful,
+            LikelyPermanent,
             "not an OpenAI-compatible API: it sent text/html (Sign in)",
         ),
-        ("application/json", b"", Doubtful, "empty answer"),
+        ("application/json", b"", LikelyPermanent, "empty answer"),
         ("application/json", b'{"error": {"message": "Not found the model", "code": 404}}', Refused, "404"),
         ("text/event-stream", b": ping\n\n\n", Unavailable, "broke off"),
         ("text/event-stream", b"dat", Unavailable, "broke off"),
-        ("", b'{"ok": true}', Doubtful, "no content type"),
+        ("", b'{"ok": true}', LikelyPermanent, "no content type"),
     ],
 )
 def test_a_200_that_is_no_stream_is_never_an_empty_answer(
     kind: str, body: bytes, expected: type[ModelError], words: str
 ) -> None:
-    found = of_stray(kind, body, AT, NOW)
+    found = error_from_stray_body(kind, body, AT, NOW)
     assert type(found) is expected
     assert words in str(found)
 
@@ -329,6 +329,6 @@ def caused(cause: BaseException) -> Exception:
     ],
 )
 def test_what_breaks_below_http_has_a_sentence_of_its_own(cause: BaseException, words: str, retry: bool) -> None:
-    found = of_connection(caused(cause), AT)
+    found = error_from_connection(caused(cause), AT)
     assert words in str(found)
     assert found.retry is retry

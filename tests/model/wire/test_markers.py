@@ -6,7 +6,7 @@ from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Delta, Finish
-from kimi_agent.model.wire.call_markers import Markers
+from kimi_agent.model.wire.call_markers import CallMarkerParser
 
 TOOLS = frozenset({"read_file", "shell"})
 BEGIN, END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
@@ -25,7 +25,7 @@ CALLS = (
 
 
 def passed(*deltas: Delta) -> list[Delta]:
-    markers = Markers(TOOLS)
+    markers = CallMarkerParser(TOOLS)
     ending = (Usage(1, 2), Finish("stop"))
     found = [each for delta in (*deltas, *ending) for each in markers.pass_on(delta)]
     assert tuple(found[-2:]) == ending
@@ -118,7 +118,7 @@ def test_beside_a_proper_call_a_section_stays_text(first: bool) -> None:
 
 
 def test_text_is_told_at_once_but_for_what_may_begin_a_section() -> None:
-    markers = Markers(TOOLS)
+    markers = CallMarkerParser(TOOLS)
 
     def told(text: str) -> list[Delta]:
         return list(markers.pass_on(TextDelta(text)))

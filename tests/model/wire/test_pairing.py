@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, said
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 from kimi_agent.model.base import Request
 from kimi_agent.model.endpoint.profiles import MOONSHOT
-from kimi_agent.model.tape.moonshot_rules import refusal
-from kimi_agent.model.wire.pairing import NO_RESULT, NOTHING, rest, step
-from kimi_agent.model.wire.request_encoder import Dialect, Encoder
+from kimi_agent.model.tape.moonshot_rules import check_request
+from kimi_agent.model.wire.pairing import MISSING_RESULT_TEXT, NO_PENDING_CALLS, flush_pending, pair_message
+from kimi_agent.model.wire.request_encoder import RequestDialect, RequestEncoder
 from tests.model.requests import ask_for, no_blob
 
 
 def paired(messages: Sequence[Message]) -> list[Message]:
     """All that would be sent."""
-    waiting, found = NOTHING, list[Message]()
+    waiting, found = NO_PENDING_CALLS, list[Message]()
     for message in messages:
-        waiting, sent = step(waiting, message)
+        waiting, sent = pair_message(waiting, message)
         found += sent
-    return [*found, *rest(waiting)]
+    return [*found, *flush_pending(waiting)]
 
 
 def calling(*ids: str, text: str = "") -> Assistant:
@@ -33,8 +33,8 @@ def result(call_id: str, content: str = "x") -> ToolReturn:
     return ToolReturn(call_id, "look", content)
 
 
-USER, AGAIN = said("hello"), said("and?")
-LOST = NO_RESULT
+USER, AGAIN = user_message("hello"), user_message("and?")
+LOST = MISSING_RESULT_TEXT
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ anything = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(anything, max_size=12), st.lists(anything, max_size=4))
 def test_whatever_the_history_the_request_is_taken(first: list[Message], more: list[Message]) -> None:
-    encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT), no_blob)
+    encoder = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT), no_blob)
     for messages in ([USER, *first], [USER, *first, *more], [USER, *more]):
         body = encoder.body(ask_for(*messages))
-        assert refusal(json.loads(body)) is None
-        assert body == Encoder(Dialect("kimi-k2.6", MOONSHOT), no_blob).body(ask_for(*messages))
+        assert check_request(json.loads(body)) is None
+        assert body == RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT), no_blob).body(ask_for(*messages))
 
 
 def test_a_result_that_comes_later_takes_the_place_of_the_made_up_one() -> None:
-    encoder = Encoder(Dialect("kimi-k2.6", MOONSHOT), no_blob)
+    encoder = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT), no_blob)
     messages: list[Message] = [USER, calling("a", "b"), result("a")]
-    assert NO_RESULT.encode() in encoder.body(Request("", (), messages))
+    assert MISSING_RESULT_TEXT.encode() in encoder.body(Request("", (), messages))
     whole = encoder.body(Request("", (), [*messages, result("b")]))
-    assert NO_RESULT.encode() not in whole
+    assert MISSING_RESULT_TEXT.encode() not in whole
     assert [message["role"] for message in json.loads(whole)["messages"]] == ["user", "assistant", "tool", "tool"]

@@ -13,7 +13,7 @@ from kimi_agent.log.messages import Assistant, Call, Usage
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.retrying.retry import RetryPolicy, retry
+from kimi_agent.model.retrying.retry import RetryPolicy, wrap_with_retry
 from kimi_agent.model.tape.format import Tape
 from tests.model.requests import Attempt, Attempts, all_of, ask_for, client
 
@@ -28,7 +28,7 @@ async def no_sleep(seconds: float) -> None:
 
 def going_on(model: Model, *, partial: bool = True, **policy: Any) -> Model:
     wanted = RetryPolicy(**policy)
-    return retry(model, wanted, partial=partial, sleep=no_sleep, random=lambda: 0.0, clock=lambda: 0.0)
+    return wrap_with_retry(model, wanted, partial=partial, sleep=no_sleep, random=lambda: 0.0, clock=lambda: 0.0)
 
 
 def read(deltas: list[Delta]) -> Assistant:

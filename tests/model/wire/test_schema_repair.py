@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.layers import Layer, built_in_root
-from kimi_agent.model.wire.moonshot_schema import wrong
-from kimi_agent.model.wire.schema_repair import repaired
-from kimi_agent.toolbox import load
+from kimi_agent.model.wire.moonshot_schema import find_schema_error
+from kimi_agent.model.wire.schema_repair import repair_schema
+from kimi_agent.toolbox import load_tools
 
 ANYTHING = {"type": ["string", "number", "boolean", "object", "array"]}
 
@@ -22,8 +22,8 @@ def holding(part: Any, **more: Any) -> dict[str, Any]:
 
 def x_of(part: Any, **more: Any) -> Any:
     """What becomes of the property x with this schema."""
-    found = repaired(holding(part, **more))
-    assert wrong(found) == ""
+    found = repair_schema(holding(part, **more))
+    assert find_schema_error(found) == ""
     return found["properties"]["x"]
 
 
@@ -113,7 +113,7 @@ def test_references_are_inlined_and_what_stands_beside_them_wins(home: str) -> N
     assert x_of({"$ref": f"#/{home}/Size"}, **{home: defs}) == {"type": "integer", "description": "theirs"}
     beside = {"$ref": f"#/{home}/a~1b", "description": "ours", "type": "integer"}
     assert x_of(beside, **{home: defs}) == {"type": "integer", "description": "ours"}
-    assert home not in repaired(holding({"$ref": f"#/{home}/Size"}, **{home: defs}))
+    assert home not in repair_schema(holding({"$ref": f"#/{home}/Size"}, **{home: defs}))
 
 
 def test_a_reference_that_leads_nowhere_takes_anything() -> None:
@@ -155,7 +155,7 @@ def test_recursion_ends_at_its_second_round() -> None:
     ],
 )
 def test_the_root_is_an_object_whatever_it_was(schema: Any, becomes: Any) -> None:
-    assert repaired(schema) == becomes
+    assert repair_schema(schema) == becomes
 
 
 def deep(levels: int, wrap: Callable[[Any], Any]) -> Any:
@@ -192,17 +192,17 @@ def deep(levels: int, wrap: Callable[[Any], Any]) -> Any:
     ids=["deep objects", "deep arrays", "deep allOf", "deep anyOf", "many names", "long words", "branches", "doubling"],
 )
 def test_limits_cut_what_is_too_much_and_never_the_request(schema: Any) -> None:
-    found = repaired(schema)
-    assert wrong(found) == ""
-    assert repaired(found) == found
+    found = repair_schema(schema)
+    assert find_schema_error(found) == ""
+    assert repair_schema(found) == found
 
 
 def test_our_own_tools_come_out_as_the_same_bytes() -> None:
-    tools, _ = load([Layer("built-in", built_in_root())])
+    tools, _ = load_tools([Layer("built-in", built_in_root())])
     assert len(tools) > 5
     for tool in tools.values():
-        assert wrong(tool.schema) == "", tool.name
-        assert json.dumps(repaired(tool.schema)) == json.dumps(tool.schema)
+        assert find_schema_error(tool.schema) == "", tool.name
+        assert json.dumps(repair_schema(tool.schema)) == json.dumps(tool.schema)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_our_own_tools_come_out_as_the_same_bytes() -> None:
     ],
 )
 def test_what_moonshot_refuses_is_named_in_its_words(schema: Any, why: str) -> None:
-    assert why in wrong(schema)
+    assert why in find_schema_error(schema)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_what_moonshot_refuses_is_named_in_its_words(schema: Any, why: str) -> N
     ],
 )
 def test_what_moonshot_takes_is_taken(part: Any) -> None:
-    assert wrong(holding(part, **{"$defs": {"a": {"type": "string"}}})) == ""
+    assert find_schema_error(holding(part, **{"$defs": {"a": {"type": "string"}}})) == ""
 
 
 words = st.sampled_from(["string", "integer", "number", "boolean", "null", "object", "array", "any", "", "é\u2028"])
@@ -371,10 +371,10 @@ roots = st.fixed_dictionaries(
 
 
 def check(schema: Any) -> None:
-    found = repaired(schema)
-    assert wrong(found) == ""
-    assert json.dumps(repaired(found)) == json.dumps(found)
-    if not wrong(schema):
+    found = repair_schema(schema)
+    assert find_schema_error(found) == ""
+    assert json.dumps(repair_schema(found)) == json.dumps(found)
+    if not find_schema_error(schema):
         assert set(found["properties"]) == set(schema.get("properties", {}))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, Frame, Frames
+from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, SseEvent, SseParser
 
 STREAM = (
     ": keep-alive\n\n"
@@ -15,8 +15,8 @@ FRAMES = [
 ]
 
 
-def read(*chunks: bytes) -> list[Frame]:
-    frames = Frames()
+def read(*chunks: bytes) -> list[SseEvent]:
+    frames = SseParser()
     return [frame for chunk in chunks for frame in frames.feed(chunk)] + list(frames.end())
 
 
@@ -31,7 +31,7 @@ def test_frames_are_the_same_however_the_bytes_are_split(line_end: str) -> None:
 
 def test_a_frame_is_given_as_soon_as_its_blank_line_is_there() -> None:
     for end in (b"\n\n", b"\r\r", b"\r\n\r\n"):
-        assert list(Frames().feed(b"data: x" + end)) == [("", b"x")]
+        assert list(SseParser().feed(b"data: x" + end)) == [("", b"x")]
 
 
 def test_a_byte_order_mark_and_a_missing_last_blank_line_do_not_matter() -> None:
@@ -39,7 +39,7 @@ def test_a_byte_order_mark_and_a_missing_last_blank_line_do_not_matter() -> None
 
 
 def test_what_is_no_event_stream_is_kept_as_it_came() -> None:
-    frames = Frames()
+    frames = SseParser()
     assert list(frames.feed(b"<html>\r\n")) == []
     assert list(frames.feed(b"no</html>")) == []
     assert bytes(frames.stray) == b"<html>\r\nno</html>"
@@ -47,7 +47,7 @@ def test_what_is_no_event_stream_is_kept_as_it_came() -> None:
 
 @pytest.mark.parametrize("start", [b"data: ", b"", b"data: x\n\ndata: "])
 def test_an_event_without_end_is_given_up(start: bytes) -> None:
-    frames = Frames()
+    frames = SseParser()
     list(frames.feed(start))
     piece = b"x" * (1024 * 1024)
     with pytest.raises(EventTooLong):
@@ -55,7 +55,7 @@ def test_an_event_without_end_is_given_up(start: bytes) -> None:
 
 
 def test_many_data_lines_count_as_one_event() -> None:
-    frames = Frames()
+    frames = SseParser()
     list(frames.feed(b"data: x\n\n"))
     line = b"data: " + b"x" * (1024 * 1024) + b"\n"
     with pytest.raises(EventTooLong):
@@ -84,7 +84,7 @@ def test_line_ends_may_be_mixed_within_one_event() -> None:
 )
 @pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"])
 def test_fields_comments_and_blank_lines_are_read_as_the_standard_says(
-    stream: bytes, frames: list[Frame], line_end: bytes
+    stream: bytes, frames: list[SseEvent], line_end: bytes
 ) -> None:
     stream = stream.replace(b"\n", line_end)
     assert read(stream) == frames
@@ -94,11 +94,11 @@ def test_fields_comments_and_blank_lines_are_read_as_the_standard_says(
 
 def test_an_event_that_is_too_long_is_given_up_though_it_comes_in_one_piece() -> None:
     for start in (b"", b"data: x\n\n", b"data: x"):
-        frames = Frames()
+        frames = SseParser()
         list(frames.feed(start))
         with pytest.raises(EventTooLong):
             list(frames.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n\n"))
-    frames = Frames()
+    frames = SseParser()
     list(frames.feed(b"data: x\n\n"))
     many = b"data: " + b"x" * 1024 * 1024 + b"\n\n"
     assert len(list(frames.feed(many * 9))) == 9, "each is short enough"

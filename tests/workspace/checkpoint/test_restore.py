@@ -12,23 +12,23 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.checkpoint.restore import restore
-from kimi_agent.workspace.checkpoint.values import Kept, PathChange, Unkept
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.checkpoint.restore import restore_files
+from kimi_agent.workspace.checkpoint.values import PathChange, SnapshotError, TreeEntry
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 Tree = Mapping[str, str]
 """A path and what stands there: `-> target` is a link, `600 text` a file of that mode."""
 
 
-class Watched(Ops):
+class Watched(FileSyscalls):
     """Real system calls (without the wait for the disk); `before(number, name)` hears of each and may raise."""
 
     def __init__(self, before: Callable[[int, str], None] = lambda number, name: None) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
         self._before = before
         self._count = 0
 
@@ -46,18 +46,18 @@ class Watched(Ops):
         return call
 
 
-def opened(folder: Path, ops: Ops | None = None, cwd: str = "") -> Files:
+def opened(folder: Path, syscalls: FileSyscalls | None = None, cwd: str = "") -> Files:
     root = folder / "a workspace"
     root.mkdir(exist_ok=True)
     state = folder / "state"
     return Files(
         root,
         outputs=Outputs(state / "outputs"),
-        ledger=Ledger(lambda seen: None),
+        seen_files=SeenFiles(lambda seen: None),
         home=folder,
         cwd=root / cwd,
         journal=state / "journal",
-        ops=ops or Watched(),
+        syscalls=syscalls or Watched(),
     )
 
 
@@ -65,12 +65,12 @@ def blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
 
 
-def kept(what: str) -> tuple[Kept, bytes]:
+def kept(what: str) -> tuple[TreeEntry, bytes]:
     if what.startswith("-> "):
         data = what[3:].encode()
-        return Kept("link", 0, len(data), blob(data)), data
+        return TreeEntry("link", 0, len(data), blob(data)), data
     mode, _, text = what.partition(" ")
-    return Kept("file", int(mode, 8), len(text), blob(text.encode())), text.encode()
+    return TreeEntry("file", int(mode, 8), len(text), blob(text.encode())), text.encode()
 
 
 def lay(root: Path, tree: Tree) -> None:
@@ -110,17 +110,17 @@ def changes(old: Tree, new: Tree) -> list[PathChange]:
     return [each for each in found if each.before != each.after]
 
 
-def side(tree: Tree, path: str) -> Kept | None:
+def side(tree: Tree, path: str) -> TreeEntry | None:
     return kept(tree[path])[0] if path in tree else None
 
 
-def contents(*trees: Tree) -> Callable[[Kept], bytes]:
+def contents(*trees: Tree) -> Callable[[TreeEntry], bytes]:
     held = dict(kept(what) for tree in trees for what in tree.values())
     return held.__getitem__
 
 
 def go(files: Files, old: Tree, new: Tree) -> None:
-    restore(changes(old, new), contents(new), files)
+    restore_files(changes(old, new), contents(new), files)
 
 
 BY = {"bystander": "644 by", "also/by": "-> ../bystander"}
@@ -296,11 +296,11 @@ def test_folders_that_it_empties_go_others_stay(tmp_path: Path) -> None:
 def test_only_one_content_is_held_at_a_time(tmp_path: Path) -> None:
     files = opened(tmp_path)
     size, texts = 2_000_000, [str(number) for number in range(24)]
-    kepts = [Kept("file", 0o644, size, blob(text[0].encode() * size)) for text in texts]
+    kepts = [TreeEntry("file", 0o644, size, blob(text[0].encode() * size)) for text in texts]
     wanted = [PathChange(f"big/{text}", None, each) for text, each in zip(texts, kepts, strict=True)]
     by = {each.id: text[0].encode() for text, each in zip(texts, kepts, strict=True)}
     tracemalloc.start()
-    restore(wanted, lambda each: by[each.id] * size, files)
+    restore_files(wanted, lambda each: by[each.id] * size, files)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * size
@@ -308,16 +308,16 @@ def test_only_one_content_is_held_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_kept_content_that_is_gone_or_damaged_stops_all(tmp_path: Path) -> None:
-    def gone(each: Kept) -> bytes:
-        raise Unkept("it was tidied away")
+    def gone(each: TreeEntry) -> bytes:
+        raise SnapshotError("it was tidied away")
 
     files = opened(tmp_path)
     old, new = {"a": "644 a", "b": "644 b"}, {"a": "644 x", "b": "644 y", "c/d": "644 z"}
     lay(files.root, old)
-    with pytest.raises(Unkept):
-        restore(changes(old, new), gone, files)
+    with pytest.raises(SnapshotError):
+        restore_files(changes(old, new), gone, files)
     with pytest.raises(ToolError, match="damaged"):
-        restore(changes(old, new), lambda each: b"other", files)
+        restore_files(changes(old, new), lambda each: b"other", files)
     assert stands(files.root) == old
     assert list((tmp_path / "state/journal").glob("*")) == []
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import Beneath
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.confined_open import ConfinedOpener
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 from tests.workspace.checkpoint.test_restore import BY, SWAPS, go, lay, opened, stands
 
 FOREVER = 10**6
@@ -27,11 +27,11 @@ def killed() -> None:
     os._exit(9)
 
 
-class Dying(Ops):
+class Dying(FileSyscalls):
     """Real system calls (without the wait for the disk) until the one numbered `last`; it and all after it `end`."""
 
     def __init__(self, last: int, end: Callable[[], None]) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
         self._left = last
         self._end = end
 

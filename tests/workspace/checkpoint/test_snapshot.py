@@ -14,9 +14,9 @@ from typing import Protocol
 
 import pytest
 
-from kimi_agent.workspace.checkpoint import Checkpoints, Kept, Limits, PathChange, Snapshot, Unkept
-from kimi_agent.workspace.checkpoint.file_modes import LINK, Modes, Read
-from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
+from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes, StoredModes
+from kimi_agent.workspace.git.folder import sha1_blob_id
 from tests.workspace.checkpoint.snapshot_trees import held, on_disk
 
 ROOT = os.geteuid() == 0
@@ -24,7 +24,12 @@ ROOT = os.geteuid() == 0
 
 class Open(Protocol):
     def __call__(
-        self, store: str = "store", *, limits: Limits = ..., clock: Callable[[], float] = ..., at: Path | None = ...
+        self,
+        store: str = "store",
+        *,
+        limits: SnapshotLimits = ...,
+        clock: Callable[[], float] = ...,
+        at: Path | None = ...,
     ) -> Checkpoints: ...
 
 
@@ -51,7 +56,7 @@ def opened(workspace: Path, tmp_path: Path, environ: dict[str, str]) -> Open:
     def checkpoints(
         store: str = "store",
         *,
-        limits: Limits = Limits(),  # noqa: B008  (a frozen value)
+        limits: SnapshotLimits = SnapshotLimits(),  # noqa: B008  (a frozen value)
         clock: Callable[[], float] = time.time,
         at: Path | None = None,
     ) -> Checkpoints:
@@ -101,11 +106,11 @@ def test_bytes_names_modes_and_links_come_back_whatever_the_attributes_say(works
     taken = checkpoints.take()
     assert taken.missed == ()
     assert held(checkpoints, taken.tree) == on_disk(workspace)
-    assert checkpoints.standing(taken.tree, "m640") == Kept("file", 0o640, 1, blob_id(b"x"))
+    assert checkpoints.entry_at(taken.tree, "m640") == TreeEntry("file", 0o640, 1, sha1_blob_id(b"x"))
     assert checkpoints.read(taken.tree, "new\nline") == b"one\r\ntwo\nnew\nline"
     assert checkpoints.read(taken.tree, "dangling") == b"no\nwhere"
     for nothing in ("d", "missing", "empty/x", "", "d/d/x", "lone \ud800", "a\0b", "../x"):
-        assert checkpoints.standing(taken.tree, nothing) is None
+        assert checkpoints.entry_at(taken.tree, nothing) is None
     for path in workspace.iterdir():
         if path.is_file() and not path.is_symlink():
             os.utime(path, (1, 1))
@@ -191,11 +196,11 @@ def test_a_change_says_what_stood_there_before_and_after(workspace: Path, opened
     (workspace / "b").chmod(0o600)
     (workspace / "c").symlink_to("b")
     second = checkpoints.take()
-    two = blob_id(b"two")
+    two = sha1_blob_id(b"two")
     assert checkpoints.changes(first.tree, second.tree) == (
-        PathChange("a", Kept("file", 0o644, 3, blob_id(b"one")), None),
-        PathChange("b", Kept("file", 0o644, 3, two), Kept("file", 0o600, 3, two)),
-        PathChange("c", None, Kept("link", 0, 1, blob_id(b"b"))),
+        PathChange("a", TreeEntry("file", 0o644, 3, sha1_blob_id(b"one")), None),
+        PathChange("b", TreeEntry("file", 0o644, 3, two), TreeEntry("file", 0o600, 3, two)),
+        PathChange("c", None, TreeEntry("link", 0, 1, sha1_blob_id(b"b"))),
     )
     assert checkpoints.changes(second.tree, second.tree) == ()
     assert checkpoints.changes("", "") == ()
@@ -322,7 +327,7 @@ def test_what_cannot_be_kept_is_missed_and_nothing_is_claimed_of_it(workspace: P
     (workspace / ".GIT" / "x").write_text("")
     (workspace / "a").mkdir()
     (workspace / "a" / ".gitmodules").symlink_to("x")
-    checkpoints = opened(limits=Limits(max_file_bytes=100))
+    checkpoints = opened(limits=SnapshotLimits(max_file_bytes=100))
     first = checkpoints.take()
     never = (".GIT/x", "a/.gitmodules", *(() if ROOT else ("closed",)))
     assert first.missed == never
@@ -363,10 +368,10 @@ def test_pipes_sockets_and_empty_folders_are_nothing(workspace: Path, opened: Op
 def test_over_the_limits_there_is_no_snapshot_but_one_sentence(workspace: Path, opened: Open) -> None:
     for name in "abcd":
         (workspace / name).write_text(name * 10)
-    with pytest.raises(Unkept, match=r"^40 new bytes are more than the 39 that one snapshot may take: name in"):
-        opened("bytes", limits=Limits(max_total_bytes=39)).take()
-    few = opened("few", limits=Limits(max_files=3))
-    with pytest.raises(Unkept, match=r"^there are more than 3 files that git does not ignore, too many for"):
+    with pytest.raises(SnapshotError, match=r"^40 new bytes are more than the 39 that one snapshot may take: name in"):
+        opened("bytes", limits=SnapshotLimits(max_total_bytes=39)).take()
+    few = opened("few", limits=SnapshotLimits(max_files=3))
+    with pytest.raises(SnapshotError, match=r"^there are more than 3 files that git does not ignore, too many for"):
         few.take()
     (workspace / "a").unlink()
     few.take()
@@ -374,7 +379,7 @@ def test_over_the_limits_there_is_no_snapshot_but_one_sentence(workspace: Path, 
     (workspace / "a").write_text("")
     few.take()
     (workspace / "b").write_text("")
-    with pytest.raises(Unkept, match="more than 3 files"):
+    with pytest.raises(SnapshotError, match="more than 3 files"):
         few.take()
 
 
@@ -390,7 +395,7 @@ def test_ignored_files_are_kept_once_when_asked_for(workspace: Path, opened: Ope
     also = [".env", "build/", "plain", "missing", str(workspace / "build"), "../outside", "lone \ud800", "a\0b"]
     before = checkpoints.take(also)
     assert before.missed == (r"'a\x00b'", r"'lone \ud800'", "../outside")
-    assert checkpoints.also(before.tree) == (".env", "build", "missing", "plain")
+    assert checkpoints.requested_ignored(before.tree) == (".env", "build", "missing", "plain")
     assert sorted(held(checkpoints, before.tree)) == [".env", ".gitignore", "build/deep/x", "build/link", "plain"]
     # A tree that was not asked cannot tell whether they still stand there: it must not look like a deletion.
     assert checkpoints.take() == plain
@@ -398,7 +403,7 @@ def test_ignored_files_are_kept_once_when_asked_for(workspace: Path, opened: Ope
     assert paths(checkpoints, plain, before) == []
     (workspace / ".env").unlink()
     (workspace / "plain").unlink()
-    after = checkpoints.take(checkpoints.also(before.tree))
+    after = checkpoints.take(checkpoints.requested_ignored(before.tree))
     assert paths(checkpoints, before, after) == [".env", "plain"]
     assert paths(checkpoints, before, checkpoints.take()) == ["plain"]
     assert checkpoints.read(before.tree, ".env") == b"KEY=1"
@@ -442,7 +447,7 @@ def test_what_a_killed_process_left_stops_nothing(workspace: Path, opened: Open,
     shutil.rmtree(store / "objects")
     (store / "objects").mkdir()
     assert not opened().has(first.tree)
-    with pytest.raises(Unkept, match="is no longer kept, or is damaged"):
+    with pytest.raises(SnapshotError, match="is no longer kept, or is damaged"):
         opened().read(first.tree, "a")
     (workspace / "b").write_text("b")
     second = checkpoints.take()
@@ -457,16 +462,16 @@ def test_a_damaged_object_is_told(workspace: Path, opened: Open, tmp_path: Path)
     (workspace / "a").write_text("a")
     checkpoints = opened()
     taken = checkpoints.take()
-    kept = checkpoints.standing(taken.tree, "a")
+    kept = checkpoints.entry_at(taken.tree, "a")
     assert kept
     path = tmp_path / "sta te" / "store" / "objects" / kept.id[:2] / kept.id[2:]
     path.chmod(0o600)
     for damage in (b"", zlib.compress(b"blob 1\0b"), zlib.compress(b"tree 0\0"), b"no zlib"):
         path.write_bytes(damage)
         checkpoints.close()
-        with pytest.raises(Unkept, match="is no longer kept, or is damaged"):
+        with pytest.raises(SnapshotError, match="is no longer kept, or is damaged"):
             checkpoints.content(kept)
-    assert checkpoints.standing(taken.tree, "missing") is None
+    assert checkpoints.entry_at(taken.tree, "missing") is None
     checkpoints.close()
 
 
@@ -497,7 +502,7 @@ def test_old_snapshots_go_by_age_and_by_bytes_and_the_rest_reads_well(
     now += 1000 * day
     checkpoints.collect(keep_days=1, max_bytes=1)
     assert held(checkpoints, taken[5].tree) == states[taken[5].tree] == on_disk(workspace)
-    with pytest.raises(Unkept, match="no longer kept"):
+    with pytest.raises(SnapshotError, match="no longer kept"):
         checkpoints.changes(taken[0].tree, taken[5].tree)
     assert checkpoints.take() == taken[5]
     (workspace / "big").write_text("small")
@@ -527,7 +532,7 @@ def test_where_no_snapshot_can_be_one_sentence_says_why(
     workspace: Path, tmp_path: Path, environ: dict[str, str], opened: Open
 ) -> None:
     def refusal(root: Path, store: Path, **more: str) -> str:
-        with pytest.raises(Unkept) as refused:
+        with pytest.raises(SnapshotError) as refused:
             Checkpoints(root, store, environ={**environ, **more}).take()
         assert refused.value.exit_code == 1
         return str(refused.value)
@@ -540,7 +545,7 @@ def test_where_no_snapshot_can_be_one_sentence_says_why(
     assert refusal(workspace, tmp_path / "file").startswith("no snapshot was taken: File exists")
     assert refusal(workspace, tmp_path / "file" / "s").startswith("no snapshot was taken: Not a directory")
     for tree in ("0" * 40, "f" * 40, "no tree", "HEAD", "0" * 39 + "\n"):
-        with pytest.raises(Unkept, match="no longer kept"):
+        with pytest.raises(SnapshotError, match="no longer kept"):
             opened().changes("", tree)
         assert not opened().has(tree)
     assert opened().store_bytes == 0 or not (tmp_path / "s").exists()
@@ -562,8 +567,8 @@ def test_a_store_inside_the_workspace_is_not_part_of_it(workspace: Path, environ
 
 
 def test_the_modes_of_equal_trees_are_equal_whatever_the_order() -> None:
-    modes = {"a": 0o600, "b": 0o600, "c": 0o644, "x": 0o755, "y": 0o777, "l": LINK, "zero": 0}
-    one, other = Modes(modes.items()), Modes()
+    modes = {"a": 0o600, "b": 0o600, "c": 0o644, "x": 0o755, "y": 0o777, "l": LINK_PLACEHOLDER, "zero": 0}
+    one, other = FileModes(modes.items()), FileModes()
     for path in reversed(modes):
         other.put(path, 0o644)
         other.put(path, modes[path])
@@ -571,12 +576,12 @@ def test_the_modes_of_equal_trees_are_equal_whatever_the_order() -> None:
     other.drop("gone")
     other.drop("never there")
     assert one.blob() == other.blob() == b"600 755\n644 c\x00777 y\x000 zero\x00"
-    read = Read(one.blob())
+    read = StoredModes(one.blob())
     git_modes = {path: 0o100755 if mode & 0o100 else 0o100644 for path, mode in modes.items()}
     assert {path: read.of(path.encode(), git_modes[path]) for path in modes if path != "l"} == {
         path: mode for path, mode in modes.items() if path != "l"
     }
-    assert Modes().blob() == b"644 755\n"
+    assert FileModes().blob() == b"644 755\n"
 
 
 def test_a_change_of_what_most_files_have_is_a_change_of_each(workspace: Path, opened: Open) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def open_at(tmp_path: Path, cwd: str = "", added: tuple[Path, ...] = ()) -> File
     return Files(
         tmp_path / "app",
         outputs=Outputs(tmp_path / "state/outputs"),
-        ledger=Ledger(lambda seen: None),
+        seen_files=SeenFiles(lambda seen: None),
         home=tmp_path,
         cwd=tmp_path / "app" / cwd,
         added=added,
@@ -277,7 +277,7 @@ def test_a_folder_that_flips_between_inside_and_outside_never_lets_a_file_out(tm
     root, out = tmp_path / "ws", tmp_path / "out"
     for folder in (root / "d", out, root / "inner"):
         folder.mkdir(parents=True)
-    opener, stop = Beneath(openat2=openat2), threading.Event()
+    opener, stop = ConfinedOpener(openat2=openat2), threading.Event()
 
     def flip() -> None:
         while not stop.is_set():
@@ -341,7 +341,7 @@ def test_the_opener_follows_no_link_and_no_dots(tmp_path: Path, openat2: bool) -
     (tmp_path / "ws/real/f").write_text("x")
     (tmp_path / "ws/link").symlink_to("real")
     (tmp_path / "ws/file-link").symlink_to("real/f")
-    opener, root = Beneath(openat2=openat2), str(tmp_path / "ws")
+    opener, root = ConfinedOpener(openat2=openat2), str(tmp_path / "ws")
     os.close(opener.open(root, "real/f", os.O_RDONLY))
     os.close(opener.open(root, "", os.O_RDONLY | os.O_DIRECTORY))
     for path in ("link/f", "file-link", "real/../real/f", "../ws/real/f"):

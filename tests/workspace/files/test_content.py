@@ -10,14 +10,14 @@ from kimi_agent.errors import ToolError
 from kimi_agent.log.events import Fingerprint, Seen
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 
 
 def made(tmp_path: Path) -> Files:
     root = tmp_path / "ws"
     root.mkdir(exist_ok=True)
-    outputs, ledger = Outputs(tmp_path / "state/outputs"), Ledger(lambda seen: None)
-    return Files(root, outputs=outputs, ledger=ledger, home=tmp_path, journal=tmp_path / "state/journal")
+    outputs, seen_files = Outputs(tmp_path / "state/outputs"), SeenFiles(lambda seen: None)
+    return Files(root, outputs=outputs, seen_files=seen_files, home=tmp_path, journal=tmp_path / "state/journal")
 
 
 def sha(data: bytes) -> str:
@@ -104,10 +104,10 @@ def test_changed_names_what_is_no_longer_as_the_ledger_knows_it(tmp_path: Path) 
     files = made(tmp_path)
     for name in ("same", "touched", "edited", "sneaky", "deleted", "replaced"):
         (files.root / name).write_bytes(b"12")
-        files.ledger.saw(name, sha(b"12"), stat=os.stat(files.root / name))
-    files.ledger.saw("absent", "")
-    files.ledger.saw("back", "")
-    files.ledger.saw("output:12", sha(b"12"))
+        files.seen_files.record(name, sha(b"12"), stat=os.stat(files.root / name))
+    files.seen_files.record("absent", "")
+    files.seen_files.record("back", "")
+    files.seen_files.record("output:12", sha(b"12"))
     before = os.stat(files.root / "sneaky")
     os.utime(files.root / "touched")
     (files.root / "edited").write_bytes(b"123")
@@ -125,6 +125,6 @@ def test_changed_works_after_a_resume_without_any_stat(tmp_path: Path) -> None:
     files = made(tmp_path)
     (files.root / "a").write_bytes(b"a")
     (files.root / "b").write_bytes(b"b")
-    files.ledger.feed(Seen("a", sha(b"a"), whole=True))
-    files.ledger.feed(Seen("b", sha(b"older"), whole=True))
+    files.seen_files.apply(Seen("a", sha(b"a"), whole=True))
+    files.seen_files.apply(Seen("b", sha(b"older"), whole=True))
     assert files.changed() == ["b"]

@@ -11,8 +11,8 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.checkpoint import Checkpoints
-from kimi_agent.workspace.git.command import Git, GitFailed, GitMissing, find_git, in_git, repository
-from kimi_agent.workspace.git.hardening import SUBCOMMANDS, over, refusal
+from kimi_agent.workspace.git.command import Git, GitFailed, GitMissing, find_git, find_repository, make_index_check
+from kimi_agent.workspace.git.hardening import ALLOWED_SUBCOMMANDS, find_refused_argument, override_settings
 
 HOOKS = (
     *("applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg"),
@@ -294,7 +294,7 @@ def everything(git: Git, top: Path) -> None:
             git.run(*call, env=WHO, ok=tuple(range(130)))
         except GitFailed as error:
             assert error.code >= 0  # noqa: PT017  (a signal would be negative)
-    assert {call[0] for call in calls} <= SUBCOMMANDS
+    assert {call[0] for call in calls} <= ALLOWED_SUBCOMMANDS
 
 
 def test_nothing_that_a_repository_names_is_run(hostile: Hostile, environ: dict[str, str]) -> None:
@@ -397,7 +397,7 @@ def test_what_could_run_something_is_refused_before_git_is_started(
 def test_a_branch_that_looks_like_an_option_is_a_name_after_end_of_options(
     hostile: Hostile, environ: dict[str, str]
 ) -> None:
-    assert refusal(("log", "-1", "--end-of-options", "--output=f")) == ""
+    assert find_refused_argument(("log", "-1", "--end-of-options", "--output=f")) == ""
     with pytest.raises(GitFailed) as failed:
         Git(hostile.top, environ=environ).run("log", "-1", "--end-of-options", "--output=f")
     assert failed.value.code == 128
@@ -406,7 +406,7 @@ def test_a_branch_that_looks_like_an_option_is_a_name_after_end_of_options(
 
 def test_every_key_that_names_a_command_is_overridden() -> None:
     keys = ["filter.a b.clean", "FILTER.x.Process", "merge.y.driver", "pager.log", "user.name", "difftool.z.path"]
-    assert over(keys) == {
+    assert override_settings(keys) == {
         "filter.a b.clean": "",
         "FILTER.x.Process": "",
         "merge.y.driver": "false",
@@ -518,7 +518,7 @@ def test_what_the_index_holds_is_known_by_content(tmp_path: Path, environ: dict[
     top = tmp_path / "re po"
     (top / "sub").mkdir(parents=True)
     plain_git(top, "init", "-q")
-    held = in_git(top, environ)
+    held = make_index_check(top, environ)
     assert not held("a", b"one")
     (top / "a").write_text("one")
     (top / "sub" / "b\nc").write_text("two")
@@ -526,12 +526,12 @@ def test_what_the_index_holds_is_known_by_content(tmp_path: Path, environ: dict[
     assert held("a", b"one")
     assert not held("a", b"other")
     assert not held("missing", b"one")
-    assert in_git(top / "sub", environ)("b\nc", b"two")
+    assert make_index_check(top / "sub", environ)("b\nc", b"two")
     (top / "a").write_text("three")
     assert not held("a", b"three")
     plain_git(top, "add", "-A")
     assert held("a", b"three")
-    assert not in_git(tmp_path, environ)("a", b"one")
+    assert not make_index_check(tmp_path, environ)("a", b"one")
 
 
 def test_a_repository_is_found_through_the_files_of_worktrees_and_submodules(tmp_path: Path) -> None:
@@ -540,15 +540,15 @@ def test_a_repository_is_found_through_the_files_of_worktrees_and_submodules(tmp
     plain_git(top, "init", "-q")
     plain_git(top, "commit", "-q", "--allow-empty", "-m", "x")
     plain_git(top, "worktree", "add", "-q", str(tmp_path / "tree"))
-    found = repository(tmp_path / "tree")
+    found = find_repository(tmp_path / "tree")
     assert found is not None
     assert found.git_dir == top / ".git" / "worktrees" / "tree"
     assert found.common.resolve() == top / ".git"
     (top / "deep" / "er").mkdir(parents=True)
-    below = repository(top / "deep" / "er")
+    below = find_repository(top / "deep" / "er")
     assert below is not None
     assert below.top == top
-    assert repository(top / "deep", home=str(top)) is None
+    assert find_repository(top / "deep", home=str(top)) is None
 
 
 def test_identity_and_other_settings_of_the_user_are_not_read(

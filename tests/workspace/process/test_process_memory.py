@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.workspace.process import process_tree as reap
+from kimi_agent.workspace.process import process_tree
 
 MEASURE = """
 import asyncio, os, resource, sys
 from pathlib import Path
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 def peak():
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would hold the peak of the test process too: Linux carries it over an exec
@@ -21,7 +21,7 @@ def peak():
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 async def main(root, state, command):
-    runner = Runner(root=root, cwd=root, outputs=Outputs(state / "o"), environ=os.environ, register=state / "r")
+    runner = ProcessRunner(root=root, cwd=root, outputs=Outputs(state / "o"), environ=os.environ, register=state / "r")
     await runner.shell("seq 1000", timeout_s=60)
     before = peak()
     done = await runner.shell(command, timeout_s=60)
@@ -45,7 +45,7 @@ asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
 def test_a_gigabyte_of_output_costs_under_30_mb(workspace: Path, tmp_path: Path, command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(workspace), str(tmp_path), command],
-        env={**os.environ, "PYTHONPATH": str(Path(reap.__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(process_tree.__file__).parents[3])},
         capture_output=True,
         text=True,
         check=True,

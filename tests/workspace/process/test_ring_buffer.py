@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.workspace.process.bounded_output import Cleaner, Ends
+from kimi_agent.workspace.process.bounded_output import HeadAndTail, OutputCleaner
 
 
 def cleaned(*pieces: bytes) -> str:
-    cleaner = Cleaner()
+    cleaner = OutputCleaner()
     return "".join([*(cleaner.feed(piece) for piece in pieces), cleaner.feed(b"", final=True)])
 
 
@@ -73,26 +73,26 @@ def test_no_newline_is_swallowed_and_no_control_character_left(snippets: list[by
 
 
 def test_the_line_being_written_is_known_before_it_ends() -> None:
-    cleaner = Cleaner()
+    cleaner = OutputCleaner()
     cleaner.feed(b"first\n 10%\r 20%")
     assert cleaner.line == " 20%"
 
 
 def test_a_line_without_end_is_not_held_back() -> None:
-    cleaner = Cleaner()
+    cleaner = OutputCleaner()
     assert sum(len(cleaner.feed(b"x" * 65_536)) for _ in range(100)) == 6_553_600
     assert cleaner.line == ""
 
 
 def test_a_string_sequence_without_end_costs_no_memory() -> None:
-    cleaner = Cleaner()
+    cleaner = OutputCleaner()
     cleaner.feed(b"\x1b]0;")
     assert "".join(cleaner.feed(b"x" * 65_536) for _ in range(20)) == ""
     assert cleaner.feed(b"\x07seen\n") == "seen\n"
 
 
-def ends(text: str, head: int, tail: int, piece: int = 7) -> Ends:
-    kept = Ends(head, tail)
+def ends(text: str, head: int, tail: int, piece: int = 7) -> HeadAndTail:
+    kept = HeadAndTail(head, tail)
     for at in range(0, len(text), piece):
         kept.add(text[at : at + piece])
     return kept

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process import process_tree as reap
-from kimi_agent.workspace.process.process_table import has_proc, parsed, processes
-from kimi_agent.workspace.process.runner import Runner, sweep
+from kimi_agent.workspace.process import process_tree
+from kimi_agent.workspace.process.process_table import has_proc, parse_ps_output, read_process_table
+from kimi_agent.workspace.process.runner import ProcessRunner, kill_abandoned_processes
 
 pytestmark = pytest.mark.skipif(not has_proc(), reason="looks for survivors in /proc")
 
@@ -46,9 +46,9 @@ def token() -> str:
 
 
 @pytest.fixture
-async def runner(workspace: Path, tmp_path: Path) -> AsyncIterator[Runner]:
+async def runner(workspace: Path, tmp_path: Path) -> AsyncIterator[ProcessRunner]:
     (tmp_path / "daemon.py").write_text(DAEMON)
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace,
         cwd=workspace,
         outputs=Outputs(tmp_path / "outputs"),
@@ -62,7 +62,7 @@ async def runner(workspace: Path, tmp_path: Path) -> AsyncIterator[Runner]:
 def alive(token: str) -> list[int]:
     """The living processes with `token` in their command line."""
     found = []
-    for pid, process in processes().items():
+    for pid, process in read_process_table().items():
         try:
             line = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
@@ -73,14 +73,14 @@ def alive(token: str) -> list[int]:
 
 
 def zombies() -> set[int]:
-    return {pid for pid, each in processes().items() if each.zombie and each.ppid == os.getpid()}
+    return {pid for pid, each in read_process_table().items() if each.zombie and each.ppid == os.getpid()}
 
 
 def daemon(tmp_path: Path, token: str, *more: str) -> str:
     return f"'{sys.executable}' -S -E '{tmp_path}/daemon.py' {token} {' '.join(more)}"
 
 
-async def cancelled_when_up(runner: Runner, command: str, token: str) -> None:
+async def cancelled_when_up(runner: ProcessRunner, command: str, token: str) -> None:
     """Run `command` and cancel it as soon as it prints."""
     up = asyncio.Event()
     running = asyncio.create_task(runner.shell(command, timeout_s=60, on_output=lambda line: up.set()))
@@ -91,7 +91,7 @@ async def cancelled_when_up(runner: Runner, command: str, token: str) -> None:
         await running
 
 
-async def test_a_timeout_leaves_nobody(runner: Runner, tmp_path: Path, token: str) -> None:
+async def test_a_timeout_leaves_nobody(runner: ProcessRunner, tmp_path: Path, token: str) -> None:
     before = zombies()  # what tests of other rooms left to this process, a subreaper by now
     command = f"(setsid sleep {token} &); setsid sleep {token} & sleep {token} & echo up; sleep {token}"
     done = await runner.shell(command, timeout_s=1)
@@ -102,7 +102,7 @@ async def test_a_timeout_leaves_nobody(runner: Runner, tmp_path: Path, token: st
     assert list((tmp_path / "running").iterdir()) == []
 
 
-async def test_who_ignores_sigterm_is_killed_after_two_seconds(runner: Runner, token: str) -> None:
+async def test_who_ignores_sigterm_is_killed_after_two_seconds(runner: ProcessRunner, token: str) -> None:
     done = await runner.shell(f"trap '' TERM; echo up; sleep {token}; sleep {token}", timeout_s=0.5)
     assert done.timed_out
     assert alive(token) == []
@@ -110,11 +110,11 @@ async def test_who_ignores_sigterm_is_killed_after_two_seconds(runner: Runner, t
 
 @pytest.mark.parametrize("wipe", ["", "wipe"])
 async def test_a_cancelled_daemon_is_dead_before_the_next_run(
-    runner: Runner, tmp_path: Path, token: str, wipe: str
+    runner: ProcessRunner, tmp_path: Path, token: str, wipe: str
 ) -> None:
     before = zombies()
     await cancelled_when_up(runner, f"{daemon(tmp_path, token, wipe)}; sleep {token}", token)
-    await runner.settled()
+    await runner.wait_until_dead()
     assert alive(token) == []
     assert zombies() <= before
     assert (await runner.shell("echo next", timeout_s=30)).text == "next\n"
@@ -122,7 +122,7 @@ async def test_a_cancelled_daemon_is_dead_before_the_next_run(
 
 @pytest.mark.parametrize("wipe", ["", "wipe"])
 async def test_a_daemon_lives_on_after_its_command_and_ends_with_the_session(
-    runner: Runner, tmp_path: Path, token: str, wipe: str
+    runner: ProcessRunner, tmp_path: Path, token: str, wipe: str
 ) -> None:
     done = await runner.shell(f"{daemon(tmp_path, token, wipe)} >log; cat log", timeout_s=60)
     assert (done.exit_code, done.text) == (0, "up\n")
@@ -135,13 +135,13 @@ async def test_a_daemon_lives_on_after_its_command_and_ends_with_the_session(
     assert list((tmp_path / "running").iterdir()) == []
 
 
-async def test_a_later_timeout_spares_an_earlier_background_process(runner: Runner, token: str) -> None:
+async def test_a_later_timeout_spares_an_earlier_background_process(runner: ProcessRunner, token: str) -> None:
     await runner.shell(f"sleep {token} >/dev/null 2>&1 &", timeout_s=30)
     await runner.shell("sleep 999", timeout_s=0.2)
     assert len(alive(token)) == 1
 
 
-async def test_too_much_output_kills_the_tree(runner: Runner, token: str) -> None:
+async def test_too_much_output_kills_the_tree(runner: ProcessRunner, token: str) -> None:
     done = await runner.shell(f"sleep {token} & yes", timeout_s=60)
     assert (done.exit_code, done.cut_off, done.timed_out) == (None, True, False)
     assert 64 * 1024 * 1024 < done.total_bytes < 65 * 1024 * 1024
@@ -149,7 +149,7 @@ async def test_too_much_output_kills_the_tree(runner: Runner, token: str) -> Non
     assert alive(token) == []
 
 
-async def test_closing_wakes_who_still_waits(runner: Runner, token: str) -> None:
+async def test_closing_wakes_who_still_waits(runner: ProcessRunner, token: str) -> None:
     up = asyncio.Event()
     running = asyncio.create_task(
         runner.shell(f"echo up; sleep {token}", timeout_s=60, on_output=lambda line: up.set())
@@ -160,7 +160,7 @@ async def test_closing_wakes_who_still_waits(runner: Runner, token: str) -> None
     assert alive(token) == []
 
 
-async def test_a_fork_bomb_is_ended_by_its_timeout(runner: Runner, token: str) -> None:
+async def test_a_fork_bomb_is_ended_by_its_timeout(runner: ProcessRunner, token: str) -> None:
     # Bounded in depth, or a broken test would take the machine.
     bomb = f"b() {{ [ $1 -gt 6 ] && exec sleep {token}; b $(($1 + 1)) & b $(($1 + 1)) & wait; }}; b 0"
     done = await runner.shell(bomb, timeout_s=1)
@@ -169,7 +169,7 @@ async def test_a_fork_bomb_is_ended_by_its_timeout(runner: Runner, token: str) -
 
 
 async def test_a_process_that_someone_else_started_is_neither_killed_nor_reaped(
-    runner: Runner, tmp_path: Path, token: str
+    runner: ProcessRunner, tmp_path: Path, token: str
 ) -> None:
     with (
         subprocess.Popen(["sleep", token]) as other,
@@ -183,8 +183,10 @@ async def test_a_process_that_someone_else_started_is_neither_killed_nor_reaped(
         other.kill()
 
 
-async def test_two_runners_do_not_touch_each_other(runner: Runner, workspace: Path, tmp_path: Path, token: str) -> None:
-    other = Runner(
+async def test_two_runners_do_not_touch_each_other(
+    runner: ProcessRunner, workspace: Path, tmp_path: Path, token: str
+) -> None:
+    other = ProcessRunner(
         root=workspace, cwd=workspace, outputs=Outputs(tmp_path / "o"), environ=os.environ, register=tmp_path / "r"
     )
     await runner.shell("echo x", timeout_s=30)
@@ -201,21 +203,21 @@ async def test_two_runners_do_not_touch_each_other(runner: Runner, workspace: Pa
 
 
 async def test_a_run_within_a_run_is_found_by_the_outer_one(
-    runner: Runner, workspace: Path, tmp_path: Path, token: str
+    runner: ProcessRunner, workspace: Path, tmp_path: Path, token: str
 ) -> None:
     inner = f"""
 import asyncio, os
 from pathlib import Path
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 async def main():
     here = Path({str(workspace)!r})
-    runner = Runner(root=here, cwd=here, outputs=Outputs(here / "o"), environ=os.environ, register=here / "r")
+    runner = ProcessRunner(root=here, cwd=here, outputs=Outputs(here / "o"), environ=os.environ, register=here / "r")
     await runner.shell({daemon(tmp_path, token) + " >/dev/null"!r}, timeout_s=60)
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
-    repository = str(Path(reap.__file__).parents[3])
+    repository = str(Path(process_tree.__file__).parents[3])
     await runner.run([sys.executable, "-c", inner], timeout_s=60, env={"PYTHONPATH": repository})
     assert len(alive(token)) == 1
     runner.kill_all()
@@ -226,9 +228,10 @@ OWNER = """
 import asyncio, os, sys
 from pathlib import Path
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 async def main(root, state, command):
-    runner = Runner(root=root, cwd=root, outputs=Outputs(state / "o"), environ=os.environ, register=state / "running")
+    outputs, register = Outputs(state / "o"), state / "running"
+    runner = ProcessRunner(root=root, cwd=root, outputs=outputs, environ=os.environ, register=register)
     await runner.shell(command, timeout_s=60, on_output=lambda line: print(line, flush=True))
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
 """
@@ -240,19 +243,19 @@ def test_what_a_killed_owner_left_is_swept_at_the_next_start(workspace: Path, tm
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(workspace), str(tmp_path), command],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(reap.__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(process_tree.__file__).parents[3])},
     )
     with owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
-        assert sweep(tmp_path / "running") == 0  # it lives: not ours to end
+        assert kill_abandoned_processes(tmp_path / "running") == 0  # it lives: not ours to end
         assert alive(token)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    assert sweep(tmp_path / "running") >= 2
+    assert kill_abandoned_processes(tmp_path / "running") >= 2
     assert alive(token) == []
     assert list((tmp_path / "running").iterdir()) == []
-    assert sweep(tmp_path / "running") == 0
+    assert kill_abandoned_processes(tmp_path / "running") == 0
 
 
 def test_a_sweep_touches_nothing_without_the_mark(tmp_path: Path, token: str) -> None:
@@ -263,22 +266,22 @@ def test_a_sweep_touches_nothing_without_the_mark(tmp_path: Path, token: str) ->
     ):
         os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
         register.mkdir()
-        record = reap.record(reap.Tree(leader=innocent.pid), owner=dead.pid)
+        record = process_tree.run_record_json(process_tree.ProcessTree(leader=innocent.pid), owner=dead.pid)
         (register / "stale").write_text(record)
         (register / "torn").write_text(record[:20])
         (register / "garbage").write_bytes(b"\xff[]")
-        assert sweep(register) == 0
+        assert kill_abandoned_processes(register) == 0
         assert alive(token) == [innocent.pid]
         innocent.kill()
     assert list(register.iterdir()) == []
 
 
 def test_a_sweep_of_a_folder_that_is_not_there_is_quiet(tmp_path: Path) -> None:
-    assert sweep(tmp_path / "never") == 0
+    assert kill_abandoned_processes(tmp_path / "never") == 0
 
 
 def test_the_answer_of_ps_is_read_where_there_is_no_proc() -> None:
-    table = parsed("    1     0     1 Ss\n   42     1    42 R+\n  43    42    42 Z+\ngarbage\n")
+    table = parse_ps_output("    1     0     1 Ss\n   42     1    42 R+\n  43    42    42 Z+\ngarbage\n")
     assert {pid: (each.ppid, each.sid, each.zombie) for pid, each in table.items()} == {
         1: (0, 1, False),
         42: (1, 42, False),
@@ -293,5 +296,5 @@ def test_a_process_with_a_wild_name_is_read(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while b"999" not in Path(f"/proc/{started.pid}/cmdline").read_bytes():
             assert time.monotonic() < deadline
-        assert processes()[started.pid].ppid == os.getpid()
+        assert read_process_table()[started.pid].ppid == os.getpid()
         started.kill()

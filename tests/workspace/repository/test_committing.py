@@ -7,13 +7,20 @@ import pytest
 
 from kimi_agent.log.views import Evidence
 from kimi_agent.workspace.checkpoint import Checkpoints
-from kimi_agent.workspace.repository.agent_changes import Change, agent_changes, chained
-from kimi_agent.workspace.repository.blob_writer import Content
-from kimi_agent.workspace.repository.commit_message import Story, message, slug, subject
-from kimi_agent.workspace.repository.git_commit import Branch, Committed, NotCommitted, commit_work
+from kimi_agent.workspace.repository.agent_changes import AgentChange, chain_states, find_agent_changes
+from kimi_agent.workspace.repository.blob_writer import FileContent
+from kimi_agent.workspace.repository.commit_message import (
+    CommitContext,
+    branch_slug,
+    subject_line,
+    write_commit_message,
+)
+from kimi_agent.workspace.repository.git_commit import BranchChoice, CommitResult, NotCommitted, commit_agent_changes
 from tests.workspace.own_repository import OwnRepository, own_repository
 
-STORY = Story("Fix the parser", "s-1", Evidence("verified", tree="abc123def456789", passed=14, fixed=("t.py::test_a",)))
+STORY = CommitContext(
+    "Fix the parser", "s-1", Evidence("verified", tree="abc123def456789", passed=14, fixed=("t.py::test_a",))
+)
 
 
 @pytest.fixture
@@ -21,20 +28,20 @@ def own(tmp_path: Path) -> OwnRepository:
     return own_repository(tmp_path)
 
 
-def changed(path: str, before: str | bytes | None, after: str | bytes | None, mode: int = 0o644) -> Change:
-    def content(text: str | bytes | None) -> Content | None:
-        return None if text is None else Content(text.encode() if isinstance(text, str) else text, mode)
+def changed(path: str, before: str | bytes | None, after: str | bytes | None, mode: int = 0o644) -> AgentChange:
+    def content(text: str | bytes | None) -> FileContent | None:
+        return None if text is None else FileContent(text.encode() if isinstance(text, str) else text, mode)
 
-    return Change(path, content(before), content(after))
+    return AgentChange(path, content(before), content(after))
 
 
 def committed(
-    own: OwnRepository, *changes: Change, branch: Branch = "own", at: str = "", story: Story = STORY
-) -> Committed:
-    return commit_work(own.root / at, changes, story, branch=branch, environ=own.environ)
+    own: OwnRepository, *changes: AgentChange, branch: BranchChoice = "own", at: str = "", story: CommitContext = STORY
+) -> CommitResult:
+    return commit_agent_changes(own.root / at, changes, story, branch=branch, environ=own.environ)
 
 
-def refusal(own: OwnRepository, changes: Sequence[Change] = (changed("a", None, "x"),)) -> str:
+def refusal(own: OwnRepository, changes: Sequence[AgentChange] = (changed("a", None, "x"),)) -> str:
     with pytest.raises(NotCommitted) as refused:
         committed(own, *changes)
     return str(refused.value)
@@ -60,7 +67,7 @@ def test_the_agents_change_alone_is_committed_on_a_branch_of_its_own(own: OwnRep
         changed("came-and-went", "x", None),
     )
 
-    assert done.told == (f"Committed 3 files on kimi-agent/fix-the-parser as {done.commit[:10]}.",)
+    assert done.sentences == (f"Committed 3 files on kimi-agent/fix-the-parser as {done.commit[:10]}.",)
     assert (done.base, done.files) == ("main", ("a.py", "gone.py", "sub/new.py"))
     assert own.git("rev-parse", "main", "HEAD~", "kimi-agent/fix-the-parser").split() == [start, start, done.commit]
     assert own.git("show", "--format=%an <%ae>|%cn", "--name-status", "HEAD").split("\n") == [
@@ -220,7 +227,7 @@ def test_what_may_not_be_stored_is_left_out_and_named(own: OwnRepository) -> Non
     assert own.git("show", "HEAD:sub/f") == "f"
     assert "\x1b" not in own.git("log", "-1", "--format=%B")
 
-    assert committed(own, *changes[:4]).told[0] == "Nothing to commit."
+    assert committed(own, *changes[:4]).sentences[0] == "Nothing to commit."
 
 
 @pytest.mark.long
@@ -230,9 +237,11 @@ def test_links_modes_and_bytes_are_kept(own: OwnRepository) -> None:
 
     done = committed(
         own,
-        Change("run", Content(b"r\n", 0o644), Content(b"r\n", 0o755)),
-        Change("link", None, Content(b"../any where", 0)),
-        Change("theirs", Content(b"t\n", 0o755), Content(b"T\n", 0o755)),  # the person's own chmod stays out
+        AgentChange("run", FileContent(b"r\n", 0o644), FileContent(b"r\n", 0o755)),
+        AgentChange("link", None, FileContent(b"../any where", 0)),
+        AgentChange(
+            "theirs", FileContent(b"t\n", 0o755), FileContent(b"T\n", 0o755)
+        ),  # the person's own chmod stays out
         changed("blob", b"\0\1\2", b"\0\xff\r\n"),
         changed("data", b"\0theirs", b"\0agents"),
     )
@@ -302,7 +311,7 @@ def test_without_a_repository_nothing_is_committed(tmp_path: Path) -> None:
     (own.home / "project").mkdir()
 
     with pytest.raises(NotCommitted, match="There is no git repository"):  # the dotfiles of the home are none of ours
-        commit_work(own.home / "project", [changed("a", None, "x")], STORY, environ=own.environ)
+        commit_agent_changes(own.home / "project", [changed("a", None, "x")], STORY, environ=own.environ)
 
 
 @pytest.mark.long
@@ -357,24 +366,24 @@ def test_what_changed_between_snapshots_of_a_call_is_the_agents(own: OwnReposito
     last = checkpoints.take().tree
 
     spans = [(before, after), (again, last), (last, last)]
-    changes = agent_changes(checkpoints, spans)
+    changes = find_agent_changes(checkpoints, spans)
 
-    assert changes[0] == Change("a", Content(b"a\n", 0o644), Content(b"A\n", 0o755))
+    assert changes[0] == AgentChange("a", FileContent(b"a\n", 0o644), FileContent(b"A\n", 0o755))
     assert committed(own, *changes).files == ("a",)
     # The whole session once more, with what came since: HEAD holds a part of it.
     own.write("a", "AA\n")
     more = [*spans, (last, checkpoints.take().tree)]
-    assert committed(own, *agent_changes(checkpoints, more)).files == ("a",)
+    assert committed(own, *find_agent_changes(checkpoints, more)).files == ("a",)
     own.write("a", "a\n").chmod(0o644)
     more.append((more[-1][1], checkpoints.take().tree))
-    done = committed(own, *agent_changes(checkpoints, more))
+    done = committed(own, *find_agent_changes(checkpoints, more))
     assert (done.files, done.left_out, own.git("cat-file", "-p", "HEAD:a")) == (("a",), (), "a")
-    assert committed(own, *agent_changes(checkpoints, more)).told == ("Nothing to commit.",)
+    assert committed(own, *find_agent_changes(checkpoints, more)).sentences == ("Nothing to commit.",)
 
 
 def test_changes_that_follow_on_one_another_are_one() -> None:
     steps = [("a", 1, 2), ("b", None, 1), ("a", 2, 3), ("b", 1, None), ("a", 4, 5)]
-    assert chained(steps) == {"a": [[1, 2, 3], [4, 5]], "b": [[None, 1, None]]}
+    assert chain_states(steps) == {"a": [[1, 2, 3], [4, 5]], "b": [[None, 1, None]]}
 
 
 @pytest.mark.parametrize(
@@ -390,13 +399,13 @@ def test_changes_that_follow_on_one_another_are_one() -> None:
     ],
 )
 def test_a_title_becomes_a_subject_and_a_branch(title: str, first: str, name: str) -> None:
-    assert subject(title) == first
-    assert slug(title, "s-1") == name
+    assert subject_line(title) == first
+    assert branch_slug(title, "s-1") == name
 
 
 def test_a_message_has_an_end() -> None:
     evidence = Evidence("not_verified", failed=1, skipped=2, fixed=tuple(f"t{n}" for n in range(12)))
-    text = message(Story("x", "", evidence), [(f"f{number}", "changed") for number in range(40)])
+    text = write_commit_message(CommitContext("x", "", evidence), [(f"f{number}", "changed") for number in range(40)])
     assert (
         text.splitlines()[-16:]
         == [

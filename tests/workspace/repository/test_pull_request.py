@@ -11,11 +11,16 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.repository.private_git_dir import headers
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.repository.private_git_dir import extra_header_lines
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
-from kimi_agent.workspace.repository.remotes import base_repository, push_remote, reached, repository_of
-from kimi_agent.workspace.repository.user_git_config import Value
+from kimi_agent.workspace.repository.remotes import (
+    find_base_repository,
+    find_push_remote,
+    github_repository,
+    resolve_push_url,
+)
+from kimi_agent.workspace.repository.user_git_config import ConfigValue
 from tests.workspace.own_repository import OwnRepository, own_repository
 
 ADDRESS = "https://github.com/acme/tool/pull/7"
@@ -37,9 +42,11 @@ def own(tmp_path: Path) -> OwnRepository:
 
 
 @pytest.fixture
-async def runner(own: OwnRepository, tmp_path: Path) -> AsyncIterator[Runner]:
+async def runner(own: OwnRepository, tmp_path: Path) -> AsyncIterator[ProcessRunner]:
     outputs = Outputs(tmp_path / "outputs")
-    made = Runner(root=own.root, cwd=own.root, outputs=outputs, environ=own.environ, register=tmp_path / "running")
+    made = ProcessRunner(
+        root=own.root, cwd=own.root, outputs=outputs, environ=own.environ, register=tmp_path / "running"
+    )
     yield made
     await made.aclose()
 
@@ -63,13 +70,13 @@ def plan(own: OwnRepository, *, base: str = "", body: str = "All *green*.\n") ->
     return plan_pull_request(own.root, title="Fix the\nparser", body=body, base=base, environ=own.environ)
 
 
-async def opened(own: OwnRepository, runner: Runner) -> str:
+async def opened(own: OwnRepository, runner: ProcessRunner) -> str:
     made = await asyncio.to_thread(plan, own)
     return await open_pull_request(made, workspace=own.root, runner=runner, environ=own.environ)
 
 
 async def test_the_branch_is_pushed_and_gh_opens_the_pull_request(
-    own: OwnRepository, runner: Runner, tmp_path: Path
+    own: OwnRepository, runner: ProcessRunner, tmp_path: Path
 ) -> None:
     person = gh(own)
     made = plan(person, base="main")
@@ -94,7 +101,7 @@ async def test_the_branch_is_pushed_and_gh_opens_the_pull_request(
 
 
 async def test_nothing_that_the_repository_configures_runs_or_leads_elsewhere(
-    own: OwnRepository, runner: Runner, tmp_path: Path
+    own: OwnRepository, runner: ProcessRunner, tmp_path: Path
 ) -> None:
     ran = own.home / "ran"
     for key in ("core.sshCommand", "credential.helper", "core.askPass", "core.fsmonitor", "remote.origin.receivepack"):
@@ -117,7 +124,9 @@ async def test_nothing_that_the_repository_configures_runs_or_leads_elsewhere(
     assert str(own.root) not in json.loads((own.home / "asked").read_text())[3]["PATH"].split(":")
 
 
-async def test_what_gh_or_the_remote_says_is_told_and_the_work_is_kept(own: OwnRepository, runner: Runner) -> None:
+async def test_what_gh_or_the_remote_says_is_told_and_the_work_is_kept(
+    own: OwnRepository, runner: ProcessRunner
+) -> None:
     there = f'a pull request for branch "kimi-agent/fix" into branch "main" already exists:\n{ADDRESS}\n'
     assert await opened(gh(own, says="", complains=there, code=1), runner) == ADDRESS
 
@@ -131,7 +140,7 @@ async def test_what_gh_or_the_remote_says_is_told_and_the_work_is_kept(own: OwnR
 
 
 @pytest.mark.long
-async def test_a_remote_that_holds_other_work_is_never_forced(own: OwnRepository, runner: Runner) -> None:
+async def test_a_remote_that_holds_other_work_is_never_forced(own: OwnRepository, runner: ProcessRunner) -> None:
     own.git("push", "--quiet", "origin", "kimi-agent/fix")
     own.git("commit", "--quiet", "--amend", "--allow-empty", "--message", "another way")
     with pytest.raises(UserError, match=r"was committed, but not pushed to .*rejected"):
@@ -174,23 +183,23 @@ def test_what_cannot_become_a_pull_request_is_refused_before_anything_is_done(ow
     ],
 )
 def test_a_remote_address_names_a_repository_on_github(url: str, repository: str) -> None:
-    assert repository_of(url) == repository
+    assert github_repository(url) == repository
 
 
-def values(*rows: str) -> Sequence[Value]:
-    return [Value(scope, key, value) for scope, key, value in (row.split(" ", 2) for row in rows)]
+def values(*rows: str) -> Sequence[ConfigValue]:
+    return [ConfigValue(scope, key, value) for scope, key, value in (row.split(" ", 2) for row in rows)]
 
 
 def test_the_remote_is_the_one_that_git_would_push_to() -> None:
     two = ("local remote.fork.url git@github.com:me/tool", "local remote.upstream.url https://github.com/acme/tool")
     with pytest.raises(UserError, match=r"Which remote to push to is not clear \(fork, upstream\)"):
-        push_remote(values(*two), "b")
-    fork = push_remote(values(*two, "global remote.pushdefault upstream", "local branch.b.pushremote fork"), "b")
-    assert (fork.name, fork.owner, base_repository(values(*two), fork)) == ("fork", "me", "github.com/acme/tool")
+        find_push_remote(values(*two), "b")
+    fork = find_push_remote(values(*two, "global remote.pushdefault upstream", "local branch.b.pushremote fork"), "b")
+    assert (fork.name, fork.owner, find_base_repository(values(*two), fork)) == ("fork", "me", "github.com/acme/tool")
     chosen = values(*two, "local remote.fork.gh-resolved base")
-    assert base_repository(chosen, fork) == "github.com/me/tool"
-    assert base_repository(values(*two, "local remote.fork.gh-resolved other/one"), fork) == "github.com/other/one"
-    secret = push_remote(values("local remote.o.url https://me:secret@github.com/acme/tool"), "b")
+    assert find_base_repository(chosen, fork) == "github.com/me/tool"
+    assert find_base_repository(values(*two, "local remote.fork.gh-resolved other/one"), fork) == "github.com/other/one"
+    secret = find_push_remote(values("local remote.o.url https://me:secret@github.com/acme/tool"), "b")
     assert secret.shown == "https://***@github.com/acme/tool"
 
 
@@ -207,18 +216,18 @@ def test_an_address_that_could_run_something_is_refused(url: str) -> None:
         [f"global url.{url}.insteadof https://x/", "local remote.origin.url https://x/"],
     ):
         with pytest.raises(UserError, match="neither https, ssh nor a path") as refused:
-            push_remote(values(*rows), "b")
+            find_push_remote(values(*rows), "b")
         assert str(refused.value).isprintable()
 
 
 def test_of_the_repositorys_own_settings_only_the_key_of_ci_is_taken_over(own: OwnRepository, tmp_path: Path) -> None:
     header = 'AUTHORIZATION: basic "x\\y" # z'
     rows = [
-        Value("local", "http.https://github.com/.extraheader", header),
-        Value("local", 'http.https://x"]\n[core]sshCommand=evil\n[a "b.extraheader', "x"),
-        Value("global", "http.https://mine/.extraheader", "counts anyway"),
+        ConfigValue("local", "http.https://github.com/.extraheader", header),
+        ConfigValue("local", 'http.https://x"]\n[core]sshCommand=evil\n[a "b.extraheader', "x"),
+        ConfigValue("global", "http.https://mine/.extraheader", "counts anyway"),
     ]
-    (tmp_path / "config").write_text(headers(rows))
+    (tmp_path / "config").write_text(extra_header_lines(rows))
     assert (
         own.git("config", "--file", str(tmp_path / "config"), "--list")
         == f"http.https://github.com/.extraheader={header}"
@@ -227,7 +236,7 @@ def test_of_the_repositorys_own_settings_only_the_key_of_ci_is_taken_over(own: O
 
 def test_without_a_remote_the_mend_is_named() -> None:
     with pytest.raises(UserError, match="has no remote to push to; add one with git remote add"):
-        push_remote((), "b")
+        find_push_remote((), "b")
 
 
 def test_the_persons_longest_rule_says_where_a_push_goes() -> None:
@@ -236,6 +245,6 @@ def test_the_persons_longest_rule_says_where_a_push_goes() -> None:
         "global url.git@work:.insteadof https://github.com/acme/",
         "local url.evil:.insteadof https://github.com/acme/tool",
     )
-    assert reached(rules, "https://github.com/acme/tool") == "git@work:tool"
-    assert reached(rules, "https://gitlab.com/x") == "https://gitlab.com/x"
-    assert reached(values("global url.a:.pushinsteadof g:", "global url.b:.insteadof g:x"), "g:x") == "a:x"
+    assert resolve_push_url(rules, "https://github.com/acme/tool") == "git@work:tool"
+    assert resolve_push_url(rules, "https://gitlab.com/x") == "https://gitlab.com/x"
+    assert resolve_push_url(values("global url.a:.pushinsteadof g:", "global url.b:.insteadof g:x"), "g:x") == "a:x"

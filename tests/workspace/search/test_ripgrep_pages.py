@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.workspace.search.ripgrep_output import Group, Line, Names, Page, by_path
+from kimi_agent.workspace.search.ripgrep_output import MatchGroup, MatchLine, MatchPage, NulPaths, order_by_path
 
 PRINTED = (
     b"./a\x001:hit\n./a\x002-\x00nul\n./late: WARNING: stopped searching binary file after match (found x)\n"
@@ -11,8 +11,8 @@ PRINTED = (
 )
 
 
-def page(need: int = 10) -> Page:
-    return Page(need, 1, by_path, secret=lambda path: path.endswith(b"secret"))
+def page(need: int = 10) -> MatchPage:
+    return MatchPage(need, 1, order_by_path, secret=lambda path: path.endswith(b"secret"))
 
 
 @given(st.integers(1, len(PRINTED)))
@@ -21,9 +21,9 @@ def test_the_size_of_the_pieces_makes_no_difference(size: int) -> None:
     assert all(reader.feed(PRINTED[at : at + size]) for at in range(0, len(PRINTED), size))
     reader.finish()
     assert [(group.path, group.lines) for group in reader.groups] == [
-        (b"./a", [Line(1, "hit", True), Line(2, "\0nul", False)]),
-        (b"./new\nline", [Line(7, "hit: binary file matches", True)]),
-        (b"./z", [Line(12, "", True)]),
+        (b"./a", [MatchLine(1, "hit", True), MatchLine(2, "\0nul", False)]),
+        (b"./new\nline", [MatchLine(7, "hit: binary file matches", True)]),
+        (b"./z", [MatchLine(12, "", True)]),
     ]
     assert (reader.matches, reader.files, reader.searched) == (3, 3, 9)
 
@@ -47,7 +47,7 @@ def test_much_text_is_let_go_of() -> None:
     reader.finish()
     assert sum(group.size for group in reader.groups) < 10_000_000
     assert reader.matches == 60_000
-    assert isinstance(reader.groups[0], Group)
+    assert isinstance(reader.groups[0], MatchGroup)
 
 
 def test_output_that_is_no_record_is_bounded() -> None:
@@ -58,7 +58,7 @@ def test_output_that_is_no_record_is_bounded() -> None:
 
 
 def test_names_stop_when_there_are_too_many() -> None:
-    names = Names(most=3)
+    names = NulPaths(most=3)
     assert names.feed(b"a\0b")
     assert not names.feed(b"c\0d\0")
     assert names.paths == [b"a", b"bc", b"d"]

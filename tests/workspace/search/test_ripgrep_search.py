@@ -8,11 +8,11 @@ import pytest
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.search import python_grep as slow_rg
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.search import python_grep
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
 
-SLOW = (sys.executable, "-I", slow_rg.__file__)
+SLOW = (sys.executable, "-I", python_grep.__file__)
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ async def test_a_ripgrep_configuration_changes_nothing(context: Context, workspa
     (tmp_path / "ripgreprc").write_text("--invert-match\n")
     lay(workspace, a="hit\n", _ignore="b\n", b="hit\n")
     environ = {**os.environ, "RIPGREP_CONFIG_PATH": str(tmp_path / "ripgreprc")}
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace,
         cwd=workspace,
         outputs=context.files.outputs,

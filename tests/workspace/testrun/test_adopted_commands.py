@@ -11,19 +11,19 @@ from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.testrun.projects.interpreter import Interpreters
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Bench, Row
-from kimi_agent.workspace.testrun.runners.ctest import CTEST, ctest_words
-from kimi_agent.workspace.testrun.runners.dotnet import DOTNET, dotnet_words
-from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_tasks, maven_words
-from kimi_agent.workspace.testrun.runners.mix import MIX, mix_words
-from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT, phpunit_words
-from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC, minitest_words, rspec_words
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, TestRunner
+from kimi_agent.workspace.testrun.runners.ctest import CTEST, ctest_arguments
+from kimi_agent.workspace.testrun.runners.dotnet import DOTNET, dotnet_arguments
+from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_arguments, maven_arguments
+from kimi_agent.workspace.testrun.runners.mix import MIX, mix_arguments
+from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT, phpunit_arguments
+from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC, minitest_arguments, rspec_arguments
 from kimi_agent.workspace.testrun.runners.tasks import JUST, TASK
-from kimi_agent.workspace.testrun.values import Launch, Target, Wish
+from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
 
 
 def put(root: Path, files: dict[str, str]) -> None:
@@ -40,26 +40,28 @@ def program(folder: Path, *names: str) -> None:
         (folder / name).chmod(0o755)
 
 
-def wish(root: Path, *targets: str, name: str = "") -> Wish:
+def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
     parts = [target.partition("::") for target in targets]
-    return Wish(tuple(Target(root / path if path else root, node) for path, _, node in parts), name)
+    return TestSelection(tuple(Target(root / path if path else root, node) for path, _, node in parts), name)
 
 
 @pytest.fixture
-def here(workspace: Path, tmp_path: Path) -> Folder:
+def here(workspace: Path, tmp_path: Path) -> ProjectFolder:
     """The workspace as a folder that may be a project's."""
-    ledger, outputs = Ledger(lambda seen: None), Outputs(tmp_path / "outputs")
-    files = Files(workspace, outputs=outputs, ledger=ledger, home=tmp_path / "home", journal=tmp_path / "journal")
-    return Folder(files, workspace)
+    seen_files, outputs = SeenFiles(lambda seen: None), Outputs(tmp_path / "outputs")
+    files = Files(
+        workspace, outputs=outputs, seen_files=seen_files, home=tmp_path / "home", journal=tmp_path / "journal"
+    )
+    return ProjectFolder(files, workspace)
 
 
 @pytest.fixture
-def bench(context: Context, workspace: Path, tmp_path: Path) -> Bench:
+def environment(context: Context, workspace: Path, tmp_path: Path) -> RunnerEnvironment:
     """A PATH on which every runner stands, as an empty script that is never started."""
     path = tmp_path / "bin"
     every = ("gradle", "mvn", "cmake", "ctest", "ruby", "rspec", "rake", "bundle", "phpunit", "dotnet", "mix", "just")
     program(path, *every, "go-task")
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace,
         cwd=workspace,
         outputs=context.files.outputs,
@@ -67,18 +69,20 @@ def bench(context: Context, workspace: Path, tmp_path: Path) -> Bench:
         register=tmp_path / "register",
     )
     report = tmp_path / "run" / "report.xml"
-    return Bench(runner, Interpreters(workspace, runner, own=sys.executable), report)
+    return RunnerEnvironment(runner, InterpreterFinder(workspace, runner, own=sys.executable), report)
 
 
-async def launched(row: Row, context: Context, bench: Bench, wish: Wish) -> Launch | None:
-    folder = Folder(context.files, context.files.root)
+async def launched(
+    row: TestRunner, context: Context, environment: RunnerEnvironment, selection: TestSelection
+) -> TestCommand | None:
+    folder = ProjectFolder(context.files, context.files.root)
     why = row.evidence(folder)
     assert why
-    return await row.launch(folder, wish, why, bench)
+    return await row.launch(folder, selection, why, environment)
 
 
-async def shown(row: Row, context: Context, bench: Bench) -> str:
-    launch = await launched(row, context, bench, Wish())
+async def shown(row: TestRunner, context: Context, environment: RunnerEnvironment) -> str:
+    launch = await launched(row, context, environment, TestSelection())
     return launch.shown if launch else "none"
 
 
@@ -136,9 +140,11 @@ IN = "core/src/test/java/com/x"
         ((), "a*b", None),
     ],
 )
-def test_gradle_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, tasks: str | None) -> None:
+def test_gradle_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, tasks: str | None
+) -> None:
     put(workspace, MODULES)
-    found = gradle_tasks(here, wish(workspace, *targets, name=name))
+    found = gradle_arguments(here, selection(workspace, *targets, name=name))
     assert (shlex.join(found) if found is not None else None) == tasks
 
 
@@ -162,40 +168,48 @@ NONE = "-Dsurefire.failIfNoSpecifiedTests=false -DfailIfNoTests=false"
         ((), "!a", None),
     ],
 )
-def test_maven_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
+def test_maven_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None
+) -> None:
     put(workspace, {**MODULES, "pom.xml": "", "core/pom.xml": ""})
-    found = maven_words(here, wish(workspace, *targets, name=name), workspace)
+    found = maven_arguments(here, selection(workspace, *targets, name=name), workspace)
     assert (shlex.join(found) if found is not None else None) == words
 
 
-async def test_maven_starts_where_all_modules_are_known(context: Context, workspace: Path, bench: Bench) -> None:
+async def test_maven_starts_where_all_modules_are_known(
+    context: Context, workspace: Path, environment: RunnerEnvironment
+) -> None:
     put(workspace, {"pom.xml": "<modules><module>a</module></modules>", "a/pom.xml": "<module>./b/</module>"})
     put(workspace, {"a/b/pom.xml": "", "other/pom.xml": ""})
-    inner = Folder(context.files, workspace / "a" / "b")
-    launch = await MAVEN.launch(inner, Wish(), "pom.xml", bench)
+    inner = ProjectFolder(context.files, workspace / "a" / "b")
+    launch = await MAVEN.launch(inner, TestSelection(), "pom.xml", environment)
     assert launch is not None
     assert (launch.folder, launch.shown) == (workspace, "mvn -q -B -pl a/b -am test")
-    alone = await MAVEN.launch(Folder(context.files, workspace / "other"), Wish(), "pom.xml", bench)
+    alone = await MAVEN.launch(
+        ProjectFolder(context.files, workspace / "other"), TestSelection(), "pom.xml", environment
+    )
     assert alone is not None
     assert alone.folder == workspace / "other"
 
 
 async def test_a_wrapper_is_used_if_it_can_be_started_and_is_the_projects(
-    context: Context, workspace: Path, bench: Bench, tmp_path: Path
+    context: Context, workspace: Path, environment: RunnerEnvironment, tmp_path: Path
 ) -> None:
     put(workspace, {"build.gradle": "", "sub/build.gradle": "", "gradlew": "#!/bin/sh\n"})
-    assert await shown(GRADLE, context, bench) == "gradle cleanTest test"
+    assert await shown(GRADLE, context, environment) == "gradle cleanTest test"
     (workspace / "gradlew").chmod(0o755)
-    launch = await launched(GRADLE, context, bench, Wish())
+    launch = await launched(GRADLE, context, environment, TestSelection())
     assert launch is not None
     assert (launch.argv[0], launch.shown) == (str(workspace / "gradlew"), "./gradlew cleanTest test")
-    below = await GRADLE.launch(Folder(context.files, workspace / "sub"), Wish(), "build.gradle", bench)
+    below = await GRADLE.launch(
+        ProjectFolder(context.files, workspace / "sub"), TestSelection(), "build.gradle", environment
+    )
     assert below is not None
     assert (below.shown, below.folder) == ("../gradlew cleanTest test", workspace / "sub")
     program(tmp_path / "outside", "gradlew")
     (workspace / "gradlew").unlink()
     (workspace / "gradlew").symlink_to(tmp_path / "outside" / "gradlew")
-    assert await shown(GRADLE, context, bench) == "gradle cleanTest test"
+    assert await shown(GRADLE, context, environment) == "gradle cleanTest test"
 
 
 CACHE = "CMAKE_HOME_DIRECTORY:INTERNAL={}\n"
@@ -214,26 +228,28 @@ CACHE = "CMAKE_HOME_DIRECTORY:INTERNAL={}\n"
         (("CMakeLists.txt::a",), "b", None),
     ],
 )
-def test_ctest_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
+def test_ctest_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None
+) -> None:
     put(
         workspace,
         {"CMakeLists.txt": "", "build/lib/CTestTestfile.cmake": "", "main.cpp": "", "lib/a.c": "", "none/a": ""},
     )
-    found = ctest_words(here, wish(workspace, *targets, name=name), "build")
+    found = ctest_arguments(here, selection(workspace, *targets, name=name), "build")
     assert (shlex.join(found) if found is not None else None) == words
 
 
 async def test_ctest_builds_first_in_the_build_folder_used_last(
-    context: Context, workspace: Path, bench: Bench
+    context: Context, workspace: Path, environment: RunnerEnvironment
 ) -> None:
     for number, name in enumerate(("build", "cmake-build-debug", "out/build/x64")):
         put(workspace, {f"{name}/CTestTestfile.cmake": "", f"{name}/CMakeCache.txt": CACHE.format(workspace)})
         os.utime(workspace / name / "CMakeCache.txt", (number, number))
     put(workspace, {"CMakeLists.txt": "enable_testing()\n"})
-    assert CTEST.evidence(Folder(context.files, workspace)) == "out/build/x64/CTestTestfile.cmake"
+    assert CTEST.evidence(ProjectFolder(context.files, workspace)) == "out/build/x64/CTestTestfile.cmake"
     with (workspace / "out/build/x64/CMakeCache.txt").open("a") as cache:
         cache.write("CMAKE_CONFIGURATION_TYPES:STRING=Debug;Release\n")
-    launch = await launched(CTEST, context, bench, Wish())
+    launch = await launched(CTEST, context, environment, TestSelection())
     assert launch is not None
     built = "cmake --build out/build/x64 --config Debug && ctest --test-dir out/build/x64 -C Debug"
     assert launch.shown == built
@@ -242,21 +258,21 @@ async def test_ctest_builds_first_in_the_build_folder_used_last(
 
 
 async def test_a_build_folder_of_other_sources_is_not_this_ones(
-    context: Context, workspace: Path, bench: Bench
+    context: Context, workspace: Path, environment: RunnerEnvironment
 ) -> None:
     put(workspace, {"build/CTestTestfile.cmake": "", "build/CMakeCache.txt": CACHE.format(workspace.parent / "other")})
-    assert CTEST.evidence(Folder(context.files, workspace)) == ""
+    assert CTEST.evidence(ProjectFolder(context.files, workspace)) == ""
 
 
 async def test_what_is_not_configured_yet_is_told_unless_a_task_does_it(
-    context: Context, workspace: Path, bench: Bench
+    context: Context, workspace: Path, environment: RunnerEnvironment
 ) -> None:
     put(workspace, {"CMakeLists.txt": "project(x)\n  include( CTest )\n"})
     with pytest.raises(ToolError, match="no build folder") as told:
-        await launched(CTEST, context, bench, Wish())
+        await launched(CTEST, context, environment, TestSelection())
     assert "cmake -S . -B build" in told.value.next_step
     put(workspace, {"Makefile": "test: build\n"})
-    assert CTEST.evidence(Folder(context.files, workspace)) == ""
+    assert CTEST.evidence(ProjectFolder(context.files, workspace)) == ""
 
 
 @pytest.mark.parametrize(
@@ -273,7 +289,7 @@ async def test_what_is_not_configured_yet_is_told_unless_a_task_does_it(
     ],
 )
 def test_rspec_selects(tmp_path: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
-    found = rspec_words(tmp_path, wish(tmp_path, *targets, name=name))
+    found = rspec_arguments(tmp_path, selection(tmp_path, *targets, name=name))
     assert (shlex.join(found) if found is not None else None) == words
 
 
@@ -294,32 +310,34 @@ def test_rspec_selects(tmp_path: Path, targets: tuple[str, ...], name: str, word
         (("lib",), "", None),
     ],
 )
-def test_minitest_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, selected: object) -> None:
+def test_minitest_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, selected: object
+) -> None:
     put(workspace, {"test/models/a_test.rb": "", "test/b_test.rb": "", "test/test_helper.rb": "", "lib/a.rb": ""})
-    assert minitest_words(here, wish(workspace, *targets, name=name)) == selected
+    assert minitest_arguments(here, selection(workspace, *targets, name=name)) == selected
 
 
 async def test_ruby_goes_through_bundler_where_the_lock_names_it(
-    context: Context, workspace: Path, bench: Bench
+    context: Context, workspace: Path, environment: RunnerEnvironment
 ) -> None:
     put(
         workspace, {"Rakefile": "Minitest::TestTask.create\n", "test/a_test.rb": "", "test/b_test.rb": "", ".rspec": ""}
     )
-    assert await shown(RSPEC, context, bench) == "rspec"
-    assert await shown(MINITEST, context, bench) == "rake test TESTOPTS=-v"
+    assert await shown(RSPEC, context, environment) == "rspec"
+    assert await shown(MINITEST, context, environment) == "rake test TESTOPTS=-v"
     lock = "GEM\n  specs:\n    rake (13.0)\n    minitest (5.1)\n    rspec (3.1)\n      rspec-core (~> 3)\n"
     put(workspace, {"Gemfile.lock": lock})
-    assert await shown(RSPEC, context, bench) == "bundle exec rspec"
-    rake = await launched(MINITEST, context, bench, Wish(name="it's; x"))
+    assert await shown(RSPEC, context, environment) == "bundle exec rspec"
+    rake = await launched(MINITEST, context, environment, TestSelection(name="it's; x"))
     assert rake is not None
     # rake gives the options to a shell: there, too, the name is one word.
     options = rake.argv[-1].removeprefix("TESTOPTS=")
     assert shlex.split(options) == ["-v", "--name=/it\\'s\\; x/"]
-    one = await launched(MINITEST, context, bench, wish(workspace, "test/a_test.rb"))
+    one = await launched(MINITEST, context, environment, selection(workspace, "test/a_test.rb"))
     assert one is not None
     assert one.shown == "bundle exec ruby -I lib -I test -r./test/a_test.rb -e '' -- -v"
     put(workspace, {"bin/rails": "", "config/application.rb": ""})
-    rails = await launched(MINITEST, context, bench, wish(workspace, "test/a_test.rb::A#b"))
+    rails = await launched(MINITEST, context, environment, selection(workspace, "test/a_test.rb::A#b"))
     assert rails is not None
     assert rails.shown == "bundle exec ruby bin/rails test test/a_test.rb -v '--name=/^(?:(?:A#)?b)$/'"
 
@@ -342,17 +360,17 @@ async def test_ruby_goes_through_bundler_where_the_lock_names_it(
     ],
 )
 def test_phpunit_selects(tmp_path: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
-    found = phpunit_words(tmp_path, wish(tmp_path, *targets, name=name))
+    found = phpunit_arguments(tmp_path, selection(tmp_path, *targets, name=name))
     assert (shlex.join(found).replace("::", "\\:\\:") if found is not None else None) == words
 
 
 async def test_phpunit_is_the_projects_own_where_it_is_installed(
-    context: Context, workspace: Path, bench: Bench
+    context: Context, workspace: Path, environment: RunnerEnvironment
 ) -> None:
     put(workspace, {"composer.json": '{"require-dev": {"phpunit/phpunit": "^11"}}'})
-    assert await shown(PHPUNIT, context, bench) == "phpunit"
+    assert await shown(PHPUNIT, context, environment) == "phpunit"
     program(workspace / "vendor" / "bin", "phpunit")
-    assert await shown(PHPUNIT, context, bench) == "vendor/bin/phpunit"
+    assert await shown(PHPUNIT, context, environment) == "vendor/bin/phpunit"
 
 
 @pytest.mark.parametrize(
@@ -369,22 +387,27 @@ async def test_phpunit_is_the_projects_own_where_it_is_installed(
         (("t/T.csproj", "t/A.cs"), "", None),
     ],
 )
-def test_dotnet_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
+def test_dotnet_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None
+) -> None:
     put(workspace, {"t/T.csproj": "", "t/A.cs": "namespace N; class A1 {} record A2();"})
-    found = dotnet_words(here, wish(workspace, *targets, name=name))
+    found = dotnet_arguments(here, selection(workspace, *targets, name=name))
     assert (shlex.join(found) if found is not None else None) == words
 
 
-async def test_dotnet_names_the_solution(context: Context, workspace: Path, bench: Bench) -> None:
+async def test_dotnet_names_the_solution(context: Context, workspace: Path, environment: RunnerEnvironment) -> None:
     put(workspace, {"App.csproj": "<Project/>", "T.csproj": '<PackageReference Include="Microsoft.NET.Test.Sdk"/>'})
-    assert await shown(DOTNET, context, bench) == "dotnet test T.csproj"
+    assert await shown(DOTNET, context, environment) == "dotnet test T.csproj"
     put(workspace, {"All.sln": ""})
     launch = await DOTNET.launch(
-        Folder(context.files, workspace), Wish(), "AGENTS.md; All.sln; also found: make test", bench
+        ProjectFolder(context.files, workspace),
+        TestSelection(),
+        "AGENTS.md; All.sln; also found: make test",
+        environment,
     )
     assert launch is not None
     assert launch.shown == "dotnet test All.sln"
-    assert launch.argv[-2:] == ("--results-directory", str(bench.report.parent / "trx"))
+    assert launch.argv[-2:] == ("--results-directory", str(environment.report_path.parent / "trx"))
 
 
 @pytest.mark.parametrize(
@@ -398,14 +421,16 @@ async def test_dotnet_names_the_solution(context: Context, workspace: Path, benc
         (("lib/a.ex",), "", None),
     ],
 )
-def test_mix_selects(here: Folder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None) -> None:
-    found = mix_words(here, wish(workspace, *targets, name=name))
+def test_mix_selects(
+    here: ProjectFolder, workspace: Path, targets: tuple[str, ...], name: str, words: str | None
+) -> None:
+    found = mix_arguments(here, selection(workspace, *targets, name=name))
     assert (shlex.join(found) if found is not None else None) == words
 
 
-async def test_mix_traces(context: Context, workspace: Path, bench: Bench) -> None:
+async def test_mix_traces(context: Context, workspace: Path, environment: RunnerEnvironment) -> None:
     put(workspace, {"mix.exs": ""})
-    launch = await launched(MIX, context, bench, Wish())
+    launch = await launched(MIX, context, environment, TestSelection())
     assert launch is not None
     assert (launch.argv[1:], launch.shown) == (("test", "--trace", "--no-color"), "mix test")
 
@@ -427,14 +452,14 @@ async def test_mix_traces(context: Context, workspace: Path, bench: Bench) -> No
     ],
 )
 async def test_tasks_are_known_by_their_files(
-    context: Context, workspace: Path, bench: Bench, row: Row, name: str, text: str, says: bool
+    context: Context, workspace: Path, environment: RunnerEnvironment, row: TestRunner, name: str, text: str, says: bool
 ) -> None:
     put(workspace, {name: text})
-    folder = Folder(context.files, workspace)
+    folder = ProjectFolder(context.files, workspace)
     if not says:
         assert row.evidence(folder) == ""
         return
-    launch = await launched(row, context, bench, Wish())
+    launch = await launched(row, context, environment, TestSelection())
     assert launch is not None
     assert launch.shown in ("just test", "go-task test")
-    assert await launched(row, context, bench, Wish(name="x")) is None
+    assert await launched(row, context, environment, TestSelection(name="x")) is None

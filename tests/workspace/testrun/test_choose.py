@@ -9,9 +9,9 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun import TestRun
-from kimi_agent.workspace.testrun.choosing.given_command import as_written, narrowed
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset, prepare_given_command
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
 UNITTEST = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
 
@@ -27,8 +27,8 @@ async def test_a_command_of_agents_md_comes_before_the_table(context: Context, w
     put(workspace, {"AGENTS.md": "- Tests: `sh ./all.sh`\n", "all.sh": "exit 3\n", "test_a.py": UNITTEST.format(1)})
     report = await context.testrun.run()
     assert (report.evidence, report.exit_code, report.whole) == ("AGENTS.md", 3, True)
-    assert "-m unittest" in await context.testrun.planned(["test_a.py"])
-    configured = TestRun(context.files, context.runner, command="exit 7")
+    assert "-m unittest" in await context.testrun.preview_command(["test_a.py"])
+    configured = ProjectTests(context.files, context.runner, command="exit 7")
     assert (await configured.run()).evidence == "configured test command"
 
 
@@ -47,7 +47,7 @@ async def test_a_bare_pytest_of_agents_md_runs_with_the_interpreter_of_the_proje
     context: Context, workspace: Path
 ) -> None:
     put(workspace, {"AGENTS.md": "Run the tests with `pytest`.\n", "test_a.py": "def test_a(): pass\n"})
-    assert " -m pytest --verbosity=1 " in await context.testrun.planned()
+    assert " -m pytest --verbosity=1 " in await context.testrun.preview_command()
 
 
 async def test_a_command_that_told_of_its_tests_is_taken_again(context: Context, workspace: Path) -> None:
@@ -57,9 +57,9 @@ async def test_a_command_that_told_of_its_tests_is_taken_again(context: Context,
     assert (first.verdict, first.evidence, first.whole) == ("passed", "command of this call", False)
     again = await context.testrun.run()
     assert (again.evidence, again.command, again.whole) == ("it worked in this session", command, False)
-    assert "-m unittest -v test_a.py" in await context.testrun.planned(["test_a.py"])
-    resumed = TestRun(context.files, context.runner)
-    resumed.feed(first)
+    assert "-m unittest -v test_a.py" in await context.testrun.preview_command(["test_a.py"])
+    resumed = ProjectTests(context.files, context.runner)
+    resumed.add_report(first)
     assert (await resumed.run()).command == command
 
 
@@ -92,7 +92,7 @@ async def test_a_command_known_by_its_exit_alone_never_stands_before_a_runner(
     ],
 )
 def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some: bool) -> None:
-    assert narrowed(command) == some
+    assert may_run_subset(command) == some
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ async def test_a_plain_command_of_a_known_runner_is_made_to_report(
     context: Context, workspace: Path, command: str, runner: str, text: str
 ) -> None:
     put(workspace, {"package.json": json.dumps({"scripts": {"test": "jest", "other": "x; y"}})})
-    launch, _ = as_written(command, Folder(context.files, workspace), "because", Path("/r/report"))
+    launch, _ = prepare_given_command(command, ProjectFolder(context.files, workspace), "because", Path("/r/report"))
     assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
-    assert set(launch.beside) <= {"reporter.mjs", "reporter.cjs", "began"}
+    assert set(launch.extra_files) <= {"reporter.mjs", "reporter.cjs", "began"}
 
 
 async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, workspace: Path) -> None:
@@ -148,9 +148,9 @@ async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, w
             "web/a.test.ts": "",
         },
     )
-    assert "-m pytest" in await context.testrun.planned()
-    assert "-m pytest" in await context.testrun.planned(["test_a.py"])
-    assert "jest --ci" in await context.testrun.planned(["web/a.test.ts"])
+    assert "-m pytest" in await context.testrun.preview_command()
+    assert "-m pytest" in await context.testrun.preview_command(["test_a.py"])
+    assert "jest --ci" in await context.testrun.preview_command(["web/a.test.ts"])
 
 
 async def test_other_ecosystems_beside_the_chosen_one_are_listed(context: Context, workspace: Path) -> None:
@@ -177,7 +177,7 @@ async def test_the_nearest_manifest_of_any_language_counts(context: Context, wor
         },
     )
     for target in ("web", "web/src", "web/src/a.test.ts", "web/empty/b.test.ts"):
-        assert "vitest --reporter=verbose" in await context.testrun.planned([target])
+        assert "vitest --reporter=verbose" in await context.testrun.preview_command([target])
 
 
 async def test_commands_of_ci_are_offered_and_not_run(context: Context, workspace: Path) -> None:
@@ -206,7 +206,7 @@ async def test_a_run_is_bound_to_the_tree_that_it_ran_on(context: Context, works
         asked.append((workspace / "ran").exists())
         return f"tree {len(asked)}"
 
-    testrun = TestRun(context.files, context.runner, python=sys.executable, tree=tree)
+    testrun = ProjectTests(context.files, context.runner, python=sys.executable, tree=tree)
     report = await testrun.run()
     assert (report.tree, report.whole, report.repeats) == ("tree 1", True, 1)
     narrow = await testrun.run(["test_a.py"])
@@ -236,7 +236,7 @@ async def test_a_package_or_file_that_failed_as_a_whole_is_green_when_its_tests_
     context: Context, workspace: Path
 ) -> None:
     red = tuple(TestCase(each, "error") for each in ("test_a.py", "gone.py", "pkg"))
-    context.testrun.feed(TestReport("failed", "x", "", "", 1, 0.1, red))
+    context.testrun.add_report(TestReport("failed", "x", "", "", 1, 0.1, red))
     put(workspace, {"test_a.py": UNITTEST.format(1)})
     report = await context.testrun.run()
     assert [(case.id, case.outcome, case.fixed) for case in report.cases] == [

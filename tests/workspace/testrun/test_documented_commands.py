@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.choosing.documented_commands import agents_command, ci_commands
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from kimi_agent.workspace.testrun.projects.project_folder import Folder
     ],
 )
 def test_a_plain_test_command_is_taken(text: str, command: str) -> None:
-    assert agents_command(text) == command
+    assert find_agents_md_command(text) == command
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_a_plain_test_command_is_taken(text: str, command: str) -> None:
     ],
 )
 def test_what_is_not_plain_is_left(text: str) -> None:
-    assert agents_command(text) == ""
+    assert find_agents_md_command(text) == ""
 
 
 def test_a_huge_text_is_read_in_bounded_time() -> None:
-    assert agents_command("Run the tests " * 100_000 + "\n" + "- " * 100_000 + "`" * 100_000) == ""
-    assert agents_command("## test\n```\n" + "a\n" * 50_000) == ""
+    assert find_agents_md_command("Run the tests " * 100_000 + "\n" + "- " * 100_000 + "`" * 100_000) == ""
+    assert find_agents_md_command("## test\n```\n" + "a\n" * 50_000) == ""
 
 
 WORKFLOW = """\
@@ -120,7 +120,7 @@ async def test_ci_files_offer_what_looks_like_a_run_of_tests(context: Context, w
     (workspace / ".github" / "workflows").mkdir(parents=True)
     (workspace / ".github" / "workflows" / "ci.yml").write_text(WORKFLOW)
     (workspace / ".github" / "workflows" / "notes.txt").write_text("- run: pytest --notes\n")
-    assert ci_commands(Folder(context.files, workspace)) == [
+    assert find_ci_commands(ProjectFolder(context.files, workspace)) == [
         "python -m pytest -q",
         "cargo test --all-features",
         "mvn -B verify",
@@ -130,11 +130,11 @@ async def test_ci_files_offer_what_looks_like_a_run_of_tests(context: Context, w
 async def test_at_most_five_are_offered(context: Context, workspace: Path) -> None:
     (workspace / ".gitlab-ci.yml").write_text(GITLAB)
     four = ["bundle exec rspec", "make test", "tox -e py311", "mix test --trace"]
-    assert ci_commands(Folder(context.files, workspace)) == four
+    assert find_ci_commands(ProjectFolder(context.files, workspace)) == four
     (workspace / ".travis.yml").write_text("script: make check\n")
     (workspace / ".circleci").mkdir()
     (workspace / ".circleci" / "config.yml").write_text("- run:\n    name: Test\n    command: yarn test --ci\n")
-    assert ci_commands(Folder(context.files, workspace)) == [*four, "yarn test --ci"]
+    assert find_ci_commands(ProjectFolder(context.files, workspace)) == [*four, "yarn test --ci"]
 
 
 async def test_ci_files_that_lead_outside_or_are_no_text_are_not_read(context: Context, workspace: Path) -> None:
@@ -143,7 +143,7 @@ async def test_ci_files_that_lead_outside_or_are_no_text_are_not_read(context: C
     (workspace / ".gitlab-ci.yml").symlink_to(outside)
     (workspace / ".travis.yml").write_bytes(b"script: pytest\x00\n" + b"\xff" * 100)
     (workspace / "azure-pipelines.yml").write_text("- script: pytest\n" * 100_000)
-    assert ci_commands(Folder(context.files, workspace)) == []
+    assert find_ci_commands(ProjectFolder(context.files, workspace)) == []
 
 
 async def test_a_run_of_tests_is_known_by_its_first_words(context: Context, workspace: Path) -> None:
@@ -170,4 +170,4 @@ async def test_a_run_of_tests_is_known_by_its_first_words(context: Context, work
     ]
     for command in [*taken, *left]:
         (workspace / ".gitlab-ci.yml").write_text(f"script:\n  - {command}\n")
-        assert ci_commands(Folder(context.files, workspace)) == ([command] if command in taken else [])
+        assert find_ci_commands(ProjectFolder(context.files, workspace)) == ([command] if command in taken else [])

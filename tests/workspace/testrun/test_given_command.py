@@ -7,10 +7,10 @@ import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun import TestRun
-from kimi_agent.workspace.testrun.choosing.given_command import as_written
+from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.choosing.given_command import prepare_given_command
 from kimi_agent.workspace.testrun.projects.manifests import make_evidence, pytest_evidence, unittest_evidence
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
 
 def put(root: Path, files: dict[str, str]) -> None:
@@ -42,7 +42,7 @@ def put(root: Path, files: dict[str, str]) -> None:
 async def test_only_a_plain_command_gets_our_options(
     context: Context, workspace: Path, command: str, runner: str
 ) -> None:
-    launch, _ = as_written(command, Folder(context.files, workspace), "because", Path("/r.xml"))
+    launch, _ = prepare_given_command(command, ProjectFolder(context.files, workspace), "because", Path("/r.xml"))
     assert launch.runner == runner
     assert launch.argv[2].startswith(command)
     assert ("--junitxml=/r.xml" in launch.argv[2]) == (runner == "pytest")
@@ -67,10 +67,10 @@ async def test_a_given_pytest_is_read_test_by_test(context: Context, workspace: 
 
 async def test_the_configured_command_wins_unless_targets_are_named(context: Context, workspace: Path) -> None:
     put(workspace, {"test_a.py": "def test_a(): pass\n"})
-    testrun = TestRun(context.files, context.runner, command="exit 7")
+    testrun = ProjectTests(context.files, context.runner, command="exit 7")
     report = await testrun.run()
     assert (report.evidence, report.exit_code) == ("configured test command", 7)
-    assert "-m pytest" in await testrun.planned(["test_a.py"])
+    assert "-m pytest" in await testrun.preview_command(["test_a.py"])
 
 
 async def test_make_test_is_the_last_resort(context: Context, workspace: Path) -> None:
@@ -122,7 +122,7 @@ async def test_pytest_is_known_by_what_stands_in_the_folder(
     context: Context, workspace: Path, files: dict[str, str], evidence: str
 ) -> None:
     put(workspace, files)
-    folder = Folder(context.files, workspace)
+    folder = ProjectFolder(context.files, workspace)
     assert pytest_evidence(folder) == evidence
     assert make_evidence(folder) == ""
 
@@ -132,5 +132,5 @@ async def test_evidence_is_never_read_through_links_that_lead_outside(context: C
     put(outside, {"pyproject.toml": "[tool.pytest]\n", "test_a.py": "import unittest\n"})
     (workspace / "pyproject.toml").symlink_to(outside / "pyproject.toml")
     (workspace / "tests").symlink_to(outside)
-    folder = Folder(context.files, workspace)
+    folder = ProjectFolder(context.files, workspace)
     assert pytest_evidence(folder) + unittest_evidence(folder) == ""

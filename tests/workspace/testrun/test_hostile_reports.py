@@ -7,11 +7,11 @@ import pytest
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cases import MOST_CASES, merged
-from kimi_agent.workspace.testrun.reports.report_file import Refused, whole
-from kimi_agent.workspace.testrun.reports.trx import read_trx
-from kimi_agent.workspace.testrun.runner import Ran, Row
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, merge_cases
+from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
+from kimi_agent.workspace.testrun.reports.trx import read_trx_report
+from kimi_agent.workspace.testrun.runner import RunResult, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST
 from kimi_agent.workspace.testrun.runners.dotnet import DOTNET
 from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
@@ -19,8 +19,8 @@ from kimi_agent.workspace.testrun.runners.mix import MIX
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
 from kimi_agent.workspace.testrun.runners.tasks import JUST, TASK
-from kimi_agent.workspace.testrun.values import Reading
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.testrun.values import ParsedReport
+from kimi_agent.workspace.testrun.verdict import judge_run
 
 # They read through junit.py, which does not catch these encodings.
 _THROUGH_JUNIT = (GRADLE, MAVEN, PHPUNIT)
@@ -28,7 +28,7 @@ ALL = (GRADLE, MAVEN, CTEST, RSPEC, MINITEST, PHPUNIT, DOTNET, MIX)
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><testsuite>&b;</testsuite>'
 
 
-def ran(context: Context, tmp_path: Path, data: bytes, *, exit_code: int | None = 0, lines: str = "") -> Ran:
+def ran(context: Context, tmp_path: Path, data: bytes, *, exit_code: int | None = 0, lines: str = "") -> RunResult:
     """A run that left `data` wherever a row looks for its report."""
     root = context.files.root
     report = tmp_path / "run" / "report.xml"
@@ -41,7 +41,7 @@ def ran(context: Context, tmp_path: Path, data: bytes, *, exit_code: int | None 
     for place in ("target/surefire-reports", "build/test-results/test"):
         (root / place).mkdir(parents=True, exist_ok=True)
         (root / place / "TEST-a.xml").write_bytes(data)
-    return Ran(exit_code, lines.split("\n"), report, root, Folder(context.files, root))
+    return RunResult(exit_code, lines.split("\n"), report, root, ProjectFolder(context.files, root))
 
 
 DAMAGED = (
@@ -60,24 +60,24 @@ DAMAGED = (
 )
 
 
-@pytest.mark.parametrize("row", ALL, ids=lambda row: row.runner)
-async def test_no_damaged_report_is_a_success(context: Context, tmp_path: Path, row: Row) -> None:
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
+async def test_no_damaged_report_is_a_success(context: Context, tmp_path: Path, row: TestRunner) -> None:
     """Whatever stands there, nothing is raised, and nothing passed."""
     for data in DAMAGED:
         if b"encoding" in data and row in _THROUGH_JUNIT:
             continue
         for exit_code in (0, 1):
             run = ran(context, tmp_path, data, exit_code=exit_code)
-            verdict, _ = judge(row.read(run), exit_code, killed="", lines=run.lines)
+            verdict, _ = judge_run(row.read(run), exit_code, killed="", lines=run.lines)
             assert verdict != "passed" or (row in (GRADLE, MAVEN) and b"testcase" in data), data[:40]
 
 
-@pytest.mark.parametrize("row", [GRADLE, MAVEN, CTEST, RSPEC, PHPUNIT, DOTNET], ids=lambda row: row.runner)
+@pytest.mark.parametrize("row", [GRADLE, MAVEN, CTEST, RSPEC, PHPUNIT, DOTNET], ids=lambda row: row.name)
 async def test_a_pipe_or_a_link_in_place_of_a_report_does_not_hold_us_up(
-    context: Context, tmp_path: Path, row: Row
+    context: Context, tmp_path: Path, row: TestRunner
 ) -> None:
     run = ran(context, tmp_path, b"")
-    reports = [run.report, run.report.parent / "trx" / "a.trx", *context.files.root.rglob("TEST-a.xml")]
+    reports = [run.report_path, run.report_path.parent / "trx" / "a.trx", *context.files.root.rglob("TEST-a.xml")]
     green = tmp_path / "green"
     green.write_bytes(b'<x><testcase name="a" status="run"/><UnitTestResult testName="a"/></x>')
     for make in (lambda path: os.mkfifo(path), lambda path: path.symlink_to(green)):
@@ -86,7 +86,7 @@ async def test_a_pipe_or_a_link_in_place_of_a_report_does_not_hold_us_up(
             make(path)
         reading = row.read(run)
         assert reading.cases == ()
-        assert judge(reading, 0, killed="", lines=[])[0] in ("broken", "none_ran")
+        assert judge_run(reading, 0, killed="", lines=[])[0] in ("broken", "none_ran")
 
 
 async def test_a_truncated_junit_file_beside_whole_ones_is_told(context: Context, tmp_path: Path) -> None:
@@ -98,21 +98,21 @@ async def test_a_truncated_junit_file_beside_whole_ones_is_told(context: Context
 
 def test_a_json_report_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 101)
-    with pytest.raises(Refused, match="larger than 100 bytes"):
-        whole(tmp_path / "a", 100)
-    assert whole(tmp_path / "a", 101) == b"x" * 101
-    assert whole(tmp_path / "b") is None
+    with pytest.raises(ReportRejected, match="larger than 100 bytes"):
+        read_report_bytes(tmp_path / "a", 100)
+    assert read_report_bytes(tmp_path / "a", 101) == b"x" * 101
+    assert read_report_bytes(tmp_path / "b") is None
 
 
 def test_names_that_share_an_id_keep_the_worst_of_them() -> None:
-    found = merged(TestCase("a", outcome) for outcome in ("skipped", "passed", "error", "passed", "failed"))
+    found = merge_cases(TestCase("a", outcome) for outcome in ("skipped", "passed", "error", "passed", "failed"))
     assert found == (TestCase("a", "error"),)
-    assert merged([TestCase("a", "passed"), TestCase("a", "skipped")]) == (TestCase("a", "passed"),)
+    assert merge_cases([TestCase("a", "passed"), TestCase("a", "skipped")]) == (TestCase("a", "passed"),)
 
 
 def test_passing_tests_beyond_a_bound_are_left_out_and_failing_ones_never() -> None:
-    many = [TestCase(str(number), "passed") for number in range(MOST_CASES + 50)]
-    assert len(merged([*many, TestCase("bad", "failed")])) == MOST_CASES + 1
+    many = [TestCase(str(number), "passed") for number in range(MAX_CASES + 50)]
+    assert len(merge_cases([*many, TestCase("bad", "failed")])) == MAX_CASES + 1
 
 
 NASTY = "evil\x1b[2J\x00::\ud800\u2028name"
@@ -131,7 +131,7 @@ async def test_no_control_character_reaches_a_case(context: Context, tmp_path: P
     )
     for row in (MIX, MINITEST, CTEST):
         run = ran(context, tmp_path, b"", lines=lines)
-        run.report.unlink()
+        run.report_path.unlink()
         reading = row.read(run)
         assert len(reading.cases) == 1
         assert not set("\x00\x1b\n") & set(reading.cases[0].id)
@@ -176,12 +176,12 @@ async def test_floods_of_lines_are_read_in_bounded_space(context: Context, tmp_p
     ],
 )
 async def test_what_stands_in_the_text_alone(
-    context: Context, tmp_path: Path, row: Row, lines: str, exit_code: int, verdict: str
+    context: Context, tmp_path: Path, row: TestRunner, lines: str, exit_code: int, verdict: str
 ) -> None:
     root = context.files.root
     (tmp_path / "began").touch()
-    run = Ran(exit_code, lines.split("\n"), tmp_path / "report.xml", root, Folder(context.files, root))
-    found = judge(row.read(run), exit_code, killed="", lines=run.lines)
+    run = RunResult(exit_code, lines.split("\n"), tmp_path / "report.xml", root, ProjectFolder(context.files, root))
+    found = judge_run(row.read(run), exit_code, killed="", lines=run.lines)
     assert found[0] == verdict
     if verdict == "broken" and exit_code != 127:
         assert lines.split("\n")[0] in found[1]
@@ -196,7 +196,7 @@ async def test_trx(context: Context, tmp_path: Path) -> None:
         path = (tmp_path if name.startswith("trx/") else root) / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    reading = DOTNET.read(Ran(1, [], tmp_path / "report.xml", root, Folder(context.files, root)))
+    reading = DOTNET.read(RunResult(1, [], tmp_path / "report.xml", root, ProjectFolder(context.files, root)))
     at = "tests/CalcTests.cs::Acme.Tests.CalcTests"
     assert {case.id: case.outcome for case in reading.cases} == {
         f"{at}.Adds(a: 1, b: 2)": "failed",
@@ -217,19 +217,19 @@ async def test_trx(context: Context, tmp_path: Path) -> None:
         "at Acme",
     ]
     assert reading.trouble == "The active test run was aborted."
-    assert judge(reading, 1, killed="", lines=[])[0] == "failed"
+    assert judge_run(reading, 1, killed="", lines=[])[0] == "failed"
 
 
 async def test_green_trx_beside_a_failed_build_is_no_success(context: Context, tmp_path: Path) -> None:
     green = b'<TestRun><Results><UnitTestResult testName="A.B" outcome="Passed"/></Results></TestRun>'
     run = ran(context, tmp_path, green, exit_code=1, lines="x.cs(1,2): error CS1002: ; expected")
-    assert DOTNET.read(run).broken == "x.cs(1,2): error CS1002: ; expected"
-    assert DOTNET.read(ran(context, tmp_path, green)) == Reading((TestCase(".::A.B", "passed"),))
+    assert DOTNET.read(run).fatal_error == "x.cs(1,2): error CS1002: ; expected"
+    assert DOTNET.read(ran(context, tmp_path, green)) == ParsedReport((TestCase(".::A.B", "passed"),))
 
 
 def test_a_document_type_in_a_trx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.trx").write_bytes(BOMB)
-    found = read_trx(tmp_path / "a.trx")
+    found = read_trx_report(tmp_path / "a.trx")
     assert found is not None
     assert "declares a document type" in found.trouble
-    assert read_trx(tmp_path / "none.trx") is None
+    assert read_trx_report(tmp_path / "none.trx") is None

@@ -9,8 +9,8 @@ import pytest
 
 from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.testrun import ProjectTests
 
 OFF = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"  # the plugins of our own environment only cost time here
 
@@ -25,7 +25,7 @@ def script(path: Path, text: str) -> None:
 async def bare(context: Context, workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
     """A context whose PATH holds only `bin` beside the workspace, and what the system needs for scripts."""
     (workspace / "test_a.py").write_text("def test_a(): pass\n")
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace,
         cwd=workspace,
         outputs=context.files.outputs,
@@ -33,14 +33,14 @@ async def bare(context: Context, workspace: Path, tmp_path: Path) -> AsyncIterat
         env_pass=(OFF,),
         register=tmp_path / "bare",
     )
-    testrun = TestRun(context.files, runner, python=sys.executable, virtual_env=str(workspace / "env"))
+    testrun = ProjectTests(context.files, runner, python=sys.executable, virtual_env=str(workspace / "env"))
     yield dataclasses.replace(context, runner=runner, testrun=testrun)
     await runner.aclose()
 
 
 async def test_a_lock_file_and_its_program_come_first(bare: Context, workspace: Path, tmp_path: Path) -> None:
     script(tmp_path / "bin/uv", f'shift 2; exec "{sys.executable}" "$@"')
-    assert " run python -m pytest " not in await bare.testrun.planned()
+    assert " run python -m pytest " not in await bare.testrun.preview_command()
     (workspace / "uv.lock").write_text("")
     report = await bare.testrun.run()
     assert (report.verdict, report.command) == ("passed", "uv run python -m pytest")
@@ -52,13 +52,13 @@ async def test_an_activated_environment_counts_only_inside_the_workspace(bare: C
     site.mkdir(parents=True)
     (site / "__init__.py").write_text("")
     assert (await bare.testrun.run()).command == "env/bin/python -m pytest"
-    elsewhere = TestRun(bare.files, bare.runner, python=sys.executable, virtual_env="/usr")
-    assert str(workspace) not in await elsewhere.planned()
+    elsewhere = ProjectTests(bare.files, bare.runner, python=sys.executable, virtual_env="/usr")
+    assert str(workspace) not in await elsewhere.preview_command()
 
 
 async def test_the_python_of_the_path_is_taken_if_it_has_pytest(bare: Context, workspace: Path, tmp_path: Path) -> None:
     script(tmp_path / "bin/python3", f'exec "{sys.executable}" "$@"')
-    assert (await bare.testrun.planned()).startswith(f"{tmp_path}/bin/python3 -m pytest ")
+    assert (await bare.testrun.preview_command()).startswith(f"{tmp_path}/bin/python3 -m pytest ")
 
 
 async def test_our_own_interpreter_is_the_last_resort_and_named(bare: Context, workspace: Path, tmp_path: Path) -> None:
@@ -74,6 +74,6 @@ async def test_our_own_interpreter_is_the_last_resort_and_named(bare: Context, w
 
 async def test_earlier_runs_of_the_session_can_be_fed_back(bare: Context, workspace: Path) -> None:
     cases = (TestCase("test_a.py::test_a", "failed"), TestCase("test_a.py::test_b", "passed"))
-    bare.testrun.feed(TestReport("failed", "pytest", "x", "pytest", 1, 0.1, cases))
+    bare.testrun.add_report(TestReport("failed", "pytest", "x", "pytest", 1, 0.1, cases))
     report = await bare.testrun.run(failed_only=True)
     assert [(case.id, case.outcome) for case in report.cases] == [("test_a.py::test_a", "passed")]

@@ -9,9 +9,9 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.node_project import Project, project
-from kimi_agent.workspace.testrun.projects.package_script import Script, read_script
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project
+from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 
@@ -66,8 +66,8 @@ def outcomes(report: TestReport) -> dict[str, str]:
 def test_a_test_script_is_taken_apart(
     script: str, runner: str, before: str, text: str, program: str, options: str
 ) -> None:
-    found = Script(runner, before, text, tuple(program.split()), tuple(options.split()))
-    assert read_script({"test": script, "unit": "mocha -r x"}) == found
+    found = PackageScript(runner, before, text, tuple(program.split()), tuple(options.split()))
+    assert parse_package_script({"test": script, "unit": "mocha -r x"}) == found
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_a_test_script_is_taken_apart(
     ],
 )
 def test_a_script_that_a_shell_has_to_read_is_not_taken_apart(script: str) -> None:
-    assert read_script({"test": script}) == Script("")
+    assert parse_package_script({"test": script}) == PackageScript("")
 
 
 def test_what_npm_runs_before_a_script_comes_before_it() -> None:
-    assert read_script({"pretest": "tsc", "test": "jest"}).before == "(tsc) && "
+    assert parse_package_script({"pretest": "tsc", "test": "jest"}).before == "(tsc) && "
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ async def test_a_package_is_known_by_its_manifest(
     context: Context, workspace: Path, files: dict[str, str], runner: str, why: str, manager: str
 ) -> None:
     put(workspace, files)
-    found = project(Folder(context.files, workspace))
-    assert found == Project(runner, why, manager)
+    found = inspect_node_project(ProjectFolder(context.files, workspace))
+    assert found == NodeProject(runner, why, manager)
 
 
 async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_own(
@@ -140,17 +140,17 @@ async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_
     put(workspace, {"package.json": package("tsc -p . && jest -c j.js src"), "src/a b.test.ts": "", "src/-x.ts": ""})
     installed(workspace, "jest")
     path = 'PATH="$PWD/node_modules/.bin:$PATH"; tsc -p . && '
-    whole = await context.testrun.planned()
+    whole = await context.testrun.preview_command()
     assert whole.startswith(f"{path}jest -c j.js src --ci --json --outputFile=/")
-    some = await context.testrun.planned(["src/a b.test.ts::deep > it's (1)", "src/-x.ts::b"], name="c.d")
+    some = await context.testrun.preview_command(["src/a b.test.ts::deep > it's (1)", "src/-x.ts::b"], name="c.d")
     assert some.startswith(f"{path}jest -c j.js --ci --json --outputFile=/")
     assert some.endswith(
         """'--testNamePattern=^(?=.*c\\.d) ?(?:deep (?:> )?it'"'"'s \\(1\\)|b)(?: |$)' """
         """--runTestsByPath 'src/a b.test.ts' src/-x.ts"""
     )
-    assert (await context.testrun.planned(["src"])).endswith(" src")
+    assert (await context.testrun.preview_command(["src"])).endswith(" src")
     (workspace / "-a").mkdir()
-    assert (await context.testrun.planned(["./-a"])).endswith(" '[-]a'")
+    assert (await context.testrun.preview_command(["./-a"])).endswith(" '[-]a'")
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ async def test_each_runner_is_told_to_report(
 ) -> None:
     put(workspace, {"package.json": package(script), "spec/a.js": ""})
     installed(workspace, "vitest", "mocha", "bun", "node")
-    shown = await context.testrun.planned()
+    shown = await context.testrun.preview_command()
     assert says in shown
     assert "=dot" not in shown
     if runner == "mocha":
-        targeted = await context.testrun.planned(["spec/a.js::x"])
+        targeted = await context.testrun.preview_command(["spec/a.js::x"])
         assert targeted.endswith("'--grep=^ ?(?:x)(?: |$)' spec/a.js")
         assert "mocha -r x --reporter" in targeted
 
@@ -186,7 +186,7 @@ async def test_missing_dependencies_are_told(context: Context, workspace: Path) 
 async def test_programs_of_the_workspaces_top_are_found_from_a_package_below(context: Context, workspace: Path) -> None:
     put(workspace, {"package.json": "{}", "packages/a/package.json": package("jest"), "packages/a/a.test.js": ""})
     installed(workspace, "jest")
-    shown = await context.testrun.planned(["packages/a/a.test.js"])
+    shown = await context.testrun.preview_command(["packages/a/a.test.js"])
     assert shown.startswith('PATH="$PWD/../../node_modules/.bin:$PATH"; jest ')
 
 
@@ -252,7 +252,7 @@ async def test_a_file_that_loads_again_is_fixed(context: Context, workspace: Pat
     report = await context.testrun.run(timeout_s=50)
     assert (report.verdict, outcomes(report)) == ("broken", {"a.test.js": "error"})
     assert "Cannot find module './gone'" in report.trouble
-    context.testrun.feed(TestReport("failed", "node", "", "", 1, 0.1, report.cases))
+    context.testrun.add_report(TestReport("failed", "node", "", "", 1, 0.1, report.cases))
     put(workspace, {"a.test.js": "require('node:test')('a', () => {})\n"})
     report = await context.testrun.run(timeout_s=50)
     assert [(case.id, case.outcome, case.fixed) for case in report.cases] == [

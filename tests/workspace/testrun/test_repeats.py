@@ -7,8 +7,8 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.repeats import together
-from kimi_agent.workspace.testrun.verdict import Verdict
+from kimi_agent.workspace.testrun.repeats import combine_runs
+from kimi_agent.workspace.testrun.verdict import RunVerdict
 
 # Fails each time but the first: the file counts.
 FLAKY = """
@@ -22,7 +22,7 @@ class A(unittest.TestCase):
 """
 
 
-def report(verdict: Verdict, *cases: TestCase, trouble: str = "", exit_code: int | None = 0) -> TestReport:
+def report(verdict: RunVerdict, *cases: TestCase, trouble: str = "", exit_code: int | None = 0) -> TestReport:
     return TestReport(verdict, "x", "why", "x", exit_code, 0.5, cases, trouble=trouble)
 
 
@@ -30,40 +30,42 @@ GREEN, RED = TestCase("a", "passed"), TestCase("a", "failed", "a.py:1", "no", "d
 
 
 def test_a_test_that_fails_at_times_is_failed_and_says_how_often() -> None:
-    found = together([report("passed", GREEN), report("failed", RED, exit_code=1), report("passed", GREEN)], 3)
+    found = combine_runs([report("passed", GREEN), report("failed", RED, exit_code=1), report("passed", GREEN)], 3)
     assert (found.verdict, found.exit_code, found.repeats, found.duration_s) == ("failed", 1, 3, 1.5)
     assert found.cases == (TestCase("a", "failed", "a.py:1", "flaky: failed 1 of 3: no", "detail", runs=3, failures=1),)
 
 
 def test_a_test_that_always_fails_is_not_flaky() -> None:
-    found = together([report("failed", RED)] * 3, 3)
+    found = combine_runs([report("failed", RED)] * 3, 3)
     assert [(case.message, case.runs, case.failures) for case in found.cases] == [("no", 3, 3)]
 
 
 def test_it_passed_only_if_every_run_did() -> None:
-    found = together([report("passed", GREEN)] * 4, 4)
+    found = combine_runs([report("passed", GREEN)] * 4, 4)
     assert (found.verdict, found.repeats) == ("passed", 4)
     assert [(case.outcome, case.runs, case.failures) for case in found.cases] == [("passed", 4, 0)]
 
 
 def test_a_run_that_broke_or_was_killed_is_the_last_word() -> None:
-    cut = together([report("passed", GREEN), report("timed_out", RED, trouble="killed after 9 s", exit_code=None)], 5)
+    cut = combine_runs(
+        [report("passed", GREEN), report("timed_out", RED, trouble="killed after 9 s", exit_code=None)], 5
+    )
     assert (cut.verdict, cut.trouble, cut.exit_code) == ("timed_out", "killed after 9 s, in run 2 of 5", None)
     assert [(case.runs, case.failures) for case in cut.cases] == [(2, 1)]
-    assert together([report("failed", RED), report("broken", trouble="E")], 5).verdict == "broken"
-    late = together([report("passed", GREEN)] * 2, 5, late="stopped after 9 s")
+    assert combine_runs([report("failed", RED), report("broken", trouble="E")], 5).verdict == "broken"
+    late = combine_runs([report("passed", GREEN)] * 2, 5, late="stopped after 9 s")
     assert (late.verdict, late.trouble) == ("timed_out", "stopped after 9 s, after 2 of 5 runs")
 
 
 def test_commands_that_only_exit_are_counted_as_runs() -> None:
     runs = [report("passed", trouble="by exit"), report("failed", trouble="by exit", exit_code=1)]
-    assert together(runs, 2).trouble == "by exit; flaky: failed 1 of 2 runs"
-    assert together([runs[1]] * 2, 2).trouble == "by exit; failed 2 of 2 runs"
+    assert combine_runs(runs, 2).trouble == "by exit; flaky: failed 1 of 2 runs"
+    assert combine_runs([runs[1]] * 2, 2).trouble == "by exit; failed 2 of 2 runs"
 
 
 def test_a_test_that_is_skipped_at_times_counts_where_it_ran() -> None:
     runs = [report("passed", TestCase("a", "skipped")), report("passed", GREEN)]
-    assert [(case.outcome, case.runs) for case in together(runs, 2).cases] == [("passed", 1)]
+    assert [(case.outcome, case.runs) for case in combine_runs(runs, 2).cases] == [("passed", 1)]
 
 
 async def test_a_flaky_test_is_found_by_repeating_it(context: Context, workspace: Path) -> None:

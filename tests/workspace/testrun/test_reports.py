@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.failure_excerpt import cut, within
-from kimi_agent.workspace.testrun.reports.junit import MOST_CASES, read_report
-from kimi_agent.workspace.testrun.runners.pytest import read
-from kimi_agent.workspace.testrun.values import Reading
-from kimi_agent.workspace.testrun.verdict import judge
+from kimi_agent.workspace.testrun.reports.failure_excerpt import excerpt_python_failure, make_path_mapper
+from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, read_junit_report
+from kimi_agent.workspace.testrun.runners.pytest import parse_pytest_report
+from kimi_agent.workspace.testrun.values import ParsedReport
+from kimi_agent.workspace.testrun.verdict import judge_run
 
 
 def report(tmp_path: Path, text: str | bytes) -> Path:
@@ -25,7 +25,7 @@ LEAK = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testca
 
 @pytest.mark.parametrize("text", [BOMB, LEAK, "<!DOCTYPE x>" + "<testsuite/>"])
 def test_a_document_type_is_refused(tmp_path: Path, text: str) -> None:
-    found = read_report(report(tmp_path, text))
+    found = read_junit_report(report(tmp_path, text))
     assert found is not None
     assert "declares a document type" in found.trouble
     assert found.elements == []
@@ -35,7 +35,7 @@ def test_a_document_type_is_refused(tmp_path: Path, text: str) -> None:
     "data", [b"", b"\xff\xfe\x00", b"not xml", b"<testsuite><testcase name='a'/>", b"<a>" * 100_000, b"<x>\x00</x>"]
 )
 def test_a_damaged_report_is_told_and_what_was_read_is_kept(tmp_path: Path, data: bytes) -> None:
-    found = read_report(report(tmp_path, data))
+    found = read_junit_report(report(tmp_path, data))
     assert found is not None
     assert "not whole XML" in found.trouble
     assert len(found.elements) == (1 if b"testcase" in data else 0)
@@ -45,22 +45,22 @@ def test_a_report_that_is_a_pipe_or_a_link_does_not_hold_us_up(tmp_path: Path) -
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/etc/passwd")
     for name in ("pipe", "link"):
-        found = read_report(tmp_path / name)
+        found = read_junit_report(tmp_path / name)
         assert found is not None
         assert found.trouble
-    assert read_report(tmp_path / "none") is None
+    assert read_junit_report(tmp_path / "none") is None
 
 
 @pytest.mark.long
 def test_a_huge_report_keeps_all_failures_and_bounded_text(tmp_path: Path) -> None:
     one = '<testcase classname="t" name="n{}"/>'
     bad = '<testcase classname="t" name="bad"><failure message="m">' + "x" * 1_000_000 + "</failure></testcase>"
-    text = "<testsuite>" + "".join(one.format(n) for n in range(MOST_CASES + 5)) + bad + "</testsuite>"
-    found = read_report(report(tmp_path, text))
+    text = "<testsuite>" + "".join(one.format(n) for n in range(MAX_JUNIT_CASES + 5)) + bad + "</testsuite>"
+    found = read_junit_report(report(tmp_path, text))
     assert found is not None
-    assert (found.total, len(found.elements)) == (MOST_CASES + 6, MOST_CASES + 1)
+    assert (found.total, len(found.elements)) == (MAX_JUNIT_CASES + 6, MAX_JUNIT_CASES + 1)
     assert len(found.elements[-1].text) == 20_000
-    reading = read(found, [], root=tmp_path, folder=tmp_path)
+    reading = parse_pytest_report(found, [], root=tmp_path, folder=tmp_path)
     assert "every failure are kept" in reading.trouble
 
 
@@ -78,7 +78,7 @@ def test_frames_outside_the_workspace_are_left_out(tmp_path: Path) -> None:
             "E   ValueError: a",
         ]
     )
-    found = cut(text, within(tmp_path, tmp_path), "tests/test_a.py")
+    found = excerpt_python_failure(text, make_path_mapper(tmp_path, tmp_path), "tests/test_a.py")
     assert found.place == "tests/test_a.py:4"
     assert found.detail.split("\n") == [
         "tests/test_a.py:4: in test_a",
@@ -91,7 +91,9 @@ def test_frames_outside_the_workspace_are_left_out(tmp_path: Path) -> None:
 
 def test_a_long_failure_keeps_its_last_frames_and_its_message(tmp_path: Path) -> None:
     frames = [line for n in range(20) for line in (f"a.py:{n + 1}: in f{n}", f"    f{n + 1}()")]
-    found = cut("\n".join([*frames, *(f"E   line {n}" for n in range(50))]), within(tmp_path, tmp_path))
+    found = excerpt_python_failure(
+        "\n".join([*frames, *(f"E   line {n}" for n in range(50))]), make_path_mapper(tmp_path, tmp_path)
+    )
     lines = found.detail.split("\n")
     assert len(lines) <= 15
     assert lines[:2] == ["a.py:19: in f18", "    f19()"]
@@ -119,7 +121,7 @@ tests/test_a.py::test_b
 
 
 def test_a_killed_run_is_read_from_its_lines(tmp_path: Path) -> None:
-    reading = read(None, LIVE.split("\n"), root=tmp_path, folder=tmp_path)
+    reading = parse_pytest_report(None, LIVE.split("\n"), root=tmp_path, folder=tmp_path)
     assert [(case.id, case.outcome) for case in reading.cases] == [
         ("tests/test_a.py::test_a", "passed"),
         ("tests/test_a.py::test_b[a b]", "failed"),
@@ -129,7 +131,7 @@ def test_a_killed_run_is_read_from_its_lines(tmp_path: Path) -> None:
 
 
 def test_a_killed_parallel_run_is_read_from_its_lines(tmp_path: Path) -> None:
-    reading = read(None, XDIST.split("\n"), root=tmp_path, folder=tmp_path)
+    reading = parse_pytest_report(None, XDIST.split("\n"), root=tmp_path, folder=tmp_path)
     assert [(case.id, case.outcome) for case in reading.cases] == [
         ("tests/test_a.py::test_b", "passed"),
         ("tests/test_a.py::test_d[x y]", "failed"),
@@ -144,26 +146,26 @@ BAD = (TestCase("a", "failed"),)
 @pytest.mark.parametrize(
     ("reading", "exit_code", "killed", "verdict"),
     [
-        (Reading(GOOD), 0, "", "passed"),
-        (Reading(GOOD), 1, "", "passed"),
-        (Reading(GOOD), 2, "", "broken"),
-        (Reading(GOOD), 139, "", "broken"),
-        (Reading(GOOD, whole=False), 0, "", "broken"),
-        (Reading(GOOD, claim="failed"), 1, "", "failed"),
-        (Reading(GOOD), None, "killed after 3 s", "timed_out"),
-        (Reading(BAD), 0, "", "failed"),
-        (Reading(BAD), 1, "", "failed"),
-        (Reading(BAD, broken="E  x"), 2, "", "broken"),
-        (Reading((TestCase("a", "skipped"),)), 0, "", "none_ran"),
-        (Reading(), 0, "", "none_ran"),
-        (Reading(), 5, "", "none_ran"),
-        (Reading(claim="none"), 1, "", "none_ran"),
-        (Reading(), 4, "", "broken"),
-        (Reading(claim="passed", by_exit=True), 0, "", "passed"),
-        (Reading(claim="failed", by_exit=True), 2, "", "failed"),
+        (ParsedReport(GOOD), 0, "", "passed"),
+        (ParsedReport(GOOD), 1, "", "passed"),
+        (ParsedReport(GOOD), 2, "", "broken"),
+        (ParsedReport(GOOD), 139, "", "broken"),
+        (ParsedReport(GOOD, is_complete=False), 0, "", "broken"),
+        (ParsedReport(GOOD, stated_result="failed"), 1, "", "failed"),
+        (ParsedReport(GOOD), None, "killed after 3 s", "timed_out"),
+        (ParsedReport(BAD), 0, "", "failed"),
+        (ParsedReport(BAD), 1, "", "failed"),
+        (ParsedReport(BAD, fatal_error="E  x"), 2, "", "broken"),
+        (ParsedReport((TestCase("a", "skipped"),)), 0, "", "none_ran"),
+        (ParsedReport(), 0, "", "none_ran"),
+        (ParsedReport(), 5, "", "none_ran"),
+        (ParsedReport(stated_result="none"), 1, "", "none_ran"),
+        (ParsedReport(), 4, "", "broken"),
+        (ParsedReport(stated_result="passed", by_exit_code=True), 0, "", "passed"),
+        (ParsedReport(stated_result="failed", by_exit_code=True), 2, "", "failed"),
     ],
 )
 def test_the_verdict_holds_the_report_against_the_exit(
-    reading: Reading, exit_code: int | None, killed: str, verdict: str
+    reading: ParsedReport, exit_code: int | None, killed: str, verdict: str
 ) -> None:
-    assert judge(reading, exit_code, killed=killed, lines=[])[0] == verdict
+    assert judge_run(reading, exit_code, killed=killed, lines=[])[0] == verdict

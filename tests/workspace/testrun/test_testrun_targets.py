@@ -6,11 +6,11 @@ import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runners import cargo as rust_row
 from kimi_agent.workspace.testrun.runners import go as go_row
 from kimi_agent.workspace.testrun.runners import zig as zig_row
-from kimi_agent.workspace.testrun.values import Target, Wish
+from kimi_agent.workspace.testrun.values import Target, TestSelection
 
 
 def put(root: Path, files: dict[str, str]) -> None:
@@ -20,9 +20,9 @@ def put(root: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def wish(root: Path, *targets: str, name: str = "") -> Wish:
+def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
     parts = [target.partition("::") for target in targets]
-    return Wish(tuple(Target(root / path, node) for path, _, node in parts), name)
+    return TestSelection(tuple(Target(root / path, node) for path, _, node in parts), name)
 
 
 GO = {
@@ -51,20 +51,22 @@ GO = {
 )
 async def test_go(context: Context, workspace: Path, targets: list[str], name: str, words: tuple[str, ...]) -> None:
     put(workspace, GO)
-    assert go_row.arguments(wish(workspace, *targets, name=name), Folder(context.files, workspace)) == words
+    assert (
+        go_row.go_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace)) == words
+    )
 
 
 async def test_go_takes_no_name_beside_ids(context: Context, workspace: Path) -> None:
     put(workspace, GO)
     with pytest.raises(ToolError, match="not both"):
-        go_row.arguments(wish(workspace, "a_test.go::TestA", name="x"), Folder(context.files, workspace))
+        go_row.go_arguments(selection(workspace, "a_test.go::TestA", name="x"), ProjectFolder(context.files, workspace))
 
 
 async def test_a_go_workspace_runs_all_its_modules(context: Context, workspace: Path) -> None:
     put(workspace, {"go.work": "go 1.21\n\nuse (\n\t./a\n\t./b/c // why\n)\n", "a/go.mod": "", "b/c/go.mod": ""})
-    folder = Folder(context.files, workspace)
-    assert go_row.evidence(folder) == "go.work"
-    assert go_row.arguments(Wish(), folder) == ("./a/...", "./b/c/...")
+    folder = ProjectFolder(context.files, workspace)
+    assert go_row.go_evidence(folder) == "go.work"
+    assert go_row.go_arguments(TestSelection(), folder) == ("./a/...", "./b/c/...")
 
 
 RUST = {
@@ -102,14 +104,17 @@ RUST = {
 )
 async def test_cargo(context: Context, workspace: Path, targets: list[str], name: str, words: tuple[str, ...]) -> None:
     put(workspace, RUST)
-    assert rust_row.arguments(wish(workspace, *targets, name=name), Folder(context.files, workspace)) == words
+    assert (
+        rust_row.cargo_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace))
+        == words
+    )
 
 
 async def test_cargo_keeps_to_the_packages_that_a_workspace_names_itself(context: Context, workspace: Path) -> None:
     put(workspace, {"Cargo.toml": '[workspace]\nmembers = ["a"]\n'})
-    assert rust_row.arguments(Wish(), Folder(context.files, workspace)) == ()
+    assert rust_row.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
     put(workspace, {"Cargo.toml": "not [ toml"})
-    assert rust_row.arguments(Wish(), Folder(context.files, workspace)) == ()
+    assert rust_row.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,6 @@ async def test_zig(
     context: Context, workspace: Path, option: str, targets: list[str], name: str, words: tuple[str, ...] | None
 ) -> None:
     put(workspace, {"build.zig": f'b.step("test", "Run"); {option}', "src/a.zig": ""})
-    folder = Folder(context.files, workspace)
-    assert zig_row.evidence(folder) == "build.zig"
-    assert zig_row.arguments(wish(workspace, *targets, name=name), folder) == words
+    folder = ProjectFolder(context.files, workspace)
+    assert zig_row.zig_evidence(folder) == "build.zig"
+    assert zig_row.zig_arguments(selection(workspace, *targets, name=name), folder) == words

@@ -7,8 +7,8 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runners.unittest import read
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runners.unittest import parse_unittest_output
 
 MIXED = """
 import sys, unittest
@@ -157,7 +157,9 @@ FAILED (failures=1, errors=1, skipped=1)
 
 
 async def test_the_text_of_older_pythons_is_read(context: Context, workspace: Path) -> None:
-    reading = read(PYTHON_310.split("\n"), root=workspace, folder=Folder(context.files, workspace))
+    reading = parse_unittest_output(
+        PYTHON_310.split("\n"), root=workspace, folder=ProjectFolder(context.files, workspace)
+    )
     assert [(case.id, case.outcome, case.message) for case in reading.cases] == [
         ("test_x.Case.test_a", "passed", ""),
         ("test_x.Case.test_b", "failed", "AssertionError: None"),
@@ -165,10 +167,10 @@ async def test_the_text_of_older_pythons_is_read(context: Context, workspace: Pa
         ("test_x.Case.test_d", "error", "KeyError: 'k'"),
     ]
     assert reading.cases[1].detail == "AssertionError: None"
-    assert (reading.claim, reading.whole) == ("failed", True)
+    assert (reading.stated_result, reading.is_complete) == ("failed", True)
 
 
 async def test_a_text_that_breaks_off_names_the_test_that_was_running(context: Context, workspace: Path) -> None:
     lines = PYTHON_310.split("\n")[:2]
-    reading = read(lines, root=workspace, folder=Folder(context.files, workspace))
-    assert (reading.running, reading.whole) == ("test_x.Case.test_b", False)
+    reading = parse_unittest_output(lines, root=workspace, folder=ProjectFolder(context.files, workspace))
+    assert (reading.running, reading.is_complete) == ("test_x.Case.test_b", False)

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.files.seen_files import SeenFiles
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 
-class Watched(Ops):
+class Watched(FileSyscalls):
     """Real system calls (without the wait for the disk); `before(number, name)` hears of each and may raise."""
 
     def __init__(self, before: Callable[[int, str], None]) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
         self._before = before
         self._count = 0
 
@@ -42,7 +42,7 @@ class Watched(Ops):
         return call
 
 
-def fast() -> Ops:
+def fast() -> FileSyscalls:
     return Watched(lambda number, name: None)
 
 
@@ -50,13 +50,18 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def made(tmp_path: Path, ops: Ops | None = None) -> Files:
+def made(tmp_path: Path, syscalls: FileSyscalls | None = None) -> Files:
     root = tmp_path / "a workspace"
     root.mkdir(exist_ok=True)
-    ledger = Ledger(lambda seen: None)
+    seen_files = SeenFiles(lambda seen: None)
     outputs = Outputs(tmp_path / "state/outputs")
     return Files(
-        root, outputs=outputs, ledger=ledger, home=tmp_path, journal=tmp_path / "state/journal", ops=ops or fast()
+        root,
+        outputs=outputs,
+        seen_files=seen_files,
+        home=tmp_path,
+        journal=tmp_path / "state/journal",
+        syscalls=syscalls or fast(),
     )
 
 
@@ -133,8 +138,8 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
 def test_the_ledger_knows_what_was_written_and_what_was_deleted(tmp_path: Path) -> None:
     files = made(tmp_path)
     files.commit(prepared(files.root))
-    written = files.ledger.known("a.py")
-    deleted = files.ledger.known("gone.py")
+    written = files.seen_files.known("a.py")
+    deleted = files.seen_files.known("gone.py")
     assert written is not None
     assert (written.sha256, written.whole, written.by) == (sha(b"new a\n"), True, "write")
     assert deleted is not None
@@ -163,7 +168,7 @@ def test_a_fault_at_any_system_call_leaves_everything_as_it_was(tmp_path: Path, 
             files.commit(changes)
         except ToolError:
             assert tree(files.root) == before, (at, names)
-            assert files.ledger.known("a.py") is None
+            assert files.seen_files.known("a.py") is None
         except KeyboardInterrupt:
             made(folder).recover()
             assert contents(files.root) == NEW or tree(files.root) == before, (at, names)

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.transaction import journal
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 LATE = ("mkdir", "rmdir", "link", "rename", "unlink", "write", "chmod", "like", "sync", "mark", "remove")
@@ -41,11 +41,11 @@ class Fault:
     late: bool = False
 
 
-class Faulty(Ops):
+class Faulty(FileSyscalls):
     """Real system calls (without the wait for the disk), of which some fail; writes put out `chunk` bytes at most."""
 
     def __init__(self, faults: Sequence[Fault] = (), chunk: int = 1 << 30) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
         self._faults = {fault.at: fault for fault in faults}
         self._chunk = chunk
         self._names: list[str] = []
@@ -82,14 +82,14 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def opened(base: Path, ops: Ops | None = None) -> Files:
+def opened(base: Path, syscalls: FileSyscalls | None = None) -> Files:
     return Files(
         base / "a workspace",
         outputs=Outputs(base / "state/outputs"),
-        ledger=Ledger(lambda seen: None),
+        seen_files=SeenFiles(lambda seen: None),
         home=base,
         journal=base / "state/journal",
-        ops=ops or Faulty(),
+        syscalls=syscalls or Faulty(),
     )
 
 
@@ -168,8 +168,8 @@ class Tried:
     changes: list[FileChange]
     old: Tree
 
-    def commit(self, ops: Ops) -> ToolError | None:
-        return self.commit_to(opened(self.base, ops))
+    def commit(self, syscalls: FileSyscalls) -> ToolError | None:
+        return self.commit_to(opened(self.base, syscalls))
 
     def commit_to(self, files: Files) -> ToolError | None:
         try:
@@ -187,10 +187,10 @@ def ready(base: Path, which: Sequence[int] = ()) -> Tried:
 
 def undisturbed(base: Path, which: Sequence[int] = ()) -> tuple[dict[str, Any], list[str]]:
     """The tree after the commit, and the names of its calls."""
-    tried, ops = ready(base, which), Faulty()
-    assert tried.commit(ops) is None
+    tried, syscalls = ready(base, which), Faulty()
+    assert tried.commit(syscalls) is None
     assert papers(base) == []
-    return told(tree(base)), ops._names
+    return told(tree(base)), syscalls._names
 
 
 def check(tried: Tried, new: dict[str, Any], faults: Sequence[Fault], chunk: int = 1 << 30) -> bool:
@@ -251,10 +251,10 @@ def test_short_writes_are_carried_on_and_a_fault_between_them_is_undone(tmp_path
     new, _ = undisturbed(tmp_path / "whole")
     names: list[str] = []
     for chunk in (1, 7):
-        tried, ops = ready(tmp_path / f"{chunk}"), Faulty(chunk=chunk)
-        assert tried.commit(ops) is None
+        tried, syscalls = ready(tmp_path / f"{chunk}"), Faulty(chunk=chunk)
+        assert tried.commit(syscalls) is None
         assert told(tree(tried.base)) == new
-        names = names or ops._names
+        names = names or syscalls._names
     writes = [at for at, name in enumerate(names) if name == "write"]
     assert len(writes) > 300
     for at in writes[1::40]:
@@ -373,7 +373,7 @@ def test_a_disk_that_is_full_changes_nothing(small_disk: Path, tmp_path: Path, j
     files = Files(
         root,
         outputs=Outputs(tmp_path / "outputs"),
-        ledger=Ledger(lambda seen: None),
+        seen_files=SeenFiles(lambda seen: None),
         home=tmp_path,
         journal=(small_disk if journal_too else tmp_path) / "journal",
     )

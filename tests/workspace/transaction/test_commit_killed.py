@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import Beneath
+from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import Ledger
+from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.transaction import journal
-from kimi_agent.workspace.transaction.syscalls import Ops
+from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 OLD = {"a.py": "old a\n", "bystander": "by\n", "gone.py": "going\n", "sub/b.py": "old b\n"}
 NEW = {"a.py": "new a\n", "bystander": "by\n", "deep/er/new.py": "new\n", "moved.py": "going\n", "sub/b.py": "new b\n"}
@@ -40,11 +40,11 @@ def killed() -> None:
     os._exit(9)
 
 
-class Dying(Ops):
+class Dying(FileSyscalls):
     """Real system calls (without the wait for the disk) until the one numbered `last`; it and all after it `end`."""
 
     def __init__(self, last: int, end: Callable[[], None]) -> None:
-        super().__init__(Beneath())
+        super().__init__(ConfinedOpener())
         self._left = last
         self._end = end
 
@@ -58,11 +58,18 @@ class Dying(Ops):
         return (lambda fd: None) if name == "sync" else value
 
 
-def opened(folder: Path, last: int = FOREVER, end: Callable[[], None] = gone, ops: Ops | None = None) -> Files:
-    outputs, ledger = Outputs(folder / "state/outputs"), Ledger(lambda seen: None)
+def opened(
+    folder: Path, last: int = FOREVER, end: Callable[[], None] = gone, syscalls: FileSyscalls | None = None
+) -> Files:
+    outputs, seen_files = Outputs(folder / "state/outputs"), SeenFiles(lambda seen: None)
     papers = folder / "state/journal"
     return Files(
-        folder / "ws", outputs=outputs, ledger=ledger, home=folder, journal=papers, ops=ops or Dying(last, end)
+        folder / "ws",
+        outputs=outputs,
+        seen_files=seen_files,
+        home=folder,
+        journal=papers,
+        syscalls=syscalls or Dying(last, end),
     )
 
 
@@ -202,7 +209,7 @@ def test_a_kill_while_an_error_is_undone_leaves_the_old_tree_after_the_next_star
         folder = tmp_path / str(last)
         prepare(folder)
         try:
-            opened(folder, ops=Failing(call, at, last)).commit([change(path) for path in ALL])
+            opened(folder, syscalls=Failing(call, at, last)).commit([change(path) for path in ALL])
         except Killed:
             notes = opened(folder).recover()
         except ToolError as error:
@@ -221,8 +228,8 @@ def test_a_kill_while_an_error_is_undone_leaves_the_old_tree_after_the_next_star
 def test_a_journal_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
     prepare(tmp_path)
     papers = tmp_path / "state/journal"
-    entry = journal.Entry(str(tmp_path / "ws"), "", "a.py", "a.py", None, "")
-    paper = journal.begin(papers, journal.Record(str(tmp_path / "ws"), ".kimi-agent-x", (entry,)))
+    entry = journal.JournalEntry(str(tmp_path / "ws"), "", "a.py", "a.py", None, "")
+    paper = journal.write_journal(papers, journal.CommitRecord(str(tmp_path / "ws"), ".kimi-agent-x", (entry,)))
     temp = tmp_path / "ws/.kimi-agent-x.0.new"
     temp.write_text("half")
     recovered(tmp_path, FOREVER)
@@ -235,8 +242,10 @@ def test_a_journal_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_journal_of_another_workspace_is_left_for_its_own_start(tmp_path: Path) -> None:
     prepare(tmp_path)
-    entry = journal.Entry("/elsewhere", "", "a.py", "a.py", None, "")
-    journal.begin(tmp_path / "state/journal", journal.Record("/elsewhere", ".kimi-agent-x", (entry,))).close()
+    entry = journal.JournalEntry("/elsewhere", "", "a.py", "a.py", None, "")
+    journal.write_journal(
+        tmp_path / "state/journal", journal.CommitRecord("/elsewhere", ".kimi-agent-x", (entry,))
+    ).close()
     assert opened(tmp_path).recover() == []
     assert len(list((tmp_path / "state/journal").iterdir())) == 1
 
@@ -255,13 +264,13 @@ def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path) -> 
     prepare(tmp_path)
     root = tmp_path / "ws"
     entries = tuple(
-        journal.Entry(str(root), *each)
+        journal.JournalEntry(str(root), *each)
         for each in (
             ("", "a.py", "a.py", sha(OLD["a.py"]), sha(NEW["a.py"])),
             ("sub", "b.py", "sub/b.py", sha(OLD["sub/b.py"]), sha(NEW["sub/b.py"])),
         )
     )
-    paper = journal.begin(tmp_path / "state/journal", journal.Record(str(root), ".kimi-agent-x", entries))
+    paper = journal.write_journal(tmp_path / "state/journal", journal.CommitRecord(str(root), ".kimi-agent-x", entries))
     paper.mark("R")
     paper.close()
     (root / ".kimi-agent-x.0.new").write_text(NEW["a.py"])

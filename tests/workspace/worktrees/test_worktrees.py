@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.worktrees.names import checked
-from kimi_agent.workspace.worktrees.worktrees import Unremoved, Worktree, Worktrees
+from kimi_agent.workspace.worktrees.names import check_worktree_name
+from kimi_agent.workspace.worktrees.worktrees import Worktree, WorktreeNotRemoved, Worktrees
 from tests.workspace.own_repository import OwnRepository, own_repository
 
 
@@ -59,7 +59,7 @@ def test_work_is_never_dropped_unless_forced(own: OwnRepository) -> None:
     (made.path / "sub" / "new\x1b[2J").write_text("n")
     own.git("commit", "--allow-empty", "-qm", "half \x1b[2J done", at=made.path)
 
-    with pytest.raises(Unremoved) as refused:
+    with pytest.raises(WorktreeNotRemoved) as refused:
         worktrees(own).remove("fix")
 
     commit = own.git("rev-parse", "--short", "HEAD", at=made.path)
@@ -70,11 +70,11 @@ def test_work_is_never_dropped_unless_forced(own: OwnRepository) -> None:
     (made.path / "sub" / "new\x1b[2J").unlink()
     [listed] = worktrees(own).list()
     assert (listed.ahead, listed.dirty, listed.merged, listed.branch) == (1, (), False, "kimi-agent/fix")
-    with pytest.raises(Unremoved, match="1 commit that nothing else holds"):
+    with pytest.raises(WorktreeNotRemoved, match="1 commit that nothing else holds"):
         worktrees(own).remove("fix")
     own.git("worktree", "lock", "--reason", "on a stick", str(made.path))
     own.git("merge", "-q", "kimi-agent/fix")
-    with pytest.raises(Unremoved, match=r"it is locked \(on a stick\)"):
+    with pytest.raises(WorktreeNotRemoved, match=r"it is locked \(on a stick\)"):
         worktrees(own).remove("fix")
     own.git("worktree", "unlock", str(made.path))
     with pytest.raises(UserError, match="You are in the worktree fix; leave it first"):
@@ -107,7 +107,7 @@ def test_a_folder_that_was_removed_by_hand_stands_again_with_its_commits(own: Ow
 
     [listed] = worktrees(own).list()
     assert (listed.gone, listed.ahead) == (True, 1)
-    with pytest.raises(Unremoved):
+    with pytest.raises(WorktreeNotRemoved):
         worktrees(own).remove("fix")
     again = make(own, "fix")
     assert (again.notes, own.git("rev-parse", "HEAD", at=again.path)) == (
@@ -130,7 +130,7 @@ def test_a_folder_that_was_removed_by_hand_stands_again_with_its_commits(own: Ow
 )
 def test_a_name_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="A worktree cannot be called"):
-        checked(name)
+        check_worktree_name(name)
 
 
 @pytest.mark.long

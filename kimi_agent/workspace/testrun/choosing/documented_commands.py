@@ -1,12 +1,15 @@
-"""Test commands that a repository's own texts name: proposals, asked like every call, and never run unasked."""
+"""Documented test commands, found in AGENTS.md and CI files.
+
+They are proposals: asked for like every call, and never run unasked.
+"""
 
 import re
 import shlex
 from collections.abc import Iterator
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
-MOST_COMMANDS, MOST_CHARS = 5, 200
+MAX_CI_COMMANDS, MAX_DOCUMENTED_COMMAND_CHARS = 5, 200
 _MOST_TEXT, _MOST_WORKFLOWS = 200_000, 20
 # Anything with one of these is no single simple command.
 _NOT_SIMPLE = re.compile(r"[;&|<>`()$\\\n\r#!*?\[\]{}~]|[^\x20-\x7e]")
@@ -17,7 +20,7 @@ _KEY = re.compile(r"^ *(?:- )?(?P<key>run|script|command|before_script|bash) *: 
 _BLOCK = re.compile(r"[|>][+-]?\d?(?: +#.*)?")
 _SHELLS = {"", "sh", "bash", "shell", "console", "zsh", "text"}
 _ABOUT_TESTS = re.compile(r"\b(?:tests?|testing)\b", re.IGNORECASE)
-_LESS = re.compile(
+_NOT_THE_WHOLE_SUITE = re.compile(
     r"\b(?:single|one|specific|individual|particular|e2e|end.to.end|integration|coverage|watch|manual|style|writing|"
     r"guidelines?|never|not|don't|avoid|instead|only|optional|slow)\b",
     re.IGNORECASE,
@@ -32,7 +35,7 @@ _LINE = re.compile(
     re.IGNORECASE,
 )
 # The first words of commands that run tests; "N" stands for a program and its task.
-_RUNNERS = re.compile(
+_TEST_COMMAND = re.compile(
     r"(?:python[\d.]*\s+(?:-\S+\s+)*-m\s+)?(?:pytest|unittest|py\.test|tox|nox|nose2|stestr|ward)(?![\w-])|"
     r"(?:uv|poetry|pdm|hatch|pipenv|rye)\s+(?:run\s+)?(?:\S+\s+){0,3}?(?:pytest|test|tox|nox|unittest)\b|"
     r"hatch\s+test\b|coverage\s+run\b|python[\d.]*\s+(?:\S*/)?(?:manage\.py\s+test|(?:run_?)?tests?\.py)\b|"
@@ -48,33 +51,33 @@ _RUNNERS = re.compile(
 )
 
 
-def agents_command(text: str) -> str:
+def find_agents_md_command(text: str) -> str:
     """The test command that an AGENTS.md states plainly; "" where it states none, or more than one."""
     text = text[:_MOST_TEXT].replace("\r\n", "\n")
-    stated = list(dict.fromkeys(filter(None, (_of_line(line) for line in _prose(text)))))
+    stated = list(dict.fromkeys(filter(None, (_stated_command(line) for line in _prose(text)))))
     if not stated:
         stated = list(dict.fromkeys(_fenced(text)))
     return stated[0].strip() if len(stated) == 1 else ""
 
 
-def ci_commands(folder: Folder) -> list[str]:
+def find_ci_commands(folder: ProjectFolder) -> list[str]:
     """Commands in the files of CI that look like runs of tests, at most five."""
     workflows = [f".github/workflows/{name}" for name in folder.names(".github/workflows")]
     files = [name for name in workflows if name.endswith((".yml", ".yaml"))][:_MOST_WORKFLOWS]
     files += [".gitlab-ci.yml", ".circleci/config.yml", ".travis.yml", "azure-pipelines.yml", "bitbucket-pipelines.yml"]
     found: dict[str, None] = {}
     for name in files:
-        for command in _steps(folder.text(name)[:_MOST_TEXT]):
-            if _simple(command) and _RUNNERS.match(_without_assignments(command)):
+        for command in _ci_steps(folder.text(name)[:_MOST_TEXT]):
+            if _is_simple(command) and _TEST_COMMAND.match(_without_assignments(command)):
                 found.setdefault(command)
-                if len(found) == MOST_COMMANDS:
+                if len(found) == MAX_CI_COMMANDS:
                     return list(found)
     return list(found)
 
 
-def _simple(command: str) -> bool:
+def _is_simple(command: str) -> bool:
     """Whether `command` is one plain command: no operator, expansion, redirect, or second line."""
-    if not command or len(command) > MOST_CHARS or _NOT_SIMPLE.search(command):
+    if not command or len(command) > MAX_DOCUMENTED_COMMAND_CHARS or _NOT_SIMPLE.search(command):
         return False
     try:
         words = shlex.split(command)
@@ -104,12 +107,12 @@ def _prose(text: str) -> Iterator[str]:
             yield line
 
 
-def _of_line(line: str) -> str:
-    stated = _LINE.match(line) if len(line) <= 2 * MOST_CHARS else None
-    if stated is None or _LESS.search(line[: stated.start("command")]):
+def _stated_command(line: str) -> str:
+    stated = _LINE.match(line) if len(line) <= 2 * MAX_DOCUMENTED_COMMAND_CHARS else None
+    if stated is None or _NOT_THE_WHOLE_SUITE.search(line[: stated.start("command")]):
         return ""
     command = stated["command"].strip().removeprefix("$ ")
-    return command if _simple(command) and not _placeholder(command) else ""
+    return command if _is_simple(command) and not _has_placeholder(command) else ""
 
 
 def _fenced(text: str) -> Iterator[str]:
@@ -121,7 +124,7 @@ def _fenced(text: str) -> Iterator[str]:
         line = lines[number]
         number += 1
         if heading := _HEADING.match(line):
-            about = bool(_ABOUT_TESTS.search(heading[1])) and not _LESS.search(heading[1])
+            about = bool(_ABOUT_TESTS.search(heading[1])) and not _NOT_THE_WHOLE_SUITE.search(heading[1])
         elif fence := _FENCE.match(line):
             body: list[str] = []
             while number < len(lines) and lines[number].strip() != fence[1]:
@@ -133,14 +136,14 @@ def _fenced(text: str) -> Iterator[str]:
             if about and closed and fence[2].lower() in _SHELLS and said:
                 # Of several commands none is plainly the one.
                 command = said[0].removeprefix("$ ")
-                yield command if len(said) == 1 and _simple(command) and not _placeholder(command) else " "
+                yield command if len(said) == 1 and _is_simple(command) and not _has_placeholder(command) else " "
 
 
-def _placeholder(command: str) -> bool:
+def _has_placeholder(command: str) -> bool:
     return re.search(r"\bpath/to\b|\.\.\.|\bTEST_?NAME\b|\byour[-_]", command, re.IGNORECASE) is not None
 
 
-def _steps(text: str) -> Iterator[str]:
+def _ci_steps(text: str) -> Iterator[str]:
     """The command lines of a YAML text: of `run:` and `script:` keys, of blocks below them, of list items."""
     block, kind, continued = 0, "", False
     for raw in text.split("\n"):
@@ -155,7 +158,7 @@ def _steps(text: str) -> Iterator[str]:
             continued = said.endswith("\\")
             continue
         if kind == "list" and indent >= block and said.startswith("- "):
-            yield _bare(said.removeprefix("- "))
+            yield _unquote(said.removeprefix("- "))
             continue
         kind, continued = "", False
         key = _KEY.match(line)
@@ -167,10 +170,10 @@ def _steps(text: str) -> Iterator[str]:
         elif _BLOCK.fullmatch(key["value"]):
             kind = "text"
         else:
-            yield _bare(key["value"])
+            yield _unquote(key["value"])
 
 
-def _bare(value: str) -> str:
+def _unquote(value: str) -> str:
     """A scalar without its quotes."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]

@@ -1,30 +1,30 @@
-"""What a call of run_tests starts, as a value."""
+"""Run plan values: the command that a call of run_tests starts, and one that is remembered from an earlier call."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Read
-from kimi_agent.workspace.testrun.values import Launch, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import ReportParser
+from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 
-OF_CALL = "command of this call"
+GIVEN_COMMAND_EVIDENCE = "command of this call"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be started, where, and how it is read. `whole` says that nothing narrows it to some of the tests."""
+class RunPlan:
+    """The command to start, its folder, and its parser. `whole` says that nothing narrows it to some of the tests."""
 
-    launch: Launch
-    read: Read
-    folder: Folder
-    wish: Wish = field(default_factory=Wish)
+    command: TestCommand
+    read: ReportParser
+    folder: ProjectFolder
+    selection: TestSelection = field(default_factory=TestSelection)
     whole: bool = False
 
 
 @dataclass(frozen=True)
-class Worked:
+class RememberedCommand:
     """A command of an earlier call; `parsed` says that single tests were read from its run."""
 
     command: str
     folder: Path
-    parsed: bool
+    has_cases: bool

@@ -1,4 +1,7 @@
-"""Reading the targets of a call: paths and node ids, confined to the workspace, never options."""
+"""Test target parser: paths and node ids such as "tests/test_a.py::test_b", confined to the workspace.
+
+A target is never read as an option.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,17 +12,17 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.values import Target
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
-MOST_TARGETS = 500
+MAX_TARGETS = 500
 
 
-def read_targets(files: Files, spellings: Sequence[str]) -> tuple[Target, ...]:
+def parse_targets(files: Files, spellings: Sequence[str]) -> tuple[Target, ...]:
     """The targets that `spellings` name. Raises ToolError for what is no path, leads outside or is not there."""
-    if len(spellings) > MOST_TARGETS:
+    if len(spellings) > MAX_TARGETS:
         raise ToolError("bad_arguments", f"{len(spellings)} targets are too many", "name their folder instead")
     return tuple(_read(files, spelling.strip()) for spelling in spellings)
 
 
-def check_name(name: str) -> str:
+def check_test_name(name: str) -> str:
     """`name` as the runner may get it. Raises ToolError for what no test can be called."""
     if "\x00" in name or "\n" in name or len(name) > 1_000:
         raise ToolError("bad_arguments", "'name' must be one short line", "give a part of a test's name")
@@ -36,23 +39,23 @@ def _read(files: Files, spelling: str) -> Target:
             f"{spelling[:80]!r} looks like an option; targets are paths or node ids",
             "give options in 'command', or write ./ before a path that starts with -",
         )
-    if files.kind(path) == "missing" and (named := _dotted(files, path)):
+    if files.kind(path) == "missing" and (named := _parse_dotted_name(files, path)):
         return named
-    return Target(_inside(files, path), node)
+    return Target(_resolve_inside(files, path), node)
 
 
-def _dotted(files: Files, spelling: str) -> Target | None:
+def _parse_dotted_name(files: Files, spelling: str) -> Target | None:
     if not _DOTTED.fullmatch(spelling):
         return None
     parts = spelling.split(".")
     for length in range(len(parts), 0, -1):
         for path in ("/".join(parts[:length]) + ".py", "/".join(parts[:length])):
             if files.kind(path) in ("file", "directory"):
-                return Target(_inside(files, path), "::".join(parts[length:]))
+                return Target(_resolve_inside(files, path), "::".join(parts[length:]))
     return None
 
 
-def _inside(files: Files, spelling: str) -> Path:
+def _resolve_inside(files: Files, spelling: str) -> Path:
     try:
         path = files.readable(spelling)
     except NeedsConsent as error:

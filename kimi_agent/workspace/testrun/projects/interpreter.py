@@ -1,11 +1,14 @@
-"""Which Python runs a project's tests: its own environment where there is one, else what is at hand, and says which."""
+"""Python interpreter choice for a project's tests: its own environment first, else python3, else ours.
+
+What is chosen names itself, and says what is unusual about it.
+"""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.process.runner import Runner
+from kimi_agent.workspace.process.runner import ProcessRunner
 
 # The first entry of sys.path is the current folder, which is the repository's: nothing of it may load here, because
 # this also runs for the preview that a person sees before anything was allowed.
@@ -13,7 +16,7 @@ _PROBE = "import sys; sys.path.pop(0); import importlib.util as u; sys.exit(u.fi
 
 
 @dataclass(frozen=True)
-class Interpreter:
+class PythonInterpreter:
     """The words before `-m`: as they are started, and as they are shown. `note` says what is unusual."""
 
     argv: tuple[str, ...]
@@ -21,17 +24,17 @@ class Interpreter:
     note: str = ""
 
 
-class Interpreters:
+class InterpreterFinder:
     """Chooses the Python for a folder. `own` is ours; `virtual_env` an activated environment ("" for none)."""
 
-    def __init__(self, root: Path, runner: Runner, *, own: str, virtual_env: str = "") -> None:
+    def __init__(self, root: Path, runner: ProcessRunner, *, own: str, virtual_env: str = "") -> None:
         self._root = root
         self._runner = runner
         self._own = own
         self._virtual_env = virtual_env
         self._probed: dict[str, bool] = {}
 
-    async def choose(self, folder: Path, *, pytest: bool) -> Interpreter:
+    async def choose(self, folder: Path, *, pytest: bool) -> PythonInterpreter:
         """The interpreter for the tests of `folder`; with `pytest` one that has it.
 
         Nothing of the repository runs here: its environments are judged by the files in them.
@@ -39,16 +42,16 @@ class Interpreters:
         for lock, program in (("uv.lock", "uv"), ("poetry.lock", "poetry")):
             found = self._runner.which(program)
             if found and any((place / lock).is_file() for place in self._upwards(folder)):
-                return Interpreter((found, "run", "python"), f"{program} run python")
+                return PythonInterpreter((found, "run", "python"), f"{program} run python")
         for environment in self._environments(folder):
             python = environment / "bin" / "python"
             if os.access(python, os.X_OK) and (not pytest or _has_pytest(environment)):
-                return Interpreter((str(python),), str(python.relative_to(self._root)))
+                return PythonInterpreter((str(python),), str(python.relative_to(self._root)))
         system = self._runner.which("python3")
         if system and (not pytest or await self._can_import_pytest(system)):
-            return Interpreter((system,), "python3")
+            return PythonInterpreter((system,), "python3")
         what = "no other interpreter here has pytest" if pytest else "there is no python3 on the PATH"
-        return Interpreter((self._own,), "python", f"the interpreter of kimi-agent itself: {what}")
+        return PythonInterpreter((self._own,), "python", f"the interpreter of kimi-agent itself: {what}")
 
     def _upwards(self, folder: Path) -> Iterator[Path]:
         yield folder

@@ -1,10 +1,14 @@
-"""What speaks for which test runner in a folder: pure readings of its files."""
+"""Manifest checks: which files of a folder say that pytest, unittest or make runs its tests.
+
+Each function reads the folder's files alone and gives the reason as text, such as "pyproject.toml requires pytest",
+or "" where nothing says so.
+"""
 
 import re
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
-MANIFESTS = (
+PYTHON_MANIFESTS = (
     "pyproject.toml",
     "setup.cfg",
     "setup.py",
@@ -16,7 +20,7 @@ MANIFESTS = (
     "tox.toml",
 )
 # Of the other ecosystems, and of tasks.
-_TOPS = re.compile(
+_OTHER_MANIFESTS = re.compile(
     r"package\.json|go\.(?:mod|work)|Cargo\.toml|build\.zig|pom\.xml|(?:build|settings)\.gradle(?:\.kts)?|CMakeLists\.txt|"
     r"Gemfile|Rakefile|\.rspec|.*\.gemspec|phpunit\.(?:dist\.)?xml(?:\.dist)?|composer\.json|.*\.(?:slnx?|(?:cs|fs|vb)proj)|"
     r"mix\.exs|(?:GNUm|m|M)akefile|\.?[Jj]ustfile|[Tt]askfile(?:\.dist)?\.ya?ml"
@@ -30,12 +34,15 @@ _TEST_FUNCTION = re.compile(r"^(?:async )?def test\w*\(", re.MULTILINE)
 _TEST_TARGET = re.compile(r"^test[ \t]*:(?!=)", re.MULTILINE)
 
 
-def has_manifest(folder: Folder) -> bool:
+def has_manifest(folder: ProjectFolder) -> bool:
     """Whether the folder looks like the top of a project."""
-    return any(name in MANIFESTS or _REQUIREMENTS.fullmatch(name) or _TOPS.fullmatch(name) for name in folder.names())
+    return any(
+        name in PYTHON_MANIFESTS or _REQUIREMENTS.fullmatch(name) or _OTHER_MANIFESTS.fullmatch(name)
+        for name in folder.names()
+    )
 
 
-def pytest_evidence(folder: Folder) -> str:
+def pytest_evidence(folder: ProjectFolder) -> str:
     """Why pytest runs this folder's tests; "" where nothing says so."""
     names = folder.names()
     for name in ("pytest.ini", ".pytest.ini"):
@@ -54,15 +61,15 @@ def pytest_evidence(folder: Folder) -> str:
     for below in ("", "tests", "test"):
         if "conftest.py" in folder.names(below):
             return f"{below}/conftest.py" if below else "conftest.py"
-    return _first(folder, _USES_PYTEST, "imports pytest") or _plain_functions(folder)
+    return _find_test_file(folder, _USES_PYTEST, "imports pytest") or _find_plain_test_functions(folder)
 
 
-def unittest_evidence(folder: Folder) -> str:
+def unittest_evidence(folder: ProjectFolder) -> str:
     """Why unittest runs this folder's tests; "" where nothing says so."""
-    return _first(folder, _USES_UNITTEST, "imports unittest")
+    return _find_test_file(folder, _USES_UNITTEST, "imports unittest")
 
 
-def make_evidence(folder: Folder) -> str:
+def make_evidence(folder: ProjectFolder) -> str:
     """Why `make test` runs this folder's tests; "" where there is no such target."""
     names = folder.names()
     for name in ("GNUmakefile", "makefile", "Makefile"):
@@ -71,28 +78,28 @@ def make_evidence(folder: Folder) -> str:
     return ""
 
 
-def unittest_files(folder: Folder) -> tuple[str, ...]:
+def unittest_files(folder: ProjectFolder) -> tuple[str, ...]:
     """The test files (of the sample) that import unittest."""
-    return tuple(path for path in folder.tests() if _USES_UNITTEST.search(folder.text(path)))
+    return tuple(path for path in folder.python_test_files() if _USES_UNITTEST.search(folder.text(path)))
 
 
-def needs_cache(folder: Folder) -> bool:
+def needs_pytest_cache(folder: ProjectFolder) -> bool:
     """Whether the project's own pytest options need pytest's cache plugin: without it they would be unknown words."""
     options = re.compile(r"--(?:lf|last-failed|ff|failed-first|nf|new-first|sw|stepwise|cache-)")
-    return any(options.search(folder.text(name)) for name in ("pytest.ini", ".pytest.ini", *MANIFESTS[:4]))
+    return any(options.search(folder.text(name)) for name in ("pytest.ini", ".pytest.ini", *PYTHON_MANIFESTS[:4]))
 
 
-def _plain_functions(folder: Folder) -> str:
+def _find_plain_test_functions(folder: ProjectFolder) -> str:
     # unittest would find nothing in such a file and call that a success.
-    for path in folder.tests():
+    for path in folder.python_test_files():
         text = folder.text(path)
         if _TEST_FUNCTION.search(text) and not _USES_UNITTEST.search(text):
             return f"{path} has plain test functions"
     return ""
 
 
-def _first(folder: Folder, pattern: re.Pattern[str], says: str) -> str:
-    for path in folder.tests():
+def _find_test_file(folder: ProjectFolder, pattern: re.Pattern[str], says: str) -> str:
+    for path in folder.python_test_files():
         if pattern.search(folder.text(path)):
             return f"{path} {says}"
     return ""

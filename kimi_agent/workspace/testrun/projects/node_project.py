@@ -1,4 +1,4 @@
-"""What a folder's package.json says of how its tests are run: the runner, the package manager, where programs lie."""
+"""package.json reader: a JavaScript package's test runner, its package manager, and its installed programs."""
 
 import json
 import os
@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.package_script import Script, read_script
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 
-MANIFEST = "package.json"
-TEST_FILES = re.compile(r".*[._-](?:test|spec|tests)\.[cm]?[jt]sx?|(?:test|tests)\.[cm]?[jt]s|test[-_].*\.[cm]?[jt]s")
+PACKAGE_JSON = "package.json"
+NODE_TEST_FILE = re.compile(
+    r".*[._-](?:test|spec|tests)\.[cm]?[jt]sx?|(?:test|tests)\.[cm]?[jt]s|test[-_].*\.[cm]?[jt]s"
+)
 _BY_IMPORT = (
     ("node", re.compile(r"""(?:from|require\(|import)\s*["']node:test["']""")),
     ("bun", re.compile(r"""(?:from|require\(|import)\s*["']bun:test["']""")),
@@ -29,7 +31,7 @@ _MOST_READ = 20
 
 
 @dataclass(frozen=True)
-class Project:
+class NodeProject:
     """`runner` is vitest, jest, mocha, node or bun; "script" where only the script's exit tells; "" for none at all.
 
     `script` is the test script, if it ends in that runner.
@@ -37,75 +39,85 @@ class Project:
 
     runner: str
     why: str = ""
-    manager: str = "npm"
-    script: Script | None = None
+    package_manager: str = "npm"
+    script: PackageScript | None = None
 
 
-def project(folder: Folder) -> Project:
+def inspect_node_project(folder: ProjectFolder) -> NodeProject:
     """How the package in `folder` is tested."""
-    if MANIFEST not in folder.names():
-        return Project("")
+    if PACKAGE_JSON not in folder.names():
+        return NodeProject("")
     package = _package(folder)
     manager = _manager(folder, package)
     scripts = _scripts(folder)
     if _NO_TESTS in scripts.get("test", ""):
         scripts.pop("test")
     if ".pnp.cjs" in folder.names():  # without yarn itself nothing can be imported
-        return Project("script", f"{MANIFEST} script test", "yarn") if scripts.get("test", "").strip() else Project("")
-    script = read_script(scripts)
+        return (
+            NodeProject("script", f"{PACKAGE_JSON} script test", "yarn")
+            if scripts.get("test", "").strip()
+            else NodeProject("")
+        )
+    script = parse_package_script(scripts)
     if script.runner:
-        return Project(script.runner, f"{MANIFEST} script test", manager, script)
+        return NodeProject(script.runner, f"{PACKAGE_JSON} script test", manager, script)
     needed = {name for key in ("devDependencies", "dependencies") for name in _table(package, key)}
     for runner in ("vitest", "jest", "mocha"):
         if runner in needed:
-            return Project(runner, f"{MANIFEST} depends on {runner}", manager)
+            return NodeProject(runner, f"{PACKAGE_JSON} depends on {runner}", manager)
     for runner, pattern in _BY_IMPORT:
         for path in _test_files(folder)[:_MOST_READ]:
             if pattern.search(folder.text(path)):
-                return Project(runner, f"{path} imports {runner}:test", manager)
-    return Project("script", f"{MANIFEST} script test", manager) if scripts.get("test", "").strip() else Project("")
+                return NodeProject(runner, f"{path} imports {runner}:test", manager)
+    return (
+        NodeProject("script", f"{PACKAGE_JSON} script test", manager)
+        if scripts.get("test", "").strip()
+        else NodeProject("")
+    )
 
 
-def script_of(folder: Folder, name: str) -> Script:
+def read_package_script(folder: ProjectFolder, name: str) -> PackageScript:
     """A script of the package, taken apart."""
-    return read_script(_scripts(folder), name)
+    return parse_package_script(_scripts(folder), name)
 
 
-def script_text(folder: Folder) -> str:
+def test_script_text(folder: ProjectFolder) -> str:
     """The text of the test script."""
     return _scripts(folder).get("test", "")
 
 
-def files_below(folder: Folder, below: str) -> tuple[str, ...]:
+def test_files_below(folder: ProjectFolder, below: str) -> tuple[str, ...]:
     """The test files in the folder (or below `below` in it), by their names."""
     return tuple(path for path in _test_files(folder) if not below or path.startswith(below + "/"))
 
 
-def bins(folder: Folder) -> tuple[Path, ...]:
-    """The folders of installed programs, nearest first: a workspace's packages share those of its top."""
+def bin_folders(folder: ProjectFolder) -> tuple[Path, ...]:
+    """The `node_modules/.bin` folders, nearest first: a workspace's packages share those of its top."""
     return tuple(place / "node_modules" / ".bin" for place in _upwards(folder) if _has_bin(place))
 
 
-def installed(name: str, folder: Folder) -> bool:
-    """Whether a program is in one of them."""
-    return any(os.access(place / name, os.X_OK) for place in bins(folder))
+def is_installed(name: str, folder: ProjectFolder) -> bool:
+    """Whether a program is in one of the folder's `node_modules/.bin`."""
+    return any(os.access(place / name, os.X_OK) for place in bin_folders(folder))
 
 
-def _test_files(folder: Folder) -> tuple[str, ...]:
-    named = folder.found(TEST_FILES)
+def _test_files(folder: ProjectFolder) -> tuple[str, ...]:
+    named = folder.find_files(NODE_TEST_FILE)
     below = [
-        path for path in folder.found(_IN_TEST_FOLDER) if {"test", "tests", "__tests__"} & set(path.split("/")[:-1])
+        path
+        for path in folder.find_files(_IN_TEST_FOLDER)
+        if {"test", "tests", "__tests__"} & set(path.split("/")[:-1])
     ]
     return tuple(dict.fromkeys([*named, *below]))
 
 
-def _scripts(folder: Folder) -> dict[str, str]:
+def _scripts(folder: ProjectFolder) -> dict[str, str]:
     return {name: text for name, text in _table(_package(folder), "scripts").items() if isinstance(text, str)}
 
 
-def _package(folder: Folder) -> Mapping[str, object]:
+def _package(folder: ProjectFolder) -> Mapping[str, object]:
     try:
-        found = json.loads(folder.text(MANIFEST))
+        found = json.loads(folder.text(PACKAGE_JSON))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -116,7 +128,7 @@ def _table(package: Mapping[str, object], key: str) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _manager(folder: Folder, package: Mapping[str, object]) -> str:
+def _manager(folder: ProjectFolder, package: Mapping[str, object]) -> str:
     named = _MANAGER.match(str(package.get("packageManager", "")))
     if named:
         return named[1]
@@ -127,7 +139,7 @@ def _manager(folder: Folder, package: Mapping[str, object]) -> str:
     return "npm"
 
 
-def _upwards(folder: Folder) -> Iterator[Path]:
+def _upwards(folder: ProjectFolder) -> Iterator[Path]:
     yield folder.path
     for place in folder.path.parents:
         if place.is_relative_to(folder.root):

@@ -1,4 +1,7 @@
-"""The test script of a package.json, taken apart: which runner it ends in, with which words. Pure."""
+"""package.json script parser: the test runner that a test script ends in, and its words. Pure.
+
+`tsc && vitest run --watch`, for example, is the runner vitest, with "tsc && " before it and watch mode taken out.
+"""
 
 import re
 import shlex
@@ -10,7 +13,7 @@ _ASSIGNMENT = re.compile(r"\w+=\S*")
 _ALIAS = re.compile(r"^(?:(?:npm|pnpm|yarn|bun) run|pnpm|yarn)(?: -s| --silent)? ([\w:.-]+)$")
 _WATCH = re.compile(r"\s(?:--watch(?:All)?(?:=\S+)?|-w)(?=\s|$)")
 # They start another program: what follows is that program's. c8 and nyc take options of their own before it.
-_CARRIERS = {
+_WRAPPER_PROGRAMS = {
     "cross-env",
     "c8",
     "nyc",
@@ -28,7 +31,7 @@ _CARRIERS = {
 _PROGRAMS = {"vitest": "vitest", "jest": "jest", "mocha": "mocha", "_mocha": "mocha"}
 _NODES = {"node", "tsx", "nodejs"}
 # Options whose value is the next word, so that this word is no path to run.
-_VALUED = re.compile(
+_OPTION_WITH_VALUE = re.compile(
     r"-[crt]|--(?:config|require|import|loader|experimental-loader|env|environment|project|root|rootDir|dir|timeout|"
     r"reporter|reporters|reporter-option|reporter-options|ui|extension|file|ignore|grep|fgrep|testNamePattern|"
     r"maxWorkers|pool|workspace|coverageDirectory|outputFile|setupFiles|conditions|env-file|"
@@ -39,7 +42,7 @@ _DEEPEST = 4
 
 
 @dataclass(frozen=True)
-class Script:
+class PackageScript:
     """A script that ends in a runner known by name ("" where it does not).
 
     `before` is the part of its text that comes before the runner's own command (a build, say, with its "&&"); `text` is
@@ -54,24 +57,28 @@ class Script:
     options: tuple[str, ...] = ()
 
 
-def read_script(scripts: Mapping[str, str], name: str = "test", depth: int = 0) -> Script:
+def parse_package_script(scripts: Mapping[str, str], name: str = "test", depth: int = 0) -> PackageScript:
     """The script `name` of a package, an alias such as `npm run unit` followed; its pre-script comes before it."""
     text = scripts.get(name, "").strip()
     pre = scripts.get(f"pre{name}", "").strip()
-    before, last = _last(text)
+    before, last = _split_chain(text)
     if pre:
         before = f"({pre}) && {before}"
     alias = _ALIAS.match(last)
     if alias and alias[1] in scripts and depth < _DEEPEST and alias[1] != name:
-        inner = read_script(scripts, alias[1], depth + 1)
-        return Script(inner.runner, before + inner.before, inner.text, inner.program, inner.options)
+        inner = parse_package_script(scripts, alias[1], depth + 1)
+        return PackageScript(inner.runner, before + inner.before, inner.text, inner.program, inner.options)
     last = _WATCH.sub("", last).strip()
-    words = plain_words(last)
-    runner, length = known(words)
-    return Script(runner, before, last, words[:length], _options(words[length:])) if runner else Script("")
+    words = split_plain_command(last)
+    runner, length = identify_runner(words)
+    return (
+        PackageScript(runner, before, last, words[:length], _option_words(words[length:]))
+        if runner
+        else PackageScript("")
+    )
 
 
-def plain_words(text: str) -> tuple[str, ...]:
+def split_plain_command(text: str) -> tuple[str, ...]:
     """The words of a single command; () where a shell would do more than split it."""
     if re.search(r"[$`\n\\#]", text):
         return ()
@@ -85,10 +92,15 @@ def plain_words(text: str) -> tuple[str, ...]:
     return () if any(word and set(word) <= _NOT_PLAIN for word in words) else words
 
 
-def known(words: tuple[str, ...]) -> tuple[str, int]:
-    """The runner that a command is of, and how many words it takes to say so; ("", 0) for one that we don't know."""
+def identify_runner(words: tuple[str, ...]) -> tuple[str, int]:
+    """The runner that a command starts, and how many words name it; ("", 0) for an unknown one.
+
+    `npx vitest run src` gives ("vitest", 3).
+    """
     at = 0
-    while at < len(words) and (_ASSIGNMENT.fullmatch(words[at]) or words[at] in _CARRIERS or _carried(words, at)):
+    while at < len(words) and (
+        _ASSIGNMENT.fullmatch(words[at]) or words[at] in _WRAPPER_PROGRAMS or _is_wrapper_option(words, at)
+    ):
         at += 1
     rest = words[at:]
     if not rest or "--" in rest:
@@ -117,22 +129,22 @@ def _of_node(rest: tuple[str, ...], at: int) -> tuple[str, int]:
     return "", 0
 
 
-def _carried(words: tuple[str, ...], at: int) -> bool:
+def _is_wrapper_option(words: tuple[str, ...], at: int) -> bool:
     """An option of a carrier, which stands before the program that it starts."""
-    return at > 0 and words[at].startswith("-") and any(word in _CARRIERS for word in words[:at])
+    return at > 0 and words[at].startswith("-") and any(word in _WRAPPER_PROGRAMS for word in words[:at])
 
 
-def _last(text: str) -> tuple[str, str]:
+def _split_chain(text: str) -> tuple[str, str]:
     """The text before the last command of a chain, with its "&&", and that command."""
     head, separator, last = text.rpartition("&&")
     return (f"{head.strip()} && ", last.strip()) if separator else ("", text)
 
 
-def _options(words: tuple[str, ...]) -> tuple[str, ...]:
+def _option_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that are options or their values: what is left names files, which a call's own targets replace."""
     kept: list[str] = []
     for number, word in enumerate(words):
-        valued = number > 0 and _VALUED.fullmatch(words[number - 1])
+        valued = number > 0 and _OPTION_WITH_VALUE.fullmatch(words[number - 1])
         if word.startswith("-") or valued:
             kept.append(word)
     return tuple(kept)

@@ -1,4 +1,7 @@
-"""What stands in a folder of the workspace, read once, bounded, and never through a link that leads outside."""
+"""Project folder reader: file names and texts of one folder, cached, bounded, and never through an outward link.
+
+No link that leads outside of the workspace is followed.
+"""
 
 import itertools
 import re
@@ -8,13 +11,13 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 
-MOST_BYTES = 1_000_000
+MAX_PROJECT_FILE_BYTES = 1_000_000
 _MOST_FOLDERS, _DEEPEST, _MOST_TEST_FILES, _MOST_FOUND = 400, 5, 20, 500
 _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
-_NO_SOURCES = {"node_modules", "__pycache__", "venv", "env", "build", "dist", "site-packages", "target", "vendor"}
+_SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv", "env", "build", "dist", "site-packages", "target", "vendor"}
 
 
-class Folder:
+class ProjectFolder:
     """One folder that might be a project's. `path` is absolute, `root` the workspace's."""
 
     def __init__(self, files: Files, path: Path) -> None:
@@ -32,17 +35,17 @@ class Folder:
         """The text of a file of the folder; "" where there is none that may be read."""
         if name not in self._texts:
             try:
-                data = self._files.read(str(self.path / name), max_bytes=MOST_BYTES).data
+                data = self._files.read(str(self.path / name), max_bytes=MAX_PROJECT_FILE_BYTES).data
             except ToolError:
                 data = b""
             self._texts[name] = data.decode("utf-8", "replace")
         return self._texts[name]
 
-    def tests(self) -> tuple[str, ...]:
+    def python_test_files(self) -> tuple[str, ...]:
         """Files that are named like Python tests, nearest first, "/" between parts; at most a sample of them."""
-        return self.found(_TEST_FILE)[:_MOST_TEST_FILES]
+        return self.find_files(_TEST_FILE)[:_MOST_TEST_FILES]
 
-    def found(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    def find_files(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
         """Files whose name `pattern` matches whole, nearest first, "/" between parts; a bounded number of them."""
         if pattern not in self._found:
             self._found[pattern] = tuple(itertools.islice(self._walk(pattern), _MOST_FOUND))
@@ -71,4 +74,4 @@ class Folder:
 
 
 def _holds_sources(name: str) -> bool:
-    return not name.startswith(".") and name not in _NO_SOURCES and not name.endswith(".egg-info")
+    return not name.startswith(".") and name not in _SKIPPED_FOLDERS and not name.endswith(".egg-info")

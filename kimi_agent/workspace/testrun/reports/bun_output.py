@@ -1,46 +1,47 @@
-"""What `bun test` prints.
+"""Parser of the text that `bun test` prints.
 
-Its JUnit report names nested suites in reverse and leaves out files that could not be loaded; its text does neither.
+Bun's JUnit report names nested suites in reverse and leaves out files that could not be loaded;
+its text does neither.
 """
 
 import re
 from collections.abc import Mapping
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import BAD, merged, name_of
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, within
-from kimi_agent.workspace.testrun.reports.node_reports import told
-from kimi_agent.workspace.testrun.runner import Ran
-from kimi_agent.workspace.testrun.values import Outcome, Reading
+from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, clean_test_name, merge_cases
+from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper, strip_escapes
+from kimi_agent.workspace.testrun.reports.node_reports import make_failed_case
+from kimi_agent.workspace.testrun.runner import RunResult
+from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
 _TEST = re.compile(r"^(?:\((?P<word>pass|fail|skip|todo)\)|(?P<mark>[✓✗»✎])) (?P<node>\S.*?)(?: \[[\d.]+m?s\])?$")
-_WORDS: Mapping[str, Outcome] = {"pass": "passed", "✓": "passed", "fail": "failed", "✗": "failed"}
+_WORDS: Mapping[str, TestOutcome] = {"pass": "passed", "✓": "passed", "fail": "failed", "✗": "failed"}
 _FILE = re.compile(r"^(?P<path>\S.*\.[cm]?[jt]sx?):$")
-_LOOSE, _RAN = "# Unhandled error between tests", re.compile(r"^Ran \d+ tests? across \d+ files?\b")
+_UNHANDLED_ERROR, _RAN = "# Unhandled error between tests", re.compile(r"^Ran \d+ tests? across \d+ files?\b")
 _NONE = ("No tests found", "The following filters did not match")
 _MOST_BLOCK = 60
 
 
-def read_bun(ran: Ran) -> Reading:
+def read_bun_output(ran: RunResult) -> ParsedReport:
     """A heading for each file, a line for each test, before it what went wrong in it."""
-    text = _Text(ran)
+    text = _BunOutput(ran)
     for line in ran.lines:
-        text.take(clean(line).rstrip())
-    cases = merged(text.cases)
+        text.take(strip_escapes(line).rstrip())
+    cases = merge_cases(text.cases)
     if text.none and not cases:
-        return Reading(claim="none")
+        return ParsedReport(stated_result="none")
     unloaded = [case for case in cases if case.outcome == "error"]
     broken = unloaded[0].detail if unloaded and len(unloaded) == len(cases) else ""
-    return Reading(cases, broken=broken, whole=text.done)
+    return ParsedReport(cases, fatal_error=broken, is_complete=text.done)
 
 
-class _Text:
-    def __init__(self, ran: Ran) -> None:
+class _BunOutput:
+    def __init__(self, ran: RunResult) -> None:
         self.cases: list[TestCase] = []
         self.done = False
         self.none = False
         self._ran = ran
-        self._spelled = within(ran.root, ran.folder.path)
+        self._spelled = make_path_mapper(ran.root, ran.folder.path)
         self._path = ""
         self._loose = False  # inside an error that belongs to no test
         self._block: list[str] = []
@@ -50,10 +51,12 @@ class _Text:
             self._path, self._block = self._spelled(heading["path"]) or heading["path"], []
         elif test := _TEST.match(line):
             outcome = _WORDS.get(test["word"] or test["mark"], "skipped")
-            node_id = f"{self._path}::{name_of(test['node'])}"
-            self.cases.append(self._told(node_id, outcome) if outcome in BAD else TestCase(node_id, outcome))
+            node_id = f"{self._path}::{clean_test_name(test['node'])}"
+            self.cases.append(
+                self._told(node_id, outcome) if outcome in FAILED_OUTCOMES else TestCase(node_id, outcome)
+            )
             self._block = []
-        elif line == _LOOSE:
+        elif line == _UNHANDLED_ERROR:
             self._loose, self._block = True, []
         elif self._loose and line and set(line) == {"-"}:
             if self._block:
@@ -64,5 +67,5 @@ class _Text:
             self.none = self.none or line.startswith(_NONE)
             self._block = [*self._block[1 - _MOST_BLOCK :], line]
 
-    def _told(self, node_id: str, outcome: Outcome) -> TestCase:
-        return told(node_id, outcome, "\n".join(self._block), self._path, self._ran)
+    def _told(self, node_id: str, outcome: TestOutcome) -> TestCase:
+        return make_failed_case(node_id, outcome, "\n".join(self._block), self._path, self._ran)

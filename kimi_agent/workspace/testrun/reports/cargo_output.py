@@ -1,11 +1,11 @@
-"""What `cargo test` prints: which binary runs, a line for each of its tests, and the output of those that failed."""
+"""Parser of the text that `cargo test` prints: each binary's tests, and the output of failed ones."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean
-from kimi_agent.workspace.testrun.values import Outcome
+from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
+from kimi_agent.workspace.testrun.values import TestOutcome
 
 _RUNNING = re.compile(r"^\s+Running (?P<unit>unittests )?(?P<source>\S.*?) \((?P<binary>.*)\)$")
 _DOC = re.compile(r"^\s+Doc-tests (?P<crate>\S+)$")
@@ -19,12 +19,12 @@ _STARTS = re.compile(r"^running \d+ tests?$")
 _LATE = re.compile(r"(?P<word>ok|FAILED)(?: <.*>)?$")
 _ERROR = re.compile(r"^error(?:\[E\d+\])?: ")
 _NOT_A_BUILD = re.compile(r"^error: (?:\d+ targets? failed|test failed, to rerun|doctest failed, to rerun)")
-_WORDS: Mapping[str, Outcome] = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
+_WORDS: Mapping[str, TestOutcome] = {"ok": "passed", "FAILED": "failed", "ignored": "skipped"}
 _MOST_BLOCK = 200
 
 
 @dataclass(frozen=True)
-class Binary:
+class CargoBinary:
     """What tests are compiled into: `source` is the file it begins with; a crate's documentation has none.
 
     `after` is the crate of the unit tests that ran before, which an integration test's package has too; `name` tells
@@ -38,43 +38,43 @@ class Binary:
 
 
 @dataclass
-class Found:
+class CargoTest:
     """One test of a binary; `outcome` is None while it runs."""
 
-    binary: Binary
+    binary: CargoBinary
     name: str
-    outcome: Outcome | None = None
+    outcome: TestOutcome | None = None
     why: str = ""
     block: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Text:
+class CargoOutput:
     """All that was read. `died` names what a binary is made from that never came to its result."""
 
-    tests: list[Found]
+    tests: list[CargoTest]
     errors: list[str]
     died: str
 
 
-def read_text(lines: Iterable[str]) -> Text:
+def parse_cargo_output(lines: Iterable[str]) -> CargoOutput:
     """The tests in their order, the compiler's errors, and whether a binary broke off."""
     reader = _Reader()
     for line in lines:
-        reader.take(clean(line).rstrip())
+        reader.take(strip_escapes(line).rstrip())
     reader.end()
-    return Text(list(reader.tests.values()), reader.errors, reader.died)
+    return CargoOutput(list(reader.tests.values()), reader.errors, reader.died)
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.tests: dict[tuple[Binary, str], Found] = {}
+        self.tests: dict[tuple[CargoBinary, str], CargoTest] = {}
         self.errors: list[str] = []
         self._open = False
         self.died = ""
-        self._binary = Binary("")
+        self._binary = CargoBinary("")
         self._block: list[str] | None = None
-        self._pending: Found | None = None
+        self._pending: CargoTest | None = None
         self._erring = False
 
     def take(self, line: str) -> None:
@@ -82,7 +82,7 @@ class _Reader:
         if running or doc:
             self.end()
             self._block, self._erring = None, False
-            self._binary = _binary(running, self._binary.after) if running else Binary(doc["crate"] if doc else "")
+            self._binary = _binary(running, self._binary.after) if running else CargoBinary(doc["crate"] if doc else "")
         elif _STARTS.match(line):
             self._open = True
         elif _RESULT.match(line):
@@ -101,7 +101,7 @@ class _Reader:
             self._error(line)
 
     def _test(self, test: re.Match[str]) -> None:
-        found = Found(self._binary, test["name"], why=(test["why"] or "").strip(", "))
+        found = CargoTest(self._binary, test["name"], why=(test["why"] or "").strip(", "))
         if test["word"]:
             found.outcome = _WORDS[test["word"]]
         else:
@@ -131,7 +131,7 @@ class _Reader:
             self._open = False
 
 
-def _binary(running: re.Match[str], after: str) -> Binary:
+def _binary(running: re.Match[str], after: str) -> CargoBinary:
     name = running["binary"].replace("\\", "/").rpartition("/")[2]
     crate = name.rpartition("-")[0] or name
-    return Binary(crate, running["source"], crate if running["unit"] else after, name)
+    return CargoBinary(crate, running["source"], crate if running["unit"] else after, name)

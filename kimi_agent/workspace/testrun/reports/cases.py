@@ -1,4 +1,4 @@
-"""What the rows share in making cases of what a runner reported."""
+"""Test case helpers shared by all runners: merge cases, clean test names, excerpt a failure's stack trace."""
 
 import itertools
 import os
@@ -8,23 +8,23 @@ from pathlib import Path
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
-    MOST_CHARS,
-    MOST_LINES,
-    MOST_MESSAGE_LINES,
-    Cut,
-    clean,
-    first_line,
+    MAX_EXCERPT_LINE_CHARS,
+    MAX_EXCERPT_LINES,
+    MAX_MESSAGE_LINES,
+    FailureExcerpt,
+    first_nonblank_line,
+    strip_escapes,
 )
-from kimi_agent.workspace.testrun.values import Reading, Target, Wish
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestSelection
 
-MOST_CASES = 20_000
-BAD = ("failed", "error")
+MAX_CASES = 20_000
+FAILED_OUTCOMES = ("failed", "error")
 
-Frame = Callable[[str], str | None]
-"""Of a line: "path:line" for a frame in the workspace, "" for a frame elsewhere, None for what is no frame."""
+FrameMatcher = Callable[[str], str | None]
+"""Gives for a line: "path:line" of a frame in the workspace, "" for a frame elsewhere, None for what is no frame."""
 
 
-def cut_innermost_first(text: str, frame: Frame, test_file: str = "") -> Cut:
+def excerpt_innermost_first(text: str, frame: FrameMatcher, test_file: str = "") -> FailureExcerpt:
     """A failure's text in at most 15 lines: the message, and the frames in the workspace, which follow it.
 
     The place is the innermost frame in the test's own file, else in the workspace.
@@ -33,8 +33,8 @@ def cut_innermost_first(text: str, frame: Frame, test_file: str = "") -> Cut:
     frames: list[str] = []
     places: list[str] = []
     last = ""
-    for raw in clean(text).split("\n"):
-        line = raw.rstrip()[:MOST_CHARS]
+    for raw in strip_escapes(text).split("\n"):
+        line = raw.rstrip()[:MAX_EXCERPT_LINE_CHARS]
         place = frame(line)
         if place:
             places.append(place)
@@ -42,42 +42,46 @@ def cut_innermost_first(text: str, frame: Frame, test_file: str = "") -> Cut:
         elif place is None and line.strip() and not re.fullmatch(r"\s*\.\.\. \d+ (?:more|common frames omitted)", line):
             message.append(line)
             last = line
-    if len(message) > MOST_MESSAGE_LINES:
-        left_out = len(message) - MOST_MESSAGE_LINES + 1
-        message = [*message[: MOST_MESSAGE_LINES - 1], f"… {left_out} more lines in the full log"]
+    if len(message) > MAX_MESSAGE_LINES:
+        left_out = len(message) - MAX_MESSAGE_LINES + 1
+        message = [*message[: MAX_MESSAGE_LINES - 1], f"… {left_out} more lines in the full log"]
     in_test = [place for place in places if test_file and place.startswith(test_file + ":")]
-    return Cut("\n".join([*message, *frames[: MOST_LINES - len(message)]]), (in_test or places or [""])[0], last)
+    return FailureExcerpt(
+        "\n".join([*message, *frames[: MAX_EXCERPT_LINES - len(message)]]), (in_test or places or [""])[0], last
+    )
 
 
-def merged(cases: Iterable[TestCase]) -> tuple[TestCase, ...]:
+def merge_cases(cases: Iterable[TestCase]) -> tuple[TestCase, ...]:
     """One case for each id, the worst of those that share it; passing ones beyond a bound are left out."""
     kept: dict[str, TestCase] = {}
     for case in cases:
         known = kept.get(case.id)
         if known is None:
-            if case.outcome in BAD or len(kept) < MOST_CASES:
+            if case.outcome in FAILED_OUTCOMES or len(kept) < MAX_CASES:
                 kept[case.id] = case
-        elif known.outcome not in BAD and (case.outcome in BAD or known.outcome == "skipped"):
+        elif known.outcome not in FAILED_OUTCOMES and (case.outcome in FAILED_OUTCOMES or known.outcome == "skipped"):
             kept[case.id] = case
     return tuple(kept.values())
 
 
-def of_build(cases: tuple[TestCase, ...], *, exit_code: int | None, why: str, trouble: str = "") -> Reading:
-    """The reading of a runner that also builds, whose exit code tells failing tests and a failing build alike.
+def make_build_report(
+    cases: tuple[TestCase, ...], *, exit_code: int | None, why: str, trouble: str = ""
+) -> ParsedReport:
+    """The report of a runner that also builds: its exit code is the same for failing tests and for a failing build.
 
     `why` is the build's first error. Green tests beside a build that failed elsewhere are no success: other tests
     did not run.
     """
-    if exit_code in (0, None) or any(case.outcome in BAD for case in cases):
-        return Reading(cases, trouble=trouble)
-    return Reading(cases, broken=why or trouble or f"the build failed (exit {exit_code})")
+    if exit_code in (0, None) or any(case.outcome in FAILED_OUTCOMES for case in cases):
+        return ParsedReport(cases, trouble=trouble)
+    return ParsedReport(cases, fatal_error=why or trouble or f"the build failed (exit {exit_code})")
 
 
-def first_errors(lines: Iterable[str], pattern: re.Pattern[str], most: int = 8) -> str:
+def excerpt_first_error(lines: Iterable[str], pattern: re.Pattern[str], most: int = 8) -> str:
     """The first line that `pattern` finds, and what follows it, at most `most` lines; "" where none does."""
     found: list[str] = []
     for raw in lines:
-        line = clean(raw).rstrip()[:MOST_CHARS]
+        line = strip_escapes(raw).rstrip()[:MAX_EXCERPT_LINE_CHARS]
         if line.strip() and (found or pattern.search(line)):
             found.append(line)
             if len(found) == most:
@@ -85,18 +89,18 @@ def first_errors(lines: Iterable[str], pattern: re.Pattern[str], most: int = 8) 
     return "\n".join(found)
 
 
-def name_of(text: str) -> str:
+def clean_test_name(text: str) -> str:
     """A test's name as the part of an id: one line, no control characters."""
-    return first_line(" ".join(text.split("\n")) if "\n" in text else text)
+    return first_nonblank_line(" ".join(text.split("\n")) if "\n" in text else text)
 
 
-def relative(path: Path, folder: Path) -> str:
-    """`path` as a program started in `folder` takes it; never to be read as an option."""
+def path_argument(path: Path, folder: Path) -> str:
+    """`path` as an argument of a program started in `folder`; "./-x" for "-x", which would be read as an option."""
     spelled = os.path.relpath(path, folder)
     return f"./{spelled}" if spelled.startswith(("-", "@")) else spelled
 
 
-def subfolders(path: Path, most: int = 1_000) -> list[str]:
+def list_subfolders(path: Path, most: int = 1_000) -> list[str]:
     """The names of the real folders (no links) in `path`, sorted; [] where it cannot be listed."""
     try:
         with os.scandir(path) as entries:
@@ -107,7 +111,7 @@ def subfolders(path: Path, most: int = 1_000) -> list[str]:
         return []
 
 
-def one_kind(wish: Wish) -> Sequence[Target] | None:
+def targets_of_one_kind(selection: TestSelection) -> Sequence[Target] | None:
     """The targets, if all of them name a test inside a file or none does; None for a mixture."""
-    nodes = sum(bool(target.node) for target in wish.targets)
-    return wish.targets if nodes in (0, len(wish.targets)) else None
+    nodes = sum(bool(target.node) for target in selection.targets)
+    return selection.targets if nodes in (0, len(selection.targets)) else None

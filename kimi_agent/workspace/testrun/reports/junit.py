@@ -1,42 +1,42 @@
-"""Reading a JUnit XML report: its test cases, streaming and bounded."""
+"""JUnit XML parser: the test cases of a report, streamed and bounded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.reports.report_file import parse_xml
-from kimi_agent.workspace.testrun.values import Outcome
+from kimi_agent.workspace.testrun.reports.report_file import stream_xml
+from kimi_agent.workspace.testrun.values import TestOutcome
 
-MOST_CASES, MOST_DETAILED, MOST_TEXT = 20_000, 1_000, 20_000
-_OUTCOMES: Mapping[str, Outcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
+MAX_JUNIT_CASES, MAX_JUNIT_DETAILED, MAX_JUNIT_TEXT = 20_000, 1_000, 20_000
+_OUTCOMES: Mapping[str, TestOutcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
 
 
 @dataclass
-class Element:
+class JUnitCase:
     """One `testcase` as it stood in the report."""
 
     classname: str
     name: str
     file: str
     line: str
-    outcome: Outcome = "passed"
+    outcome: TestOutcome = "passed"
     message: str = ""
     text: str = ""
 
 
 @dataclass
-class Report:
+class JUnitReport:
     """All cases that were kept, how many there were, and what was wrong with the file."""
 
-    elements: list[Element] = field(default_factory=list)
+    elements: list[JUnitCase] = field(default_factory=list)
     total: int = 0
     trouble: str = ""
 
 
-def read_report(path: Path) -> Report | None:
-    """The report at `path`, None where there is none. What was read before a fault is kept, and the fault told."""
+def read_junit_report(path: Path) -> JUnitReport | None:
+    """The report at `path`, None where there is none. What was read before a fault is kept, the fault in `trouble`."""
     reader = _Reader()
-    trouble = parse_xml(path, start=reader.start, end=reader.end, text=reader.characters)
+    trouble = stream_xml(path, start=reader.start, end=reader.end, text=reader.characters)
     if trouble is None:
         return None
     reader.report.trouble = trouble
@@ -45,25 +45,25 @@ def read_report(path: Path) -> Report | None:
 
 class _Reader:
     def __init__(self) -> None:
-        self.report = Report()
-        self._case: Element | None = None
+        self.report = JUnitReport()
+        self._case: JUnitCase | None = None
         self._taking = False
         self._detailed = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "testcase":
             get = attributes.get
-            self._case = Element(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
+            self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
         elif self._case is not None and tag in _OUTCOMES:
             # A test can fail and its teardown too: the first thing told is the one to mend first.
             self._taking = self._case.outcome in ("passed", "skipped")
             if self._taking:
                 self._case.outcome = _OUTCOMES[tag]
-                self._case.message = attributes.get("message", "")[:MOST_TEXT]
+                self._case.message = attributes.get("message", "")[:MAX_JUNIT_TEXT]
 
     def characters(self, text: str) -> None:
-        if self._taking and self._case is not None and len(self._case.text) < MOST_TEXT:
-            self._case.text += text[: MOST_TEXT - len(self._case.text)]
+        if self._taking and self._case is not None and len(self._case.text) < MAX_JUNIT_TEXT:
+            self._case.text += text[: MAX_JUNIT_TEXT - len(self._case.text)]
 
     def end(self, tag: str) -> None:
         if tag in _OUTCOMES:
@@ -73,8 +73,8 @@ class _Reader:
             self.report.total += 1
             bad = case.outcome in ("failed", "error")
             self._detailed += bad
-            if bad and self._detailed > MOST_DETAILED:
+            if bad and self._detailed > MAX_JUNIT_DETAILED:
                 case.text = ""
             # Failures are never left out: the verdict hangs on them.
-            if bad or len(self.report.elements) < MOST_CASES:
+            if bad or len(self.report.elements) < MAX_JUNIT_CASES:
                 self.report.elements.append(case)

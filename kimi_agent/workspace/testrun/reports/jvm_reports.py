@@ -1,4 +1,4 @@
-"""What Gradle and Maven left below a folder: the JUnit reports of this run, and the cases in them."""
+"""JUnit reports of Gradle and Maven: find those of this run below a folder, and read the cases in them."""
 
 import os
 import re
@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES, cut_innermost_first, merged, name_of
-from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line
-from kimi_agent.workspace.testrun.reports.junit import Element, read_report
-from kimi_agent.workspace.testrun.reports.source_index import Sources
+from kimi_agent.workspace.testrun.reports.cases import (
+    FAILED_OUTCOMES,
+    MAX_CASES,
+    clean_test_name,
+    excerpt_innermost_first,
+    merge_cases,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line
+from kimi_agent.workspace.testrun.reports.junit import JUnitCase, read_junit_report
+from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 
-SUFFIXES = (".java", ".kt", ".groovy", ".scala")
+JVM_SUFFIXES = (".java", ".kt", ".groovy", ".scala")
 _MOST_ENTRIES, _MOST_REPORTS, _MOST_BYTES = 200_000, 5_000, 400_000_000
 _REPORT = re.compile(r"TEST-.*\.xml")
 _FRAME = re.compile(r"\s*at (?:[^\s(/]*/)*(?P<class>[^\s(]+)\.[^\s(.]+\((?P<file>[^\s():]+):(?P<line>\d+)\)(?: .*)?")
@@ -19,7 +25,7 @@ _FRAME = re.compile(r"\s*at (?:[^\s(/]*/)*(?P<class>[^\s(]+)\.[^\s(.]+\((?P<file
 _WHOLE_CLASS = {"", "classMethod", "initializationError", "executionError"}
 
 
-def fresh(folder: Path, since_ns: int) -> tuple[list[Path], str]:
+def find_fresh_reports(folder: Path, since_ns: int) -> tuple[list[Path], str]:
     """The reports written below `folder` since then, and what is troubling about them. Links are not followed.
 
     Reports of earlier runs stay in the build folders, so a time has to tell; the run itself takes longer to start
@@ -56,61 +62,65 @@ def _reports(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     continue
 
 
-class Cases:
+class JvmReportReader:
     """Reads reports into cases whose ids name source files below `folder`; `spelled` makes paths workspace-relative."""
 
     def __init__(self, folder: Path, spelled: Callable[[str], str]) -> None:
         self._folder = folder
         self._spelled = spelled
-        self._sources = Sources(folder, SUFFIXES)
-        self._modules: dict[Path, Sources] = {}
+        self._sources = SourceIndex(folder, JVM_SUFFIXES)
+        self._modules: dict[Path, SourceIndex] = {}
 
     def read(self, reports: list[Path]) -> tuple[tuple[TestCase, ...], str]:
         """The cases, and the first thing that was wrong with a report."""
         kept: list[TestCase] = []
         trouble = ""
         for path in reports:
-            report = read_report(path)
+            report = read_junit_report(path)
             if report is None:
                 continue
             if report.trouble:
                 trouble = trouble or f"{path.name}: {report.trouble}"
             module = _module(path)
             for element in report.elements:
-                if element.outcome in BAD or len(kept) < MOST_CASES:
+                if element.outcome in FAILED_OUTCOMES or len(kept) < MAX_CASES:
                     kept.append(self._case(element, module))
-        return merged(kept), trouble
+        return merge_cases(kept), trouble
 
-    def _case(self, element: Element, module: Path) -> TestCase:
+    def _case(self, element: JUnitCase, module: Path) -> TestCase:
         file, nested = self._file(element.classname, module)
-        name = name_of(element.name.removesuffix("()"))
+        name = clean_test_name(element.name.removesuffix("()"))
         if name in _WHOLE_CLASS or name == element.classname:
             name = ""
         node_id = "::".join([file, *nested, *([name] if name else [])])
-        if element.outcome not in BAD:
-            return TestCase(node_id, element.outcome, message=first_line(element.message))
-        shortened = cut_innermost_first(element.text or element.message, self._frame, file)
+        if element.outcome not in FAILED_OUTCOMES:
+            return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message))
+        shortened = excerpt_innermost_first(element.text or element.message, self._frame, file)
         return TestCase(
-            node_id, element.outcome, shortened.place, first_line(element.text or element.message), shortened.detail
+            node_id,
+            element.outcome,
+            shortened.place,
+            first_nonblank_line(element.text or element.message),
+            shortened.detail,
         )
 
     def _file(self, classname: str, module: Path) -> tuple[str, list[str]]:
         """The source file of a class and the classes inside it; for an unknown one its module and its full name."""
         top, *nested = classname.split("$")
         simple, ending = top.rpartition(".")[2], top.replace(".", "/")
-        inside = self._modules.setdefault(module, Sources(module, SUFFIXES))
-        path = inside.declaring(simple, ending) or self._sources.declaring(simple, ending)
+        inside = self._modules.setdefault(module, SourceIndex(module, JVM_SUFFIXES))
+        path = inside.find_declaring(simple, ending) or self._sources.find_declaring(simple, ending)
         if path is not None and (shown := self._spelled(str(path))):
             # A class that is not called like its file is a part of it, as a nested one is.
             return shown, nested if path.stem == simple else [simple, *nested]
-        return self._spelled(str(module)) or ".", [name_of(classname)]
+        return self._spelled(str(module)) or ".", [clean_test_name(classname)]
 
     def _frame(self, line: str) -> str | None:
         frame = _FRAME.fullmatch(line)
         if frame is None:
             return "" if line.lstrip().startswith("at ") else None
         package = frame["class"].split("$")[0].rpartition(".")[0].replace(".", "/")
-        path = self._sources.named(frame["file"], f"{package}/{frame['file'].rpartition('.')[0]}")
+        path = self._sources.find_by_name(frame["file"], f"{package}/{frame['file'].rpartition('.')[0]}")
         if path is None or (path.suffix == ".java" and not path.parent.as_posix().endswith(package)):
             return ""
         shown = self._spelled(str(path))

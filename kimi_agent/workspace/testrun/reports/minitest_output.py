@@ -1,15 +1,22 @@
-"""What minitest and test-unit say in their verbose text."""
+"""Parser of the verbose text that minitest and test-unit print."""
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES, Frame, cut_innermost_first, merged, name_of
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, first_line
-from kimi_agent.workspace.testrun.values import Outcome, Reading
+from kimi_agent.workspace.testrun.reports.cases import (
+    FAILED_OUTCOMES,
+    MAX_CASES,
+    FrameMatcher,
+    clean_test_name,
+    excerpt_innermost_first,
+    merge_cases,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
+from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
-_LETTERS: dict[str, Outcome] = {
+_LETTERS: dict[str, TestOutcome] = {
     ".": "passed",
     "F": "failed",
     "E": "error",
@@ -40,18 +47,18 @@ _SOURCE_LINE = re.compile(r"^\s*(?:=>)?\s*\d+: ")
 
 
 @dataclass
-class _Found:
+class _MinitestResult:
     test: str
-    outcome: Outcome | None = None
+    outcome: TestOutcome | None = None
     place: str = ""
     block: list[str] = field(default_factory=list)
 
 
-class Text:
+class MinitestOutput:
     """The verbose output, taken line by line. `pending` is the test that was announced and not yet judged."""
 
     def __init__(self) -> None:
-        self.found: dict[str, _Found] = {}
+        self.found: dict[str, _MinitestResult] = {}
         self.ran: int | None = None
         self.bad = 0
         self.pending = ""
@@ -76,7 +83,7 @@ class Text:
         elif self._unit:
             self._keep(line)
         elif (test := _TEST.match(line)) and not line.startswith((" ", "\t")):
-            self._announce(name_of(test["test"]), test["letter"] or "")
+            self._announce(clean_test_name(test["test"]), test["letter"] or "")
         elif unit := _UNIT_TEST.match(line):
             self._in_group(unit)
         elif group := _GROUP.match(line):
@@ -91,8 +98,8 @@ class Text:
 
     def _announce(self, test: str, letter: str) -> None:
         self._block = None
-        if len(self.found) < MOST_CASES or letter in ("F", "E"):
-            self.found.setdefault(test, _Found(test))
+        if len(self.found) < MAX_CASES or letter in ("F", "E"):
+            self.found.setdefault(test, _MinitestResult(test))
             self.pending = test
             if letter:
                 self._judge(letter)
@@ -103,7 +110,7 @@ class Text:
 
     def _open(self, line: str) -> None:
         self._block = None
-        if (head := _BLOCK_OF.match(line)) and (found := self.found.get(name_of(head["test"]))):
+        if (head := _BLOCK_OF.match(line)) and (found := self.found.get(clean_test_name(head["test"]))):
             self._block = found.block
             found.place = head["place"] or ""
 
@@ -118,7 +125,7 @@ class Text:
         indent = len(test["indent"])
         groups = "::".join(name for at, name in self._groups if at < indent)
         rest = test["rest"]
-        self._announce(name_of(f"{groups}#{test['name']}"), "")
+        self._announce(clean_test_name(f"{groups}#{test['name']}"), "")
         if rest and rest[0] in _LETTERS and (len(rest) == 1 or rest[1:].startswith(": (")) and self.pending:
             found = self.pending
             self._judge(rest[0])
@@ -126,29 +133,29 @@ class Text:
             self.pending = found if len(rest) == 1 else ""
 
 
-def read(lines: Iterable[str], *, frame: Frame, file_of: Callable[[str], str]) -> Reading:
+def parse_minitest_output(lines: Iterable[str], *, frame: FrameMatcher, file_of: Callable[[str], str]) -> ParsedReport:
     """What the run told; `file_of` gives the file (or folder) that a test's name begins with in its id."""
-    text = Text()
+    text = MinitestOutput()
     for line in lines:
-        text.take(clean(line).rstrip())
+        text.take(strip_escapes(line).rstrip())
     judged = [found for found in text.found.values() if found.outcome is not None]
-    cases = merged(_case(found, frame, file_of) for found in judged)
+    cases = merge_cases(_case(found, frame, file_of) for found in judged)
     running = f"{file_of(text.pending)}::{text.pending}" if text.pending and text.ran is None else ""
     if text.ran is None:
-        return Reading(cases, running=running, whole=False)
+        return ParsedReport(cases, running=running, is_complete=False)
     if not text.ran:
-        return Reading(claim="none")
+        return ParsedReport(stated_result="none")
     if not cases:
         # Something keeps it from being verbose: only the counts are known.
-        return Reading(claim="failed" if text.bad else "passed", by_exit=True)
-    bad = sum(case.outcome in BAD for case in cases)
+        return ParsedReport(stated_result="failed" if text.bad else "passed", by_exit_code=True)
+    bad = sum(case.outcome in FAILED_OUTCOMES for case in cases)
     trouble = ""
     if text.ran > len(cases):
         trouble = f"the runner counts {text.ran} tests, of which {len(cases)} could be read from its output"
-    return Reading(cases, claim="failed" if text.bad > bad else "", trouble=trouble)
+    return ParsedReport(cases, stated_result="failed" if text.bad > bad else "", trouble=trouble)
 
 
-def _case(found: _Found, frame: Frame, file_of: Callable[[str], str]) -> TestCase:
+def _case(found: _MinitestResult, frame: FrameMatcher, file_of: Callable[[str], str]) -> TestCase:
     outcome = found.outcome or "passed"
     file = file_of(found.test)
     body = [line for line in found.block if line.strip() and not line.startswith("bin/rails test ")]
@@ -156,8 +163,12 @@ def _case(found: _Found, frame: Frame, file_of: Callable[[str], str]) -> TestCas
         told = head["why"] or head["says"] or ""
         body = [*([told] if told else []), *(line for line in body[1:] if not _SOURCE_LINE.match(line))]
     says = next((line for line in body if frame(line) is None), "")
-    if outcome not in BAD:
-        return TestCase(f"{file}::{found.test}", outcome, message=first_line(says) if outcome == "skipped" else "")
-    shortened = cut_innermost_first("\n".join(body), frame, file)
+    if outcome not in FAILED_OUTCOMES:
+        return TestCase(
+            f"{file}::{found.test}", outcome, message=first_nonblank_line(says) if outcome == "skipped" else ""
+        )
+    shortened = excerpt_innermost_first("\n".join(body), frame, file)
     place = frame(f"{found.place}:in `x'") or "" if found.place else ""
-    return TestCase(f"{file}::{found.test}", outcome, place or shortened.place, first_line(says), shortened.detail)
+    return TestCase(
+        f"{file}::{found.test}", outcome, place or shortened.place, first_nonblank_line(says), shortened.detail
+    )

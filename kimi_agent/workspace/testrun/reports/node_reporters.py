@@ -1,13 +1,14 @@
-"""Reporters of ours, in JavaScript: a JSON line as each test begins and ends, so that a killed run tells too.
+"""JavaScript reporters for node and mocha: a JSON line as each test begins and ends.
 
-The runners' own reports come at the end only, and neither node's nor mocha's name the files that ids are made of.
+So a killed run reports too. The runners' own reports come at the end only, and neither node's nor mocha's
+name the files that ids are made of.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-NODE_FILE, MOCHA_FILE = "reporter.mjs", "reporter.cjs"
+NODE_REPORTER_FILE, MOCHA_REPORTER_FILE = "reporter.mjs", "reporter.cjs"
 
 _NODE = """\
 import path from "node:path";
@@ -96,9 +97,9 @@ module.exports = function Reporter(runner) {
 
 def node_reporter() -> Mapping[str, str]:
     """The file for `--test-reporter`; it writes to the destination of its own option."""
-    return {NODE_FILE: _NODE}
+    return {NODE_REPORTER_FILE: _NODE}
 
 
 def mocha_reporter(report: Path) -> Mapping[str, str]:
     """The file for mocha's `--reporter`; it writes to `report`."""
-    return {MOCHA_FILE: _MOCHA % json.dumps(str(report))}
+    return {MOCHA_REPORTER_FILE: _MOCHA % json.dumps(str(report))}

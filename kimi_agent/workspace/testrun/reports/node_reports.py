@@ -1,4 +1,4 @@
-"""What JavaScript's runners report: jest's JSON (vitest writes the same), and the lines of our own reporters."""
+"""Parsers of JavaScript test reports: jest's JSON (vitest writes the same), and the lines of our own reporters."""
 
 import json
 import re
@@ -8,56 +8,58 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import BAD, cut_innermost_first, merged
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, first_line, within
-from kimi_agent.workspace.testrun.reports.report_file import Refused, whole
-from kimi_agent.workspace.testrun.runner import Ran
-from kimi_agent.workspace.testrun.values import Outcome, Reading
+from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, excerpt_innermost_first, merge_cases
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
+from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
+from kimi_agent.workspace.testrun.runner import RunResult
+from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
-JOINT = " > "  # between the titles of a test's suites and its own, as vitest shows them
+TITLE_SEPARATOR = " > "  # between the titles of a test's suites and its own, as vitest shows them
 _FRAME = re.compile(r"^\s+at (?:.*? \()?(?:file://)?(?P<path>[^()]+?):(?P<line>\d+):\d+\)?$")
 _NONE = re.compile(r"^(?:Error: )?No test(?:s| files) found\b")
 _LIVE = re.compile(r"^ *(?P<mark>[✓×✗↓□❯]) (?:\|[^|]+\| )?(?P<id>\S.*? > .+?)(?: \d+ms)?(?: \[.*\])?$")
-_MARKS: Mapping[str, Outcome] = {"✓": "passed", "×": "failed", "✗": "failed", "↓": "skipped", "□": "skipped"}
+_MARKS: Mapping[str, TestOutcome] = {"✓": "passed", "×": "failed", "✗": "failed", "↓": "skipped", "□": "skipped"}
 _FILE = re.compile(r"^(?P<word>PASS|FAIL) +(?P<path>\S.*?)(?: \([\d.]+ m?s\))?$")
 _HEADING = re.compile(r"^\s*● .*$", re.MULTILINE)  # jest's, above a file that could not be loaded
-_SAYS = re.compile(r"\w*Error\b|error: ")
-_STATUS: Mapping[str, Outcome] = {"passed": "passed", "failed": "failed"}
-_OUTCOMES: Mapping[str, Outcome] = {"passed": "passed", "failed": "failed", "error": "error", "skipped": "skipped"}
+_ERROR_LINE = re.compile(r"\w*Error\b|error: ")
+_STATUS: Mapping[str, TestOutcome] = {"passed": "passed", "failed": "failed"}
+_OUTCOMES: Mapping[str, TestOutcome] = {"passed": "passed", "failed": "failed", "error": "error", "skipped": "skipped"}
 
 
-def read_json(ran: Ran) -> Reading:
+def read_jest_json(ran: RunResult) -> ParsedReport:
     """The report of `jest --json` or of vitest's json reporter; of a killed run what its lines tell."""
-    spelled = within(ran.root, ran.folder.path)
+    spelled = make_path_mapper(ran.root, ran.folder.path)
     try:
-        data = whole(ran.report)
+        data = read_report_bytes(ran.report_path)
         report = json.loads(data) if data is not None else None
-    except Refused as error:
-        return Reading(trouble=str(error), whole=False)
+    except ReportRejected as error:
+        return ParsedReport(trouble=str(error), is_complete=False)
     except (ValueError, RecursionError) as error:
-        return Reading(trouble=f"the report is not whole JSON: {error}", whole=False)
+        return ParsedReport(trouble=f"the report is not whole JSON: {error}", is_complete=False)
     if not isinstance(report, dict):
         if ran.exit_code is not None and _says_none(ran.lines):
-            return Reading(claim="none")
-        return Reading(_live(ran.lines, spelled), whole=False)
+            return ParsedReport(stated_result="none")
+        return ParsedReport(_read_live_lines(ran.lines, spelled), is_complete=False)
     files = _items(report, "testResults")
-    cases = merged(case for each in files for case in _of_file(each, spelled, ran))
-    unloaded = [case for case in cases if case.outcome == "error" and JOINT not in case.id and "::" not in case.id]
+    cases = merge_cases(case for each in files for case in _of_file(each, spelled, ran))
+    unloaded = [
+        case for case in cases if case.outcome == "error" and TITLE_SEPARATOR not in case.id and "::" not in case.id
+    ]
     broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(cases) else ""
-    bad = any(case.outcome in BAD for case in cases)
+    bad = any(case.outcome in FAILED_OUTCOMES for case in cases)
     failed = report.get("success") is False and not bad
     if not cases and (not failed or _says_none(ran.lines)):
-        return Reading(claim="none")
-    return Reading(cases, broken=broken, claim="failed" if failed else "")
+        return ParsedReport(stated_result="none")
+    return ParsedReport(cases, fatal_error=broken, stated_result="failed" if failed else "")
 
 
-def read_lines(ran: Ran) -> Reading:
+def read_reporter_lines(ran: RunResult) -> ParsedReport:
     """What our reporters for node and mocha wrote, a line for each test that began or ended."""
-    spelled = within(ran.root, ran.folder.path)
+    spelled = make_path_mapper(ran.root, ran.folder.path)
     try:
-        data = whole(ran.report)
-    except Refused as error:
-        return Reading(trouble=str(error), whole=False)
+        data = read_report_bytes(ran.report_path)
+    except ReportRejected as error:
+        return ParsedReport(trouble=str(error), is_complete=False)
     cases: list[TestCase] = []
     open_tests: dict[tuple[str, str], str] = {}
     done = False
@@ -77,20 +79,20 @@ def read_lines(ran: Ran) -> Reading:
             case "done":
                 done = True
     if not done and ran.exit_code is not None and not cases and _says_none(ran.lines):
-        return Reading(claim="none")
-    found = merged(cases)
+        return ParsedReport(stated_result="none")
+    found = merge_cases(cases)
     unloaded = [case for case in found if case.outcome == "error" and "::" not in case.id]
     broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(found) else ""
     running = [each for (path, title), each in open_tests.items() if not title.endswith(path) or len(open_tests) == 1]
-    return Reading(found, broken=broken, running=", ".join(running[:5]), whole=done)
+    return ParsedReport(found, fatal_error=broken, running=", ".join(running[:5]), is_complete=done)
 
 
-def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: Ran) -> Iterable[TestCase]:
+def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: RunResult) -> Iterable[TestCase]:
     name = _text(found.get("name"))
     path = spelled(name) or name
     tests = _items(found, "assertionResults")
     if not tests and found.get("status") == "failed":
-        yield told(path, "error", _HEADING.sub("", clean(_text(found.get("message")))), path, ran)
+        yield make_failed_case(path, "error", _HEADING.sub("", strip_escapes(_text(found.get("message")))), path, ran)
     for test in tests:
         outcome = _STATUS.get(_text(test.get("status")), "skipped")
         # A run of some tests by name tells of all the others as skipped.
@@ -98,28 +100,32 @@ def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: Ra
             continue
         node_id = _id(path, [*_texts(test.get("ancestorTitles")), _text(test.get("title"))])
         text = "\n".join(_texts(test.get("failureMessages")))
-        yield told(node_id, outcome, text, path, ran) if outcome in BAD else TestCase(node_id, outcome)
+        yield (
+            make_failed_case(node_id, outcome, text, path, ran)
+            if outcome in FAILED_OUTCOMES
+            else TestCase(node_id, outcome)
+        )
 
 
-def _of_line(line: Mapping[str, object], path: str, titles: list[str], ran: Ran) -> TestCase:
+def _of_line(line: Mapping[str, object], path: str, titles: list[str], ran: RunResult) -> TestCase:
     outcome = _OUTCOMES.get(_text(line.get("outcome")), "error")
     message, stack = _text(line.get("message")), _text(line.get("stack"))
-    if outcome not in BAD:
-        return TestCase(_id(path, titles), outcome, message=first_line(message))
-    case = told(_id(path, titles), outcome, stack or message, path, ran)
+    if outcome not in FAILED_OUTCOMES:
+        return TestCase(_id(path, titles), outcome, message=first_nonblank_line(message))
+    case = make_failed_case(_id(path, titles), outcome, stack or message, path, ran)
     at = line.get("line")
     return case if case.place or not isinstance(at, int) or not path else replace(case, place=f"{path}:{at}")
 
 
-def told(node_id: str, outcome: Outcome, text: str, path: str, ran: Ran) -> TestCase:
+def make_failed_case(node_id: str, outcome: TestOutcome, text: str, path: str, ran: RunResult) -> TestCase:
     """The case of a test that failed with `text`, a message and JavaScript's frames below it."""
-    cut = cut_innermost_first(text, _frames(within(ran.root, ran.folder.path)), path)
+    cut = excerpt_innermost_first(text, _frames(make_path_mapper(ran.root, ran.folder.path)), path)
     detail = _shortened(cut.detail, ran.root)
     lines = [line.strip() for line in detail.split("\n") if line.strip()]
     # Of a file that could not be loaded, and of bun, the source comes first; what is wrong is said later.
-    at = next((number for number, line in enumerate(lines) if _SAYS.match(line)), 0)
+    at = next((number for number, line in enumerate(lines) if _ERROR_LINE.match(line)), 0)
     head = " ".join(lines[at : at + 2]) if lines and lines[at].endswith(":") else "".join(lines[at : at + 1])
-    return TestCase(node_id, outcome, cut.place, first_line(head), detail)
+    return TestCase(node_id, outcome, cut.place, first_nonblank_line(head), detail)
 
 
 def _frames(spelled: Callable[[str], str]) -> Callable[[str], str | None]:
@@ -133,35 +139,35 @@ def _frames(spelled: Callable[[str], str]) -> Callable[[str], str | None]:
     return frame
 
 
-def _live(lines: Iterable[str], spelled: Callable[[str], str]) -> tuple[TestCase, ...]:
+def _read_live_lines(lines: Iterable[str], spelled: Callable[[str], str]) -> tuple[TestCase, ...]:
     """vitest's verbose lines name tests, jest's name files only."""
     found: list[TestCase] = []
     for raw in lines:
-        line = clean(raw).rstrip()
+        line = strip_escapes(raw).rstrip()
         if (live := _LIVE.match(line)) and live["mark"] in _MARKS:
-            path, _, node = live["id"].partition(JOINT)
+            path, _, node = live["id"].partition(TITLE_SEPARATOR)
             found.append(TestCase(f"{spelled(path) or path}::{node}", _MARKS[live["mark"]]))
         elif file := _FILE.match(line):
-            outcome: Outcome = "passed" if file["word"] == "PASS" else "failed"
+            outcome: TestOutcome = "passed" if file["word"] == "PASS" else "failed"
             if spelled(file["path"]):
                 found.append(TestCase(spelled(file["path"]), outcome))
-    return merged(found)
+    return merge_cases(found)
 
 
-def _left_out(line: Mapping[str, object], ran: Ran) -> bool:
+def _left_out(line: Mapping[str, object], ran: RunResult) -> bool:
     return line.get("outcome") == "skipped" and _selected(ran)
 
 
-def _selected(ran: Ran) -> bool:
-    return bool(ran.wish.name) or any(target.node for target in ran.wish.targets)
+def _selected(ran: RunResult) -> bool:
+    return bool(ran.selection.name) or any(target.node for target in ran.selection.targets)
 
 
 def _says_none(lines: Iterable[str]) -> bool:
-    return any(_NONE.match(clean(line).strip()) for line in lines)
+    return any(_NONE.match(strip_escapes(line).strip()) for line in lines)
 
 
 def _id(path: str, titles: list[str]) -> str:
-    node = JOINT.join(" ".join(clean(title).split()) for title in titles)
+    node = TITLE_SEPARATOR.join(" ".join(strip_escapes(title).split()) for title in titles)
     return "::".join(part for part in (path, node) if part)
 
 

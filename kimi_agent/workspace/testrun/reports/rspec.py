@@ -1,4 +1,4 @@
-"""RSpec's JSON report: its examples as cases."""
+"""RSpec JSON report parser: its examples become test cases."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,12 +7,23 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import BAD, Frame, cut_innermost_first, merged, name_of
-from kimi_agent.workspace.testrun.reports.failure_excerpt import MOST_CHARS, MOST_LINES, clean, first_line
-from kimi_agent.workspace.testrun.reports.report_file import Refused, whole
-from kimi_agent.workspace.testrun.values import Outcome, Reading
+from kimi_agent.workspace.testrun.reports.cases import (
+    FAILED_OUTCOMES,
+    FrameMatcher,
+    clean_test_name,
+    excerpt_innermost_first,
+    merge_cases,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import (
+    MAX_EXCERPT_LINE_CHARS,
+    MAX_EXCERPT_LINES,
+    first_nonblank_line,
+    strip_escapes,
+)
+from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
+from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
-_OUTCOMES: dict[str, Outcome] = {"passed": "passed", "failed": "failed", "pending": "skipped"}
+_OUTCOMES: dict[str, TestOutcome] = {"passed": "passed", "failed": "failed", "pending": "skipped"}
 _ID = re.compile(r"(?P<path>.*?)(?P<ordinal>\[[\d:]+\])")
 _MADE_UP = re.compile(r"is expected (?:to|not to)\b|example at ")
 _MOST_FRAMES = 200
@@ -45,34 +56,36 @@ class _Report(msgspec.Struct):
     summary: _Summary = msgspec.field(default_factory=_Summary)
 
 
-def read(path: Path, frame: Frame, spelled: Callable[[str], str]) -> Reading | None:
+def parse_rspec_report(path: Path, frame: FrameMatcher, spelled: Callable[[str], str]) -> ParsedReport | None:
     """What the report at `path` tells, None where there is none."""
     try:
-        data = whole(path)
+        data = read_report_bytes(path)
         report = msgspec.json.decode(data, type=_Report) if data is not None else None
-    except (Refused, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Reading(trouble=f"the report could not be read: {first_line(str(error))}", whole=False)
+    except (ReportRejected, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return ParsedReport(
+            trouble=f"the report could not be read: {first_nonblank_line(str(error))}", is_complete=False
+        )
     if report is None:
         return None
-    cases = merged(_cases(report.examples, frame, spelled))
+    cases = merge_cases(_cases(report.examples, frame, spelled))
     outside = report.summary.errors_outside_of_examples_count
     if not outside:
-        return Reading(cases, claim="" if cases else "none")
-    lines = clean("\n".join(report.messages[:20])).split("\n")
-    why = [line.rstrip()[:MOST_CHARS] for line in lines if line.strip()][:MOST_LINES]
-    if any(case.outcome in BAD for case in cases):
-        return Reading(cases, trouble=f"{outside} errors outside of the examples: {''.join(why[:2])}")
-    return Reading(cases, broken="\n".join(why) or f"{outside} errors outside of the examples")
+        return ParsedReport(cases, stated_result="" if cases else "none")
+    lines = strip_escapes("\n".join(report.messages[:20])).split("\n")
+    why = [line.rstrip()[:MAX_EXCERPT_LINE_CHARS] for line in lines if line.strip()][:MAX_EXCERPT_LINES]
+    if any(case.outcome in FAILED_OUTCOMES for case in cases):
+        return ParsedReport(cases, trouble=f"{outside} errors outside of the examples: {''.join(why[:2])}")
+    return ParsedReport(cases, fatal_error="\n".join(why) or f"{outside} errors outside of the examples")
 
 
-def _cases(examples: Iterable[_Example], frame: Frame, spelled: Callable[[str], str]) -> Iterable[TestCase]:
+def _cases(examples: Iterable[_Example], frame: FrameMatcher, spelled: Callable[[str], str]) -> Iterable[TestCase]:
     seen: set[str] = set()
     for example in examples:
         # The file of its id is where it can be run again; a shared example's own file only defines it.
         found = _ID.fullmatch(example.id)
         path = found["path"] if found else example.file_path
-        file = spelled(path) or name_of(path)
-        node_id = f"{file}::{name_of(example.full_description)}"
+        file = spelled(path) or clean_test_name(path)
+        node_id = f"{file}::{clean_test_name(example.full_description)}"
         # Names that RSpec makes up while it runs can't be asked for; nor do two of one name have two names.
         if found and (node_id in seen or _MADE_UP.match(example.description)):
             node_id += f" {found['ordinal']}"
@@ -80,18 +93,18 @@ def _cases(examples: Iterable[_Example], frame: Frame, spelled: Callable[[str], 
         yield _case(node_id, file, example, frame)
 
 
-def _case(node_id: str, file: str, example: _Example, frame: Frame) -> TestCase:
+def _case(node_id: str, file: str, example: _Example, frame: FrameMatcher) -> TestCase:
     outcome = _OUTCOMES.get(example.status, "error")
-    if outcome not in BAD:
-        return TestCase(node_id, outcome, message=first_line(example.pending_message or ""))
+    if outcome not in FAILED_OUTCOMES:
+        return TestCase(node_id, outcome, message=first_nonblank_line(example.pending_message or ""))
     fault = example.exception or _Exception()
     message = (fault.message or "").strip("\n")
     kind = fault.kind or ""
     if kind and not kind.startswith("RSpec::"):
         message = f"{kind}: {message}"
     backtrace = (fault.backtrace or [])[:_MOST_FRAMES]
-    shortened = cut_innermost_first("\n".join([message, *backtrace]), frame, file)
+    shortened = excerpt_innermost_first("\n".join([message, *backtrace]), frame, file)
     place = shortened.place or (f"{file}:{example.line_number}" if example.line_number else "")
     # RSpec has one word for both; what is not an expectation is an exception of the code.
     outcome = "failed" if not kind or kind.startswith("RSpec::") else "error"
-    return TestCase(node_id, outcome, place, first_line(message), shortened.detail)
+    return TestCase(node_id, outcome, place, first_nonblank_line(message), shortened.detail)

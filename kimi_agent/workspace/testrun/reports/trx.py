@@ -1,16 +1,16 @@
-"""Reading a TRX report (of `dotnet test`): streaming, bounded, and deaf to document types."""
+"""TRX report parser (`dotnet test`): streamed and bounded; document types are rejected."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES
-from kimi_agent.workspace.testrun.reports.report_file import parse_xml
-from kimi_agent.workspace.testrun.values import Outcome
+from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, MAX_CASES
+from kimi_agent.workspace.testrun.reports.report_file import stream_xml
+from kimi_agent.workspace.testrun.values import TestOutcome
 
 _MOST_DETAILED, _MOST_TEXT = 1_000, 20_000
 # The words of the schema; what ends in none of them did not come to an end.
-_OUTCOMES: Mapping[str, Outcome] = {
+_OUTCOMES: Mapping[str, TestOutcome] = {
     "Passed": "passed",
     "PassedButRunAborted": "passed",
     "Completed": "passed",
@@ -24,31 +24,31 @@ _OUTCOMES: Mapping[str, Outcome] = {
 
 
 @dataclass
-class Result:
+class TrxResult:
     """One `UnitTestResult`; `classname` is "" where the definitions do not name one."""
 
     test: str
     name: str
-    outcome: Outcome
+    outcome: TestOutcome
     classname: str = ""
     message: str = ""
     stack: str = ""
 
 
 @dataclass
-class Trx:
+class TrxReport:
     """What was kept of a report. `outcome` is the word on the whole run, `errors` what went wrong outside of tests."""
 
-    results: list[Result] = field(default_factory=list)
+    results: list[TrxResult] = field(default_factory=list)
     outcome: str = ""
     errors: list[str] = field(default_factory=list)
     trouble: str = ""
 
 
-def read_trx(path: Path) -> Trx | None:
-    """The report at `path`, None where there is none. What was read before a fault is kept, and the fault told."""
+def read_trx_report(path: Path) -> TrxReport | None:
+    """The report at `path`, None where there is none. What was read before a fault is kept, the fault in `trouble`."""
     reader = _Reader()
-    trouble = parse_xml(path, start=reader.start, end=reader.end, text=reader.text)
+    trouble = stream_xml(path, start=reader.start, end=reader.end, text=reader.text)
     if trouble is None:
         return None
     reader.trx.trouble = trouble
@@ -60,10 +60,10 @@ def read_trx(path: Path) -> Trx | None:
 
 class _Reader:
     def __init__(self) -> None:
-        self.trx = Trx()
+        self.trx = TrxReport()
         self.methods: dict[str, tuple[str, str]] = {}
         self._test = ""
-        self._result: Result | None = None
+        self._result: TrxResult | None = None
         self._detailed = 0
         self._path: list[str] = []
         self._run_error = False
@@ -76,10 +76,10 @@ class _Reader:
             case "UnitTestResult":
                 # A test of many rows is a result with results in it: the inner ones count, not the one around them.
                 outcome = _OUTCOMES.get(get("outcome", "Passed"), "error")
-                self._result = Result(get("testId", ""), get("testName", ""), outcome)
+                self._result = TrxResult(get("testId", ""), get("testName", ""), outcome)
             case "UnitTest":
                 self._test = get("id", "")
-            case "TestMethod" if len(self.methods) < MOST_CASES:
+            case "TestMethod" if len(self.methods) < MAX_CASES:
                 # Older adapters write the assembly after a comma.
                 self.methods[self._test] = (get("className", "").partition(",")[0].strip(), get("name", ""))
             case "ResultSummary":
@@ -111,9 +111,9 @@ class _Reader:
         result, self._result = self._result, None
         if result is None:
             return
-        bad = result.outcome in BAD
+        bad = result.outcome in FAILED_OUTCOMES
         self._detailed += bad
         if self._detailed > _MOST_DETAILED:
             result.stack = ""
-        if bad or len(self.trx.results) < MOST_CASES:
+        if bad or len(self.trx.results) < MAX_CASES:
             self.trx.results.append(result)

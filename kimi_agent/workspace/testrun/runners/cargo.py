@@ -1,4 +1,4 @@
-"""Rust: `cargo test`, whose text is read for unit, integration and documentation tests alike.
+"""cargo runner (Rust): `cargo test`, parsed from the text of unit, integration and documentation tests alike.
 
 Not nextest where it is installed: it runs no documentation tests, and reports only where a project set it up to.
 """
@@ -12,41 +12,46 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cargo_output import Binary, Found, read_text
-from kimi_agent.workspace.testrun.reports.cases import cut_innermost_first, merged, relative, subfolders
-from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line, within
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Target, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cargo_output import CargoBinary, CargoTest, parse_cargo_output
+from kimi_agent.workspace.testrun.reports.cases import (
+    excerpt_innermost_first,
+    list_subfolders,
+    merge_cases,
+    path_argument,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
-MANIFEST = "Cargo.toml"
-ENV = {"CARGO_TERM_COLOR": "never", "CARGO_TERM_PROGRESS_WHEN": "never"}
+CARGO_TOML = "Cargo.toml"
+CARGO_ENV = {"CARGO_TERM_COLOR": "never", "CARGO_TERM_PROGRESS_WHEN": "never"}
 _PANICKED = re.compile(
     r"(?:panicked|did not panic as expected) at (?:'.*', )?(?P<path>[^\s:]+\.rs):(?P<line>\d+)(?::\d+)?:?$"
 )
 _LINE = re.compile(r"\(line (\d+)\)$")
-_NOT_TOLD = re.compile(r"^(?:note: (?:run with|Some details)|stack backtrace:|\s*\d+: |\s+at /rustc/)")
+_NOISE = re.compile(r"^(?:note: (?:run with|Some details)|stack backtrace:|\s*\d+: |\s+at /rustc/)")
 _DOC = re.compile(r"^(?P<path>\S+\.(?:rs|md)) - (?P<rest>.*)$")
 _ROOTS = ("lib", "main", "mod")
 _MOST_PACKAGES, _DEEPEST = 200, 4
 
 
-def evidence(folder: Folder) -> str:
+def cargo_evidence(folder: ProjectFolder) -> str:
     """The manifest of a package or of a workspace of packages."""
-    return MANIFEST if MANIFEST in folder.names() else ""
+    return CARGO_TOML if CARGO_TOML in folder.names() else ""
 
 
-def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
+def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
     """The words after `cargo test --no-fail-fast`.
 
     Where targets of several kinds are chosen together, or a name beside them, more tests may run than were asked for.
     """
     manifest = _manifest(folder, "")
-    places = [_place(target, folder) for target in wish.targets]
+    places = [_locate_target(target, folder) for target in selection.targets]
     elsewhere = any(place.package != "." for place in places)
     kinds = {place.kind for place in places}
     chosen: tuple[str, ...] = ()
-    if elsewhere or (_spans(manifest) and kinds <= {"whole"}):
+    if elsewhere or (_needs_workspace_flag(manifest) and kinds <= {"whole"}):
         chosen = ("--workspace",)
     elif kinds == {"doc"}:
         chosen = ("--doc",)
@@ -57,8 +62,8 @@ def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
     wanted = [place.filter for place in places]
     # A target that is all of a crate leaves nothing to filter by; all filters are alternatives.
     names = [] if not all(wanted) else list(dict.fromkeys(wanted))
-    names = [wish.name] if wish.name else names
-    exact = not wish.name and len(kinds) == 1 and all(place.exact for place in places)
+    names = [selection.name] if selection.name else names
+    exact = not selection.name and len(kinds) == 1 and all(place.exact for place in places)
     if not names:
         return chosen
     # The second "--" ends the options of the test program itself.
@@ -66,29 +71,31 @@ def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
     return (*chosen, "--", *(("--exact",) if exact else ()), *ends, *names)
 
 
-def read(ran: Ran) -> Reading:
+def read_cargo_output(ran: RunResult) -> ParsedReport:
     """The text of `cargo test`."""
-    text = read_text(ran.lines)
-    names = _Names(ran)
-    cases = merged(names.case(found) for found in text.tests if found.outcome is not None)
+    text = parse_cargo_output(ran.lines)
+    names = _IdMaker(ran)
+    cases = merge_cases(names.case(found) for found in text.tests if found.outcome is not None)
     running = [names.id(found) for found in text.tests if found.outcome is None]
     if text.errors:
-        return Reading(cases, broken="\n".join(text.errors), running=", ".join(running))
+        return ParsedReport(cases, fatal_error="\n".join(text.errors), running=", ".join(running))
     broke_off = text.died if ran.exit_code is not None else ""
     trouble = f"the tests of {broke_off} broke off before their end" if broke_off else ""
-    return Reading(cases, running=", ".join(running[:5]), trouble=trouble, whole=not text.died)
+    return ParsedReport(cases, running=", ".join(running[:5]), trouble=trouble, is_complete=not text.died)
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    cargo, words = bench.runner.which("cargo"), arguments(wish, folder)
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    cargo, words = environment.runner.which("cargo"), cargo_arguments(selection, folder)
     if cargo is None:
         return None
     shown = shlex.join(("cargo", "test", "--no-fail-fast", *words))
-    return Launch("cargo test", why, (cargo, "test", "--no-fail-fast", *words), shown, folder.path, ENV)
+    return TestCommand("cargo test", why, (cargo, "test", "--no-fail-fast", *words), shown, folder.path, CARGO_ENV)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _TargetLocation:
     """Where a target's tests are compiled, in `package` (relative to the folder): src, tests, doc, or the whole of it.
 
     `filter` is what their names contain ("" where it is all of them), or are, if `exact`.
@@ -101,25 +108,25 @@ class _Place:
     binary: str = ""
 
 
-def _place(target: Target, folder: Folder) -> _Place:
+def _locate_target(target: Target, folder: ProjectFolder) -> _TargetLocation:
     package = _package_of(target.path, folder)
-    parts = PurePosixPath(relative(target.path, folder.path / package)).parts
+    parts = PurePosixPath(path_argument(target.path, folder.path / package)).parts
     if target.node.startswith("doc "):
         # rustdoc splits its filters at blanks; the line is the last word of a name.
-        return _Place(package, "doc", target.node.split()[-1])
+        return _TargetLocation(package, "doc", target.node.split()[-1])
     if parts[:1] == ("src",):
         names = (*_modules(parts), *([target.node] if target.node else []))
-        return _Place(package, "src", "::".join(names), bool(target.node))
+        return _TargetLocation(package, "src", "::".join(names), bool(target.node))
     if parts[:1] == ("tests",) and len(parts) > 1:
-        return _Place(package, "tests", target.node, bool(target.node), parts[1].removesuffix(".rs"))
-    return _Place(package, "whole", target.node, bool(target.node))
+        return _TargetLocation(package, "tests", target.node, bool(target.node), parts[1].removesuffix(".rs"))
+    return _TargetLocation(package, "whole", target.node, bool(target.node))
 
 
-def _package_of(path: Path, folder: Folder) -> str:
+def _package_of(path: Path, folder: ProjectFolder) -> str:
     for place in (path, *path.parents):
         if place == folder.path or not place.is_relative_to(folder.path):
             break
-        if (place / MANIFEST).is_file():
+        if (place / CARGO_TOML).is_file():
             return place.relative_to(folder.path).as_posix()
     return "."
 
@@ -134,33 +141,33 @@ def _modules(parts: tuple[str, ...]) -> tuple[str, ...]:
     return inner[:-1] if inner[-1] in _ROOTS else inner
 
 
-def _manifest(folder: Folder, below: str) -> Mapping[str, object]:
+def _manifest(folder: ProjectFolder, below: str) -> Mapping[str, object]:
     try:
-        return tomllib.loads(folder.text(f"{below}/{MANIFEST}" if below else MANIFEST))
+        return tomllib.loads(folder.text(f"{below}/{CARGO_TOML}" if below else CARGO_TOML))
     except (tomllib.TOMLDecodeError, RecursionError):
         return {}
 
 
-def _spans(manifest: Mapping[str, object]) -> bool:
+def _needs_workspace_flag(manifest: Mapping[str, object]) -> bool:
     """Whether cargo would pass over the workspace's other packages here, though nobody said that it shall."""
     workspace = manifest.get("workspace")
     return isinstance(workspace, dict) and "package" in manifest and "default-members" not in workspace
 
 
-def _has_library(folder: Folder, manifest: Mapping[str, object]) -> bool:
+def _has_library(folder: ProjectFolder, manifest: Mapping[str, object]) -> bool:
     return "lib" in manifest or "lib.rs" in folder.names("src")
 
 
-class _Names:
+class _IdMaker:
     """Spells the tests of a run as ids that name files: "src/a.rs::tests::b", "src/lib.rs::doc add (line 7)"."""
 
-    def __init__(self, ran: Ran) -> None:
+    def __init__(self, ran: RunResult) -> None:
         self._ran = ran
-        self._spelled = within(ran.root, ran.folder.path)
-        self._top = _top(ran.folder)
-        self._sources: dict[Binary, tuple[Path, str]] = {}
+        self._spelled = make_path_mapper(ran.root, ran.folder.path)
+        self._top = _workspace_root(ran.folder)
+        self._sources: dict[CargoBinary, tuple[Path, str]] = {}
 
-    def id(self, found: Found) -> str:
+    def id(self, found: CargoTest) -> str:
         documented = _DOC.match(found.name)
         if not found.binary.source and documented:
             return f"{self._place(documented['path'])}::doc {documented['rest']}"
@@ -176,11 +183,11 @@ class _Names:
                     return "::".join([self._spelled(str(path)) or str(path), *parts[length:]])
         return "::".join([self._spelled(str(base / source)) or source, *parts])
 
-    def case(self, found: Found) -> TestCase:
-        outcome: Outcome = found.outcome or "error"
+    def case(self, found: CargoTest) -> TestCase:
+        outcome: TestOutcome = found.outcome or "error"
         if outcome != "failed":
-            return TestCase(self.id(found), outcome, message=first_line(found.why))
-        lines = [line.removeprefix("note: ") for line in found.block if line.strip() and not _NOT_TOLD.match(line)]
+            return TestCase(self.id(found), outcome, message=first_nonblank_line(found.why))
+        lines = [line.removeprefix("note: ") for line in found.block if line.strip() and not _NOISE.match(line)]
         place, message = "", ""
         for number, line in enumerate(lines):
             if panicked := _PANICKED.search(line):
@@ -191,8 +198,8 @@ class _Names:
             # There the lines are those of a program made from the example.
             line_of = _LINE.search(documented["rest"])
             place = self._at(documented["path"], line_of[1]) if line_of else ""
-        cut = cut_innermost_first("\n".join(lines), lambda line: None)
-        return TestCase(self.id(found), outcome, place, first_line(message or cut.detail), cut.detail)
+        cut = excerpt_innermost_first("\n".join(lines), lambda line: None)
+        return TestCase(self.id(found), outcome, place, first_nonblank_line(message or cut.detail), cut.detail)
 
     def _at(self, path: str, line: str) -> str:
         spelled = self._place(path)
@@ -205,13 +212,13 @@ class _Names:
                 return self._spelled(str(base / path))
         return ""
 
-    def _source(self, binary: Binary) -> tuple[Path, str]:
+    def _source(self, binary: CargoBinary) -> tuple[Path, str]:
         """The package's folder and the file in it that a binary is compiled from."""
         if binary not in self._sources:
             self._sources[binary] = (self._package(binary), binary.source)
         return self._sources[binary]
 
-    def _package(self, binary: Binary) -> Path:
+    def _package(self, binary: CargoBinary) -> Path:
         here = self._ran.folder.path
         holding = [place for place in self._all_packages() if (place / binary.source).is_file()]
         named = [place for place in holding if (binary.after or binary.crate) in self._crates(place, binary.source)]
@@ -232,17 +239,19 @@ class _Names:
         waiting = [(self._ran.folder.path, 0)]
         while waiting and len(found) < _MOST_PACKAGES:
             place, depth = waiting.pop(0)
-            if (place / MANIFEST).is_file():
+            if (place / CARGO_TOML).is_file():
                 found.append(place)
             if depth < _DEEPEST:
                 below = [
-                    name for name in subfolders(place) if not name.startswith(".") and name not in ("target", "src")
+                    name
+                    for name in list_subfolders(place)
+                    if not name.startswith(".") and name not in ("target", "src")
                 ]
                 waiting += [(place / name, depth + 1) for name in below]
         return found
 
 
-def _top(folder: Folder) -> Path:
+def _workspace_root(folder: ProjectFolder) -> Path:
     """The folder of the workspace of packages that the folder is in; rustc's paths begin there."""
     for place in (folder.path, *folder.path.parents):
         if not place.is_relative_to(folder.root):
@@ -252,4 +261,4 @@ def _top(folder: Folder) -> Path:
     return folder.path
 
 
-RUST = Row("cargo test", "Rust", evidence, _launch, read, (".rs",))
+CARGO = TestRunner("cargo test", "Rust", cargo_evidence, _launch, read_cargo_output, (".rs",))

@@ -1,4 +1,4 @@
-"""The row of C and C++: the build folder is brought up to date, then ctest runs, read from its JUnit report."""
+"""CTest runner (C and C++): build what changed in the build folder, run ctest, parse its JUnit report."""
 
 import os
 import re
@@ -10,15 +10,28 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.projects.manifests import make_evidence
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cases import BAD, MOST_CASES, first_errors, merged, name_of, subfolders
-from kimi_agent.workspace.testrun.reports.failure_excerpt import MOST_CHARS, MOST_LINES, clean, first_line, within
-from kimi_agent.workspace.testrun.reports.report_file import parse_xml
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import (
+    FAILED_OUTCOMES,
+    MAX_CASES,
+    clean_test_name,
+    excerpt_first_error,
+    list_subfolders,
+    merge_cases,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import (
+    MAX_EXCERPT_LINE_CHARS,
+    MAX_EXCERPT_LINES,
+    first_nonblank_line,
+    make_path_mapper,
+    strip_escapes,
+)
+from kimi_agent.workspace.testrun.reports.report_file import stream_xml
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.runners.tasks import just_evidence, task_evidence
-from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Target, Wish
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
-SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
+CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
 _BUILD = re.compile(r"(?:build|Build|_build|out|cmake-build-.+|build[-_.].+)")
 _MOST_TEXT = 200_000
 _TESTS = re.compile(r"^\s*(?:enable_testing\s*\(|include\s*\(\s*CTest\s*\))", re.MULTILINE | re.IGNORECASE)
@@ -36,19 +49,19 @@ _FAULT = re.compile(
 
 
 @dataclass(frozen=True)
-class _Tree:
+class _BuildFolder:
     """A configured build folder: its name below the source folder, and the configuration to build ("" for the one)."""
 
     name: str
     configuration: str
 
 
-def ctest_evidence(folder: Folder) -> str:
+def ctest_evidence(folder: ProjectFolder) -> str:
     """The build folder with tests in it, or the CMakeLists.txt that declares some.
 
     Without a build folder, a task that builds and tests by itself is the better way.
     """
-    tree = _tree(folder)
+    tree = _find_build_folder(folder)
     if tree is not None:
         return f"{tree.name}/CTestTestfile.cmake"
     if not _TESTS.search(folder.text("CMakeLists.txt")):
@@ -57,65 +70,69 @@ def ctest_evidence(folder: Folder) -> str:
     return "" if any(evidence(folder) for evidence in others) else "CMakeLists.txt declares tests"
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    cmake, ctest = bench.runner.which("cmake"), bench.runner.which("ctest")
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    cmake, ctest = environment.runner.which("cmake"), environment.runner.which("ctest")
     if cmake is None or ctest is None:
         return None
-    tree = _tree(folder)
+    tree = _find_build_folder(folder)
     if tree is None:
         raise ToolError(
             "not_found",
             "CMakeLists.txt declares tests, but there is no build folder, so nothing can be run yet",
             "run `cmake -S . -B build` in the shell, then run_tests: it builds and runs ctest",
         )
-    words = ctest_words(folder, wish, tree.name)
+    words = ctest_arguments(folder, selection, tree.name)
     if words is None:
         return None
     configured = ("--config", tree.configuration) if tree.configuration else ()
     build = ("--build", tree.name, *configured)
-    options = ("--output-junit", str(bench.report), "--output-on-failure", "--no-tests=ignore")
+    options = ("--output-junit", str(environment.report_path), "--output-on-failure", "--no-tests=ignore")
     chosen = (*words, *(("-C", tree.configuration) if tree.configuration else ()))
     # ctest alone would test what was built some time ago: evidence about other sources than these.
     script = f"{shlex.join((cmake, *build))} && exec {shlex.join((ctest, *chosen, *options))}"
     shown = f"{shlex.join(('cmake', *build))} && {shlex.join(('ctest', *chosen))}"
     env = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1), "CLICOLOR_FORCE": "0"}
-    return Launch("ctest", why, ("/bin/sh", "-c", script), shown, folder.path, env)
+    return TestCommand("ctest", why, ("/bin/sh", "-c", script), shown, folder.path, env)
 
 
-def ctest_words(folder: Folder, wish: Wish, tree: str) -> tuple[str, ...] | None:
+def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) -> tuple[str, ...] | None:
     """The words that select what is wished; None for what ctest cannot select."""
     names: list[str] = []
     below = ""
-    for target in wish.targets:
+    for target in selection.targets:
         if target.node:
-            if target.path != folder.path / _anchor(folder):
+            if target.path != folder.path / _id_file(folder):
                 return None
-            names.append(_quoted(target.node))
-        elif (found := _below(folder, target, tree)) is None or len(wish.targets) > 1:
+            names.append(_escape_regex(target.node))
+        elif (found := _build_subfolder(folder, target, tree)) is None or len(selection.targets) > 1:
             return None
         else:
             below = found
-    if names and wish.name:
+    if names and selection.name:
         return None
-    pattern = f"^({'|'.join(names)})$" if names else _quoted(wish.name)
+    pattern = f"^({'|'.join(names)})$" if names else _escape_regex(selection.name)
     return ("--test-dir", f"{tree}/{below}" if below else tree, *(("-R", pattern) if pattern else ()))
 
 
-def _read(ran: Ran) -> Reading:
-    told = _told(ran.lines)
-    report = _Report()
-    trouble = parse_xml(ran.report, start=report.start, end=report.end, text=report.text)
-    spelled = within(ran.root, ran.folder.path)
-    anchor = spelled(str(ran.folder.path / _anchor(ran.folder)))
+def _read(ran: RunResult) -> ParsedReport:
+    told = _read_live_outcomes(ran.lines)
+    report = _JUnitHandler()
+    trouble = stream_xml(ran.report_path, start=report.start, end=report.end, text=report.text)
+    spelled = make_path_mapper(ran.root, ran.folder.path)
+    anchor = spelled(str(ran.folder.path / _id_file(ran.folder)))
     if trouble is None or (trouble and not report.tests):
-        cases = merged(TestCase(f"{anchor}::{name}", outcome) for name, (outcome, _) in told.ended.items())
+        cases = merge_cases(TestCase(f"{anchor}::{name}", outcome) for name, (outcome, _) in told.ended.items())
         # Nothing was started: the build, or ctest itself, ended before.
         stopped = not told.started and not cases and ran.exit_code is not None
-        why = first_errors(ran.lines, _ERROR) if stopped else ""
+        why = excerpt_first_error(ran.lines, _ERROR) if stopped else ""
         running = ", ".join(f"{anchor}::{name}" for name in told.started)
-        return Reading(cases, why, running, trouble=trouble or "", whole=False)
-    cases = merged(_case(test, anchor, told.ended.get(test.name, ("passed", ""))[1], spelled) for test in report.tests)
-    return Reading(cases, trouble=trouble, whole=not trouble)
+        return ParsedReport(cases, why, running, trouble=trouble or "", is_complete=False)
+    cases = merge_cases(
+        _case(test, anchor, told.ended.get(test.name, ("passed", ""))[1], spelled) for test in report.tests
+    )
+    return ParsedReport(cases, trouble=trouble, is_complete=not trouble)
 
 
 @dataclass
@@ -128,7 +145,7 @@ class _Test:
     output: str = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> TestOutcome:
         match self.status:
             case "run":
                 return "passed"
@@ -141,7 +158,7 @@ class _Test:
                 return "failed"
 
 
-class _Report:
+class _JUnitHandler:
     """Takes the report's elements; `tests` is what was kept of them."""
 
     def __init__(self) -> None:
@@ -151,9 +168,9 @@ class _Report:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "testcase":
-            self._test = _Test(name_of(attributes.get("name", "")), attributes.get("status", ""))
+            self._test = _Test(clean_test_name(attributes.get("name", "")), attributes.get("status", ""))
         elif tag in ("skipped", "failure") and self._test is not None:
-            self._test.message = attributes.get("message", "")[:MOST_CHARS]
+            self._test.message = attributes.get("message", "")[:MAX_EXCERPT_LINE_CHARS]
         self._taking = tag == "system-out"
 
     def text(self, text: str) -> None:
@@ -164,35 +181,35 @@ class _Report:
         self._taking = False
         if tag == "testcase" and self._test is not None:
             test, self._test = self._test, None
-            if test.outcome not in BAD:
+            if test.outcome not in FAILED_OUTCOMES:
                 test.output = ""
-            if test.outcome in BAD or len(self.tests) < MOST_CASES:
+            if test.outcome in FAILED_OUTCOMES or len(self.tests) < MAX_CASES:
                 self.tests.append(test)
 
 
 @dataclass
-class _Told:
+class _LiveOutcomes:
     """What the lines say: how each test ended (its outcome and ctest's words), and which began and did not end."""
 
-    ended: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
+    ended: dict[str, tuple[TestOutcome, str]] = field(default_factory=dict)
     started: dict[str, None] = field(default_factory=dict)
 
 
-def _told(lines: Iterable[str]) -> _Told:
-    told = _Told()
+def _read_live_outcomes(lines: Iterable[str]) -> _LiveOutcomes:
+    told = _LiveOutcomes()
     for raw in lines:
-        line = clean(raw).rstrip()
+        line = strip_escapes(raw).rstrip()
         if ended := _ENDED.match(line):
-            told.started.pop(name_of(ended["name"]), None)
-            if len(told.ended) < MOST_CASES:
+            told.started.pop(clean_test_name(ended["name"]), None)
+            if len(told.ended) < MAX_CASES:
                 how = (ended["how"] or "").strip()
-                told.ended[name_of(ended["name"])] = (_outcome(how), how)
+                told.ended[clean_test_name(ended["name"])] = (_outcome(how), how)
         elif started := _STARTED.match(line):
-            told.started[name_of(started[1])] = None
+            told.started[clean_test_name(started[1])] = None
     return told
 
 
-def _outcome(how: str) -> Outcome:
+def _outcome(how: str) -> TestOutcome:
     if not how:
         return "passed"
     if how == "Skipped" or "Disabled" in how:
@@ -202,9 +219,9 @@ def _outcome(how: str) -> Outcome:
 
 def _case(test: _Test, anchor: str, how: str, spelled: Callable[[str], str]) -> TestCase:
     node_id = f"{anchor}::{test.name}"
-    if test.outcome not in BAD:
-        return TestCase(node_id, test.outcome, message=first_line(test.message))
-    lines = [line.rstrip()[:MOST_CHARS] for line in clean(test.output).split("\n") if line.strip()]
+    if test.outcome not in FAILED_OUTCOMES:
+        return TestCase(node_id, test.outcome, message=first_nonblank_line(test.message))
+    lines = [line.rstrip()[:MAX_EXCERPT_LINE_CHARS] for line in strip_escapes(test.output).split("\n") if line.strip()]
     at = next((number for number, line in enumerate(lines) if _FAULT.search(line)), None)
     place = ""
     for line in lines if at is not None else []:
@@ -212,13 +229,13 @@ def _case(test: _Test, anchor: str, how: str, spelled: Callable[[str], str]) -> 
         if fault and (path := spelled(fault["path"])):
             place = f"{path}:{fault['line']}"
             break
-    detail = lines[at : at + MOST_LINES] if at is not None else lines[-MOST_LINES:]
+    detail = lines[at : at + MAX_EXCERPT_LINES] if at is not None else lines[-MAX_EXCERPT_LINES:]
     says = test.message or ("" if how == "Failed" else how)
     message = ": ".join(filter(None, (says, lines[at if at is not None else -1] if lines else "")))
-    return TestCase(node_id, test.outcome, place, first_line(message) or how, "\n".join(detail))
+    return TestCase(node_id, test.outcome, place, first_nonblank_line(message) or how, "\n".join(detail))
 
 
-def _tree(folder: Folder) -> _Tree | None:
+def _find_build_folder(folder: ProjectFolder) -> _BuildFolder | None:
     """The build folder of these sources; of several the one that was configured last."""
     found: list[tuple[float, str]] = []
     for name in _candidates(folder.path):
@@ -233,17 +250,17 @@ def _tree(folder: Folder) -> _Tree | None:
         return None
     name = min(found)[1]
     types = _CONFIGURATIONS.search(folder.text(f"{name}/CMakeCache.txt"))
-    return _Tree(name, types[1] if types else "")
+    return _BuildFolder(name, types[1] if types else "")
 
 
 def _candidates(path: Path) -> list[str]:
-    names = [name for name in subfolders(path) if _BUILD.fullmatch(name)]
-    below = [f"{name}/{inner}" for name in names[:50] for inner in subfolders(path / name)[:50]]
-    deeper = [f"{name}/{inner}" for name in below if name == "out/build" for inner in subfolders(path / name)[:50]]
+    names = [name for name in list_subfolders(path) if _BUILD.fullmatch(name)]
+    below = [f"{name}/{inner}" for name in names[:50] for inner in list_subfolders(path / name)[:50]]
+    deeper = [f"{name}/{inner}" for name in below if name == "out/build" for inner in list_subfolders(path / name)[:50]]
     return [".", *names, *below, *deeper]
 
 
-def _below(folder: Folder, target: Target, tree: str) -> str | None:
+def _build_subfolder(folder: ProjectFolder, target: Target, tree: str) -> str | None:
     """The part of the build that belongs to a folder of sources: "" for all of it, None where it has none."""
     if not target.path.is_dir() or not target.path.is_relative_to(folder.path):
         return None
@@ -253,14 +270,14 @@ def _below(folder: Folder, target: Target, tree: str) -> str | None:
     return below if (folder.path / tree / below / "CTestTestfile.cmake").is_file() else None
 
 
-def _anchor(folder: Folder) -> str:
+def _id_file(folder: ProjectFolder) -> str:
     """The file that ids begin with: a test of ctest's has a name and no file, but a target is a path."""
     return "CMakeLists.txt" if "CMakeLists.txt" in folder.names() else "CTestTestfile.cmake"
 
 
-def _quoted(name: str) -> str:
+def _escape_regex(name: str) -> str:
     """`name` for CMake's own regular expressions, which know these characters and no others."""
     return re.sub(r"([\\^$.\[\]*+?|()-])", r"\\\1", name)
 
 
-CTEST = Row("ctest", "C/C++", ctest_evidence, _launch, _read, SUFFIXES)
+CTEST = TestRunner("ctest", "C/C++", ctest_evidence, _launch, _read, CTEST_SUFFIXES)

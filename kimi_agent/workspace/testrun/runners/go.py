@@ -1,4 +1,4 @@
-"""Go: `go test -json`, its events read as they stand in the output."""
+"""go runner: `go test -json`, parsed from the events in its output as they are."""
 
 import json
 import re
@@ -11,76 +11,84 @@ from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cases import merged, relative
-from kimi_agent.workspace.testrun.reports.failure_excerpt import MOST_CHARS, MOST_LINES, clean, first_line, within
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Target, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import merge_cases, path_argument
+from kimi_agent.workspace.testrun.reports.failure_excerpt import (
+    MAX_EXCERPT_LINE_CHARS,
+    MAX_EXCERPT_LINES,
+    first_nonblank_line,
+    make_path_mapper,
+    strip_escapes,
+)
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
 _USED = re.compile(r"^\s*(?:use\s+)?(\.[\w./-]*)\s*(?://.*)?$", re.MULTILINE)
 _DECLARED = re.compile(r"^func ((?:Test|Example|Fuzz|Benchmark)\w*)\s*\(", re.MULTILINE)
 _TEST_FILE = re.compile(r".*_test\.go")
-_SAID = re.compile(r"^\s*(?P<file>[\w.-]+\.go):(?P<line>\d+): (?P<message>.*)$")
+_LOGGED = re.compile(r"^\s*(?P<file>[\w.-]+\.go):(?P<line>\d+): (?P<message>.*)$")
 _FRAME = re.compile(r"^\s+(?P<path>/\S.*\.go):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
 _COMPILER = re.compile(r"^(?P<path>\S+\.go):(?P<line>\d+)(?::\d+)?: (?P<message>.*)$")
-_NOT_TOLD = re.compile(r"^\s*(?:=== (?:RUN|PAUSE|CONT|NAME)\b|--- (?:PASS|FAIL|SKIP):|FAIL\b|exit status \d+$)")
+_NOISE = re.compile(r"^\s*(?:=== (?:RUN|PAUSE|CONT|NAME)\b|--- (?:PASS|FAIL|SKIP):|FAIL\b|exit status \d+$)")
 _CALL = re.compile(r"^(?:testing|runtime|reflect)\.|^panic\(|^created by testing\.|^goroutine \d+ ")
 _PANIC = re.compile(r"^(?:panic:|fatal error:) ")
-_OUTCOMES: Mapping[str, Outcome] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
+_OUTCOMES: Mapping[str, TestOutcome] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 _MOST_OUTPUT, _MOST_LOG = 400, 5_000_000
 
 
-def evidence(folder: Folder) -> str:
+def go_evidence(folder: ProjectFolder) -> str:
     """The module's or the workspace's manifest."""
     return next((name for name in ("go.mod", "go.work") if name in folder.names()), "")
 
 
-def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
+def go_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
     """The packages and the `-run` that make what is wished. Raises ToolError for a name beside node ids."""
-    if wish.name and any(target.node for target in wish.targets):
+    if selection.name and any(target.node for target in selection.targets):
         raise ToolError("bad_arguments", "go test takes a name or node ids, not both", "give one of the two")
-    if not wish.targets:
-        return (*((f"-run={_levels(wish.name)}",) if wish.name else ()), *_everything(folder))
-    packages = dict.fromkeys(_package(target, folder) for target in wish.targets)
-    run = _levels(wish.name) if wish.name else _selected(wish.targets, folder)
+    if not selection.targets:
+        return (*((f"-run={_escape_levels(selection.name)}",) if selection.name else ()), *_all_packages(folder))
+    packages = dict.fromkeys(_package(target, folder) for target in selection.targets)
+    run = _escape_levels(selection.name) if selection.name else _selected(selection.targets, folder)
     return (*((f"-run={run}",) if run else ()), *packages)
 
 
-def said(line: str) -> str:
-    """What an event prints, for the person who watches."""
+def printed_text(line: str) -> str:
+    """The text that an event prints, for the person who watches."""
     event = _event(line)
     return str(event.get("Output", "")) if event else line
 
 
-def read(ran: Ran) -> Reading:
+def read_go_output(ran: RunResult) -> ParsedReport:
     """The events of a run; text between them comes from the compiler of older versions."""
-    events = _Events()
+    events = _EventReader()
     for line in ran.lines:
         events.take(line)
-    names = _Names(ran, events.compiler)
-    cases = merged(case for name, package in events.packages.items() for case in names.cases(name, package))
+    names = _IdMaker(ran, events.compiler)
+    cases = merge_cases(case for name, package in events.packages.items() for case in names.cases(name, package))
     unbuilt = [name for name, package in events.packages.items() if package.unbuilt]
     broken = ""
     if unbuilt or (not events.packages and ran.exit_code not in (0, None)):
         first = f"{unbuilt[0]} was not built" if unbuilt else f"go ended with exit {ran.exit_code}"
         broken = "\n".join(events.compiler[:8]) or first
     running = [names.id(name, test) for name, package in events.packages.items() for test in package.running()]
-    return Reading(cases, broken=broken, running=", ".join(running[:5]), log=events.log())
+    return ParsedReport(cases, fatal_error=broken, running=", ".join(running[:5]), log=events.log())
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    go = bench.runner.which("go")
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    go = environment.runner.which("go")
     if go is None:
         return None
-    words = arguments(wish, folder)
+    words = go_arguments(selection, folder)
     shown = f"go test {shlex.join(words)}"
     # A result out of the cache would be no result of this run; how long it may take is said by us.
     argv = (go, "test", "-json", "-count=1", "-timeout=0", *words)
-    return Launch("go test", why, argv, shown, folder.path, said=said)
+    return TestCommand("go test", why, argv, shown, folder.path, show_line=printed_text)
 
 
-def _everything(folder: Folder) -> tuple[str, ...]:
+def _all_packages(folder: ProjectFolder) -> tuple[str, ...]:
     if "go.mod" in folder.names() or "go.work" not in folder.names():
         return ("./...",)
     return tuple(f"{used.rstrip('/')}/..." for used in dict.fromkeys(_USED.findall(folder.text("go.work")))) or (
@@ -88,15 +96,15 @@ def _everything(folder: Folder) -> tuple[str, ...]:
     )
 
 
-def _package(target: Target, folder: Folder) -> str:
+def _package(target: Target, folder: ProjectFolder) -> str:
     # A folder means all that is below it, a file the package that it belongs to.
     place = target.path if target.path.is_dir() else target.path.parent
-    spelled = relative(place, folder.path)
+    spelled = path_argument(place, folder.path)
     spelled = "." if spelled == "." else f"./{spelled.removeprefix('./')}"
     return f"{spelled}/..." if target.path.is_dir() and not target.node else spelled
 
 
-def _selected(targets: Iterable[Target], folder: Folder) -> str:
+def _selected(targets: Iterable[Target], folder: ProjectFolder) -> str:
     """`-run` for node ids and test files; "" where one of the targets means all tests of its package."""
     wanted: list[list[str]] = []
     for target in targets:
@@ -111,11 +119,11 @@ def _selected(targets: Iterable[Target], folder: Folder) -> str:
     return "/".join(f"^({'|'.join(dict.fromkeys(_escaped(each[n]) for each in wanted))})$" for n in range(depth))
 
 
-def _declared(folder: Folder, path: Path) -> list[str]:
-    return _DECLARED.findall(folder.text(relative(path, folder.path)))
+def _declared(folder: ProjectFolder, path: Path) -> list[str]:
+    return _DECLARED.findall(folder.text(path_argument(path, folder.path)))
 
 
-def _levels(name: str) -> str:
+def _escape_levels(name: str) -> str:
     return "/".join(_escaped(part.replace(" ", "_")) for part in name.split("/"))
 
 
@@ -125,14 +133,14 @@ def _escaped(text: str) -> str:
 
 @dataclass
 class _Test:
-    outcome: Outcome | None = None
+    outcome: TestOutcome | None = None
     output: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)  # those lines of it that made it fail, where Go says so (1.25)
 
 
 @dataclass
 class _Package:
-    """What one package's run told. `failed` also where no test of it did: a panic, an exit, a build that failed."""
+    """The events of one package. `failed` also where none of its tests did: a panic, an exit, a failed build."""
 
     tests: dict[str, _Test] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
@@ -144,7 +152,7 @@ class _Package:
         return [] if self.ended else [name for name, test in self.tests.items() if test.outcome is None]
 
 
-class _Events:
+class _EventReader:
     def __init__(self) -> None:
         self.packages: dict[str, _Package] = {}
         self.compiler: list[str] = []
@@ -156,13 +164,15 @@ class _Events:
         if event is None:
             self._print(line + "\n")
             if line.strip() and len(self.compiler) < _MOST_OUTPUT and not line.startswith("FAIL"):
-                self.compiler.append(clean(line)[:MOST_CHARS])
+                self.compiler.append(strip_escapes(line)[:MAX_EXCERPT_LINE_CHARS])
             return
         action, text = event.get("Action"), event.get("Output")
         output = text if isinstance(text, str) else ""
         self._print(output)
         if action == "build-output":
-            self.compiler += [clean(output).rstrip()[:MOST_CHARS]] if len(self.compiler) < _MOST_OUTPUT else []
+            self.compiler += (
+                [strip_escapes(output).rstrip()[:MAX_EXCERPT_LINE_CHARS]] if len(self.compiler) < _MOST_OUTPUT else []
+            )
         name = event.get("Package")
         if not isinstance(name, str):
             return
@@ -171,7 +181,7 @@ class _Events:
         if isinstance(test, str):
             found = package.tests.setdefault(test, _Test())
             self._test(found, str(action), output)
-            if event.get("OutputType") == "error" and len(found.errors) < MOST_LINES:
+            if event.get("OutputType") == "error" and len(found.errors) < MAX_EXCERPT_LINES:
                 found.errors.append(output)
         elif action == "output":
             package.output += [output] if len(package.output) < _MOST_OUTPUT else []
@@ -197,13 +207,13 @@ class _Events:
             self._log.append(text)
 
 
-class _Names:
+class _IdMaker:
     """Spells packages and tests of a run as ids: "pkg/a_test.go::TestA/case"."""
 
-    def __init__(self, ran: Ran, compiler: list[str]) -> None:
+    def __init__(self, ran: RunResult, compiler: list[str]) -> None:
         self._compiler = compiler
         self._folder = ran.folder
-        self._spelled = within(ran.root, ran.folder.path)
+        self._spelled = make_path_mapper(ran.root, ran.folder.path)
         modules = {found[1]: "." for found in _MODULE.finditer(ran.folder.text("go.mod"))}
         for used in _USED.findall(ran.folder.text("go.work")):
             modules |= {found[1]: used for found in _MODULE.finditer(ran.folder.text(f"{used}/go.mod"))}
@@ -211,7 +221,7 @@ class _Names:
         self._files: dict[str, dict[str, str]] = {}
 
     def cases(self, name: str, package: _Package) -> Iterable[TestCase]:
-        """The tests of a package; a test that failed only by its sub-tests is not told beside them."""
+        """The cases of a package; a test that failed only by its sub-tests is not reported beside them."""
         place = self._place(name)
         failed = [test for test, found in package.tests.items() if found.outcome == "failed"]
         for test, found in package.tests.items():
@@ -258,11 +268,15 @@ class _Names:
                 return "/".join(part for part in (place, name[len(module) + 1 :]) if part)
         return name if name.startswith(".") else "."
 
-    def _case(self, node_id: str, outcome: Outcome, output: list[str], place: str, errors: list[str]) -> TestCase:
+    def _case(self, node_id: str, outcome: TestOutcome, output: list[str], place: str, errors: list[str]) -> TestCase:
         if outcome == "passed":
             return TestCase(node_id, outcome)
-        told = [clean(line).rstrip()[:MOST_CHARS] for line in output if line.strip() and not _NOT_TOLD.match(line)]
-        said_ = [hit for line in errors or told if (hit := _SAID.match(clean(line).rstrip()))]
+        told = [
+            strip_escapes(line).rstrip()[:MAX_EXCERPT_LINE_CHARS]
+            for line in output
+            if line.strip() and not _NOISE.match(line)
+        ]
+        said_ = [hit for line in errors or told if (hit := _LOGGED.match(strip_escapes(line).rstrip()))]
         # What a test logged may come before what failed it; older versions print both alike.
         word = said_[0 if errors else -1] if said_ else None
         message, at = (word["message"], self._at(f"{place}/{word['file']}", word["line"])) if word else ("", "")
@@ -274,10 +288,10 @@ class _Names:
                 next((spelled for hit in frames if (spelled := self._at(hit["path"], hit["line"]))), at),
             )
         if outcome == "skipped":
-            return TestCase(node_id, outcome, message=first_line(message))
-        kept = [line for line in told if not self._elsewhere(line)][:MOST_LINES]
+            return TestCase(node_id, outcome, message=first_nonblank_line(message))
+        kept = [line for line in told if not self._elsewhere(line)][:MAX_EXCERPT_LINES]
         message = message or "\n".join(told) or "\n".join(errors)
-        return TestCase(node_id, outcome, at, first_line(message), "\n".join(kept))
+        return TestCase(node_id, outcome, at, first_nonblank_line(message), "\n".join(kept))
 
     def _elsewhere(self, line: str) -> bool:
         """A frame outside the workspace, or the call that stands above one."""
@@ -303,4 +317,4 @@ def _event(line: str) -> Mapping[str, object] | None:
     return found if isinstance(found, dict) and "Action" in found else None
 
 
-GO = Row("go test", "Go", evidence, _launch, read, (".go",))
+GO = TestRunner("go test", "Go", go_evidence, _launch, read_go_output, (".go",))

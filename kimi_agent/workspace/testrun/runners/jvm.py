@@ -1,4 +1,4 @@
-"""The rows of the JVM: Gradle and Maven, read from the JUnit reports that they leave in the build folders."""
+"""Gradle and Maven runners (JVM), parsed from the JUnit reports that they leave in the build folders."""
 
 import os
 import re
@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cases import first_errors, of_build
-from kimi_agent.workspace.testrun.reports.failure_excerpt import within
-from kimi_agent.workspace.testrun.reports.jvm_reports import SUFFIXES, Cases, fresh
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.runners.jvm_targets import Selected, select
-from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
+from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
+from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES, JvmReportReader, find_fresh_reports
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runners.jvm_targets import JvmSelection, select_jvm_tests
+from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
 GRADLE_FILES = ("build.gradle.kts", "build.gradle", "settings.gradle.kts", "settings.gradle")
 MAVEN_FILES = ("pom.xml",)
@@ -20,55 +20,61 @@ MAVEN_FILES = ("pom.xml",)
 _GRADLE_OPTIONS = ("--no-daemon", "--console=plain", "--no-build-cache", "--continue")
 _MAVEN_OPTIONS = ("-q", "-B", "-fae", "-DtrimStackTrace=false")
 # Modules in which nothing is selected are no failure (the second is the name before surefire 3).
-_MAY_BE_NONE = ("-Dsurefire.failIfNoSpecifiedTests=false", "-DfailIfNoTests=false")
+_ALLOW_EMPTY_MODULES = ("-Dsurefire.failIfNoSpecifiedTests=false", "-DfailIfNoTests=false")
 _GRADLE_COMPILES = re.compile(r"\.(?:java|groovy|scala):\d+: error:|^e: |\[Error\] ")
 _GRADLE_FAILS = re.compile(r"^\* What went wrong:|^ERROR: |JAVA_HOME")
 _GRADLE_NONE = re.compile(r"> No tests found for given includes")
 _MAVEN_FAILS = re.compile(r"\[ERROR\] (?!COMPILATION ERROR)\S|JAVA_HOME")
 _NOT_RUN_AGAIN = re.compile(r":(?!clean|compile)(?:\w+Test|test) (?:UP-TO-DATE|FROM-CACHE)$")
 _DEEPEST = 8
-_BEGAN = "began"  # a file that is written when the run begins: reports of earlier runs are older
+_RUN_STARTED_FILE = "began"  # a file that is written when the run begins: reports of earlier runs are older
 
 
-def gradle_evidence(folder: Folder) -> str:
+def gradle_evidence(folder: ProjectFolder) -> str:
     """The build file that speaks for Gradle."""
     names = folder.names()
     return next((name for name in GRADLE_FILES if name in names), "")
 
 
-def maven_evidence(folder: Folder) -> str:
+def maven_evidence(folder: ProjectFolder) -> str:
     """The build file that speaks for Maven."""
     return "pom.xml" if "pom.xml" in folder.names() else ""
 
 
-async def _launch_gradle(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    program = _program("gradlew", "gradle", folder.path, bench)
-    tasks = gradle_tasks(folder, wish)
+async def _launch_gradle(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    program = _find_program("gradlew", "gradle", folder.path, environment)
+    tasks = gradle_arguments(folder, selection)
     if program is None or tasks is None:
         return None
     argv = (program[0], *_GRADLE_OPTIONS, *tasks)
     shown = shlex.join((program[1], *tasks))
-    return Launch("gradle", why, argv, shown, folder.path, beside={_BEGAN: ""})
+    return TestCommand("gradle", why, argv, shown, folder.path, extra_files={_RUN_STARTED_FILE: ""})
 
 
-async def _launch_maven(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    reactor = _reactor(folder)
-    program = _program("mvnw", "mvn", reactor, bench)
-    words = maven_words(folder, wish, reactor)
+async def _launch_maven(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    reactor = _find_reactor(folder)
+    program = _find_program("mvnw", "mvn", reactor, environment)
+    words = maven_arguments(folder, selection, reactor)
     if program is None or words is None:
         return None
     argv = (program[0], *_MAVEN_OPTIONS, *words)
-    return Launch("maven", why, argv, shlex.join((program[1], "-q", "-B", *words)), reactor, beside={_BEGAN: ""})
+    return TestCommand(
+        "maven", why, argv, shlex.join((program[1], "-q", "-B", *words)), reactor, extra_files={_RUN_STARTED_FILE: ""}
+    )
 
 
-def gradle_tasks(folder: Folder, wish: Wish) -> tuple[str, ...] | None:
+def gradle_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:
     """The words after Gradle's options; None for what Gradle cannot select."""
-    chosen = _chosen(folder, wish, GRADLE_FILES)
-    if chosen is None or "*" in wish.name:
+    chosen = _select_targets(folder, selection, GRADLE_FILES)
+    if chosen is None or "*" in selection.name:
         return None
     # "cleanTest", so that tests whose inputs did not change run again: this run is to be evidence, not an old one.
     if not chosen:
-        return ("cleanTest", "test", *(("--tests", f"*{wish.name}*") if wish.name else ()))
+        return ("cleanTest", "test", *(("--tests", f"*{selection.name}*") if selection.name else ()))
     top = any(name in folder.names() for name in GRADLE_FILES[2:])
     words: list[str] = []
     for module in dict.fromkeys(each.module for each in chosen):
@@ -77,80 +83,85 @@ def gradle_tasks(folder: Folder, wish: Wish) -> tuple[str, ...] | None:
         whole = [each for each in chosen if each.module == module and not (each.cls or each.package)]
         words += ["cleanTest", "test"] if whole and not module else [f"{prefix}cleanTest", f"{prefix}test"]
         patterns = [] if whole else [each for each in chosen if each.module == module]
-        filters = [_gradle_filter(each, wish.name) for each in patterns] or ([f"*{wish.name}*"] if wish.name else [])
+        filters = [_gradle_filter(each, selection.name) for each in patterns] or (
+            [f"*{selection.name}*"] if selection.name else []
+        )
         for each in dict.fromkeys(filters):
             words += ["--tests", each]
     return tuple(words)
 
 
-def maven_words(folder: Folder, wish: Wish, reactor: Path) -> tuple[str, ...] | None:
+def maven_arguments(folder: ProjectFolder, selection: TestSelection, reactor: Path) -> tuple[str, ...] | None:
     """The words after Maven's options, for a start in `reactor`; None for what surefire cannot select."""
-    chosen = _chosen(folder, wish, MAVEN_FILES)
-    if chosen is None or not re.fullmatch(r"[\w$]*", wish.name):
+    chosen = _select_targets(folder, selection, MAVEN_FILES)
+    if chosen is None or not re.fullmatch(r"[\w$]*", selection.name):
         return None
     here = "" if folder.path == reactor else folder.path.relative_to(reactor).as_posix()
-    modules = dict.fromkeys("/".join(filter(None, (here, each.module))) for each in chosen or (Selected(""),))
+    modules = dict.fromkeys("/".join(filter(None, (here, each.module))) for each in chosen or (JvmSelection(""),))
     chosen_modules = () if "" in modules else ("-pl", ",".join(modules), "-am")
-    filters = [_surefire_filter(each, wish.name) for each in chosen]
-    if not chosen and wish.name:
-        filters = [f"*#*{wish.name}*"]
+    filters = [_surefire_filter(each, selection.name) for each in chosen]
+    if not chosen and selection.name:
+        filters = [f"*#*{selection.name}*"]
     if "" in filters and any(filters):
         return None  # the filter holds for all modules: a whole one beside a class of another can't be said
     if not any(filters):
         return (*chosen_modules, "test")
-    return (*chosen_modules, "test", f"-Dtest={','.join(dict.fromkeys(filters))}", *_MAY_BE_NONE)
+    return (*chosen_modules, "test", f"-Dtest={','.join(dict.fromkeys(filters))}", *_ALLOW_EMPTY_MODULES)
 
 
-def read_gradle(ran: Ran) -> Reading:
+def read_gradle_reports(ran: RunResult) -> ParsedReport:
     """From the reports of this run; where there are none, the build's first error."""
     reading = _read(ran, ran.folder.path, (_GRADLE_COMPILES, _GRADLE_FAILS))
-    if ran.exit_code and not reading.cases and _says(ran.lines, _GRADLE_NONE):
-        return Reading(claim="none", trouble="no test matches what was asked for")
-    if ran.exit_code == 0 and not reading.cases and _says(ran.lines, _NOT_RUN_AGAIN):
-        return Reading(
-            broken="Gradle took its tests as up to date and ran none of them: pass command='gradle test --rerun-tasks'"
+    if ran.exit_code and not reading.cases and _any_line_matches(ran.lines, _GRADLE_NONE):
+        return ParsedReport(stated_result="none", trouble="no test matches what was asked for")
+    if ran.exit_code == 0 and not reading.cases and _any_line_matches(ran.lines, _NOT_RUN_AGAIN):
+        return ParsedReport(
+            fatal_error="Gradle took its tests as up to date and ran none of them: "
+            "pass command='gradle test --rerun-tasks'"
         )
     return reading
 
 
-def read_maven(ran: Ran) -> Reading:
+def read_maven_reports(ran: RunResult) -> ParsedReport:
     """From surefire's reports of this run; where there are none, the build's first error."""
-    return _read(ran, _reactor(ran.folder), (_MAVEN_FAILS,))
+    return _read(ran, _find_reactor(ran.folder), (_MAVEN_FAILS,))
 
 
-def _read(ran: Ran, folder: Path, errors: tuple[re.Pattern[str], ...]) -> Reading:
+def _read(ran: RunResult, folder: Path, errors: tuple[re.Pattern[str], ...]) -> ParsedReport:
     try:
-        since_ns = ran.report.with_name(_BEGAN).stat().st_mtime_ns
+        since_ns = ran.report_path.with_name(_RUN_STARTED_FILE).stat().st_mtime_ns
     except OSError:
-        return Reading(whole=False, trouble="when the run began is not known")
-    reports, short = fresh(folder, since_ns)
-    cases, damaged = Cases(folder, within(ran.root, folder)).read(reports)
-    why = next((found for each in errors if (found := first_errors(ran.lines, each))), "")
-    return of_build(cases, exit_code=ran.exit_code, why=why, trouble="; ".join(filter(None, (short, damaged))))
+        return ParsedReport(is_complete=False, trouble="when the run began is not known")
+    reports, short = find_fresh_reports(folder, since_ns)
+    cases, damaged = JvmReportReader(folder, make_path_mapper(ran.root, folder)).read(reports)
+    why = next((found for each in errors if (found := excerpt_first_error(ran.lines, each))), "")
+    return make_build_report(cases, exit_code=ran.exit_code, why=why, trouble="; ".join(filter(None, (short, damaged))))
 
 
-def _chosen(folder: Folder, wish: Wish, manifests: tuple[str, ...]) -> list[Selected] | None:
-    chosen: list[Selected] = []
-    for target in wish.targets:
-        found = select(target, folder, manifests)
-        if found is None or (wish.name and any(each.method for each in found)):
+def _select_targets(
+    folder: ProjectFolder, selection: TestSelection, manifests: tuple[str, ...]
+) -> list[JvmSelection] | None:
+    chosen: list[JvmSelection] = []
+    for target in selection.targets:
+        found = select_jvm_tests(target, folder, manifests)
+        if found is None or (selection.name and any(each.method for each in found)):
             return None
         chosen += found
     return chosen
 
 
-def _gradle_filter(each: Selected, name: str) -> str:
+def _gradle_filter(each: JvmSelection, name: str) -> str:
     if each.package:
         return f"{each.package}.*{name}*" if name else f"{each.package}.*"
     if each.method:
-        return f"{each.cls}.{each.method}[*" if each.many else f"{each.cls}.{each.method}"
+        return f"{each.cls}.{each.method}[*" if each.is_parametrized else f"{each.cls}.{each.method}"
     return f"{each.cls}.*{name}*" if name else each.cls
 
 
-def _surefire_filter(each: Selected, name: str) -> str:
+def _surefire_filter(each: JvmSelection, name: str) -> str:
     method = f"#*{name}*" if name else ""
     if each.method:
-        method = f"#{each.method}[*]" if each.many else f"#{each.method}"
+        method = f"#{each.method}[*]" if each.is_parametrized else f"#{each.method}"
     if each.package:
         return f"{each.package.replace('.', '/')}/**{method}"
     if each.cls:
@@ -158,20 +169,20 @@ def _surefire_filter(each: Selected, name: str) -> str:
     return f"*{method}" if method else ""
 
 
-def _program(wrapper: str, program: str, folder: Path, bench: Bench) -> tuple[str, str] | None:
+def _find_program(wrapper: str, program: str, folder: Path, environment: RunnerEnvironment) -> tuple[str, str] | None:
     """The project's own wrapper (as it is started, as it is shown), else the program on the PATH."""
-    for place in _upwards(folder, bench.runner.root):
+    for place in _upwards(folder, environment.runner.root):
         path = place / wrapper
         if path.is_file() and os.access(path, os.X_OK):
-            if not path.resolve().is_relative_to(bench.runner.root):
+            if not path.resolve().is_relative_to(environment.runner.root):
                 break
             shown = os.path.relpath(path, folder)
             return str(path), shown if shown.startswith("../") else f"./{shown}"
-    found = bench.runner.which(program)
+    found = environment.runner.which(program)
     return (found, program) if found else None
 
 
-def _reactor(folder: Folder) -> Path:
+def _find_reactor(folder: ProjectFolder) -> Path:
     """The topmost folder whose pom.xml names, through modules of modules, that of `folder`."""
     top, up = folder.path, ""
     for _ in range(_DEEPEST):
@@ -190,9 +201,9 @@ def _upwards(folder: Path, root: Path) -> Iterator[Path]:
         yield folder
 
 
-def _says(lines: Iterable[str], pattern: re.Pattern[str]) -> bool:
+def _any_line_matches(lines: Iterable[str], pattern: re.Pattern[str]) -> bool:
     return any(pattern.search(line) for line in lines)
 
 
-GRADLE = Row("gradle", "JVM", gradle_evidence, _launch_gradle, read_gradle, SUFFIXES)
-MAVEN = Row("maven", "JVM", maven_evidence, _launch_maven, read_maven, SUFFIXES)
+GRADLE = TestRunner("gradle", "JVM", gradle_evidence, _launch_gradle, read_gradle_reports, JVM_SUFFIXES)
+MAVEN = TestRunner("maven", "JVM", maven_evidence, _launch_maven, read_maven_reports, JVM_SUFFIXES)

@@ -1,12 +1,12 @@
-"""What of a Gradle or Maven build a wish names: modules, packages, classes, methods."""
+"""Test targets of a Gradle or Maven build: the modules, packages, classes and methods that a selection names."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.jvm_reports import SUFFIXES
-from kimi_agent.workspace.testrun.reports.source_index import declared
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES
+from kimi_agent.workspace.testrun.reports.source_index import find_declared_types
 from kimi_agent.workspace.testrun.values import Target
 
 _LANGUAGES = ("java", "kotlin", "groovy", "scala")
@@ -17,19 +17,19 @@ _METHOD = re.compile(r"(?P<name>[A-Za-z_$][\w$]*)(?P<more>\(|\[|\{|$)")
 
 
 @dataclass(frozen=True)
-class Selected:
-    """A part of the tests. `module` is a folder below the base ("" for the base itself), `package` or `cls` "" for
-    all; `many` says that `method` runs several times under names that go on with "[".
+class JvmSelection:
+    """A part of the tests. `module` is a folder below the base ("" for the base itself); `package` or `cls` is "" for
+    all; `is_parametrized` says that `method` runs several times, under names that go on with "[".
     """
 
     module: str
     package: str = ""
     cls: str = ""
     method: str = ""
-    many: bool = False
+    is_parametrized: bool = False
 
 
-def select(target: Target, folder: Folder, manifests: tuple[str, ...]) -> list[Selected] | None:
+def select_jvm_tests(target: Target, folder: ProjectFolder, manifests: tuple[str, ...]) -> list[JvmSelection] | None:
     """What `target` names in the build of `folder`; None for what can be no test there."""
     if not target.path.is_relative_to(folder.path):
         return None
@@ -38,7 +38,7 @@ def select(target: Target, folder: Folder, manifests: tuple[str, ...]) -> list[S
     within = "" if target.path == module else target.path.relative_to(module).as_posix()
     if target.path.is_dir():
         return _in_folder(target.node, where, within)
-    if target.path.suffix not in SUFFIXES:
+    if target.path.suffix not in JVM_SUFFIXES:
         return None
     return _in_file(target, where, folder.text(target.path.relative_to(folder.path).as_posix()))
 
@@ -51,23 +51,23 @@ def _module(path: Path, base: Path, manifests: tuple[str, ...]) -> Path:
     return place
 
 
-def _in_folder(node: str, where: str, within: str) -> list[Selected] | None:
+def _in_folder(node: str, where: str, within: str) -> list[JvmSelection] | None:
     if node:
         cls, _, method = node.partition("::")
         return [_with_method(where, cls, method)] if re.fullmatch(r"[\w.$]+", cls) else None
     if _ABOVE_PACKAGES.fullmatch(within):
-        return [Selected(where)]
+        return [JvmSelection(where)]
     inside = _IN_PACKAGE.fullmatch(within)
-    return [Selected(where, package=inside["package"].replace("/", "."))] if inside else None
+    return [JvmSelection(where, package=inside["package"].replace("/", "."))] if inside else None
 
 
-def _in_file(target: Target, where: str, text: str) -> list[Selected]:
+def _in_file(target: Target, where: str, text: str) -> list[JvmSelection]:
     package = _PACKAGE.search(text)
     prefix = package[1].replace("`", "") + "." if package else ""
-    stem, names = PurePosixPath(target.path.name).stem, declared(text)
+    stem, names = PurePosixPath(target.path.name).stem, find_declared_types(text)
     if not target.node:
         tops = [stem] if stem in names or not names else names
-        return [Selected(where, cls=prefix + name) for name in tops]
+        return [JvmSelection(where, cls=prefix + name) for name in tops]
     parts = target.node.split("::")
     method = "" if parts[-1] in names else parts.pop()
     if stem in names or not names:
@@ -75,7 +75,9 @@ def _in_file(target: Target, where: str, text: str) -> list[Selected]:
     return [_with_method(where, prefix + "$".join(parts), method)]
 
 
-def _with_method(where: str, cls: str, method: str) -> Selected:
+def _with_method(where: str, cls: str, method: str) -> JvmSelection:
     # A name for people ("1 + 2 = 3") names no method: its whole class is run.
     known = _METHOD.match(method)
-    return Selected(where, cls=cls, method=known["name"] if known else "", many=bool(known and known["more"] == "["))
+    return JvmSelection(
+        where, cls=cls, method=known["name"] if known else "", is_parametrized=bool(known and known["more"] == "[")
+    )

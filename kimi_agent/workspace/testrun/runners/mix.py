@@ -1,4 +1,4 @@
-"""The row of Elixir: `mix test`, read from the text that it traces."""
+"""mix runner (Elixir): `mix test`, parsed from the text of its trace."""
 
 import re
 import shlex
@@ -6,100 +6,102 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    BAD,
-    MOST_CASES,
-    cut_innermost_first,
-    first_errors,
-    merged,
-    name_of,
-    one_kind,
-    relative,
-    subfolders,
+    FAILED_OUTCOMES,
+    MAX_CASES,
+    clean_test_name,
+    excerpt_first_error,
+    excerpt_innermost_first,
+    list_subfolders,
+    merge_cases,
+    path_argument,
+    targets_of_one_kind,
 )
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, first_line, within
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Wish
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^(?P<module>\S+) \[(?P<path>.+)\]$")
 _PROJECT = re.compile(r"^==> (\w+)$")
 _TEST = re.compile(r"^  \* (?P<name>.+?)(?: \((?P<how>[\d.]+m?s|skipped|excluded)\))? \[L#(?P<line>\d+)\]")
 _BLOCK = re.compile(r"^ {1,4}\d+\) (?P<name>.+) \((?P<module>[\w.]+)\)$")
-_ALL = re.compile(r"^ {1,4}\d+\) (?P<module>[\w.]+): failure on setup_all callback")
+_SETUP_ALL_FAILURE = re.compile(r"^ {1,4}\d+\) (?P<module>[\w.]+): failure on setup_all callback")
 _SUMMARY = re.compile(r"^(?:\d+ \w+, )*(?P<ran>\d+) tests?, (?P<bad>\d+) failures?(?:, .*)?$")
 _FRAME = re.compile(r"\s*(?:\([\w.]+ \S+\) )?(?P<path>[^\s:()]+\.exs?):(?P<line>\d+): .*")
-_FAILS = re.compile(r"^== Compilation error|\*\* \(|^\s*error:|Could not|could not")
+_BUILD_ERROR = re.compile(r"^== Compilation error|\*\* \(|^\s*error:|Could not|could not")
 _NONE = "There are no tests to run"
 _MOST_BLOCK = 200
 
 
-def mix_evidence(folder: Folder) -> str:
+def mix_evidence(folder: ProjectFolder) -> str:
     """The project of mix."""
     return "mix.exs" if "mix.exs" in folder.names() else ""
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    mix = bench.runner.which("mix")
-    words = mix_words(folder, wish)
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    mix = environment.runner.which("mix")
+    words = mix_arguments(folder, selection)
     if mix is None or words is None:
         return None
     # Without the trace only failing tests have names.
     argv = (mix, "test", "--trace", "--no-color", *words)
-    return Launch("mix", why, argv, shlex.join(("mix", "test", *words)), folder.path, {"LC_ALL": "C.UTF-8"})
+    return TestCommand("mix", why, argv, shlex.join(("mix", "test", *words)), folder.path, {"LC_ALL": "C.UTF-8"})
 
 
-def mix_words(folder: Folder, wish: Wish) -> tuple[str, ...] | None:
+def mix_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:
     """The files and names; None for what mix cannot select: a part of a name, or names of some of the files only."""
-    targets = one_kind(wish)
-    if targets is None or wish.name or any(not target.path.is_relative_to(folder.path) for target in targets):
+    targets = targets_of_one_kind(selection)
+    if targets is None or selection.name or any(not target.path.is_relative_to(folder.path) for target in targets):
         return None
     if any(not (target.path.is_dir() or target.path.suffix == ".exs") for target in targets):
         return None
-    files = dict.fromkeys(relative(each.path, folder.path) for each in targets if each.path != folder.path)
+    files = dict.fromkeys(path_argument(each.path, folder.path) for each in targets if each.path != folder.path)
     only = [word for each in targets if each.node for word in ("--only", f"test:{each.node}")]
     return (*files, *only)
 
 
-def _read(ran: Ran) -> Reading:
-    text = _Text(frozenset(subfolders(ran.folder.path / "apps")))
+def _read(ran: RunResult) -> ParsedReport:
+    text = _TraceParser(frozenset(list_subfolders(ran.folder.path / "apps")))
     for line in ran.lines:
-        text.take(clean(line.rpartition("\r")[2] or line).rstrip())
-    spelled = within(ran.root, ran.folder.path)
-    cases = merged(_case(found, spelled) for found in text.found.values() if found.outcome is not None)
+        text.take(strip_escapes(line.rpartition("\r")[2] or line).rstrip())
+    spelled = make_path_mapper(ran.root, ran.folder.path)
+    cases = merge_cases(_case(found, spelled) for found in text.found.values() if found.outcome is not None)
     if text.ran is None and any(line.strip() == _NONE for line in ran.lines):
-        return Reading(claim="none")
+        return ParsedReport(stated_result="none")
     if text.ran is None:
-        why = first_errors(ran.lines, _FAILS) if ran.exit_code and not text.found else ""
+        why = excerpt_first_error(ran.lines, _BUILD_ERROR) if ran.exit_code and not text.found else ""
         running = [_id(found, spelled) for found in text.found.values() if found.outcome is None and not found.excluded]
-        return Reading(cases, why, ", ".join(running[:5]), whole=False)
+        return ParsedReport(cases, why, ", ".join(running[:5]), is_complete=False)
     trouble = ""
     if text.ran > len(text.found):
         trouble = f"the runner counts {text.ran} tests, of which {len(text.found)} could be read from its output"
-    bad = sum(case.outcome in BAD for case in cases)
+    bad = sum(case.outcome in FAILED_OUTCOMES for case in cases)
     if not text.bad and not cases:
-        return Reading(claim="none", trouble=trouble)
-    return Reading(cases, claim="failed" if text.bad and not bad else "", trouble=trouble)
+        return ParsedReport(stated_result="none", trouble=trouble)
+    return ParsedReport(cases, stated_result="failed" if text.bad and not bad else "", trouble=trouble)
 
 
 @dataclass
-class _Found:
+class _TracedTest:
     module: str
     path: str
     name: str
     line: str
-    outcome: Outcome | None = None
+    outcome: TestOutcome | None = None
     excluded: bool = False
     block: list[str] = field(default_factory=list)
 
 
-class _Text:
+class _TraceParser:
     """The traced output, taken line by line. `apps` are the projects of an umbrella, whose paths start there."""
 
     def __init__(self, apps: frozenset[str]) -> None:
         self._apps = apps
         self._below = ""
-        self.found: dict[tuple[str, str], _Found] = {}
+        self.found: dict[tuple[str, str], _TracedTest] = {}
         self.ran: int | None = None
         self.bad = 0
         self._module = self._path = ""
@@ -118,37 +120,37 @@ class _Text:
             self._block = None
             self.ran = int(summary["ran"]) + (self.ran or 0)  # an umbrella has several
             self.bad += int(summary["bad"])
-        elif invalid := _ALL.match(line):
+        elif invalid := _SETUP_ALL_FAILURE.match(line):
             self._open([found for found in self.found.values() if found.module == invalid["module"]], "error")
         elif block := _BLOCK.match(line):
-            found = self.found.get((block["module"], name_of(block["name"])))
+            found = self.found.get((block["module"], clean_test_name(block["name"])))
             self._open([found] if found else [], "failed")
         elif self._block is not None and len(self._block) < _MOST_BLOCK:
             self._block.append(line)
 
     def _test(self, test: re.Match[str]) -> None:
-        key = (self._module, name_of(test["name"]))
-        if key not in self.found and len(self.found) >= MOST_CASES:
+        key = (self._module, clean_test_name(test["name"]))
+        if key not in self.found and len(self.found) >= MAX_CASES:
             return
-        found = self.found.setdefault(key, _Found(self._module, self._path, key[1], test["line"]))
+        found = self.found.setdefault(key, _TracedTest(self._module, self._path, key[1], test["line"]))
         if test["how"] == "excluded":
             found.excluded = True
         elif test["how"] and found.outcome is None:
             found.outcome = "skipped" if test["how"] == "skipped" else "passed"
 
-    def _open(self, found: list[_Found], outcome: Outcome) -> None:
+    def _open(self, found: list[_TracedTest], outcome: TestOutcome) -> None:
         self._block = []
         for each in found:
             each.outcome, each.block = outcome, self._block
 
 
-def _id(found: _Found, spelled: Callable[[str], str]) -> str:
+def _id(found: _TracedTest, spelled: Callable[[str], str]) -> str:
     return f"{spelled(found.path) or found.path}::{found.name}"
 
 
-def _case(found: _Found, spelled: Callable[[str], str]) -> TestCase:
+def _case(found: _TracedTest, spelled: Callable[[str], str]) -> TestCase:
     node_id = _id(found, spelled)
-    if found.outcome not in BAD:
+    if found.outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, found.outcome or "passed")
 
     def frame(line: str) -> str | None:
@@ -162,12 +164,12 @@ def _case(found: _Found, spelled: Callable[[str], str]) -> TestCase:
     # The first line says again where the test stands.
     body = [line[5:] if line.startswith("     ") else line for line in found.block]
     body = body[1:] if body and re.fullmatch(r"\S+:\d+", body[0]) else body
-    shortened = cut_innermost_first("\n".join(body), frame, file)
+    shortened = excerpt_innermost_first("\n".join(body), frame, file)
     message = next((line for line in body if line.strip()), "")
     # An exception is shown with its name in brackets; an assertion is not.
-    outcome: Outcome = "error" if message.startswith("** (") or found.outcome == "error" else "failed"
+    outcome: TestOutcome = "error" if message.startswith("** (") or found.outcome == "error" else "failed"
     place = shortened.place or (f"{file}:{found.line}" if file else "")
-    return TestCase(node_id, outcome, place, first_line(message), shortened.detail)
+    return TestCase(node_id, outcome, place, first_nonblank_line(message), shortened.detail)
 
 
-MIX = Row("mix", "Elixir", mix_evidence, _launch, _read, (".ex", ".exs"))
+MIX = TestRunner("mix", "Elixir", mix_evidence, _launch, _read, (".ex", ".exs"))

@@ -1,4 +1,4 @@
-"""JavaScript and TypeScript: vitest, jest, mocha, node --test, bun test, else the package's own test script."""
+"""JavaScript and TypeScript runners: vitest, jest, mocha, node --test, bun test, else the package's test script."""
 
 import os
 import re
@@ -7,32 +7,37 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.projects.node_project import (
-    Project,
-    bins,
-    files_below,
-    installed,
-    project,
-    script_text,
+    NodeProject,
+    bin_folders,
+    inspect_node_project,
+    is_installed,
+    test_files_below,
+    test_script_text,
 )
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.bun_output import read_bun
-from kimi_agent.workspace.testrun.reports.cases import relative
-from kimi_agent.workspace.testrun.reports.node_reporters import MOCHA_FILE, NODE_FILE, mocha_reporter, node_reporter
-from kimi_agent.workspace.testrun.reports.node_reports import JOINT, read_json, read_lines
-from kimi_agent.workspace.testrun.runner import Bench, Read, Row, read_exit
-from kimi_agent.workspace.testrun.values import Launch, Target, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
+from kimi_agent.workspace.testrun.reports.cases import path_argument
+from kimi_agent.workspace.testrun.reports.node_reporters import (
+    MOCHA_REPORTER_FILE,
+    NODE_REPORTER_FILE,
+    mocha_reporter,
+    node_reporter,
+)
+from kimi_agent.workspace.testrun.reports.node_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
+from kimi_agent.workspace.testrun.runner import ReportParser, RunnerEnvironment, TestRunner, read_exit_code
+from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
 
-SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
+NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
 # npx would install what is missing, corepack's pnpm and yarn would download themselves: no run of tests does that.
 _ENV = {"npm_config_yes": "false", "COREPACK_ENABLE_NETWORK": "0", "npm_config_update_notifier": "false"}
 _PROGRAMS = {"vitest": "vitest run", "jest": "jest", "mocha": "mocha", "node": "node --test", "bun": "bun test"}
 _OWN_REPORTERS = re.compile(r"\s--test-reporter(?:-destination)?(?:=\S+|\s+\S+)")
-_SPECIAL = re.compile(r"([\\^$.*+?()\[\]{}|/])")
+_REGEX_CHARACTER = re.compile(r"([\\^$.*+?()\[\]{}|/])")
 _MOST_PATTERN = 60_000  # the kernel takes 128 kB in one argument
 
 
-def reporting(runner: str, report: Path) -> tuple[str, ...]:
-    """The options that make a runner tell what it did in `report`; those of `beside` stand next to it."""
+def node_report_options(runner: str, report: Path) -> tuple[str, ...]:
+    """The options that make a runner write its report to `report`; `beside` gives the files that they name."""
     match runner:
         case "vitest":
             # The lines of the verbose one tell of a run that was killed.
@@ -40,16 +45,16 @@ def reporting(runner: str, report: Path) -> tuple[str, ...]:
         case "jest":
             return ("--ci", "--json", f"--outputFile={report}")
         case "mocha":
-            return ("--reporter", str(report.parent / MOCHA_FILE))
+            return ("--reporter", str(report.parent / MOCHA_REPORTER_FILE))
         case "node":
-            ours, spec = str(report.parent / NODE_FILE), "--test-reporter=spec"
+            ours, spec = str(report.parent / NODE_REPORTER_FILE), "--test-reporter=spec"
             to = "--test-reporter-destination"
             return (f"--test-reporter={ours}", f"{to}={report}", spec, f"{to}=stdout")
         case _:
             return ()
 
 
-def beside(runner: str, report: Path) -> Mapping[str, str]:
+def node_reporter_files(runner: str, report: Path) -> Mapping[str, str]:
     """The files that `reporting` names."""
     match runner:
         case "mocha":
@@ -60,82 +65,90 @@ def beside(runner: str, report: Path) -> Mapping[str, str]:
             return {}
 
 
-def reported(runner: str, text: str, report: Path) -> str:
-    """The command `text` of a known runner with its reporting put in."""
-    words = shlex.join(reporting(runner, report))
+def add_node_reporting(runner: str, text: str, report: Path) -> str:
+    """The command `text` of a known runner with its report options put in."""
+    words = shlex.join(node_report_options(runner, report))
     if runner == "node":
         # Of what comes after the first file, node takes nothing for itself.
         return re.sub(r"(\s--test)(?=\s|$)", lambda found: f"{found[1]} {words}", _OWN_REPORTERS.sub("", text), count=1)
     return f"{text} {words}".rstrip()
 
 
-def _evidence(runner: str) -> Callable[[Folder], str]:
-    def evidence(folder: Folder) -> str:
-        found = project(folder)
+def _evidence(runner: str) -> Callable[[ProjectFolder], str]:
+    def evidence(folder: ProjectFolder) -> str:
+        found = inspect_node_project(folder)
         return found.why if found.runner == runner else ""
 
     return evidence
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    found = project(folder)
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    found = inspect_node_project(folder)
     runner = found.runner
     program = _PROGRAMS[runner].partition(" ")[0]
     missing = ""
     if runner in ("node", "bun"):
-        if bench.runner.which(program) is None and not installed(program, folder):
+        if environment.runner.which(program) is None and not is_installed(program, folder):
             return None
-    elif not installed(program, folder):
+    elif not is_installed(program, folder):
         missing = f"; {program} is not in node_modules/.bin: install the dependencies first"
-    chosen = _selection(runner, folder, wish)
-    before, base, in_place = _base(found, wish)
-    if chosen is None or (wish.targets and re.search(r"\bcd\s", before)):
+    chosen = _select_targets(runner, folder, selection)
+    before, base, in_place = _base_command(found, selection)
+    if chosen is None or (selection.targets and re.search(r"\bcd\s", before)):
         return None
     named, paths = chosen
-    options = [*reporting(runner, bench.report), *named]
+    options = [*node_report_options(runner, environment.report_path), *named]
     if runner == "node":
         text = re.sub(r"(\s--test)(?=\s|$)", lambda hit: f"{hit[1]} {shlex.join(options)}", base, count=1)
         text = " ".join(filter(None, (text, shlex.join(paths))))
     else:
         text = f"{base} {shlex.join([*options, *paths])}"
     shown = " ".join(filter(None, (before + in_place, shlex.join([*named, *paths]))))
-    argv = ("/bin/sh", "-c", _with_bins(folder) + before + text)
-    return Launch(runner, why + missing, argv, shown, folder.path, _ENV, beside(runner, bench.report))
+    argv = ("/bin/sh", "-c", _path_prefix(folder) + before + text)
+    return TestCommand(
+        runner, why + missing, argv, shown, folder.path, _ENV, node_reporter_files(runner, environment.report_path)
+    )
 
 
-async def _launch_script(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    if wish.targets or wish.name:
+async def _launch_script(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    if selection.targets or selection.name:
         return None
-    manager = project(folder).manager
-    found = bench.runner.which(manager)
+    manager = inspect_node_project(folder).package_manager
+    found = environment.runner.which(manager)
     if found:
-        return Launch(f"{manager} test", why, (found, "test"), f"{manager} test", folder.path, _ENV)
-    text = script_text(folder)
-    argv = ("/bin/sh", "-c", _with_bins(folder) + text)
-    return Launch("test script", f"{why}; there is no {manager} here", argv, text, folder.path, _ENV)
+        return TestCommand(f"{manager} test", why, (found, "test"), f"{manager} test", folder.path, _ENV)
+    text = test_script_text(folder)
+    argv = ("/bin/sh", "-c", _path_prefix(folder) + text)
+    return TestCommand("test script", f"{why}; there is no {manager} here", argv, text, folder.path, _ENV)
 
 
-def _base(found: Project, wish: Wish) -> tuple[str, str, str]:
+def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, str, str]:
     """What comes before the runner's command, the command without its selection, and that as it is shown."""
     if found.script is None:
         return "", _PROGRAMS[found.runner], _PROGRAMS[found.runner]
     script = found.script
-    text = " ".join(_quoted(word) for word in (*script.program, *script.options)) if wish.targets else script.text
+    text = (
+        " ".join(_quote_word(word) for word in (*script.program, *script.options)) if selection.targets else script.text
+    )
     base = _OWN_REPORTERS.sub("", text) if found.runner == "node" else text
     return script.before, base, text
 
 
-def _selection(runner: str, folder: Folder, wish: Wish) -> tuple[list[str], list[str]] | None:
+def _select_targets(runner: str, folder: ProjectFolder, selection: TestSelection) -> tuple[list[str], list[str]] | None:
     """The options for names and the paths that make `runner` run what is wished; None where that cannot be said."""
-    paths = list(dict.fromkeys(relative(target.path, folder.path) for target in wish.targets))
-    pattern = _pattern(wish)
+    paths = list(dict.fromkeys(path_argument(target.path, folder.path) for target in selection.targets))
+    pattern = _pattern(selection)
     match runner:
         case "jest":
-            if paths and all(target.path.is_file() for target in wish.targets):
+            if paths and all(target.path.is_file() for target in selection.targets):
                 paths = ["--runTestsByPath", *paths]
             else:
                 # Regular expressions, of which none may be read as an option.
-                paths = [re.sub(r"^-", "[-]", _SPECIAL.sub(r"\\\1", path.removeprefix("./"))) for path in paths]
+                paths = [re.sub(r"^-", "[-]", _REGEX_CHARACTER.sub(r"\\\1", path.removeprefix("./"))) for path in paths]
             return ([f"--testNamePattern={pattern}"] if pattern else []), paths
         case "vitest":
             return ([f"--testNamePattern={pattern}"] if pattern else []), paths
@@ -145,65 +158,69 @@ def _selection(runner: str, folder: Folder, wish: Wish) -> tuple[list[str], list
             spelled = [path if path.startswith("./") else f"./{path}" for path in paths]
             return ([f"--test-name-pattern={pattern}"] if pattern else []), spelled
         case _:
-            return _select_node(folder, wish, pattern)
+            return _select_node(folder, selection, pattern)
 
 
-def _select_node(folder: Folder, wish: Wish, pattern: str) -> tuple[list[str], list[str]] | None:
+def _select_node(folder: ProjectFolder, selection: TestSelection, pattern: str) -> tuple[list[str], list[str]] | None:
     # Node takes no folders (20 does, later ones take globs), and before 22 it compares a title alone, not the whole
     # name; a test inside another test runs only if the outer one's title is wanted too.
     paths: list[str] = []
-    for target in wish.targets:
-        below = relative(target.path, folder.path)
+    for target in selection.targets:
+        below = path_argument(target.path, folder.path)
         if target.path.is_dir():
-            paths += files_below(folder, "" if below == "." else below)
+            paths += test_files_below(folder, "" if below == "." else below)
         else:
             paths.append(below)
-    if wish.targets and not paths:
+    if selection.targets and not paths:
         return None
-    titles = [title for target in wish.targets for title in target.node.split(JOINT)]
-    if pattern and not wish.name and all(titles):
-        alternatives = "|".join(_SPECIAL.sub(r"\\\1", title) for title in dict.fromkeys(titles))
+    titles = [title for target in selection.targets for title in target.node.split(TITLE_SEPARATOR)]
+    if pattern and not selection.name and all(titles):
+        alternatives = "|".join(_REGEX_CHARACTER.sub(r"\\\1", title) for title in dict.fromkeys(titles))
         pattern = f"^(?:{alternatives})$|{pattern}" if len(alternatives) < _MOST_PATTERN else ""
     return ([f"--test-name-pattern={pattern}"] if pattern else []), list(dict.fromkeys(paths))
 
 
-def _pattern(wish: Wish) -> str:
+def _pattern(selection: TestSelection) -> str:
     """A regular expression on a test's full name, which is its titles joined by blanks; "" for every test.
 
     A node may be a suite, so more may follow. Where one target is a whole file, all tests of all of them run.
     """
-    nodes = _regexes(wish.targets) if wish.targets and all(target.node for target in wish.targets) else ""
-    name = _SPECIAL.sub(r"\\\1", wish.name)
+    nodes = (
+        _regexes(selection.targets) if selection.targets and all(target.node for target in selection.targets) else ""
+    )
+    name = _REGEX_CHARACTER.sub(r"\\\1", selection.name)
     if nodes and name:
         return f"^(?=.*{name}) ?(?:{nodes})(?: |$)"
     return f"^ ?(?:{nodes})(?: |$)" if nodes else name
 
 
 def _regexes(targets: Iterable[Target]) -> str:
-    nodes = dict.fromkeys(_SPECIAL.sub(r"\\\1", target.node).replace(JOINT, " (?:> )?") for target in targets)
+    nodes = dict.fromkeys(
+        _REGEX_CHARACTER.sub(r"\\\1", target.node).replace(TITLE_SEPARATOR, " (?:> )?") for target in targets
+    )
     whole = "|".join(nodes)
     return whole if len(whole) < _MOST_PATTERN else ""
 
 
-def _with_bins(folder: Folder) -> str:
+def _path_prefix(folder: ProjectFolder) -> str:
     """As npm does it: the installed programs come first on the PATH of a script."""
-    places = [os.path.relpath(place, folder.path) for place in bins(folder)]
+    places = [os.path.relpath(place, folder.path) for place in bin_folders(folder)]
     return "".join(f'PATH="$PWD/{place}:$PATH"; ' for place in reversed(places))
 
 
-def _quoted(word: str) -> str:
+def _quote_word(word: str) -> str:
     name, assigned, value = word.partition("=")
     return f"{name}={shlex.quote(value)}" if assigned and re.fullmatch(r"\w+", name) else shlex.quote(word)
 
 
-def _row(runner: str, read: Read) -> Row:
+def _make_runner(runner: str, read: ReportParser) -> TestRunner:
     shown = "node --test" if runner == "node" else "bun test" if runner == "bun" else runner
-    return Row(shown, "Node", _evidence(runner), _launch, read, SUFFIXES)
+    return TestRunner(shown, "Node", _evidence(runner), _launch, read, NODE_SUFFIXES)
 
 
-VITEST = _row("vitest", read_json)
-JEST = _row("jest", read_json)
-MOCHA = _row("mocha", read_lines)
-NODE = _row("node", read_lines)
-BUN = _row("bun", read_bun)
-SCRIPT = Row("npm test", "Node", _evidence("script"), _launch_script, read_exit, SUFFIXES)
+VITEST = _make_runner("vitest", read_jest_json)
+JEST = _make_runner("jest", read_jest_json)
+MOCHA = _make_runner("mocha", read_reporter_lines)
+NODE = _make_runner("node", read_reporter_lines)
+BUN = _make_runner("bun", read_bun_output)
+NPM_SCRIPT = TestRunner("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""The row of PHP: PHPUnit, read from its JUnit report."""
+"""PHPUnit runner (PHP), parsed from its JUnit report."""
 
 import os
 import re
@@ -7,25 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    BAD,
-    cut_innermost_first,
-    first_errors,
-    merged,
-    name_of,
-    one_kind,
-    relative,
+    FAILED_OUTCOMES,
+    clean_test_name,
+    excerpt_first_error,
+    excerpt_innermost_first,
+    merge_cases,
+    path_argument,
+    targets_of_one_kind,
 )
-from kimi_agent.workspace.testrun.reports.failure_excerpt import first_line, within
-from kimi_agent.workspace.testrun.reports.junit import MOST_CASES, Element, read_report
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Reading, Wish
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
+from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
-PHP_FILES = ("composer.json", "phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
+PHPUNIT_MANIFESTS = ("composer.json", "phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
 _REQUIRED = re.compile(r'"phpunit/phpunit"\s*:')
 _FRAME = re.compile(r"(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)")
-_FAILS = re.compile(
+_FATAL_ERROR = re.compile(
     r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
 )
 _NONE = "No tests executed!"
@@ -35,74 +35,76 @@ _RISKY = re.compile(
 )
 
 
-def phpunit_evidence(folder: Folder) -> str:
+def phpunit_evidence(folder: ProjectFolder) -> str:
     """Why PHPUnit runs this folder's tests; "" where nothing says so."""
     names = folder.names()
-    for name in PHP_FILES[1:]:
+    for name in PHPUNIT_MANIFESTS[1:]:
         if name in names:
             return name
     return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    words = phpunit_words(folder.path, wish)
-    program = _program(folder.path, bench)
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    words = phpunit_arguments(folder.path, selection)
+    program = _find_program(folder.path, environment)
     if words is None or program is None:
         return None
     # Its cache of results would be written into the workspace.
-    options = ("--log-junit", str(bench.report), "--do-not-cache-result", "--colors=never")
-    return Launch("phpunit", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
+    options = ("--log-junit", str(environment.report_path), "--do-not-cache-result", "--colors=never")
+    return TestCommand("phpunit", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
 
 
-def phpunit_words(folder: Path, wish: Wish) -> tuple[str, ...] | None:
+def phpunit_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...] | None:
     """The filter and the path; None for what PHPUnit cannot select together."""
-    targets = one_kind(wish)
+    targets = targets_of_one_kind(selection)
     if targets is None or any(not (each.path.is_dir() or each.path.suffix == ".php") for each in targets):
         return None
-    if any(target.node for target in targets) and (wish.name or any(target.path.is_dir() for target in targets)):
+    if any(target.node for target in targets) and (selection.name or any(target.path.is_dir() for target in targets)):
         return None
     paths = dict.fromkeys(target.path for target in targets if target.path != folder)
-    filters = [_quoted(wish.name)] if wish.name else []
+    filters = [_escape_regex(selection.name)] if selection.name else []
     # Before PHPUnit 11 it takes one path: several files are selected by the classes that they are called like.
-    classes = [_quoted(path.stem) for path in paths] if len(paths) > 1 else []
-    if classes and (wish.name or any(path.is_dir() for path in paths)):
+    classes = [_escape_regex(path.stem) for path in paths] if len(paths) > 1 else []
+    if classes and (selection.name or any(path.is_dir() for path in paths)):
         return None
-    nodes = [f"\\b{_quoted(each.path.stem)}::{_quoted(each.node)}$" for each in targets if each.node]
+    nodes = [f"\\b{_escape_regex(each.path.stem)}::{_escape_regex(each.node)}$" for each in targets if each.node]
     filters += nodes or [f"\\b{each}::" for each in classes]
     chosen = ("--filter", f"/{'|'.join(filters)}/") if filters else ()
-    return (*chosen, *(relative(path, folder) for path in paths if len(paths) == 1))
+    return (*chosen, *(path_argument(path, folder) for path in paths if len(paths) == 1))
 
 
-def _read(ran: Ran) -> Reading:
-    report = read_report(ran.report)
+def _read(ran: RunResult) -> ParsedReport:
+    report = read_junit_report(ran.report_path)
     if (report is None or not report.total) and any(line.strip() == _NONE for line in ran.lines):
-        return Reading(claim="none")
-    why = first_errors(ran.lines, _FAILS) if ran.exit_code else ""
+        return ParsedReport(stated_result="none")
+    why = excerpt_first_error(ran.lines, _FATAL_ERROR) if ran.exit_code else ""
     if report is None or (report.trouble and not report.elements):
         # PHPUnit writes its report at the very end: without one it was stopped, by a fatal error as a rule.
-        return Reading(broken=why, trouble=report.trouble if report else "", whole=False)
-    spelled = within(ran.root, ran.folder.path)
-    cases = merged(_case(element, spelled, strict=bool(ran.exit_code)) for element in report.elements)
+        return ParsedReport(fatal_error=why, trouble=report.trouble if report else "", is_complete=False)
+    spelled = make_path_mapper(ran.root, ran.folder.path)
+    cases = merge_cases(_case(element, spelled, strict=bool(ran.exit_code)) for element in report.elements)
     trouble = report.trouble
     if report.total > len(report.elements):
-        trouble = f"{report.total:,} tests were reported; the first {MOST_CASES:,} and every failure are kept"
-    bad = any(case.outcome in BAD for case in cases)
+        trouble = f"{report.total:,} tests were reported; the first {MAX_JUNIT_CASES:,} and every failure are kept"
+    bad = any(case.outcome in FAILED_OUTCOMES for case in cases)
     odd = bool(
         ran.exit_code and cases and not bad
     )  # a warning, a deprecation, a coverage limit that it was told to mind
-    return Reading(cases, claim="failed" if odd else "", trouble=trouble, whole=not report.trouble)
+    return ParsedReport(cases, stated_result="failed" if odd else "", trouble=trouble, is_complete=not report.trouble)
 
 
-def _case(element: Element, spelled: Callable[[str], str], *, strict: bool) -> TestCase:
+def _case(element: JUnitCase, spelled: Callable[[str], str], *, strict: bool) -> TestCase:
     file = spelled(element.file) or "."
-    node_id = f"{file}::{name_of(element.name)}"
+    node_id = f"{file}::{clean_test_name(element.name)}"
     lines = element.text.strip().split("\n")
     # The first line names the test once more.
     text = "\n".join(lines[1:] if "::" in lines[0] and len(lines) > 1 else lines)
     if element.outcome == "error" and not strict and _RISKY.match(text):
-        return TestCase(node_id, "passed", message=f"risky: {first_line(text)}")
-    if element.outcome not in BAD:
-        return TestCase(node_id, element.outcome, message=first_line(element.message or text))
+        return TestCase(node_id, "passed", message=f"risky: {first_nonblank_line(text)}")
+    if element.outcome not in FAILED_OUTCOMES:
+        return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message or text))
 
     def frame(line: str) -> str | None:
         found = _FRAME.fullmatch(line.strip())
@@ -111,23 +113,23 @@ def _case(element: Element, spelled: Callable[[str], str], *, strict: bool) -> T
         path = spelled(found["path"])
         return f"{path}:{found['line']}" if path else ""
 
-    shortened = cut_innermost_first(text, frame, file)
+    shortened = excerpt_innermost_first(text, frame, file)
     place = shortened.place or (f"{file}:{element.line}" if element.line.isdigit() else "")
-    return TestCase(node_id, element.outcome, place, first_line(text or element.message), shortened.detail)
+    return TestCase(node_id, element.outcome, place, first_nonblank_line(text or element.message), shortened.detail)
 
 
-def _program(folder: Path, bench: Bench) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _find_program(folder: Path, environment: RunnerEnvironment) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The project's own PHPUnit, else the one on the PATH; as it is started and as it is shown."""
     own = folder / "vendor" / "bin" / "phpunit"
-    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(bench.runner.root):
+    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(environment.runner.root):
         return (str(own),), ("vendor/bin/phpunit",)
-    found = bench.runner.which("phpunit")
+    found = environment.runner.which("phpunit")
     return ((found,), ("phpunit",)) if found else None
 
 
-def _quoted(text: str) -> str:
+def _escape_regex(text: str) -> str:
     """`text` for a regular expression of PHP's between slashes."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
-PHPUNIT = Row("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt"))
+PHPUNIT = TestRunner("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt"))

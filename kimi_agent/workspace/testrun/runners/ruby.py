@@ -1,4 +1,4 @@
-"""The rows of Ruby: RSpec, read from its JSON report, and minitest or test-unit, read from their verbose text."""
+"""RSpec and minitest runners (Ruby): RSpec's JSON report, and the verbose text of minitest or test-unit."""
 
 import re
 import shlex
@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports import minitest_output as ruby_text
 from kimi_agent.workspace.testrun.reports import rspec as rspec_report
-from kimi_agent.workspace.testrun.reports.cases import Frame, first_errors, one_kind, relative, subfolders
-from kimi_agent.workspace.testrun.reports.failure_excerpt import within
-from kimi_agent.workspace.testrun.reports.source_index import Sources
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Reading, Target, Wish
+from kimi_agent.workspace.testrun.reports.cases import (
+    FrameMatcher,
+    excerpt_first_error,
+    list_subfolders,
+    path_argument,
+    targets_of_one_kind,
+)
+from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
+from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
-RUBY_FILES = ("Gemfile", "gems.rb", "Rakefile", "rakefile", "Rakefile.rb", ".rspec")
+RUBY_MANIFESTS = ("Gemfile", "gems.rb", "Rakefile", "rakefile", "Rakefile.rb", ".rspec")
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
 _RAILS = "bin/rails"
 _MOST_FOLDERS, _MOST_TESTS = 200, 2_000
@@ -27,20 +33,22 @@ _TEST_TASK = re.compile(
     r"""|^[ \t]*task[ \t]*\(?[ \t]*(?::test\b|test:|["']test["'])""",
     re.MULTILINE,
 )
-_FAILS = re.compile(r"\b\w*(?:Error|Exception)\b|rake aborted!|Could not|bundler:|cannot load such file|invalid option")
+_STARTUP_ERROR = re.compile(
+    r"\b\w*(?:Error|Exception)\b|rake aborted!|Could not|bundler:|cannot load such file|invalid option"
+)
 
 
-def rspec_evidence(folder: Folder) -> str:
+def rspec_evidence(folder: ProjectFolder) -> str:
     """Why RSpec runs this folder's specs; "" where nothing says so."""
     if ".rspec" in folder.names():
         return ".rspec"
     if "spec_helper.rb" in folder.names("spec"):
         return "spec/spec_helper.rb"
-    gem = _gem(folder, "rspec", "rspec-rails", "rspec-core")
-    return f"{gem} names rspec" if gem and "spec" in subfolders(folder.path) else ""
+    gem = _file_requiring_gem(folder, "rspec", "rspec-rails", "rspec-core")
+    return f"{gem} names rspec" if gem and "spec" in list_subfolders(folder.path) else ""
 
 
-def minitest_evidence(folder: Folder) -> str:
+def minitest_evidence(folder: ProjectFolder) -> str:
     """Why Ruby's own test libraries run this folder's tests; "" where nothing says so."""
     first = next(_tests(folder), "")
     if first and "rails" in folder.names("bin") and "application.rb" in folder.names("config"):
@@ -49,27 +57,31 @@ def minitest_evidence(folder: Folder) -> str:
     return f"{rakefile} has a task test" if rakefile else first
 
 
-async def _launch_rspec(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    program = _bundled("rspec", ("rspec", "rspec-core"), folder, bench)
-    words = rspec_words(folder.path, wish)
+async def _launch_rspec(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    program = _find_bundled_program("rspec", ("rspec", "rspec-core"), folder, environment)
+    words = rspec_arguments(folder.path, selection)
     if program is None or words is None:
         return None
-    options = ("--no-color", "--format", "progress", "--format", "json", "--out", str(bench.report))
-    return Launch("rspec", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
+    options = ("--no-color", "--format", "progress", "--format", "json", "--out", str(environment.report_path))
+    return TestCommand("rspec", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
 
 
-async def _launch_minitest(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    selected = minitest_words(folder, wish)
+async def _launch_minitest(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    selected = minitest_arguments(folder, selection)
     if selected is None:
         return None
     files, pattern = selected
     # rake takes every word without a dash for a file.
     choice = (f"--name={pattern}",) if pattern else ()
-    program = _bundled("ruby", ("minitest", "test-unit"), folder, bench)
+    program = _find_bundled_program("ruby", ("minitest", "test-unit"), folder, environment)
     if minitest_evidence(folder) == _RAILS:
         rest: tuple[str, ...] = ("bin/rails", "test", *files, "-v", *choice)
     elif not files and _rakefile(folder):
-        program = _bundled("rake", ("rake",), folder, bench)
+        program = _find_bundled_program("rake", ("rake",), folder, environment)
         # rake hands the value to a shell, so the pattern is quoted for that one.
         rest = ("test", f"TESTOPTS={shlex.join(('-v', *choice))}")
     else:
@@ -77,21 +89,21 @@ async def _launch_minitest(folder: Folder, wish: Wish, why: str, bench: Bench) -
         rest = ("-I", "lib", "-I", "test", *(f"-r./{file}" for file in loaded), "-e", "", "--", "-v", *choice)
     if program is None:
         return None
-    return Launch("minitest", why, (*program[0], *rest), shlex.join((*program[1], *rest)), folder.path)
+    return TestCommand("minitest", why, (*program[0], *rest), shlex.join((*program[1], *rest)), folder.path)
 
 
-def rspec_words(folder: Path, wish: Wish) -> tuple[str, ...] | None:
+def rspec_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...] | None:
     """The files and examples as rspec takes them; None for what it cannot select together."""
-    targets = one_kind(wish)
+    targets = targets_of_one_kind(selection)
     if targets is None or any(not _is_ruby(target, folder) for target in targets):
         return None
-    if any(target.node for target in targets) and wish.name:
+    if any(target.node for target in targets) and selection.name:
         return None
-    words = [f"--example={wish.name}"] if wish.name else []
+    words = [f"--example={selection.name}"] if selection.name else []
     described = 0
     for target in targets:
         ordinal = re.search(r"(?:^| )(\[[\d:]+\])$", target.node)
-        words.append(relative(target.path, folder) + (ordinal[1] if ordinal else ""))
+        words.append(path_argument(target.path, folder) + (ordinal[1] if ordinal else ""))
         if target.node and not ordinal:
             words.append(f"--example={target.node}")
             described += 1
@@ -99,13 +111,13 @@ def rspec_words(folder: Path, wish: Wish) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(words)) if described in (0, len(targets)) else None
 
 
-def minitest_words(folder: Folder, wish: Wish) -> tuple[tuple[str, ...], str] | None:
+def minitest_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[tuple[str, ...], str] | None:
     """The files (none for all), and the pattern for names; None for what cannot be selected together."""
-    targets = one_kind(wish)
+    targets = targets_of_one_kind(selection)
     if targets is None or any(not _is_ruby(target, folder.path) for target in targets):
         return None
-    nodes = [_named(target.node) for target in targets if target.node]
-    if nodes and wish.name:
+    nodes = [_node_pattern(target.node) for target in targets if target.node]
+    if nodes and selection.name:
         return None
     files: list[str] = []
     for target in targets:
@@ -119,35 +131,39 @@ def minitest_words(folder: Folder, wish: Wish) -> tuple[tuple[str, ...], str] | 
             files += inside
         else:
             files += _tests(folder) if len(targets) > 1 else ()
-    pattern = f"/^(?:{'|'.join(nodes)})$/" if nodes else f"/{_quoted(wish.name)}/" if wish.name else ""
+    pattern = f"/^(?:{'|'.join(nodes)})$/" if nodes else f"/{_escape_regex(selection.name)}/" if selection.name else ""
     return tuple(dict.fromkeys(files)), pattern
 
 
-def _read_rspec(ran: Ran) -> Reading:
-    spelled = within(ran.root, ran.folder.path)
-    reading = rspec_report.read(ran.report, _frames(spelled), spelled)
+def _read_rspec(ran: RunResult) -> ParsedReport:
+    spelled = make_path_mapper(ran.root, ran.folder.path)
+    reading = rspec_report.parse_rspec_report(ran.report_path, _make_frame_matcher(spelled), spelled)
     if reading is not None:
         return reading
     # It ends without a report where it could not start: an unknown option, a gem that is not installed.
-    return Reading(broken=first_errors(ran.lines, _FAILS) if ran.exit_code else "", whole=False)
+    return ParsedReport(
+        fatal_error=excerpt_first_error(ran.lines, _STARTUP_ERROR) if ran.exit_code else "", is_complete=False
+    )
 
 
-def _read_minitest(ran: Ran) -> Reading:
-    spelled = within(ran.root, ran.folder.path)
-    reading = ruby_text.read(ran.lines, frame=_frames(spelled), file_of=_Files(ran.folder, spelled).of)
-    if reading.whole or not ran.exit_code or reading.cases:
+def _read_minitest(ran: RunResult) -> ParsedReport:
+    spelled = make_path_mapper(ran.root, ran.folder.path)
+    reading = ruby_text.parse_minitest_output(
+        ran.lines, frame=_make_frame_matcher(spelled), file_of=_TestFileFinder(ran.folder, spelled).of
+    )
+    if reading.is_complete or not ran.exit_code or reading.cases:
         return reading
-    return replace(reading, broken=first_errors(ran.lines, _FAILS))
+    return replace(reading, fatal_error=excerpt_first_error(ran.lines, _STARTUP_ERROR))
 
 
-class _Files:
-    """The test file that a name of minitest's begins with: it tells the class, never the file."""
+class _TestFileFinder:
+    """Finds the file of a minitest test by its class: the runner's output names the class, never the file."""
 
-    def __init__(self, folder: Folder, spelled: Callable[[str], str]) -> None:
+    def __init__(self, folder: ProjectFolder, spelled: Callable[[str], str]) -> None:
         self._spelled = spelled
-        below = [folder.path / name for name in ("test", "spec") if name in subfolders(folder.path)]
+        below = [folder.path / name for name in ("test", "spec") if name in list_subfolders(folder.path)]
         self._top = spelled(str((below or [folder.path])[0])) or "."
-        self._sources = [Sources(path, (".rb",)) for path in below]
+        self._sources = [SourceIndex(path, (".rb",)) for path in below]
         self._known: dict[str, str] = {}
 
     def of(self, test: str) -> str:
@@ -155,12 +171,12 @@ class _Files:
         if name not in self._known:
             parts = name.split("::")
             tries = (name, parts[-1], parts[0])
-            found = next((path for each in self._sources for at in tries if (path := each.declaring(at))), None)
+            found = next((path for each in self._sources for at in tries if (path := each.find_declaring(at))), None)
             self._known[name] = self._spelled(str(found)) if found else self._top
         return self._known[name]
 
 
-def _frames(spelled: Callable[[str], str]) -> Frame:
+def _make_frame_matcher(spelled: Callable[[str], str]) -> FrameMatcher:
     def place(line: str) -> str | None:
         frame = _FRAME.fullmatch(line)
         if frame is None:
@@ -171,19 +187,19 @@ def _frames(spelled: Callable[[str], str]) -> Frame:
     return place
 
 
-def _bundled(
-    name: str, gems: tuple[str, ...], folder: Folder, bench: Bench
+def _find_bundled_program(
+    name: str, gems: tuple[str, ...], folder: ProjectFolder, environment: RunnerEnvironment
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The program as it is started and as it is shown: by bundler where the lock file names one of `gems`."""
     lock = folder.text("Gemfile.lock") or folder.text("gems.locked")
-    bundle = bench.runner.which("bundle")
+    bundle = environment.runner.which("bundle")
     if bundle and any(re.search(rf"^ +{re.escape(gem)}(?: \(|!|$)", lock, re.MULTILINE) for gem in gems):
         return (bundle, "exec", name), ("bundle", "exec", name)
-    found = bench.runner.which(name)
+    found = environment.runner.which(name)
     return ((found,), (name,)) if found else None
 
 
-def _gem(folder: Folder, *gems: str) -> str:
+def _file_requiring_gem(folder: ProjectFolder, *gems: str) -> str:
     """The file that asks for one of `gems`."""
     names = [name for name in folder.names() if name in ("Gemfile", "gems.rb") or name.endswith(".gemspec")]
     quoted = "|".join(re.escape(gem) for gem in gems)
@@ -191,12 +207,12 @@ def _gem(folder: Folder, *gems: str) -> str:
     return next((name for name in names if asks.search(folder.text(name))), "")
 
 
-def _rakefile(folder: Folder) -> str:
+def _rakefile(folder: ProjectFolder) -> str:
     name = next((name for name in _RAKEFILES if name in folder.names()), "")
     return name if name and _TEST_TASK.search(folder.text(name)) else ""
 
 
-def _tests(folder: Folder) -> Iterator[str]:
+def _tests(folder: ProjectFolder) -> Iterator[str]:
     """The files below `test` that are named like tests, "/" between parts."""
     waiting, visited, found = ["test"], 0, 0
     while waiting and visited < _MOST_FOLDERS:
@@ -206,7 +222,7 @@ def _tests(folder: Folder) -> Iterator[str]:
             if _TEST_FILE.fullmatch(name) and found < _MOST_TESTS:
                 found += 1
                 yield f"{below}/{name}"
-        waiting += [f"{below}/{name}" for name in subfolders(folder.path / below) if not name.startswith(".")]
+        waiting += [f"{below}/{name}" for name in list_subfolders(folder.path / below) if not name.startswith(".")]
 
 
 def _is_ruby(target: Target, folder: Path) -> bool:
@@ -214,16 +230,16 @@ def _is_ruby(target: Target, folder: Path) -> bool:
     return inside and (target.path.suffix == ".rb" or target.path.is_dir())
 
 
-def _named(node: str) -> str:
+def _node_pattern(node: str) -> str:
     """A pattern for one test: minitest compares "Class#method" too, test-unit the method alone."""
     owner, separator, method = node.partition("#")
-    return f"(?:{_quoted(owner)}#)?{_quoted(method)}" if separator else f"(?:{_quoted(node)}#.*)"
+    return f"(?:{_escape_regex(owner)}#)?{_escape_regex(method)}" if separator else f"(?:{_escape_regex(node)}#.*)"
 
 
-def _quoted(text: str) -> str:
+def _escape_regex(text: str) -> str:
     """`text` for a regular expression of Ruby's."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
-RSPEC = Row("rspec", "Ruby", rspec_evidence, _launch_rspec, _read_rspec, (".rb",))
-MINITEST = Row("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",))
+RSPEC = TestRunner("rspec", "Ruby", rspec_evidence, _launch_rspec, _read_rspec, (".rb",))
+MINITEST = TestRunner("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",))

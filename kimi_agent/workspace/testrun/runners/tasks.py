@@ -1,12 +1,12 @@
-"""The rows of task runners: a `test` task of just or Task, judged by its exit code as `make test` is."""
+"""just and Task runners: a `test` task, judged by its exit code as `make test` is."""
 
 import re
 
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.runner import Bench, Row, read_exit
-from kimi_agent.workspace.testrun.values import Launch, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, TestRunner, read_exit_code
+from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 
-TASKFILES = (
+TASKFILE_NAMES = (
     "Taskfile.yml",
     "taskfile.yml",
     "Taskfile.yaml",
@@ -23,17 +23,17 @@ _RECIPE = re.compile(
 _YAML_KEY = re.compile(r"""('[^']*'|"[^"]*"|[^\s'"].*?)[ \t]*:(?:\s|$)""")
 
 
-def just_evidence(folder: Folder) -> str:
+def just_evidence(folder: ProjectFolder) -> str:
     """The justfile with a recipe `test` that needs no arguments."""
     # just takes any case of "justfile", and ".justfile".
     name = next((name for name in folder.names() if name.lower() in ("justfile", ".justfile")), "")
     return f"{name} has a recipe test" if name and _RECIPE.search(folder.text(name)) else ""
 
 
-def task_evidence(folder: Folder) -> str:
+def task_evidence(folder: ProjectFolder) -> str:
     """The Taskfile with a task `test`."""
     names = folder.names()
-    name = next((name for name in TASKFILES if name in names), "")
+    name = next((name for name in TASKFILE_NAMES if name in names), "")
     return f"{name} has a task test" if "test" in _tasks(folder.text(name)) else ""
 
 
@@ -55,21 +55,27 @@ def _tasks(text: str) -> list[str]:
     return keys
 
 
-async def _launch_just(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    return _launch(("just",), folder, wish, why, bench)
+async def _launch_just(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    return _launch(("just",), folder, selection, why, environment)
 
 
-async def _launch_task(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
+async def _launch_task(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
     # Distributions that had another "task" already (Taskwarrior) call it go-task.
-    return _launch(("go-task", "task"), folder, wish, why, bench)
+    return _launch(("go-task", "task"), folder, selection, why, environment)
 
 
-def _launch(programs: tuple[str, ...], folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    found = next(((name, path) for name in programs if (path := bench.runner.which(name))), None)
-    if found is None or wish.targets or wish.name:
+def _launch(
+    programs: tuple[str, ...], folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    found = next(((name, path) for name in programs if (path := environment.runner.which(name))), None)
+    if found is None or selection.targets or selection.name:
         return None
-    return Launch(f"{programs[-1]} test", why, (found[1], "test"), f"{found[0]} test", folder.path)
+    return TestCommand(f"{programs[-1]} test", why, (found[1], "test"), f"{found[0]} test", folder.path)
 
 
-JUST = Row("just test", "just", just_evidence, _launch_just, read_exit)
-TASK = Row("task test", "Task", task_evidence, _launch_task, read_exit)
+JUST = TestRunner("just test", "just", just_evidence, _launch_just, read_exit_code)
+TASK = TestRunner("task test", "Task", task_evidence, _launch_task, read_exit_code)

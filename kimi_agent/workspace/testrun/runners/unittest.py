@@ -1,4 +1,4 @@
-"""unittest: how it is started, and what its verbose text says."""
+"""unittest runner: its command's words, and the parser of its verbose text."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,13 +9,18 @@ from typing import Literal
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.projects.manifests import unittest_files
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, cut, first_line, within
-from kimi_agent.workspace.testrun.values import Outcome, Reading, Target, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.failure_excerpt import (
+    excerpt_python_failure,
+    first_nonblank_line,
+    make_path_mapper,
+    strip_escapes,
+)
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestOutcome, TestSelection
 
 _HEAD = re.compile(r"^\s*(?P<name>[\w<>]+) \((?P<where>[\w.<>]+)\)(?P<rest>.*)$")
 _OUTCOME = re.compile(r"(?P<word>ok|FAIL|ERROR|skipped (?P<why>['\"].*)|expected failure|unexpected success)$")
-_OUTCOMES: Mapping[str, Outcome] = {
+_OUTCOMES: Mapping[str, TestOutcome] = {
     "ok": "passed",
     "FAIL": "failed",
     "ERROR": "error",
@@ -29,29 +34,29 @@ _RAN = re.compile(r"^Ran (\d+) tests? in ")
 _LOADER = "unittest.loader._FailedTest"
 
 
-def arguments(wish: Wish, folder: Folder) -> tuple[str, ...]:
+def unittest_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
     """The words after `-m unittest`. Raises ToolError for targets that unittest cannot take together."""
-    name = (f"-k={wish.name}",) if wish.name else ()
-    below = [target.path for target in wish.targets if target.path.is_dir()]
-    if below and len(wish.targets) > 1:
+    name = (f"-k={selection.name}",) if selection.name else ()
+    below = [target.path for target in selection.targets if target.path.is_dir()]
+    if below and len(selection.targets) > 1:
         raise ToolError(
             "bad_arguments",
             "unittest takes one folder, or several files, classes and tests, but not both",
             "give the folder alone, or the files in it",
         )
-    if wish.targets and not below:
-        return ("-v", *name, *(_dotted(target, folder.path) for target in wish.targets))
+    if selection.targets and not below:
+        return ("-v", *name, *(_dotted(target, folder.path) for target in selection.targets))
     return ("discover", "-v", *_start(folder, _relative(below[0], folder.path) if below else "."), *name)
 
 
-def read(lines: Iterable[str], *, root: Path, folder: Folder) -> Reading:
-    """What the run told in its text, read with `-v`."""
-    text = _Text()
+def parse_unittest_output(lines: Iterable[str], *, root: Path, folder: ProjectFolder) -> ParsedReport:
+    """The report in the text of a run with `-v`."""
+    text = _VerboseParser()
     for line in lines:
-        text.take(clean(line).rstrip())
+        text.take(strip_escapes(line).rstrip())
     text.close()
-    module = _Modules(folder, within(root, folder.path))
-    cases = [_case(found, module, within(root, folder.path)) for found in text.cases.values()]
+    module = _IdMaker(folder, make_path_mapper(root, folder.path))
+    cases = [_case(found, module, make_path_mapper(root, folder.path)) for found in text.cases.values()]
     unloaded = [found for found in text.cases.values() if found.loader]
     broken = ""
     if unloaded and len(unloaded) == len(cases):
@@ -60,7 +65,7 @@ def read(lines: Iterable[str], *, root: Path, folder: Folder) -> Reading:
     if text.ran is not None and text.ran > len(cases):
         trouble = f"the runner counts {text.ran} tests, of which {len(cases)} could be read from its output"
     running = module.id(text.pending) if text.pending and text.ran is None else ""
-    return Reading(tuple(cases), broken, running, text.claim, trouble, whole=text.ran is not None)
+    return ParsedReport(tuple(cases), broken, running, text.claim, trouble, is_complete=text.ran is not None)
 
 
 def _dotted(target: Target, folder: Path) -> str:
@@ -74,7 +79,7 @@ def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
-def _start(folder: Folder, below: str) -> tuple[str, ...]:
+def _start(folder: ProjectFolder, below: str) -> tuple[str, ...]:
     """Where discovery starts: it walks packages only, so a folder without `__init__.py` is a start of its own."""
     files = [path for path in unittest_files(folder) if below == "." or path.startswith(below + "/")]
     pattern = ("-p=*_test.py",) if files and not PurePosixPath(files[0]).name.startswith("test") else ()
@@ -87,17 +92,17 @@ def _start(folder: Folder, below: str) -> tuple[str, ...]:
     return ("-s", f"./{nearest}" if str(nearest).startswith("-") else str(nearest), *pattern)
 
 
-def _is_package(folder: Folder, below: PurePosixPath) -> bool:
+def _is_package(folder: ProjectFolder, below: PurePosixPath) -> bool:
     return all("__init__.py" in folder.names(str(each)) for each in (below, *below.parents) if each.parts)
 
 
 @dataclass
-class _Found:
+class _UnittestResult:
     """What the text says of one test."""
 
     name: str
     where: str
-    outcome: Outcome = "passed"
+    outcome: TestOutcome = "passed"
     why: str = ""
     block: list[str] = field(default_factory=list)
 
@@ -114,15 +119,15 @@ class _Found:
         return self.where if self.where.endswith("." + self.name) else f"{self.where}.{self.name}"
 
 
-class _Text:
+class _VerboseParser:
     """The verbose output, taken line by line. `pending` is the test that was announced and not yet judged."""
 
     def __init__(self) -> None:
-        self.cases: dict[str, _Found] = {}
+        self.cases: dict[str, _UnittestResult] = {}
         self.ran: int | None = None
         self.claim: Literal["", "passed", "failed"] = ""
         self.pending = ""
-        self._block: _Found | None = None
+        self._block: _UnittestResult | None = None
         self._waiting_for_block = False
 
     def take(self, line: str) -> None:
@@ -155,18 +160,18 @@ class _Text:
         head = _BLOCK.match(line)
         if head is None:
             return
-        found = _Found(head["name"], head["where"])
+        found = _UnittestResult(head["name"], head["where"])
         known = self.cases.setdefault(found.dotted, found)
         if not known.block:
             known.outcome = "error" if head["word"] == "ERROR" else "failed"
             self._block = known
         else:
-            self._block = _Found(found.name, found.where)  # a further subtest of the same test
+            self._block = _UnittestResult(found.name, found.where)  # a further subtest of the same test
 
     def _live(self, line: str) -> None:
         head = _HEAD.match(line)
         if head:
-            found = _Found(head["name"], head["where"])
+            found = _UnittestResult(head["name"], head["where"])
             self.cases.setdefault(found.dotted, found)
             self.pending = found.dotted
         outcome = _OUTCOME.search(head["rest"] if head else line)
@@ -178,10 +183,10 @@ class _Text:
             self.pending = ""
 
 
-class _Modules:
+class _IdMaker:
     """Turns unittest's dotted names into ids that name files, as pytest's do."""
 
-    def __init__(self, folder: Folder, spelled: Callable[[str], str]) -> None:
+    def __init__(self, folder: ProjectFolder, spelled: Callable[[str], str]) -> None:
         self._folder = folder
         self._spelled = spelled
 
@@ -196,16 +201,16 @@ class _Modules:
 
     def _bases(self) -> Iterator[Path]:
         yield self._folder.path
-        for parent in dict.fromkeys(PurePosixPath(path).parent for path in self._folder.tests()):
+        for parent in dict.fromkeys(PurePosixPath(path).parent for path in self._folder.python_test_files()):
             yield self._folder.path / parent
 
 
-def _case(found: _Found, module: _Modules, spelled: Callable[[str], str]) -> TestCase:
+def _case(found: _UnittestResult, module: _IdMaker, spelled: Callable[[str], str]) -> TestCase:
     node_id = module.id(found.dotted)
     if found.outcome not in ("failed", "error"):
-        return TestCase(node_id, found.outcome, message=first_line(found.why))
+        return TestCase(node_id, found.outcome, message=first_nonblank_line(found.why))
     # The block begins with the test's docstring (if any) and a thin rule.
     start = found.block.index(_THIN) + 1 if _THIN in found.block else 0
-    shortened = cut("\n".join(found.block[start:]), spelled, node_id.partition("::")[0])
+    shortened = excerpt_python_failure("\n".join(found.block[start:]), spelled, node_id.partition("::")[0])
     message = next((line for line in shortened.detail.split("\n") if line and not line.startswith(" ")), "")
-    return TestCase(node_id, found.outcome, shortened.place, first_line(message), shortened.detail)
+    return TestCase(node_id, found.outcome, shortened.place, first_nonblank_line(message), shortened.detail)

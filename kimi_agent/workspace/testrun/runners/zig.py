@@ -1,4 +1,4 @@
-"""Zig: `zig build test --summary all`, whose text names failing tests and counts the others."""
+"""zig runner: `zig build test --summary all`, whose text names failing tests and counts the others."""
 
 import re
 import shlex
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import Folder
-from kimi_agent.workspace.testrun.reports.cases import cut_innermost_first, merged
-from kimi_agent.workspace.testrun.reports.failure_excerpt import clean, first_line, within
-from kimi_agent.workspace.testrun.runner import Bench, Ran, Row
-from kimi_agent.workspace.testrun.values import Launch, Outcome, Reading, Wish
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
+from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
-MANIFEST = "build.zig"
+BUILD_ZIG = "build.zig"
 _FILTER = re.compile(r"""\boption\(\s*[^,()]+,\s*"(?P<name>[\w-]*filters?)\"""")
 _SOURCES = re.compile(r".*\.zig")
 _DECLARED = re.compile(r"""^test\s+(?:"(?P<quoted>(?:[^"\\\n]|\\.)*)"|(?P<name>\w+))?\s*\{""", re.MULTILINE)
@@ -24,7 +24,7 @@ _SUMMARY = re.compile(
     r"^Build Summary: \d+/\d+ steps succeeded.*?(?:; (?P<passed>\d+)/(?P<total>\d+) tests passed(?P<rest>.*))?$"
 )
 _SKIPPED = re.compile(r"(\d+) skipped")
-_BLAMED = re.compile(r"^(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: error: ")
+_COMPILE_ERROR = re.compile(r"^(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: error: ")
 _FRAME = re.compile(r"^\s*(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: 0x[0-9a-f]+ in ")
 _CACHED = re.compile(r"^[ |]*\+- run .*\bcached$")
 _MOST_COUNTED, _MOST_ERRORS, _MOST_BLOCK = 20_000, 12, 60
@@ -36,12 +36,12 @@ _ERROR = re.compile(r"^error: (?!\d+ compilation errors|the following (?:build )
 class _Failure:
     name: str
     message: str
-    outcome: Outcome
+    outcome: TestOutcome
     block: list[str] = field(default_factory=list)
 
 
 @dataclass
-class _Text:
+class _ZigOutput:
     failures: list[_Failure] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     summary: re.Match[str] | None = None
@@ -50,70 +50,72 @@ class _Text:
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def evidence(folder: Folder) -> str:
+def zig_evidence(folder: ProjectFolder) -> str:
     """The build script, if it has a step for tests."""
     # The step is made by a line such as b.step("test", ...).
-    return MANIFEST if re.search(r"""step\(\s*"test\"""", folder.text(MANIFEST)) else ""
+    return BUILD_ZIG if re.search(r"""step\(\s*"test\"""", folder.text(BUILD_ZIG)) else ""
 
 
-def arguments(wish: Wish, folder: Folder) -> tuple[str, ...] | None:
+def zig_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...] | None:
     """The words after `zig build test --summary all`; None where the build script has no filter for what is wished."""
-    nodes = [target.node for target in wish.targets]
-    if wish.targets and not all(nodes):
+    nodes = [target.node for target in selection.targets]
+    if selection.targets and not all(nodes):
         return None
-    option = _FILTER.search(folder.text(MANIFEST))
-    wanted = [*([wish.name] if wish.name else []), *nodes]
+    option = _FILTER.search(folder.text(BUILD_ZIG))
+    wanted = [*([selection.name] if selection.name else []), *nodes]
     if wanted and (option is None or (len(wanted) > 1 and not option["name"].endswith("s"))):
         return None
     return tuple(f"-D{option['name']}={name}" for name in wanted) if option else ()
 
 
-def read(ran: Ran) -> Reading:
-    """The failures as they are told; the names of the others from the sources, where these count alike."""
-    text = _collect(ran.lines)
-    spelled = within(ran.root, ran.folder.path)
+def read_zig_output(ran: RunResult) -> ParsedReport:
+    """The failures from the output; the names of the others from the sources, where the counts agree."""
+    text = _parse_output(ran.lines)
+    spelled = make_path_mapper(ran.root, ran.folder.path)
     declared = _declared(ran.folder)
-    bad = merged(_case(found, _id(found.name, declared, spelled), text, ran) for found in text.failures)
+    bad = merge_cases(_case(found, _id(found.name, declared, spelled), text, ran) for found in text.failures)
     if text.errors and not bad:
-        return Reading(broken="\n".join(text.errors))
+        return ParsedReport(fatal_error="\n".join(text.errors))
     if text.summary is None:
-        return Reading(bad, whole=bool(bad))
+        return ParsedReport(bad, is_complete=bool(bad))
     known = [f"{spelled(path) or path}::{name}" for path, name in declared]
     others = [node_id for node_id in known if node_id not in {case.id for case in bad}]
     skipped = int(found[1]) if (found := _SKIPPED.search(text.summary["rest"] or "")) else 0
     passed = int(text.summary["passed"] or 0)
-    if not skipped and not text.cached and len(others) == passed and not (ran.wish.name or ran.wish.targets):
+    if not skipped and not text.cached and len(others) == passed and not (ran.selection.name or ran.selection.targets):
         rest, trouble = [TestCase(node_id, "passed") for node_id in others], ""
     else:
-        rest = [TestCase(f"{MANIFEST}::passed {n + 1}", "passed") for n in range(min(passed, _MOST_COUNTED))]
-        rest += [TestCase(f"{MANIFEST}::skipped {n + 1}", "skipped") for n in range(min(skipped, _MOST_COUNTED))]
+        rest = [TestCase(f"{BUILD_ZIG}::passed {n + 1}", "passed") for n in range(min(passed, _MOST_COUNTED))]
+        rest += [TestCase(f"{BUILD_ZIG}::skipped {n + 1}", "skipped") for n in range(min(skipped, _MOST_COUNTED))]
         trouble = "zig names only the tests that fail; those that passed are told by number" if passed else ""
     if text.cached:
         # Zig keeps successful runs only, by the content of the test program.
-        rest += [TestCase(f"{MANIFEST}::cached run {n + 1}", "passed") for n in range(text.cached)]
+        rest += [TestCase(f"{BUILD_ZIG}::cached run {n + 1}", "passed") for n in range(text.cached)]
         trouble = "zig did not run again what passed before unchanged (cached), and does not say how many tests that is"
-    return Reading(merged((*bad, *rest)), broken="\n".join(text.errors), trouble=trouble)
+    return ParsedReport(merge_cases((*bad, *rest)), fatal_error="\n".join(text.errors), trouble=trouble)
 
 
-async def _launch(folder: Folder, wish: Wish, why: str, bench: Bench) -> Launch | None:
-    zig, words = bench.runner.which("zig"), arguments(wish, folder)
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand | None:
+    zig, words = environment.runner.which("zig"), zig_arguments(selection, folder)
     if zig is None or words is None:
         return None
     real = ("build", "test", "--summary", "all", *words)
-    return Launch("zig build test", why, (zig, *real), shlex.join(("zig", *real)), folder.path)
+    return TestCommand("zig build test", why, (zig, *real), shlex.join(("zig", *real)), folder.path)
 
 
-def _collect(lines: Iterable[str]) -> _Text:
+def _parse_output(lines: Iterable[str]) -> _ZigOutput:
     """The failing tests, what the compiler says is wrong, and the summary."""
-    text = _Text()
+    text = _ZigOutput()
     block: list[str] | None = None
     for raw in lines:
-        line = clean(raw).rstrip()
+        line = strip_escapes(raw).rstrip()
         if own := _OWN_FRAME.match(line):
             text.places.setdefault(own["name"], (own["path"], own["line"]))
         if failed := _FAILED.match(line):
             rest = failed["rest"].lstrip(": ")
-            outcome: Outcome = "failed" if failed["how"] in ("failed", "leaked", "logged errors") else "error"
+            outcome: TestOutcome = "failed" if failed["how"] in ("failed", "leaked", "logged errors") else "error"
             message = rest if failed["how"] == "failed" else f"{failed['how']} {rest}".rstrip()
             text.failures.append(_Failure(failed["id"], message, outcome))
             block = text.failures[-1].block
@@ -121,7 +123,7 @@ def _collect(lines: Iterable[str]) -> _Text:
             text.summary, block = summary, None
         elif text.summary is not None:
             text.cached += _CACHED.match(line) is not None
-        elif _BLAMED.match(line) or _ERROR.match(line):
+        elif _COMPILE_ERROR.match(line) or _ERROR.match(line):
             block = text.errors if len(text.errors) < _MOST_ERRORS else None
             text.errors += [line] if block is not None else []
         elif not line or line.startswith(("failed command:", "test", "+-", "|", "error: ")):
@@ -131,10 +133,10 @@ def _collect(lines: Iterable[str]) -> _Text:
     return text
 
 
-def _declared(folder: Folder) -> list[tuple[str, str]]:
+def _declared(folder: ProjectFolder) -> list[tuple[str, str]]:
     """The file and the name of each test in the sources; zig numbers those without a name."""
     found: list[tuple[str, str]] = []
-    for path in folder.found(_SOURCES):
+    for path in folder.find_files(_SOURCES):
         unnamed = 0
         for test in _DECLARED.finditer(folder.text(path)):
             name = test["quoted"] if test["quoted"] is not None else test["name"]
@@ -165,8 +167,8 @@ def _split(dotted: str) -> tuple[str, str]:
     return place, name
 
 
-def _case(failure: _Failure, node_id: str, text: _Text, ran: Ran) -> TestCase:
-    spelled = within(ran.root, ran.folder.path)
+def _case(failure: _Failure, node_id: str, text: _ZigOutput, ran: RunResult) -> TestCase:
+    spelled = make_path_mapper(ran.root, ran.folder.path)
 
     def frame(line: str) -> str | None:
         found = _FRAME.match(line)
@@ -174,8 +176,8 @@ def _case(failure: _Failure, node_id: str, text: _Text, ran: Ran) -> TestCase:
         return (f"{inside}:{found['line']}" if inside else "") if found else None
 
     lines = list(_without_sources(failure.block))
-    cut = cut_innermost_first("\n".join(lines), frame, node_id.partition("::")[0])
-    said = first_line("\n".join(line for line in lines if not _FRAME.match(line)))
+    cut = excerpt_innermost_first("\n".join(lines), frame, node_id.partition("::")[0])
+    said = first_nonblank_line("\n".join(line for line in lines if not _FRAME.match(line)))
     # After "with stderr:" and the like comes what it said.
     message = said if not failure.message or failure.message.endswith("stderr:") else failure.message
     detail = cut.detail.replace(f"{ran.root}/", "")
@@ -193,4 +195,4 @@ def _without_sources(block: list[str]) -> Iterator[str]:
             yield line
 
 
-ZIG = Row("zig build test", "Zig", evidence, _launch, read, (".zig",))
+ZIG = TestRunner("zig build test", "Zig", zig_evidence, _launch, read_zig_output, (".zig",))
