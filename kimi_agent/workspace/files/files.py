@@ -217,7 +217,11 @@ class Files:
         root = str(self.root)
         if place.path == root:
             return "."
-        return place.path[len(root) :].lstrip("/") if is_beneath(place.path, root) else place.path
+        if not is_beneath(place.path, root):
+            return place.path
+        path = place.path[len(root) :].lstrip("/")
+        # "~/a" and "output:a" lead elsewhere when they are said again.
+        return f"./{path}" if path == "~" or path.startswith(("~/", OUTPUT_PREFIX)) else path
 
     def _may_read(self, spelling: str) -> ResolvedPath:
         place = self._places.find(spelling)

@@ -352,3 +352,9 @@ def test_the_opener_follows_no_link_and_no_dots(tmp_path: Path, openat2: bool) -
         opener.open(root, "nowhere/f", os.O_RDONLY)
     with pytest.raises(NotADirectoryError):
         opener.open(root, "real/f/g", os.O_RDONLY)
+
+
+@pytest.mark.parametrize("spelling", ["./~/g", "./~", "./output:1", "./output:1/g"])
+def test_a_name_that_would_lead_elsewhere_is_shown_so_that_it_leads_back(files: Files, spelling: str) -> None:
+    assert files.shown(spelling) == spelling
+    assert files.shown(files.shown(spelling)) == spelling
