@@ -1,7 +1,7 @@
 """Settings in layers: built-in < user < trusted project < environment < flags. The result is one frozen Config.
 
-A project's file may set nothing that loosens safety or says where requests and keys go (DESIGN §7): such a key in it
-is left out and reported.
+A project's file may set nothing that loosens safety or says where requests and keys go: such a key in it is left out
+and reported.
 """
 
 import difflib

@@ -1,4 +1,4 @@
-"""Prompt texts: the system prompt, slash commands from files, and a repository's AGENTS.md."""
+"""Prompt texts: fills the system prompt, finds slash commands in files, collects a repository's AGENTS.md."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -55,7 +55,7 @@ def _package(layer: Layer) -> str:
     folder = str(layer.root / "tools")
     name = f"kimi_agent_tools_{hashlib.sha256(folder.encode()).hexdigest()[:12]}"
     if layer.name != "built-in":  # a person edits these between two sessions of one process
-        for module in [each for each in sys.modules if each.startswith(name)]:
+        for module in [each for each in list(sys.modules) if each.startswith(name)]:
             del sys.modules[module]
         importlib.invalidate_caches()
     if name not in sys.modules:

@@ -1,43 +1,33 @@
-"""The README is true: its examples load, its settings exist, its commands are ours."""
+"""The README is true: it names every flag, command and setting, and none that there is not; its examples load."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from kimi_agent.cli.commands import main as manage
-from kimi_agent.cli.commands.completion import command_tree, list_flags
-from kimi_agent.cli.run import flags
-from kimi_agent.config import load_config
-from kimi_agent.layers import Layer
-from kimi_agent.tool import Context
-from kimi_agent.toolbox import load_tools
+from kimi_agent.cli.commands.completion import list_flags
+from kimi_agent.config import SETTINGS, load_config
+from kimi_agent.faces.slash_commands import SLASH_COMMANDS
+from tests.readme_text import README, README_FILE, REFERENCE, blocks, commands, reference
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
+ROOT = README_FILE.parent
+WORDS = re.findall(r"`([^`\n]+)`", re.sub(r"(?ms)^```.*?^```$", "", README))
+"""What stands in backquotes."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-async def test_the_example_tool_loads_and_works(context: Context, tmp_path: Path) -> None:
-    folder = tmp_path / "layer" / "tools"
-    folder.mkdir(parents=True)
-    (example,) = [block for block in blocks("python") if "@tool" in block]
-    (folder / "count_lines.py").write_text(example)
-    tools, problems = load_tools([Layer("user", folder.parent)])
-    assert problems == []
-    (context.files.root / "a.txt").write_text("one\ntwo\n")
-    assert (await tools["count_lines"].run(context, '{"path": "a.txt"}')).content == "2"
+@pytest.mark.golden
+def test_every_flag_command_and_setting_stands_in_the_reference(request: pytest.FixtureRequest) -> None:
+    written = reference()
+    if request.config.getoption("--golden"):
+        README_FILE.write_text(REFERENCE.sub(lambda _: written, README_FILE.read_text("utf-8")), "utf-8")
+    assert REFERENCE.findall(README_FILE.read_text("utf-8")) == [written], "read the change, then: make golden"
 
 
 def test_the_example_of_the_patch_engine_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = [block for block in blocks("python") if "edit import" in block]
+    (example,) = blocks("python", "edit import")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository" / "a.txt").write_text("one\ntwo\n")
@@ -51,25 +41,39 @@ def test_the_example_of_the_patch_engine_works(
 
 
 def test_the_example_settings_are_settings(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text(blocks("toml")[0])
+    (example,) = blocks("toml", "[permissions]")
+    (tmp_path / "config.toml").write_text(example)
     found = load_config(tmp_path / "config.toml", None, {}, {}, ())
     assert found.texts("permissions.deny") == ("shell(curl)",)
 
 
 def test_every_command_line_uses_flags_and_commands_that_exist() -> None:
-    commands = command_tree(flags.run_app, manage.commands_app)
-    known = {spelling for spelling, _ in list_flags(typer.main.get_command(flags.run_app))}
-    lines = re.findall(r"`(kimi-agent [^`]*)`", README) + re.findall(r"(?m)\| (kimi-agent .*)$", README)
-    assert len(lines) > 7
+    lines = [word for word in WORDS if word.startswith("kimi-agent ")]
+    lines += re.findall(r"(?m)(?:^\$|\|) (kimi-agent .*)$", README)
+    assert len(lines) > 40
     for line in lines:
-        words = [word for word in shlex.split(line.replace("'", ""))[1:] if word != "|"]
-        if words and words[0] in commands:
-            continue
-        assert all(word.split("=")[0] in known for word in words if word.startswith("-")), line
+        words = [word for word in shlex.split(re.sub(r"['\[\]\\]", "", line))[1:] if word not in ("|", "<")]
+        path = " ".join(words[:2]) if " ".join(words[:2]) in commands() else (words or [""])[0]
+        known = {spelling for spelling, _ in list_flags(commands().get(path, commands()[""]))} | {"--help"}
+        assert {word.split("=")[0] for word in words if word.startswith("-")} - known == set(), line
+
+
+def test_every_flag_slash_command_and_setting_that_it_names_exists() -> None:
+    known = {spelling for command in commands().values() for spelling, _ in list_flags(command)}
+    flags = {part for word in WORDS if word.startswith("-") for part in re.split(r"[ ,/=]+", word) if part[:1] == "-"}
+    known |= {word for each in SLASH_COMMANDS for word in re.split(r"[][|]", each.takes)}  # /compact --preview
+    assert flags - known - {"--help"} == set()
+    slashes = {word.split()[0].rstrip(",") for word in WORDS if re.match(r"/[a-z]+(?![\w/])", word)}
+    assert slashes - {f"/{name}" for each in SLASH_COMMANDS for name in (each.name, *each.aliases)} == {"/explain"}
+    groups = {key.partition(".")[0] for key in SETTINGS if "." in key}
+    settings = {word for word in WORDS if re.fullmatch(rf"(?:{'|'.join(groups)})\.\w+", word)}
+    assert settings - set(SETTINGS) == set()
+    assert {word.strip("[]") for word in WORDS if re.fullmatch(r"\[[a-z]+\]", word)} <= groups
 
 
 def test_every_target_of_the_makefile_that_it_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make ([a-z]+)`?", README):
-        if target not in ("it",):
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    targets = re.findall(r"(?:`|\$ )make ([a-z]+)", README)
+    assert len(targets) > 3
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,23 @@ def test_an_edited_tool_is_read_anew_in_the_same_process(tmp_path: Path) -> None
     assert load_tools([found])[0]["same"].description == "First."
     (tmp_path / "one" / "tools" / "a.py").write_text(source("same", words="Second, longer."))
     assert load_tools([found])[0]["same"].description == "Second, longer."
+
+
+class Looked(str):
+    """The name of a module; when it is looked at, another thread has imported one more."""
+
+    def startswith(self, *start: Any) -> bool:
+        sys.modules["imported_meanwhile"] = types.ModuleType("imported_meanwhile")
+        return super().startswith(*start)
+
+
+def test_tools_load_while_another_thread_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, Looked("looked_at"), types.ModuleType("looked_at"))
+    try:
+        tools, _ = load_tools([layer(tmp_path / "one", a=source("greet"))])
+    finally:
+        sys.modules.pop("imported_meanwhile", None)
+    assert sorted(tools) == ["greet"]
 
 
 def test_a_trusted_projects_folder_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Factories for the parts of an agent, made from what is known before a session is opened; `app` joins them."""
+"""Factories for the parts of an agent (policy, files, snapshots, context window, hooks), made from the settings."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Progress tracker: tells whether anything got done since the last compaction, or the agent runs in a circle."""
+"""Progress tracker: whether anything got done since the last compaction, or the agent runs in circles."""
 
 from posixpath import normpath
 

@@ -1,4 +1,4 @@
-"""Window layout: token limits and shares, all derived from the window's size and what always stands in it."""
+"""Window layout: token limits and shares of the model's window, all derived from its size."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Git repository of the demo: the package's files, committed by a git that needs nothing of the machine."""
+"""Git repository of the demo: the package's files, committed by a git without the person's configuration."""
 
 import os
 import subprocess

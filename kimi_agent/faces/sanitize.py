@@ -1,4 +1,4 @@
-"""Sanitizer for foreign text: nothing from a model, a tool or a file reaches the terminal but through here.
+"""Sanitizer for text of models, tools and files: makes visible what could control or deceive a terminal.
 
 Each character is judged by itself and its direct neighbours. What a terminal would obey or hide is shown instead:
 control characters as their pictures (`␛[2J`), bidi and invisible ones by number (`\\u202e`).

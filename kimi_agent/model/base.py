@@ -1,4 +1,4 @@
-"""Model protocol: a name, a window, and a stream of deltas, which is all that the loop knows of a model.
+"""Model protocol: a name, a window, and a stream of deltas; the agent loop knows no more of a model.
 
 Every provider, wrapper, tape and test double is a `Model`. A stream either ends normally, after a `Finish`, or
 raises a `ModelError`; a `Retrying` in it voids what came before it, unless it says that its words are kept.

@@ -1,15 +1,13 @@
 """Mock Kimi server on loopback that plays a tape over HTTP: `kimi-agent mock TAPE`, the demo, and the tests.
 
-Raw asyncio streams and no web framework, so that it can break off at a byte. It answers POST /v1/chat/completions,
-streamed or not, and GET /v1/models; refuses what Moonshot refuses, in its words; and keeps every body it was sent.
+It answers POST /v1/chat/completions, streamed or not, and GET /v1/models; refuses what Moonshot refuses, in its
+words; and keeps every body it was sent.
 """
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -18,25 +16,12 @@ import msgspec
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import is_loopback
 from kimi_agent.model.tape.format import Fault, Pace, Tape
+from kimi_agent.model.tape.http_exchange import MAX_HEAD_BYTES, HttpExchange, ReceivedRequest
 from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, MOONSHOT_MODELS, RequestRefusal
-from kimi_agent.model.tape.played_reply import PlayedReply, build_completion
+from kimi_agent.model.tape.played_reply import build_completion
 from kimi_agent.model.tape.position import TapeMismatch
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
 from kimi_agent.model.tape.tape_model import TapePlayer
-
-_MAX_HEAD_BYTES = 64 * 1024
-_MAX_BODY_BYTES = 100 * 1024 * 1024
-_FLUSH_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True)
-class ReceivedRequest:
-    """One request as it came: header names in lower case, the body's raw bytes."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
 
 
 class MockServer:
@@ -78,7 +63,7 @@ class MockServer:
         self._trace = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connection, *self._address, limit=_MAX_HEAD_BYTES)
+        self._server = await asyncio.start_server(self._connection, *self._address, limit=MAX_HEAD_BYTES)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -108,7 +93,7 @@ class MockServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self.connections += 1
-        exchange = _Exchange(reader, writer, self.left)
+        exchange = HttpExchange(reader, writer, self.left)
         try:
             while await self._one(exchange):
                 pass
@@ -123,7 +108,7 @@ class MockServer:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _one(self, exchange: "_Exchange") -> bool:
+    async def _one(self, exchange: HttpExchange) -> bool:
         """Answer one request; whether the connection can take another."""
         request = await exchange.request()
         if request is None:
@@ -142,7 +127,7 @@ class MockServer:
             case _:
                 return await exchange.error(RequestRefusal("url.not_found", 404, "url.not_found"))
 
-    async def _complete(self, exchange: "_Exchange", body: bytes) -> bool:
+    async def _complete(self, exchange: HttpExchange, body: bytes) -> bool:
         self._asked += 1
         struck = self._chaos(self._asked)
         try:
@@ -157,7 +142,7 @@ class MockServer:
         return await self._say(exchange, said, value, fault)
 
     async def _say(
-        self, exchange: "_Exchange", said: ScriptedAnswer, body: dict[str, Any], fault: Fault | None
+        self, exchange: HttpExchange, said: ScriptedAnswer, body: dict[str, Any], fault: Fault | None
     ) -> bool:
         model = str(body["model"])
         if not body.get("stream") and fault is None:
@@ -165,97 +150,6 @@ class MockServer:
         options = body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
         return await exchange.play(self._player.reply(said, model, include_usage=include_usage, fault=fault))
-
-
-class _Exchange:
-    """One connection: requests in, answers out."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: asyncio.Event) -> None:
-        self.trace = ""
-        self._reader = reader
-        self._writer = writer
-        self._left = left
-
-    async def request(self) -> ReceivedRequest | None:
-        """The next request; None where the client has gone. Raises ValueError for what is none."""
-        try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
-            return None
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, path, _ = first.split(" ", 2)
-        pairs = (line.partition(":") for line in lines if line)
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        if headers.get("expect", "").lower() == "100-continue":
-            self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return ReceivedRequest(method, path, headers, await self._chunked())
-        size = int(headers.get("content-length", "0"))
-        if not 0 <= size <= _MAX_BODY_BYTES:
-            raise ValueError("body too large")
-        return ReceivedRequest(method, path, headers, await self._reader.readexactly(size))
-
-    async def _chunked(self) -> bytes:
-        body = bytearray()
-        while size := int((await self._reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            if size < 0 or len(body) + size > _MAX_BODY_BYTES:
-                raise ValueError("body too large")
-            body += await self._reader.readexactly(size)
-            await self._reader.readexactly(2)
-        await self._reader.readuntil(b"\r\n")
-        return bytes(body)
-
-    async def error(self, refusal: RequestRefusal) -> bool:
-        return await self.json(refusal.status, refusal.body)
-
-    async def json(self, status: int, value: object) -> bool:
-        body = msgspec.json.encode(value)
-        headers = {"content-type": "application/json; charset=utf-8", "content-length": str(len(body))}
-        self._writer.write(self._head(status, headers) + body)
-        await self._writer.drain()
-        return True
-
-    async def play(self, reply: PlayedReply) -> bool:
-        """Send a reply piece by piece, each as an HTTP chunk of its own, and end it as it says."""
-        if reply.ending == "drop":
-            return False
-        waiting = bytearray(self._head(reply.status, reply.headers | {"transfer-encoding": "chunked"}))
-        for piece, delay_s in reply.pieces:
-            if delay_s:
-                await self._flush(waiting)
-                await asyncio.sleep(delay_s)
-            if piece:
-                waiting += b"%x\r\n%b\r\n" % (len(piece), piece)
-            if len(waiting) >= _FLUSH_BYTES:
-                await self._flush(waiting)
-        if reply.ending == "end":
-            waiting += b"0\r\n\r\n"
-        await self._flush(waiting)
-        if reply.ending == "stall":
-            await self._reader.read(1)
-            self._left.set()
-        return reply.ending == "end"
-
-    async def _flush(self, waiting: bytearray) -> None:
-        if self._reader.at_eof():
-            self._left.set()
-            raise ConnectionResetError
-        self._writer.write(bytes(waiting))
-        waiting.clear()
-        try:
-            await self._writer.drain()
-        except ConnectionError:
-            self._left.set()
-            raise
-
-    def _head(self, status: int, headers: dict[str, str]) -> bytes:
-        try:
-            words = HTTPStatus(status).phrase
-        except ValueError:
-            words = "Unknown"
-        fields = {"connection": "keep-alive", "x-msh-trace-id": self.trace} | headers
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return f"HTTP/1.1 {status} {words}\r\n{lines}\r\n".encode("latin-1", "replace")
 
 
 def serve_tape(

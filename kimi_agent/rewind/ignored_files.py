@@ -1,4 +1,4 @@
-"""Ignored files in a rewind: each goes back only by those snapshots that were asked to hold it. Pure.
+"""Ignored files in a rewind: each is restored only from snapshots that were asked to hold it. Pure.
 
 A snapshot holds no ignored file, but for those it was asked for: before a call that names `.env`, say. For such a
 file other snapshots prove nothing, so the tree before its first change and the state after our last are noted with

@@ -1,4 +1,4 @@
-"""A note to the model about rewound files, while its messages still speak of the changes."""
+"""Note to the model about rewound files, while its messages still mention the changes."""
 
 from kimi_agent.log.events import Rewound
 from kimi_agent.log.fold.conversation import Conversation

@@ -1,8 +1,8 @@
 """Tool schema of a typed function's signature, and the model's arguments read against it.
 
-The schema stays within Moonshot's subset of JSON schema (kimi-api.md §3 "Tool definitions"): a flat object, a `type`
-on every subschema, no unions. Reading is forgiving in form and strict in meaning: `"12"` is 12, null is absent, a
-JSON array in a string is that array, `file_path` is `path`; a wrong value is an error that shows how to call.
+The schema stays within Moonshot's subset of JSON schema (`model/wire/moonshot_schema.py` checks it): a flat object, a
+`type` on every subschema, no unions. Reading is forgiving in form and strict in meaning: `"12"` is 12, null is absent,
+a JSON array in a string is that array, `file_path` is `path`; a wrong value is an error that shows how to call.
 """
 
 import inspect
@@ -21,7 +21,7 @@ __all__ = ["Field", "ToolSignature"]
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-# What models call these parameters when they were trained on other agents' tools (edit-tools.md §3.0).
+# What models call these parameters when they were trained on other agents' tools.
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("file_path", "filepath", "filename", "file", "target_file", "directory", "dir"),
     "command": ("cmd", "script"),

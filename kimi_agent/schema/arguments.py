@@ -28,7 +28,7 @@ def parse_arguments(text: str) -> Any:
             found[key] = value
         return found
 
-    # strict=False: Kimi writes raw control characters into strings (kimi-api.md §4).
+    # strict=False: Kimi writes raw control characters into strings.
     return json.loads(text, strict=False, parse_constant=no_constant, parse_int=_integer, object_pairs_hook=unique)
 
 

@@ -1,4 +1,4 @@
-"""What holds for every text and every patch, by hypothesis (edit-tools.md §3.4)."""
+"""What holds for every text and every patch, by hypothesis."""
 
 from codecs import BOM_UTF8
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Text finder for replacements: the places where a text stands in a file, exactly or by the tolerances of hunks.
+"""Text finder for replacements: every place of a text in a file, exact or by the tolerances of hunks.
 
 A text of whole lines goes through the same tiers as a hunk; a fragment within a line fits as it is, or but for the
 kind of quotes, dashes and spaces. All places count together, however loosely they fit.

@@ -1,7 +1,7 @@
 """Line index of a text: finds every place where given lines fit, at every tolerance together.
 
 A place counts however loosely it fits, since an exact twin elsewhere must not win over the place that was meant and
-differs in a trailing space (edit-tools.md §0.4). Likeness is never a match: it only helps to explain a miss.
+differs in a trailing space. Likeness is never a match: it only helps to explain a miss.
 """
 
 from bisect import bisect_left

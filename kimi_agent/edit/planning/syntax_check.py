@@ -1,4 +1,4 @@
-"""Syntax check of a change: the file parsed before, and no longer does. Parses only; nothing is run.
+"""Syntax check of a change: finds a file that parsed before it and does not after. Parses only; runs nothing.
 
 What is not known (another kind of file, one too big or nested too deep) is never called broken.
 """

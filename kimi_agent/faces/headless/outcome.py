@@ -95,7 +95,7 @@ class RunOutcome:
 def build_result_object(
     outcome: RunOutcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
 ) -> dict[str, Any]:
-    """The final JSON object of a run (DESIGN §7 "Result object"); `trouble` says why where no turn could."""
+    """The final JSON object of a run (`--output-format json`); `trouble` says why where no turn could."""
     ended = outcome.ended
     status: Status = ended.status if ended is not None else "failed"
     error = None

@@ -13,7 +13,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 
 MAX_INLINE_BYTES = 200_000
-"""Bytes of piped text that go into the prompt whole (DESIGN §7); more is kept as `output:stdin`."""
+"""Bytes of piped text that go into the prompt whole; more is kept as `output:stdin`."""
 MAX_KEPT_BYTES = 256_000_000
 _SHOWN = 20_000
 _NAME = "stdin"

@@ -1,4 +1,4 @@
-"""Wait indicator: the words that say what a slow request waits for, such as the next retry or a sign of life."""
+"""Wait indicator: what a slow request waits for (the next retry, a sign of life), in a few words."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Key bindings of the prompt and of an open question."""
+"""Key bindings (Enter, Esc, Ctrl-C, Shift-Tab ...) of the prompt and of an open question."""
 
 from __future__ import annotations
 

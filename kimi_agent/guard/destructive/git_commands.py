@@ -1,4 +1,4 @@
-"""A table of git commands that destroy something: which, and how it comes back.
+"""Table of git commands that destroy work (`reset --hard`, `branch -D`): what each loses, and how it comes back.
 
 Changes in the work tree come back from a snapshot, commits by the name that held them.
 """

@@ -1,6 +1,6 @@
 """Finder of the losses that a shell command causes, and whether a snapshot taken first brings each back.
 
-Like `catastrophe` a net for accidents and not a wall. What the snapshot covers runs, and its result names the way
+Like `forbidden` a net for accidents and not a wall. What the snapshot covers runs, and its result names the way
 back; what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
 """
 
@@ -65,7 +65,7 @@ def find_losses(
     `exists` tells whether there is a file at an absolute path: writing a new one loses nothing.
     """
     if len(text) > MAX_SHELL_CHARS:
-        return ()  # `catastrophe` has it asked about
+        return ()  # `forbidden` has it asked about
     place = ShellState(home, workspace, (split_path(cwd or workspace),))
     return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, place, 0)))
 

@@ -1,4 +1,4 @@
-"""Paths that no command may remove, and the expansion of a shell word to the paths it may stand for.
+"""Protected paths, which no command may remove, and the expansion of a shell word to paths.
 
 For example `rm -rf ~/"$X"`: the word expands to the home folder and something unknown below it, and the home folder
 must stay.

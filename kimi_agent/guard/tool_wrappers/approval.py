@@ -1,4 +1,4 @@
-"""The approval tool wrapper: it stands between a call and its effect, and allows, asks a person, or denies.
+"""Approval tool wrapper: allows a call, asks the person about it, or denies it, before it runs.
 
 What is asked about is what runs: the preview is made once more after the yes, and a call that would now do something
 else is asked about again, once.

@@ -1,4 +1,4 @@
-"""Price table: Moonshot's own prices per million tokens, or those that the user set.
+"""Price table: dollars per million tokens, Moonshot's own or the user's, and what a request costs by them.
 
 A cap priced from the wrong table stops work for money that was never spent, so nothing is guessed: a price belongs
 to one host and one model, and whatever else is asked has none (tokens are counted all the same).

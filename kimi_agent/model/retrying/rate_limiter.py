@@ -1,4 +1,4 @@
-"""Rate limiter shared by all agents of a process: what one learns of the account's limits slows all of them."""
+"""Rate limiter shared by all agents of a process: a 429 that one of them gets slows them all."""
 
 import asyncio
 import math

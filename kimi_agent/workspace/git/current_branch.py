@@ -1,4 +1,4 @@
-"""The checked-out branch, read without running git: nothing of a stranger's repository may run before trust."""
+"""Checked-out branch, read without running git: before trust no code of the repository may run."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Search in the workspace: ripgrep, the parser of its output, and a stand-in in Python."""
+"""Search in the workspace: ripgrep, the parser of its output, and a slow substitute in Python."""

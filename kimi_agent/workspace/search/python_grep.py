@@ -1,4 +1,4 @@
-"""A slow stand-in for ripgrep, run as a script where there is none: the few flags we use, the same output.
+"""Slow substitute for ripgrep, run as a script where that is missing: the few flags we use, the same output.
 
 Python's regular expressions instead of Rust's; ignore files and file types are not known. It is a process of its own
 so that a pattern that never ends can be killed.

@@ -5,7 +5,7 @@ name; journal says "ready"; compare again, rename, file by file; deletes; journa
 journal go. Before "ready" a crash is answered by tidying up, after it by finishing (`recovery`); an error is
 answered by undoing. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
 takes the place of a folder, or a folder that of a file, the deletes that make room come before all other renames
-(`swaps`).
+(`file_folder_swaps`).
 """
 
 import contextlib

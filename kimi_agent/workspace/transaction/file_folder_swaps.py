@@ -1,4 +1,4 @@
-"""File/folder swaps: the order of a transaction in which a file takes a folder's place, or a folder a file's.
+"""File/folder swaps: the order of moves in a transaction where a file replaces a folder, or a folder a file.
 
 Temporary and second names lie beside their file. They cannot where its folder comes or goes within the commit: then
 they lie beside the uppermost path that is swapped.

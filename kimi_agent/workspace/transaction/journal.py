@@ -23,7 +23,7 @@ class JournalEntry:
     """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` what is there.
 
     Both are content ids, or None for nothing. The other names of the file lie in the folder `stage` where they
-    cannot lie beside it (see `swaps`).
+    cannot lie beside it (see `file_folder_swaps`).
     """
 
     root: str
