@@ -1,22 +1,29 @@
 """The loop, told with a scripted model: what is asked, what is run, and what the log says of it."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 
 from kimi_agent.errors import ModelError, Refused, Stopped, ToolError, TooLong, Unavailable
+from kimi_agent.guard.policy.policy import Policy, Rules
+from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approval
+from kimi_agent.guard.tool_wrappers.loop_guard import NUDGE_AT, PAUSE_AT, LoopGuard
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
+    Decision,
     Durable,
     Event,
     Noted,
     Opened,
     Partial,
+    Question,
     Recovered,
     Requested,
     Retrying,
@@ -31,7 +38,7 @@ from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_mess
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
-from kimi_agent.tool import Context, Field, Tool, tool
+from kimi_agent.tool import Context, Field, ParsedCall, Tool, tool
 from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 
 
@@ -182,6 +189,65 @@ async def test_whatever_goes_wrong_in_a_call_is_its_result(
     assert (returned[0].failed, returned[0].code) == (True, code)
     assert returned[0].content.startswith(f"Error [{code}]: ")
     assert words in returned[0].content
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"path" "a"}', '{"path": "', "[]", '{"path": "wrong"}', pytest.param('{"path": "a\ud800', id="surrogate")]
+)
+async def test_a_call_that_cannot_be_read_asks_no_guard_and_counts_as_a_loop(
+    context: Context, tmp_path: Path, raw: str
+) -> None:
+    def no_path(arguments: dict[str, object]) -> list[str]:
+        raise ToolError("parse", "no such path can be")
+
+    def unreachable(inner: Tool) -> Tool:
+        raise AssertionError(f"{inner.name} was guarded")
+
+    def loops(inner: Tool) -> Tool:
+        return guard.wrap(inner)
+
+    steps = [calls(("keep", raw)) for _ in range(PAUSE_AT)]
+    agent = agent_on(
+        Scripted(*steps, says(".")),
+        [replace(keep, paths=no_path)],
+        context,
+        tmp_path / "s",
+        guards=[unreachable],
+        wrappers=[loops],
+    )
+    guard = LoopGuard(refuse_all("nobody"), agent.session.emit)
+    await agent.run_turn(user_message("go"))
+    assert not [each for each in agent.session.events() if isinstance(each.event, CallStarted)]
+    warned = ["This exact call failed" in text for text in results(agent.session)]
+    assert warned == [False] * (NUDGE_AT - 1) + [True] * (PAUSE_AT - NUDGE_AT + 1)
+    shown = "path=wrong" if "wrong" in raw else raw
+    with pytest.raises(Stopped, match=re.escape(f"keep({shown})")):
+        await guard.ask_if_stuck()
+
+
+async def test_the_arguments_of_a_call_are_read_once_whoever_looks_at_them(context: Context, tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def counted(raw: str) -> tuple[dict[str, object], Sequence[str]]:
+        read.append(raw)
+        return keep.read(raw)
+
+    policy = Policy("ask", Rules.parse(), workspace=context.files.root, home=tmp_path)
+
+    async def allow(question: Question) -> Decision:
+        return Decision(allowed=True)
+
+    def approved(inner: Tool) -> Tool:
+        return wrap_with_approval(inner, policy=policy, ask=allow, emit=agent.session.emit)
+
+    def looped(inner: Tool) -> Tool:
+        return LoopGuard(allow, agent.session.emit).wrap(inner)
+
+    model = Scripted(calls(("keep", {"path": "a"})), says("."))
+    tools = [replace(keep, read=counted)]
+    agent = agent_on(model, tools, context, tmp_path / "s", guards=[approved], wrappers=[looped])
+    await agent.run_turn(user_message("go"))
+    assert (results(agent.session), len(read)) == (["kept"], 1)
 
 
 def stopping(request: Request) -> AsyncIterator[Delta]:
@@ -458,12 +524,9 @@ async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Conte
         """Two sides."""
         return Result("for the model")
 
-    async def shout(inner: Tool) -> None:
-        return None
-
     def loud(inner: Tool) -> Tool:
-        async def run(ctx: Context, raw: str) -> Result:
-            found = await inner.run(ctx, raw)
+        async def run(ctx: Context, call: ParsedCall) -> Result:
+            found = await inner.run(ctx, call)
             return Result(found.content.upper())
 
         return inner.wrapped(run)

@@ -14,6 +14,7 @@ from kimi_agent.config import load_config
 from kimi_agent.layers import Layer
 from kimi_agent.tool import Context
 from kimi_agent.toolbox import load_tools
+from tests.tool_calls import run_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -31,7 +32,7 @@ async def test_the_example_tool_loads_and_works(context: Context, tmp_path: Path
     tools, problems = load_tools([Layer("user", folder.parent)])
     assert problems == []
     (context.files.root / "a.txt").write_text("one\ntwo\n")
-    assert (await tools["count_lines"].run(context, '{"path": "a.txt"}')).content == "2"
+    assert (await run_tool(tools["count_lines"], context, '{"path": "a.txt"}')).content == "2"
 
 
 def test_the_example_of_the_patch_engine_works(

@@ -53,6 +53,12 @@ def test_a_module_that_fails_is_a_problem_and_the_rest_stands(tmp_path: Path) ->
     assert "RuntimeError: no luck" in [problem.error for problem in problems]
 
 
+def test_a_tool_that_names_its_paths_by_the_old_word_is_a_problem_that_says_the_new_one(tmp_path: Path) -> None:
+    old = source("old").replace('effect="read"', 'effect="read", touches=lambda arguments: ()')
+    tools, (problem,) = load_tools([layer(tmp_path / "one", old=old)])
+    assert (tools, problem.error) == ({}, "TypeError: touches is called paths now")
+
+
 def test_modules_reach_their_neighbours_and_underscored_ones_are_no_tools(tmp_path: Path) -> None:
     found = layer(
         tmp_path / "one", a=source("greet", extra="from ._words import HELLO", value="HELLO"), _words="HELLO = 'hi'"

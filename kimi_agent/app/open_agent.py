@@ -199,10 +199,12 @@ async def open_agent(
         notices = [*setup.notices, *files.recover(), *end_leftover_processes(setup.user_folders.state / "running")]
         toolbox = Toolbox(
             tools.values(),
-            wrappers=[
-                # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
+            # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
+            guards=[
                 make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
                 lambda tool: wrap_with_approval(tool, policy=policy, ask=ask, emit=session.emit),
+            ],
+            wrappers=[
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],

@@ -8,7 +8,8 @@ from pathlib import Path
 from kimi_agent.errors import UserError
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
-from kimi_agent.log.events import Answered, Ask, Asked, Committed, Decision, Notice, Question
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Ask, Committed, Notice, Question
 from kimi_agent.log.messages import Assistant
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
@@ -124,9 +125,5 @@ class AutoPullRequest:
         if denied or self.policy.mode == "yolo" or any(rule.tool == PULL_REQUEST_TOOL for rule in rules.allow):
             return not denied
         question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)))
-        session = self.committing.session
-        session.emit(Asked(question))
         async with self.policy.question_lock:
-            decision: Decision = await self.ask(question)
-        session.emit(Answered(question, decision))
-        return decision.allowed
+            return (await ask_person(question, self.ask, self.committing.session.emit)).allowed
