@@ -90,7 +90,7 @@ async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Conte
     agent = agent_on(Scripted(says("Hello.", reasoning="hm")), [], context, tmp_path / "s")
     heard: list[Stamped] = []
     agent.session.listen(heard.append)
-    ended = await agent.run_turn(user_message("hi"))
+    ended = await agent.run_unverified_turn(user_message("hi"))
     assert ended == TurnEnded("done", 1)
     kinds = [type(each.event).__name__ for each in heard]
     assert kinds == ["Said", "Requested", "ReasoningDelta", "TextDelta", "Said", "TurnEnded"]
@@ -100,7 +100,7 @@ async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Conte
 async def test_calls_run_and_their_results_are_the_next_request(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"}), ("echo", {"text": "b"})), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    assert (await agent.run_turn(user_message("go"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("go"))).status == "done"
     assert list(model.requests[1].messages) == [
         user_message("go"),
         Assistant(
@@ -141,7 +141,7 @@ async def test_reading_calls_run_together_and_writing_ones_in_order(context: Con
     )
     agent = agent_on(model, [meet, note_down], context, tmp_path / "s")
     async with asyncio.timeout(10):
-        await agent.run_turn(user_message("go"))
+        await agent.run_unverified_turn(user_message("go"))
     assert order == ["start 1", "end 1", "start 2", "end 2"]
     assert results(agent.session) == ["met", "met", "1", "2"]
 
@@ -157,7 +157,7 @@ async def test_started_is_written_before_the_effect_and_returned_after(context: 
 
     agent = agent_on(Scripted(calls(("look", {})), says(".")), [look], context, tmp_path / "s")
     session = agent.session
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert seen[-1] == "CallStarted"
     assert [type(each.event).__name__ for each in session.events()][-5:] == [
         "CallStarted",
@@ -184,7 +184,7 @@ async def test_whatever_goes_wrong_in_a_call_is_its_result(
     context: Context, tmp_path: Path, call: tuple[str, str], code: str, words: str
 ) -> None:
     agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, leaver, unwilling], context, tmp_path / "s")
-    assert (await agent.run_turn(user_message("go"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("go"))).status == "done"
     returned = [each.event.result for each in agent.session.events() if isinstance(each.event, Returned)]
     assert (returned[0].failed, returned[0].code) == (True, code)
     assert returned[0].content.startswith(f"Error [{code}]: ")
@@ -216,7 +216,7 @@ async def test_a_call_that_cannot_be_read_asks_no_guard_and_counts_as_a_loop(
         wrappers=[loops],
     )
     guard = LoopGuard(refuse_all("nobody"), agent.session.emit)
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert not [each for each in agent.session.events() if isinstance(each.event, CallStarted)]
     warned = ["This exact call failed" in text for text in results(agent.session)]
     assert warned == [False] * (NUDGE_AT - 1) + [True] * (PAUSE_AT - NUDGE_AT + 1)
@@ -246,7 +246,7 @@ async def test_the_arguments_of_a_call_are_read_once_whoever_looks_at_them(conte
     model = Scripted(calls(("keep", {"path": "a"})), says("."))
     tools = [replace(keep, read=counted)]
     agent = agent_on(model, tools, context, tmp_path / "s", guards=[approved], wrappers=[looped])
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert (results(agent.session), len(read)) == (["kept"], 1)
 
 
@@ -258,13 +258,13 @@ def stopping(request: Request) -> AsyncIterator[Delta]:
 async def test_a_stop_of_the_harness_leaves_one_last_answer_without_calls(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"})), stopping, says("Half of it is done."), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.steps, ended.exit_code, ended.text) == ("budget", 1, 54, "The budget is spent.")
     last = model.requests[2]
     assert (last.purpose, last.tools_off, last.notes) == ("wrap_up", True, ("Say how far you came.",))
     assert last.max_output == WRAP_UP_OUTPUT_TOKENS
     assert agent.session.conversation.messages()[-1] == Assistant("Half of it is done.")
-    assert (await agent.run_turn(user_message("continue"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("continue"))).status == "done"
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ async def test_a_last_answer_that_fails_or_calls_ends_the_turn_all_the_same(
 ) -> None:
     model = Scripted(stopping, last, says("Done."))
     agent = agent_on(model, [keep], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("budget", 54)
     assert not (context.files.root / "no").exists()
-    assert (await agent.run_turn(user_message("continue"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("continue"))).status == "done"
 
 
 async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(context: Context, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(contex
 
     model = Scripted(calls(("wait_long", {})), says("I waited for a tool."))
     agent = agent_on(model, [wait_long], context, tmp_path / "s", timeout_s=0.05)
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("time_limit", 55)
     assert "--timeout" in ended.text
     assert model.requests[1].purpose == "wrap_up"
@@ -317,7 +317,7 @@ async def test_an_overflow_is_answered_by_making_room_and_one_retry(context: Con
         session = new_session(tmp_path / f"s{helps}")
         model = Scripted(TooLong("It is over the window."), says("Fine."))
         agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=helps))
-        ended = await agent.run_turn(user_message("go"))
+        ended = await agent.run_unverified_turn(user_message("go"))
         assert (ended.status, len(model.requests)) == (status, asked)
 
 
@@ -325,7 +325,7 @@ async def test_an_overflow_that_stays_ends_the_turn_with_a_mend(context: Context
     session = new_session(tmp_path / "s")
     model = Scripted(TooLong("Over."), TooLong("Still over."))
     agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=True))
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, len(model.requests)) == ("failed", 2)
     assert ended.text == "Still over. This session is kept; start a new one for the next task (/clear)."
 
@@ -340,7 +340,7 @@ async def test_words_of_an_attempt_that_failed_are_kept_until_the_answer_is_ther
         yield Finish("stop")
 
     agent = agent_on(Scripted(broken_off), [], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     partials = [each.event for each in agent.session.events() if isinstance(each.event, Partial)]
     assert partials == [Partial("It is ", "", "cut", retried=True)]
     assert agent.session.conversation.messages() == [user_message("go"), Assistant("It is 42.")]
@@ -355,7 +355,7 @@ async def test_what_is_typed_meanwhile_joins_at_the_next_step(context: Context, 
 
     model = Scripted(calls(("interject", {})), says("Quickly."))
     agent = agent_on(model, [interject], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert list(model.requests[1].messages)[-2:] == [
         ToolReturn("functions.interject:0", "interject", "ok"),
         user_message("and be quick"),
@@ -370,7 +370,7 @@ async def test_what_is_typed_during_the_last_answer_starts_another_step(context:
 
     model = Scripted(answer, says("Second."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.steps, list(model.requests[1].messages)[-1]) == (2, user_message("one more thing"))
 
 
@@ -388,10 +388,10 @@ async def test_a_model_error_ends_the_turn_and_leaves_the_session_whole(
 ) -> None:
     model = Scripted(error, says("Here again."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("failed", exit_code)
     assert words in ended.text
-    assert (await agent.run_turn(user_message("again"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("again"))).status == "done"
     assert list(model.requests[1].messages) == [user_message("go"), user_message("again")]
 
 
@@ -400,7 +400,7 @@ async def test_an_answer_that_was_stopped_says_so(
     context: Context, tmp_path: Path, finish: str, status: str, exit_code: int
 ) -> None:
     agent = agent_on(Scripted(says("Half", finish=finish)), [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code, ended.text != "") == (status, exit_code, True)
 
 
@@ -424,9 +424,9 @@ async def test_a_cancelled_stream_keeps_its_words_and_the_next_turn_works(contex
 
     model = Scripted(endless, says("Now then."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
+    await cancelled(asyncio.create_task(agent.run_unverified_turn(user_message("go"))), begun)
     assert [type(each.event) for each in agent.session.events()][-2:] == [Partial, TurnEnded]
-    await agent.run_turn(user_message("go on"))
+    await agent.run_unverified_turn(user_message("go on"))
     first, partial, last = model.requests[1].messages
     assert (first, last) == (user_message("go"), user_message("go on"))
     assert isinstance(partial, Assistant)
@@ -447,8 +447,8 @@ async def test_a_cancelled_tool_is_answered_as_interrupted_with_what_changed(con
     (context.files.root / "a.txt").write_text("whole")
     model = Scripted(calls(("scribble", {"path": "a.txt"}), ("scribble", {"path": "b.txt"})), says("I see."))
     agent = agent_on(model, [scribble], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
-    await agent.run_turn(user_message("what now?"))
+    await cancelled(asyncio.create_task(agent.run_unverified_turn(user_message("go"))), begun)
+    await agent.run_unverified_turn(user_message("what now?"))
     answers = [each.content for each in model.requests[1].messages if isinstance(each, ToolReturn)]
     assert "may or may not have taken effect" in answers[0]
     assert "a.txt" in answers[0]
@@ -468,7 +468,7 @@ async def test_after_a_crash_reading_is_done_again_and_an_effect_never(context: 
     model = Scripted(says("Fine."))
     agent = agent_on(model, [echo, keep], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(user_message("go on"))
+    await agent.run_unverified_turn(user_message("go on"))
     answers = [each.content for each in model.requests[0].messages if isinstance(each, ToolReturn)]
     assert answers[0] == "echo x"
     assert "may or may not have taken effect" in answers[1]
@@ -488,7 +488,7 @@ async def test_what_was_queued_before_a_crash_is_said_after_it(context: Context,
     model = Scripted(says("No."))
     agent = agent_on(model, [], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert list(model.requests[0].messages) == [user_message("do not forget"), user_message("go")]
 
 
@@ -500,7 +500,7 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 
     model = Scripted(calls(("echo", {"text": "a"})), calls(("echo", {"text": "b"})), says("."))
     agent = agent_on(model, [echo], context, tmp_path / "s", notes=[note])
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert [request.notes for request in model.requests] == [("be careful",), ("be careful",), ()]
     assert [each.event for each in agent.session.events() if isinstance(each.event, Noted)] == [
         Noted("be careful"),
@@ -511,8 +511,8 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 async def test_each_request_begins_with_the_messages_of_the_one_before(context: Context, tmp_path: Path) -> None:
     model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(4)], says("."), says("again"))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
-    await agent.run_turn(user_message("more"))
+    await agent.run_unverified_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("more"))
     for before, after in zip(model.requests, model.requests[1:], strict=False):
         assert list(after.messages)[: len(before.messages)] == list(before.messages)
         assert all(old is new for old, new in zip(before.messages, after.messages, strict=False))
@@ -532,7 +532,7 @@ async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Conte
         return inner.wrapped(run)
 
     agent = agent_on(Scripted(calls(("both", {})), says(".")), [both], context, tmp_path / "s", wrappers=[loud])
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert results(agent.session) == ["FOR THE MODEL"]
     assert sum(isinstance(each.event, Requested) for each in agent.session.events()) == 2
 
@@ -555,5 +555,5 @@ async def test_a_listener_that_raises_leaves_no_answer_half_read(context: Contex
     agent = agent_on(Endless(), [], context, tmp_path / "s")
     agent.session.listen(gone)
     with pytest.raises(BrokenPipeError):
-        await agent.run_turn(user_message("go"))
+        await agent.run_unverified_turn(user_message("go"))
     assert ended == ["its connection is closed"]
