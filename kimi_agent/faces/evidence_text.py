@@ -46,7 +46,7 @@ def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
             if evidence.still_red:
                 rows.append(("yellow", f"still red since an earlier run: {_names(evidence.still_red, _plain)}"))
         case "none_needed":
-            if evidence.last is not None and evidence.last.verdict != "passed":
+            if evidence.last is not None and not evidence.is_green:
                 rows.append(("yellow", f"tests: {'; '.join(_reasons(evidence, _plain))}"))
     if evidence.broke:
         rows.append(("red", f"broke: {_names(evidence.broke, _plain)} green -> red"))

@@ -70,12 +70,8 @@ class RunOutcome:
 
     @property
     def green(self) -> bool:
-        """Whether nothing that this run changed is left unproven, and no test that it ran failed."""
-        if self.evidence is None:
-            return not self._changed
-        if self.evidence.verdict == "none_needed":
-            return self.evidence.last is None or self.evidence.last.verdict == "passed"
-        return self.evidence.verdict == "verified"
+        """Whether nothing that this run changed is left unproven, and no test is red."""
+        return self.evidence.is_green if self.evidence is not None else not self._changed
 
     @property
     def exit_code(self) -> int:
@@ -95,7 +91,7 @@ class RunOutcome:
 def build_result_object(
     outcome: RunOutcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
 ) -> dict[str, Any]:
-    """The final JSON object of a run (DESIGN §7 "Result object"); `trouble` says why where no turn could."""
+    """The final JSON object of a run; `trouble` says why where no turn could."""
     ended = outcome.ended
     status: Status = ended.status if ended is not None else "failed"
     error = None
