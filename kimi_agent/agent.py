@@ -125,8 +125,13 @@ class Agent:
         try:
             if stop.wrap_up:
                 self._settle()
+                request = self.request()
+                notes = (*request.notes, stop.wrap_up)
+                last = replace(
+                    request, notes=notes, purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT_TOKENS
+                )
                 async with asyncio.timeout(_WRAP_UP_S):
-                    await self._answer(self._last_request(stop.wrap_up))
+                    await self._answer(last)
         except asyncio.CancelledError:
             self._end("interrupted", "", 130)
             raise
@@ -136,17 +141,15 @@ class Agent:
 
     async def _ask_model(self) -> tuple[int, Assistant, str]:
         """One answer; room is made for it before, and once more where the server says that there was none."""
-        request = await self._fitting()
+        request = self.request()
+        if await self._compactor.make(self.model, request):
+            request = self.request()
         try:
             return await self._answer(request)
         except TooLong:
             if not await self._compactor.make(self.model, self.request(), overflow=True):
                 raise
             return await self._answer(self.request())
-
-    async def _fitting(self) -> Request:
-        request = self.request()
-        return self.request() if await self._compactor.make(self.model, request) else request
 
     def request(self) -> Request:
         """What the model would be asked now."""
@@ -158,12 +161,6 @@ class Agent:
     @cached_property
     def _head(self) -> str:
         return fingerprint_prompt_head(self.brief.system, self.toolbox.specs)
-
-    def _last_request(self, note: str) -> Request:
-        request = self.request()
-        return replace(
-            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT_TOKENS
-        )
 
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
         answered = await stream_answer(self.model, request, self._head, self.session)

@@ -133,7 +133,11 @@ class Toolbox:
             names = ", ".join(sorted(self._tools))
             error = ToolError("unknown_tool", f"there is no tool {call.name[:80]!r}", f"use one of: {names}")
             return Result(str(error), failed=True, code=error.code)
-        ctx = self._context((answer, index), lambda text: discard_value(self._emit(Progress(answer, index, text))))
+
+        def progress(text: str) -> None:
+            self._emit(Progress(answer, index, text))
+
+        ctx = self._context((answer, index), progress)
         try:
             parsed, wrong = tool.parse(call.arguments)
             guarded = tool.wrapped(_refuse(wrong) if wrong else self._recorded(answer, index))
@@ -177,7 +181,3 @@ def _refuse(error: ToolError) -> ToolFunction:
         raise error
 
     return run
-
-
-def discard_value(_: object) -> None:
-    """Drop a value, where a lambda has to return None."""

@@ -51,18 +51,7 @@ from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
-from kimi_agent.log.events import (
-    Ask,
-    Compacted,
-    Listener,
-    Opened,
-    Queued,
-    Restored,
-    Returned,
-    Said,
-    Stamped,
-    TurnEnded,
-)
+from kimi_agent.log.events import Ask, Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight

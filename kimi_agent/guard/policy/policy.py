@@ -83,11 +83,6 @@ class Policy:
         self._home = home
         self._roots = [os.path.realpath(folder) for folder in (workspace, *added)]
 
-    @property
-    def session_rules(self) -> tuple[str, ...]:
-        """What was allowed with "don't ask again" in this session."""
-        return tuple(rule.text for rule in self._session)
-
     def add_session_rule(self, text: str) -> None:
         """Allow `text` until the session ends. Raises UserError."""
         rule = parse_rule(text)
@@ -101,7 +96,7 @@ class Policy:
         if denied:
             next_step = "go on without it; another spelling does not help, only the user can change the rule"
             return PolicyVerdict("deny", f"the rule {denied.text} denies it", next_step=next_step)
-        forbidden = self._danger(call)
+        forbidden = find_forbidden_effect(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
         if forbidden and (forbidden.certain or self.mode == "yolo"):
             next_step = "name exactly what is to be removed, by plain paths inside the workspace"
             return PolicyVerdict("deny", f"it is never run, in no mode: {forbidden.why}", next_step=next_step)
@@ -166,14 +161,7 @@ class Policy:
         return self._losses(self._call(parsed, cwd, start))
 
     def _losses(self, call: _Call) -> tuple[Loss, ...]:
-        if not call.command:
-            return ()
-        return find_losses(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
-
-    def _danger(self, call: _Call) -> ForbiddenEffect | None:
-        if not call.command:
-            return None
-        return find_forbidden_effect(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
+        return find_losses(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
 
 
 def _command(parsed: ParsedCall) -> str | None:

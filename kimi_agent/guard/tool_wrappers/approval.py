@@ -4,6 +4,7 @@ What is asked about is what runs: the preview is made once more after the yes, a
 else is asked about again, once.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -108,10 +109,7 @@ class _Gate:
         outside = need.code == "outside"
         title = f"read {need.path}{', outside the workspace' if outside else ', which may hold secrets'}?"
         question = Question(self.tool.name, title, why=need.text)
-        if asking:
-            await self._asked(question)
-            return
-        async with self.policy.question_lock:
+        async with contextlib.nullcontext() if asking else self.policy.question_lock:
             await self._asked(question)
 
 

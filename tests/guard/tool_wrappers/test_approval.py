@@ -111,7 +111,6 @@ async def test_always_is_not_asked_again_for_what_the_rule_says_only(context: Co
     person, policy = Person([ALWAYS, NO]), made(workspace)
     await run(context, shell, policy, person, command="git status")
     await run(context, shell, policy, person, command="git status -s")
-    assert policy.session_rules == ("shell(git status)",)
     await denied(run(context, shell, policy, person, command="git status; rm -rf x"))
     assert [question.rule for question in person.asked] == ["shell(git status)", ""]
 
@@ -119,7 +118,6 @@ async def test_always_is_not_asked_again_for_what_the_rule_says_only(context: Co
 async def test_always_where_it_was_not_offered_allows_once(context: Context, workspace: Path) -> None:
     person, policy = Person([ALWAYS, NO]), made(workspace)
     await run(context, shell, policy, person, command="ls; ls")
-    assert policy.session_rules == ()
     await denied(run(context, shell, policy, person, command="ls; ls"))
 
 
