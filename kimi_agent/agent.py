@@ -31,7 +31,7 @@ _OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was 
 class AgentConfig:
     """The fixed settings of an agent: its system prompt (for the whole session), and seconds per turn (0: any).
 
-    Steps, tokens and money are capped at the model (`model.budget`), where sub-agents and summaries are counted too.
+    Steps, tokens and money are capped at the model (`model.cost`), where sub-agents and summaries are counted too.
     """
 
     system: str

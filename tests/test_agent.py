@@ -1,6 +1,7 @@
 """The loop, told with a scripted model: what is asked, what is run, and what the log says of it."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -38,7 +39,7 @@ from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_mess
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
-from kimi_agent.tool import Context, Field, ParsedCall, Tool, tool
+from kimi_agent.tool import Context, Field, ParsedCall, Preview, Tool, tool
 from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 
 
@@ -223,6 +224,28 @@ async def test_a_call_that_cannot_be_read_asks_no_guard_and_counts_as_a_loop(
     shown = "path=wrong" if "wrong" in raw else raw
     with pytest.raises(Stopped, match=re.escape(f"keep({shown})")):
         await guard.ask_if_stuck()
+
+
+async def test_a_tool_may_be_built_by_hand_without_a_function(context: Context, tmp_path: Path) -> None:
+    async def remote(ctx: Context, call: ParsedCall) -> Result:
+        return Result(f"{call.arguments} on {list(call.paths)}")
+
+    async def shown(ctx: Context, call: ParsedCall) -> Preview:
+        return Preview(call.tool.name)
+
+    far = Tool(
+        name="far_away",
+        description="Do it elsewhere.",
+        schema={"type": "object", "properties": {}},
+        effect="network",
+        run=remote,
+        preview=shown,
+        read=lambda raw: (json.loads(raw), ()),
+        paths=lambda arguments: ["a"],
+    )
+    agent = agent_on(Scripted(calls(("far_away", {"anything": 1})), says(".")), [far], context, tmp_path / "s")
+    await agent.run_unverified_turn(user_message("go"))
+    assert results(agent.session) == ["{'anything': 1} on ['a']"]
 
 
 async def test_the_arguments_of_a_call_are_read_once_whoever_looks_at_them(context: Context, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class OpenAgent:
         return Rewinder(self.session, self.checkpoints, self.files)
 
     async def difference(self, scope: str) -> tuple[FileDiff, ...]:
-        """What was changed in the files, over `scope` (see `differences`). Raises UserError."""
+        """What was changed in the files, over `scope` (see `rewind.diff`). Raises UserError."""
         from kimi_agent.rewind.diff import draw_changes, parse_diff_scope  # only who asks waits for it
 
         wanted = parse_diff_scope(scope)

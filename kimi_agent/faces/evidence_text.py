@@ -1,6 +1,6 @@
 """Evidence text: the verdict at the end of a turn as rows for a screen, text for stderr, Markdown and JSON.
 
-The verdict is the harness's own (`log.evidence`), never the model's; the Markdown is a block for a pull request. All
+The verdict is the harness's own (`verify.evidence`), never the model's; the Markdown is a block for a pull request. All
 names in it (tests, files, commands) come from the repository or the model: each is made harmless where it is drawn.
 """
 

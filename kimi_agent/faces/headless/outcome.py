@@ -17,7 +17,7 @@ EXIT_NOT_GREEN = 4
 class RunOutcome:
     """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
-    With `require_green` a run that would end well ends with 4 where it changed files that no passing test run proves.
+    With `require_green` a run that would end well ends with 4 where it is not green (see `Evidence.is_green`).
     """
 
     require_green: bool = False

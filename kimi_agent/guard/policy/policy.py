@@ -70,7 +70,7 @@ class _Call:
 
 
 class Policy:
-    """The mode and the rules of a session. `asking` is the one turn to ask in, for all tools behind this policy."""
+    """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one."""
 
     def __init__(
         self, mode: PermissionMode, rules: Rules, *, workspace: Path, home: Path, added: Sequence[Path] = ()

@@ -53,7 +53,7 @@ class _RepeatedCall:
 class LoopGuard:
     """Counts what the calls of one agent came to; hand it the session's events (`hear`).
 
-    `check`, before each request, asks a person where a call came to nothing `PAUSE` times. Counts start over when a
+    `ask_if_stuck`, before each request, asks a person about a call made `PAUSE_AT` times. Counts start over when a
     tree of the workspace differs, when the person says something, and after a compaction.
     """
 

@@ -101,7 +101,7 @@ class SnapshotWrapper:
         return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
 
     async def _snapshot(self, also: Sequence[str]) -> Snapshot:
-        """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
+        """Take one, without the ignored files where it cannot hold them (it says so). Raises SnapshotError."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
         done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
         if not done:
