@@ -1,7 +1,7 @@
 """Agent loop: ask the model, run the tool calls it makes, feed the results back, until it makes none.
 
 It reports what happens to the session and to nothing else; what the model reads is the fold of that log. A new
-feature is a model wrapper, a tool wrapper, a listener or a note (DESIGN §2.3) before it is a line here.
+feature is a model wrapper, a tool wrapper, a listener or a note (ARCHITECTURE.md) before it is a line here.
 """
 
 import asyncio
@@ -11,30 +11,17 @@ from functools import cached_property
 from typing import Protocol
 
 from kimi_agent.errors import ModelError, Stopped, TooLong
-from kimi_agent.log.events import (
-    Noted,
-    OpenCall,
-    Partial,
-    Queued,
-    Recovered,
-    Requested,
-    Retrying,
-    Said,
-    Status,
-    TurnEnded,
-)
+from kimi_agent.log.events import OpenCall, Queued, Recovered, Said, Status, TurnEnded
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
-from kimi_agent.log.messages import Assistant, Usage, User
+from kimi_agent.log.messages import Assistant, User
 from kimi_agent.log.store.session import Session
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Finish, Model, Request, fingerprint_prompt_head
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Model, Request, fingerprint_prompt_head
+from kimi_agent.stream_answer import stream_answer
 from kimi_agent.toolbox import Toolbox
 
 NoteSource = Callable[[Conversation], str | None]
 """Text for the tail of the next request, or None; it is part of that request alone, not of the conversation."""
-
 
 _WRAP_UP_S = 120.0
 _OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was done, what was not, and what is left."
@@ -44,7 +31,7 @@ _OUT_OF_TIME = "The time for this turn is over. Say in one last answer what was 
 class AgentConfig:
     """The fixed settings of an agent: its system prompt (for the whole session), and seconds per turn (0: any).
 
-    Steps, tokens and money are capped at the model (`model.budget`), where sub-agents and summaries are counted too.
+    Steps, tokens and money are capped at the model (`model.cost`), where sub-agents and summaries are counted too.
     """
 
     system: str
@@ -100,8 +87,8 @@ class Agent:
             await self.toolbox.run(reading[0].answer, [(each.index, each.call) for each in reading])
         self._settle()
 
-    async def run_turn(self, prompt: User) -> TurnEnded:
-        """From a prompt to its end. Model errors end the turn; cancellation ends it and rises."""
+    async def run_unverified_turn(self, prompt: User) -> TurnEnded:
+        """From a prompt to its end, without the verdict. Model errors end it; cancellation ends it and rises."""
         self._take_inbox()  # what an interrupted turn left: it was said before this
         self.session.emit(Said(prompt))
         self._steps = 0
@@ -138,8 +125,13 @@ class Agent:
         try:
             if stop.wrap_up:
                 self._settle()
+                request = self.request()
+                notes = (*request.notes, stop.wrap_up)
+                last = replace(
+                    request, notes=notes, purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT_TOKENS
+                )
                 async with asyncio.timeout(_WRAP_UP_S):
-                    await self._answer(self._last_request(stop.wrap_up))
+                    await self._answer(last)
         except asyncio.CancelledError:
             self._end("interrupted", "", 130)
             raise
@@ -149,17 +141,15 @@ class Agent:
 
     async def _ask_model(self) -> tuple[int, Assistant, str]:
         """One answer; room is made for it before, and once more where the server says that there was none."""
-        request = await self._fitting()
+        request = self.request()
+        if await self._compactor.make(self.model, request):
+            request = self.request()
         try:
             return await self._answer(request)
         except TooLong:
             if not await self._compactor.make(self.model, self.request(), overflow=True):
                 raise
             return await self._answer(self.request())
-
-    async def _fitting(self) -> Request:
-        request = self.request()
-        return self.request() if await self._compactor.make(self.model, request) else request
 
     def request(self) -> Request:
         """What the model would be asked now."""
@@ -172,41 +162,10 @@ class Agent:
     def _head(self) -> str:
         return fingerprint_prompt_head(self.brief.system, self.toolbox.specs)
 
-    def _last_request(self, note: str) -> Request:
-        request = self.request()
-        return replace(
-            request, notes=(*request.notes, note), purpose="wrap_up", tools_off=True, max_output=WRAP_UP_OUTPUT_TOKENS
-        )
-
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
-        if (noted := "\n".join(request.notes)) != self.session.conversation.noted:
-            self.session.emit(Noted(noted))
-        self.session.emit(Requested(self.model.name, len(request.messages), self._head))
-        assembly, usage, finish = Assembly(), None, ""
-        try:
-            async with closing_stream(self.model.stream(request)) as deltas:
-                async for delta in deltas:
-                    match delta:
-                        case Usage():
-                            usage = delta
-                        case Finish(reason):
-                            finish = reason
-                        case Retrying(why):
-                            self._keep_partial(assembly, why, retried=True)
-                            self.session.emit(delta)
-                        case _:
-                            self.session.emit(delta)
-                    assembly.add(delta)
-        except (asyncio.CancelledError, ModelError) as error:
-            self._keep_partial(assembly, "interrupted" if isinstance(error, asyncio.CancelledError) else str(error))
-            raise
-        reply = assembly.assistant()
+        answered = await stream_answer(self.model, request, self._head, self.session)
         self._steps += request.purpose == "answer"
-        return self.session.emit(Said(reply, usage, finish)).seq, reply, finish
-
-    def _keep_partial(self, assembly: Assembly, why: str, *, retried: bool = False) -> None:
-        if assembly.text or assembly.reasoning:
-            self.session.emit(Partial(assembly.text, assembly.reasoning or "", why, retried))
+        return answered
 
     def _take_inbox(self) -> None:
         while self.inbox:

@@ -14,6 +14,7 @@ returns a `Result`, or a str for the model alone, and raises `ToolError` to say 
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,15 +72,30 @@ class Preview:
     view: View | None = None
 
 
-ToolFunction = Callable[[Context, str], Awaitable[Result]]
+@dataclass(frozen=True)
+class ParsedCall:
+    """One call of a tool, read once: `paths` are the files and folders that its arguments name.
+
+    `raw` is what the model wrote; `unknown` holds the names in it that are no arguments of the tool.
+    """
+
+    tool: "Tool"
+    raw: str
+    arguments: dict[str, Any]
+    unknown: Sequence[str] = ()
+    paths: Sequence[str] = ()
+
+
+ToolFunction = Callable[[Context, ParsedCall], Awaitable[Result]]
+PathsOfArguments = Callable[[dict[str, Any]], Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool as a value: `run(ctx, raw_json)` does it, `preview(ctx, raw_json)` shows it without doing it.
+    """One tool as a value: `run(ctx, call)` does a call, `preview(ctx, call)` shows it without doing it.
 
-    `arguments(raw_json)` gives the arguments as the tool will read them (for rules, titles and fingerprints), `paths`
-    the files and folders they name. All four may raise ToolError.
+    `read(raw_json)` gives the arguments as the tool will have them, and the names that it does not know;
+    `paths(arguments)` the files and folders that they name. All four may raise ToolError.
     """
 
     name: str
@@ -87,75 +103,76 @@ class Tool:
     schema: Mapping[str, Any]
     effect: Effect
     run: ToolFunction
-    preview: Callable[[Context, str], Awaitable[Preview]]
-    arguments: Callable[[str], dict[str, Any]]
-    touches: Callable[[str], Sequence[str]]
+    preview: Callable[[Context, ParsedCall], Awaitable[Preview]]
+    read: Callable[[str], tuple[dict[str, Any], Sequence[str]]]
+    paths: PathsOfArguments
 
     def wrapped(self, run: ToolFunction) -> "Tool":
         """This tool with another `run` around its own."""
         return replace(self, run=run)
 
-
-PathsOfArguments = Callable[[dict[str, Any]], Sequence[str]]
+    def parse(self, raw: str) -> tuple[ParsedCall, ToolError | None]:
+        """The call, and what is wrong with it; one that is wrong keeps what could be read, and must not run."""
+        call = ParsedCall(self, raw, {"": raw})
+        try:
+            call = ParsedCall(self, raw, *self.read(raw))
+            return replace(call, paths=self.paths(call.arguments)), None
+        except ToolError as error:
+            return call, error
 
 
 def tool(
     *,
     effect: Effect,
     preview: Callable[..., Awaitable[Preview]] | None = None,
-    touches: PathsOfArguments | None = None,
+    paths: PathsOfArguments | None = None,
     name: str = "",
+    touches: None = None,
 ) -> Callable[[Callable[..., Awaitable[Result | str]]], Tool]:
     """Make a Tool of the decorated function.
 
     `effect` says what it does to the world at most. `preview(ctx, **arguments)` shows what a call would do; without
-    it a person sees the arguments. `touches(arguments)` names the paths of a call; without it, its `path` argument.
+    it a person sees the arguments. `paths(arguments)` names the paths of a call; without it, its `path` argument.
     """
+    if touches is not None:
+        raise TypeError("touches is called paths now")
 
     def made(function: Callable[..., Awaitable[Result | str]]) -> Tool:
-        tool_name = name or function.__name__
-        signature = ToolSignature(tool_name, function)
+        signature = ToolSignature(name or function.__name__, function)
 
-        async def run(ctx: Context, raw: str) -> Result:
-            arguments, unknown = signature.read(raw)
-            result = await function(ctx, **arguments)
+        async def run(ctx: Context, call: ParsedCall) -> Result:
+            result = await function(ctx, **call.arguments)
             if isinstance(result, str):
                 result = Result(result)
             if not isinstance(result, Result):
                 raise TypeError(f"a tool returns str or Result, not {type(result).__name__}")
-            if unknown:
-                note = f"\nNote: unknown arguments ignored: {', '.join(unknown)}"
+            if call.unknown:
+                note = f"\nNote: unknown arguments ignored: {', '.join(call.unknown)}"
                 result = Result(result.content + note, result.view, result.failed, result.code)
             return result
 
-        async def show(ctx: Context, raw: str) -> Preview:
-            arguments, _ = signature.read(raw)
+        async def show(ctx: Context, call: ParsedCall) -> Preview:
             if preview is None:
-                return Preview(f"{tool_name} {summarize_arguments(arguments)}")
-            return await preview(ctx, **arguments)
-
-        def read(raw: str) -> dict[str, Any]:
-            return signature.read(raw)[0]
-
-        def touched(raw: str) -> Sequence[str]:
-            arguments = read(raw)
-            if touches is not None:
-                return touches(arguments)
-            path = arguments.get("path")
-            return (path,) if isinstance(path, str) and path else ()
+                return Preview(f"{call.tool.name} {summarize_arguments(call.arguments)}")
+            return await preview(ctx, **deepcopy(call.arguments))  # the run gets what was judged, whatever this does
 
         return Tool(
-            name=tool_name,
+            name=signature.name,
             description=inspect.getdoc(function) or "",
             schema=signature.schema,
             effect=effect,
             run=run,
             preview=show,
-            arguments=read,
-            touches=touched,
+            read=signature.read,
+            paths=paths or _path_argument,
         )
 
     return made
+
+
+def _path_argument(arguments: dict[str, Any]) -> Sequence[str]:
+    path = arguments.get("path")
+    return (path,) if isinstance(path, str) and path else ()
 
 
 def summarize_arguments(arguments: Mapping[str, Any], max_chars: int = 100) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.layers import Layer
-from kimi_agent.log.events import CallStarted, Emit, Fingerprint, Progress, Returned
+from kimi_agent.log.events import CallStarted, Emit, Progress, Returned
 from kimi_agent.log.messages import Call
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import ToolSpec
-from kimi_agent.tool import Context, Tool, ToolFunction
+from kimi_agent.tool import Context, ParsedCall, Tool, ToolFunction
 
 _MOST_CHARS = 2_000
 ToolWrapper = Callable[[Tool], Tool]
@@ -82,13 +82,18 @@ class Toolbox:
         self,
         tools: Iterable[Tool],
         *,
-        wrappers: Sequence[ToolWrapper],
+        guards: Sequence[ToolWrapper] = (),
+        wrappers: Sequence[ToolWrapper] = (),
         context: ContextFactory,
         emit: Emit,
         report_bug: Callable[[BaseException], str],
     ) -> None:
-        """`wrappers` go around a tool innermost first; `report_bug` keeps a traceback and says where."""
+        """Wrappers go around a tool innermost first; `report_bug` keeps a traceback and says where.
+
+        `guards` are asked about calls that can run; the outer `wrappers` also see one whose arguments are wrong.
+        """
         self._tools = {tool.name: tool for tool in tools}
+        self._guards = guards
         self._wrappers = wrappers
         self._context = context
         self._emit = emit
@@ -128,12 +133,17 @@ class Toolbox:
             names = ", ".join(sorted(self._tools))
             error = ToolError("unknown_tool", f"there is no tool {call.name[:80]!r}", f"use one of: {names}")
             return Result(str(error), failed=True, code=error.code)
-        ctx = self._context((answer, index), lambda text: discard_value(self._emit(Progress(answer, index, text))))
-        guarded = tool.wrapped(self._recorded(tool, answer, index))
-        for wrap in self._wrappers:
-            guarded = wrap(guarded)
+
+        def progress(text: str) -> None:
+            self._emit(Progress(answer, index, text))
+
+        ctx = self._context((answer, index), progress)
         try:
-            return await guarded.run(ctx, call.arguments)
+            parsed, wrong = tool.parse(call.arguments)
+            guarded = tool.wrapped(_refuse(wrong) if wrong else self._recorded(answer, index))
+            for wrap in (*(() if wrong else self._guards), *self._wrappers):
+                guarded = wrap(guarded)
+            return await guarded.run(ctx, parsed)
         except ToolError as error:
             return Result(str(error), failed=True, code=error.code)
         except asyncio.CancelledError as error:
@@ -151,28 +161,23 @@ class Toolbox:
         shown = ToolError("failed", text, "go on without this tool, and tell the user that it is broken")
         return Result(str(shown), failed=True, code="failed")
 
-    def _recorded(self, tool: Tool, answer: int, index: int) -> ToolFunction:
+    def _recorded(self, answer: int, index: int) -> ToolFunction:
         """The tool's own run behind its `CallStarted`: written after the guard said yes, before the effect."""
         started = False
 
-        async def run(ctx: Context, raw: str) -> Result:
+        async def run(ctx: Context, call: ParsedCall) -> Result:
             nonlocal started
             if not started:
                 started = True
-                self._emit(CallStarted(answer, index, tool.name, tool.effect, _fingerprints_before(tool, ctx, raw)))
-            return await tool.run(ctx, raw)
+                before = () if call.tool.effect == "read" else ctx.files.fingerprints(call.paths)
+                self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before))
+            return await call.tool.run(ctx, call)
 
         return run
 
 
-def _fingerprints_before(tool: Tool, ctx: Context, raw: str) -> tuple[Fingerprint, ...]:
-    if tool.effect == "read":
-        return ()
-    try:
-        return ctx.files.fingerprints(tool.touches(raw))
-    except ToolError:
-        return ()  # arguments that do not parse name no paths; the run itself reports that
+def _refuse(error: ToolError) -> ToolFunction:
+    async def run(ctx: Context, call: ParsedCall) -> Result:
+        raise error
 
-
-def discard_value(_: object) -> None:
-    """Drop a value, where a lambda has to return None."""
+    return run

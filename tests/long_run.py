@@ -157,7 +157,7 @@ async def play(
             limiter=RateLimiter(clock=clock.now, sleep=clock.sleep),
         )  # fmt: skip
         try:
-            ended = await home.verifier.run_turn(user_message("Set every mark."))
+            ended = await home.run_turn(user_message("Set every mark."))
         finally:
             await home.aclose()
     return Played(

@@ -82,6 +82,7 @@ def agent_on(
     context: Context,
     folder: Path,
     *,
+    guards: Sequence[ToolWrapper] = (),
     wrappers: Sequence[ToolWrapper] = (),
     timeout_s: float = 0,
     room: Compactor | None = None,
@@ -93,6 +94,7 @@ def agent_on(
         session = Session.create(folder, Opened(folder.name, "/w", "scripted", "0"), now=time.time)
     toolbox = Toolbox(
         tools,
+        guards=guards,
         wrappers=wrappers,
         context=lambda place, progress: replace(
             context, call_id=f"{place[0]}.{place[1]}", progress=progress, place=place

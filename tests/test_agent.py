@@ -1,22 +1,30 @@
 """The loop, told with a scripted model: what is asked, what is run, and what the log says of it."""
 
 import asyncio
+import json
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 
 from kimi_agent.errors import ModelError, Refused, Stopped, ToolError, TooLong, Unavailable
+from kimi_agent.guard.policy.policy import Policy, Rules
+from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approval
+from kimi_agent.guard.tool_wrappers.loop_guard import NUDGE_AT, PAUSE_AT, LoopGuard
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
+    Decision,
     Durable,
     Event,
     Noted,
     Opened,
     Partial,
+    Question,
     Recovered,
     Requested,
     Retrying,
@@ -31,7 +39,7 @@ from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_mess
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
-from kimi_agent.tool import Context, Field, Tool, tool
+from kimi_agent.tool import Context, Field, ParsedCall, Preview, Tool, tool
 from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 
 
@@ -83,7 +91,7 @@ async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Conte
     agent = agent_on(Scripted(says("Hello.", reasoning="hm")), [], context, tmp_path / "s")
     heard: list[Stamped] = []
     agent.session.listen(heard.append)
-    ended = await agent.run_turn(user_message("hi"))
+    ended = await agent.run_unverified_turn(user_message("hi"))
     assert ended == TurnEnded("done", 1)
     kinds = [type(each.event).__name__ for each in heard]
     assert kinds == ["Said", "Requested", "ReasoningDelta", "TextDelta", "Said", "TurnEnded"]
@@ -93,7 +101,7 @@ async def test_a_turn_without_calls_is_one_request_and_its_answer(context: Conte
 async def test_calls_run_and_their_results_are_the_next_request(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"}), ("echo", {"text": "b"})), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    assert (await agent.run_turn(user_message("go"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("go"))).status == "done"
     assert list(model.requests[1].messages) == [
         user_message("go"),
         Assistant(
@@ -134,7 +142,7 @@ async def test_reading_calls_run_together_and_writing_ones_in_order(context: Con
     )
     agent = agent_on(model, [meet, note_down], context, tmp_path / "s")
     async with asyncio.timeout(10):
-        await agent.run_turn(user_message("go"))
+        await agent.run_unverified_turn(user_message("go"))
     assert order == ["start 1", "end 1", "start 2", "end 2"]
     assert results(agent.session) == ["met", "met", "1", "2"]
 
@@ -150,7 +158,7 @@ async def test_started_is_written_before_the_effect_and_returned_after(context: 
 
     agent = agent_on(Scripted(calls(("look", {})), says(".")), [look], context, tmp_path / "s")
     session = agent.session
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert seen[-1] == "CallStarted"
     assert [type(each.event).__name__ for each in session.events()][-5:] == [
         "CallStarted",
@@ -177,11 +185,92 @@ async def test_whatever_goes_wrong_in_a_call_is_its_result(
     context: Context, tmp_path: Path, call: tuple[str, str], code: str, words: str
 ) -> None:
     agent = agent_on(Scripted(calls(call), says(".")), [echo, broken, leaver, unwilling], context, tmp_path / "s")
-    assert (await agent.run_turn(user_message("go"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("go"))).status == "done"
     returned = [each.event.result for each in agent.session.events() if isinstance(each.event, Returned)]
     assert (returned[0].failed, returned[0].code) == (True, code)
     assert returned[0].content.startswith(f"Error [{code}]: ")
     assert words in returned[0].content
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"path" "a"}', '{"path": "', "[]", '{"path": "wrong"}', pytest.param('{"path": "a\ud800', id="surrogate")]
+)
+async def test_a_call_that_cannot_be_read_asks_no_guard_and_counts_as_a_loop(
+    context: Context, tmp_path: Path, raw: str
+) -> None:
+    def no_path(arguments: dict[str, object]) -> list[str]:
+        raise ToolError("parse", "no such path can be")
+
+    def unreachable(inner: Tool) -> Tool:
+        raise AssertionError(f"{inner.name} was guarded")
+
+    def loops(inner: Tool) -> Tool:
+        return guard.wrap(inner)
+
+    steps = [calls(("keep", raw)) for _ in range(PAUSE_AT)]
+    agent = agent_on(
+        Scripted(*steps, says(".")),
+        [replace(keep, paths=no_path)],
+        context,
+        tmp_path / "s",
+        guards=[unreachable],
+        wrappers=[loops],
+    )
+    guard = LoopGuard(refuse_all("nobody"), agent.session.emit)
+    await agent.run_unverified_turn(user_message("go"))
+    assert not [each for each in agent.session.events() if isinstance(each.event, CallStarted)]
+    warned = ["This exact call failed" in text for text in results(agent.session)]
+    assert warned == [False] * (NUDGE_AT - 1) + [True] * (PAUSE_AT - NUDGE_AT + 1)
+    shown = "path=wrong" if "wrong" in raw else raw
+    with pytest.raises(Stopped, match=re.escape(f"keep({shown})")):
+        await guard.ask_if_stuck()
+
+
+async def test_a_tool_may_be_built_by_hand_without_a_function(context: Context, tmp_path: Path) -> None:
+    async def remote(ctx: Context, call: ParsedCall) -> Result:
+        return Result(f"{call.arguments} on {list(call.paths)}")
+
+    async def shown(ctx: Context, call: ParsedCall) -> Preview:
+        return Preview(call.tool.name)
+
+    far = Tool(
+        name="far_away",
+        description="Do it elsewhere.",
+        schema={"type": "object", "properties": {}},
+        effect="network",
+        run=remote,
+        preview=shown,
+        read=lambda raw: (json.loads(raw), ()),
+        paths=lambda arguments: ["a"],
+    )
+    agent = agent_on(Scripted(calls(("far_away", {"anything": 1})), says(".")), [far], context, tmp_path / "s")
+    await agent.run_unverified_turn(user_message("go"))
+    assert results(agent.session) == ["{'anything': 1} on ['a']"]
+
+
+async def test_the_arguments_of_a_call_are_read_once_whoever_looks_at_them(context: Context, tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def counted(raw: str) -> tuple[dict[str, object], Sequence[str]]:
+        read.append(raw)
+        return keep.read(raw)
+
+    policy = Policy("ask", Rules.parse(), workspace=context.files.root, home=tmp_path)
+
+    async def allow(question: Question) -> Decision:
+        return Decision(allowed=True)
+
+    def approved(inner: Tool) -> Tool:
+        return wrap_with_approval(inner, policy=policy, ask=allow, emit=agent.session.emit)
+
+    def looped(inner: Tool) -> Tool:
+        return LoopGuard(allow, agent.session.emit).wrap(inner)
+
+    model = Scripted(calls(("keep", {"path": "a"})), says("."))
+    tools = [replace(keep, read=counted)]
+    agent = agent_on(model, tools, context, tmp_path / "s", guards=[approved], wrappers=[looped])
+    await agent.run_unverified_turn(user_message("go"))
+    assert (results(agent.session), len(read)) == (["kept"], 1)
 
 
 def stopping(request: Request) -> AsyncIterator[Delta]:
@@ -192,13 +281,13 @@ def stopping(request: Request) -> AsyncIterator[Delta]:
 async def test_a_stop_of_the_harness_leaves_one_last_answer_without_calls(context: Context, tmp_path: Path) -> None:
     model = Scripted(calls(("echo", {"text": "a"})), stopping, says("Half of it is done."), says("Done."))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.steps, ended.exit_code, ended.text) == ("budget", 1, 54, "The budget is spent.")
     last = model.requests[2]
     assert (last.purpose, last.tools_off, last.notes) == ("wrap_up", True, ("Say how far you came.",))
     assert last.max_output == WRAP_UP_OUTPUT_TOKENS
     assert agent.session.conversation.messages()[-1] == Assistant("Half of it is done.")
-    assert (await agent.run_turn(user_message("continue"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("continue"))).status == "done"
 
 
 @pytest.mark.parametrize(
@@ -209,10 +298,10 @@ async def test_a_last_answer_that_fails_or_calls_ends_the_turn_all_the_same(
 ) -> None:
     model = Scripted(stopping, last, says("Done."))
     agent = agent_on(model, [keep], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("budget", 54)
     assert not (context.files.root / "no").exists()
-    assert (await agent.run_turn(user_message("continue"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("continue"))).status == "done"
 
 
 async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(context: Context, tmp_path: Path) -> None:
@@ -224,7 +313,7 @@ async def test_a_turn_out_of_time_ends_what_runs_and_says_how_far_it_came(contex
 
     model = Scripted(calls(("wait_long", {})), says("I waited for a tool."))
     agent = agent_on(model, [wait_long], context, tmp_path / "s", timeout_s=0.05)
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("time_limit", 55)
     assert "--timeout" in ended.text
     assert model.requests[1].purpose == "wrap_up"
@@ -251,7 +340,7 @@ async def test_an_overflow_is_answered_by_making_room_and_one_retry(context: Con
         session = new_session(tmp_path / f"s{helps}")
         model = Scripted(TooLong("It is over the window."), says("Fine."))
         agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=helps))
-        ended = await agent.run_turn(user_message("go"))
+        ended = await agent.run_unverified_turn(user_message("go"))
         assert (ended.status, len(model.requests)) == (status, asked)
 
 
@@ -259,7 +348,7 @@ async def test_an_overflow_that_stays_ends_the_turn_with_a_mend(context: Context
     session = new_session(tmp_path / "s")
     model = Scripted(TooLong("Over."), TooLong("Still over."))
     agent = agent_on(model, [], context, session.folder, session=session, room=Shrinking(session, helps=True))
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, len(model.requests)) == ("failed", 2)
     assert ended.text == "Still over. This session is kept; start a new one for the next task (/clear)."
 
@@ -274,7 +363,7 @@ async def test_words_of_an_attempt_that_failed_are_kept_until_the_answer_is_ther
         yield Finish("stop")
 
     agent = agent_on(Scripted(broken_off), [], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     partials = [each.event for each in agent.session.events() if isinstance(each.event, Partial)]
     assert partials == [Partial("It is ", "", "cut", retried=True)]
     assert agent.session.conversation.messages() == [user_message("go"), Assistant("It is 42.")]
@@ -289,7 +378,7 @@ async def test_what_is_typed_meanwhile_joins_at_the_next_step(context: Context, 
 
     model = Scripted(calls(("interject", {})), says("Quickly."))
     agent = agent_on(model, [interject], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert list(model.requests[1].messages)[-2:] == [
         ToolReturn("functions.interject:0", "interject", "ok"),
         user_message("and be quick"),
@@ -304,7 +393,7 @@ async def test_what_is_typed_during_the_last_answer_starts_another_step(context:
 
     model = Scripted(answer, says("Second."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.steps, list(model.requests[1].messages)[-1]) == (2, user_message("one more thing"))
 
 
@@ -322,10 +411,10 @@ async def test_a_model_error_ends_the_turn_and_leaves_the_session_whole(
 ) -> None:
     model = Scripted(error, says("Here again."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code) == ("failed", exit_code)
     assert words in ended.text
-    assert (await agent.run_turn(user_message("again"))).status == "done"
+    assert (await agent.run_unverified_turn(user_message("again"))).status == "done"
     assert list(model.requests[1].messages) == [user_message("go"), user_message("again")]
 
 
@@ -334,7 +423,7 @@ async def test_an_answer_that_was_stopped_says_so(
     context: Context, tmp_path: Path, finish: str, status: str, exit_code: int
 ) -> None:
     agent = agent_on(Scripted(says("Half", finish=finish)), [], context, tmp_path / "s")
-    ended = await agent.run_turn(user_message("go"))
+    ended = await agent.run_unverified_turn(user_message("go"))
     assert (ended.status, ended.exit_code, ended.text != "") == (status, exit_code, True)
 
 
@@ -358,9 +447,9 @@ async def test_a_cancelled_stream_keeps_its_words_and_the_next_turn_works(contex
 
     model = Scripted(endless, says("Now then."))
     agent = agent_on(model, [], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
+    await cancelled(asyncio.create_task(agent.run_unverified_turn(user_message("go"))), begun)
     assert [type(each.event) for each in agent.session.events()][-2:] == [Partial, TurnEnded]
-    await agent.run_turn(user_message("go on"))
+    await agent.run_unverified_turn(user_message("go on"))
     first, partial, last = model.requests[1].messages
     assert (first, last) == (user_message("go"), user_message("go on"))
     assert isinstance(partial, Assistant)
@@ -381,8 +470,8 @@ async def test_a_cancelled_tool_is_answered_as_interrupted_with_what_changed(con
     (context.files.root / "a.txt").write_text("whole")
     model = Scripted(calls(("scribble", {"path": "a.txt"}), ("scribble", {"path": "b.txt"})), says("I see."))
     agent = agent_on(model, [scribble], context, tmp_path / "s")
-    await cancelled(asyncio.create_task(agent.run_turn(user_message("go"))), begun)
-    await agent.run_turn(user_message("what now?"))
+    await cancelled(asyncio.create_task(agent.run_unverified_turn(user_message("go"))), begun)
+    await agent.run_unverified_turn(user_message("what now?"))
     answers = [each.content for each in model.requests[1].messages if isinstance(each, ToolReturn)]
     assert "may or may not have taken effect" in answers[0]
     assert "a.txt" in answers[0]
@@ -402,7 +491,7 @@ async def test_after_a_crash_reading_is_done_again_and_an_effect_never(context: 
     model = Scripted(says("Fine."))
     agent = agent_on(model, [echo, keep], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(user_message("go on"))
+    await agent.run_unverified_turn(user_message("go on"))
     answers = [each.content for each in model.requests[0].messages if isinstance(each, ToolReturn)]
     assert answers[0] == "echo x"
     assert "may or may not have taken effect" in answers[1]
@@ -422,7 +511,7 @@ async def test_what_was_queued_before_a_crash_is_said_after_it(context: Context,
     model = Scripted(says("No."))
     agent = agent_on(model, [], context, tmp_path / "s", session=session)
     await agent.resume()
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert list(model.requests[0].messages) == [user_message("do not forget"), user_message("go")]
 
 
@@ -434,7 +523,7 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 
     model = Scripted(calls(("echo", {"text": "a"})), calls(("echo", {"text": "b"})), says("."))
     agent = agent_on(model, [echo], context, tmp_path / "s", notes=[note])
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert [request.notes for request in model.requests] == [("be careful",), ("be careful",), ()]
     assert [each.event for each in agent.session.events() if isinstance(each.event, Noted)] == [
         Noted("be careful"),
@@ -445,8 +534,8 @@ async def test_a_note_rides_at_the_tail_and_is_logged_when_it_changes(context: C
 async def test_each_request_begins_with_the_messages_of_the_one_before(context: Context, tmp_path: Path) -> None:
     model = Scripted(*[calls(("echo", {"text": str(n)})) for n in range(4)], says("."), says("again"))
     agent = agent_on(model, [echo], context, tmp_path / "s")
-    await agent.run_turn(user_message("go"))
-    await agent.run_turn(user_message("more"))
+    await agent.run_unverified_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("more"))
     for before, after in zip(model.requests, model.requests[1:], strict=False):
         assert list(after.messages)[: len(before.messages)] == list(before.messages)
         assert all(old is new for old, new in zip(before.messages, after.messages, strict=False))
@@ -458,18 +547,15 @@ async def test_a_result_is_what_the_tool_gave_with_both_its_sides(context: Conte
         """Two sides."""
         return Result("for the model")
 
-    async def shout(inner: Tool) -> None:
-        return None
-
     def loud(inner: Tool) -> Tool:
-        async def run(ctx: Context, raw: str) -> Result:
-            found = await inner.run(ctx, raw)
+        async def run(ctx: Context, call: ParsedCall) -> Result:
+            found = await inner.run(ctx, call)
             return Result(found.content.upper())
 
         return inner.wrapped(run)
 
     agent = agent_on(Scripted(calls(("both", {})), says(".")), [both], context, tmp_path / "s", wrappers=[loud])
-    await agent.run_turn(user_message("go"))
+    await agent.run_unverified_turn(user_message("go"))
     assert results(agent.session) == ["FOR THE MODEL"]
     assert sum(isinstance(each.event, Requested) for each in agent.session.events()) == 2
 
@@ -492,5 +578,5 @@ async def test_a_listener_that_raises_leaves_no_answer_half_read(context: Contex
     agent = agent_on(Endless(), [], context, tmp_path / "s")
     agent.session.listen(gone)
     with pytest.raises(BrokenPipeError):
-        await agent.run_turn(user_message("go"))
+        await agent.run_unverified_turn(user_message("go"))
     assert ended == ["its connection is closed"]

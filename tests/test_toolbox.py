@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from kimi_agent.layers import Layer, built_in_root
-from kimi_agent.tool import Tool
+from kimi_agent.tool import Context, Preview, Tool
+from kimi_agent.tool import tool as make_tool
 from kimi_agent.toolbox import load_tools
+from tests.tool_calls import parse_call
 
 TOOL = '''
 from typing import Annotated
@@ -53,6 +55,12 @@ def test_a_module_that_fails_is_a_problem_and_the_rest_stands(tmp_path: Path) ->
     assert sorted(tools) == ["good"]
     assert sorted(problem.path.stem for problem in problems) == sorted(broken)
     assert "RuntimeError: no luck" in [problem.error for problem in problems]
+
+
+def test_a_tool_that_names_its_paths_by_the_old_word_is_a_problem_that_says_the_new_one(tmp_path: Path) -> None:
+    old = source("old").replace('effect="read"', 'effect="read", touches=lambda arguments: ()')
+    tools, (problem,) = load_tools([layer(tmp_path / "one", old=old)])
+    assert (tools, problem.error) == ({}, "TypeError: touches is called paths now")
 
 
 def test_modules_reach_their_neighbours_and_underscored_ones_are_no_tools(tmp_path: Path) -> None:
@@ -124,3 +132,18 @@ def test_what_the_model_is_told_of_them_stays_small() -> None:
         for each in tools.values()
     ]
     assert len(json.dumps(told, ensure_ascii=False).encode()) < 8_600
+
+
+async def test_what_a_preview_does_to_its_arguments_does_not_reach_the_run(context: Context) -> None:
+    async def show(_: Context, names: list[str]) -> Preview:
+        names.append("b")
+        return Preview("greet")
+
+    @make_tool(effect="read", preview=show)
+    async def greet(ctx: Context, names: list[str]) -> str:
+        """Greet."""
+        return ", ".join(names)
+
+    call = parse_call(greet, '{"names": ["a"]}')
+    await greet.preview(context, call)
+    assert (await greet.run(context, call)).content == "a"

@@ -16,7 +16,7 @@ from kimi_agent.edit import (
 from kimi_agent.tool import Context, Field, Preview, Result, tool
 
 
-def _touched_paths(arguments: dict[str, Any]) -> Sequence[str]:
+def _named_paths(arguments: dict[str, Any]) -> Sequence[str]:
     sections = parse_patch(str(arguments["patch"]))
     named = (path for each in sections for path in (*each.paths[:1], each.move_to) if path)
     return tuple(dict.fromkeys(named))
@@ -33,7 +33,7 @@ async def _preview(ctx: Context, patch: str) -> Preview:
     return Preview(f"patch {first}" + (f" and {len(more)} more" if more else ""), make_diff_view(change))
 
 
-@tool(effect="write", preview=_preview, touches=_touched_paths)
+@tool(effect="write", preview=_preview, paths=_named_paths)
 async def apply_patch(ctx: Context, patch: Annotated[str, Field("The whole patch.")]) -> Result:
     """Change several places or files, all or none. Takes a unified diff, or this form:
 

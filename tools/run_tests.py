@@ -23,7 +23,7 @@ async def _preview(
     return Preview(f"run tests{times}: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
 
 
-@tool(effect="execute", preview=_preview, touches=lambda _: ())
+@tool(effect="execute", preview=_preview, paths=lambda _: ())
 async def run_tests(
     ctx: Context,
     targets: Annotated[list[str] | None, Field("Paths or test ids (tests/test_x.py::test_a); default all.")] = None,

@@ -51,17 +51,8 @@ from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
-from kimi_agent.log.events import (
-    Ask,
-    Compacted,
-    Listener,
-    Opened,
-    Queued,
-    Restored,
-    Returned,
-    Said,
-    Stamped,
-)
+from kimi_agent.log.events import Ask, Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
+from kimi_agent.log.messages import User
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions
@@ -96,7 +87,7 @@ class OpenAgent:
     """An open agent, with the parts that the user interfaces need beside it."""
 
     agent: Agent
-    verifier: TurnVerifier
+    _verifier: TurnVerifier
     checkpoints: Checkpoints
     policy: Policy
     setup: Setup
@@ -107,19 +98,32 @@ class OpenAgent:
     context_window: ContextWindow
     notices: tuple[str, ...]
 
+    @property
+    def session(self) -> Session:
+        """The session that its turns are recorded in."""
+        return self.agent.session
+
+    def queue(self, message: User) -> None:
+        """Keep what the person says while a turn runs; it joins at the next step."""
+        self.agent.queue(message)
+
+    async def run_turn(self, prompt: User) -> TurnEnded:
+        """A turn, the verdict on what it changed, and what follows that; the one way in for every face."""
+        return await self._verifier.run_turn(prompt)
+
     @cached_property
     def rewinder(self) -> "Rewinder":
         """The rewinder of this session and its files."""
         from kimi_agent.rewind.rewinder import Rewinder  # only who goes back waits for it
 
-        return Rewinder(self.agent.session, self.checkpoints, self.files)
+        return Rewinder(self.session, self.checkpoints, self.files)
 
     async def difference(self, scope: str) -> tuple[FileDiff, ...]:
-        """What was changed in the files, over `scope` (see `differences`). Raises UserError."""
+        """What was changed in the files, over `scope` (see `rewind.diff`). Raises UserError."""
         from kimi_agent.rewind.diff import draw_changes, parse_diff_scope  # only who asks waits for it
 
         wanted = parse_diff_scope(scope)
-        return await asyncio.to_thread(draw_changes, self.agent.session.events(), self.checkpoints, wanted)
+        return await asyncio.to_thread(draw_changes, self.session.events(), self.checkpoints, wanted)
 
     def cost(self, *, look: bool = False) -> BudgetState:
         """What was spent, and the caps; with `look` other sessions of today are looked at anew."""
@@ -143,7 +147,7 @@ class OpenAgent:
         await self.model.aclose()
         await asyncio.to_thread(collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
-        session = self.agent.session
+        session = self.session
         kept = () if session.conversation.messages() else tuple(session.events())
         session.close()
         if not session.conversation.messages() and not any(isinstance(each.event, Said | Queued) for each in kept):
@@ -195,14 +199,16 @@ async def open_agent(
         pipeline = ModelPipeline(config, limiter or make_limiter(), budget, patience, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
         checkpoints = make_checkpoints(setup)
-        endings = make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
+        hooks = make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *end_leftover_processes(setup.user_folders.state / "running")]
         toolbox = Toolbox(
             tools.values(),
-            wrappers=[
-                # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
+            # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
+            guards=[
                 make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
                 lambda tool: wrap_with_approval(tool, policy=policy, ask=ask, emit=session.emit),
+            ],
+            wrappers=[
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
@@ -228,7 +234,7 @@ async def open_agent(
         notices += [*describe_unfinished_turn(log), *describe_interrupted_calls(session, toolbox)]
         await asyncio.to_thread(close_interrupted_call, session, checkpoints, log)
         await agent.resume()
-        verifier = TurnVerifier(agent, checkpoints, endings)
+        verifier = TurnVerifier(agent, checkpoints, hooks)
     except BaseException:
         await wire.aclose()
         session.close()
@@ -241,7 +247,7 @@ async def open_agent(
 
 async def change_model(home: OpenAgent, name: str) -> OpenAgent:
     """The same session on another model. Raises UserError; then the old one stays."""
-    session = home.agent.session
+    session = home.session
     settings = replace(read_model_settings(home.setup.config), model=name)
     wire = open_wire(settings, home.setup.environ, lambda sha256: _read_blob(session, sha256))
     model = home.pipeline.wrap(wire, settings, find_last_request(session.events()))

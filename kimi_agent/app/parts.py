@@ -21,7 +21,7 @@ from kimi_agent.log.events import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
-from kimi_agent.tool import Context, Tool
+from kimi_agent.tool import Context, ParsedCall
 from kimi_agent.verify.turn_verifier import AfterTurnHook
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
 from kimi_agent.workspace.files.files import Files
@@ -150,8 +150,8 @@ def make_snapshot_wrapper(
         except (GitFailed, UserError):
             return ""
 
-    def losses(tool: Tool, ctx: Context, raw: str) -> Sequence[Loss]:
-        return policy.losses(tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
+    def losses(ctx: Context, call: ParsedCall) -> Sequence[Loss]:
+        return policy.losses(call, cwd=ctx.runner.cwd, start=ctx.files.cwd)
 
     return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from kimi_agent.errors import UserError
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
-from kimi_agent.log.events import Answered, Ask, Asked, Committed, Decision, Notice, Question
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Ask, Committed, Notice, Question
 from kimi_agent.log.messages import Assistant
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
@@ -37,7 +38,8 @@ class AutoCommit:
 
     async def run(self, evidence: Evidence) -> Made | None:
         """Commit, and report the outcome as notices. None where nothing was committed."""
-        if not _is_proven(evidence):
+        # A turn without changes commits those of earlier turns, so its run must have seen the files as they are.
+        if not evidence.is_green or evidence.changed_since:
             if evidence.files:
                 self._tell("Not committed: the turn is not verified.")
             return None
@@ -66,14 +68,6 @@ class AutoCommit:
 
     def _tell(self, text: str) -> None:
         self.session.emit(Notice(text))
-
-
-def _is_proven(evidence: Evidence) -> bool:
-    """Whether a run proves the files: after this turn's changes, or, where it made none, after those before it."""
-    if evidence.verdict != "none_needed":
-        return evidence.verdict == "verified"
-    passed = evidence.last is not None and evidence.last.verdict == "passed"
-    return passed and not (evidence.changed_since or evidence.still_red or evidence.flaky)
 
 
 @dataclass(frozen=True)
@@ -124,9 +118,5 @@ class AutoPullRequest:
         if denied or self.policy.mode == "yolo" or any(rule.tool == PULL_REQUEST_TOOL for rule in rules.allow):
             return not denied
         question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)))
-        session = self.committing.session
-        session.emit(Asked(question))
         async with self.policy.question_lock:
-            decision: Decision = await self.ask(question)
-        session.emit(Answered(question, decision))
-        return decision.allowed
+            return (await ask_person(question, self.ask, self.committing.session.emit)).allowed

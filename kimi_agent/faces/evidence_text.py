@@ -1,6 +1,6 @@
 """Evidence text: the verdict at the end of a turn as rows for a screen, text for stderr, Markdown and JSON.
 
-The verdict is the harness's own (`log.evidence`), never the model's; the Markdown is a block for a pull request. All
+The verdict is the harness's own (`verify.evidence`), never the model's; the Markdown is a block for a pull request. All
 names in it (tests, files, commands) come from the repository or the model: each is made harmless where it is drawn.
 """
 
@@ -46,7 +46,7 @@ def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
             if evidence.still_red:
                 rows.append(("yellow", f"still red since an earlier run: {_names(evidence.still_red, _plain)}"))
         case "none_needed":
-            if evidence.last is not None and evidence.last.verdict != "passed":
+            if evidence.last is not None and not evidence.is_green:
                 rows.append(("yellow", f"tests: {'; '.join(_reasons(evidence, _plain))}"))
     if evidence.broke:
         rows.append(("red", f"broke: {_names(evidence.broke, _plain)} green -> red"))

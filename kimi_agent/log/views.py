@@ -150,6 +150,13 @@ class Evidence(msgspec.Struct, frozen=True):
     scope: str = ""
     trouble: str = ""
 
+    @property
+    def is_green(self) -> bool:
+        """Whether a run verified what changed, or nothing needed proof and no test is red."""
+        if self.verdict != "none_needed":
+            return self.verdict == "verified"
+        return (self.last is None or self.last.verdict == "passed") and not (self.still_red or self.flaky)
+
 
 View = TextView | DiffView | OutputView | MatchesView | TestReport | PlanView
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from kimi_agent.agent import Agent
 from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped, TurnEnded
 from kimi_agent.log.messages import User
-from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import DiffView, Evidence, TestReport
 from kimi_agent.verify.evidence import judge_turn
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
@@ -19,32 +18,23 @@ MAX_TEST_FILE_BYTES = 1_000_000
 class TurnVerifier:
     """An agent whose turns end with a verdict: a `Judged` event after each that changed files or ran tests."""
 
-    def __init__(self, agent: Agent, checkpoints: Checkpoints, endings: Sequence[AfterTurnHook] = ()) -> None:
+    def __init__(self, agent: Agent, checkpoints: Checkpoints, hooks: Sequence[AfterTurnHook] = ()) -> None:
         self.agent = agent
         self._checkpoints = checkpoints
-        self._endings = endings
+        self._hooks = hooks
         self._busy = False
         agent.session.listen(self._hear)
-
-    @property
-    def session(self) -> Session:
-        """The session of the agent."""
-        return self.agent.session
-
-    def queue(self, message: User) -> None:
-        """Keep what the person says while a turn runs; it joins at the next step."""
-        self.agent.queue(message)
 
     async def run_turn(self, prompt: User) -> TurnEnded:
         """A turn of the agent, and what follows it; an interrupted one is not judged."""
         self._busy = False
-        ended = await self.agent.run_turn(prompt)
+        ended = await self.agent.run_unverified_turn(prompt)
         if self._busy:
-            evidence = await asyncio.to_thread(self._judge)
+            evidence = await asyncio.to_thread(lambda: verify_log(self.agent.session.events(), self._checkpoints))
             if evidence.verdict != "none_needed" or evidence.last is not None:
-                self.session.emit(Judged(evidence))
-                for ending in self._endings:
-                    await ending(evidence)
+                self.agent.session.emit(Judged(evidence))
+                for hook in self._hooks:
+                    await hook(evidence)
         return ended
 
     def _hear(self, stamped: Stamped) -> None:
@@ -57,9 +47,6 @@ class TurnVerifier:
                 self._busy = True
             case _:
                 pass
-
-    def _judge(self) -> Evidence:
-        return verify_log(self.session.events(), self._checkpoints)
 
 
 def verify_log(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:

@@ -15,7 +15,7 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.guard", "kimi_agent.prompts", "kimi_agent.config"],
     ["kimi_agent.model", "kimi_agent.extend"],
     ["kimi_agent.context"],
-    ["kimi_agent.toolbox", "kimi_agent.agent"],
+    ["kimi_agent.toolbox", "kimi_agent.agent", "kimi_agent.stream_answer"],
     ["kimi_agent.verify"],
     ["kimi_agent.rewind"],
     ["kimi_agent.swarm"],

@@ -10,6 +10,7 @@ from kimi_agent.edit import WorkspaceFiles, commit_plan, format_patch_result, ma
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context, Tool
 from kimi_agent.workspace.files.files import Files
+from tests.tool_calls import run_tool
 
 PATCH = """*** Begin Patch
 *** Add File: new/n
@@ -104,10 +105,10 @@ async def test_a_file_written_whole_is_told_to_be_broken_too(
     tool: Callable[[str], Tool], context: Context, workspace: Path
 ) -> None:
     write = tool("write_file")
-    made = await write.run(context, json.dumps({"path": "a.toml", "content": "a = 1\n"}))
+    made = await run_tool(write, context, json.dumps({"path": "a.toml", "content": "a = 1\n"}))
     assert "Note" not in made.content
-    broke = await write.run(context, json.dumps({"path": "a.toml", "content": "a = \n", "overwrite": True}))
+    broke = await run_tool(write, context, json.dumps({"path": "a.toml", "content": "a = \n", "overwrite": True}))
     assert "\nNote: a.toml no longer parses: line 1: Invalid value" in broke.content
-    new = await write.run(context, json.dumps({"path": "b.json", "content": "{"}))
+    new = await run_tool(write, context, json.dumps({"path": "b.json", "content": "{"}))
     assert "\nNote: b.json does not parse: line 1: " in new.content
     assert (workspace / "a.toml").read_text() == "a = \n"

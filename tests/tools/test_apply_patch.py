@@ -10,6 +10,7 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff, Result
 from kimi_agent.tool import Context, Tool
+from tests.tool_calls import parse_call, preview_tool, run_tool
 
 Load = Callable[[str], Tool]
 
@@ -20,7 +21,7 @@ def patch(*lines: str) -> str:
 
 async def refused(call: Tool, context: Context, raw: str) -> ToolError:
     with pytest.raises(ToolError) as caught:
-        await call.run(context, raw)
+        await run_tool(call, context, raw)
     return caught.value
 
 
@@ -47,7 +48,7 @@ async def test_a_patch_adds_changes_moves_and_deletes_in_one_go(tool: Load, cont
     (workspace / "old.txt").chmod(0o750)
     for path in ("old.txt", "gone"):
         context.files.seen_files.record(path, context.files.read(path).sha256, whole=True)
-    result = await tool("apply_patch").run(
+    result = await run_tool(tool("apply_patch"),
         context,
         patch(
             "*** Update File: src/a.py", "@@ def g():", "-    return 2", "+    return 3",
@@ -90,10 +91,10 @@ async def test_the_preview_is_the_diff_that_is_then_written(tool: Load, context:
     (workspace / "a").write_text("x\n")
     before = snapshot(workspace)
     raw = patch("*** Update File: a", "@@", "-x", "+y", "*** Add File: b", "+z")
-    preview = await tool("apply_patch").preview(context, raw)
+    preview = await preview_tool(tool("apply_patch"), context, raw)
     assert snapshot(workspace) == before
     assert preview.title == "patch a and 1 more"
-    assert preview.view == (await tool("apply_patch").run(context, raw)).view
+    assert preview.view == (await run_tool(tool("apply_patch"), context, raw)).view
 
 
 async def test_all_errors_are_told_at_once_and_nothing_is_touched(
@@ -194,7 +195,7 @@ async def test_a_link_inside_keeps_being_a_link(tool: Load, context: Context, wo
     (workspace / "real").write_text("x\ny\n")
     (workspace / "link").symlink_to("real")
     lines = ["*** Update File: link", "@@", "-x", "+X", "*** Update File: real", "@@", "-y", "+Y"]
-    await tool("apply_patch").run(context, patch(*lines))
+    await run_tool(tool("apply_patch"), context, patch(*lines))
     assert (workspace / "link").is_symlink()
     assert (workspace / "real").read_text() == "X\nY\n"
 
@@ -221,9 +222,9 @@ async def test_a_file_that_changed_since_it_was_seen_needs_hunks_that_prove_them
     assert (await refused(call, context, patch("*** Update File: a", "@@", "+end"))).code == "stale"
     by_number = patch("*** Update File: a", "@@ -2 +2 @@", "-x", "+z")
     assert (await refused(call, context, by_number)).code == "stale"
-    result = await call.run(context, patch("*** Update File: a", "@@", "-y", "+Y"))
+    result = await run_tool(call, context, patch("*** Update File: a", "@@", "-y", "+Y"))
     assert "Note: a changed on disk since you last saw it; every hunk still fitted" in result.content
-    await call.run(context, by_number)  # what we wrote ourselves is known
+    await run_tool(call, context, by_number)  # what we wrote ourselves is known
     assert (workspace / "a").read_text() == "x\nz\nY\n"
 
 
@@ -231,11 +232,11 @@ async def test_the_execute_bit_comes_and_goes_with_git_modes(tool: Load, context
     (workspace / "a").write_text("x\n")
     (workspace / "a").chmod(0o640)
     head = "diff --git a/a b/a\nold mode 100644\nnew mode 100755\n"
-    result = await tool("apply_patch").run(context, json.dumps({"patch": head}))
+    result = await run_tool(tool("apply_patch"), context, json.dumps({"patch": head}))
     assert (workspace / "a").stat().st_mode & 0o777 == 0o750
     assert result.content == "Applied to 1 file.\nM a +0 -0\nNote: a mode 0750"
     new = "diff --git a/n b/n\nnew file mode 100755\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+#!/bin/sh\n"
-    await tool("apply_patch").run(context, json.dumps({"patch": new}))
+    await run_tool(tool("apply_patch"), context, json.dumps({"patch": new}))
     assert (workspace / "n").stat().st_mode & 0o777 == 0o755
 
 
@@ -243,11 +244,11 @@ async def test_tolerances_are_told(tool: Load, context: Context, workspace: Path
     (workspace / "a").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
     (workspace / "b").write_text("".join(f"{number}\n" for number in range(1, 60)))
     shifted = "--- a/b\n+++ b/b\n@@ -3 +3 @@\n-40\n+x\n"
-    content = (await tool("apply_patch").run(context, json.dumps({"patch": shifted}))).content
+    content = (await run_tool(tool("apply_patch"), context, json.dumps({"patch": shifted}))).content
     assert "Note: b hunk 1: placed 37 lines below the declared line" in content
-    content = (await tool("apply_patch").run(context, patch("*** Update File: a", "@@", "-b", "+B"))).content
+    content = (await run_tool(tool("apply_patch"), context, patch("*** Update File: a", "@@", "-b", "+B"))).content
     assert "Note: a CRLF kept\nNote: a UTF-8 BOM kept" in content
-    content = (await tool("apply_patch").run(context, patch("*** Update File: b", "@@", "+end"))).content
+    content = (await run_tool(tool("apply_patch"), context, patch("*** Update File: b", "@@", "+end"))).content
     assert "Note: b hunk 1: without context: put at the end of the file" in content
 
 
@@ -256,7 +257,7 @@ async def test_places_of_an_earlier_section_are_shown_where_they_are_in_the_end(
 ) -> None:
     (workspace / "a").write_text("1\n2\n3\n4\n5\n6\n7\n8\n9\n")
     lines = ["*** Update File: a", "@@", "-9", "+nine", "*** Update File: a", "@@", "+zero", "+half", " 1"]
-    content = (await tool("apply_patch").run(context, patch(*lines))).content
+    content = (await run_tool(tool("apply_patch"), context, patch(*lines))).content
     assert content == (
         "Applied to 1 file.\nM a +3 -1 (hunks at 1, 11)\n1\tzero\n2\thalf\n3\t1\n4\t2\n9\t7\n10\t8\n11\tnine"
     )
@@ -265,17 +266,17 @@ async def test_places_of_an_earlier_section_are_shown_where_they_are_in_the_end(
 async def test_a_long_result_is_capped(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a").write_text("".join(f"line {number} {'x' * 300}\n" for number in range(400)))
     hunks = [row for number in range(0, 400, 7) for row in ("@@", f"-line {number} {'x' * 300}", f"+new {number}")]
-    result = await tool("apply_patch").run(context, patch("*** Update File: a", *hunks))
+    result = await run_tool(tool("apply_patch"), context, patch("*** Update File: a", *hunks))
     assert len(result.content) <= 4_000
     assert "changed places are not shown" in result.content
 
 
-async def test_it_names_the_paths_that_it_touches(tool: Load) -> None:
+async def test_it_names_its_paths(tool: Load) -> None:
     call = tool("apply_patch")
     raw = patch("*** Update File: a", "*** Move to: b", "@@", "-x", "*** Add File: c", "*** Delete File: d")
-    assert list(call.touches(raw)) == ["a", "b", "c", "d"]
+    assert list(parse_call(call, raw).paths) == ["a", "b", "c", "d"]
     with pytest.raises(ToolError, match="no_patch"):
-        call.touches(json.dumps({"patch": "?"}))
+        parse_call(call, json.dumps({"patch": "?"}))
 
 
 async def test_its_words_are_few(tool: Load) -> None:

@@ -9,6 +9,7 @@ import pytest
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import DiffView, FileDiff, Result
 from kimi_agent.tool import Context, Tool
+from tests.tool_calls import preview_tool, run_tool
 
 Load = Callable[[str], Tool]
 
@@ -19,14 +20,14 @@ def edit(old: str, new: str, path: str = "a.py", **more: object) -> str:
 
 async def refused(call: Tool, context: Context, raw: str) -> ToolError:
     with pytest.raises(ToolError) as caught:
-        await call.run(context, raw)
+        await run_tool(call, context, raw)
     return caught.value
 
 
 async def test_the_answer_shows_the_new_lines_with_numbers(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_text("".join(f"{n}\n" for n in range(1, 13)))
     (workspace / "a.py").chmod(0o755)
-    result = await tool("edit_file").run(context, edit("6\n7\n", "six\nnull\nseven\n"))
+    result = await run_tool(tool("edit_file"), context, edit("6\n7\n", "six\nnull\nseven\n"))
     assert result == Result(
         "Edited a.py (1 place, lines 6-8): exact match.\n"
         "3\t3\n4\t4\n5\t5\n6\tsix\n7\tnull\n8\tseven\n9\t8\n10\t9\n11\t10",
@@ -42,14 +43,14 @@ async def test_the_answer_shows_the_new_lines_with_numbers(tool: Load, context: 
 
 async def test_the_preview_writes_nothing(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_text("x\n")
-    preview = await tool("edit_file").preview(context, edit("x", "y"))
+    preview = await preview_tool(tool("edit_file"), context, edit("x", "y"))
     assert (preview.title, (workspace / "a.py").read_text()) == ("edit a.py", "x\n")
-    assert preview.view == (await tool("edit_file").run(context, edit("x", "y"))).view
+    assert preview.view == (await run_tool(tool("edit_file"), context, edit("x", "y"))).view
 
 
 async def test_replace_all_names_every_place(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_text("x\ny\nx\nx x\n")
-    result = await tool("edit_file").run(context, edit("x", "z", replace_all=True))
+    result = await run_tool(tool("edit_file"), context, edit("x", "z", replace_all=True))
     assert result.content.startswith("Edited a.py (3 places, lines 1, 3, 4): exact match.\n")
     assert (workspace / "a.py").read_text() == "z\ny\nz\nz z\n"
 
@@ -90,7 +91,7 @@ async def test_escapes_that_should_have_been_characters_are_told_not_guessed(
 
 async def test_repairs_are_told(tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_bytes(b"a\r\nb\r\n")
-    result = await tool("edit_file").run(context, edit("1\ta\n2\tb", "c"))
+    result = await run_tool(tool("edit_file"), context, edit("1\ta\n2\tb", "c"))
     assert result.content == (
         "Edited a.py (1 place, line 1): pasted line numbers removed, then exact match.\nNote: a.py CRLF kept\n1\tc"
     )
@@ -103,7 +104,7 @@ async def test_a_changed_file_is_edited_where_the_text_proves_itself(
     context.files.seen_files.record("a.py", context.files.read("a.py").sha256, whole=True)
     (workspace / "a.py").write_text("x\nz\n")
     assert (await refused(tool("edit_file"), context, edit("x", "q", replace_all=True))).code == "stale"
-    result = await tool("edit_file").run(context, edit("x", "q"))
+    result = await run_tool(tool("edit_file"), context, edit("x", "q"))
     assert "Note: a.py changed on disk since you last saw it; old_string still fitted" in result.content
 
 
@@ -127,8 +128,8 @@ async def test_a_path_is_meant_from_the_workspace_wherever_the_shell_stands(
     tool: Load, context: Context, workspace: Path
 ) -> None:
     (workspace / "a.py").write_text("x\n")
-    await tool("edit_file").run(context, edit("x", "y", str(workspace / "a.py")))
-    await tool("edit_file").run(context, edit("y", "z", "./b/../a.py"))
+    await run_tool(tool("edit_file"), context, edit("x", "y", str(workspace / "a.py")))
+    await run_tool(tool("edit_file"), context, edit("y", "z", "./b/../a.py"))
     assert (workspace / "a.py").read_text() == "z\n"
 
 

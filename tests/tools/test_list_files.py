@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
+from tests.tool_calls import run_tool
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def tree(workspace: Path) -> Path:
 @pytest.fixture
 def listed(tool: Callable[[str], Tool], context: Context) -> Callable[..., Any]:
     async def call(**arguments: Any) -> str:
-        return (await tool("list_files").run(context, json.dumps(arguments))).content
+        return (await run_tool(tool("list_files"), context, json.dumps(arguments))).content
 
     return call
 

@@ -12,6 +12,7 @@ import pytest
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
 from kimi_agent.workspace.files.seen_files import KnownFile
+from tests.tool_calls import run_tool
 
 Get = Callable[[str], Tool]
 
@@ -19,7 +20,7 @@ Get = Callable[[str], Tool]
 @pytest.fixture
 def read(tool: Get, context: Context) -> Callable[..., Any]:
     async def call(path: str, **more: Any) -> str:
-        result: Result = await tool("read_file").run(context, json.dumps({"path": path, **more}))
+        result: Result = await run_tool(tool("read_file"), context, json.dumps({"path": path, **more}))
         assert not result.failed
         return result.content
 
@@ -39,7 +40,7 @@ async def test_lines_are_numbered_and_the_trailer_says_how_many(read: Any, works
 
 async def test_the_person_sees_the_number_of_lines(tool: Get, context: Context, workspace: Path) -> None:
     (workspace / "a").write_text("x\n" * 30_000)
-    result = await tool("read_file").run(context, '{"path": "a", "limit": 1999}')
+    result = await run_tool(tool("read_file"), context, '{"path": "a", "limit": 1999}')
     assert isinstance(result.view, TextView)
     assert result.view.title == "1,999 lines"
 

@@ -14,6 +14,7 @@ from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Tool, ToolError
+from tests.tool_calls import run_tool
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def recalling(context: Context, tmp_path: Path) -> Context:
 
 
 async def run(tool: Callable[[str], Tool], context: Context, **arguments: object) -> Result:
-    return await tool("recall").run(context, json.dumps(arguments))
+    return await run_tool(tool("recall"), context, json.dumps(arguments))
 
 
 async def test_words_are_found_and_its_own_calls_are_not(tool: Callable[[str], Tool], recalling: Context) -> None:

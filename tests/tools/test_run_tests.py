@@ -10,12 +10,13 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import OutputView, Result, TestReport
 from kimi_agent.tool import Context, Tool
+from tests.tool_calls import preview_tool, run_tool
 
 Get = Callable[[str], Tool]
 
 
 async def run(tool: Get, context: Context, **arguments: object) -> Result:
-    return await tool("run_tests").run(context, msgspec.json.encode(arguments).decode())
+    return await run_tool(tool("run_tests"), context, msgspec.json.encode(arguments).decode())
 
 
 def told(result: Result) -> list[str]:
@@ -131,13 +132,13 @@ async def test_a_command_is_judged_by_its_exit_and_its_end_is_shown(
 
 async def test_the_preview_is_the_command_that_will_run(tool: Get, context: Context, workspace: Path) -> None:
     (workspace / "test_a.py").write_text("import unittest\n")
-    shown = await tool("run_tests").preview(context, '{"targets": ["test_a.py"], "name": "x y"}')
+    shown = await preview_tool(tool("run_tests"), context, '{"targets": ["test_a.py"], "name": "x y"}')
     assert shown.title == "run tests: test_a.py"
     assert isinstance(shown.view, OutputView)
     assert shown.view.command.endswith("/python3 -m unittest -v '-k=x y' test_a.py")
-    often = await tool("run_tests").preview(context, '{"repeat": 5}')
+    often = await preview_tool(tool("run_tests"), context, '{"repeat": 5}')
     assert often.title == "run tests 5 times: all"
-    given = await tool("run_tests").preview(context, '{"command": "rm -rf /"}')
+    given = await preview_tool(tool("run_tests"), context, '{"command": "rm -rf /"}')
     assert given.view == OutputView("rm -rf /")
 
 
@@ -145,9 +146,9 @@ async def test_the_preview_is_the_command_that_will_run(tool: Get, context: Cont
     "arguments", ['{"targets": ["-p evil"]}', '{"targets": ["--rootdir=/"]}', '{"timeout_s": 0}', '{"repeat": 51}']
 )
 async def test_options_are_refused_before_anything_runs(tool: Get, context: Context, arguments: str) -> None:
-    for act in (tool("run_tests").run, tool("run_tests").preview):
+    for act in (run_tool, preview_tool):
         with pytest.raises(ToolError) as refused:
-            await act(context, arguments)
+            await act(tool("run_tests"), context, arguments)
         assert refused.value.code == "bad_arguments"
 
 

@@ -9,10 +9,11 @@ import pytest
 from kimi_agent.errors import NeedsConsent
 from kimi_agent.log.views import MatchesView
 from kimi_agent.tool import Context, Tool
+from tests.tool_calls import parse_call, preview_tool, run_tool
 
 
 async def search(tool: Callable[[str], Tool], ctx: Context, **arguments: object) -> str:
-    return (await tool("search_code").run(ctx, json.dumps(arguments))).content
+    return (await run_tool(tool("search_code"), ctx, json.dumps(arguments))).content
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def project(workspace: Path) -> Path:
 async def test_content_has_headings_numbers_and_totals(
     tool: Callable[[str], Tool], context: Context, project: Path
 ) -> None:
-    result = await tool("search_code").run(context, json.dumps({"pattern": "hit"}))
+    result = await run_tool(tool("search_code"), context, json.dumps({"pattern": "hit"}))
     assert result.content == (
         "b.py:\n1:from a import hit\n\nsrc/a.py:\n3:def hit():\n7:hit()\n\n[3 matches in 2 files; 3 files searched]"
     )
@@ -95,10 +96,12 @@ async def test_what_could_not_be_searched_is_in_the_result(
 async def test_the_preview_names_pattern_and_place(
     tool: Callable[[str], Tool], context: Context, project: Path
 ) -> None:
-    shown = await tool("search_code").preview(context, json.dumps({"pattern": "a b", "path": "src", "case": "ignore"}))
+    shown = await preview_tool(
+        tool("search_code"), context, json.dumps({"pattern": "a b", "path": "src", "case": "ignore"})
+    )
     assert shown.title == "search_code 'a b' in src"
 
 
 def test_it_reads_and_names_its_path(tool: Callable[[str], Tool]) -> None:
     assert tool("search_code").effect == "read"
-    assert tool("search_code").touches(json.dumps({"pattern": "x", "path": "src"})) == ("src",)
+    assert parse_call(tool("search_code"), json.dumps({"pattern": "x", "path": "src"})).paths == ("src",)

@@ -10,10 +10,11 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import OutputView
 from kimi_agent.tool import Context, Result, Tool
+from tests.tool_calls import parse_call, preview_tool, run_tool
 
 
 async def call(tool: Callable[[str], Tool], context: Context, command: str, **arguments: object) -> Result:
-    return await tool("shell").run(context, json.dumps({"command": command, **arguments}))
+    return await run_tool(tool("shell"), context, json.dumps({"command": command, **arguments}))
 
 
 def trailer(result: Result) -> str:
@@ -145,19 +146,19 @@ async def test_an_empty_command_is_refused(tool: Callable[[str], Tool], context:
 
 async def test_the_newest_line_is_progress(tool: Callable[[str], Tool], context: Context) -> None:
     told: list[str] = []
-    await tool("shell").run(replace(context, progress=told.append), json.dumps({"command": "echo one"}))
+    await run_tool(tool("shell"), replace(context, progress=told.append), json.dumps({"command": "echo one"}))
     assert told == ["one"]
 
 
 async def test_the_preview_shows_the_real_command(tool: Callable[[str], Tool], context: Context) -> None:
     command = "git   log\n; curl x"
-    shown = await tool("shell").preview(context, json.dumps({"command": command}))
+    shown = await preview_tool(tool("shell"), context, json.dumps({"command": command}))
     assert shown.view == OutputView(command, cwd=".")
     assert shown.title == "shell git log ; curl x"
-    told = await tool("shell").preview(context, json.dumps({"command": command, "description": "look around"}))
+    told = await preview_tool(tool("shell"), context, json.dumps({"command": command, "description": "look around"}))
     assert told.title == "shell look around"
 
 
 def test_it_executes_and_names_no_paths(tool: Callable[[str], Tool]) -> None:
     assert tool("shell").effect == "execute"
-    assert tool("shell").touches(json.dumps({"command": "ls"})) == ()
+    assert parse_call(tool("shell"), json.dumps({"command": "ls"})).paths == ()

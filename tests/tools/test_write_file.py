@@ -10,6 +10,7 @@ import pytest
 
 from kimi_agent.log.views import DiffView, Result
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
+from tests.tool_calls import preview_tool, run_tool
 
 Get = Callable[[str], Tool]
 
@@ -17,7 +18,7 @@ Get = Callable[[str], Tool]
 @pytest.fixture
 def write(tool: Get, context: Context) -> Callable[..., Any]:
     async def call(path: str, content: str, **more: Any) -> Result:
-        return await tool("write_file").run(context, json.dumps({"path": path, "content": content, **more}))
+        return await run_tool(tool("write_file"), context, json.dumps({"path": path, "content": content, **more}))
 
     return call
 
@@ -25,7 +26,7 @@ def write(tool: Get, context: Context) -> Callable[..., Any]:
 @pytest.fixture
 def read(tool: Get, context: Context) -> Callable[[str], Any]:
     async def call(path: str) -> Result:
-        return await tool("read_file").run(context, json.dumps({"path": path}))
+        return await run_tool(tool("read_file"), context, json.dumps({"path": path}))
 
     return call
 
@@ -48,7 +49,7 @@ async def test_a_new_file_is_made_with_its_folders(write: Any, workspace: Path, 
 
 
 async def test_the_preview_is_the_diff_and_writes_nothing(tool: Get, context: Context, workspace: Path) -> None:
-    shown = await tool("write_file").preview(context, '{"path": "a", "content": "new\\n"}')
+    shown = await preview_tool(tool("write_file"), context, '{"path": "a", "content": "new\\n"}')
     assert shown.title == "create a"
     assert isinstance(shown.view, DiffView)
     assert "+new" in shown.view.files[0].diff
@@ -155,7 +156,7 @@ async def test_what_may_not_be_written_is_refused_before_anybody_is_asked(
     assert (await refused(write, path)).code == code
     if path != "file/below":  # seen only when the folders are made
         with pytest.raises(ToolError):
-            await tool("write_file").preview(context, json.dumps({"path": path, "content": "x"}))
+            await preview_tool(tool("write_file"), context, json.dumps({"path": path, "content": "x"}))
 
 
 async def test_a_secret_is_not_shown_in_a_diff_without_consent(write: Any, workspace: Path, context: Context) -> None:

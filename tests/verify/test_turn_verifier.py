@@ -48,7 +48,7 @@ async def witness(
 
 
 def events(witness: TurnVerifier) -> list[Event]:
-    return [each.event for each in witness.session.events()]
+    return [each.event for each in witness.agent.session.events()]
 
 
 def judged(witness: TurnVerifier) -> list[Evidence]:

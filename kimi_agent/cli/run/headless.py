@@ -127,7 +127,7 @@ class _HeadlessRun:
             timeout_s=0 if watched else setup.config.number("timeout"),
             debug=self.options.debug,
         )
-        self.session_id = home.agent.session.id
+        self.session_id = home.session.id
         try:
             for notice in home.notices:
                 if not self.options.quiet:
@@ -136,7 +136,7 @@ class _HeadlessRun:
                 keep_piped_input(piped, home.files.outputs)
             async with aclosing(self._prompts(prompt)) as prompts:
                 async for text in prompts:
-                    ended = await home.verifier.run_turn(user_message(text))
+                    ended = await home.run_turn(user_message(text))
                     self.trouble = ended.text
             return self.outcome.exit_code
         finally:
@@ -245,7 +245,7 @@ class _HeadlessRun:
             )
         elif ended is not None and ended.text:
             print_to_stderr(ended.text)
-        saved = self.home is not None and not self.home.agent.session.unsaved
+        saved = self.home is not None and not self.home.session.unsaved
         if saved and not self.options.quiet:
             resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
             print_to_stderr(f"session {self.session_id}; go on with: {resume} {self.session_id}")

@@ -122,7 +122,7 @@ class _SessionSwitcher:
         from kimi_agent.faces.render import costs
 
         return replace(
-            self._home(opened.verifier, model_name, notices),
+            self._home(opened, model_name, notices),
             rewinding=opened.rewinder,
             differing=opened.difference,
             compacting=CompactionActions(opened.compact, opened.preview, opened.undo_compaction),
@@ -198,7 +198,7 @@ class _SessionSwitcher:
     async def _other(self, options: RunOptions) -> ReplSession:
         opened = self._opened
         wanted = options.resume and self._setup.sessions.find(options.resume).id
-        if opened is not None and wanted == opened.agent.session.id:
+        if opened is not None and wanted == opened.session.id:
             return self._furnished(opened, opened.model.name, ())
         self._setup = open_workspace(
             self._options, trust=False

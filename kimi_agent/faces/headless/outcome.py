@@ -17,7 +17,7 @@ EXIT_NOT_GREEN = 4
 class RunOutcome:
     """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
-    With `require_green` a run that would end well ends with 4 where it changed files that no passing test run proves.
+    With `require_green` a run that would end well ends with 4 where it is not green (see `Evidence.is_green`).
     """
 
     require_green: bool = False
@@ -70,12 +70,8 @@ class RunOutcome:
 
     @property
     def green(self) -> bool:
-        """Whether nothing that this run changed is left unproven, and no test that it ran failed."""
-        if self.evidence is None:
-            return not self._changed
-        if self.evidence.verdict == "none_needed":
-            return self.evidence.last is None or self.evidence.last.verdict == "passed"
-        return self.evidence.verdict == "verified"
+        """Whether nothing that this run changed is left unproven, and no test is red."""
+        return self.evidence.is_green if self.evidence is not None else not self._changed
 
     @property
     def exit_code(self) -> int:

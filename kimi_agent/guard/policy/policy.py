@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kimi_agent.errors import UserError
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
@@ -19,7 +19,7 @@ from kimi_agent.guard.shell.launchers import find_launched_index
 from kimi_agent.guard.shell.program_names import hides_program_name
 from kimi_agent.guard.shell.risky_options import find_risky_options
 from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
-from kimi_agent.tool import Tool
+from kimi_agent.tool import ParsedCall, Tool
 from kimi_agent.workspace.paths import is_sensitive
 
 __all__ = ["PERMISSION_MODES", "PermissionMode", "Policy", "PolicyVerdict", "Rules", "parse_permission_mode"]
@@ -70,7 +70,7 @@ class _Call:
 
 
 class Policy:
-    """The mode and the rules of a session. `asking` is the one turn to ask in, for all tools behind this policy."""
+    """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one."""
 
     def __init__(
         self, mode: PermissionMode, rules: Rules, *, workspace: Path, home: Path, added: Sequence[Path] = ()
@@ -83,32 +83,24 @@ class Policy:
         self._home = home
         self._roots = [os.path.realpath(folder) for folder in (workspace, *added)]
 
-    @property
-    def session_rules(self) -> tuple[str, ...]:
-        """What was allowed with "don't ask again" in this session."""
-        return tuple(rule.text for rule in self._session)
-
     def add_session_rule(self, text: str) -> None:
         """Allow `text` until the session ends. Raises UserError."""
         rule = parse_rule(text)
         if rule not in self._session:
             self._session.append(rule)
 
-    def judge(self, tool: Tool, raw: str, *, cwd: Path | None = None, start: Path | None = None) -> PolicyVerdict:
-        """The verdict on one call. `cwd` is where the shell stands, `start` where relative paths begin.
-
-        Raises ToolError where the arguments cannot be read: then the call can do nothing, and nobody is asked.
-        """
-        call = self._call(tool, raw, cwd, start)
+    def judge(self, parsed: ParsedCall, *, cwd: Path | None = None, start: Path | None = None) -> PolicyVerdict:
+        """The verdict on one call. `cwd` is where the shell stands, `start` where relative paths begin."""
+        call = self._call(parsed, cwd, start)
         denied = next((rule for rule in self.rules.deny if _denies(rule, call)), None)
         if denied:
             next_step = "go on without it; another spelling does not help, only the user can change the rule"
             return PolicyVerdict("deny", f"the rule {denied.text} denies it", next_step=next_step)
-        forbidden = self._danger(call)
+        forbidden = find_forbidden_effect(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
         if forbidden and (forbidden.certain or self.mode == "yolo"):
             next_step = "name exactly what is to be removed, by plain paths inside the workspace"
             return PolicyVerdict("deny", f"it is never run, in no mode: {forbidden.why}", next_step=next_step)
-        if tool.effect == "read":
+        if call.tool.effect == "read":
             return PolicyVerdict("allow")
         if self.mode == "plan":
             next_step = "find out what is needed with the reading tools, then answer with the plan"
@@ -138,17 +130,17 @@ class Policy:
             return PolicyVerdict("allow")
         return PolicyVerdict("ask", _reason(call), _offer(call))
 
-    def _call(self, tool: Tool, raw: str, cwd: Path | None, start: Path | None) -> _Call:
-        arguments = tool.arguments(raw)
-        command = _command(tool, arguments)
-        paths = tuple(self._spelled(path, start) for path in tool.touches(raw))
+    def _call(self, parsed: ParsedCall, cwd: Path | None, start: Path | None) -> _Call:
+        command = _command(parsed)
+        paths = tuple(self._spelled(path, start) for path in parsed.paths)
         outside = any(path.startswith("/") for each in paths for path in each)
-        folder = arguments.get("cwd")
+        folder = parsed.arguments.get("cwd")
         if command is not None and isinstance(folder, str) and folder:
             spelled = self._spelled(folder, start)
             outside |= any(path.startswith("/") for path in spelled)
             cwd = self._workspace / spelled[-1]
-        return _Call(tool, command, None if command is None else parse_simple_command(command), paths, outside, cwd)
+        reading = None if command is None else parse_simple_command(command)
+        return _Call(parsed.tool, command, reading, paths, outside, cwd)
 
     def _spelled(self, path: str, base: Path | None) -> tuple[str, ...]:
         """A path as seen from the workspace: as written, and where its links lead (absolute if outside)."""
@@ -164,29 +156,22 @@ class Policy:
                 return path[len(root) :].lstrip("/") or "."
         return path
 
-    def losses(self, tool: Tool, raw: str, *, cwd: Path, start: Path) -> tuple[Loss, ...]:
-        """What the command of a call would destroy. Raises ToolError where its arguments cannot be read."""
-        return self._losses(self._call(tool, raw, cwd, start))
+    def losses(self, parsed: ParsedCall, *, cwd: Path, start: Path) -> tuple[Loss, ...]:
+        """What the command of a call would destroy."""
+        return self._losses(self._call(parsed, cwd, start))
 
     def _losses(self, call: _Call) -> tuple[Loss, ...]:
-        if not call.command:
-            return ()
-        return find_losses(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
-
-    def _danger(self, call: _Call) -> ForbiddenEffect | None:
-        if not call.command:
-            return None
-        return find_forbidden_effect(call.command, home=self._home, workspace=self._workspace, cwd=call.cwd)
+        return find_losses(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
 
 
-def _command(tool: Tool, arguments: dict[str, Any]) -> str | None:
+def _command(parsed: ParsedCall) -> str | None:
     """The shell text that a call brings along; None if it brings none."""
-    if tool.effect == "read":
+    if parsed.tool.effect == "read":
         return None
-    given = arguments.get("command")
+    given = parsed.arguments.get("command")
     if isinstance(given, list):
         given = shlex.join(map(str, given))
-    return given if isinstance(given, str) and (given or tool.name == "shell") else None
+    return given if isinstance(given, str) and (given or parsed.tool.name == "shell") else None
 
 
 def _names_tool(rule: Rule, tool: Tool) -> bool:

@@ -4,15 +4,17 @@ What is asked about is what runs: the preview is made once more after the yes, a
 else is asked about again, once.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.guard.policy.policy import Policy, PolicyVerdict
-from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Question
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Answered, Ask, Decision, Emit, Question
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Preview, Tool, summarize_arguments
+from kimi_agent.tool import Context, ParsedCall, Preview, Tool, summarize_arguments
 
 MAX_CONSENTS = 20
 """How many paths one call may ask to read before it is taken for a walk through the disk."""
@@ -43,47 +45,43 @@ class _Gate:
     ask: Ask
     emit: Emit
 
-    async def run(self, ctx: Context, raw: str) -> Result:
-        if self._judged(ctx, raw).kind == "ask":
+    async def run(self, ctx: Context, call: ParsedCall) -> Result:
+        if self._judged(ctx, call).kind == "ask":
             async with self.policy.question_lock:
                 # While this call waited for its turn, an "always" or a new mode may have settled it.
-                verdict = self._judged(ctx, raw)
+                verdict = self._judged(ctx, call)
                 if verdict.kind == "ask":
-                    await self._approve(ctx, raw, verdict)
-        return await self._with_consent(ctx, lambda: self.tool.run(ctx, raw))
+                    await self._approve(ctx, call, verdict)
+        return await self._with_consent(ctx, lambda: self.tool.run(ctx, call))
 
-    def _judged(self, ctx: Context, raw: str) -> PolicyVerdict:
+    def _judged(self, ctx: Context, call: ParsedCall) -> PolicyVerdict:
         """The verdict, if it is not a no. Raises ToolError `denied`."""
-        verdict = self.policy.judge(self.tool, raw, cwd=ctx.runner.cwd, start=ctx.files.cwd)
+        verdict = self.policy.judge(call, cwd=ctx.runner.cwd, start=ctx.files.cwd)
         if verdict.kind == "deny":
-            question = Question(self.tool.name, self._title(raw), why=verdict.why)
+            title = f"{self.tool.name} {summarize_arguments(call.arguments)}".rstrip()
+            question = Question(self.tool.name, title, why=verdict.why)
             self.emit(Answered(question, Decision(allowed=False, message=verdict.why, by="policy")))
             raise ToolError("denied", verdict.why, verdict.next_step)
         return verdict
 
-    def _title(self, raw: str) -> str:
-        return f"{self.tool.name} {summarize_arguments(self.tool.arguments(raw))}".rstrip()
-
-    async def _approve(self, ctx: Context, raw: str, verdict: PolicyVerdict) -> None:
+    async def _approve(self, ctx: Context, call: ParsedCall, verdict: PolicyVerdict) -> None:
         """Return once a person said yes to what would happen now. Raises ToolError; a preview's own error too."""
         why = verdict.why
         for _ in range(2):
-            shown = await self._preview(ctx, raw)
+            shown = await self._preview(ctx, call)
             await self._asked(Question(self.tool.name, shown.title, shown.view, why, verdict.rule))
-            if await self._preview(ctx, raw) == shown:
+            if await self._preview(ctx, call) == shown:
                 return
             why = "what it would do has changed while you were asked"
         text = "the files changed twice while the user was asked; nothing was done"
         raise ToolError("stale", text, "read them again, then call again")
 
-    async def _preview(self, ctx: Context, raw: str) -> Preview:
-        return await self._with_consent(ctx, lambda: self.tool.preview(ctx, raw), asking=True)
+    async def _preview(self, ctx: Context, call: ParsedCall) -> Preview:
+        return await self._with_consent(ctx, lambda: self.tool.preview(ctx, call), asking=True)
 
     async def _asked(self, question: Question) -> None:
         """Ask one question. Raises ToolError `denied` after a no."""
-        self.emit(Asked(question))
-        decision = await self.ask(question)
-        self.emit(Answered(question, decision))
+        decision = await ask_person(question, self.ask, self.emit)
         if not decision.allowed:
             raise _refusal(decision)
         if decision.always and question.rule:
@@ -111,10 +109,7 @@ class _Gate:
         outside = need.code == "outside"
         title = f"read {need.path}{', outside the workspace' if outside else ', which may hold secrets'}?"
         question = Question(self.tool.name, title, why=need.text)
-        if asking:
-            await self._asked(question)
-            return
-        async with self.policy.question_lock:
+        async with contextlib.nullcontext() if asking else self.policy.question_lock:
             await self._asked(question)
 
 

@@ -12,22 +12,11 @@ from typing import Any
 
 from kimi_agent.errors import Stopped, ToolError
 from kimi_agent.guard.tool_wrappers.normalize_calls import hash_texts, normalize_arguments, normalize_result
-from kimi_agent.log.events import (
-    Answered,
-    Ask,
-    Asked,
-    Checkpoint,
-    Compacted,
-    Effect,
-    Emit,
-    Question,
-    Returned,
-    Said,
-    Stamped,
-)
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Ask, Checkpoint, Compacted, Effect, Emit, Question, Returned, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Tool, summarize_arguments
+from kimi_agent.tool import Context, ParsedCall, Tool, summarize_arguments
 
 NUDGE_AT, INSIST_AT, PAUSE_AT = 3, 5, 8
 MAX_REMEMBERED = 500
@@ -64,7 +53,7 @@ class _RepeatedCall:
 class LoopGuard:
     """Counts what the calls of one agent came to; hand it the session's events (`hear`).
 
-    `check`, before each request, asks a person where a call came to nothing `PAUSE` times. Counts start over when a
+    `ask_if_stuck`, before each request, asks a person about a call made `PAUSE_AT` times. Counts start over when a
     tree of the workspace differs, when the person says something, and after a compaction.
     """
 
@@ -90,19 +79,19 @@ class LoopGuard:
     def wrap(self, tool: Tool) -> Tool:
         """`tool`, whose result says so when this same call came to it before."""
 
-        async def run(ctx: Context, raw: str) -> Result:
+        async def run(ctx: Context, call: ParsedCall) -> Result:
             try:
-                result = await tool.run(ctx, raw)
+                result = await tool.run(ctx, call)
             except ToolError as error:
-                times = self._came_to(tool, raw, f"{error.code} {error.text}", failed=True)
+                times = self._came_to(call, f"{error.code} {error.text}", failed=True)
                 if times < NUDGE_AT:
                     raise
-                raise ToolError(error.code, _insisted(error.text, times, tool, ctx, raw), _ANOTHER_WAY) from error
-            times = self._came_to(tool, raw, result.content, failed=result.failed)
+                raise ToolError(error.code, _insisted(error.text, times, call, ctx), _ANOTHER_WAY) from error
+            times = self._came_to(call, result.content, failed=result.failed)
             if times < NUDGE_AT:
                 return result
             if result.failed:
-                content = f"{_insisted(result.content, times, tool, ctx, raw)}\nNext: {_ANOTHER_WAY}"
+                content = f"{_insisted(result.content, times, call, ctx)}\nNext: {_ANOTHER_WAY}"
             else:
                 content = f"{result.content}\n{_nudge(times)}"
             return Result(content, result.view, result.failed, result.code)
@@ -115,9 +104,7 @@ class LoopGuard:
             return
         what = f"the same call {self._stuck}"
         question = Question("loop", f"The model made {what}.", why=_WHY, choices=(GO_ON, STOP))
-        self._emit(Asked(question))
-        decision = await self._ask(question)
-        self._emit(Answered(question, decision))
+        decision = await ask_person(question, self._ask, self._emit)
         self._start_over(everything=True)
         if not decision.allowed:
             raise Stopped(
@@ -145,12 +132,13 @@ class LoopGuard:
         self._met = OrderedDict((key, met) for key, met in self._met.items() if met.lasts and not everything)
         self._stuck = ""
 
-    def _came_to(self, tool: Tool, raw: str, text: str, *, failed: bool) -> int:
+    def _came_to(self, call: ParsedCall, text: str, *, failed: bool) -> int:
         """How often this call came to this by now."""
-        call, result = hash_texts(tool.name, normalize_arguments(raw)), hash_texts(normalize_result(text))
+        effect, result = call.tool.effect, hash_texts(normalize_result(text))
+        key = hash_texts(call.tool.name, normalize_arguments(call.raw))
         # A reading tool may answer "unchanged since you read it": any of its earlier results again is nothing new.
-        key = call if tool.effect == "read" else call + result
-        return self._count(key, result, tool.effect, failed=failed, shown=lambda: _shown(tool, raw))
+        key += b"" if effect == "read" else result
+        return self._count(key, result, effect, failed=failed, shown=lambda: _shown(call))
 
     def _count(self, key: bytes, result: bytes, effect: Effect, *, failed: bool, shown: Callable[[], str]) -> int:
         # An edit that fails with the very same text met the very same lines, whatever changed elsewhere.
@@ -176,36 +164,33 @@ def _nudge(times: int) -> str:
     )
 
 
-def _insisted(text: str, times: int, tool: Tool, ctx: Context, raw: str) -> str:
+def _insisted(text: str, times: int, call: ParsedCall, ctx: Context) -> str:
     """What went wrong, how often it did, and the file that it is about."""
     ending = f" At {PAUSE_AT} times the turn is stopped." if times >= INSIST_AT else ""
     lines = [text, f"This exact call failed in this exact way {times} times. Do not send it again.{ending}"]
-    shown = _current(tool, ctx, raw)
+    shown = _current(call, ctx)
     return "\n".join([*lines, shown] if shown else lines)
 
 
-def _shown(tool: Tool, raw: str) -> str:
+def _shown(call: ParsedCall) -> str:
     """The call for a person, on one line."""
-    try:
-        given = tool.arguments(raw)
-    except ToolError:
-        given = {"": raw}
-    named = {key: f"{key}={value}" if key else value for key, value in given.items() if value not in (None, "", [])}
-    return f"{tool.name}({summarize_arguments(named)})"
+    given = call.arguments.items()
+    named = {key: f"{key}={value}" if key else value for key, value in given if value not in (None, "", [])}
+    return f"{call.tool.name}({summarize_arguments(named)})"
 
 
-def _current(tool: Tool, ctx: Context, raw: str) -> str:
+def _current(call: ParsedCall, ctx: Context) -> str:
     """Numbered lines, as they stand now, of the first file that the call names; "" where there is none to show."""
     try:
-        path = next(iter(path for path in tool.touches(raw) if ctx.files.kind(path) == "file"), None)
+        path = next(iter(path for path in call.paths if ctx.files.kind(path) == "file"), None)
         if path is None:
             return ""
         data = ctx.files.read(path, max_bytes=MAX_FILE).data
-        wanted = {line.strip() for line in _texts(tool.arguments(raw)) if len(line.strip()) > 3}
     except ToolError:
         return ""
     if b"\0" in data[:8192]:
         return ""
+    wanted = {line.strip() for line in _texts(call.arguments) if len(line.strip()) > 3}
     lines = data.decode("utf-8", "replace").split("\n")
     hit = next((number for number, line in enumerate(lines) if line.strip() in wanted), 0)
     first = max(0, min(hit - MAX_LINES // 3, len(lines) - MAX_LINES))

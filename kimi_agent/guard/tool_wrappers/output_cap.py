@@ -2,7 +2,7 @@
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Tool
+from kimi_agent.tool import Context, ParsedCall, Tool
 
 MAX_RESULT_CHARS = 30_000
 """What a result may hold where the window does not ask for less."""
@@ -14,9 +14,9 @@ _NEXT_CHARS = 300
 def wrap_with_output_cap(tool: Tool, *, max_chars: int) -> Tool:
     """`tool` with its text for the model cut to `max_chars`; the whole is kept as `output:ID`."""
 
-    async def run(ctx: Context, raw: str) -> Result:
+    async def run(ctx: Context, call: ParsedCall) -> Result:
         try:
-            result = await tool.run(ctx, raw)
+            result = await tool.run(ctx, call)
         except NeedsConsent:
             raise
         except ToolError as error:

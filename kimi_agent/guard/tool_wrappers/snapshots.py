@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.losses import Loss
-from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Ask, Checkpoint, Emit, Notice, Question
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Tool
+from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
 
 MAX_MISSED_PATHS = 20
@@ -25,7 +26,7 @@ MAX_SNAPSHOT_FAILURES = 3
 _INTERRUPTED_S = 0.2
 _PATIENCE_S = 2.0
 
-FindLosses = Callable[[Tool, Context, str], Sequence[Loss]]
+FindLosses = Callable[[Context, ParsedCall], Sequence[Loss]]
 """What the command of a call would destroy; none for a call without a command."""
 ResolveRef = Callable[[str], str]
 """The commit that a ref names now, "" where there is none."""
@@ -50,15 +51,15 @@ class SnapshotWrapper:
         if tool.effect == "read":
             return tool
 
-        async def run(ctx: Context, raw: str) -> Result:
-            losses = self.find_losses(tool, ctx, raw)
-            also = [*(path for loss in losses for path in loss.paths), *_named(tool, ctx, raw)]
+        async def run(ctx: Context, call: ParsedCall) -> Result:
+            losses = self.find_losses(ctx, call)
+            also = [*(path for loss in losses for path in loss.paths), *_named(ctx, call)]
             before, missed = await self._keep(ctx, also)
             if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
-                await self._risk(tool, unkept, before, ctx, raw)
+                await self._risk(ctx, call, unkept, before)
             back = await asyncio.to_thread(self._ways_back, losses, before)
             try:
-                result = await tool.run(ctx, raw)
+                result = await tool.run(ctx, call)
             except asyncio.CancelledError:
                 # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
                 self._closing = asyncio.ensure_future(self._compare(ctx, before, also))
@@ -100,7 +101,7 @@ class SnapshotWrapper:
         return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
 
     async def _snapshot(self, also: Sequence[str]) -> Snapshot:
-        """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
+        """Take one, without the ignored files where it cannot hold them (it says so). Raises SnapshotError."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
         done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
         if not done:
@@ -124,15 +125,13 @@ class SnapshotWrapper:
         if after.tree != before.tree:
             self.emit(replace(after, when="after"))
 
-    async def _risk(self, tool: Tool, losses: Sequence[Loss], before: Checkpoint, ctx: Context, raw: str) -> None:
+    async def _risk(self, ctx: Context, call: ParsedCall, losses: Sequence[Loss], before: Checkpoint) -> None:
         """Ask whether a command may destroy what could not be kept. Raises ToolError after a no."""
         what = "; ".join(loss.what for loss in losses)
         why = before.failed or f"too big to be kept: {', '.join(before.missed)}"
-        shown = await tool.preview(ctx, raw)
-        question = Question(tool.name, shown.title, shown.view, f"it {what}, which could not be undone ({why})")
-        self.emit(Asked(question))
-        decision = await self.ask(question)
-        self.emit(Answered(question, decision))
+        shown = await call.tool.preview(ctx, call)
+        question = Question(call.tool.name, shown.title, shown.view, f"it {what}, which could not be undone ({why})")
+        decision = await ask_person(question, self.ask, self.emit)
         if not decision.allowed:
             raise ToolError(
                 "denied",
@@ -156,16 +155,12 @@ class SnapshotWrapper:
         return lines
 
 
-def _named(tool: Tool, ctx: Context, raw: str) -> list[str]:
+def _named(ctx: Context, call: ParsedCall) -> list[str]:
     """The files of the workspace that an edit names: git may ignore them, and then only this keeps them."""
-    if tool.effect != "write":
-        return []
-    try:
-        paths = tool.touches(raw)
-    except ToolError:  # it will say so itself
+    if call.tool.effect != "write":
         return []
     root, start = (os.path.realpath(folder) for folder in (ctx.files.root, ctx.files.cwd))
-    found = (os.path.normpath(os.path.join(start, path)) for path in paths if "\0" not in path)
+    found = (os.path.normpath(os.path.join(start, path)) for path in call.paths if "\0" not in path)
     return [path for path in found if path.startswith(root.rstrip("/") + "/")]
 
 

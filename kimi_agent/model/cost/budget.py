@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from kimi_agent.errors import Stopped
-from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Notice, Question, Stamped
+from kimi_agent.log.ask_person import ask_person
+from kimi_agent.log.events import Ask, Emit, Notice, Question, Stamped
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
 from kimi_agent.model.closing_stream import closing_stream
@@ -196,16 +197,9 @@ class Budget:
         more = cap.more(block.used + block.need - cap.limit)
         others = cap.used(self._others) if cap.scope == "day" else 0.0
         why = budget_messages.format_cap_reason(cap, block.need, self.totals.purposes(cap.scope), others)
-        decision = await self._put(
-            Question(
-                "budget",
-                budget_messages.format_cap_question(cap, block.used),
-                None,
-                why,
-                "",
-                budget_messages.list_cap_choices(cap, more),
-            )
-        )
+        title = budget_messages.format_cap_question(cap, block.used)
+        question = Question("budget", title, None, why, "", budget_messages.list_cap_choices(cap, more))
+        decision = await ask_person(question, self._ask, self._emit)
         if decision.allowed:
             key = cap.scope, cap.unit
             self._caps = [each.raised(more) if (each.scope, each.unit) == key else each for each in self._caps]
@@ -229,7 +223,7 @@ class Budget:
                 asked = Question(
                     "budget", "Go on without a cap in dollars?", None, why, "", budget_messages.UNPRICED_CHOICES
                 )
-                if (await self._put(asked)).allowed:
+                if (await ask_person(asked, self._ask, self._emit)).allowed:
                     self._unpriced.add(model)
                 else:
                     self._stop = _StopDecision(f"Stopped: {why}", "usd", "")
@@ -241,12 +235,6 @@ class Budget:
             if not self.totals.in_turn:
                 self._stop = None
             raise stop.error(agent)
-
-    async def _put(self, question: Question) -> Decision:
-        self._emit(Asked(question))
-        decision = await self._ask(question)
-        self._emit(Answered(question, decision))
-        return decision
 
     def _claim(self, price: Price | None, size: int, output: int) -> Amount:
         claim = _worst_case(price, size, output)

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import pytest
 
-from kimi_agent.errors import ToolError, UserError
+from kimi_agent.errors import UserError
 from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import parse_rule
 from kimi_agent.tool import Context, Field, Tool, tool
+from tests.tool_calls import parse_call
 
 
-@tool(effect="execute", touches=lambda _: ())
+@tool(effect="execute", paths=lambda _: ())
 async def shell(
     ctx: Context, command: Annotated[str, Field("Command.")], cwd: Annotated[str, Field("Folder.")] = ""
 ) -> str:
@@ -20,7 +21,7 @@ async def shell(
     return command
 
 
-@tool(effect="execute", touches=lambda _: ())
+@tool(effect="execute", paths=lambda _: ())
 async def run_tests(ctx: Context, command: Annotated[str, Field("Command.")] = "") -> str:
     """Test."""
     return command
@@ -32,7 +33,7 @@ async def write_file(ctx: Context, path: Annotated[str, Field("Path.")]) -> str:
     return path
 
 
-@tool(effect="write", touches=lambda arguments: arguments["paths"])
+@tool(effect="write", paths=lambda arguments: arguments["paths"])
 async def apply_patch(ctx: Context, paths: Annotated[list[str], Field("Paths.")]) -> str:
     """Patch."""
     return ""
@@ -75,7 +76,7 @@ def made(
 
 
 def kind(policy: Policy, what: Tool, **arguments: object) -> str:
-    return policy.judge(what, json.dumps(arguments)).kind
+    return policy.judge(parse_call(what, json.dumps(arguments))).kind
 
 
 # Attacks of the catalogue (S1 to S8, S10 to S12) on the rule that allows `git log`.
@@ -430,7 +431,7 @@ CURL = [
 @pytest.mark.parametrize("mode", ["ask", "plan", "yolo"])
 def test_a_denied_command_is_denied_however_it_is_wrapped(mode: PermissionMode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell",), ("shell(curl)",))
-    verdict = policy.judge(shell, json.dumps({"command": command}))
+    verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
     assert (verdict.kind, verdict.why) == ("deny", "the rule shell(curl) denies it")
 
 
@@ -506,7 +507,7 @@ def test_what_each_mode_lets_through(
 
 
 def test_plan_mode_says_what_to_do_instead(workspace: Path) -> None:
-    verdict = made(workspace, "plan", ("shell", "write")).judge(write_file, '{"path": "a"}')
+    verdict = made(workspace, "plan", ("shell", "write")).judge(parse_call(write_file, '{"path": "a"}'))
     assert verdict.kind == "deny"
     assert verdict.why == "plan mode is on: nothing is written or run"
     assert "answer with the plan" in verdict.next_step
@@ -661,7 +662,7 @@ def test_a_whole_tool_that_takes_commands_is_only_allowed_without_one(workspace:
 )
 def test_the_rule_offered_for_a_command(command: str, rule: str, workspace: Path) -> None:
     policy = made(workspace)
-    verdict = policy.judge(shell, json.dumps({"command": command}))
+    verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
     assert (verdict.kind, verdict.rule) == ("ask", rule)
     if rule:
         policy.add_session_rule(rule)
@@ -670,8 +671,7 @@ def test_the_rule_offered_for_a_command(command: str, rule: str, workspace: Path
 
 def test_one_yes_for_the_session_does_not_cover_other_commands(workspace: Path) -> None:
     policy = made(workspace)
-    policy.add_session_rule(policy.judge(shell, '{"command": "git status"}').rule)
-    assert policy.session_rules == ("shell(git status)",)
+    policy.add_session_rule(policy.judge(parse_call(shell, '{"command": "git status"}')).rule)
     assert kind(policy, shell, command="git status -s") == "allow"
     assert kind(policy, shell, command="rm -rf build") == "ask"
     assert kind(policy, shell, command="git push -f") == "ask"
@@ -692,7 +692,7 @@ def test_one_yes_for_the_session_does_not_cover_other_commands(workspace: Path) 
     ],
 )
 def test_the_rule_offered_for_other_tools(what: Tool, arguments: dict[str, object], rule: str, workspace: Path) -> None:
-    assert made(workspace).judge(what, json.dumps(arguments)).rule == rule
+    assert made(workspace).judge(parse_call(what, json.dumps(arguments))).rule == rule
 
 
 def test_a_folder_outside_takes_a_command_out_of_the_rules(workspace: Path) -> None:
@@ -704,19 +704,13 @@ def test_a_folder_outside_takes_a_command_out_of_the_rules(workspace: Path) -> N
 
 def test_why_a_person_is_asked_names_the_part(workspace: Path) -> None:
     def why(command: str) -> str:
-        return made(workspace, allow=("shell(find)",)).judge(shell, json.dumps({"command": command})).why
+        return made(workspace, allow=("shell(find)",)).judge(parse_call(shell, json.dumps({"command": command}))).why
 
     assert why("a | b") == "no rule can speak for it: it holds an operator (|)"
     assert why("find . -delete -name x") == "-delete can make it run or write more than its name says"
     assert why("env x") == "it runs another command"
     assert why("cat .env") == ".env may hold secrets, judging by its name"
     assert why("ls") == ""
-
-
-def test_arguments_that_cannot_be_read_ask_nobody(workspace: Path) -> None:
-    with pytest.raises(ToolError) as caught:
-        made(workspace, "yolo").judge(shell, "{}}")
-    assert caught.value.code == "bad_arguments"
 
 
 @pytest.mark.parametrize(
@@ -773,7 +767,7 @@ def test_rules_that_cannot_be_read_are_refused_in_one_sentence(text: str) -> Non
 @pytest.mark.parametrize("mode", ["ask", "accept-edits", "yolo"])
 def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: PermissionMode, workspace: Path) -> None:
     policy = made(workspace, mode=mode, allow=("shell(git push)", "shell"))
-    verdict = policy.judge(shell, json.dumps({"command": "git push --force"}))
+    verdict = policy.judge(parse_call(shell, json.dumps({"command": "git push --force"})))
     assert verdict.kind == "ask"
     assert "no snapshot brings that back" in verdict.why
     assert kind(policy, shell, command="git push") == "allow"
@@ -785,5 +779,7 @@ def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: PermissionMod
 def test_what_a_snapshot_brings_back_runs_in_yolo(workspace: Path) -> None:
     policy = made(workspace, mode="yolo")
     assert kind(policy, shell, command="git reset --hard") == "allow"
-    (loss,) = policy.losses(shell, json.dumps({"command": "git reset --hard"}), cwd=workspace, start=workspace)
+    (loss,) = policy.losses(
+        parse_call(shell, json.dumps({"command": "git reset --hard"})), cwd=workspace, start=workspace
+    )
     assert loss.covered

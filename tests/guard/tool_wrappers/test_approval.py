@@ -15,6 +15,7 @@ from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approv
 from kimi_agent.log.events import Answered, Asked, Decision, Event, Question, Stamped
 from kimi_agent.log.views import OutputView, TextView
 from kimi_agent.tool import Context, Field, Preview, Result, Tool, tool
+from tests.tool_calls import run_tool
 
 YES = Decision(allowed=True)
 ALWAYS = Decision(allowed=True, always=True)
@@ -44,7 +45,7 @@ async def _show_command(ctx: Context, command: str) -> Preview:
     return Preview(f"shell {command}", OutputView(command))
 
 
-@tool(effect="execute", preview=_show_command, touches=lambda _: ())
+@tool(effect="execute", preview=_show_command, paths=lambda _: ())
 async def shell(ctx: Context, command: Annotated[str, Field("Command.")]) -> str:
     """Pretend to run."""
     return f"ran {command}"
@@ -74,7 +75,7 @@ def made(workspace: Path, mode: PermissionMode = "ask", **rules: tuple[str, ...]
 
 async def run(context: Context, what: Tool, policy: Policy, person: Person, **arguments: object) -> Result:
     guarded = wrap_with_approval(what, policy=policy, ask=person.ask, emit=person.emit)
-    return await guarded.run(context, json.dumps(arguments))
+    return await run_tool(guarded, context, json.dumps(arguments))
 
 
 async def denied(work: Awaitable[Result]) -> ToolError:
@@ -110,7 +111,6 @@ async def test_always_is_not_asked_again_for_what_the_rule_says_only(context: Co
     person, policy = Person([ALWAYS, NO]), made(workspace)
     await run(context, shell, policy, person, command="git status")
     await run(context, shell, policy, person, command="git status -s")
-    assert policy.session_rules == ("shell(git status)",)
     await denied(run(context, shell, policy, person, command="git status; rm -rf x"))
     assert [question.rule for question in person.asked] == ["shell(git status)", ""]
 
@@ -118,7 +118,6 @@ async def test_always_is_not_asked_again_for_what_the_rule_says_only(context: Co
 async def test_always_where_it_was_not_offered_allows_once(context: Context, workspace: Path) -> None:
     person, policy = Person([ALWAYS, NO]), made(workspace)
     await run(context, shell, policy, person, command="ls; ls")
-    assert policy.session_rules == ()
     await denied(run(context, shell, policy, person, command="ls; ls"))
 
 
@@ -144,7 +143,7 @@ async def test_with_nobody_there_the_policy_answers(context: Context, workspace:
     guarded = wrap_with_approval(
         shell, policy=made(workspace), ask=refuse_all("nobody to ask; pass -y"), emit=person.emit
     )
-    error = await denied(guarded.run(context, '{"command": "ls"}'))
+    error = await denied(run_tool(guarded, context, '{"command": "ls"}'))
     assert (error.code, error.text) == ("denied", "nobody to ask; pass -y")
     answered = person.events[-1]
     assert isinstance(answered, Answered)
@@ -211,8 +210,8 @@ async def test_questions_come_one_at_a_time_and_an_always_settles_those_that_wai
     second = wrap_with_approval(
         replace(shell, description="another wrapped one"), policy=policy, ask=ask, emit=person.emit
     )
-    calls = [first.run(context, '{"command": "git log"}'), second.run(context, '{"command": "git log -p"}')]
-    calls += [first.run(context, '{"command": "ls; ls"}'), second.run(context, '{"command": "ls | ls"}')]
+    calls = [run_tool(first, context, '{"command": "git log"}'), run_tool(second, context, '{"command": "git log -p"}')]
+    calls += [run_tool(first, context, '{"command": "ls; ls"}'), run_tool(second, context, '{"command": "ls | ls"}')]
     await asyncio.gather(*calls)
     assert (asked, most) == (3, 1)
 
@@ -227,7 +226,7 @@ async def test_an_interrupted_question_frees_the_turn(context: Context, workspac
 
     policy, person = made(workspace), Person([YES])
     task = asyncio.ensure_future(
-        wrap_with_approval(shell, policy=policy, ask=never, emit=person.emit).run(context, '{"command": "a"}')
+        run_tool(wrap_with_approval(shell, policy=policy, ask=never, emit=person.emit), context, '{"command": "a"}')
     )
     await started.wait()
     task.cancel()
@@ -279,7 +278,7 @@ async def test_headless_does_not_read_outside(context: Context, workspace: Path,
     (tmp_path / "x").write_text("x")
     person = Person([])
     guarded = wrap_with_approval(read, policy=made(workspace), ask=refuse_all("nobody there"), emit=person.emit)
-    assert (await denied(guarded.run(context, json.dumps({"path": str(tmp_path / "x")})))).code == "denied"
+    assert (await denied(run_tool(guarded, context, json.dumps({"path": str(tmp_path / "x")})))).code == "denied"
     assert [type(event) for event in person.events] == [Asked, Answered]
 
 
@@ -293,7 +292,7 @@ async def test_the_preview_of_an_edit_asks_for_what_it_has_to_read(context: Cont
 async def test_a_command_that_would_have_to_run_twice_is_not(context: Context, workspace: Path) -> None:
     runs = 0
 
-    @tool(effect="execute", touches=lambda _: ())
+    @tool(effect="execute", paths=lambda _: ())
     async def greedy(ctx: Context) -> str:
         """Act, then read outside."""
         nonlocal runs

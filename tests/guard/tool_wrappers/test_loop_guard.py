@@ -30,6 +30,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, user_message
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
+from tests.tool_calls import run_tool
 
 SAME = "Note: this same call gave this same result"
 
@@ -77,7 +78,7 @@ class Watched:
 
     async def call(self, guarded: Tool, raw: str = "{}") -> str:
         try:
-            return (await guarded.run(self.context, raw)).content
+            return (await run_tool(guarded, self.context, raw)).content
         except ToolError as error:
             return str(error)
 
@@ -277,13 +278,6 @@ async def test_what_cannot_be_shown_is_left_out(name: str, watched: Watched, wor
     (workspace / ".env").write_text("KEY=canary")
     texts = await watched.calls(saying(ToolError("failed", "no")), 3, json.dumps({"path": name}))
     assert texts[2].splitlines()[1:-1] == ["This exact call failed in this exact way 3 times. Do not send it again."]
-
-
-async def test_arguments_that_are_no_json_are_counted_and_shown(watched: Watched) -> None:
-    texts = await watched.calls(saying("never"), 8, '{"path": "a\ud800')
-    assert told(texts) == [3, 4, 5, 6, 7, 8]
-    with pytest.raises(Stopped):
-        await watched.loops.ask_if_stuck()
 
 
 async def test_what_is_remembered_is_bounded(watched: Watched) -> None:

@@ -13,6 +13,7 @@ from kimi_agent.guard.tool_wrappers.output_cap import wrap_with_output_cap
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
 from kimi_agent.workspace.files.outputs import Outputs
+from tests.tool_calls import run_tool
 
 
 def saying(result: Result | ToolError, max_chars: int = 30_000) -> Tool:
@@ -32,20 +33,20 @@ def saying(result: Result | ToolError, max_chars: int = 30_000) -> Tool:
 
 async def failure(guarded: Tool, context: Context, raw: str = "{}") -> ToolError:
     with pytest.raises(ToolError) as caught:
-        await guarded.run(context, raw)
+        await run_tool(guarded, context, raw)
     return caught.value
 
 
 async def test_a_text_within_the_budget_passes_unchanged(context: Context) -> None:
     result = Result("x" * 30_000, TextView("v"))
-    assert await saying(result).run(context, "{}") is result
+    assert await run_tool(saying(result), context, "{}") is result
 
 
 async def test_a_longer_text_shows_head_and_tail_and_is_kept_whole(
     context: Context, tool: Callable[[str], Tool]
 ) -> None:
     text = "\n".join(f"line {number}" for number in range(1, 10_001))
-    result = await saying(Result(text, TextView("v"), failed=True, code="failed")).run(context, "{}")
+    result = await run_tool(saying(Result(text, TextView("v"), failed=True, code="failed")), context, "{}")
     assert len(result.content) <= 30_000
     assert (result.view, result.failed, result.code) == (TextView("v"), True, "failed")
     lines = result.content.split("\n")
@@ -58,12 +59,12 @@ async def test_a_longer_text_shows_head_and_tail_and_is_kept_whole(
     name = lines[notice].split("is ")[1].split(",")[0]
     assert context.files.read(name).data.decode() == text
     offset = int(lines[notice].rpartition("offset=")[2].rstrip(")]"))
-    page = await tool("read_file").run(context, json.dumps({"path": name, "offset": offset, "limit": 1}))
+    page = await run_tool(tool("read_file"), context, json.dumps({"path": name, "offset": offset, "limit": 1}))
     assert f"line {notice + 1}" in page.content
 
 
 async def test_one_line_without_end_is_cut_in_the_line(context: Context) -> None:
-    result = await saying(Result("é" * 1_000_000)).run(context, "{}")
+    result = await run_tool(saying(Result("é" * 1_000_000)), context, "{}")
     assert len(result.content) <= 30_000
     assert "970,400 of 1,000,000 characters left out here (0 lines)" in result.content
 
@@ -79,16 +80,16 @@ async def test_an_unwritable_state_folder_does_not_lose_the_result(context: Cont
     blocked.write_text("a file where the folder should be")
     files = context.files
     files.outputs = Outputs(blocked / "outputs")
-    result = await saying(Result("x\n" * 40_000)).run(replace(context, files=files), "{}")
+    result = await run_tool(saying(Result("x\n" * 40_000)), replace(context, files=files), "{}")
     assert "the whole could not be kept" in result.content
 
 
 @pytest.mark.parametrize("max_chars", [1_000, 3_000, 12_000])
 async def test_a_smaller_window_makes_the_head_and_the_tail_smaller(max_chars: int, context: Context) -> None:
     text = "".join(f"line {number}\n" for number in range(20_000))
-    result = await saying(Result(text), max_chars).run(context, "{}")
+    result = await run_tool(saying(Result(text), max_chars), context, "{}")
     assert max_chars * 0.7 < len(result.content) <= max_chars
     assert result.content.startswith("line 0\nline 1\n")
     assert result.content.endswith("\nline 19999\n")
     short = Result("x" * max_chars)
-    assert await saying(short, max_chars).run(context, "{}") is short
+    assert await run_tool(saying(short, max_chars), context, "{}") is short

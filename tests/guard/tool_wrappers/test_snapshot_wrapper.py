@@ -14,8 +14,9 @@ from kimi_agent.guard.destructive.losses import Loss, find_losses
 from kimi_agent.guard.tool_wrappers.snapshots import MAX_SNAPSHOT_FAILURES, SnapshotWrapper
 from kimi_agent.log.events import Answered, Asked, Checkpoint, Decision, Event, Notice, Question, Stamped
 from kimi_agent.log.views import Result
-from kimi_agent.tool import Context, Tool
+from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotLimits
+from tests.tool_calls import run_tool
 
 Make = Callable[..., SnapshotWrapper]
 
@@ -39,8 +40,8 @@ def keeping(context: Context, workspace: Path, tmp_path: Path, told: list[Event]
         async def ask(question: Question) -> Decision:
             return Decision(allowed=answer)
 
-        def lost(tool: Tool, ctx: Context, raw: str) -> Sequence[Loss]:
-            command = tool.arguments(raw).get("command", "")
+        def lost(ctx: Context, call: ParsedCall) -> Sequence[Loss]:
+            command = call.arguments.get("command", "")
             return find_losses(command, home=tmp_path / "home", workspace=workspace)
 
         checkpoints = Checkpoints(workspace, store, environ=os.environ, limits=limits or SnapshotLimits())
@@ -58,7 +59,7 @@ def trees(told: list[Event]) -> list[tuple[str, tuple[int, int]]]:
 
 async def shell(tool: Callable[[str], Tool], keeping: SnapshotWrapper, context: Context, command: str) -> str:
     raw = f'{{"command": {command!r}}}'.replace("'", '"')
-    return (await keeping.wrap(tool("shell")).run(replace(context, place=(7, 1)), raw)).content
+    return (await run_tool(keeping.wrap(tool("shell")), replace(context, place=(7, 1)), raw)).content
 
 
 async def test_a_call_that_changes_files_stands_between_two_snapshots(
@@ -86,13 +87,13 @@ async def test_a_reading_tool_is_not_wrapped(tool: Callable[[str], Tool], keepin
 async def test_a_tool_that_fails_half_way_is_followed_by_its_snapshot_too(
     tool: Callable[[str], Tool], keeping: Make, context: Context, workspace: Path, told: list[Event]
 ) -> None:
-    async def fail(ctx: Context, raw: str) -> Result:
+    async def fail(ctx: Context, call: ParsedCall) -> Result:
         (workspace / "half").write_text("x")
         raise ToolError("io", "the disk is full")
 
     broken = tool("shell").wrapped(fail)
     with pytest.raises(ToolError):
-        await keeping().wrap(broken).run(context, '{"command": "x"}')
+        await run_tool(keeping().wrap(broken), context, '{"command": "x"}')
     assert [when for when, _ in trees(told)] == ["before", "after"]
 
 
@@ -101,14 +102,14 @@ async def test_an_interrupted_call_is_followed_by_its_snapshot_too(
 ) -> None:
     begun = asyncio.Event()
 
-    async def hang(ctx: Context, raw: str) -> Result:
+    async def hang(ctx: Context, call: ParsedCall) -> Result:
         (workspace / "half").write_text("x")
         begun.set()
         await asyncio.Event().wait()
         return Result("never")
 
     hanging = keeping().wrap(tool("shell").wrapped(hang))
-    task = asyncio.ensure_future(hanging.run(context, '{"command": "x"}'))
+    task = asyncio.ensure_future(run_tool(hanging, context, '{"command": "x"}'))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -127,14 +128,14 @@ async def test_a_slow_snapshot_after_an_interrupted_call_is_told_of_when_it_is_t
                 go_on.wait(10)
             return super().take(also)
 
-    async def hang(ctx: Context, raw: str) -> Result:
+    async def hang(ctx: Context, call: ParsedCall) -> Result:
         (workspace / "half").write_text("x")
         begun.set()
         await asyncio.Event().wait()
         return Result("never")
 
     kept = replace(keeping(), checkpoints=Slow(workspace, tmp_path / "slow", environ=os.environ))
-    task = asyncio.ensure_future(kept.wrap(tool("shell").wrapped(hang)).run(context, '{"command": "x"}'))
+    task = asyncio.ensure_future(run_tool(kept.wrap(tool("shell").wrapped(hang)), context, '{"command": "x"}'))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -184,10 +185,10 @@ async def test_an_edit_of_a_file_that_git_ignores_is_kept_too(
 ) -> None:
     (workspace / ".gitignore").write_text("local.cfg\n")
     (workspace / "local.cfg").write_text("precious = 1\n")
-    await tool("read_file").run(context, '{"path": "local.cfg"}')
+    await run_tool(tool("read_file"), context, '{"path": "local.cfg"}')
     kept = keeping()
     writing = kept.wrap(tool("write_file"))
-    await writing.run(replace(context, place=(7, 1)), '{"path": "local.cfg", "content": "x", "overwrite": true}')
+    await run_tool(writing, replace(context, place=(7, 1)), '{"path": "local.cfg", "content": "x", "overwrite": true}')
     before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
     assert kept.checkpoints.read(before, "local.cfg") == b"precious = 1\n"
     assert kept.checkpoints.read(after, "local.cfg") == b"x"
