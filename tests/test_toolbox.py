@@ -5,12 +5,12 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from kimi_agent.layers import Layer, built_in_root
-from kimi_agent.tool import Context, Preview, Tool
+from kimi_agent.tool import Context, Field, Preview, Tool
 from kimi_agent.tool import tool as make_tool
 from kimi_agent.toolbox import load_tools
 from tests.tool_calls import parse_call
@@ -140,7 +140,7 @@ async def test_what_a_preview_does_to_its_arguments_does_not_reach_the_run(conte
         return Preview("greet")
 
     @make_tool(effect="read", preview=show)
-    async def greet(ctx: Context, names: list[str]) -> str:
+    async def greet(ctx: Context, names: Annotated[list[str], Field("Who.")]) -> str:
         """Greet."""
         return ", ".join(names)
 
