@@ -744,7 +744,12 @@ def test_a_test_that_moved_to_another_file_is_not_deleted() -> None:
 # Rewinds
 
 
-def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind_is_undone() -> None:
+@pytest.mark.parametrize(
+    ("undone", "found"), [(False, ("not_verified", (A,))), (True, ("verified", ()))], ids=["taken back", "undone"]
+)
+def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind_is_undone(
+    undone: bool, found: tuple[str, tuple[str, ...]]
+) -> None:
     tale = Tale()
     tale.run(red=[A], green=[B])
     old = tale.tree()
@@ -752,18 +757,14 @@ def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind
     tale.edit("src/a.py", "mended")
     tale.run(green=[A, B])
     mended = tale.tree()
-    tale.files = dict(tale.trees[old])
     back = tale.tell(Rewound(second, "code", mended, old))
+    if undone:
+        tale.tell(Rewound(back, "code", old, mended, undoes=back))
+    tale.files = dict(tale.trees[mended if undone else old])
     tale.say("something else")
     tale.edit("src/b.py")
     tale.run(green=[B], arguments={"targets": [B]})
-    assert (tale.judge().verdict, tale.judge().still_red) == ("not_verified", (A,))
-    tale.files = dict(tale.trees[mended])
-    tale.tell(Rewound(second, "code", old, mended, undoes=back))
-    tale.say("and now")
-    tale.edit("src/b.py")
-    tale.run(green=[B], arguments={"targets": [B]})
-    assert (tale.judge().verdict, tale.judge().still_red) == ("verified", ())
+    assert (tale.judge().verdict, tale.judge().still_red) == found
 
 
 def test_what_ran_on_the_files_that_a_rewind_brought_back_is_not_forgotten() -> None:

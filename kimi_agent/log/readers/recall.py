@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.log.events import Rewound, Said, Shortened, Stamped
+from kimi_agent.log.events import Said, Shortened, Stamped
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.fold.rewindable import MessageOrigin
 from kimi_agent.log.readers.query import cut_excerpt, parse_query
 from kimi_agent.log.readers.texts import LogText, LogTexts
@@ -120,20 +121,12 @@ class _RecordFates:
 
     def __init__(self) -> None:
         self._shortened: dict[int, set[MessageOrigin]] = {}
-        self._back: tuple[tuple[int, int], ...] = ()
-        self._undoable: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._current = CurrentRecords()
 
     def add(self, stamped: Stamped) -> None:
-        match stamped.event:
-            case Shortened(results):
-                self._shortened[stamped.seq] = {(each.answer, each.index) for each in results}
-            case Said():
-                self._undoable.clear()
-            case Rewound(to, what, undoes=0) if what != "code":
-                self._undoable[stamped.seq] = self._back
-                self._back = (*self._back, (to, stamped.seq))
-            case Rewound(undoes=undone) if undone in self._undoable:
-                self._undoable[stamped.seq], self._back = self._back, self._undoable[undone]
+        self._current.add(stamped)
+        if isinstance(stamped.event, Shortened):
+            self._shortened[stamped.seq] = {(each.answer, each.index) for each in stamped.event.results}
 
     def reader(self, fold: Conversation) -> Callable[[MessageOrigin | None, int], RecallStatus]:
         """A function from an origin and a record's seq to the status of that text, by the fold of the whole log."""
@@ -143,7 +136,7 @@ class _RecordFates:
         def now(origin: MessageOrigin | None, seq: int) -> RecallStatus:
             if origin in standing:
                 return "shortened" if origin in short else ""
-            if any(to <= seq < end for to, end in self._back):
+            if not self._current.is_current(seq):
                 return "taken back"
             return "summed up" if origin and fold.replaced else ""
 
