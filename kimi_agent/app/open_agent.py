@@ -44,7 +44,6 @@ from kimi_agent.app.parts import (
     make_system_prompt,
 )
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
-from kimi_agent.context.token_estimator import CHARS_PER_TOKEN
 from kimi_agent.errors import UserError
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.guard.policy.policy import Policy
@@ -72,6 +71,7 @@ from kimi_agent.model.base import Model
 from kimi_agent.model.cost.budget import Budget, BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
+from kimi_agent.model.token_estimate import CHARS_PER_TOKEN
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import ContextFactory, Toolbox, load_tools

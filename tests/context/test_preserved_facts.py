@@ -12,7 +12,6 @@ from kimi_agent.context.preserved_facts import (
     render_facts,
 )
 from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
-from kimi_agent.context.token_estimator import estimate_tokens
 from kimi_agent.log.events import (
     Answered,
     Committed,
@@ -28,6 +27,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.views import Evidence, OutputView, PlanItem, PlanView, Result, TestCase, TestReport
+from kimi_agent.model.token_estimate import estimate_tokens
 from tests.log.fold_helpers import current_in
 
 PLAN = PlanView((PlanItem("find it", "done"), PlanItem("mend it", "in_progress"), PlanItem("prove it", "pending")))
