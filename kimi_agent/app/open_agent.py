@@ -183,7 +183,7 @@ async def open_agent(
     session = session_of(setup.sessions, opened)
     try:
         files, runner = make_files_and_runner(setup, session)
-        log = list(session.events())  # what a resumed session knew
+        log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), make_context_window(setup, session, files)
