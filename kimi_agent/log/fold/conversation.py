@@ -13,7 +13,6 @@ from kimi_agent.log.events import (
     CallStarted,
     Compacted,
     Noted,
-    Opened,
     Partial,
     Queued,
     Recovered,
@@ -24,14 +23,13 @@ from kimi_agent.log.events import (
     Rewound,
     Said,
     Shortened,
-    Spent,
     Stamped,
     TurnEnded,
 )
 from kimi_agent.log.fold.open_answer import ChangedByCall, OpenAnswer
 from kimi_agent.log.fold.rewindable import CutPoint, MessageOrigin, RewindableState
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
-from kimi_agent.log.messages import Assistant, Message, Usage, User, user_message
+from kimi_agent.log.messages import Assistant, Message, User, user_message
 from kimi_agent.log.views import PlanView
 
 _SUMMARY = """\
@@ -53,10 +51,6 @@ class Conversation:
 
     def __init__(self, *, keep_replaced: bool = False) -> None:
         self.needs_refold = False
-        self.turns = 0
-        self.steps = 0
-        self.last_usage: Usage | None = None
-        self.last: TurnEnded | None = None
         self.noted = ""
         self._keep_replaced = keep_replaced
         self._now = RewindableState()
@@ -64,9 +58,6 @@ class Conversation:
         self._answer: OpenAnswer | None = None
         self._partial: Partial | None = None
         self._partial_seq = 0
-        self._told = Usage()
-        self._spent: Usage | None = None
-        self._usd: float | None = 0.0
         self._renamed = False
         self._seq = 0
 
@@ -79,16 +70,6 @@ class Conversation:
     def plan(self) -> PlanView | None:
         """The plan that stands."""
         return self._now.plan
-
-    @property
-    def usage(self) -> Usage:
-        """All that the session itself used. A log of before `Spent` was written tells only what its answers used."""
-        return self._told if self._spent is None else self._spent
-
-    @property
-    def usd(self) -> float | None:
-        """What that cost; None where a price is not known."""
-        return self._usd if self._spent is not None or self._told == Usage() else None
 
     def messages(self) -> list[Message]:
         """What the next request holds; open calls are answered as they would be if nothing more came."""
@@ -149,11 +130,10 @@ class Conversation:
                 self._close()
             case Recovered(calls=calls) if calls:
                 self._close({(call.answer, call.index): call.changed for call in calls})
-            case TurnEnded() as ended:
+            case TurnEnded():
                 self._close()
                 self._keep_partial()
                 self._now.taken_back.clear()
-                self.last = ended
             case Partial() as partial:
                 if partial.text.strip() or self._partial is None:
                     self._partial, self._partial_seq = partial, stamped.seq
@@ -169,12 +149,6 @@ class Conversation:
                 self._close()
                 whole = self._now.restore(stamped.seq, compaction, keep=self._keep_replaced)
                 self.needs_refold = self.needs_refold or not whole
-            case Spent(usage=usage, usd=usd):
-                self._spent = usage + (self._spent or Usage())
-                if self._usd is not None and usage != Usage():
-                    self._usd = None if usd is None else self._usd + usd
-            case Opened(forked_from=source) if source:  # which paid for all that was copied from it
-                self._told, self._spent, self._usd = Usage(), None, 0.0
             case Rewound() as rewound:
                 self._rewind(stamped.seq, rewound)
             case Renamed(title):
@@ -192,19 +166,14 @@ class Conversation:
         self._close()
         self._stood.clear()
         message = event.message
-        if event.usage is not None:
-            self._told += event.usage
-            self.last_usage = event.usage
         if isinstance(message, User):
             self._keep_partial()
             self._now.queued.pop(event.queued, None)
             if not event.queued:
-                self.turns += 1
                 self._now.turns.append(seq)
             self._name_after(seq, message)
             self._place(seq, message, seq)
             return
-        self.steps += 1
         self._partial = None
         # The server refuses an empty answer for ever after, so it must never join.
         if message.calls:
