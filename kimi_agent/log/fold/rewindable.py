@@ -23,7 +23,7 @@ class CutPoint:
 
 @dataclass(frozen=True)
 class PriorMessages:
-    """The lists of messages as they were before record `seq` (a compaction, for example) replaced them."""
+    """The lists of a state as they were before record `seq` (a compaction, for example) put others in their place."""
 
     seq: int
     messages: list[Message]
@@ -47,7 +47,7 @@ class MessageReplacement:
 
 @dataclass
 class RewindableState:
-    """All that a rewind takes back; its lists grow until then, and are left as they are from then on.
+    """What a rewind sets back: the messages, the plan, the title. Its lists grow, and are left alone once replaced.
 
     `changed_at` is the record that last made another list of the messages, `before` what stood before each such record
     (as far as it was kept), `replaced` the compactions and shortenings that can be taken back, the last one first.
@@ -69,18 +69,18 @@ class RewindableState:
     title: str = ""
 
     def join(self, message: Message, origin: MessageOrigin) -> None:
-        """The message stands behind the others."""
+        """Add a message behind the others."""
         self.messages.append(message)
         self.origins.append(origin)
 
     def mark(self, seq: int) -> None:
-        """After record `seq` every call is answered."""
+        """Let the messages be cut after record `seq`: every call is answered there."""
         if self.marks and self.marks[-1].seq == seq:
             self.marks.pop()
         self.marks.append(CutPoint(seq, len(self.messages), self.plan))
 
     def compact(self, seq: int, through: int, summary: Message, *, keep: bool) -> None:
-        """Replace what stood with record `through` (and `keep` it, to go back there); a summary of nothing is none."""
+        """Put `summary` in place of the messages up to record `through`, if there are any; `keep` says to keep them."""
         covered = next((mark for mark in reversed(self.marks) if mark.seq <= through), None)
         if covered is None or not covered.length:
             return
@@ -93,7 +93,7 @@ class RewindableState:
         self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def shorten(self, seq: int, results: Iterable[Short], *, keep: bool) -> None:
-        """Let the results of these calls read as their short texts; a place without a result is passed over."""
+        """Put their short texts in place of the results of these calls; a place without a result is passed over."""
         texts = {(short.answer, short.index): short.text for short in results if short.index >= 0}
         found = [(at, texts[origin]) for at, origin in enumerate(self.origins) if origin in texts]
         if not found:
@@ -108,9 +108,9 @@ class RewindableState:
         self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def restore(self, seq: int, compaction: int, *, keep: bool) -> bool:
-        """Put back what `compaction` replaced, what was said since behind it; nothing if it is not the last of them.
+        """Put back what record `compaction` replaced, before what was said since; only the last one can be put back.
 
-        False where that was let go.
+        False where the messages were dropped.
         """
         if not self.replaced or self.replaced[-1].seq != compaction:
             return True
@@ -127,7 +127,7 @@ class RewindableState:
         return True
 
     def _change(self, seq: int, *, keep: bool) -> PriorMessages | None:
-        """Record `seq` makes other lists, whose old ones are left alone from here on; `keep` them to go back there."""
+        """Note that record `seq` puts other lists in place of these; `keep` these, to go back there."""
         before = None
         if keep:
             before = PriorMessages(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
@@ -136,19 +136,19 @@ class RewindableState:
         return before
 
     def drop_replaced(self) -> None:
-        """Keep nothing of what was replaced."""
+        """Drop the lists that were replaced."""
         self.before = []
         self.replaced = [replace(each, before=None) for each in self.replaced]
 
     def length_before(self, to: int) -> int | None:
-        """How many messages stand just before record `to`; None where a compaction replaced what would tell."""
+        """How many messages there were just before record `to`; None where they were replaced since."""
         if self.changed_at >= to:
             return None
         at = bisect_left(self.marks, to, key=lambda mark: mark.seq)
         return self.marks[at - 1].length if at else 0
 
     def state_before(self, to: int, *, renamed: bool) -> "RewindableState | None":
-        """What stood just before record `to`; None where a compaction replaced it and nothing was kept."""
+        """The state just before record `to`; None where it was replaced since and not kept."""
         before = [each for each in self.before if each.seq < to]
         # The first change at or behind `to` kept the lists that held just before it.
         then = self.before[len(before)] if len(before) < len(self.before) else self._as_before()
@@ -176,7 +176,7 @@ class RewindableState:
         return PriorMessages(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
 
     def copy(self) -> "RewindableState":
-        """The same, to grow on its own: a rewind may be undone twice."""
+        """A copy that grows on its own: a rewind may be undone twice."""
         return replace(
             self,
             messages=list(self.messages),

@@ -160,14 +160,14 @@ def test_what_was_replaced_is_let_go_and_read_again_when_it_is_asked_for() -> No
     for record in logged(*WORK, SHORT, Compacted(5, "short")):
         flat.add(record)
     assert flat.replaced == (9, 10)
-    assert not flat._now.before
-    assert all(each.before is None for each in flat._now.replaced)
+    assert not flat._state.before
+    assert all(each.before is None for each in flat._state.replaced)
     flat.add(Stamped("main", 11, 11.0, Restored(10)))
     assert flat.needs_refold
     got = fold(*WORK, SHORT, Compacted(5, "short"), Restored(10))
     assert not got.needs_refold
     assert (texts(got)[2:4], got.replaced) == (["a", "b"], (9,))
-    assert not got._now.before, "the fold that was made anew keeps nothing either"
+    assert not got._state.before, "the fold that was made anew keeps nothing either"
     got.add(Stamped("main", 12, 12.0, Restored(9)))
     assert got.needs_refold
 

@@ -106,9 +106,9 @@ def test_nothing_is_brought_back_once_something_new_was_said() -> None:
 
 def test_nothing_heavy_is_kept_once_something_new_was_said() -> None:
     got = fold(*TALK, Rewound(6))
-    assert got._stood  # a rewind could be undone
+    assert got._before_rewinds  # a rewind could be undone
     got.add(Stamped("main", 13, 13.0, hi("new")))
-    assert not got._stood
+    assert not got._before_rewinds
 
 
 def test_a_rewind_behind_a_compaction_can_be_undone_and_the_compaction_stands_again() -> None:
