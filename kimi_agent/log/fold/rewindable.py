@@ -22,18 +22,6 @@ class CutPoint:
 
 
 @dataclass(frozen=True)
-class PriorMessages:
-    """The lists of a state as they were before record `seq` (a compaction, for example) put others in their place."""
-
-    seq: int
-    messages: list[Message]
-    origins: list[MessageOrigin]
-    marks: list[CutPoint]
-    replaced: "list[MessageReplacement]"
-    changed_at: int
-
-
-@dataclass(frozen=True)
 class MessageReplacement:
     """A `Compacted` or `Shortened` in effect: it left `length` messages in place of those `before`.
 
@@ -42,25 +30,34 @@ class MessageReplacement:
 
     seq: int
     length: int
-    before: PriorMessages | None
+    before: "MessageLists | None"
 
 
 @dataclass
-class RewindableState:
-    """What a rewind sets back: the messages, the plan, the title. Its lists grow, and are left alone once replaced.
+class MessageLists:
+    """Messages with their origins and cut points. The lists grow, and are left alone once others replace them.
 
-    `changed_at` is the record that last made another list of the messages, `before` what stood before each such record
-    (as far as it was kept), `replaced` the compactions and shortenings that can be taken back, the last one first.
-    `turns` are the records of the prompts, `first_text` the one that the title was made of, `taken_back` the rewinds of
-    files alone since the last turn ended.
+    `changed_at` is the record (a compaction, for example) that put these lists in place of others, `replaced` the
+    compactions and shortenings in effect; the last one can be taken back.
     """
 
     messages: list[Message] = field(default_factory=list)
     origins: list[MessageOrigin] = field(default_factory=list)
     marks: list[CutPoint] = field(default_factory=list)
-    before: list[PriorMessages] = field(default_factory=list)
     replaced: list[MessageReplacement] = field(default_factory=list)
     changed_at: int = 0
+
+
+@dataclass
+class RewindableState(MessageLists):
+    """What a rewind sets back: the messages, the plan, the title.
+
+    `before` holds the lists that a record put others in place of, by its seq, as far as they were kept. `turns` are the
+    records of the prompts, `first_text` the one that the title was made of, `taken_back` the rewinds of files alone
+    since the last turn ended.
+    """
+
+    before: dict[int, MessageLists] = field(default_factory=dict)
     turns: list[int] = field(default_factory=list)
     plan: PlanView | None = None
     queued: dict[int, User] = field(default_factory=dict)
@@ -126,18 +123,18 @@ class RewindableState:
         self.replaced = others
         return True
 
-    def _change(self, seq: int, *, keep: bool) -> PriorMessages | None:
+    def _change(self, seq: int, *, keep: bool) -> MessageLists | None:
         """Note that record `seq` puts other lists in place of these; `keep` these, to go back there."""
         before = None
         if keep:
-            before = PriorMessages(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
-            self.before.append(before)
+            before = MessageLists(self.messages, self.origins, self.marks, self.replaced, self.changed_at)
+            self.before[seq] = before
         self.changed_at = seq
         return before
 
     def drop_replaced(self) -> None:
         """Drop the lists that were replaced."""
-        self.before = []
+        self.before = {}
         self.replaced = [replace(each, before=None) for each in self.replaced]
 
     def length_before(self, to: int) -> int | None:
@@ -149,9 +146,8 @@ class RewindableState:
 
     def state_before(self, to: int, *, renamed: bool) -> "RewindableState | None":
         """The state just before record `to`; None where it was replaced since and not kept."""
-        before = [each for each in self.before if each.seq < to]
         # The first change at or behind `to` kept the lists that held just before it.
-        then = self.before[len(before)] if len(before) < len(self.before) else self._as_before()
+        then = next((lists for seq, lists in self.before.items() if seq >= to), self)
         if then.changed_at >= to:
             return None
         kept = [mark for mark in then.marks if mark.seq < to]
@@ -161,7 +157,7 @@ class RewindableState:
             messages=then.messages[:length],
             origins=then.origins[:length],
             marks=kept,
-            before=before,
+            before={seq: lists for seq, lists in self.before.items() if seq < to},
             replaced=then.replaced,
             changed_at=then.changed_at,
             turns=self.turns[: bisect_left(self.turns, to)],
@@ -172,9 +168,6 @@ class RewindableState:
             title="" if unnamed and not renamed else self.title,
         )
 
-    def _as_before(self) -> PriorMessages:
-        return PriorMessages(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
-
     def copy(self) -> "RewindableState":
         """A copy that grows on its own: a rewind may be undone twice."""
         return replace(
@@ -182,7 +175,7 @@ class RewindableState:
             messages=list(self.messages),
             origins=list(self.origins),
             marks=list(self.marks),
-            before=list(self.before),
+            before=dict(self.before),
             turns=list(self.turns),
             queued=dict(self.queued),
             taken_back=dict(self.taken_back),

@@ -6,6 +6,7 @@ it was copied.
 """
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from pathlib import Path
 
 from kimi_agent.log.events import Opened, Spent, Stamped
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import DamagedRecord, DecodedRecord, decode_record, salvage_records
+from kimi_agent.log.store.codec import DecodedRecord
+from kimi_agent.log.store.log_scan import decode_line, read_log_lines
 
-_CHUNK = 4 << 20
-_MARK = b'"event":{"type":"'
-_WANTED = (b'Spent"', b'Opened"')
+# No string of a record can hold these bytes: its quotes would be escaped.
+_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Opened)"')
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
 
@@ -103,59 +104,30 @@ def _read_on(path: str, log: _Log) -> None:
     except OSError:
         return
     try:
-        rest = b""
-        while chunk := os.pread(fd, _CHUNK, log.at + len(rest)):
-            data = rest + chunk
-            end = data.rfind(b"\n") + 1
-            for line in _wanted(data, end):
-                for record in _records(line):
+        for line, start in read_log_lines(fd, start=log.at):
+            if not line.endswith(b"\n"):
+                break
+            log.at = start + len(line)
+            if _WANTED.search(line):
+                # A long system prompt lies in a blob, and is not wanted here.
+                for record, _ in decode_line(line[:-1], lambda _: ""):
                     _take(record, log)
-            log.at += end
-            rest = data[end:]
     except OSError:
         return
     finally:
         os.close(fd)
 
 
-def _wanted(data: bytes, end: int) -> Iterator[bytes]:
-    """The lines of `data`, up to `end`, that hold a payment or name a session."""
-    # No string of a record can hold the mark: its quotes would be escaped.
-    at = 0
-    while (mark := data.find(_MARK, at, end)) >= 0:
-        at = mark + len(_MARK)
-        if data.startswith(_WANTED, at):
-            stop = data.index(b"\n", at)
-            yield data[data.rfind(b"\n", 0, mark) + 1 : stop]
-            at = stop
-
-
-def _records(line: bytes) -> Iterator[DecodedRecord]:
-    record = decode_record(line, lambda _: "")  # a long system prompt lies in a blob, and is not wanted here
-    if isinstance(record, DamagedRecord):
-        yield from (found for found, _ in salvage_records(line, lambda _: ""))
-    else:
-        yield record
-
-
 def _take(record: DecodedRecord, log: _Log) -> None:
-    if not isinstance(record, Stamped):
-        return
-    event, agent = record.event, record.agent
-    if isinstance(event, Opened):
-        log.session, log.workspace = event.session, event.workspace
-    elif isinstance(event, Spent):
-        log.entries[log.session, agent, record.seq, record.at] = Payment(
-            record.at,
-            log.session,
-            log.workspace,
-            agent,
-            event.model,
-            event.usage,
-            event.usd,
-            event.purpose,
-            event.estimated,
-        )
+    match record:
+        case Stamped(event=Opened(session, workspace)):
+            log.session, log.workspace = session, workspace
+        case Stamped(agent, seq, at, Spent(model, usage, usd, purpose, estimated=estimated)):
+            log.entries[log.session, agent, seq, at] = Payment(
+                at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated
+            )
+        case _:
+            pass
 
 
 def _folders(folder: Path | str) -> list[str]:
