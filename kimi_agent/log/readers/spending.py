@@ -10,13 +10,14 @@ import re
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.log.events import Opened, Spent, Stamped
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.store.codec import DecodedRecord
-from kimi_agent.log.store.log_scan import decode_line, read_log_lines
+from kimi_agent.log.store.log_scan import decode_line, open_log, read_log_lines
 
 # No string of a record can hold these bytes: its quotes would be escaped.
 _WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Opened)"')
@@ -85,9 +86,9 @@ class SpendingReader:
         """The files that were written to since `at`. Logs of sub-agents lie beside the main one."""
         for workspace in _folders(self._sessions):
             for session in _folders(workspace):
-                for entry in _entries(session):
-                    status = _status(entry) if entry.name.endswith(".jsonl") else None
-                    if status is not None and stat.S_ISREG(status.st_mode) and status.st_mtime >= at - _SLACK_S:
+                for entry, status in _entries(session):
+                    is_log = entry.name.endswith(".jsonl") and stat.S_ISREG(status.st_mode)
+                    if is_log and status.st_mtime >= at - _SLACK_S:
                         yield entry.path, status
 
 
@@ -99,11 +100,7 @@ def find_local_midnight(now: float) -> float:
 
 def _read_on(path: str, log: _Log) -> None:
     """Take in what was written since. A line without its end is left for the next time: it may still be written."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
+    with suppress(OSError), open_log(path) as fd:
         for line, start in read_log_lines(fd, start=log.at):
             if not line.endswith(b"\n"):
                 break
@@ -112,10 +109,6 @@ def _read_on(path: str, log: _Log) -> None:
                 # A long system prompt lies in a blob, and is not wanted here.
                 for record, _ in decode_line(line[:-1], lambda _: ""):
                     _take(record, log)
-    except OSError:
-        return
-    finally:
-        os.close(fd)
 
 
 def _take(record: DecodedRecord, log: _Log) -> None:
@@ -131,26 +124,13 @@ def _take(record: DecodedRecord, log: _Log) -> None:
 
 
 def _folders(folder: Path | str) -> list[str]:
-    return [entry.path for entry in _entries(folder) if not entry.name.startswith(".") and _is_folder(entry)]
+    found = ((entry, stat.S_ISDIR(status.st_mode)) for entry, status in _entries(folder))
+    return [entry.path for entry, is_folder in found if is_folder and not entry.name.startswith(".")]
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:
-        return False
-
-
-def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
-
-
-def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
+def _entries(folder: Path | str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
+    """What lies in a folder; what cannot be read is passed over."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                yield entry, entry.stat(follow_symlinks=False)

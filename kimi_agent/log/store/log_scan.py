@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_agent.log.events import Stamped
@@ -103,10 +104,17 @@ def is_prompt_line(line: bytes, at: int) -> bool:
     return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
 
 
-def read_events(path: Path) -> Iterator[Stamped]:
-    """The sound records of a log, without its lock: also while another process writes it. Raises OSError."""
+@contextmanager
+def open_log(path: Path | str) -> Iterator[int]:
+    """The log open for reading, without its lock: also while another process writes it. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        yield from LogScan(fd, BlobStore(path.parent / "blobs").text)
+        yield fd
     finally:
         os.close(fd)
+
+
+def read_events(path: Path) -> Iterator[Stamped]:
+    """The sound records of a log (see `open_log`). Raises OSError."""
+    with open_log(path) as fd:
+        yield from LogScan(fd, BlobStore(path.parent / "blobs").text)
