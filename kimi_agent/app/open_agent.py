@@ -51,7 +51,6 @@ from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
 from kimi_agent.log.events import (
-    Ask,
     Compacted,
     Listener,
     Opened,
@@ -61,6 +60,7 @@ from kimi_agent.log.events import (
     Said,
     Stamped,
 )
+from kimi_agent.log.questions import Ask
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions

@@ -15,10 +15,8 @@ from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
 from kimi_agent.log.events import (
     Answered,
     Committed,
-    Decision,
     Event,
     Judged,
-    Question,
     Returned,
     Said,
     Seen,
@@ -26,6 +24,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, OutputView, PlanItem, PlanView, Result, TestCase, TestReport
 from kimi_agent.model.token_estimate import estimate_tokens
 from tests.log.fold_helpers import current_in

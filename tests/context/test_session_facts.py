@@ -16,10 +16,8 @@ from kimi_agent.log.events import (
     Answered,
     CallStarted,
     Committed,
-    Decision,
     Event,
     Judged,
-    Question,
     Queued,
     Returned,
     Rewound,
@@ -29,6 +27,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Text, User, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport
 from kimi_agent.workspace.files.seen_files import KnownFile
 from tests.log.fold_helpers import current_in

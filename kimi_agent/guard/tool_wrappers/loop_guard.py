@@ -14,18 +14,17 @@ from kimi_agent.errors import Stopped, ToolError
 from kimi_agent.guard.tool_wrappers.normalize_calls import hash_texts, normalize_arguments, normalize_result
 from kimi_agent.log.events import (
     Answered,
-    Ask,
     Asked,
     Checkpoint,
     Compacted,
     Effect,
     Emit,
-    Question,
     Returned,
     Said,
     Stamped,
 )
 from kimi_agent.log.messages import User
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool, summarize_arguments
 

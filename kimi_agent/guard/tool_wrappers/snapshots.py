@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.losses import Loss
-from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
+from kimi_agent.log.events import Answered, Asked, Checkpoint, Emit, Notice
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError

@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from kimi_agent.errors import Stopped
-from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Notice, Question, Stamped
+from kimi_agent.log.events import Answered, Asked, Emit, Notice, Stamped
+from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
 from kimi_agent.model.closing_stream import closing_stream
