@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from kimi_agent.log.events import Durable, Said, Stamped
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.current_records import CurrentRecords
-from kimi_agent.log.messages import Assistant, Call
+from kimi_agent.log.messages import Assistant, Call, Message
 
 
 def logged(*events: Durable) -> list[Stamped]:
@@ -21,6 +21,10 @@ def current_in(log: Iterable[Stamped]) -> CurrentRecords:
     for stamped in log:
         current.add(stamped)
     return current
+
+
+def fold_messages(log: Iterable[Stamped]) -> list[Message]:
+    return fold_conversation(lambda: log, keep_replaced=True).messages()
 
 
 def asks(*names: str) -> Said:

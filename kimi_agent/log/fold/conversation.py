@@ -247,11 +247,6 @@ def _on_one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def fold_messages(log: Iterable[Stamped]) -> list[Message]:
-    """What the next request holds after this log."""
-    return fold_conversation(lambda: log, keep_replaced=True).messages()
-
-
 def fold_conversation(read: Callable[[], Iterable[Stamped]], *, keep_replaced: bool = False) -> Conversation:
     """The fold of what `read` gives; it is read twice where something that was replaced came back."""
     fold = Conversation(keep_replaced=keep_replaced)

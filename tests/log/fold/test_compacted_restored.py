@@ -27,12 +27,12 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.rewindable import CutPoint
 from kimi_agent.log.messages import Assistant, Message, ToolReturn, Usage, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import PlanItem, PlanView, Result
-from tests.log.fold_helpers import asks, fold, logged
+from tests.log.fold_helpers import asks, fold, fold_messages, logged
 
 Check = Callable[[Sequence[Message]], None]
 PLAN = PlanView((PlanItem("x", "done"),))

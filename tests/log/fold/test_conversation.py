@@ -25,11 +25,11 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.unanswered_calls import NOT_RUN_TEXT, settle_calls
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, User, user_message
 from kimi_agent.log.views import PlanItem, PlanView, Result
-from tests.log.fold_helpers import fold, logged
+from tests.log.fold_helpers import fold, fold_messages, logged
 
 STARTED = "Error [interrupted]: interrupted; it may or may not have taken effect\nNext: check before repeating it"
 

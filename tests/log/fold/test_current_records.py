@@ -14,7 +14,7 @@ from kimi_agent.log.messages import user_message
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.views import Result, TestReport
 from kimi_agent.rewind.turn_history import RewindHistory
-from kimi_agent.verify.run_history import list_test_runs
+from kimi_agent.verify.run_history import read_run_history
 from kimi_agent.workspace.files.seen_files import seen_in_conversation
 from tests.log.fold_helpers import current_in, logged
 
@@ -135,7 +135,7 @@ def runs_that_stand(log: list[Stamped]) -> list[int]:
 
 
 def runs_agree(log: list[Stamped]) -> None:
-    assert [run.seq for run in list_test_runs(log)] == runs_that_stand(log)
+    assert [run.seq for run in read_run_history(log).runs] == runs_that_stand(log)
 
 
 @settings(max_examples=100, deadline=None, database=None)
