@@ -1,4 +1,4 @@
-"""Current records: which records of a log still count, less what rewinds took back and their undos gave back. Pure."""
+"""Current records: tells which records of a log still count after its rewinds and their undos. Pure."""
 
 from typing import Literal
 
