@@ -18,13 +18,11 @@ from kimi_agent.guard.tool_wrappers.loop_guard import NUDGE_AT, PAUSE_AT, LoopGu
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
-    Decision,
     Durable,
     Event,
     Noted,
     Opened,
     Partial,
-    Question,
     Recovered,
     Requested,
     Retrying,
@@ -36,6 +34,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request

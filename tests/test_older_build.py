@@ -16,9 +16,9 @@ from zlib import crc32
 import pytest
 
 from kimi_agent.layers import workspace_key
-from kimi_agent.log.fold.conversation import fold_messages
 from kimi_agent.log.store.session import Session
 from tests.log.conftest import rich_story, stamped
+from tests.log.fold_helpers import fold_messages
 
 OLD = Path(__file__).parent / "older_build"
 WRITTEN_IN = "/tmp/old/ws"

@@ -44,15 +44,15 @@ from kimi_agent.app.parts import (
     make_system_prompt,
 )
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
-from kimi_agent.context.token_estimator import CHARS_PER_TOKEN
 from kimi_agent.errors import UserError
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
-from kimi_agent.log.events import Ask, Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
+from kimi_agent.log.events import Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
+from kimi_agent.log.questions import Ask
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions
@@ -63,6 +63,7 @@ from kimi_agent.model.base import Model
 from kimi_agent.model.cost.budget import Budget, BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
+from kimi_agent.model.token_estimate import CHARS_PER_TOKEN
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import ContextFactory, Toolbox, load_tools
@@ -187,7 +188,7 @@ async def open_agent(
     session = session_of(setup.sessions, opened)
     try:
         files, runner = make_files_and_runner(setup, session)
-        log = list(session.events())  # what a resumed session knew
+        log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), make_context_window(setup, session, files)

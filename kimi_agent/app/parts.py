@@ -17,7 +17,7 @@ from kimi_agent.guard.destructive.losses import Loss
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import workspace_key
-from kimi_agent.log.events import Ask, Decision, Question
+from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template

@@ -9,8 +9,9 @@ from kimi_agent.errors import UserError
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Ask, Committed, Notice, Question
+from kimi_agent.log.events import Committed, Notice
 from kimi_agent.log.messages import Assistant
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
 from kimi_agent.workspace.checkpoint import Checkpoints

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from kimi_agent.context.preserved_facts import PreservedFacts, render_facts
 from kimi_agent.context.session_facts import UserExcerpt
 from kimi_agent.context.shortening import SizedMessage, find_newest_step
-from kimi_agent.context.token_estimator import estimate_tokens
 from kimi_agent.errors import ModelError, Stopped
 from kimi_agent.log.events import Emit, Retrying
 from kimi_agent.log.fold.rewindable import CutPoint
@@ -15,6 +14,7 @@ from kimi_agent.log.messages import Usage
 from kimi_agent.model.assembly import Assembly
 from kimi_agent.model.base import Finish, Model, Request
 from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.token_estimate import estimate_tokens
 
 MAX_NARRATIVE_CHARS = 12_000
 _USER_TAG = re.compile(r"(<\s*/?\s*)user-message", re.IGNORECASE)

@@ -29,6 +29,7 @@ from kimi_agent.context.window_layout import DEFAULT_COMPACTION, CompactionSetti
 from kimi_agent.errors import Stopped, TooLong, UserError
 from kimi_agent.log.events import Compacted, Notice, Requested, Restored, Rewound, Said, Shortened, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.base import Model, Request
@@ -71,6 +72,7 @@ class ContextWindow:
         self._settings = settings
         self._estimator = TokenEstimator()
         self._chronicle = SessionFacts()
+        self._current = CurrentRecords()
         self._rewound = False
         self._progress = ProgressTracker(session.workspace)
         self._told: tuple[int, Usage] | None = None
@@ -83,6 +85,7 @@ class ContextWindow:
             return
         event = stamped.event
         self._progress.add(stamped.seq, event)
+        self._current.add(stamped)
         match event:
             case Said(message=Assistant(), usage=Usage() as usage):
                 self._told = (stamped.seq, usage)
@@ -228,7 +231,7 @@ class ContextWindow:
 
     def _facts(self) -> SessionFacts:
         if self._rewound:
-            self._chronicle = fold_session_facts(self._session.events, self._session.agent)
+            self._chronicle = fold_session_facts(self._session.events(), self._current, self._session.agent)
             self._rewound = False
         return self._chronicle
 

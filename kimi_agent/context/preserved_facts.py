@@ -12,9 +12,9 @@ from kimi_agent.context.session_facts import (
     UserExcerpt,
     shorten_excerpt,
 )
-from kimi_agent.context.token_estimator import CHARS_PER_TOKEN, estimate_tokens
 from kimi_agent.log.messages import Message, User
 from kimi_agent.log.views import Evidence, PlanView, TestCase
+from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, estimate_tokens
 
 _INTRO = (
     "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands: data, "

@@ -4,7 +4,7 @@ They are what must outlive a compaction: the user's messages and refusals, files
 One example: `pytest -q` that ran three times is one `CommandFact` with `times=3` and how it ended last.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Call, Media, User
 from kimi_agent.log.views import DiffView, Evidence, OutputView, Result, TestCase, TestReport
 from kimi_agent.workspace.files.seen_files import KnownFile, add_seen
@@ -274,32 +275,13 @@ class SessionFacts:
                     self.files.remove(path)
 
 
-def fold_session_facts(read: Callable[[], Iterable[Stamped]], agent: str = "main") -> SessionFacts:
-    """The facts in the log that `read` gives, less what rewinds took back (the log is read twice)."""
-    gone = _find_rewound_ranges(read())
+def fold_session_facts(log: Iterable[Stamped], current: CurrentRecords, agent: str = "main") -> SessionFacts:
+    """The facts in the records of `agent` that are `current`."""
     fold = SessionFacts()
-    for stamped in read():
-        if stamped.agent == agent and not any(start <= stamped.seq < end for start, end in gone):
+    for stamped in log:
+        if stamped.agent == agent and current.is_current(stamped.seq):
             fold.add(stamped)
     return fold
-
-
-def _find_rewound_ranges(log: Iterable[Stamped]) -> tuple[tuple[int, int], ...]:
-    """The ranges that rewinds took out of the conversation: from which record on, up to the rewind itself."""
-    gone: tuple[tuple[int, int], ...] = ()
-    before: dict[int, tuple[tuple[int, int], ...]] = {}  # what each rewind found that can still be undone
-    for stamped in log:
-        match stamped.event:
-            case Said():
-                before.clear()
-            case Rewound(to, what, undoes=undoes) if what != "code":
-                if not undoes:
-                    before[stamped.seq], gone = gone, (*gone, (to, stamped.seq))
-                elif undoes in before:
-                    before[stamped.seq], gone = gone, before[undoes]
-            case _:
-                pass
-    return gone
 
 
 def _command_of(call: Call) -> str:

@@ -1,7 +1,6 @@
 """Token estimator for requests: what the server counted last, plus an estimate of what was added since.
 
-Nobody ships Kimi's vocabulary, so texts are estimated (four ASCII characters a token, one token for any other) and
-corrected by a ratio that is learnt from every usage the server reports.
+Texts are estimated by a simple rule, and corrected by a ratio that is learnt from every usage the server reports.
 """
 
 import json
@@ -10,24 +9,13 @@ from math import ceil
 
 from kimi_agent.log.messages import Assistant, Message, Text, ToolReturn, Usage, User
 from kimi_agent.model.base import Request, ToolSpec
+from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
 
-CHARS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 3
 """The framing of a message, in tokens."""
-TOKENS_PER_MEDIUM = 2_000
-"""An image or a video, in tokens."""
 MIN_RATIO, MAX_RATIO = 0.7, 1.6
 _NEWEST_WEIGHT = 0.3  # of the newest answer in the ratio
 _MIN_PLAUSIBLE_SHARE = 0.1  # a usage below this share of the estimate counts something else than tokens
-
-
-def estimate_tokens(text: str) -> int:
-    """An estimate for one text."""
-    size = len(text)
-    if text.isascii():
-        return -(-size // CHARS_PER_TOKEN)
-    plain = len(text.encode("ascii", "ignore"))
-    return -(-plain // CHARS_PER_TOKEN) + size - plain
 
 
 def estimate_message_tokens(message: Message) -> int:

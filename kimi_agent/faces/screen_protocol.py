@@ -5,7 +5,7 @@ from typing import Protocol
 
 from kimi_agent.faces.render.transcript import Transcript
 from kimi_agent.faces.theme import Theme
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 
 KEY_HELP: tuple[tuple[str, str], ...] = (
     ("Enter", "send; while a turn runs: queue"),

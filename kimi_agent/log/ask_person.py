@@ -1,6 +1,7 @@
 """Question to a person: emit it, await the answer, emit that too."""
 
-from kimi_agent.log.events import Answered, Ask, Asked, Decision, Emit, Question
+from kimi_agent.log.events import Answered, Asked, Emit
+from kimi_agent.log.questions import Ask, Decision, Question
 
 
 async def ask_person(question: Question, ask: Ask, emit: Emit) -> Decision:

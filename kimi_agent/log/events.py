@@ -5,13 +5,14 @@ Durable events are appended to the session's file; fleeting ones only reach the 
 index) names a call for ever; wire ids do not (Kimi starts them again at 0 in each answer).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from kimi_agent.log.messages import Assistant, Usage, User
-from kimi_agent.log.views import Evidence, Result, View
+from kimi_agent.log.questions import Decision, Question
+from kimi_agent.log.views import Evidence, Result
 
 Effect = Literal["read", "write", "execute", "network"]
 Status = Literal["done", "failed", "blocked", "step_limit", "budget", "time_limit", "refused", "interrupted"]
@@ -84,37 +85,6 @@ class Returned(msgspec.Struct, frozen=True, tag="Returned"):
     index: int
     result: Result
     duration_s: float = 0.0
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What a person is asked before a call runs. `view` is the real command or diff; `rule` what "always" would allow.
-
-    `rule` is "" where "don't ask again" must not be offered. `choices` are the answers where yes and no are not: the
-    first one allows what is asked for, the others do not.
-    """
-
-    tool: str
-    title: str
-    view: View | None = None
-    why: str = ""
-    rule: str = ""
-    choices: tuple[str, ...] = ()
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """The answer: `message` is what the person wants instead; `always` adds the question's rule to this session.
-
-    `choice` is the place of the chosen one among the question's choices, -1 where nobody chose.
-    """
-
-    allowed: bool
-    always: bool = False
-    message: str = ""
-    by: str = "person"
-    choice: int = -1
-
-
-Ask = Callable[[Question], Awaitable[Decision]]
 
 
 class Asked(msgspec.Struct, frozen=True, tag="Asked"):
@@ -327,30 +297,11 @@ class Notice(msgspec.Struct, frozen=True, tag="Notice"):
     wait_s: float = 0.0
 
 
+# A row for each would make a page of what is read as one line.
 Durable = (
-    Opened
-    | Said
-    | Requested
-    | Partial
-    | CallStarted
-    | Returned
-    | Asked
-    | Answered
-    | Seen
-    | Noted
-    | Queued
-    | Checkpoint
-    | Compacted
-    | Shortened
-    | Restored
-    | Spent
-    | Rewound
-    | Judged
-    | Committed
-    | Renamed
-    | TurnEnded
-    | Recovered
-)
+    Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
+    | Compacted | Shortened | Restored | Spent | Rewound | Judged | Committed | Renamed | TurnEnded | Recovered
+)  # fmt: skip
 Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
 Event = Durable | Fleeting
 

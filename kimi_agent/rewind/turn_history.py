@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kimi_agent.log.events import Rewound, Said, Stamped
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import User
 
 
@@ -16,24 +17,21 @@ class TurnStart:
     prompt: str
 
 
-@dataclass(frozen=True)
-class _SavedState:
-    turns: list[TurnStart]
-    gone: list[tuple[int, int]]
-
-
 class RewindHistory:
-    """`turns` that are not taken back, `rewinds` that can be undone, and `gone`: records out of the conversation.
+    """`turns` that are not taken back, and `rewinds` (of chat or files) that can be undone; `last` is the last record.
 
-    `gone` holds first and (excluded) last records, `last` is the last record of all.
+    `add` the records in the order of the log.
     """
 
     def __init__(self) -> None:
-        self.turns: list[TurnStart] = []
         self.rewinds: list[tuple[int, Rewound]] = []
-        self.gone: list[tuple[int, int]] = []
         self.last = 0
-        self._stood: dict[int, _SavedState] = {}
+        self._turns: list[TurnStart] = []
+        self._current = CurrentRecords()
+
+    @property
+    def turns(self) -> list[TurnStart]:
+        return [turn for turn in self._turns if self._current.is_current(turn.seq)]
 
     def pass_through(self, log: Iterable[Stamped]) -> Iterator[Stamped]:
         """Pass the records through, adding each."""
@@ -44,26 +42,19 @@ class RewindHistory:
     def add(self, stamped: Stamped) -> None:
         """Fold one record."""
         self.last = max(self.last, stamped.seq)
+        self._current.add(stamped)
         match stamped.event:
             case Said(message, queued=queued):
                 self.rewinds.clear()
-                self._stood.clear()
                 if isinstance(message, User) and not queued:
-                    self.turns.append(TurnStart(stamped.seq, stamped.at, message.text))
-            case Rewound(undoes=undoes) as rewound if undoes:
+                    self._turns.append(TurnStart(stamped.seq, stamped.at, message.text))
+            case Rewound(undoes=undoes) if undoes:
                 self.rewinds = [each for each in self.rewinds if each[0] != undoes]
-                stood = self._stood.get(undoes)
-                if stood is not None and rewound.what != "code":
-                    self.turns, self.gone = list(stood.turns), list(stood.gone)
-            case Rewound(to, what) as rewound:
+            case Rewound() as rewound:
                 self.rewinds.append((stamped.seq, rewound))
-                if what != "code":
-                    self._stood[stamped.seq] = _SavedState(self.turns, self.gone)
-                    self.turns = [turn for turn in self.turns if turn.seq < to]
-                    self.gone = [*self.gone, (to, stamped.seq)]
             case _:
                 pass
 
     def is_current(self, seq: int) -> bool:
         """Whether the record is still part of the conversation."""
-        return 0 < seq <= self.last and not any(first <= seq < end for first, end in self.gone)
+        return 0 < seq <= self.last and self._current.is_current(seq)

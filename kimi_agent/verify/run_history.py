@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from kimi_agent.log.events import CallStarted, Checkpoint, Returned, Rewound, Said, Stamped
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Call, User
 from kimi_agent.log.views import DiffView, TestCase, TestReport
 
@@ -97,10 +98,12 @@ class _HistoryReader:
     changing_calls: list[FileChangingCall] = field(default_factory=list)
     _open: dict[tuple[int, int], _OpenCall] = field(default_factory=dict)
     _calls: dict[tuple[int, int], Call] = field(default_factory=dict)
-    _undone: dict[int, list[TestRunRecord]] = field(default_factory=dict)
+    _current: CurrentRecords = field(default_factory=lambda: CurrentRecords(of="files"))
     _ids: dict[str, str] = field(default_factory=dict)
 
     def add(self, stamped: Stamped) -> None:
+        if not isinstance(stamped.event, Rewound) or stamped.event.tree:  # without one no file went back
+            self._current.add(stamped)
         match stamped.event:
             case Said(User(), queued=0) if stamped.agent == _MAIN:
                 self.turn = stamped.seq
@@ -117,8 +120,6 @@ class _HistoryReader:
                 self._open.setdefault((answer, index), _OpenCall(stamped.seq)).effect = effect
             case Returned():
                 self._returned(stamped.seq, stamped.event)
-            case Rewound() as rewound if rewound.what != "chat" and rewound.tree:
-                self._rewound(stamped.seq, rewound)
             case _:
                 pass
 
@@ -166,14 +167,10 @@ class _HistoryReader:
             own_command=own,
         )
 
-    def _rewound(self, seq: int, event: Rewound) -> None:
-        """Drop the runs on files that a rewind took back; undoing the rewind brings them back."""
-        since = event.undoes or event.to
-        gone = [run for run in self.runs if run.seq >= since and run.after != event.tree]
-        back = self._undone.pop(event.undoes, [])
-        kept = [run for run in self.runs if run.seq < since or run.after == event.tree]
-        self.runs = sorted([*kept, *back], key=lambda run: run.seq)
-        self._undone[seq] = gone
+    def _ran_on_files_that_stand(self, run: TestRunRecord) -> bool:
+        """Whether no rewind took back the files of the run, but to the very tree that it left."""
+        taken = (rewound for at, rewound in self._current.rewinds if rewound.to <= run.seq < at)
+        return all(rewound.tree == run.after for rewound in taken)
 
     def history(self, now: str) -> TestRunHistory:
         """Everything read so far; what never returned is held to have gone on until `now`."""
@@ -184,9 +181,8 @@ class _HistoryReader:
                 changing_calls.append(
                     FileChangingCall(call.seq, before, call.after.tree if call.after is not None else now)
                 )
-        return TestRunHistory(
-            self.turn, tuple(self.runs), tuple(sorted(changing_calls, key=lambda changing_call: changing_call.seq))
-        )
+        runs = tuple(filter(self._ran_on_files_that_stand, self.runs))
+        return TestRunHistory(self.turn, runs, tuple(sorted(changing_calls, key=lambda call: call.seq)))
 
 
 def read_run_history(log: Iterable[Stamped], now: str = "") -> TestRunHistory:
@@ -195,11 +191,6 @@ def read_run_history(log: Iterable[Stamped], now: str = "") -> TestRunHistory:
     for stamped in log:
         reader.add(stamped)
     return reader.history(now)
-
-
-def list_test_runs(log: Iterable[Stamped]) -> list[TestRunRecord]:
-    """The test runs of a session that no rewind undid, in their order."""
-    return list(read_run_history(log).runs)
 
 
 def _is_flaky(case: TestCase) -> bool:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from kimi_agent.log.events import Answered, Committed, Compacted, Decision, Judged, Question, Said, Seen, Shortened
+from kimi_agent.log.events import Answered, Committed, Compacted, Judged, Said, Seen, Shortened
 from kimi_agent.log.messages import Assistant
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import (
     DiffView,
     Evidence,

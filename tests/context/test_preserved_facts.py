@@ -12,14 +12,11 @@ from kimi_agent.context.preserved_facts import (
     render_facts,
 )
 from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
-from kimi_agent.context.token_estimator import estimate_tokens
 from kimi_agent.log.events import (
     Answered,
     Committed,
-    Decision,
     Event,
     Judged,
-    Question,
     Returned,
     Said,
     Seen,
@@ -27,14 +24,18 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, OutputView, PlanItem, PlanView, Result, TestCase, TestReport
+from kimi_agent.model.token_estimate import estimate_tokens
+from tests.log.fold_helpers import current_in
 
 PLAN = PlanView((PlanItem("find it", "done"), PlanItem("mend it", "in_progress"), PlanItem("prove it", "pending")))
 RED = TestCase("tests/t.py::a", "failed", "tests/t.py:7", "assert 1 == 2")
 
 
 def fold(*events: Event) -> SessionFacts:
-    return fold_session_facts(lambda: [Stamped("main", seq, 0.0, event) for seq, event in enumerate(events, 1)])
+    log = [Stamped("main", seq, 0.0, event) for seq, event in enumerate(events, 1)]
+    return fold_session_facts(log, current_in(log))
 
 
 def full() -> PreservedFacts:

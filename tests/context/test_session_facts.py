@@ -16,10 +16,8 @@ from kimi_agent.log.events import (
     Answered,
     CallStarted,
     Committed,
-    Decision,
     Event,
     Judged,
-    Question,
     Queued,
     Returned,
     Rewound,
@@ -29,8 +27,10 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Text, User, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport
 from kimi_agent.workspace.files.seen_files import KnownFile
+from tests.log.fold_helpers import current_in
 
 
 def stamped(events: Sequence[Event], *, first: int = 1) -> list[Stamped]:
@@ -38,7 +38,8 @@ def stamped(events: Sequence[Event], *, first: int = 1) -> list[Stamped]:
 
 
 def told(*events: Event) -> SessionFacts:
-    return fold_session_facts(lambda: stamped(events))
+    log = stamped(events)
+    return fold_session_facts(log, current_in(log))
 
 
 def output(command: str, exit_code: int | None, text: str = "", *, code: str = "") -> Returned:
@@ -211,4 +212,4 @@ def test_evidence_and_commits_are_kept() -> None:
 
 def test_records_of_other_agents_are_theirs() -> None:
     log = [Stamped("main.1", 1, 0.0, Said(user_message("child"))), Stamped("main", 2, 0.0, Said(user_message("mine")))]
-    assert words(fold_session_facts(lambda: log)) == ["mine"]
+    assert words(fold_session_facts(log, current_in(log))) == ["mine"]

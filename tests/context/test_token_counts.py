@@ -8,10 +8,10 @@ from kimi_agent.context.token_estimator import (
     MIN_RATIO,
     TokenEstimator,
     estimate_message_tokens,
-    estimate_tokens,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Text, ToolReturn, Usage, User, user_message
 from kimi_agent.model.base import Request, ToolSpec
+from kimi_agent.model.token_estimate import estimate_tokens
 
 
 def request(*messages: User | Assistant | ToolReturn, system: str = "x" * 400) -> Request:

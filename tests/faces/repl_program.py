@@ -29,7 +29,6 @@ from kimi_agent.log.events import (
     Notice,
     Partial,
     Progress,
-    Question,
     Queued,
     ReasoningDelta,
     Retrying,
@@ -41,6 +40,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Message, Usage, User, user_message
+from kimi_agent.log.questions import Question
 from kimi_agent.log.views import (
     DiffView,
     FileDiff,

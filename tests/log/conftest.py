@@ -13,7 +13,6 @@ from kimi_agent.log.events import (
     Checkpoint,
     Committed,
     Compacted,
-    Decision,
     Durable,
     Fingerprint,
     Judged,
@@ -21,7 +20,6 @@ from kimi_agent.log.events import (
     OpenCall,
     Opened,
     Partial,
-    Question,
     Queued,
     Recovered,
     Renamed,
@@ -38,6 +36,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, Usage, User, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import (
     DiffView,

@@ -1,8 +1,11 @@
 """Short ways to write a log down and fold it."""
 
+from collections.abc import Iterable
+
 from kimi_agent.log.events import Durable, Said, Stamped
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
-from kimi_agent.log.messages import Assistant, Call
+from kimi_agent.log.fold.current_records import CurrentRecords
+from kimi_agent.log.messages import Assistant, Call, Message
 
 
 def logged(*events: Durable) -> list[Stamped]:
@@ -11,6 +14,17 @@ def logged(*events: Durable) -> list[Stamped]:
 
 def fold(*events: Durable) -> Conversation:
     return fold_conversation(lambda: logged(*events))
+
+
+def current_in(log: Iterable[Stamped]) -> CurrentRecords:
+    current = CurrentRecords()
+    for stamped in log:
+        current.add(stamped)
+    return current
+
+
+def fold_messages(log: Iterable[Stamped]) -> list[Message]:
+    return fold_conversation(lambda: log, keep_replaced=True).messages()
 
 
 def asks(*names: str) -> Said:

@@ -17,8 +17,8 @@ from kimi_agent.verify.evidence import (
     FAILED_TEST_WEAKENED,
     ONLY_EXIT_CODE_KNOWN,
     judge_turn,
-    list_test_runs,
 )
+from kimi_agent.verify.run_history import read_run_history
 from tests.log.conftest import rich_story, stamped
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -744,7 +744,12 @@ def test_a_test_that_moved_to_another_file_is_not_deleted() -> None:
 # Rewinds
 
 
-def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind_is_undone() -> None:
+@pytest.mark.parametrize(
+    ("undone", "found"), [(False, ("not_verified", (A,))), (True, ("verified", ()))], ids=["taken back", "undone"]
+)
+def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind_is_undone(
+    undone: bool, found: tuple[str, tuple[str, ...]]
+) -> None:
     tale = Tale()
     tale.run(red=[A], green=[B])
     old = tale.tree()
@@ -752,18 +757,14 @@ def test_what_ran_on_files_that_a_rewind_took_back_is_forgotten_until_the_rewind
     tale.edit("src/a.py", "mended")
     tale.run(green=[A, B])
     mended = tale.tree()
-    tale.files = dict(tale.trees[old])
     back = tale.tell(Rewound(second, "code", mended, old))
+    if undone:
+        tale.tell(Rewound(back, "code", old, mended, undoes=back))
+    tale.files = dict(tale.trees[mended if undone else old])
     tale.say("something else")
     tale.edit("src/b.py")
     tale.run(green=[B], arguments={"targets": [B]})
-    assert (tale.judge().verdict, tale.judge().still_red) == ("not_verified", (A,))
-    tale.files = dict(tale.trees[mended])
-    tale.tell(Rewound(second, "code", old, mended, undoes=back))
-    tale.say("and now")
-    tale.edit("src/b.py")
-    tale.run(green=[B], arguments={"targets": [B]})
-    assert (tale.judge().verdict, tale.judge().still_red) == ("verified", ())
+    assert (tale.judge().verdict, tale.judge().still_red) == found
 
 
 def test_what_ran_on_the_files_that_a_rewind_brought_back_is_not_forgotten() -> None:
@@ -799,7 +800,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
     tale = Tale()
     before = tale.tree()
     seq = tale.run(("junk.xml", "1"), green=[A], red=[B])
-    (run,) = list_test_runs(tale.log)
+    (run,) = read_run_history(tale.log).runs
     assert (run.seq, run.before, run.after) == (seq, before, tale.tree())
     assert (run.red, run.green, run.skipped, run.total) == ((B,), (A,), (), 2)
     assert tale.log[run.answer - 1].event == Said(Assistant("", None, (Call("c", "run_tests", "{}"),)))
@@ -808,7 +809,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
 def test_the_tree_that_a_report_names_is_the_one_it_ran_on() -> None:
     tale = Tale()
     tale.run(green=[A], tree="feed" * 10)
-    assert list_test_runs(tale.log)[0].before == "feed" * 10
+    assert read_run_history(tale.log).runs[0].before == "feed" * 10
 
 
 def test_ids_are_no_paths_to_be_trusted() -> None:

@@ -105,7 +105,7 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
         rewinder = Rewinder(session, make_checkpoints(setup), files)
         plan = (
             await rewinder.plan(
-                _find_seq(rewinder.turns(), list(session.events()), to), "code" if paths else what, paths=paths
+                _find_seq(rewinder.turns(), session.take_past(), to), "code" if paths else what, paths=paths
             )
             if to
             else await rewinder.plan_redo()

@@ -33,8 +33,9 @@ from kimi_agent.faces.headless.stdin import (
 from kimi_agent.faces.headless.text import TextPrinter
 from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.log.events import Ask, Decision, Listener, Question, Stamped
+from kimi_agent.log.events import Listener, Stamped
 from kimi_agent.log.messages import user_message
+from kimi_agent.log.questions import Ask, Decision, Question
 
 _T = TypeVar("_T")
 _SILENCE_S = 2.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.summary_lines import view_text
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 
 
 class TtyApprovals:

@@ -20,10 +20,8 @@ from kimi_agent.log.events import (
     Answered,
     CallDelta,
     CallStarted,
-    Decision,
     Notice,
     Progress,
-    Question,
     Queued,
     ReasoningDelta,
     Retrying,
@@ -35,6 +33,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Usage, User
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import View
 
 RowKind = Literal["", "user", "thought", "text", "call", "note"]

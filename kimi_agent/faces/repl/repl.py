@@ -24,8 +24,9 @@ from kimi_agent.faces.screen.terminal_modes import cbreak_mode
 from kimi_agent.faces.screen_protocol import ReplScreen
 from kimi_agent.faces.slash_commands import TypedCommand, TypedPrompt, UnknownCommand, parse_typed_line
 from kimi_agent.faces.theme import Theme, choose_theme
-from kimi_agent.log.events import Decision, Question, Stamped
+from kimi_agent.log.events import Stamped
 from kimi_agent.log.messages import User, user_message
+from kimi_agent.log.questions import Decision, Question
 
 _LEAVE_WITHIN_S = 3.0
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.theme import Theme
-from kimi_agent.log.events import Ask, Question
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
 
 if TYPE_CHECKING:  # it knows the log and the snapshots, and the first prompt does not wait for those

@@ -12,7 +12,7 @@ from kimi_agent.faces.repl.render_queue import RenderQueue
 from kimi_agent.faces.repl.repl_session import ReplSession
 from kimi_agent.faces.repl.rewind_commands import rewindable_turn_rows, run_rewind_command
 from kimi_agent.faces.theme import Theme
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 
 _NEEDS_IDLE = ("clear", "undo", "redo", "diff", "compact")
 _NEEDS_IDLE_WITH_ARGUMENT = ("resume", "model", "rewind")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kimi_agent.faces.render.view_rows import full_view_rows, is_diff_cut
 from kimi_agent.faces.sanitize import collapse_blanks, count_escaped, sanitize, sanitize_line, wrap_line
 from kimi_agent.faces.theme import Theme
-from kimi_agent.log.events import Ask, Decision, Question
+from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.views import DiffView, OutputView, TextView, View
 
 

@@ -9,7 +9,7 @@ from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.screen.approvals import AnswerChoice, answer_choices, question_rows
 from kimi_agent.faces.screen.terminal_modes import discard_typed_input
 from kimi_agent.faces.screen_protocol import ScreenHost
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 
 _TWICE_S = 2.0
 

@@ -24,7 +24,7 @@ from kimi_agent.faces.screen.layout import build_layout, prompt_styles
 from kimi_agent.faces.screen.terminal_modes import discard_typed_input
 from kimi_agent.faces.screen_protocol import ScreenHost
 from kimi_agent.faces.slash_commands import matching_commands
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 
 FRAME_S = 1 / 15
 TAIL_FRAME_S = 1 / 10

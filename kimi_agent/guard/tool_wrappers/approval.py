@@ -12,7 +12,8 @@ from typing import TypeVar
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.guard.policy.policy import Policy, PolicyVerdict
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Answered, Ask, Decision, Emit, Question
+from kimi_agent.log.events import Answered, Emit
+from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Preview, Tool, summarize_arguments
 

@@ -13,8 +13,9 @@ from typing import Any
 from kimi_agent.errors import Stopped, ToolError
 from kimi_agent.guard.tool_wrappers.normalize_calls import hash_texts, normalize_arguments, normalize_result
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Ask, Checkpoint, Compacted, Effect, Emit, Question, Returned, Said, Stamped
+from kimi_agent.log.events import Checkpoint, Compacted, Effect, Emit, Returned, Said, Stamped
 from kimi_agent.log.messages import User
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Tool, summarize_arguments
 

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.losses import Loss
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Ask, Checkpoint, Emit, Notice, Question
+from kimi_agent.log.events import Checkpoint, Emit, Notice
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError

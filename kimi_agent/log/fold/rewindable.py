@@ -22,18 +22,6 @@ class CutPoint:
 
 
 @dataclass(frozen=True)
-class PriorMessages:
-    """The lists of messages as they were before record `seq` (a compaction, for example) replaced them."""
-
-    seq: int
-    messages: list[Message]
-    origins: list[MessageOrigin]
-    marks: list[CutPoint]
-    replaced: "list[MessageReplacement]"
-    changed_at: int
-
-
-@dataclass(frozen=True)
 class MessageReplacement:
     """A `Compacted` or `Shortened` in effect: it left `length` messages in place of those `before`.
 
@@ -42,25 +30,34 @@ class MessageReplacement:
 
     seq: int
     length: int
-    before: PriorMessages | None
+    before: "MessageLists | None"
 
 
 @dataclass
-class RewindableState:
-    """All that a rewind takes back; its lists grow until then, and are left as they are from then on.
+class MessageLists:
+    """Messages with their origins and cut points. The lists grow, and are left alone once others replace them.
 
-    `changed_at` is the record that last made another list of the messages, `before` what stood before each such record
-    (as far as it was kept), `replaced` the compactions and shortenings that can be taken back, the last one first.
-    `turns` are the records of the prompts, `first_text` the one that the title was made of, `taken_back` the rewinds of
-    files alone since the last turn ended.
+    `changed_at` is the record (a compaction, for example) that put these lists in place of others, `replaced` the
+    compactions and shortenings in effect; the last one can be taken back.
     """
 
     messages: list[Message] = field(default_factory=list)
     origins: list[MessageOrigin] = field(default_factory=list)
     marks: list[CutPoint] = field(default_factory=list)
-    before: list[PriorMessages] = field(default_factory=list)
     replaced: list[MessageReplacement] = field(default_factory=list)
     changed_at: int = 0
+
+
+@dataclass
+class RewindableState(MessageLists):
+    """What a rewind sets back: the messages, the plan, the title.
+
+    `before` holds the lists that a record put others in place of, by its seq, as far as they were kept. `turns` are the
+    records of the prompts, `first_text` the one that the title was made of, `taken_back` the rewinds of files alone
+    since the last turn ended.
+    """
+
+    before: dict[int, MessageLists] = field(default_factory=dict)
     turns: list[int] = field(default_factory=list)
     plan: PlanView | None = None
     queued: dict[int, User] = field(default_factory=dict)
@@ -69,18 +66,18 @@ class RewindableState:
     title: str = ""
 
     def join(self, message: Message, origin: MessageOrigin) -> None:
-        """The message stands behind the others."""
+        """Add a message behind the others."""
         self.messages.append(message)
         self.origins.append(origin)
 
     def mark(self, seq: int) -> None:
-        """After record `seq` every call is answered."""
+        """Let the messages be cut after record `seq`: every call is answered there."""
         if self.marks and self.marks[-1].seq == seq:
             self.marks.pop()
         self.marks.append(CutPoint(seq, len(self.messages), self.plan))
 
     def compact(self, seq: int, through: int, summary: Message, *, keep: bool) -> None:
-        """Replace what stood with record `through` (and `keep` it, to go back there); a summary of nothing is none."""
+        """Put `summary` in place of the messages up to record `through`, if there are any; `keep` says to keep them."""
         covered = next((mark for mark in reversed(self.marks) if mark.seq <= through), None)
         if covered is None or not covered.length:
             return
@@ -93,7 +90,7 @@ class RewindableState:
         self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def shorten(self, seq: int, results: Iterable[Short], *, keep: bool) -> None:
-        """Let the results of these calls read as their short texts; a place without a result is passed over."""
+        """Put their short texts in place of the results of these calls; a place without a result is passed over."""
         texts = {(short.answer, short.index): short.text for short in results if short.index >= 0}
         found = [(at, texts[origin]) for at, origin in enumerate(self.origins) if origin in texts]
         if not found:
@@ -108,9 +105,9 @@ class RewindableState:
         self.replaced = [*self.replaced, MessageReplacement(seq, len(self.messages), before)]
 
     def restore(self, seq: int, compaction: int, *, keep: bool) -> bool:
-        """Put back what `compaction` replaced, what was said since behind it; nothing if it is not the last of them.
+        """Put back what record `compaction` replaced, before what was said since; only the last one can be put back.
 
-        False where that was let go.
+        False where the messages were dropped.
         """
         if not self.replaced or self.replaced[-1].seq != compaction:
             return True
@@ -126,32 +123,31 @@ class RewindableState:
         self.replaced = others
         return True
 
-    def _change(self, seq: int, *, keep: bool) -> PriorMessages | None:
-        """Record `seq` makes other lists, whose old ones are left alone from here on; `keep` them to go back there."""
+    def _change(self, seq: int, *, keep: bool) -> MessageLists | None:
+        """Note that record `seq` puts other lists in place of these; `keep` these, to go back there."""
         before = None
         if keep:
-            before = PriorMessages(seq, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
-            self.before.append(before)
+            before = MessageLists(self.messages, self.origins, self.marks, self.replaced, self.changed_at)
+            self.before[seq] = before
         self.changed_at = seq
         return before
 
     def drop_replaced(self) -> None:
-        """Keep nothing of what was replaced."""
-        self.before = []
+        """Drop the lists that were replaced."""
+        self.before = {}
         self.replaced = [replace(each, before=None) for each in self.replaced]
 
     def length_before(self, to: int) -> int | None:
-        """How many messages stand just before record `to`; None where a compaction replaced what would tell."""
+        """How many messages there were just before record `to`; None where they were replaced since."""
         if self.changed_at >= to:
             return None
         at = bisect_left(self.marks, to, key=lambda mark: mark.seq)
         return self.marks[at - 1].length if at else 0
 
     def state_before(self, to: int, *, renamed: bool) -> "RewindableState | None":
-        """What stood just before record `to`; None where a compaction replaced it and nothing was kept."""
-        before = [each for each in self.before if each.seq < to]
+        """The state just before record `to`; None where it was replaced since and not kept."""
         # The first change at or behind `to` kept the lists that held just before it.
-        then = self.before[len(before)] if len(before) < len(self.before) else self._as_before()
+        then = next((lists for seq, lists in self.before.items() if seq >= to), self)
         if then.changed_at >= to:
             return None
         kept = [mark for mark in then.marks if mark.seq < to]
@@ -161,7 +157,7 @@ class RewindableState:
             messages=then.messages[:length],
             origins=then.origins[:length],
             marks=kept,
-            before=before,
+            before={seq: lists for seq, lists in self.before.items() if seq < to},
             replaced=then.replaced,
             changed_at=then.changed_at,
             turns=self.turns[: bisect_left(self.turns, to)],
@@ -172,17 +168,14 @@ class RewindableState:
             title="" if unnamed and not renamed else self.title,
         )
 
-    def _as_before(self) -> PriorMessages:
-        return PriorMessages(0, self.messages, self.origins, self.marks, self.replaced, self.changed_at)
-
     def copy(self) -> "RewindableState":
-        """The same, to grow on its own: a rewind may be undone twice."""
+        """A copy that grows on its own: a rewind may be undone twice."""
         return replace(
             self,
             messages=list(self.messages),
             origins=list(self.origins),
             marks=list(self.marks),
-            before=list(self.before),
+            before=dict(self.before),
             turns=list(self.turns),
             queued=dict(self.queued),
             taken_back=dict(self.taken_back),

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -10,6 +11,7 @@ from kimi_agent.log.events import (
     CallStarted,
     Committed,
     Compacted,
+    Event,
     Judged,
     Opened,
     Partial,
@@ -20,6 +22,7 @@ from kimi_agent.log.events import (
     Rewound,
     Said,
     Shortened,
+    Spent,
     Stamped,
     TurnEnded,
 )
@@ -57,11 +60,12 @@ class _Writer:
         self._blocks: list[str] = []
         self._calls: dict[tuple[int, int], Call] = {}
         self._fold = Conversation(keep_replaced=True)
+        self._cost = _SessionCost()
         self._room: dict[int, int] = {}  # the block that tells of a compaction or shortening
 
     def text(self) -> str:
         """All of it; what it cost stands at the end."""
-        blocks = [*self._blocks, *_cost(self._fold.usage, self._fold.usd)]
+        blocks = [*self._blocks, *self._cost.blocks()]
         return "\n\n".join(blocks) + "\n" if blocks else ""
 
     def add(self, stamped: Stamped) -> None:
@@ -78,6 +82,7 @@ class _Writer:
                 self._blocks[at] = f"{self._blocks[at].removesuffix('.*')}; taken back at {self._clock(stamped.at)}.*"
         self._blocks += self._written(stamped)
         self._fold.add(stamped)
+        self._cost.add(stamped.event)
 
     def _written(self, stamped: Stamped) -> list[str]:
         match stamped.event:
@@ -159,11 +164,34 @@ def _counted(number: int, one: str, more: str = "") -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
-def _cost(usage: Usage, usd: float | None) -> list[str]:
-    if usage == Usage():
-        return []
-    price = "price not known" if usd is None else f"${usd:,.4f}" if usd < 0.1 else f"${usd:,.2f}"
-    return [f"*Cost: {usage.input:,} tokens in ({usage.cached:,} cached), {usage.output:,} out; {price}.*"]
+@dataclass
+class _SessionCost:
+    """What the session itself used and paid. A log of before `Spent` was written tells only what its answers used."""
+
+    answers: Usage = field(default_factory=Usage)
+    spent: Usage | None = None
+    usd: float | None = 0.0
+
+    def add(self, event: Event) -> None:
+        match event:
+            case Said(usage=Usage() as usage):
+                self.answers += usage
+            case Spent(usage=usage, usd=usd):
+                self.spent = usage + (self.spent or Usage())
+                if self.usd is not None and usage != Usage():
+                    self.usd = None if usd is None else self.usd + usd
+            case Opened(forked_from=source) if source:  # which paid for all that was copied from it
+                self.answers, self.spent, self.usd = Usage(), None, 0.0
+            case _:
+                pass
+
+    def blocks(self) -> list[str]:
+        usage = self.answers if self.spent is None else self.spent
+        if usage == Usage():
+            return []
+        usd = None if self.spent is None else self.usd
+        price = "price not known" if usd is None else f"${usd:,.4f}" if usd < 0.1 else f"${usd:,.2f}"
+        return [f"*Cost: {usage.input:,} tokens in ({usage.cached:,} cached), {usage.output:,} out; {price}.*"]
 
 
 def _broken_off(partial: Partial) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from kimi_agent.log.events import Rewound, Said, Shortened, Stamped
+from kimi_agent.log.events import Said, Shortened, Stamped
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
+from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.fold.rewindable import MessageOrigin
 from kimi_agent.log.readers.query import cut_excerpt, parse_query
 from kimi_agent.log.readers.texts import LogText, LogTexts
@@ -72,7 +73,7 @@ class SessionRecall:
                 if span is not None:
                     total += 1
                     found.append((stamped, log_text, span, fold.turn_of(stamped.seq)))
-        now = past.reader(fold_conversation(self._events) if fold.needs_refold else fold)
+        fold = fold_conversation(self._events) if fold.needs_refold else fold
         newest = (
             Hit(
                 place=log_text.place,
@@ -80,7 +81,7 @@ class SessionRecall:
                 age_s=max(0.0, last_at - stamped.at),
                 kind=log_text.kind,
                 excerpt=cut_excerpt(log_text.text, span, max_chars=_EXCERPT_CHARS),
-                status=now(log_text.origin, stamped.seq),
+                status=past.status_in(fold, log_text.origin, stamped.seq),
             )
             for stamped, log_text, span, turn in reversed(found)
         )
@@ -120,31 +121,18 @@ class _RecordFates:
 
     def __init__(self) -> None:
         self._shortened: dict[int, set[MessageOrigin]] = {}
-        self._back: tuple[tuple[int, int], ...] = ()
-        self._undoable: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._current = CurrentRecords()
 
     def add(self, stamped: Stamped) -> None:
-        match stamped.event:
-            case Shortened(results):
-                self._shortened[stamped.seq] = {(each.answer, each.index) for each in results}
-            case Said():
-                self._undoable.clear()
-            case Rewound(to, what, undoes=0) if what != "code":
-                self._undoable[stamped.seq] = self._back
-                self._back = (*self._back, (to, stamped.seq))
-            case Rewound(undoes=undone) if undone in self._undoable:
-                self._undoable[stamped.seq], self._back = self._back, self._undoable[undone]
+        self._current.add(stamped)
+        if isinstance(stamped.event, Shortened):
+            self._shortened[stamped.seq] = {(each.answer, each.index) for each in stamped.event.results}
 
-    def reader(self, fold: Conversation) -> Callable[[MessageOrigin | None, int], RecallStatus]:
-        """A function from an origin and a record's seq to the status of that text, by the fold of the whole log."""
-        standing = set(fold.origins())
-        short = {origin for seq in fold.replaced for origin in self._shortened.get(seq, ())}
-
-        def now(origin: MessageOrigin | None, seq: int) -> RecallStatus:
-            if origin in standing:
-                return "shortened" if origin in short else ""
-            if any(to <= seq < end for to, end in self._back):
-                return "taken back"
-            return "summed up" if origin and fold.replaced else ""
-
-        return now
+    def status_in(self, fold: Conversation, origin: MessageOrigin | None, seq: int) -> RecallStatus:
+        """How the conversation, folded from the whole log, holds a text of record `seq`."""
+        if origin in fold.origins():
+            short = (found for at in fold.replaced for found in self._shortened.get(at, ()))
+            return "shortened" if origin in short else ""
+        if not self._current.is_current(seq):
+            return "taken back"
+        return "summed up" if origin and fold.replaced else ""

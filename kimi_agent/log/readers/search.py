@@ -1,8 +1,8 @@
 """Word search over saved sessions: a line of a log is parsed only if what is searched for can be in it."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from kimi_agent.log.readers.query import Query, cut_excerpt
 from kimi_agent.log.readers.texts import LogTexts
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import decode_record
-from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, read_log_lines
+from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, open_log, read_log_lines
 
 _ANSWER = b'Said","message":{"type":"assistant"'
 _RETURNED = b'Returned"'
@@ -40,19 +40,11 @@ def search_session(folder: Path, query: Query, *, most: int) -> tuple[tuple[Sear
     found: list[SearchHit] = []
     total = 0
     for log in sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name)):
-        try:
-            fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            continue
         newest: deque[SearchHit] = deque(maxlen=most)
-        try:
+        with suppress(OSError), open_log(log) as fd:  # what was found before an error stands
             for hit in _hits(fd, BlobStore(folder / "blobs"), query):
                 newest.append(hit)
                 total += 1
-        except OSError:
-            pass  # what was found before stands
-        finally:
-            os.close(fd)
         found += reversed(newest)
     return tuple(found[:most]), total
 

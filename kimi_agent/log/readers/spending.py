@@ -6,19 +6,21 @@ it was copied.
 """
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.log.events import Opened, Spent, Stamped
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import DamagedRecord, DecodedRecord, decode_record, salvage_records
+from kimi_agent.log.store.codec import DecodedRecord
+from kimi_agent.log.store.log_scan import decode_log_line, open_log, read_log_lines
 
-_CHUNK = 4 << 20
-_MARK = b'"event":{"type":"'
-_WANTED = (b'Spent"', b'Opened"')
+# No string of a record can hold these bytes: its quotes would be escaped.
+_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Opened)"')
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
 
@@ -84,9 +86,9 @@ class SpendingReader:
         """The files that were written to since `at`. Logs of sub-agents lie beside the main one."""
         for workspace in _folders(self._sessions):
             for session in _folders(workspace):
-                for entry in _entries(session):
-                    status = _status(entry) if entry.name.endswith(".jsonl") else None
-                    if status is not None and stat.S_ISREG(status.st_mode) and status.st_mtime >= at - _SLACK_S:
+                for entry, status in _entries(session):
+                    is_log = entry.name.endswith(".jsonl") and stat.S_ISREG(status.st_mode)
+                    if is_log and status.st_mtime >= at - _SLACK_S:
                         yield entry.path, status
 
 
@@ -98,87 +100,37 @@ def find_local_midnight(now: float) -> float:
 
 def _read_on(path: str, log: _Log) -> None:
     """Take in what was written since. A line without its end is left for the next time: it may still be written."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
-        rest = b""
-        while chunk := os.pread(fd, _CHUNK, log.at + len(rest)):
-            data = rest + chunk
-            end = data.rfind(b"\n") + 1
-            for line in _wanted(data, end):
-                for record in _records(line):
+    with suppress(OSError), open_log(path) as fd:
+        for line, start in read_log_lines(fd, start=log.at):
+            if not line.endswith(b"\n"):
+                break
+            log.at = start + len(line)
+            if _WANTED.search(line):
+                # A long system prompt lies in a blob, and is not wanted here.
+                for record, _ in decode_log_line(line[:-1], lambda _: ""):
                     _take(record, log)
-            log.at += end
-            rest = data[end:]
-    except OSError:
-        return
-    finally:
-        os.close(fd)
-
-
-def _wanted(data: bytes, end: int) -> Iterator[bytes]:
-    """The lines of `data`, up to `end`, that hold a payment or name a session."""
-    # No string of a record can hold the mark: its quotes would be escaped.
-    at = 0
-    while (mark := data.find(_MARK, at, end)) >= 0:
-        at = mark + len(_MARK)
-        if data.startswith(_WANTED, at):
-            stop = data.index(b"\n", at)
-            yield data[data.rfind(b"\n", 0, mark) + 1 : stop]
-            at = stop
-
-
-def _records(line: bytes) -> Iterator[DecodedRecord]:
-    record = decode_record(line, lambda _: "")  # a long system prompt lies in a blob, and is not wanted here
-    if isinstance(record, DamagedRecord):
-        yield from (found for found, _ in salvage_records(line, lambda _: ""))
-    else:
-        yield record
 
 
 def _take(record: DecodedRecord, log: _Log) -> None:
-    if not isinstance(record, Stamped):
-        return
-    event, agent = record.event, record.agent
-    if isinstance(event, Opened):
-        log.session, log.workspace = event.session, event.workspace
-    elif isinstance(event, Spent):
-        log.entries[log.session, agent, record.seq, record.at] = Payment(
-            record.at,
-            log.session,
-            log.workspace,
-            agent,
-            event.model,
-            event.usage,
-            event.usd,
-            event.purpose,
-            event.estimated,
-        )
+    match record:
+        case Stamped(event=Opened(session, workspace)):
+            log.session, log.workspace = session, workspace
+        case Stamped(agent, seq, at, Spent(model, usage, usd, purpose, estimated=estimated)):
+            log.entries[log.session, agent, seq, at] = Payment(
+                at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated
+            )
+        case _:
+            pass
 
 
 def _folders(folder: Path | str) -> list[str]:
-    return [entry.path for entry in _entries(folder) if not entry.name.startswith(".") and _is_folder(entry)]
+    found = ((entry, stat.S_ISDIR(status.st_mode)) for entry, status in _entries(folder))
+    return [entry.path for entry, is_folder in found if is_folder and not entry.name.startswith(".")]
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:
-        return False
-
-
-def _entries(folder: Path | str) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
-
-
-def _status(entry: "os.DirEntry[str]") -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
+def _entries(folder: Path | str) -> Iterator[tuple["os.DirEntry[str]", os.stat_result]]:
+    """What lies in a folder; what cannot be read is passed over."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                yield entry, entry.stat(follow_symlinks=False)

@@ -11,7 +11,7 @@ import msgspec
 from kimi_agent.errors import UserError
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.durable_io import make_private_folder, sync_folder
-from kimi_agent.log.store.log_scan import LogScan
+from kimi_agent.log.store.log_scan import LogScan, open_log
 from kimi_agent.log.store.session import Session
 
 
@@ -57,8 +57,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_log(log: Path, target: Path) -> None:
-    fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
+    with open_log(log) as fd:
         scan = LogScan(fd, BlobStore(log.parent / "blobs").text)
         for _ in scan:
             pass
@@ -67,8 +66,6 @@ def _copy_log(log: Path, target: Path) -> None:
             while chunk := os.pread(fd, min(1 << 20, scan.end - at), at):
                 new.write(chunk)
                 at += len(chunk)
-    finally:
-        os.close(fd)
 
 
 def _private(path: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_agent.log.events import Stamped
@@ -41,7 +42,7 @@ class LogScan:
     def __iter__(self) -> Iterator[Stamped]:
         for line, start in read_log_lines(self._fd, self._stop):
             whole = line.endswith(b"\n")
-            found = list(self._records(line.removesuffix(b"\n")))
+            found = list(decode_log_line(line.removesuffix(b"\n"), self._read_blob))
             while found and not whole and isinstance(found[-1][0], DamagedRecord):
                 found.pop()  # a torn tail is no damage: its record was never complete
             for record, end in found:
@@ -51,13 +52,6 @@ class LogScan:
                     yield record
             if whole:
                 self.end, self.lead = start + len(line), b""
-
-    def _records(self, line: bytes) -> Iterator[tuple[DecodedRecord, int]]:
-        record = decode_record(line, self._read_blob)
-        if not isinstance(record, DamagedRecord):
-            yield record, len(line)
-        elif line:
-            yield from salvage_records(line, self._read_blob)
 
     def _count(self, record: DecodedRecord) -> None:
         match record:
@@ -71,12 +65,21 @@ class LogScan:
                 self.bad += 1
 
 
-def read_log_lines(fd: int, stop: int | None = None) -> Iterator[tuple[bytes, int]]:
+def decode_log_line(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[DecodedRecord, int]]:
+    """The record of a line without its newline, or what a damaged one still holds, each with the offset of its end."""
+    record = decode_record(line, read_blob)
+    if not isinstance(record, DamagedRecord):
+        yield record, len(line)
+    elif line:
+        yield from salvage_records(line, read_blob)
+
+
+def read_log_lines(fd: int, stop: int | None = None, *, start: int = 0) -> Iterator[tuple[bytes, int]]:
     """Each line with its newline (the last one perhaps without), and the offset of its first byte.
 
     Reads by position, so that a writer and other readers of `fd` are not disturbed; keeps one line in memory.
     """
-    start, at, parts = 0, 0, list[bytes]()
+    at, parts = start, list[bytes]()
     while chunk := os.pread(fd, _CHUNK if stop is None else min(_CHUNK, stop - at), at):
         at += len(chunk)
         first, *more = chunk.split(b"\n")
@@ -101,10 +104,17 @@ def is_prompt_line(line: bytes, at: int) -> bool:
     return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
 
 
-def read_events(path: Path) -> Iterator[Stamped]:
-    """The sound records of a log, without its lock: also while another process writes it. Raises OSError."""
+@contextmanager
+def open_log(path: Path | str) -> Iterator[int]:
+    """The log open for reading, without its lock: also while another process writes it. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        yield from LogScan(fd, BlobStore(path.parent / "blobs").text)
+        yield fd
     finally:
         os.close(fd)
+
+
+def read_events(path: Path) -> Iterator[Stamped]:
+    """The sound records of a log (see `open_log`). Raises OSError."""
+    with open_log(path) as fd:
+        yield from LogScan(fd, BlobStore(path.parent / "blobs").text)

@@ -6,7 +6,6 @@ cannot be written is kept in memory, reported once, and written as soon as that 
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
@@ -36,6 +35,7 @@ class Session:
         self._saver = LogWriter(LogFile(self.path, lock, sync), self.blobs)
         self._opened = Opened(folder.name, "", "", "")
         self._conversation = Conversation()
+        self._past: list[Stamped] = []
         self._seq = 0
         self._listeners: list[Listener] = []
         self._closed = False
@@ -92,28 +92,21 @@ class Session:
         return session
 
     def _load(self) -> None:
-        told = _LoadTally()
-        scans = []
-
-        def read() -> Iterator[Stamped]:
-            scans.append(self._saver.file.scan(self.blobs.text))
-            for stamped in scans[-1]:
-                told.note(stamped)
-                yield stamped
-
-        self._conversation = fold_conversation(read)
-        scan = scans[-1]
-        if not told.records and not scan.unknown:
+        scan = self._saver.file.scan(self.blobs.text)
+        self._past = past = list(scan)
+        if not past and not scan.unknown:
             raise UserError(f"session {self.folder.name} holds no whole record; start a new one", 1)
-        self._opened = told.opened or self._opened
+        self._conversation = fold_conversation(lambda: past)
+        self._opened = next((each.event for each in reversed(past) if isinstance(each.event, Opened)), self._opened)
+        known_bad = max((each.event.bad_records for each in past if isinstance(each.event, Recovered)), default=0)
         self._seq, self.unknown = scan.seq, scan.unknown
         torn = self._saver.file.mend(scan)
         if scan.unknown:
             self._saver.notices.append(f"{scan.unknown:,} records of a newer version are kept, but not read")
-        if torn or scan.bad > told.bad_records:
+        if torn or scan.bad > known_bad:
             self._saver.notices.append(_mended(torn, scan.bad))
             self.recovered = Recovered(cut_bytes=torn, bad_records=scan.bad)
-            self.emit(self.recovered)
+            past.append(self.emit(self.recovered))
 
     @property
     def id(self) -> str:
@@ -182,6 +175,11 @@ class Session:
             for text in self._saver.take_notices():
                 self._tell(Stamped(self.agent, 0, self._now(), Notice(text)))
 
+    def take_past(self) -> list[Stamped]:
+        """The records that a resume found; it read the file once for them, and they are let go with this."""
+        past, self._past = self._past, []
+        return past
+
     def events(self) -> Iterator[Stamped]:
         """Every record so far, read back from the file (nothing is kept in memory), then the unsaved ones."""
         with self._guard:
@@ -206,23 +204,6 @@ def _tell_all(listeners: Iterator[Listener], stamped: Stamped) -> None:
     finally:
         if not heard_by_all:
             _tell_all(listeners, stamped)
-
-
-@dataclass
-class _LoadTally:
-    """Counts and the last `Opened` of the records that a load read, besides the fold."""
-
-    records: int = 0
-    bad_records: int = 0
-    opened: Opened | None = None
-
-    def note(self, stamped: Stamped) -> None:
-        self.records += 1
-        match stamped.event:
-            case Opened() as opened:
-                self.opened = opened
-            case Recovered(bad_records=bad):
-                self.bad_records = max(self.bad_records, bad)
 
 
 def _mended(torn: int, bad: int) -> str:

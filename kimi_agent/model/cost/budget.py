@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from kimi_agent.errors import Stopped
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Ask, Emit, Notice, Question, Stamped
+from kimi_agent.log.events import Emit, Notice, Stamped
+from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
 from kimi_agent.model.closing_stream import closing_stream

@@ -7,7 +7,7 @@ costs nothing.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import is_
 from typing import Literal
 
@@ -31,6 +31,7 @@ from kimi_agent.log.messages import Media, Message, Usage, User
 from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, fingerprint_prompt_head
 from kimi_agent.model.closing_stream import closing_stream
 from kimi_agent.model.cost.prices import Price
+from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
 
 MIN_CACHEABLE_TOKENS = 256
 """Tokens that a prompt must exceed to be cached at all."""
@@ -46,8 +47,6 @@ OTHER_TOOLS = "the tool list changed"
 OTHER_SYSTEM = "the system prompt changed"
 HISTORY_EDITED = "the history was edited"
 PROVIDER_DROPPED_CACHE = "the provider did not keep it"
-
-_TOKENS_PER_MEDIUM = 2_000
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class _CostRecorder:
     def _spend(self, request: Request, heard: "_AttemptOutput", began_at: float) -> None:
         told = heard.usage if heard.usage is not None and heard.usage.input else None
         usage = told or replaced(
-            heard.usage or Usage(0, heard.output, 0, heard.reasoning),
+            heard.usage or heard.estimated(),
             input=request.tokens or estimate_request_tokens(request),
         )
         due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
@@ -176,18 +175,13 @@ class _AttemptOutput:
 
     anything: bool = False
     usage: Usage | None = None
-    _text: int = 0
-    _reasoning: int = 0
+    _text: list[str] = field(default_factory=list)
+    _reasoning: list[str] = field(default_factory=list)
 
-    @property
-    def output(self) -> int:
-        """Tokens, estimated: four ASCII characters are one, each other character is one (here counted in quarters)."""
-        return -(-(self._text + self._reasoning) // 4)
-
-    @property
-    def reasoning(self) -> int:
-        """Tokens of the output that were reasoning."""
-        return -(-self._reasoning // 4)
+    def estimated(self) -> Usage:
+        """An estimate of what came out; nothing is known of the input."""
+        output = estimate_tokens("".join((*self._text, *self._reasoning)))
+        return Usage(output=output, reasoning=estimate_tokens("".join(self._reasoning)))
 
     def note(self, delta: Delta) -> None:
         self.anything = True
@@ -195,18 +189,13 @@ class _AttemptOutput:
             case Usage(input, output) if input > 0 or output > 0:  # some servers send one of zeros
                 self.usage = delta
             case TextDelta(text):
-                self._text += _count_quarter_tokens(text)
+                self._text.append(text)
             case ReasoningDelta(text):
-                self._reasoning += _count_quarter_tokens(text)
+                self._reasoning.append(text)
             case CallDelta(name=name, arguments=arguments):
-                self._text += _count_quarter_tokens(name) + _count_quarter_tokens(arguments)
+                self._text += name, arguments
             case _:
                 pass
-
-
-def _count_quarter_tokens(text: str) -> int:
-    size = len(text)
-    return size if text.isascii() else 4 * size - 3 * len(text.encode("ascii", "ignore"))
 
 
 def estimate_request_tokens(request: Request) -> int:
@@ -217,7 +206,7 @@ def estimate_request_tokens(request: Request) -> int:
     return (
         estimate_head_tokens(request.system, request.tools)
         + len(msgspec.json.encode(told)) // 3
-        + media * _TOKENS_PER_MEDIUM
+        + media * TOKENS_PER_MEDIUM
     )
 
 

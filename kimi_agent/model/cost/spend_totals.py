@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kimi_agent.log.events import Answered, Asked, Opened, Question, Said, Spent, Stamped, TurnEnded
+from kimi_agent.log.events import Answered, Asked, Opened, Said, Spent, Stamped, TurnEnded
 from kimi_agent.log.messages import Assistant, Usage, User
+from kimi_agent.log.questions import Question
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.cost.prices import Price
 

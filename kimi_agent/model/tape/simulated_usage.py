@@ -1,8 +1,7 @@
 """Simulated usage for the mock server: token estimates, and a prompt cache that works like Moonshot's.
 
-Pure but for the prompts that the cache remembers. The estimate is that of Moonshot's own clients: a token for four
-ASCII characters or for one other, 2,000 for an image or a video. A hit is the longest common start of two prompts
-under one key, in whole blocks.
+Pure but for the prompts that the cache remembers. A hit is the longest common start of two prompts under one key, in
+whole blocks.
 """
 
 import hashlib
@@ -13,27 +12,18 @@ import msgspec
 
 from kimi_agent.log.messages import Call, Usage
 from kimi_agent.model.tape.format import walk_strings
+from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, TOKENS_PER_MEDIUM, estimate_tokens
 
 _BLOCK = 256
-_MEDIUM_CHARS = 8_000
+_MEDIUM_CHARS = TOKENS_PER_MEDIUM * CHARS_PER_TOKEN
 _KEPT_PROMPTS = 64
-_NOT_ASCII = bytes(range(128, 256))
-_NOT_FIRST = bytes(range(192))
 
 
-def estimate_utf8_tokens(text: bytes) -> int:
-    """An estimate for UTF-8 text."""
-    if text.isascii():
-        return -(-len(text) // 4)
-    # The first byte of each character that is not ASCII is 0xC0 or more.
-    return -(-len(text.translate(None, _NOT_ASCII)) // 4) + len(text.translate(None, _NOT_FIRST))
-
-
-def render_prompt(body: dict[str, Any]) -> bytes:
+def render_prompt(body: dict[str, Any]) -> str:
     """What the model would read: the tools as JSON, then every text of the messages."""
     texts = (_replace_media(text) for text in walk_strings(body["messages"]))
     tools = msgspec.json.encode(body.get("tools") or [])
-    return tools + "\n".join(texts).encode("utf-8", "surrogatepass")
+    return tools.decode() + "\n".join(texts)
 
 
 def _replace_media(text: str) -> str:
@@ -48,24 +38,23 @@ class PromptCache:
     """The last prompt under each key."""
 
     def __init__(self) -> None:
-        self._prompts: OrderedDict[str, bytes] = OrderedDict()
+        self._prompts: OrderedDict[str, str] = OrderedDict()
 
-    def usage(self, key: str, prompt: bytes, say: str, reason: str, calls: tuple[Call, ...]) -> Usage:
+    def usage(self, key: str, prompt: str, say: str, reason: str, calls: tuple[Call, ...]) -> Usage:
         """The usage of an answer to `prompt`, which is remembered under `key`."""
-        before = self._prompts.pop(key, b"")
+        before = self._prompts.pop(key, "")
         self._prompts[key] = prompt
         if len(self._prompts) > _KEPT_PROMPTS:
             self._prompts.popitem(last=False)
-        held = estimate_utf8_tokens(prompt[: _common_prefix_bytes(before, prompt)])
+        held = estimate_tokens(prompt[: _common_prefix_length(before, prompt)])
         cached = held // _BLOCK * _BLOCK if held > _BLOCK else 0
-        thought = estimate_utf8_tokens(reason.encode("utf-8", "surrogatepass"))
-        said = "".join((say, *(call.name + call.arguments for call in calls)))
-        output = thought + estimate_utf8_tokens(said.encode("utf-8", "surrogatepass"))
-        return Usage(estimate_utf8_tokens(prompt), max(output, 1), cached, thought)
+        thought = estimate_tokens(reason)
+        output = thought + estimate_tokens("".join((say, *(call.name + call.arguments for call in calls))))
+        return Usage(estimate_tokens(prompt), max(output, 1), cached, thought)
 
 
-def _common_prefix_bytes(first: bytes, second: bytes) -> int:
-    """How many bytes both begin with."""
+def _common_prefix_length(first: str, second: str) -> int:
+    """How many characters both begin with."""
     low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2

@@ -18,7 +18,8 @@ from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, RequestRefu
 from kimi_agent.model.tape.played_reply import PlayedReply, build_reply, parse_pace
 from kimi_agent.model.tape.position import TapeMismatch, choose_entry
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer, fill_answer
-from kimi_agent.model.tape.simulated_usage import PromptCache, estimate_utf8_tokens, render_prompt
+from kimi_agent.model.tape.simulated_usage import PromptCache, render_prompt
+from kimi_agent.model.token_estimate import estimate_tokens
 from kimi_agent.model.wire.http_errors import Endpoint, error_from_status
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder, build_cache_key
 from kimi_agent.model.wire.stream import UnixClock, read_answer
@@ -48,7 +49,7 @@ class TapePlayer:
         if refused := check_request(value):
             return refused
         prompt = render_prompt(value)
-        if refused := check_window(value, estimate_utf8_tokens(prompt), self.window):
+        if refused := check_window(value, estimate_tokens(prompt), self.window):
             return refused
         request = TapeRequest(value)
         count = partial(self._cache.usage, request.session, prompt)

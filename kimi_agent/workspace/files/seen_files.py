@@ -10,7 +10,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from kimi_agent.log.events import Compacted, Restored, Rewound, Said, Seen, Shortened, Stamped
+from kimi_agent.log.events import Compacted, Restored, Seen, Shortened, Stamped
+from kimi_agent.log.fold.current_records import CurrentRecords
 
 LineRange = tuple[int, int]
 LineRanges = tuple[LineRange, ...]
@@ -110,24 +111,20 @@ def add_seen(old: KnownFile | None, seen: Seen) -> KnownFile:
 def seen_in_conversation(log: Iterable[Stamped]) -> list[Seen]:
     """What the model saw and still has in its conversation: less what a rewind or a compaction took out."""
     found: list[tuple[int, Seen]] = []
-    before: dict[int, list[tuple[int, Seen]]] = {}
+    replaced: list[int] = []
+    current = CurrentRecords()
     for stamped in log:
+        current.add(stamped)
         match stamped.event:
             case Seen() as seen:
                 found.append((stamped.seq, seen))
-            case Said():
-                before.clear()
             case Compacted() | Shortened() | Restored():
-                found = [(seq, replace(seen, ranges=())) for seq, seen in found]
-            case Rewound(to, what, undoes=undoes) if what != "code":
-                old, found = found, [each for each in found if each[0] < to]
-                if undoes:
-                    found = list(before.get(undoes, old))
-                else:
-                    before[stamped.seq] = old
+                replaced.append(stamped.seq)
             case _:
                 pass
-    return [seen for _, seen in found]
+    last = max(filter(current.is_current, replaced), default=0)
+    kept = ((seq, seen) for seq, seen in found if current.is_current(seq))
+    return [seen if seq > last else replace(seen, ranges=()) for seq, seen in kept]
 
 
 def merge_ranges(ranges: Iterable[LineRange]) -> LineRanges:
@@ -139,11 +136,6 @@ def merge_ranges(ranges: Iterable[LineRange]) -> LineRanges:
         else:
             joined.append((first, last))
     return tuple(joined)
-
-
-def ranges_cover(ranges: LineRanges, first: int, last: int) -> bool:
-    """Whether lines `first` to `last` all lie in `ranges` (which are merged)."""
-    return any(a <= first and last <= b for a, b in ranges)
 
 
 def stat_signature(stat: os.stat_result) -> StatSignature:

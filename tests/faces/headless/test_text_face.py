@@ -14,7 +14,6 @@ from kimi_agent.log.events import (
     Compacted,
     Event,
     Notice,
-    Question,
     Restored,
     Retrying,
     Said,
@@ -26,6 +25,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Usage, user_message
+from kimi_agent.log.questions import Question
 
 
 class Terminal(io.StringIO):

@@ -10,7 +10,7 @@ import pytest
 
 from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import OutputView
 
 LOOP = Question("loop", "The same \x1b[2Jcall.", why="It was told.", choices=("go on", "wrap up", "stop"))

@@ -10,12 +10,10 @@ from kimi_agent.log.events import (
     Answered,
     CallStarted,
     Compacted,
-    Decision,
     Event,
     Notice,
     Partial,
     Progress,
-    Question,
     Queued,
     ReasoningDelta,
     Recovered,
@@ -31,6 +29,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, Usage, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import (
     DiffView,
     FileDiff,

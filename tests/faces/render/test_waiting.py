@@ -12,10 +12,8 @@ from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import (
     Answered,
     CallDelta,
-    Decision,
     Event,
     Notice,
-    Question,
     ReasoningDelta,
     Requested,
     Retrying,
@@ -25,6 +23,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant
+from kimi_agent.log.questions import Decision, Question
 from tests.faces.terminal_driver import Terminal
 
 Start = Callable[..., Terminal]

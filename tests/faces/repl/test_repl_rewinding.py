@@ -8,7 +8,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl.rewind_commands import RewindRequest, What, parse_rewind_request, run_rewind_command
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
 from tests.faces.terminal_driver import Terminal

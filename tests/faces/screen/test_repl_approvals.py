@@ -7,7 +7,7 @@ import pytest
 
 from kimi_agent.faces.screen.approvals import AskProxy, answer_choices, question_rows
 from kimi_agent.faces.theme import Theme
-from kimi_agent.log.events import Decision, Question
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff, OutputView
 from tests.faces.terminal_driver import Terminal
 

@@ -12,7 +12,8 @@ import pytest
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules
 from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approval
-from kimi_agent.log.events import Answered, Asked, Decision, Event, Question, Stamped
+from kimi_agent.log.events import Answered, Asked, Event, Stamped
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import OutputView, TextView
 from kimi_agent.tool import Context, Field, Preview, Result, Tool, tool
 from tests.tool_calls import run_tool

@@ -19,15 +19,14 @@ from kimi_agent.log.events import (
     Asked,
     Checkpoint,
     Compacted,
-    Decision,
     Effect,
     Event,
-    Question,
     Returned,
     Said,
     Stamped,
 )
 from kimi_agent.log.messages import Assistant, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
 from tests.tool_calls import run_tool

@@ -12,7 +12,8 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.losses import Loss, find_losses
 from kimi_agent.guard.tool_wrappers.snapshots import MAX_SNAPSHOT_FAILURES, SnapshotWrapper
-from kimi_agent.log.events import Answered, Asked, Checkpoint, Decision, Event, Notice, Question, Stamped
+from kimi_agent.log.events import Answered, Asked, Checkpoint, Event, Notice, Stamped
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotLimits

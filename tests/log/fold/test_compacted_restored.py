@@ -27,12 +27,12 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.rewindable import CutPoint
 from kimi_agent.log.messages import Assistant, Message, ToolReturn, Usage, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import PlanItem, PlanView, Result
-from tests.log.fold_helpers import asks, fold, logged
+from tests.log.fold_helpers import asks, fold, fold_messages, logged
 
 Check = Callable[[Sequence[Message]], None]
 PLAN = PlanView((PlanItem("x", "done"),))
@@ -107,7 +107,7 @@ def test_a_compaction_that_is_taken_back_leaves_what_was_said_since_behind_it() 
     back = fold(*compacted, Restored(9))
     never = fold(*WORK, Requested("kimi", 1), *compacted[9:])
     assert (back.messages(), back.origins(), back.marks) == (never.messages(), never.origins(), never.marks)
-    assert (back.replaced, back.plan, back.turns) == ((), PLAN, 3)
+    assert (back.replaced, back.plan, back.turn_of(99)) == ((), PLAN, 3)
 
 
 def test_they_are_taken_back_one_after_the_other() -> None:
@@ -160,14 +160,14 @@ def test_what_was_replaced_is_let_go_and_read_again_when_it_is_asked_for() -> No
     for record in logged(*WORK, SHORT, Compacted(5, "short")):
         flat.add(record)
     assert flat.replaced == (9, 10)
-    assert not flat._now.before
-    assert all(each.before is None for each in flat._now.replaced)
+    assert not flat._state.before
+    assert all(each.before is None for each in flat._state.replaced)
     flat.add(Stamped("main", 11, 11.0, Restored(10)))
     assert flat.needs_refold
     got = fold(*WORK, SHORT, Compacted(5, "short"), Restored(10))
     assert not got.needs_refold
     assert (texts(got)[2:4], got.replaced) == (["a", "b"], (9,))
-    assert not got._now.before, "the fold that was made anew keeps nothing either"
+    assert not got._state.before, "the fold that was made anew keeps nothing either"
     got.add(Stamped("main", 12, 12.0, Restored(9)))
     assert got.needs_refold
 
@@ -189,26 +189,6 @@ def test_a_session_takes_back_what_it_let_go_also_after_a_resume(tmp_path: Path)
     session.emit(Rewound(8, "chat"))
     assert len(session.conversation.messages()) == 1
     session.close()
-
-
-def test_the_sum_of_what_was_spent() -> None:
-    old = (hi(), Said(Assistant("a"), Usage(10, 2, 1)))
-    assert (fold().usage, fold().usd) == (Usage(), 0.0)
-    assert (fold(*old).usage, fold(*old).usd) == (Usage(10, 2, 1), None)
-    paid = (*old, Spent("kimi", Usage(20, 3, 5, 2), 0.5), Spent("kimi", Usage(), None), Spent("kimi", Usage(4), 0.25))
-    assert (fold(*paid).usage, fold(*paid).usd) == (Usage(24, 3, 5, 2), 0.75)
-    assert fold(*paid).last_usage == Usage(10, 2, 1)
-    unknown = fold(*paid, Spent("own", Usage(1, 1)), Spent("kimi", Usage(4), 0.25))
-    assert (unknown.usage, unknown.usd) == (Usage(29, 4, 5, 2), None)
-    assert fold(*paid).messages() == fold(*old).messages()
-
-
-def test_what_a_fork_copied_was_paid_by_the_session_that_it_came_from() -> None:
-    paid = (Opened("old", "/w", "kimi", "1"), hi(), Spent("own", Usage(7, 1)), Said(Assistant("a"), Usage(7, 1)))
-    copy = fold(*paid, Opened("new", "/w", "kimi", "1", forked_from="old"))
-    assert (copy.usage, copy.usd, copy.last_usage) == (Usage(), 0.0, Usage(7, 1))
-    own = fold(*paid, Opened("new", "/w", "kimi", "1", forked_from="old"), Spent("kimi", Usage(4), 0.25))
-    assert (own.usage, own.usd) == (Usage(4), 0.25)
 
 
 PLACES = st.integers(1, 16)

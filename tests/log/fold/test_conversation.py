@@ -25,11 +25,11 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.unanswered_calls import NOT_RUN_TEXT, settle_calls
-from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, user_message
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, User, user_message
 from kimi_agent.log.views import PlanItem, PlanView, Result
-from tests.log.fold_helpers import fold, logged
+from tests.log.fold_helpers import fold, fold_messages, logged
 
 STARTED = "Error [interrupted]: interrupted; it may or may not have taken effect\nNext: check before repeating it"
 
@@ -214,7 +214,7 @@ def test_a_rewind_behind_a_compaction_brings_back_what_it_replaced() -> None:
 def test_what_waits_in_the_queue_is_known_until_it_joins() -> None:
     events = (HI, Queued(user_message("one")), Queued(user_message("two")), Said(user_message("one"), queued=2))
     assert fold(*events).queued == ((3, user_message("two")),)
-    assert fold(*events).turns == 1
+    assert fold(*events).turn_of(len(events)) == 1
 
 
 def test_the_conversation_is_named_after_the_first_words() -> None:
@@ -225,11 +225,8 @@ def test_the_conversation_is_named_after_the_first_words() -> None:
     assert fold(HI, Rewound(1), Said(user_message("other"))).title == "other"
 
 
-def test_it_counts_what_it_read() -> None:
-    ended = TurnEnded("done", 2)
-    got = fold(HI, Noted("n"), Said(calls("a"), Usage(10, 2, 1)), Said(Assistant("b"), Usage(20, 3, 9)), ended)
-    assert (got.turns, got.steps, got.usage, got.last_usage) == (1, 2, Usage(30, 5, 10), Usage(20, 3, 9))
-    assert (got.last, got.noted) == (ended, "n")
+def test_the_last_note_is_known() -> None:
+    assert fold(HI, Noted("n"), Said(Assistant("b"))).noted == "n"
 
 
 def test_the_rich_log_reads_as_a_valid_request_at_every_record(rich_log: list[Stamped], assert_valid: Check) -> None:

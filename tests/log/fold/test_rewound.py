@@ -24,11 +24,11 @@ from kimi_agent.log.events import (
     Stamped,
     TurnEnded,
 )
-from kimi_agent.log.fold.conversation import Conversation, fold_conversation, fold_messages
+from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.messages import Assistant, Message, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import PlanItem, PlanView, Result
-from tests.log.fold_helpers import asks, fold, logged
+from tests.log.fold_helpers import asks, fold, fold_messages, logged
 
 Check = Callable[[Sequence[Message]], None]
 PLAN = PlanView((PlanItem("x", "done"),))
@@ -106,9 +106,9 @@ def test_nothing_is_brought_back_once_something_new_was_said() -> None:
 
 def test_nothing_heavy_is_kept_once_something_new_was_said() -> None:
     got = fold(*TALK, Rewound(6))
-    assert got._stood  # a rewind could be undone
+    assert got._before_rewinds  # a rewind could be undone
     got.add(Stamped("main", 13, 13.0, hi("new")))
-    assert not got._stood
+    assert not got._before_rewinds
 
 
 def test_a_rewind_behind_a_compaction_can_be_undone_and_the_compaction_stands_again() -> None:

@@ -569,3 +569,15 @@ def test_the_form_of_version_one_stays_readable(tmp_path: Path, clock: Clock) ->
     session = resume(tmp_path, clock)
     assert session.opened == Opened("s", "/w", "kimi-k2.6", "0.1")
     session.close()
+
+
+def test_a_resume_gives_what_it_read_once_and_holds_no_message_twice(
+    tmp_path: Path, clock: Clock, write_log: WriteLog
+) -> None:
+    write_log(tmp_path / "s1", [OPENED, Said(user_message("hi"))])
+    session = resume(tmp_path / "s1", clock)
+    opened, said = session.take_past()
+    assert (opened.event, said.seq, session.take_past()) == (OPENED, 2, [])
+    assert isinstance(said.event, Said)
+    assert session.conversation.messages()[0] is said.event.message
+    session.close()

@@ -14,11 +14,9 @@ from kimi_agent.errors import Stopped, Unavailable
 from kimi_agent.log.events import (
     Answered,
     Asked,
-    Decision,
     Event,
     Notice,
     Opened,
-    Question,
     Said,
     Spent,
     Stamped,
@@ -26,6 +24,7 @@ from kimi_agent.log.events import (
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Usage, user_message
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.model.cost.budget import Budget, Caps
 from kimi_agent.model.cost.caps import Cap, list_caps_set
