@@ -3,26 +3,21 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.process.runner import ProcessRunner, shell_argv
+from tests.builders import make_runner
 
 CANARY = "sk-canary-0123456789"
 
 
-def make(root: Path, state: Path, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> ProcessRunner:
-    return ProcessRunner(
-        root=root,
-        cwd=cwd or root,
-        outputs=Outputs(state / "outputs"),
-        environ={**os.environ, "KIMI_API_KEY": CANARY} if environ is None else environ,
-        register=state / "running",
-    )
+def make(root: Path, state: Path, **given: Any) -> ProcessRunner:
+    return make_runner(root, state, **({"environ": {**os.environ, "KIMI_API_KEY": CANARY}} | given))
 
 
 @pytest.fixture
@@ -59,7 +54,7 @@ async def test_no_key_reaches_a_child(runner: ProcessRunner) -> None:
 async def test_an_empty_or_garbled_environment_is_enough_for_a_shell(
     workspace: Path, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    runner = make(workspace, tmp_path, environ)
+    runner = make(workspace, tmp_path, environ=environ)
     assert (await runner.shell("ls / >/dev/null && echo ok", timeout_s=30)).text == "ok\n"
 
 
@@ -238,7 +233,7 @@ async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path
         (workspace / name).chmod(0o755)
     (tmp_path / "link").symlink_to(workspace)
     path = f".:{workspace}::{tmp_path}/link:{os.environ['PATH']}"
-    runner = make(workspace, tmp_path, {"PATH": path})
+    runner = make(workspace, tmp_path, environ={"PATH": path})
     for name in ("bash", "true"):
         found = runner.which(name)
         assert found is not None
@@ -249,14 +244,7 @@ async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path
 
 async def test_a_sandbox_wraps_the_whole_command(workspace: Path, tmp_path: Path) -> None:
     env = "/usr/bin/env"
-    runner = ProcessRunner(
-        root=workspace,
-        cwd=workspace,
-        outputs=Outputs(tmp_path / "outputs"),
-        environ=os.environ,
-        register=tmp_path / "running",
-        wrap=lambda argv: [env, "WRAPPED=yes", *argv],
-    )
+    runner = make_runner(workspace, tmp_path, wrap=lambda argv: [env, "WRAPPED=yes", *argv])
     assert (await runner.shell("echo $WRAPPED", timeout_s=30)).text == "yes\n"
 
 

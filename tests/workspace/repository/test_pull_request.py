@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.repository.private_git_dir import extra_header_lines
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
@@ -21,6 +20,7 @@ from kimi_agent.workspace.repository.remotes import (
     resolve_push_url,
 )
 from kimi_agent.workspace.repository.user_git_config import ConfigValue
+from tests.builders import make_runner
 from tests.workspace.own_repository import OwnRepository, own_repository
 
 ADDRESS = "https://github.com/acme/tool/pull/7"
@@ -43,10 +43,7 @@ def own(tmp_path: Path) -> OwnRepository:
 
 @pytest.fixture
 async def runner(own: OwnRepository, tmp_path: Path) -> AsyncIterator[ProcessRunner]:
-    outputs = Outputs(tmp_path / "outputs")
-    made = ProcessRunner(
-        root=own.root, cwd=own.root, outputs=outputs, environ=own.environ, register=tmp_path / "running"
-    )
+    made = make_runner(own.root, tmp_path, environ=own.environ)
     yield made
     await made.aclose()
 

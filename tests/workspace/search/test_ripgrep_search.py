@@ -8,9 +8,9 @@ import pytest
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search import python_grep
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
+from tests.builders import make_runner
 
 SLOW = (sys.executable, "-I", python_grep.__file__)
 
@@ -330,14 +330,7 @@ async def test_a_ripgrep_configuration_changes_nothing(context: Context, workspa
     (tmp_path / "ripgreprc").write_text("--invert-match\n")
     lay(workspace, a="hit\n", _ignore="b\n", b="hit\n")
     environ = {**os.environ, "RIPGREP_CONFIG_PATH": str(tmp_path / "ripgreprc")}
-    runner = ProcessRunner(
-        root=workspace,
-        cwd=workspace,
-        outputs=context.files.outputs,
-        environ=environ,
-        env_pass=["RIPGREP_CONFIG_PATH"],
-        register=tmp_path / "running",
-    )
+    runner = make_runner(workspace, tmp_path, environ=environ, env_pass=["RIPGREP_CONFIG_PATH"])
     found = await Ripgrep(context.files, runner).search("hit")
     assert listed(found) == {"a": [(1, "hit", True)]}
 
