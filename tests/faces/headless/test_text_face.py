@@ -26,6 +26,7 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Usage, user_message
+from tests.golden_texts import Golden
 
 
 class Terminal(io.StringIO):
@@ -73,15 +74,10 @@ NEW = (
 )
 
 
-def test_what_the_screen_says_stderr_says_in_the_same_words() -> None:
-    sentences = (
-        "Compacted: 340 messages became a summary (212k -> 31k tokens); /compact undo takes it back.\n"
-        "Shortened 1 stale result (180k -> 96k tokens); /compact undo takes it back.\n"
-        "The compaction was taken back.\n"
-        "Cache miss: 41k of 52k tokens were not cached: the list of tools changed.\n"
-        "quota; retry 1 in 2.0 s\n"
-    )
-    assert told(*NEW) == ("", sentences)
+def test_what_the_screen_says_stderr_says_in_the_same_words(golden: Golden) -> None:
+    out, err = told(*NEW)
+    assert out == ""
+    golden(err.rstrip())
     assert told(*NEW, Notice("The disk is full."), quiet=True) == ("", "kimi-agent: The disk is full.\n")
 
 

@@ -55,7 +55,8 @@ async def test_a_choice_is_taken_by_its_number_and_anything_else_is_the_last(
     line: str, decision: Decision, ends: tuple[int, Path]
 ) -> None:
     shown, taken = await answered(LOOP, line, ends)
-    assert shown == "\nThe same ␛[2Jcall.\n\nIt was told.\n[1] go on  [2] wrap up  [3] stop: "
+    assert "The same ␛[2Jcall." in shown
+    assert shown.endswith("[3] stop: ")
     assert taken == decision
 
 

@@ -12,6 +12,7 @@ from kimi_agent.errors import ToolError
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.transaction import journal
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
+from tests.golden_texts import Golden
 from tests.workspace.fault_injection import (
     FOREVER,
     Killed,
@@ -178,7 +179,7 @@ def test_a_torn_journal_means_that_nothing_was_touched(tmp_path: Path) -> None:
     assert read_tree(workspace(tmp_path)) == OLD
 
 
-def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path) -> None:
+def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path, golden: Golden) -> None:
     prepare(tmp_path)
     root = workspace(tmp_path)
     entries = tuple(
@@ -194,8 +195,5 @@ def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path) -> 
     (root / ".kimi-agent-x.0.new").write_bytes(content(NEW["a.py"]))
     (root / "sub/.kimi-agent-x.1.new").write_bytes(content(NEW["sub/b.py"]))
     (root / "sub/b.py").write_text("by a person\n")
-    assert open_files(tmp_path).recover() == [
-        "finished a change that was cut short: a.py, sub/b.py",
-        "sub/b.py: changed by somebody else meanwhile, left as it is",
-    ]
+    golden(*open_files(tmp_path).recover())
     assert read_tree(workspace(tmp_path)) == OLD | {"a.py": NEW["a.py"], "sub/b.py": "644 by a person\n"}
