@@ -41,7 +41,7 @@ def test_a_talk_from_the_first_message_to_the_resume_hint(place: Place, start: S
 
 
 @pytest.mark.long
-def test_a_no_with_words_is_told_to_the_model(place: Place, start: Start) -> None:
+def test_a_no_with_words_reaches_the_model(place: Place, start: Start) -> None:
     model = place.tape(
         {"calls": [{"name": "shell", "args": {"command": "rm a.txt"}}]},
         {"expect": {"last_contains": "keep it"}, "say": "I keep it."},

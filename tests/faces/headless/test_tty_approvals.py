@@ -13,7 +13,7 @@ from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Decision, Question
 from kimi_agent.log.views import OutputView
 
-LOOP = Question("loop", "The same \x1b[2Jcall.", why="It was told.", choices=("go on", "wrap up", "stop"))
+LOOP = Question("loop", "The same \x1b[2Jcall.", why="It was said.", choices=("go on", "wrap up", "stop"))
 MAKE = Question("shell", "shell make", OutputView("make"), rule="make")
 
 

@@ -63,17 +63,17 @@ def play(story: Callable[["Crowd"], Coroutine[Any, Any, None]], most: int = 64) 
 
 
 class Crowd:
-    """A limiter, what it told, and a model that counts who is being served."""
+    """A limiter, what it reported, and a model that counts who is being served."""
 
     def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.clock = clock
         self.limiter = RateLimiter(clock=clock, sleep=asyncio.sleep, most=most)
         self.in_flight = self.most_at_once = 0
         self.starts: list[tuple[str, float]] = []
 
     def tell(self, obstacle: Delay) -> None:
-        self.told.append(obstacle.message)
+        self.reported.append(obstacle.message)
 
     def model(self, name: str, took_s: float, error: Exception | None = None) -> Model:
         return self.limiter.wrap(Served(name, took_s, error, self), self.tell)
@@ -131,7 +131,7 @@ def test_one_alone_never_waits() -> None:
 
     crowd = play(story, most=1)
     assert crowd.clock() == 0.0
-    assert crowd.told == []
+    assert crowd.reported == []
 
 
 def test_no_more_go_at_once_than_there_are_slots_and_in_their_order() -> None:
@@ -141,7 +141,7 @@ def test_no_more_go_at_once_than_there_are_slots_and_in_their_order() -> None:
     crowd = play(story, most=7)
     assert crowd.most_at_once == 7
     assert crowd.starts == [(f"{number}", float(number // 7)) for number in range(30)]
-    assert crowd.told == [], "our own limit is not worth a word"
+    assert crowd.reported == [], "our own limit is not worth a word"
 
 
 def test_a_burst_of_refusals_halves_the_slots_once_and_the_next_one_again() -> None:
@@ -201,8 +201,8 @@ def test_requests_a_minute_are_spaced_and_the_wait_is_reported(golden: Golden) -
 
     crowd = play(story)
     assert crowd.times()[1:] == [300.5, 300.5, 300.5, 360.5, 360.5, 360.5, 420.5, 420.5]
-    assert len(crowd.told) == 2
-    golden(*crowd.told)
+    assert len(crowd.reported) == 2
+    golden(*crowd.reported)
 
 
 def test_what_started_before_a_limit_was_learnt_counts_too() -> None:
@@ -227,7 +227,7 @@ def test_tokens_a_minute_are_added_up_where_the_size_is_known(golden: Golden) ->
 
     crowd = play(story)
     assert crowd.times()[1:] == [300.0] * 5 + [360.0] * 3 + [421.0, 481.0]
-    golden(*crowd.told)
+    golden(*crowd.reported)
 
 
 def test_a_limit_of_tokens_a_day_is_no_limit_a_minute() -> None:
@@ -246,7 +246,7 @@ def test_a_hint_holds_all_and_then_they_go_one_by_one(golden: Golden) -> None:
 
     crowd = play(story)
     assert crowd.times() == [0.0, 30.0, 30.7, 31.4, 32.1, 232.2, 232.2]
-    golden(*crowd.told)
+    golden(*crowd.reported)
 
 
 def test_a_hint_of_hours_is_reported_to_the_others_at_once_and_holds_nobody() -> None:
@@ -283,7 +283,7 @@ def test_who_waits_for_a_place_goes_on_when_the_slots_recover(golden: Golden) ->
             await each
 
     crowd = play(story, most=3)
-    golden(*crowd.told)
+    golden(*crowd.reported)
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ async def test_when_to_come_back_is_rounded_up_and_names_another_day(golden: Gol
     golden(*[str(await fails(patient.wrap(Attempts([each])))) for each in failures])
 
 
-async def test_a_long_wait_is_told_once_and_slept_in_slices() -> None:
+async def test_a_long_wait_is_reported_once_and_slept_in_slices() -> None:
     patient = Patient(ticks=True)
     deltas = await all_of(patient.wrap(Attempts([limited(5 * 3600.0)], FINE), wait_for_quota=True), ask_for())
     assert deltas == [Retrying("Slow down.", 5 * 3600.0, 2), *FINE]

@@ -193,24 +193,26 @@ async def test_a_background_child_can_go_on_writing(runner: ProcessRunner, works
     assert done.text == "still here\n"
 
 
-async def test_the_newest_line_is_told_while_it_runs(runner: ProcessRunner) -> None:
-    told: list[str] = []
-    await runner.shell("printf 'a\\n\\n'; printf ' 10%%\\r 20%%'; exit", timeout_s=30, on_output=told.append)
-    assert told
-    assert told[0] in ("a", "20%")
+async def test_the_newest_line_is_reported_while_it_runs(runner: ProcessRunner) -> None:
+    reported: list[str] = []
+    await runner.shell("printf 'a\\n\\n'; printf ' 10%%\\r 20%%'; exit", timeout_s=30, on_output=reported.append)
+    assert reported
+    assert reported[0] in ("a", "20%")
 
 
-async def test_lines_are_told_at_most_ten_times_a_second(runner: ProcessRunner) -> None:
-    told: list[str] = []
-    done = await runner.shell("for i in $(seq 200); do echo $i; sleep 0.002; done", timeout_s=60, on_output=told.append)
-    assert 1 <= len(told) <= done.duration_s * 10 + 1
+async def test_lines_are_reported_at_most_ten_times_a_second(runner: ProcessRunner) -> None:
+    reported: list[str] = []
+    done = await runner.shell(
+        "for i in $(seq 200); do echo $i; sleep 0.002; done", timeout_s=60, on_output=reported.append
+    )
+    assert 1 <= len(reported) <= done.duration_s * 10 + 1
 
 
 async def test_a_missing_program_is_said_in_one_sentence(runner: ProcessRunner, tmp_path: Path) -> None:
     for name in ("no-such-program", "/no/such/program", "./no-such"):
-        with pytest.raises(ToolError, match="there is no program") as told:
+        with pytest.raises(ToolError, match="there is no program") as caught:
             await runner.run([name], timeout_s=30)
-        assert told.value.code == "missing"
+        assert caught.value.code == "missing"
     assert list((tmp_path / "running").iterdir()) == []
 
 
@@ -222,9 +224,9 @@ async def test_what_cannot_be_started_is_a_tool_error(runner: ProcessRunner, wor
     with pytest.raises(ToolError, match="no directory"):
         await runner.run(["true"], timeout_s=30, cwd=workspace / "nowhere")
     for command, text in [("a\0b", "NUL"), ("\ud800", "surrogate"), ("x" * 3_000_000, "too long")]:
-        with pytest.raises(ToolError, match=text) as told:
+        with pytest.raises(ToolError, match=text) as caught:
             await runner.shell(command, timeout_s=30)
-        assert told.value.code == "bad_arguments"
+        assert caught.value.code == "bad_arguments"
 
 
 async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path, tmp_path: Path) -> None:

@@ -22,16 +22,16 @@ pytestmark = pytest.mark.skipif(not has_proc(), reason="looks for survivors in /
 # Forks twice, starts its own session, wipes nothing or all of its environment; prints when the daemon is up.
 DAEMON = """
 import os, sys, signal, time
-up, told = os.pipe()
+up, ready = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if "wipe" in sys.argv:
-            os.write(told, b"x")
+            os.write(ready, b"x")
             os.execve("/bin/sleep", ["sleep", "999" + sys.argv[1]], {})
-        os.write(told, b"x")
+        os.write(ready, b"x")
         time.sleep(999)
     os._exit(0)
 os.read(up, 1)
