@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,18 @@ class Place:
     def logs(self) -> list[Path]:
         """The logs of every session."""
         return sorted((self.home / "state").rglob("main.jsonl"))
+
+    def has_asked(self) -> bool:
+        """Whether a request to the model is under way, or was."""
+        return any("Requested" in log.read_text() for log in self.logs())
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Until what another process does can be seen; half a minute at most."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

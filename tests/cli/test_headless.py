@@ -8,13 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 
 from kimi_agent.faces.headless.stdin import PipedInput, join_prompt
-from tests.cli.conftest import PROGRAM, Place
+from tests.cli.conftest import PROGRAM, Place, wait_until
 
 KEYS = {
     "version", "status", "exit_code", "answer", "error", "session_id", "model", "steps", "files_changed", "tests",
@@ -218,10 +217,7 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     else:
         first = {"say": "word " * 1000, "pace": {"chunk": 5, "delay_s": 0.5}}
     child = place.start(["-m", place.tape(first), "-y", "-p", "go", "--output-format", "json"])
-    deadline = time.monotonic() + 30
-    while not (marker.exists() if where == "tool" else any("Requested" in log.read_text() for log in place.logs())):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(marker.exists if where == "tool" else place.has_asked)
     child.send_signal(number)
     out, err = child.communicate(timeout=20)
     result = json.loads(out)
@@ -268,10 +264,7 @@ def test_sigterm_while_reading_stdin_is_not_held_up_by_the_pipe(place: Place, ar
     if not argv:
         assert b"Reading standard input" in child.stderr.readline()
     else:
-        deadline = time.monotonic() + 30
-        while not place.logs():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: place.logs() != [])
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=10) == 143
     assert child.stdout is not None
@@ -337,10 +330,7 @@ def test_a_session_is_continued_resumed_and_forked(place: Place) -> None:
 def test_a_session_in_use_is_said_with_its_owner(place: Place) -> None:
     slow = place.tape({"say": "word " * 1000, "pace": {"chunk": 5, "delay_s": 0.5}})
     child = place.start(["-m", slow, "-p", "go"])
-    deadline = time.monotonic() + 30
-    while not any("Requested" in log.read_text() for log in place.logs()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(place.has_asked)
     other = place.run("-m", slow, "-c", "-p", "too")
     child.terminate()
     child.communicate(timeout=20)
