@@ -1,6 +1,5 @@
 """Fixtures that more than one room uses: built-in tools, and a Context of real capabilities."""
 
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,12 +9,10 @@ import pytest
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import load_tools
-from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
+from tests.builders import make_files, make_runner
+from tests.golden_texts import Golden, read_golden, write_golden
 
 
 @pytest.fixture
@@ -41,19 +38,10 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def context(workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
-    """Real capabilities on `workspace`; the ledger tells nobody."""
+    """Real capabilities on `workspace`; the seen files are reported to nobody."""
     state = tmp_path / "state"
-    outputs = Outputs(state / "outputs")
-    files = Files(
-        workspace,
-        outputs=outputs,
-        seen_files=SeenFiles(lambda seen: None),
-        home=tmp_path / "home",
-        journal=state / "journal",
-    )
-    runner = ProcessRunner(
-        root=workspace, cwd=workspace, outputs=outputs, environ=dict(os.environ), register=state / "running"
-    )
+    files = make_files(workspace, state, home=tmp_path / "home")
+    runner = make_runner(workspace, state, outputs=files.outputs)
     yield Context(
         files=files,
         runner=runner,
@@ -68,3 +56,31 @@ async def context(workspace: Path, tmp_path: Path) -> AsyncIterator[Context]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that compare with golden texts are those that `make golden` runs."""
+    for item in items:
+        if "golden" in getattr(item, "fixturenames", ()):
+            item.add_marker("golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compare texts with the section of this test in tests/golden/ROOM.md.
+
+    Named ones are what differs from run to run: `golden(text, COMMIT=commit)` compares with COMMIT in its place.
+    """
+    room, *file = request.path.relative_to(Path(__file__).parent).parts
+    test = f"{'/'.join(file)}::{request.node.name}"
+
+    def compare(*texts: str, **names: str) -> None:
+        text = "\n".join(texts)
+        for name, value in names.items():
+            text = text.replace(value, name)
+        if request.config.getoption("--golden"):
+            write_golden(room, test, text)
+        assert text == read_golden(room).get(test), "read the change, then: make golden"
+
+    return compare

@@ -94,7 +94,7 @@ def test_words_alone_do_not_make_it_green(temp: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_tape_that_is_none_is_told_in_one_sentence(temp: Path, tmp_path: Path) -> None:
+def test_a_tape_that_is_none_is_reported_in_one_sentence(temp: Path, tmp_path: Path) -> None:
     tape = tmp_path / "bad.jsonl"
     tape.write_text('{"sing": "la"}\n')
     ran = play(temp, "--tape", str(tape))

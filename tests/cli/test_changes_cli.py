@@ -81,7 +81,6 @@ def test_what_is_asked_in_every_mode_does_not_advise_the_mode_that_is_on(reposit
     assert "run again with -y" not in done.stderr
 
 
-@pytest.mark.long
 def test_what_cannot_be_is_one_sentence(repository: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.run("-m", repository.tape({"say": "hello"}), "-p", "hi")
     monkeypatch.setenv("KIMI_AGENT_HOME", str(repository.home))
@@ -144,7 +143,6 @@ def test_a_lying_model_ends_with_4(repository: Place, steps: tuple[dict[str, obj
     assert "NOT verified: " in done.stderr or "tests: 1 failed" in done.stderr
 
 
-@pytest.mark.long
 def test_nothing_changed_is_green(repository: Place) -> None:
     assert repository.run("-m", repository.tape({"say": "It is 1."}), "--require-green", "-p", "f?").returncode == 0
 

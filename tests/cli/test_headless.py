@@ -8,13 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 
 from kimi_agent.faces.headless.stdin import PipedInput, join_prompt
-from tests.cli.conftest import PROGRAM, Place
+from tests.cli.conftest import PROGRAM, Place, wait_until
 
 KEYS = {
     "version", "status", "exit_code", "answer", "error", "session_id", "model", "steps", "files_changed", "tests",
@@ -22,9 +21,31 @@ KEYS = {
 }  # fmt: skip
 
 
-def rare(*values: object) -> object:
-    """A row of a table that only `make long` runs: each starts the program."""
-    return pytest.param(*values, marks=pytest.mark.long)
+WRITES = {"calls": [{"name": "write_file", "args": {"path": "a", "content": "x"}}]}
+SLEEPS = {"calls": [{"name": "shell", "args": {"command": "sleep 300"}}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "argv", "lines"),
+    [
+        (1, [], [{"expect": {"last_contains": "something else"}, "say": "never"}]),
+        (2, ["-r", "nope"], [{"say": "never"}]),
+        (4, ["-y", "--require-green"], [WRITES, {"say": "All tests pass."}]),
+        (53, ["-y", "--max-steps", "1"], [WRITES, {"say": "never"}]),
+        (54, ["--max-budget-usd", "1"], [{"say": "never"}]),
+        (55, ["-y", "--timeout", "1s"], [{"if": {"note_contains": "time"}, "say": "In vain."}, SLEEPS]),
+        (65, ["-p", ""], [{"say": "never"}]),
+        (77, [], [WRITES, {"say": "I could not."}]),
+        (78, ["--set", "modle=x"], [{"say": "never"}]),
+    ],
+)
+def test_the_program_itself_ends_with_the_code_of_each_kind_of_exit(
+    place: Place, code: int, argv: list[str], lines: list[dict[str, Any]]
+) -> None:
+    """Started by its command; every other row in this folder is a fork of what is imported already."""
+    prompt = [] if code == 65 else ["go"]
+    done = place.launch("-m", place.tape(*lines), *argv, *prompt)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
 
 
 def test_the_answer_is_on_stdout_and_progress_on_stderr(place: Place) -> None:
@@ -33,7 +54,7 @@ def test_the_answer_is_on_stdout_and_progress_on_stderr(place: Place) -> None:
         {"say": "Let me look.", "calls": [{"name": "read_file", "args": {"path": "a.txt"}}]},
         {"say": "It has {{result|(\\d+)\\tt}} lines."},
     )
-    done = place.run("-m", model, "-p", "how long is a.txt?")
+    done = place.launch("-m", model, "-p", "how long is a.txt?")
     assert (done.returncode, done.stdout) == (0, "It has 2 lines.\n")
     assert "read_file a.txt" in done.stderr
     assert "Let me look." in done.stderr
@@ -45,47 +66,47 @@ def test_quiet_says_nothing_on_stderr(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "stdin", "told"),
+    ("argv", "stdin", "prompt"),
     [
         (["-p", "why?"], b"line 1\nline 2\n", "why?\n\n<stdin>\nline 1\nline 2\n</stdin>"),
         ([], b"Fix the bug.\n", "Fix the bug.\n"),
-        rare(["-p"], b"Fix the bug.\n", "Fix the bug.\n"),
-        rare(["-p", "-"], b"Fix the bug.\n", "Fix the bug.\n"),
-        rare(["fix", "the", "bug"], b"", "fix the bug"),
+        (["-p"], b"Fix the bug.\n", "Fix the bug.\n"),
+        (["-p", "-"], b"Fix the bug.\n", "Fix the bug.\n"),
+        (["fix", "the", "bug"], b"", "fix the bug"),
         (["--", "sessions"], b"", "sessions"),
-        rare(["-p", "go"], b"\xef\xbb\xbfwith BOM\r\n", "go\n\n<stdin>\nwith BOM\n</stdin>"),
+        (["-p", "go"], b"\xef\xbb\xbfwith BOM\r\n", "go\n\n<stdin>\nwith BOM\n</stdin>"),
         (["-p", "go"], "ไทย 日本".encode("utf-16"), "go\n\n<stdin>\nไทย 日本\n</stdin>"),
-        rare(["-p", "go"], b"bad \xff byte", "go\n\n<stdin>\nbad \ufffd byte\n</stdin>"),
-        rare(["-p", "--yolo --config=/x"], b"", "--yolo --config=/x"),
+        (["-p", "go"], b"bad \xff byte", "go\n\n<stdin>\nbad \ufffd byte\n</stdin>"),
+        (["-p", "--yolo --config=/x"], b"", "--yolo --config=/x"),
     ],
 )
 def test_what_is_typed_and_what_is_piped_become_one_prompt(
-    place: Place, argv: list[str], stdin: bytes, told: str
+    place: Place, argv: list[str], stdin: bytes, prompt: str
 ) -> None:
     if argv == ["-p", "--yolo --config=/x"]:
         argv = ["-p", "--", "--yolo --config=/x"]
     done = place.run("-m", place.tape({"say": "ok"}), "--output-format", "json", *argv, stdin=stdin)
     assert json.loads(done.stdout)["status"] == "done", done.stderr
     events = [json.loads(line)["event"] for line in place.logs()[0].read_text("utf-8").split("\n") if line]
-    assert next(each["message"]["parts"][0]["text"] for each in events if each["type"] == "Said") == told
+    assert next(each["message"]["parts"][0]["text"] for each in events if each["type"] == "Said") == prompt
 
 
 @pytest.mark.parametrize(
     ("argv", "stdin", "exit_code", "words"),
     [
         ([], b"", 65, "The prompt is empty"),
-        rare(["-p"], b" \n", 65, "The prompt is empty"),
+        (["-p"], b" \n", 65, "The prompt is empty"),
         (["-p", "go"], b"\x00\x01\x02", 65, "binary"),
         (["-p", "go", "--output-format", "xml"], b"", 2, "--output-format is one of text, json, stream-json"),
-        rare(["-p", "go", "--permission-mode", "wild"], b"", 2, "wild"),
-        rare(["-p", "go", "--no-such-flag"], b"", 2, "no-such-flag"),
-        rare(["-p", "go", "-c"], b"", 2, "session"),
+        (["-p", "go", "--permission-mode", "wild"], b"", 2, "wild"),
+        (["-p", "go", "--no-such-flag"], b"", 2, "no-such-flag"),
+        (["-p", "go", "-c"], b"", 2, "session"),
         (["-p", "go", "-r", "nope"], b"", 2, "there is no session"),
-        rare(["-p", "go", "-r"], b"", 2, "-r"),
-        rare(["-p", "go", "--fork-session"], b"", 2, "--fork-session"),
-        rare(["-p", "go", "-C", "/no/such/folder"], b"", 2, "There is no folder"),
+        (["-p", "go", "-r"], b"", 2, "-r"),
+        (["-p", "go", "--fork-session"], b"", 2, "--fork-session"),
+        (["-p", "go", "-C", "/no/such/folder"], b"", 2, "There is no folder"),
         (["-p", "go", "--set", "modle=x"], b"", 78, "did you mean"),
-        rare(["-p", "go", "--max-steps", "0"], b"", 2, "max-steps"),
+        (["-p", "go", "--max-steps", "0"], b"", 2, "max-steps"),
     ],
 )
 def test_bad_input_is_one_sentence_and_its_exit_code(
@@ -196,10 +217,7 @@ def test_a_signal_still_gives_the_result_and_leaves_no_process(
     else:
         first = {"say": "word " * 1000, "pace": {"chunk": 5, "delay_s": 0.5}}
     child = place.start(["-m", place.tape(first), "-y", "-p", "go", "--output-format", "json"])
-    deadline = time.monotonic() + 30
-    while not (marker.exists() if where == "tool" else any("Requested" in log.read_text() for log in place.logs())):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(marker.exists if where == "tool" else place.has_asked)
     child.send_signal(number)
     out, err = child.communicate(timeout=20)
     result = json.loads(out)
@@ -246,10 +264,7 @@ def test_sigterm_while_reading_stdin_is_not_held_up_by_the_pipe(place: Place, ar
     if not argv:
         assert b"Reading standard input" in child.stderr.readline()
     else:
-        deadline = time.monotonic() + 30
-        while not place.logs():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: place.logs() != [])
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=10) == 143
     assert child.stdout is not None
@@ -315,10 +330,7 @@ def test_a_session_is_continued_resumed_and_forked(place: Place) -> None:
 def test_a_session_in_use_is_said_with_its_owner(place: Place) -> None:
     slow = place.tape({"say": "word " * 1000, "pace": {"chunk": 5, "delay_s": 0.5}})
     child = place.start(["-m", slow, "-p", "go"])
-    deadline = time.monotonic() + 30
-    while not any("Requested" in log.read_text() for log in place.logs()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(place.has_asked)
     other = place.run("-m", slow, "-c", "-p", "too")
     child.terminate()
     child.communicate(timeout=20)
@@ -338,7 +350,6 @@ def test_sessions_are_shown_exported_and_removed(place: Place) -> None:
     assert place.logs() == []
 
 
-@pytest.mark.long
 def test_config_is_shown_with_its_sources(place: Place) -> None:
     (place.home / "config.toml").write_text('mode = "plan"\n')
     done = place.run("config", "show")
@@ -377,7 +388,7 @@ def test_the_repositorys_own_modules_are_never_imported(place: Place) -> None:
     for name in ("openai", "rich", "sitecustomize", "json", "kimi_agent"):
         (place.root / f"{name}.py").write_text("open('hijacked', 'w').write('x')\n")
     env = {key: value for key, value in place.env.items() if key != "PYTHONPATH"}
-    done = place.run("-m", place.tape({"say": "ok"}), "-p", "go", env=env)
+    done = place.launch("-m", place.tape({"say": "ok"}), "-p", "go", env=env)
     assert (done.returncode, (place.root / "hijacked").exists()) == (0, False)
 
 
@@ -393,14 +404,13 @@ async def {name}(ctx: Context) -> str:
 """
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         ("sys.exit(3)", "SystemExit: 3"),
-        rare("raise asyncio.CancelledError", "CancelledError"),
-        rare("return 7", "a tool returns str or Result, not int"),
-        rare("raise ValueError('x' * 3_000_000)", "xxx"),
+        ("raise asyncio.CancelledError", "CancelledError"),
+        ("return 7", "a tool returns str or Result, not int"),
+        ("raise ValueError('x' * 3_000_000)", "xxx"),
         ("print('not JSON'); return 'printed'", "printed"),
     ],
 )
@@ -440,7 +450,6 @@ def test_a_closed_stdout_is_said(place: Place) -> None:
     assert (child.returncode, "standard output is closed" in child.stderr) == (2, True)
 
 
-@pytest.mark.long
 def test_wrong_settings_name_their_file(place: Place) -> None:
     (place.home / "config.toml").write_text('mode = "frob"\n')
     for argv in (["-p", "hi"], ["config", "show"]):
@@ -460,7 +469,7 @@ def test_the_last_message_goes_to_a_file_too(place: Place) -> None:
     assert (done.returncode, (place.root / "answer.txt").read_text()) == (0, "Hi.\n")
 
 
-@pytest.mark.parametrize("shell", ["bash", rare("zsh"), rare("fish")])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_name_every_flag_and_command(place: Place, shell: str) -> None:
     script = place.run("completion", shell).stdout
     for word in ("sessions", "demo", "export", "permission-mode", "fork-session"):
@@ -474,6 +483,6 @@ def test_help_is_plain_and_names_the_commands(place: Place) -> None:
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("argv", [["--version"], rare(["-V"]), rare(["-y", "--version"])])
+@pytest.mark.parametrize("argv", [["--version"], ["-V"], ["-y", "--version"]])
 def test_version(place: Place, argv: list[str]) -> None:
     assert place.run(*argv).stdout.startswith("kimi-agent 0.")

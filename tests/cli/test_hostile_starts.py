@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Place
 
-pytestmark = pytest.mark.long  # each starts the program; they guard against what a shell or a person rarely does
+starts_it = pytest.mark.long  # starts the program by its command, for what a shell or a person rarely does
 
 
 def git(folder: Path, *argv: str) -> None:
@@ -64,6 +64,7 @@ def test_git_is_missing(place: Place, tmp_path: Path) -> None:
     assert_plain(place.run("-m", model, "-p", "go", env={**place.env, "PATH": str(tmp_path / "bin")}))
 
 
+@starts_it
 def test_the_current_folder_is_gone(place: Place, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -96,6 +97,7 @@ def test_a_read_only_workspace_can_be_talked_about(place: Place) -> None:
     assert done.stdout == "here\n"
 
 
+@starts_it
 def test_300_mb_piped_in_are_kept_and_named_not_sent(place: Place) -> None:
     model = place.tape(
         {
@@ -110,6 +112,7 @@ def test_300_mb_piped_in_are_kept_and_named_not_sent(place: Place) -> None:
     assert done.stdout == "ok\n"
 
 
+@starts_it
 def test_a_300_mb_file_is_read_a_page_at_a_time(place: Place) -> None:
     with (place.root / "big.txt").open("wb") as file:
         for _ in range(300):
@@ -121,6 +124,7 @@ def test_a_300_mb_file_is_read_a_page_at_a_time(place: Place) -> None:
     assert_plain(place.run("-m", model, "-p", "go"))
 
 
+@starts_it
 def test_a_pipe_that_never_closes_does_not_hold_up_a_prompt(place: Place) -> None:
     read, write = os.pipe()
     child = place.start(["-m", place.tape({"say": "ok"}), "-p", "go"], stdin=read)
@@ -130,12 +134,14 @@ def test_a_pipe_that_never_closes_does_not_hold_up_a_prompt(place: Place) -> Non
     assert (child.returncode, out) == (0, b"ok\n"), err
 
 
+@starts_it
 def test_stdin_is_closed(place: Place) -> None:
     done = shell(place, f'k -m "{place.tape({"say": "ok"})}" -p go <&-')
     assert_plain(done)
     assert_plain(shell(place, f'k -m "{place.tape({"say": "ok"})}" <&-'), 65)
 
 
+@starts_it
 def test_stdout_is_closed_early(place: Place) -> None:
     model = place.tape({"say": "line\n" * 50_000})
     done = shell(place, f'k -m "{model}" -p go | head -1; exit ${{PIPESTATUS[0]}}')
@@ -145,6 +151,7 @@ def test_stdout_is_closed_early(place: Place) -> None:
     assert len(place.logs()) == 1
 
 
+@starts_it
 def test_stream_json_into_a_closed_pipe_ends(place: Place) -> None:
     model = place.tape({"say": "word " * 20_000, "pace": {"chunk": 100}})
     done = shell(
@@ -154,6 +161,7 @@ def test_stream_json_into_a_closed_pipe_ends(place: Place) -> None:
     assert "Exception ignored" not in done.stderr
 
 
+@starts_it
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has this device")
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_stdout_is_a_full_disk(place: Place, form: str) -> None:
@@ -163,6 +171,7 @@ def test_stdout_is_a_full_disk(place: Place, form: str) -> None:
     assert "the answer" in place.run("sessions", "show", "last").stdout
 
 
+@starts_it
 def test_stderr_is_closed(place: Place) -> None:
     model = place.tape({"calls": [{"name": "list_files", "args": {}}]}, {"say": "ok"})
     done = shell(place, f'k -m "{model}" -p go 2>&-')
@@ -180,6 +189,7 @@ def test_the_log_may_vanish_in_the_middle(place: Place) -> None:
     assert len(place.logs()) == 1
 
 
+@starts_it
 def test_arguments_that_are_not_utf8(place: Place) -> None:
     done = shell(place, f"k -m \"{place.tape({'say': 'ok'})}\" -p $'caf\\xe9'")
     assert_plain(done)
@@ -193,6 +203,7 @@ def test_a_workspace_whose_name_is_not_utf8(place: Place, tmp_path: Path) -> Non
     shutil.rmtree(folder)
 
 
+@starts_it
 def test_two_at_once_in_one_workspace(place: Place) -> None:
     model = place.tape({"say": "ok"})
     both = [place.start(["-m", model, "-p", "go"]) for _ in range(2)]

@@ -41,7 +41,7 @@ def test_a_talk_from_the_first_message_to_the_resume_hint(place: Place, start: S
 
 
 @pytest.mark.long
-def test_a_no_with_words_is_told_to_the_model(place: Place, start: Start) -> None:
+def test_a_no_with_words_reaches_the_model(place: Place, start: Start) -> None:
     model = place.tape(
         {"calls": [{"name": "shell", "args": {"command": "rm a.txt"}}]},
         {"expect": {"last_contains": "keep it"}, "say": "I keep it."},
@@ -154,6 +154,20 @@ def test_a_session_in_which_nothing_was_said_is_not_kept(place: Place, start: St
     terminal.press("/exit\r")
     assert terminal.end() == 0
     assert place.logs() == []
+
+
+def test_another_model_goes_on_with_the_session(place: Place, start: Start) -> None:
+    other = place.home / "other.jsonl"
+    other.write_text('{"at": 1, "expect": {"contains": "remember me"}, "say": "I am the other one."}\n')
+    terminal = start("-m", place.tape({"say": "First."}), "remember me")
+    terminal.ready("First.")
+    terminal.press(f"/model tape:{place.home / 'nowhere'}\r")
+    terminal.ready("Cannot read the tape")
+    terminal.press(f"/model tape:{other}\r")
+    terminal.ready("Resumed: 2 messages")
+    terminal.press("go on\r")
+    terminal.ready("I am the other one.")
+    assert len(place.logs()) == 1
 
 
 def test_plan_mode_by_key_reaches_the_policy_and_the_model(place: Place, start: Start) -> None:

@@ -32,9 +32,9 @@ def result(place: Place, *argv: str) -> tuple[int, dict[str, Any]]:
     ("flags", "code", "status", "steps"),
     [
         ("--max-tokens 20000", 54, "budget", 5),
-        pytest.param("--max-steps 3", 53, "step_limit", 3, marks=pytest.mark.long),
+        ("--max-steps 3", 53, "step_limit", 3),
         ("--max-budget-usd 0.04 --set price.input=1 --set price.output=4", 54, "budget", 8),
-        pytest.param("--set budget.session_tokens=20000", 54, "budget", 5, marks=pytest.mark.long),
+        ("--set budget.session_tokens=20000", 54, "budget", 5),
     ],
 )
 def test_at_a_cap_a_run_wraps_up_and_exits_with_its_code(

@@ -15,6 +15,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Spent
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.sessions import Sessions
+from tests.golden_texts import Golden
 
 Run = Callable[..., list[str]]
 NOON = time.mktime((2026, 11, 20, 12, 0, 0, 0, 0, -1))
@@ -65,16 +66,8 @@ def paid(tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-def test_the_table_is_by_project_the_dearest_first(run: Run, paid: tuple[str, ...]) -> None:
-    assert run("--since", "all") == [
-        "project    requests    in  cached  hits   out  reasoning       cost",
-        "/srv/ä b          3   40k     16k   80%  2.5k        800      $1.50",
-        "/srv/漢字         1  1.5M    750k   50%   500          0  not known",
-        "total             4  1.5M    766k   50%  3.0k        800      $1.50",
-        "1 request is not in the cost: the price of the model was not known. The settings price.input, price.cached "
-        "and price.output name it for what is spent from then on.",
-        "1 request is estimated: the answer broke off before the server said what it took.",
-    ]
+def test_the_table_is_by_project_the_dearest_first(run: Run, paid: tuple[str, ...], golden: Golden) -> None:
+    golden(*run("--since", "all"))
 
 
 @pytest.mark.parametrize(
@@ -84,12 +77,12 @@ def test_the_table_is_by_project_the_dearest_first(run: Run, paid: tuple[str, ..
         ("day", ["2026-10-11", "2026-11-19", "2026-11-20"]),
     ],
 )
-def test_it_can_be_told_by_model_and_by_day(run: Run, paid: tuple[str, ...], by: str, names: list[str]) -> None:
+def test_it_can_be_grouped_by_model_and_by_day(run: Run, paid: tuple[str, ...], by: str, names: list[str]) -> None:
     rows = run("--since", "all", "--by", by)
     assert [row.split()[0] for row in rows[:5]] == [by, *names, "total"]
 
 
-def test_it_can_be_told_by_session(run: Run, paid: tuple[str, ...]) -> None:
+def test_it_can_be_grouped_by_session(run: Run, paid: tuple[str, ...]) -> None:
     rows = run("--since", "all", "--by", "session")
     assert [row.split()[0] for row in rows[1:4]] == [paid[1], paid[0], paid[2]]
 

@@ -72,8 +72,13 @@ def test_each_body_begins_with_the_one_before_over_turns_resumes_modes_and_notes
     bodies = tmp_path / "bodies"
     with mock(place, tape, bodies) as url:
         env = {**place.env, "KIMI_BASE_URL": url, "HTTP_PROXY": "http://127.0.0.1:9", "OPENAI_ORG_ID": "org-x"}
-        for argv in (["-y"], ["-c", "--permission-mode", "plan"], ["-c", "-m", "kimi-k2.7-code"]):
-            done = place.run(*argv, "-p", "go on", env=env)
+        # The first is a process of its own, with other hash seeds than the two that are forked.
+        for run, argv in (
+            (place.launch, ["-y"]),
+            (place.run, ["-c", "--permission-mode", "plan"]),
+            (place.run, ["-c", "-m", "kimi-k2.7-code"]),
+        ):
+            done = run(*argv, "-p", "go on", env=env)
             assert done.returncode == 0, done.stderr
             (place.root / "AGENTS.md").write_text("New words that only a new session hears.\n")
     sent = [path.read_bytes() for path in sorted(bodies.iterdir())]
@@ -121,12 +126,15 @@ async def test_each_body_begins_with_the_one_before_whatever_a_single_request_ad
         assert after.startswith(before)
 
 
-@pytest.mark.long
-def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
-    bodies = tmp_path / "bodies"
+def first_body(place: Place, bodies: Path) -> bytes:
+    """The first request of a session."""
     with mock(place, place.tape({"say": "hi"}), bodies) as url:
         assert place.run("-p", "hi", env={**place.env, "KIMI_BASE_URL": url}).returncode == 0
-    body = next(bodies.iterdir()).read_bytes()
+    return next(bodies.iterdir()).read_bytes()
+
+
+def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
+    body = first_body(place, tmp_path / "bodies")
     assert len(body) < 11_000
     value = json.loads(body)
     assert list(value)[-1] == "messages"
@@ -139,11 +147,10 @@ def test_the_first_request_is_small(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.golden
-def test_what_the_model_is_told_reads_as_reviewed(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    bodies = tmp_path / "bodies"
-    with mock(place, place.tape({"say": "hi"}), bodies) as url:
-        place.run("-p", "hi", env={**place.env, "KIMI_BASE_URL": url})
-    value = json.loads(next(bodies.iterdir()).read_bytes())
+def test_what_the_model_reads_first_is_as_reviewed(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    value = json.loads(first_body(place, tmp_path / "bodies"))
     system = value["messages"][0]["content"].replace(str(place.root), "WORKSPACE")
     date = system[system.index("(") : system.index(")")]
     system = system.replace(date, "(PLATFORM, DATE")

@@ -48,7 +48,7 @@ class Terminal:
         )  # fmt: skip
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size of the window; the program is told by the kernel, once it has the terminal."""
+        """Another size of the window; the kernel says so to the program, once it has the terminal."""
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen.resize(rows, columns)
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from kimi_agent.faces.evidence_text import evidence_json, evidence_markdown, evidence_rows, evidence_text
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.log.views import Evidence, TestCase, TestReport, Weakened
+from tests.golden_texts import Golden
 
 A, B = "tests/test_x.py::test_a", "tests/test_x.py::test_b"
 PASSED = TestReport("passed", "pytest", "pyproject.toml", "python -m pytest", 0, 1.25, tree="a" * 40, whole=True)
@@ -150,57 +151,24 @@ def test_hostile_names_are_harmless_in_markdown() -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", text)
 
 
-def test_the_block_for_a_pull_request_reads_well() -> None:
+def test_the_block_for_a_pull_request_reads_well(golden: Golden) -> None:
     found = replace(
         GREEN, skipped=1, fixed=(A,), files=("src/a.py", "tests/test_x.py"), weakened=(Weakened("t.py", B, "skipped"),)
     )
-    assert evidence_markdown(found, session="20261122-003440-k3f9", model="kimi-k2.6") == (
-        """\
-### Evidence
-
-**verified: 14 passed, 1 skipped**
-
-| | |
-|---|---|
-| command | `python -m pytest` |
-| runner | `pytest` |
-| result | 14 passed, 1 skipped, exit 0 in 1.2 s |
-| ran on tree | `aaaaaaaaaaaa` |
-| files now, tree | `bbbbbbbbbbbb` |
-| session | `20261122-003440-k3f9` |
-| model | `kimi-k2.6` |
-
-| test | before | now |
-|---|---|---|
-| `tests/test_x.py::test_a` | red | green |
-
-Changed files:
-
-- `src/a.py`
-- `tests/test_x.py`
-
-Weakened tests:
-
-- `t.py::tests/test_x.py::test_b` is skipped now
-
-<sub>Read by kimi-agent from the test reports and the files, not from what the model said.</sub>
-"""
-    )
+    golden(evidence_markdown(found, session="20261122-003440-k3f9", model="kimi-k2.6").rstrip())
 
 
-def test_the_block_says_no_as_plainly() -> None:
-    assert "**NOT verified: no tests were run**" in evidence_markdown(Evidence("no_tests", files=("a.py",)))
-    assert "**NOT verified: 1 file changed since the last run (`a.py`)**" in evidence_markdown(
-        red(changed_since=("a.py",))
-    )
+def test_the_block_says_no_as_plainly(golden: Golden) -> None:
+    refusals = (Evidence("no_tests", files=("a.py",)), red(changed_since=("a.py",)))
+    golden(*(evidence_markdown(found).rstrip() for found in refusals))
     assert evidence_markdown(replace(GREEN, fixed=many(80))).count("| red | green |") == 50
     assert "and 30 more" in evidence_markdown(replace(GREEN, fixed=many(80)))
 
 
 def test_the_json_keeps_its_members_and_names_what_turned() -> None:
     found = red(last=FAILED, failed=1, passed=3, changed_since=("a.py",), fixed=(B,), still_red=("c",))
-    told = evidence_json(replace(found, weakened=(Weakened("t.py", "x", "skipped"),)))
-    assert json.loads(json.dumps(told)) == {
+    reported = evidence_json(replace(found, weakened=(Weakened("t.py", "x", "skipped"),)))
+    assert json.loads(json.dumps(reported)) == {
         "verdict": "not_verified",
         "runner": "pytest",
         "command": "python -m pytest",
@@ -223,10 +191,10 @@ def test_the_json_keeps_its_members_and_names_what_turned() -> None:
 
 
 def test_the_json_of_a_turn_without_a_run_has_no_counts() -> None:
-    told = evidence_json(Evidence("no_tests", "b" * 40, ("a.py",)))
-    assert told["verdict"] == "no_tests"
-    assert "passed" not in told
-    assert told["fixed"] == []
+    reported = evidence_json(Evidence("no_tests", "b" * 40, ("a.py",)))
+    assert reported["verdict"] == "no_tests"
+    assert "passed" not in reported
+    assert reported["fixed"] == []
 
 
 def test_what_decides_how_tests_run_is_named() -> None:

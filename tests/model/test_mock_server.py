@@ -96,12 +96,12 @@ async def test_errors_have_moonshots_words_and_types() -> None:
 
 
 async def test_a_request_that_the_tape_does_not_expect_is_a_400_with_its_words() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     tape = Tape.of({"expect": {"last_contains": "bye"}, "say": "x"}, name="my.tape")
-    async with MockServer(tape, mismatched=told.append) as server, sdk(server) as client:
+    async with MockServer(tape, mismatched=reported.append) as server, sdk(server) as client:
         with pytest.raises(openai.BadRequestError, match=r"my\.tape, line 1: expected what came last to contain 'bye'"):
             await client.chat.completions.create(model="kimi-k2.6", messages=HELLO, stream=True)
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
 def asked(*messages: Any, **more: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.questions import Question
+from tests.golden_texts import Golden
 
 
 class Terminal(io.StringIO):
@@ -35,7 +36,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def told(*events: Event, live: bool = True, quiet: bool = False, err: io.StringIO | None = None) -> tuple[str, str]:
+def printed(*events: Event, live: bool = True, quiet: bool = False, err: io.StringIO | None = None) -> tuple[str, str]:
     """What stdout and stderr hold after these events and the end."""
     out, err = io.StringIO(), err if err is not None else io.StringIO()
     face = TextPrinter(out, err, quiet=quiet, live=live)
@@ -52,14 +53,14 @@ def broken(*, kept: bool) -> tuple[Event, ...]:
 
 
 def test_an_answer_that_goes_on_is_one_line_on_stdout() -> None:
-    assert told(*broken(kept=True)) == ("Half an answer.\n", "Cut; retry 1 in 2.0 s\n")
-    assert told(*broken(kept=True), live=False) == ("Half an answer.\n", "Cut; retry 1 in 2.0 s\n")
-    assert told(*broken(kept=True), err=Terminal()) == ("Half an answer.\n", "\nCut; retry 1 in 2.0 s\n")
+    assert printed(*broken(kept=True)) == ("Half an answer.\n", "Cut; retry 1 in 2.0 s\n")
+    assert printed(*broken(kept=True), live=False) == ("Half an answer.\n", "Cut; retry 1 in 2.0 s\n")
+    assert printed(*broken(kept=True), err=Terminal()) == ("Half an answer.\n", "\nCut; retry 1 in 2.0 s\n")
 
 
 def test_a_void_attempt_ends_its_line() -> None:
-    assert told(*broken(kept=False)) == ("Half an ans\nAll.\n", "Cut; retry 1 in 2.0 s\n")
-    assert told(*broken(kept=False), live=False, quiet=True) == ("All.\n", "")
+    assert printed(*broken(kept=False)) == ("Half an ans\nAll.\n", "Cut; retry 1 in 2.0 s\n")
+    assert printed(*broken(kept=False), live=False, quiet=True) == ("All.\n", "")
 
 
 NEW = (
@@ -73,16 +74,11 @@ NEW = (
 )
 
 
-def test_what_the_screen_says_stderr_says_in_the_same_words() -> None:
-    sentences = (
-        "Compacted: 340 messages became a summary (212k -> 31k tokens); /compact undo takes it back.\n"
-        "Shortened 1 stale result (180k -> 96k tokens); /compact undo takes it back.\n"
-        "The compaction was taken back.\n"
-        "Cache miss: 41k of 52k tokens were not cached: the list of tools changed.\n"
-        "quota; retry 1 in 2.0 s\n"
-    )
-    assert told(*NEW) == ("", sentences)
-    assert told(*NEW, Notice("The disk is full."), quiet=True) == ("", "kimi-agent: The disk is full.\n")
+def test_what_the_screen_says_stderr_says_in_the_same_words(golden: Golden) -> None:
+    out, err = printed(*NEW)
+    assert out == ""
+    golden(err.rstrip())
+    assert printed(*NEW, Notice("The disk is full."), quiet=True) == ("", "kimi-agent: The disk is full.\n")
 
 
 def test_new_events_are_json_lines_like_others() -> None:

@@ -10,6 +10,7 @@ from kimi_agent.faces.theme import ASCII_GLYPHS, Theme
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.cost.caps import BudgetState, Caps, list_caps_set
 from kimi_agent.model.cost.spend_totals import Amount, CacheStats
+from tests.golden_texts import Golden
 
 PLAIN = Theme(colour=False, glyphs=ASCII_GLYPHS)
 NOTHING = BudgetState(
@@ -32,43 +33,19 @@ FULL = BudgetState(
 )
 
 
-def test_everything_that_is_known_is_told() -> None:
-    assert cost_rows(FULL, PLAIN, 120) == [
-        "this turn  $0.12, 42k tokens, 3 steps of 1,000, 1 min 15 s of 10 min 0 s",
-        "this run   $0.80 of $2.00, 310k tokens",
-        "session    $1.20, 500k tokens",
-        "today      $4.20, 9.0M tokens of 20.0M",
-        "tokens     480k in (410k cached), 20k out (12k reasoning)",
-        "spent on   answers $1.00, sub-agents $0.15, summaries $0.05",
-        "requests   41 requests in this session",
-        "cache      96 % of what was due came from it, $2.10 saved, $0.084 wasted",
-        "misses     2 x the tool list changed, 1 x idle",
-    ]
+def test_everything_that_is_known_is_shown(golden: Golden) -> None:
+    golden(*cost_rows(FULL, PLAIN, 120))
 
 
-def test_before_the_first_request_there_is_little_to_tell() -> None:
-    assert cost_rows(NOTHING, PLAIN, 120) == [
-        "this turn  $0.00, 0 tokens, 0 steps",
-        "this run   $0.00, 0 tokens",
-        "session    $0.00, 0 tokens",
-        "today      $0.00, 0 tokens",
-        "tokens     0 in, 0 out",
-        "requests   0 requests in this session",
-    ]
+def test_before_the_first_request_there_is_little_to_show(golden: Golden) -> None:
+    golden(*cost_rows(NOTHING, PLAIN, 120))
 
 
-def test_tokens_without_a_price_are_not_taken_for_free() -> None:
+def test_tokens_without_a_price_are_not_taken_for_free(golden: Golden) -> None:
     unknown = Amount(0.0, 41_234, 41_234)
     partly = Amount(0.5, 100_000, 41_234)
     state = replace(NOTHING, spent={"turn": unknown, "run": unknown, "session": partly, "day": partly})
-    shown = cost_rows(replace(state, purposes=(("answer", unknown),)), PLAIN, 200)
-    assert shown[0] == "this turn  41k tokens, 0 steps"
-    assert shown[2] == "session    $0.50, 100k tokens"
-    assert "spent on   answers 41k tokens" in shown
-    assert shown[-1] == (
-        "no price   41k tokens are not in these sums: their price is not known; "
-        "price.input, price.cached and price.output set it"
-    )
+    golden(*cost_rows(replace(state, purposes=(("answer", unknown),)), PLAIN, 200))
 
 
 @pytest.mark.parametrize("columns", [10, 30, 80])

@@ -43,21 +43,23 @@ from kimi_agent.log.views import (
     TextView,
     View,
 )
+from tests.golden_texts import Golden
+
+PLAIN = Theme(colour=False)
 
 
-def transcript(columns: int = 80) -> Transcript:
-    return Transcript(Theme(False), lambda: columns)
+def transcript(columns: int = 80, theme: Theme = PLAIN) -> Transcript:
+    return Transcript(theme, lambda: columns)
 
 
 def rows_of(read: Transcript, *events: Event, agent: str = "main") -> list[str]:
     return [row for seq, event in enumerate(events, 1) for row in read.take(Stamped(agent, seq, 100.0 + seq, event))]
 
 
-def call_rows(name: str, arguments: object, result: Result, columns: int = 80) -> list[str]:
+def call_rows(name: str, arguments: object, result: Result, columns: int = 80, theme: Theme = PLAIN) -> list[str]:
     call = Call("c0", name, json.dumps(arguments, ensure_ascii=False))
-    return rows_of(
-        transcript(columns), Said(Assistant("", None, (call,))), CallStarted(1, 0, name, "read"), Returned(1, 0, result)
-    )
+    started = (Said(Assistant("", None, (call,))), CallStarted(1, 0, name, "read"))
+    return rows_of(transcript(columns, theme), *started, Returned(1, 0, result))
 
 
 def test_a_turn_reads_as_a_story() -> None:
@@ -131,6 +133,20 @@ def test_a_call_is_one_line_with_its_result_under_it(result: Result, rows: list[
     assert call_rows("tool", {"n": 1}, result) == rows
 
 
+def test_rows_have_their_colours(golden: Golden) -> None:
+    results = (
+        Result("plain"),
+        Result("Error [stale]: a.py changed.", None, failed=True, code="stale"),
+        Result("x", OutputView("ls", "1", 2, 61.0), failed=True),
+        Result("x", DiffView((FileDiff("a.py", "M", 1, 1, DIFF),))),
+        Result("x", REPORT),
+        Result("x", PlanView((PlanItem("one", "done"), PlanItem("two", "in_progress"), PlanItem("three", "pending")))),
+    )
+    rows = [row for result in results for row in call_rows("tool", {"n": 1}, result, theme=Theme())]
+    assert [row.partition("m")[0][2:] for row in rows if "●" in row] == ["32", "31", "31", "32", "32", "32"]
+    golden(*(row.replace("\x1b", "␛") for row in rows))
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -142,7 +158,7 @@ def test_a_call_is_one_line_with_its_result_under_it(result: Result, rows: list[
         ({"path": "ไฟล์ 日本\x1b[2J\n.txt"}, "● shell ไฟล์ 日本␛[2J (+1 lines)"),
     ],
 )
-def test_a_call_is_told_by_what_says_most_about_it(arguments: object, line: str) -> None:
+def test_a_call_is_shown_by_what_says_most_about_it(arguments: object, line: str) -> None:
     assert call_rows("shell", arguments, Result("")) == [line]
 
 
@@ -180,42 +196,27 @@ def test_calls_that_run_together_return_in_any_order() -> None:
     assert rows == ["● read_file 1.py", "● read_file 0.py"]
 
 
-def test_the_kept_answer_has_the_last_word() -> None:
+def test_the_kept_answer_has_the_last_word(golden: Golden) -> None:
     assert rows_of(transcript(), TextDelta("Half"), Said(Assistant("Half and whole."))) == ["Half and whole."]
     assert rows_of(transcript(), Said(Assistant("Not streamed.", "Thought."))) == ["│ Thought.", "", "Not streamed."]
     rows = rows_of(transcript(), TextDelta("Wrong"), Said(Assistant("Right.")))
-    assert rows == ["Wrong", "", "The answer differs from what was streamed; this is how it was kept:", "", "Right."]
+    assert (rows[0], rows[-1]) == ("Wrong", "Right.")
+    golden(*rows)
 
 
-def test_a_void_attempt_is_not_drawn_or_is_disowned() -> None:
+def test_a_void_attempt_is_not_drawn_or_is_disowned(golden: Golden) -> None:
     retry = Retrying("connection lost.", 2.0, 2)
     again = (TextDelta("Whole."), Said(Assistant("Whole.")))
-    assert rows_of(transcript(), TextDelta("Hal"), retry, *again) == [
-        "connection lost; retry 1 in 2.0 s",
-        "",
-        "Whole.",
-    ]
-    rows = rows_of(transcript(), TextDelta("One.\n\nTwo.\n"), retry, *again)
-    assert rows[:3] == ["One.", "", "(this answer broke off and is void)"]
-    assert "Two." not in rows
+    not_drawn = rows_of(transcript(), TextDelta("Hal"), retry, *again)
+    disowned = rows_of(transcript(), TextDelta("One.\n\nTwo.\n"), retry, *again)
+    assert "Two." not in disowned
+    golden(*not_drawn, "---", *disowned)
 
 
-def test_what_was_drawn_before_a_note_is_disowned_too() -> None:
+def test_what_was_drawn_before_a_note_is_disowned_too(golden: Golden) -> None:
     kept, void = Retrying("cut", 0.0, 2, kept=True), Retrying("cut again", 2.0, 3)
     rows = rows_of(transcript(), TextDelta("One.\n\nTwo.\n"), kept, void, TextDelta("All."), Said(Assistant("All.")))
-    assert rows == [
-        "One.",
-        "",
-        "cut; retry 1 now",
-        "(this answer broke off and is void)",
-        "cut again; retry 2 in 2.0 s",
-        "",
-        "All.",
-    ]
-    assert rows_of(transcript(), ReasoningDelta("Hm.\nWel"), void)[2:] == [
-        "(this answer broke off and is void)",
-        "cut again; retry 2 in 2.0 s",
-    ]
+    golden(*rows, "---", *rows_of(transcript(), ReasoningDelta("Hm.\nWel"), void))
 
 
 def test_an_answer_that_goes_on_is_drawn_as_one() -> None:
@@ -232,7 +233,7 @@ def test_an_answer_that_goes_on_is_drawn_as_one() -> None:
         assert rows == ["  def f():", "      return 1", "That is all."], at
 
 
-def test_reasoning_that_goes_on_is_not_drawn_again() -> None:
+def test_reasoning_that_goes_on_is_not_drawn_again(golden: Golden) -> None:
     call = Call("c", "shell", "{}")
     rows = rows_of(
         transcript(),
@@ -242,35 +243,24 @@ def test_reasoning_that_goes_on_is_not_drawn_again() -> None:
         Spent("kimi", Usage(52_000, 10, 11_000), due=52_000, miss="idle for 12 min"),
         Said(Assistant("", "First.\nSecond.\n", (call,))),
     )
-    assert rows == [
-        "│ First.",
-        "",
-        "cut; retry 1 now",
-        "",
-        "│ Second.",
-        "",
-        "Cache miss: 41k of 52k tokens were not cached: idle for 12 min.",
-    ]
+    assert [row for row in rows if row.startswith("│")] == ["│ First.", "│ Second."]
+    golden(*rows)
 
 
-def test_how_room_was_made_is_told() -> None:
+def test_how_room_was_made_is_shown(golden: Golden) -> None:
     short = tuple(Short(3, index, "[shortened]") for index in range(41))
-    assert rows_of(
+    rows = rows_of(
         transcript(120),
         Compacted(9, "what was", messages=340, tokens_before=212_345, tokens_after=31_200),
         Shortened(short, 180_200, 96_000),
         Shortened(short[:1]),
         Restored(4),
         Spent("kimi", Usage(52_000, 10, 52_000), due=52_000),
-    ) == [
-        "Compacted: 340 messages became a summary (212k -> 31k tokens); /compact undo takes it back.",
-        "Shortened 41 stale results (180k -> 96k tokens); /compact undo takes it back.",
-        "Shortened 1 stale result; /compact undo takes it back.",
-        "The compaction was taken back.",
-    ]
+    )
+    golden(*rows)
 
 
-def test_an_answer_among_choices_is_told_by_its_words() -> None:
+def test_an_answer_among_choices_is_shown_by_its_words() -> None:
     question = Question("loop", "The model made the same call.", choices=("let it \x1b[31mgo on", "stop here"))
     rows = rows_of(transcript(), Answered(question, Decision(True, choice=0)), Answered(question, Decision(False)))
     assert rows == ["  └ let it ␛[31mgo on", "  └ refused"]
@@ -285,19 +275,19 @@ def test_queued_messages_wait_below_and_are_shown_once_when_they_join() -> None:
     assert read.queued == {}
 
 
-def test_what_a_break_left_is_told() -> None:
+def test_what_a_break_left_is_shown(golden: Golden) -> None:
     rows = rows_of(transcript(), Recovered(cut_bytes=12), Notice("The disk is full."))
-    assert rows == ["Recovered: 12 bytes of a torn record cut off.", "The disk is full."]
+    golden(*rows)
     assert rows_of(transcript(), Recovered()) == []
 
 
-def test_an_interrupted_call_is_named() -> None:
+def test_an_interrupted_call_is_named(golden: Golden) -> None:
     read = transcript()
     call = Call("c", "shell", '{"command": "sleep 9"}')
     rows = rows_of(
         read, Said(Assistant("", None, (call,))), CallStarted(1, 0, "shell", "execute"), TurnEnded("interrupted", 1)
     )
-    assert rows[:3] == ["● shell sleep 9  interrupted", "", "Interrupted. Say what to do instead."]
+    golden(*rows)
     assert read.running == {}
 
 

@@ -12,6 +12,7 @@ from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
 from tests.faces.terminal_driver import Terminal
+from tests.golden_texts import Golden
 
 Start = Callable[..., Terminal]
 
@@ -121,7 +122,7 @@ def test_a_wish_is_a_turn_what_of_it_and_files() -> None:
 
 @dataclass
 class Planned:
-    """Goes back as it was told to."""
+    """Goes back as it was asked to."""
 
     what: RewindPlan
     done: RewindOutcome
@@ -144,7 +145,7 @@ class Planned:
         return self.done
 
 
-async def test_thousands_of_files_are_counted_and_names_stay_as_they_are() -> None:
+async def test_thousands_of_files_are_counted_and_names_stay_as_they_are(golden: Golden) -> None:
     files = tuple(FileDiff(f"{number}.txt", "M", 0, 0, "") for number in range(5_000))
     asked: list[Question] = []
 
@@ -155,12 +156,9 @@ async def test_thousands_of_files_are_counted_and_names_stay_as_they_are() -> No
     gone = await run_rewind_command(
         "undo", "", Planned(RewindPlan(2, "code", files, ("README.md",)), RewindOutcome(4_999, ("README.md",))), yes
     )
-    assert gone.text == "4,999 files restored; left as they are: README.md. /redo takes this back."
-    assert asked[0].title == "Take back 5,000 files?"
     assert isinstance(asked[0].view, DiffView)
     assert len(asked[0].view.files) == 50
-    assert "And 4,950 more files, not shown." in asked[0].why
-    assert asked[1].title == "Overwrite README.md too?"
+    golden(asked[0].title, asked[0].why, asked[1].title, gone.text)
 
 
 async def test_a_file_that_is_as_it_was_is_no_question() -> None:

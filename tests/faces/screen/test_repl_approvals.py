@@ -136,7 +136,7 @@ def test_a_diff_that_is_cut_offers_no_always() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "decision", "told"),
+    ("keys", "decision", "reported"),
     [
         ("1", "True 0", "go on"),
         pytest.param("2", "False 1", "wrap up", marks=pytest.mark.long),
@@ -146,13 +146,13 @@ def test_a_diff_that_is_cut_offers_no_always() -> None:
     ],
     ids=["1", "2", "enter", "esc", "up"],
 )
-def test_a_question_may_have_choices_of_its_own(terminal: Start, keys: str, decision: str, told: str) -> None:
+def test_a_question_may_have_choices_of_its_own(terminal: Start, keys: str, decision: str, reported: str) -> None:
     screen = terminal()
     screen.ready()
     screen.press("choose go on,wrap up,stop\r")
     screen.until("the same call 8 times.", "What now?\n  1 go on\n  2 wrap up\n› 3 stop")
     screen.press(keys)
-    screen.ready("2 steps", f"└ {told}")
+    screen.ready("2 steps", f"└ {reported}")
     assert decisions(screen) == [decision]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from kimi_agent.faces.sanitize import sanitize
 from tests.faces.terminal_driver import SGR, Terminal
+from tests.golden_texts import Golden
 
 Start = Callable[..., Terminal]
 OURS = re.compile(
@@ -124,45 +125,12 @@ def test_colours_are_of_the_sixteen_and_never_a_background(terminal: Start) -> N
     }
 
 
-def test_a_story_of_work_at_eighty_columns(terminal: Start) -> None:
+def test_a_story_of_work_at_eighty_columns(terminal: Start, golden: Golden) -> None:
     screen = terminal(rows=50)
     screen.ready()
     screen.press("work\r")
     seen = screen.ready("2 steps")
-    story = seen[seen.index("› work") : seen.index("2 steps")]
-    assert (
-        story
-        == """› work
-
-│ Let me look at the file first.
-│ It may be in src.
-
-I will read it.
-
-● read_file src/a.py  120 lines
-● update_plan  1/3 done
-  └ ✓ read
-    ▸ fix it
-    ☐ test
-● run_tests  1 passed, 1 failed, 3.2 s
-  └ tests/test_a.py::test_x  assert 1 == 2
-● read_file no.py  Error [not_found]: there is no file no…
-  └ Next: list_files
-
-The disk is full.
-
-Done
-
-All good:
-
- • one
- • two
-
-  def f():
-      return 1
-
-"""
-    )
+    golden(seen[seen.index("› work") : seen.index("2 steps")].rstrip())
 
 
 @pytest.mark.parametrize("columns", [40, *(pytest.param(wide, marks=pytest.mark.long) for wide in (80, 200, 300))])

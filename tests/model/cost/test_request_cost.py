@@ -88,7 +88,7 @@ class Book:
         )
 
 
-def told(input: int, cached: int = 0) -> Sequence[Delta]:
+def reported(input: int, cached: int = 0) -> Sequence[Delta]:
     """An answer with a usage."""
     return [TextDelta("x"), Usage(input, 1, cached)]
 
@@ -97,7 +97,7 @@ def ask(*messages: Message, system: str = "Be kind.", tools: tuple[ToolSpec, ...
     return Request(system, tools, list(messages or HISTORY), tokens=5_000)
 
 
-async def test_the_told_usage_is_written_down_with_its_price() -> None:
+async def test_the_reported_usage_is_written_down_with_its_price() -> None:
     book = Book()
     script: Sequence[Delta] = [TextDelta("x"), Usage(1_000, 1), Usage(2_000, 500, 1_000, 300), Finish("stop")]
     assert await all_of(book.around(script), replace(ask(), purpose="wrap_up")) == script
@@ -147,7 +147,7 @@ async def test_a_usage_without_input_tells_the_output_alone() -> None:
     assert book.spent == [Spent("kimi-k2.6", usage, PRICE.usd(usage), estimated=True)]
 
 
-async def test_what_was_told_before_a_break_stands() -> None:
+async def test_what_was_reported_before_a_break_stands() -> None:
     book = Book()
     with pytest.raises(Unavailable):
         await all_of(book.around([TextDelta("x"), Usage(10, 2), Unavailable("cut")]), ask())
@@ -212,7 +212,7 @@ async def test_what_was_due_from_the_cache_and_why_it_did_not_come(
     request_: Request, idle_s: float, usage: Usage, due: int, miss: str
 ) -> None:
     book = Book()
-    model = book.around(told(10_000), [TextDelta("x"), usage])
+    model = book.around(reported(10_000), [TextDelta("x"), usage])
     await all_of(model, ask())
     book.now += idle_s
     await all_of(model, request_)
@@ -221,7 +221,7 @@ async def test_what_was_due_from_the_cache_and_why_it_did_not_come(
 
 async def test_equal_messages_are_the_same_beginning_though_they_are_other_objects() -> None:
     book = Book()
-    model = book.around(told(10_000), told(12_000))
+    model = book.around(reported(10_000), reported(12_000))
     await all_of(model, ask(user_message("a"), ToolReturn("i", "n", "interrupted")))
     await all_of(model, ask(user_message("a"), ToolReturn("i", "n", "interrupted"), user_message("b")))
     assert book.spent[1].miss == PROVIDER_DROPPED_CACHE
@@ -229,7 +229,7 @@ async def test_equal_messages_are_the_same_beginning_though_they_are_other_objec
 
 async def test_a_prompt_that_is_too_short_is_not_due() -> None:
     book = Book()
-    model = book.around(told(256), told(9_000))
+    model = book.around(reported(256), reported(9_000))
     await all_of(model, ask())
     await all_of(model, ask(*GROWN))
     assert [each.due for each in book.spent] == [0, 0]
@@ -238,7 +238,7 @@ async def test_a_prompt_that_is_too_short_is_not_due() -> None:
 async def test_after_a_compaction_only_the_head_is_due() -> None:
     book = Book()
     long = ask(system="x" * 40_000)
-    model = book.around(told(100_000), told(100_000, 10_000), told(100_000, 9_000))
+    model = book.around(reported(100_000), reported(100_000, 10_000), reported(100_000, 9_000))
     await all_of(model, long)
     await all_of(model, replace(long, messages=[user_message("the summary")]))
     assert (book.spent[1].due // 100, book.spent[1].miss) == (100, "")
@@ -248,7 +248,7 @@ async def test_after_a_compaction_only_the_head_is_due() -> None:
 
 async def test_the_request_for_a_summary_stands_aside() -> None:
     book = Book()
-    model = book.around(told(9_000), told(9_500), told(9_900, 8_960))
+    model = book.around(reported(9_000), reported(9_500), reported(9_900, 8_960))
     await all_of(model, ask())
     await all_of(
         model, replace(ask(user_message("summarise this"), system="You summarise.", tools=()), purpose="compaction")
@@ -274,13 +274,13 @@ LAST = LastRequest("kimi-k2.6", fingerprint_prompt_head("Be kind.", (READ_FILE,)
 )
 async def test_after_a_resume_the_log_tells_what_was_due(last: LastRequest, due: int, miss: str) -> None:
     book = Book()
-    await all_of(book.around(told(12_000), last=last), ask(*GROWN))
+    await all_of(book.around(reported(12_000), last=last), ask(*GROWN))
     assert [(each.due, each.miss) for each in book.spent] == [(due, miss)]
 
 
 async def test_after_a_resume_with_a_compaction_only_the_head_is_due() -> None:
     book = Book()
-    await all_of(book.around(told(12_000), last=replace(LAST, edited="all")), ask(*GROWN))
+    await all_of(book.around(reported(12_000), last=replace(LAST, edited="all")), ask(*GROWN))
     assert book.spent[0].due < 200
     assert book.spent[0].miss == ""
 

@@ -27,6 +27,7 @@ from kimi_agent.model.retrying.retry import (
 )
 from kimi_agent.model.tape.format import Tape
 from kimi_agent.model.wire.http_errors import LikelyPermanent
+from tests.golden_texts import Golden
 from tests.model.requests import Attempt, Attempts, all_of, ask_for, client
 
 FINE: Attempt = [TextDelta("fine"), Finish("stop")]
@@ -89,7 +90,7 @@ async def test_waits_double_up_to_a_limit_with_full_jitter() -> None:
     patient = Patient()
     error = await fails(patient.wrap(Attempts([BUSY]), random=1.0))
     assert patient.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
-    assert str(error) == "Busy. Given up after 8 attempts."
+    assert "after 8 attempts" in str(error)
     assert isinstance(error, Unavailable)
     assert not error.retry
     patient = Patient()
@@ -200,21 +201,15 @@ def test_what_follows_a_failure(
     assert decide_retry(error, policy, tally, 0.5) == follows
 
 
-async def test_when_to_come_back_is_rounded_up_and_names_another_day() -> None:
+async def test_when_to_come_back_is_rounded_up_and_names_another_day(golden: Golden) -> None:
     now = time.mktime((2026, 3, 1, 23, 50, 30, 0, 0, -1))
     patient = Patient()
     patient.now = now
-    error = await fails(patient.wrap(Attempts([limited(300.5)])))
-    assert str(error) == "Slow down. Retry at 23:56; --wait-for-quota would wait for it."
-    error = await fails(patient.wrap(Attempts([limited(600.0)])))
-    assert str(error) == "Slow down. Retry at 00:01 on 2026-03-02; --wait-for-quota would wait for it."
-    error = await fails(patient.wrap(Attempts([Unavailable("Down.", 600.0)])))
-    assert str(error) == "Down. Retry at 00:01 on 2026-03-02."
-    error = await fails(patient.wrap(Attempts([limited(9 * DAY_S)])))
-    assert str(error) == "Slow down. Retry at 23:51 on 2026-03-10."
+    failures = (limited(300.5), limited(600.0), Unavailable("Down.", 600.0), limited(9 * DAY_S))
+    golden(*[str(await fails(patient.wrap(Attempts([each])))) for each in failures])
 
 
-async def test_a_long_wait_is_told_once_and_slept_in_slices() -> None:
+async def test_a_long_wait_is_reported_once_and_slept_in_slices() -> None:
     patient = Patient(ticks=True)
     deltas = await all_of(patient.wrap(Attempts([limited(5 * 3600.0)], FINE), wait_for_quota=True), ask_for())
     assert deltas == [Retrying("Slow down.", 5 * 3600.0, 2), *FINE]
@@ -288,7 +283,7 @@ async def test_unattended_the_attempts_count_too() -> None:
     patient = Patient(ticks=True)
     model = Down(patient, up_at=1e9, took_s=1000.0)
     error = await fails(patient.wrap(model, random=0.0, **vars(UNATTENDED_RETRY)))
-    assert str(error) == "Busy. Given up after 9 attempts."
+    assert "after 9 attempts" in str(error)
     assert model.asked == 9, "the two hours begin with the first failure"
 
 
@@ -336,11 +331,11 @@ async def test_what_cannot_pass_is_not_tried_again(error: Exception) -> None:
     assert model.asked == 1
 
 
-async def test_what_is_doubtful_is_tried_a_few_times_only() -> None:
+async def test_what_is_doubtful_is_tried_a_few_times_only(golden: Golden) -> None:
     model = Attempts([LikelyPermanent("Nothing listens there.", tries=3)])
     error = await fails(Patient().wrap(model))
     assert model.asked == 3
-    assert str(error) == "Nothing listens there. Given up after 3 attempts."
+    golden(str(error), str(await fails(Patient().wrap(Attempts(EMPTY["nothing"])))))
 
 
 EMPTY: dict[str, Attempt] = {
@@ -360,7 +355,7 @@ async def test_an_empty_answer_is_asked_again_then_nudged_and_never_becomes_hist
     error = await fails(Patient().wrap(model))
     assert isinstance(error, Unavailable)
     assert model.asked == model.closed == 3
-    assert str(error) == "The model gave an empty answer. Given up after 3 attempts."
+    assert "after 3 attempts" in str(error)
 
 
 async def test_the_nudge_stays_while_other_things_fail_and_names_no_calls_where_there_are_none() -> None:

@@ -292,7 +292,7 @@ async def test_a_partial_answer_is_gone_on_with_and_counts_as_none() -> None:
         await answer(model, replace(request, partial=Assistant("A whole", "so")))
 
 
-async def test_a_tape_may_call_though_it_was_told_not_to() -> None:
+async def test_a_tape_may_call_though_it_was_asked_not_to() -> None:
     bodies: list[bytes] = []
     model = playing(CALL, seen=bodies.append)
     assert (await answer(model, replace(ask_for(), tools_off=True))).calls

@@ -180,7 +180,7 @@ def test_calls_are_assembled_whatever_a_server_leaves_out(fragments: list[dict[s
     assert answer(call(*fragments)).calls == tuple(calls)
 
 
-def test_a_call_is_told_with_its_first_arguments_or_when_the_next_one_begins() -> None:
+def test_a_call_is_reported_with_its_first_arguments_or_when_the_next_one_begins() -> None:
     first, second = ({"index": n, "id": f"i{n}", "function": {"name": "ab"[n]}} for n in range(2))
     more = {"index": 1, "function": {"arguments": "{}"}}
     assert read(call(first), call(second), call(more))[:-1] == [CallDelta(0, "i0", "a"), CallDelta(1, "i1", "b", "{}")]
@@ -200,7 +200,7 @@ def test_fragments_of_one_kind_that_come_together_make_one_delta() -> None:
     ]
 
 
-def test_what_stood_before_an_error_in_the_same_bytes_is_told_before_it() -> None:
+def test_what_stood_before_an_error_in_the_same_bytes_is_reported_before_it() -> None:
     frames = [("", json.dumps(chunk({"content": each})).encode()) for each in "ab"]
     for bad in (("", b'{"error": "busy"}'), ("error", b"busy"), ("", b"{not json")):
         deltas = AnswerReader(blame).read([*frames, bad])
@@ -264,7 +264,7 @@ def test_what_stands_beside_the_tokens_is_seen(event: dict[str, Any], expected: 
     assert read(event) == [*expected, Finish("stop")]
 
 
-def test_id_and_name_of_a_call_are_told_once() -> None:
+def test_id_and_name_of_a_call_are_reported_once() -> None:
     fragment = {"index": 0, "id": "i", "function": {"name": "a", "arguments": "x"}}
     assert read(*[call(fragment)] * 3)[:-1] == [
         CallDelta(0, "i", "a", "x"),
@@ -332,7 +332,7 @@ def test_of_several_choices_the_first_one_is_read() -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call", "odd word"])
 @pytest.mark.parametrize("with_call", [True, False])
-def test_a_finish_reason_is_told_as_it_came_and_decides_nothing(reason: str, with_call: bool) -> None:
+def test_a_finish_reason_is_reported_as_it_came_and_decides_nothing(reason: str, with_call: bool) -> None:
     fragment = {"index": 0, "id": "i", "function": {"name": "a", "arguments": "{}"}}
     found = read(*[call(fragment)] * with_call, finish=reason)
     assert found == [*[CallDelta(0, "i", "a", "{}")] * with_call, Finish(reason)]

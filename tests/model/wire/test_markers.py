@@ -117,19 +117,19 @@ def test_beside_a_proper_call_a_section_stays_text(first: bool) -> None:
     assert found == Assistant(leaked.text, None, (Call("i", "shell", "{}"),))
 
 
-def test_text_is_told_at_once_but_for_what_may_begin_a_section() -> None:
+def test_text_is_reported_at_once_but_for_what_may_begin_a_section() -> None:
     markers = CallMarkerParser(TOOLS)
 
-    def told(text: str) -> list[Delta]:
+    def reported(text: str) -> list[Delta]:
         return list(markers.pass_on(TextDelta(text)))
 
-    assert told("if a < b") == [TextDelta("if a < b")]
-    assert told(" <|tool_") == [TextDelta(" ")]
-    assert told("x") == [TextDelta("<|tool_x")]
-    assert told(f"{BEGIN}\n") == []
-    assert told("!") == [TextDelta(f"{BEGIN}\n!")]
-    assert told("<" * 1000) == [TextDelta("<" * 999)]
+    assert reported("if a < b") == [TextDelta("if a < b")]
+    assert reported(" <|tool_") == [TextDelta(" ")]
+    assert reported("x") == [TextDelta("<|tool_x")]
+    assert reported(f"{BEGIN}\n") == []
+    assert reported("!") == [TextDelta(f"{BEGIN}\n!")]
+    assert reported("<" * 1000) == [TextDelta("<" * 999)]
 
 
-def test_an_empty_reasoning_is_still_told() -> None:
+def test_an_empty_reasoning_is_still_reported() -> None:
     assert passed(ReasoningDelta("", "reasoning"), TextDelta("x")) == [ReasoningDelta("", "reasoning"), TextDelta("x")]

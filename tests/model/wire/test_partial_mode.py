@@ -192,9 +192,9 @@ class Teller(Attempts):
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         number = self.asked
         self.requests.append(request)
-        told = request.partial.text if request.partial is not None else ""
-        thought: list[Delta] = [] if told else [ReasoningDelta(each) for each in ("h", "m", ".")]
-        whole = [*thought, *map(TextDelta, STORY[len(told) :]), Usage(10, 2), Finish("stop")]
+        begun = request.partial.text if request.partial is not None else ""
+        thought: list[Delta] = [] if begun else [ReasoningDelta(each) for each in ("h", "m", ".")]
+        whole = [*thought, *map(TextDelta, STORY[len(begun) :]), Usage(10, 2), Finish("stop")]
         for delta in whole[: self._breaks[number] if number < len(self._breaks) else None]:
             yield delta
         if number < len(self._breaks):

@@ -127,7 +127,7 @@ async def test_an_answer_that_never_ends_is_cut_off_by_the_clock_of_the_whole_at
     with pytest.raises(Unavailable, match=r"took longer than 0\.1 s") as caught:
         await collect(answer, got, pause_s=reading_s)
     assert caught.value.retry
-    assert got, "what came is told"
+    assert got, "what came is reported"
 
 
 async def test_the_clock_of_the_whole_attempt_also_ends_silence() -> None:

@@ -5,60 +5,16 @@ import hashlib
 import os
 import stat
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.values import PathChange, SnapshotError, TreeEntry
-from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.transaction.syscalls import FileSyscalls
-
-Tree = Mapping[str, str]
-"""A path and what stands there: `-> target` is a link, `600 text` a file of that mode."""
-
-
-class Watched(FileSyscalls):
-    """Real system calls (without the wait for the disk); `before(number, name)` hears of each and may raise."""
-
-    def __init__(self, before: Callable[[int, str], None] = lambda number, name: None) -> None:
-        super().__init__(ConfinedOpener())
-        self._before = before
-        self._count = 0
-
-    def __getattribute__(self, name: str) -> Any:
-        value = object.__getattribute__(self, name)
-        if name.startswith("_"):
-            return value
-        number = self._count
-        self._count += 1
-
-        def call(*arguments: Any) -> Any:
-            self._before(number, name)
-            return None if name.startswith("sync") else value(*arguments)
-
-        return call
-
-
-def opened(folder: Path, syscalls: FileSyscalls | None = None, cwd: str = "") -> Files:
-    root = folder / "a workspace"
-    root.mkdir(exist_ok=True)
-    state = folder / "state"
-    return Files(
-        root,
-        outputs=Outputs(state / "outputs"),
-        seen_files=SeenFiles(lambda seen: None),
-        home=folder,
-        cwd=root / cwd,
-        journal=state / "journal",
-        syscalls=syscalls or Watched(),
-    )
+from tests.workspace.fault_injection import Tree, WatchedSyscalls, journals, open_files, read_tree, write_tree
 
 
 def blob(data: bytes) -> str:
@@ -71,31 +27,6 @@ def kept(what: str) -> tuple[TreeEntry, bytes]:
         return TreeEntry("link", 0, len(data), blob(data)), data
     mode, _, text = what.partition(" ")
     return TreeEntry("file", int(mode, 8), len(text), blob(text.encode())), text.encode()
-
-
-def lay(root: Path, tree: Tree) -> None:
-    for path, what in tree.items():
-        found, data = kept(what)
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        if found.kind == "link":
-            (root / path).symlink_to(data.decode())
-        else:
-            (root / path).write_bytes(data)
-            (root / path).chmod(found.mode)
-
-
-def stands(root: Path) -> dict[str, str]:
-    """What `lay` would make; a folder that is empty is "folder"."""
-    found: dict[str, str] = {}
-    for path in sorted(root.rglob("*")):
-        name = str(path.relative_to(root))
-        if path.is_symlink():
-            found[name] = f"-> {os.readlink(path)}"
-        elif path.is_file():
-            found[name] = f"{stat.S_IMODE(path.stat().st_mode):o} {path.read_text()}"
-        elif not any(path.iterdir()):
-            found[name] = "folder"
-    return found
 
 
 def touched(path: Path) -> tuple[int, ...]:
@@ -119,7 +50,7 @@ def contents(*trees: Tree) -> Callable[[TreeEntry], bytes]:
     return held.__getitem__
 
 
-def go(files: Files, old: Tree, new: Tree) -> None:
+def restore(files: Files, old: Tree, new: Tree) -> None:
     restore_files(changes(old, new), contents(new), files)
 
 
@@ -149,16 +80,16 @@ each_swap = pytest.mark.parametrize("name", SWAPS)
 
 @each_swap
 def test_every_path_becomes_what_the_snapshot_holds_and_nothing_else_changes(tmp_path: Path, name: str) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     old, new = SWAPS[name]
-    lay(files.root, {**old, **BY})
+    write_tree(files.root, {**old, **BY})
     by = touched(files.root / "bystander")
-    go(files, old, new)
-    assert stands(files.root) == dict(sorted({**new, **BY}.items()))
+    restore(files, old, new)
+    assert read_tree(files.root) == dict(sorted({**new, **BY}.items()))
     assert touched(files.root / "bystander") == by
-    assert list((tmp_path / "state/journal").iterdir()) == []
-    go(files, new, old)
-    assert stands(files.root) == dict(sorted({**old, **BY}.items()))
+    assert journals(tmp_path) == []
+    restore(files, new, old)
+    assert read_tree(files.root) == dict(sorted({**old, **BY}.items()))
 
 
 def faulted(tmp_path: Path, name: str, at: int, error: OSError, no_links: bool) -> bool:
@@ -174,18 +105,17 @@ def faulted(tmp_path: Path, name: str, at: int, error: OSError, no_links: bool) 
             raise OSError(errno.EPERM, "Operation not permitted")
 
     folder = tmp_path / f"{name} {at} {no_links}"
-    folder.mkdir()
-    files = opened(folder, Watched(fail))
+    files = open_files(folder, WatchedSyscalls(fail))
     old, new = ({**tree, **BY} for tree in SWAPS[name])
-    lay(files.root, old)
+    write_tree(files.root, old)
     try:
-        go(files, old, new)
+        restore(files, old, new)
     except ToolError:
-        assert stands(files.root) == dict(sorted(old.items())), at
+        assert read_tree(files.root) == dict(sorted(old.items())), at
     else:
-        opened(folder).recover()  # sweeps what a fault after the last rename left
-        assert stands(files.root) == dict(sorted(new.items())), at
-    assert list((folder / "state/journal").glob("*")) == [], at
+        open_files(folder).recover()  # sweeps what a fault after the last rename left
+        assert read_tree(files.root) == dict(sorted(new.items())), at
+    assert journals(folder) == [], at
     return ended
 
 
@@ -224,27 +154,27 @@ def test_a_fault_at_any_system_call_of_any_swap(tmp_path: Path, name: str) -> No
     ],
 )
 def test_a_file_that_is_not_as_the_plan_saw_it_stops_all(tmp_path: Path, path: str, now: str, code: str) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     old = {"a": "644 old", "b": "644 b", "gone": "644 x", "l": "-> a"}
     new = {"a": "644 new", "b": "644 c", "new": "644 n", "l": "-> c"}
-    lay(files.root, old)
+    write_tree(files.root, old)
     (files.root / path).unlink(missing_ok=True)
     if now:
-        lay(files.root, {path: now})
-    before = stands(files.root)
+        write_tree(files.root, {path: now})
+    before = read_tree(files.root)
     with pytest.raises(ToolError) as caught:
-        go(files, old, new)
+        restore(files, old, new)
     assert caught.value.code == code
-    assert stands(files.root) == before
-    assert list((tmp_path / "state/journal").glob("*")) == []
+    assert read_tree(files.root) == before
+    assert journals(tmp_path) == []
 
 
 def test_a_folder_with_a_file_of_somebody_else_does_not_give_way(tmp_path: Path) -> None:
-    files = opened(tmp_path)
-    lay(files.root, {"p/x": "644 x", "p/q/mine": "600 mine"})
+    files = open_files(tmp_path)
+    write_tree(files.root, {"p/x": "644 x", "p/q/mine": "600 mine"})
     with pytest.raises(ToolError, match="holds p/q/mine, which stays"):
-        go(files, {"p/x": "644 x"}, {"p": "644 p"})
-    assert stands(files.root) == {"p/q/mine": "600 mine", "p/x": "644 x"}
+        restore(files, {"p/x": "644 x"}, {"p": "644 p"})
+    assert read_tree(files.root) == {"p/q/mine": "600 mine", "p/x": "644 x"}
 
 
 def test_empty_folders_give_way_and_come_back_with_their_modes_when_it_fails(tmp_path: Path) -> None:
@@ -253,17 +183,17 @@ def test_empty_folders_give_way_and_come_back_with_their_modes_when_it_fails(tmp
             raise OSError(errno.EIO, "Input/output error")
 
     fails = True
-    files = opened(tmp_path, Watched(fail))
+    files = open_files(tmp_path, WatchedSyscalls(fail))
     (files.root / "p/empty/er").mkdir(parents=True)
     (files.root / "p").chmod(0o750)
     (files.root / "p/empty/er").chmod(0o700)
     with pytest.raises(ToolError):
-        go(files, {}, {"p": "644 p"})
+        restore(files, {}, {"p": "644 p"})
     assert stat.S_IMODE((files.root / "p/empty/er").stat().st_mode) == 0o700
     assert stat.S_IMODE((files.root / "p").stat().st_mode) == 0o750
     fails = False
-    go(files, {}, {"p": "644 p"})
-    assert stands(files.root) == {"p": "644 p"}
+    restore(files, {}, {"p": "644 p"})
+    assert read_tree(files.root) == {"p": "644 p"}
 
 
 def test_a_file_that_comes_into_a_cleared_folder_meanwhile_stops_all(tmp_path: Path) -> None:
@@ -271,12 +201,12 @@ def test_a_file_that_comes_into_a_cleared_folder_meanwhile_stops_all(tmp_path: P
         if name == "rename" and not (root / "p/mine").exists():
             (root / "p/mine").write_text("mine")
 
-    files = opened(tmp_path, Watched(intrude))
+    files = open_files(tmp_path, WatchedSyscalls(intrude))
     root = files.root
-    lay(root, {"p/x": "600 x", "p/y": "640 y"})
+    write_tree(root, {"p/x": "600 x", "p/y": "640 y"})
     with pytest.raises(ToolError):
-        go(files, {"p/x": "600 x", "p/y": "640 y"}, {"p": "644 p"})
-    assert {path: what.partition(" ")[2] for path, what in stands(root).items()} == {
+        restore(files, {"p/x": "600 x", "p/y": "640 y"}, {"p": "644 p"})
+    assert {path: what.partition(" ")[2] for path, what in read_tree(root).items()} == {
         "p/mine": "mine",
         "p/x": "x",
         "p/y": "y",
@@ -284,17 +214,17 @@ def test_a_file_that_comes_into_a_cleared_folder_meanwhile_stops_all(tmp_path: P
 
 
 def test_folders_that_it_empties_go_others_stay(tmp_path: Path) -> None:
-    files = opened(tmp_path, cwd="")
-    lay(files.root, {"a/b/c/x": "644 x", "a/keep": "644 k", "d/y": "644 y", "e/f/z": "644 z"})
+    files = open_files(tmp_path, cwd="")
+    write_tree(files.root, {"a/b/c/x": "644 x", "a/keep": "644 k", "d/y": "644 y", "e/f/z": "644 z"})
     (files.root / "was empty").mkdir()
     (files.root / "d/empty").mkdir()
-    there = opened(tmp_path, cwd="e/f")
-    go(there, {"a/b/c/x": "644 x", "d/y": "644 y", "e/f/z": "644 z"}, {})
-    assert stands(files.root) == {"a/keep": "644 k", "d/empty": "folder", "e/f": "folder", "was empty": "folder"}
+    there = open_files(tmp_path, cwd="e/f")
+    restore(there, {"a/b/c/x": "644 x", "d/y": "644 y", "e/f/z": "644 z"}, {})
+    assert read_tree(files.root) == {"a/keep": "644 k", "d/empty": "folder", "e/f": "folder", "was empty": "folder"}
 
 
 def test_only_one_content_is_held_at_a_time(tmp_path: Path) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     size, texts = 2_000_000, [str(number) for number in range(24)]
     kepts = [TreeEntry("file", 0o644, size, blob(text[0].encode() * size)) for text in texts]
     wanted = [PathChange(f"big/{text}", None, each) for text, each in zip(texts, kepts, strict=True)]
@@ -311,74 +241,74 @@ def test_a_kept_content_that_is_gone_or_damaged_stops_all(tmp_path: Path) -> Non
     def gone(each: TreeEntry) -> bytes:
         raise SnapshotError("it was tidied away")
 
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     old, new = {"a": "644 a", "b": "644 b"}, {"a": "644 x", "b": "644 y", "c/d": "644 z"}
-    lay(files.root, old)
+    write_tree(files.root, old)
     with pytest.raises(SnapshotError):
         restore_files(changes(old, new), gone, files)
     with pytest.raises(ToolError, match="damaged"):
         restore_files(changes(old, new), lambda each: b"other", files)
-    assert stands(files.root) == old
-    assert list((tmp_path / "state/journal").glob("*")) == []
+    assert read_tree(files.root) == old
+    assert journals(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     "path", ["../out", "a/../../out", "/out", "a//b", "a/./b", "", "a\0b", ".git/hooks/x", ".GIT/x"]
 )
 def test_no_path_leads_out_or_into_git(tmp_path: Path, path: str) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     new = {path: "644 x"}
     with pytest.raises(ToolError) as caught:
-        go(files, {}, new)
+        restore(files, {}, new)
     assert caught.value.code in ("outside", "git_internal")
-    assert stands(files.root) == {}
+    assert read_tree(files.root) == {}
     assert not (tmp_path / "out").exists()
 
 
 def test_a_link_on_the_way_is_not_followed(tmp_path: Path) -> None:
-    files = opened(tmp_path)
-    lay(tmp_path / "outside", {"x": "644 theirs"})
+    files = open_files(tmp_path)
+    write_tree(tmp_path / "outside", {"x": "644 theirs"})
     (files.root / "d").symlink_to(tmp_path / "outside")
     for old, new in (({}, {"d/new": "644 n"}), ({"d/x": "644 theirs"}, {}), ({"d/x": "644 theirs"}, {"d/x": "644 n"})):
         with pytest.raises(ToolError):
-            go(files, old, new)
-    assert stands(tmp_path / "outside") == {"x": "644 theirs"}
+            restore(files, old, new)
+    assert read_tree(tmp_path / "outside") == {"x": "644 theirs"}
 
 
 def test_modes_are_exact_whatever_the_umask(tmp_path: Path) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     before = os.umask(0o077)
     try:
-        go(files, {}, {"a": "666 a", "b": "751 b", "c": "400 c"})
+        restore(files, {}, {"a": "666 a", "b": "751 b", "c": "400 c"})
     finally:
         os.umask(before)
-    assert stands(files.root) == {"a": "666 a", "b": "751 b", "c": "400 c"}
+    assert read_tree(files.root) == {"a": "666 a", "b": "751 b", "c": "400 c"}
 
 
 def test_a_name_that_is_no_text_is_restored_too(tmp_path: Path) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     name = os.fsdecode(b"caf\xe9 \n")
     try:
-        lay(files.root, {name: "644 a"})
+        write_tree(files.root, {name: "644 a"})
     except OSError:
         pytest.skip("the file system wants UTF-8")
-    go(files, {name: "644 a"}, {name: "600 b", f"{name}2/x": "644 y"})
-    assert stands(files.root) == {name: "600 b", f"{name}2/x": "644 y"}
+    restore(files, {name: "644 a"}, {name: "600 b", f"{name}2/x": "644 y"})
+    assert read_tree(files.root) == {name: "600 b", f"{name}2/x": "644 y"}
 
 
 def test_many_files_are_restored_in_one_go(tmp_path: Path) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     old = {f"src/{number % 7}/{number}": "644 x" for number in range(150)}
     new = {f"src/{number % 7}/{number}": "600 y" for number in range(0, 300, 2)}
-    lay(files.root, old)
-    go(files, old, new)
-    assert stands(files.root) == dict(sorted(new.items()))
+    write_tree(files.root, old)
+    restore(files, old, new)
+    assert read_tree(files.root) == dict(sorted(new.items()))
 
 
 def test_a_hard_link_outside_keeps_its_bytes(tmp_path: Path) -> None:
-    files = opened(tmp_path)
+    files = open_files(tmp_path)
     (tmp_path / "outside").write_text("old")
     os.link(tmp_path / "outside", files.root / "h")
-    go(files, {"h": "644 old"}, {"h": "644 new"})
+    restore(files, {"h": "644 old"}, {"h": "644 new"})
     assert (tmp_path / "outside").read_text() == "old"
-    assert stands(files.root) == {"h": "644 new"}
+    assert read_tree(files.root) == {"h": "644 new"}

@@ -134,7 +134,7 @@ print("done", flush=True)
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_after_a_kill_at_any_moment_the_store_works(tmp_path: Path) -> None:
-    """SIGKILL while a snapshot is taken or old ones are removed; what was told before stays readable."""
+    """SIGKILL while a snapshot is taken or old ones are removed; what was reported before stays readable."""
     work, store = tmp_path / "work", tmp_path / "store"
     work.mkdir()
     environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}

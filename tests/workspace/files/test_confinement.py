@@ -13,8 +13,7 @@ from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
+from tests.builders import make_files
 
 
 @pytest.fixture
@@ -28,16 +27,8 @@ def files(tmp_path: Path) -> Files:
 
 
 def open_at(tmp_path: Path, cwd: str = "", added: tuple[Path, ...] = ()) -> Files:
-    return Files(
-        tmp_path / "app",
-        outputs=Outputs(tmp_path / "state/outputs"),
-        seen_files=SeenFiles(lambda seen: None),
-        home=tmp_path,
-        cwd=tmp_path / "app" / cwd,
-        added=added,
-        private=(tmp_path / "state",),
-        journal=tmp_path / "state/journal",
-    )
+    state = tmp_path / "state"
+    return make_files(tmp_path / "app", state, cwd=tmp_path / "app" / cwd, added=added, private=(state,))
 
 
 def code_of_write(files: Files, path: str) -> str:

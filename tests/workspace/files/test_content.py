@@ -9,15 +9,13 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.events import Fingerprint, Seen
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
+from tests.builders import make_files
 
 
 def made(tmp_path: Path) -> Files:
     root = tmp_path / "ws"
     root.mkdir(exist_ok=True)
-    outputs, seen_files = Outputs(tmp_path / "state/outputs"), SeenFiles(lambda seen: None)
-    return Files(root, outputs=outputs, seen_files=seen_files, home=tmp_path, journal=tmp_path / "state/journal")
+    return make_files(root, tmp_path / "state")
 
 
 def sha(data: bytes) -> str:

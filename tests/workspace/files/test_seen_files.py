@@ -26,18 +26,18 @@ def test_another_content_begins_anew() -> None:
     assert seen_files.known("b") is None
 
 
-def test_only_news_is_told_and_telling_it_again_rebuilds_the_ledger() -> None:
-    told: list[Seen] = []
-    seen_files = SeenFiles(told.append)
+def test_only_news_is_reported_and_reporting_it_again_rebuilds_the_ledger() -> None:
+    reported: list[Seen] = []
+    seen_files = SeenFiles(reported.append)
     seen_files.record("a", "1", ranges=[(1, 10)])
     seen_files.record("a", "1", ranges=[(2, 5)])
     seen_files.record("a", "1", ranges=[(5, 12)])
     seen_files.record("b", "2", whole=True, by="write")
-    assert told == [Seen("a", "1", ((1, 10),)), Seen("a", "1", ((5, 12),)), Seen("b", "2", (), True, "write")]
-    again = SeenFiles(told.append)
-    for seen in tuple(told):
+    assert reported == [Seen("a", "1", ((1, 10),)), Seen("a", "1", ((5, 12),)), Seen("b", "2", (), True, "write")]
+    again = SeenFiles(reported.append)
+    for seen in tuple(reported):
         again.apply(seen)
-    assert len(told) == 3
+    assert len(reported) == 3
     assert [again.known(path) for path in "ab"] == [seen_files.known(path) for path in "ab"]
 
 

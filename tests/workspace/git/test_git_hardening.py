@@ -507,7 +507,7 @@ def test_without_git_one_sentence_says_what_to_install(tmp_path: Path) -> None:
     assert str(error) == "git was not found on PATH: install it (Debian: apt-get install git), or mend PATH"
 
 
-def test_no_repository_is_told_as_git_tells_it(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_no_repository_is_reported_as_git_reports_it(tmp_path: Path, environ: dict[str, str]) -> None:
     with pytest.raises(GitFailed) as failed:
         Git(tmp_path, environ=environ).run("status")
     assert failed.value.code == 128

@@ -12,8 +12,7 @@ from kimi_agent.workspace.process import process_tree
 MEASURE = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import ProcessRunner
+from tests.builders import make_runner
 def peak():
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would hold the peak of the test process too: Linux carries it over an exec
@@ -21,7 +20,7 @@ def peak():
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 async def main(root, state, command):
-    runner = ProcessRunner(root=root, cwd=root, outputs=Outputs(state / "o"), environ=os.environ, register=state / "r")
+    runner = make_runner(root, state)
     await runner.shell("seq 1000", timeout_s=60)
     before = peak()
     done = await runner.shell(command, timeout_s=60)

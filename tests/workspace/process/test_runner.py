@@ -3,26 +3,21 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.process.runner import ProcessRunner, shell_argv
+from tests.builders import make_runner
 
 CANARY = "sk-canary-0123456789"
 
 
-def make(root: Path, state: Path, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> ProcessRunner:
-    return ProcessRunner(
-        root=root,
-        cwd=cwd or root,
-        outputs=Outputs(state / "outputs"),
-        environ={**os.environ, "KIMI_API_KEY": CANARY} if environ is None else environ,
-        register=state / "running",
-    )
+def make(root: Path, state: Path, **given: Any) -> ProcessRunner:
+    return make_runner(root, state, **({"environ": {**os.environ, "KIMI_API_KEY": CANARY}} | given))
 
 
 @pytest.fixture
@@ -59,7 +54,7 @@ async def test_no_key_reaches_a_child(runner: ProcessRunner) -> None:
 async def test_an_empty_or_garbled_environment_is_enough_for_a_shell(
     workspace: Path, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    runner = make(workspace, tmp_path, environ)
+    runner = make(workspace, tmp_path, environ=environ)
     assert (await runner.shell("ls / >/dev/null && echo ok", timeout_s=30)).text == "ok\n"
 
 
@@ -198,24 +193,26 @@ async def test_a_background_child_can_go_on_writing(runner: ProcessRunner, works
     assert done.text == "still here\n"
 
 
-async def test_the_newest_line_is_told_while_it_runs(runner: ProcessRunner) -> None:
-    told: list[str] = []
-    await runner.shell("printf 'a\\n\\n'; printf ' 10%%\\r 20%%'; exit", timeout_s=30, on_output=told.append)
-    assert told
-    assert told[0] in ("a", "20%")
+async def test_the_newest_line_is_reported_while_it_runs(runner: ProcessRunner) -> None:
+    reported: list[str] = []
+    await runner.shell("printf 'a\\n\\n'; printf ' 10%%\\r 20%%'; exit", timeout_s=30, on_output=reported.append)
+    assert reported
+    assert reported[0] in ("a", "20%")
 
 
-async def test_lines_are_told_at_most_ten_times_a_second(runner: ProcessRunner) -> None:
-    told: list[str] = []
-    done = await runner.shell("for i in $(seq 200); do echo $i; sleep 0.002; done", timeout_s=60, on_output=told.append)
-    assert 1 <= len(told) <= done.duration_s * 10 + 1
+async def test_lines_are_reported_at_most_ten_times_a_second(runner: ProcessRunner) -> None:
+    reported: list[str] = []
+    done = await runner.shell(
+        "for i in $(seq 200); do echo $i; sleep 0.002; done", timeout_s=60, on_output=reported.append
+    )
+    assert 1 <= len(reported) <= done.duration_s * 10 + 1
 
 
 async def test_a_missing_program_is_said_in_one_sentence(runner: ProcessRunner, tmp_path: Path) -> None:
     for name in ("no-such-program", "/no/such/program", "./no-such"):
-        with pytest.raises(ToolError, match="there is no program") as told:
+        with pytest.raises(ToolError, match="there is no program") as caught:
             await runner.run([name], timeout_s=30)
-        assert told.value.code == "missing"
+        assert caught.value.code == "missing"
     assert list((tmp_path / "running").iterdir()) == []
 
 
@@ -227,9 +224,9 @@ async def test_what_cannot_be_started_is_a_tool_error(runner: ProcessRunner, wor
     with pytest.raises(ToolError, match="no directory"):
         await runner.run(["true"], timeout_s=30, cwd=workspace / "nowhere")
     for command, text in [("a\0b", "NUL"), ("\ud800", "surrogate"), ("x" * 3_000_000, "too long")]:
-        with pytest.raises(ToolError, match=text) as told:
+        with pytest.raises(ToolError, match=text) as caught:
             await runner.shell(command, timeout_s=30)
-        assert told.value.code == "bad_arguments"
+        assert caught.value.code == "bad_arguments"
 
 
 async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path, tmp_path: Path) -> None:
@@ -238,7 +235,7 @@ async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path
         (workspace / name).chmod(0o755)
     (tmp_path / "link").symlink_to(workspace)
     path = f".:{workspace}::{tmp_path}/link:{os.environ['PATH']}"
-    runner = make(workspace, tmp_path, {"PATH": path})
+    runner = make(workspace, tmp_path, environ={"PATH": path})
     for name in ("bash", "true"):
         found = runner.which(name)
         assert found is not None
@@ -249,14 +246,7 @@ async def test_programs_of_the_workspace_never_stand_in_for_ours(workspace: Path
 
 async def test_a_sandbox_wraps_the_whole_command(workspace: Path, tmp_path: Path) -> None:
     env = "/usr/bin/env"
-    runner = ProcessRunner(
-        root=workspace,
-        cwd=workspace,
-        outputs=Outputs(tmp_path / "outputs"),
-        environ=os.environ,
-        register=tmp_path / "running",
-        wrap=lambda argv: [env, "WRAPPED=yes", *argv],
-    )
+    runner = make_runner(workspace, tmp_path, wrap=lambda argv: [env, "WRAPPED=yes", *argv])
     assert (await runner.shell("echo $WRAPPED", timeout_s=30)).text == "yes\n"
 
 

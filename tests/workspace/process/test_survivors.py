@@ -12,26 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.process import process_tree
 from kimi_agent.workspace.process.process_table import has_proc, parse_ps_output, read_process_table
 from kimi_agent.workspace.process.runner import ProcessRunner, kill_abandoned_processes
+from tests.builders import make_runner
 
 pytestmark = pytest.mark.skipif(not has_proc(), reason="looks for survivors in /proc")
 
 # Forks twice, starts its own session, wipes nothing or all of its environment; prints when the daemon is up.
 DAEMON = """
 import os, sys, signal, time
-up, told = os.pipe()
+up, ready = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if "wipe" in sys.argv:
-            os.write(told, b"x")
+            os.write(ready, b"x")
             os.execve("/bin/sleep", ["sleep", "999" + sys.argv[1]], {})
-        os.write(told, b"x")
+        os.write(ready, b"x")
         time.sleep(999)
     os._exit(0)
 os.read(up, 1)
@@ -48,13 +48,7 @@ def token() -> str:
 @pytest.fixture
 async def runner(workspace: Path, tmp_path: Path) -> AsyncIterator[ProcessRunner]:
     (tmp_path / "daemon.py").write_text(DAEMON)
-    runner = ProcessRunner(
-        root=workspace,
-        cwd=workspace,
-        outputs=Outputs(tmp_path / "outputs"),
-        environ=os.environ,
-        register=tmp_path / "running",
-    )
+    runner = make_runner(workspace, tmp_path)
     yield runner
     await runner.aclose()
 
@@ -186,9 +180,7 @@ async def test_a_process_that_someone_else_started_is_neither_killed_nor_reaped(
 async def test_two_runners_do_not_touch_each_other(
     runner: ProcessRunner, workspace: Path, tmp_path: Path, token: str
 ) -> None:
-    other = ProcessRunner(
-        root=workspace, cwd=workspace, outputs=Outputs(tmp_path / "o"), environ=os.environ, register=tmp_path / "r"
-    )
+    other = make_runner(workspace, tmp_path / "other")
     await runner.shell("echo x", timeout_s=30)
     await other.shell(f"{daemon(tmp_path, token)} >/dev/null", timeout_s=30)
     running = asyncio.create_task(runner.shell("sleep 999", timeout_s=60))
@@ -208,11 +200,10 @@ async def test_a_run_within_a_run_is_found_by_the_outer_one(
     inner = f"""
 import asyncio, os
 from pathlib import Path
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import ProcessRunner
+from tests.builders import make_runner
 async def main():
     here = Path({str(workspace)!r})
-    runner = ProcessRunner(root=here, cwd=here, outputs=Outputs(here / "o"), environ=os.environ, register=here / "r")
+    runner = make_runner(here, here)
     await runner.shell({daemon(tmp_path, token) + " >/dev/null"!r}, timeout_s=60)
     os.kill(os.getpid(), 9)
 asyncio.run(main())
@@ -227,11 +218,9 @@ asyncio.run(main())
 OWNER = """
 import asyncio, os, sys
 from pathlib import Path
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.runner import ProcessRunner
+from tests.builders import make_runner
 async def main(root, state, command):
-    outputs, register = Outputs(state / "o"), state / "running"
-    runner = ProcessRunner(root=root, cwd=root, outputs=outputs, environ=os.environ, register=register)
+    runner = make_runner(root, state)
     await runner.shell(command, timeout_s=60, on_output=lambda line: print(line, flush=True))
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
 """

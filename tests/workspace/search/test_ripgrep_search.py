@@ -8,9 +8,9 @@ import pytest
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search import python_grep
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
+from tests.builders import make_runner
 
 SLOW = (sys.executable, "-I", python_grep.__file__)
 
@@ -143,12 +143,12 @@ async def test_a_glob_never_brings_git_back(either: Ripgrep, workspace: Path) ->
 async def test_file_types(rg: Ripgrep, workspace: Path) -> None:
     lay(workspace, a_py="hit", b_rs="hit")
     assert set(listed(await rg.search("hit", file_type="py"))) == {"a.py"}
-    with pytest.raises(ToolError, match="unrecognized file type: nix-o") as told:
+    with pytest.raises(ToolError, match="unrecognized file type: nix-o") as caught:
         await rg.search("hit", file_type="nix-o")
-    assert "glob" in told.value.next_step
+    assert "glob" in caught.value.next_step
 
 
-async def test_ignored_files_are_passed_over_and_told_of(rg: Ripgrep, workspace: Path) -> None:
+async def test_ignored_files_are_passed_over_and_counted(rg: Ripgrep, workspace: Path) -> None:
     lay(workspace, _gitignore="build/\n*.log\n", build__a="hit\nhit\n", x_log="hit", b="no")
     found = await rg.search("hit")
     assert (found.matches, found.ignored_matches, found.searched, found.where) == (0, 3, 2, ".")
@@ -210,10 +210,10 @@ async def test_an_output_is_searched_by_its_name(rg: Ripgrep, context: Context) 
 
 async def test_a_missing_path_names_similar_ones(rg: Ripgrep, workspace: Path) -> None:
     lay(workspace, source_py="")
-    with pytest.raises(ToolError) as told:
+    with pytest.raises(ToolError) as caught:
         await rg.search("x", path="sourse.py")
-    assert told.value.code == "missing"
-    assert "source.py" in told.value.next_step
+    assert caught.value.code == "missing"
+    assert "source.py" in caught.value.next_step
 
 
 async def test_a_fifo_is_refused_and_passed_over(either: Ripgrep, workspace: Path) -> None:
@@ -227,10 +227,10 @@ async def test_a_fifo_is_refused_and_passed_over(either: Ripgrep, workspace: Pat
 @pytest.mark.parametrize("pattern", ["fo(", "[a", "(?<=a", "*"])
 async def test_a_bad_expression_is_explained(either: Ripgrep, workspace: Path, pattern: str) -> None:
     lay(workspace, a="x")
-    with pytest.raises(ToolError) as told:
+    with pytest.raises(ToolError) as caught:
         await either.search(pattern)
-    assert told.value.code == "bad_arguments"
-    assert "literal=true" in told.value.next_step
+    assert caught.value.code == "bad_arguments"
+    assert "literal=true" in caught.value.next_step
 
 
 async def test_a_bad_glob_and_an_empty_pattern_are_explained(rg: Ripgrep, workspace: Path) -> None:
@@ -330,14 +330,7 @@ async def test_a_ripgrep_configuration_changes_nothing(context: Context, workspa
     (tmp_path / "ripgreprc").write_text("--invert-match\n")
     lay(workspace, a="hit\n", _ignore="b\n", b="hit\n")
     environ = {**os.environ, "RIPGREP_CONFIG_PATH": str(tmp_path / "ripgreprc")}
-    runner = ProcessRunner(
-        root=workspace,
-        cwd=workspace,
-        outputs=context.files.outputs,
-        environ=environ,
-        env_pass=["RIPGREP_CONFIG_PATH"],
-        register=tmp_path / "running",
-    )
+    runner = make_runner(workspace, tmp_path, environ=environ, env_pass=["RIPGREP_CONFIG_PATH"])
     found = await Ripgrep(context.files, runner).search("hit")
     assert listed(found) == {"a": [(1, "hit", True)]}
 

@@ -1,31 +1,33 @@
-"""A commit of every kind of change, with a fault or a death at each system call, short writes, and a full disk.
-
-Run as a script it forks what is to die and prints one JSON line for each death.
-"""
+"""A commit of every kind of change, with a fault or a death at each system call, short writes, and a full disk."""
 
 import errno
 import hashlib
-import json
 import os
 import random
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.transaction import journal
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
+from tests.builders import make_files
+from tests.workspace.fault_injection import (
+    WatchedSyscalls,
+    assert_old_then_new,
+    fork,
+    journals,
+    kill_process,
+    open_files,
+    run_as_script,
+)
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 LATE = ("mkdir", "rmdir", "link", "rename", "unlink", "write", "chmod", "like", "sync", "mark", "remove")
@@ -41,56 +43,30 @@ class Fault:
     late: bool = False
 
 
-class Faulty(FileSyscalls):
-    """Real system calls (without the wait for the disk), of which some fail; writes put out `chunk` bytes at most."""
+def faulty(faults: Sequence[Fault] = (), chunk: int = 1 << 30) -> WatchedSyscalls:
+    """System calls of which some fail; writes put out `chunk` bytes at most."""
+    by_number = {fault.at: fault for fault in faults}
 
-    def __init__(self, faults: Sequence[Fault] = (), chunk: int = 1 << 30) -> None:
-        super().__init__(ConfinedOpener())
-        self._faults = {fault.at: fault for fault in faults}
-        self._chunk = chunk
-        self._names: list[str] = []
+    def before(number: int, name: str) -> None:
+        fault = by_number.get(number)
+        if fault is not None and not (fault.late and name in LATE):
+            befall(fault)
 
-    def __getattribute__(self, name: str) -> Any:
-        value = object.__getattribute__(self, name)
-        if name.startswith("_"):
-            return value
-        fault = self._faults.get(len(self._names))
-        self._names.append(name)
+    def after(number: int, name: str) -> None:
+        if number in by_number:
+            befall(by_number[number])
 
-        def call(*arguments: Any) -> Any:
-            if fault is not None and not (fault.late and name in LATE):
-                befall(fault)
-            if name == "write":
-                fd, data = arguments
-                arguments = (fd, data[: max(1, self._chunk)])
-            try:
-                return None if name in ("sync", "sync_all") else value(*arguments)
-            finally:
-                if fault is not None:
-                    befall(fault)
-
-        return call
+    return WatchedSyscalls(before, after, chunk)
 
 
 def befall(fault: Fault) -> None:
     if fault.error is None:
-        os._exit(9)
+        kill_process()
     raise OSError(fault.error, os.strerror(fault.error))
 
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def opened(base: Path, syscalls: FileSyscalls | None = None) -> Files:
-    return Files(
-        base / "a workspace",
-        outputs=Outputs(base / "state/outputs"),
-        seen_files=SeenFiles(lambda seen: None),
-        home=base,
-        journal=base / "state/journal",
-        syscalls=syscalls or Faulty(),
-    )
 
 
 def prepare(base: Path) -> list[FileChange]:
@@ -151,13 +127,9 @@ def tree(base: Path) -> Tree:
     return found | {f"one file: {', '.join(each)}": () for each in names.values() if len(each) > 1}
 
 
-def told(found: Tree) -> dict[str, Any]:
+def without_times(found: Tree) -> dict[str, Any]:
     """The same without the times, which a commit sets."""
     return {name: (*seen[:3], *seen[4:]) for name, seen in found.items()}
-
-
-def papers(base: Path) -> list[str]:
-    return sorted(path.name for path in base.rglob("state/journal/*"))
 
 
 @dataclass(frozen=True)
@@ -169,7 +141,10 @@ class Tried:
     old: Tree
 
     def commit(self, syscalls: FileSyscalls) -> ToolError | None:
-        return self.commit_to(opened(self.base, syscalls))
+        return self.commit_to(open_files(self.base, syscalls))
+
+    def commit_whole(self, syscalls: FileSyscalls) -> None:
+        assert self.commit(syscalls) is None
 
     def commit_to(self, files: Files) -> ToolError | None:
         try:
@@ -187,23 +162,23 @@ def ready(base: Path, which: Sequence[int] = ()) -> Tried:
 
 def undisturbed(base: Path, which: Sequence[int] = ()) -> tuple[dict[str, Any], list[str]]:
     """The tree after the commit, and the names of its calls."""
-    tried, syscalls = ready(base, which), Faulty()
+    tried, syscalls = ready(base, which), faulty()
     assert tried.commit(syscalls) is None
-    assert papers(base) == []
-    return told(tree(base)), syscalls._names
+    assert journals(base) == []
+    return without_times(tree(base)), syscalls._names
 
 
 def check(tried: Tried, new: dict[str, Any], faults: Sequence[Fault], chunk: int = 1 << 30) -> bool:
     """A commit under `faults`: as it was at once, or done and without a trace after the next start."""
-    error = tried.commit(Faulty(faults, chunk))
+    error = tried.commit(faulty(faults, chunk))
     if error is not None:
         assert error.code == "io", (faults, error)
         assert tree(tried.base) == tried.old, faults
-        assert papers(tried.base) == [], faults
+        assert journals(tried.base) == [], faults
         return False
-    opened(tried.base).recover()  # a fault after the commit held leaves at most a second name
-    assert told(tree(tried.base)) == new, faults
-    assert papers(tried.base) == [], faults
+    open_files(tried.base).recover()  # a fault after the commit held leaves at most a second name
+    assert without_times(tree(tried.base)) == new, faults
+    assert journals(tried.base) == [], faults
     return True
 
 
@@ -251,9 +226,9 @@ def test_short_writes_are_carried_on_and_a_fault_between_them_is_undone(tmp_path
     new, _ = undisturbed(tmp_path / "whole")
     names: list[str] = []
     for chunk in (1, 7):
-        tried, syscalls = ready(tmp_path / f"{chunk}"), Faulty(chunk=chunk)
+        tried, syscalls = ready(tmp_path / f"{chunk}"), faulty(chunk=chunk)
         assert tried.commit(syscalls) is None
-        assert told(tree(tried.base)) == new
+        assert without_times(tree(tried.base)) == new
         names = names or syscalls._names
     writes = [at for at, name in enumerate(names) if name == "write"]
     assert len(writes) > 300
@@ -273,60 +248,47 @@ def test_two_faults_in_one_commit_end_old_or_new_after_the_next_start(tmp_path: 
         second = min(first + 1 + int(dice.expovariate(1 / 12)), len(names) + 20)
         faults = [Fault(at, dice.choice(ERRORS), dice.random() < 0.3) for at in (first, second)]
         tried = ready(tmp_path / str(number))
-        error = tried.commit(Faulty(faults))
+        error = tried.commit(faulty(faults))
         at_once += error is not None and tree(tried.base) == tried.old
-        opened(tried.base).recover()
+        open_files(tried.base).recover()
         if error is None:
-            assert told(tree(tried.base)) == new, faults
+            assert without_times(tree(tried.base)) == new, faults
         else:
             assert tree(tried.base) == tried.old, (faults, error)
-        assert papers(tried.base) == [], faults
+        assert journals(tried.base) == [], faults
     assert at_once > 500
 
 
 # -- deaths ----------------------------------------------------------------------------------------------------------
 
 
-def die(base: Path, which: Sequence[int], late: bool, chunk: int, stride: int) -> Iterator[dict[str, Any]]:
+def die(base: str, which: Sequence[int], late: bool, chunk: int, stride: int) -> Iterator[dict[str, Any]]:
     """Commits that die at every `stride`th call, each followed by a start; what stands then, until one lives."""
     lived, at = False, 0
     while not lived:
-        tried = ready(base / str(at), which)
-        child = os.fork()
-        if child == 0:
-            try:
-                os._exit(tried.commit(Faulty([Fault(at, None, late)], chunk)) is not None)
-            finally:
-                os._exit(70)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code in (0, 9), code
-        lived = code == 0
-        opened(tried.base).recover()
-        yield {"at": at, "lived": lived, "old": tree(tried.base) == tried.old, "new": _shape(tree(tried.base)),
-               "papers": papers(tried.base)}  # fmt: skip
+        tried = ready(Path(base) / str(at), which)
+        lived = fork(partial(tried.commit_whole, faulty([Fault(at, None, late)], chunk)))
+        open_files(tried.base).recover()
+        found = tree(tried.base)
+        yield {"at": at, "lived": lived, "old": found == tried.old, "new": _shape(found), "left": journals(tried.base)}
         at += stride
 
 
 def _shape(found: Tree) -> str:
-    return sha(repr(sorted(told(found).items())).encode())
+    return sha(repr(sorted(without_times(found).items())).encode())
 
 
 def judge(base: Path, which: Sequence[int], *, late: bool, chunk: int = 1 << 30, stride: int = 1) -> int:
     new, names = undisturbed(base / "whole", which)
-    environ = {**os.environ, "PYTHONPATH": str(Path(journal.__file__).parents[3])}
-    given = json.dumps([str(base), list(which), late, chunk, stride])
-    run = subprocess.run([sys.executable, __file__, given], capture_output=True, text=True, env=environ, check=False)
-    assert run.stderr == ""
-    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    rows = run_as_script(die, base, which, late, chunk, stride)
     wanted = sha(repr(sorted(new.items())).encode())
     sides = []
     for row in rows:
-        assert row["papers"] == [], row
+        assert row["left"] == [], row
         assert row["old"] or row["new"] == wanted, row
         sides.append(not row["old"])
-    assert sides == sorted(sides), "once it is new it stays new"
-    assert sides[0] is False
-    assert sides[-1] is rows[-1]["lived"] is True
+    assert_old_then_new(sides)
+    assert rows[-1]["lived"]
     assert len(rows) * stride >= len(names)
     return len(rows)
 
@@ -370,13 +332,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_full_changes_nothing(small_disk: Path, tmp_path: Path, journal_too: bool) -> None:
     root = small_disk / "ws"
     root.mkdir()
-    files = Files(
-        root,
-        outputs=Outputs(tmp_path / "outputs"),
-        seen_files=SeenFiles(lambda seen: None),
-        home=tmp_path,
-        journal=(small_disk if journal_too else tmp_path) / "journal",
-    )
+    files = make_files(root, tmp_path, journal=(small_disk if journal_too else tmp_path) / "journal")
     page = os.sysconf("SC_PAGE_SIZE")
     old = {f"f{number}": bytes([65 + number]) * page for number in range(4)}
     for name, data in old.items():
@@ -415,9 +371,3 @@ def fill(ballast: Path, disk: Path, free: int) -> None:
     ballast.unlink(missing_ok=True)
     seen = os.statvfs(disk)
     ballast.write_bytes(b"\0" * max(0, seen.f_bavail * seen.f_frsize - free))
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    for line in die(Path(given[0]), *given[1:]):
-        print(json.dumps(line), flush=True)

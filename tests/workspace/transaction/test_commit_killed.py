@@ -1,243 +1,162 @@
-"""After a kill at any system call of a commit, the next start brings the tree to old or new, never between.
-
-Run as a script it forks what is to die and prints one JSON line for each kill.
-"""
+"""After a kill at any system call of a commit, the next start brings the tree to old or new, never between."""
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
-from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.transaction import journal
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
+from tests.golden_texts import Golden
+from tests.workspace.fault_injection import (
+    FOREVER,
+    Killed,
+    Run,
+    WatchedSyscalls,
+    assert_old_then_new,
+    fail_then_kill,
+    journals,
+    open_files,
+    read_tree,
+    run_as_script,
+    survives_here,
+    survives_in_child,
+    write_tree,
+)
 
-OLD = {"a.py": "old a\n", "bystander": "by\n", "gone.py": "going\n", "sub/b.py": "old b\n"}
-NEW = {"a.py": "new a\n", "bystander": "by\n", "deep/er/new.py": "new\n", "moved.py": "going\n", "sub/b.py": "new b\n"}
-FOREVER = 10**6
-
-
-class Killed(BaseException):
-    """Stands for a kill within one process: it comes at every further call, so no handler can do anything."""
-
-
-def gone() -> None:
-    raise Killed
-
-
-def killed() -> None:
-    os._exit(9)
-
-
-class Dying(FileSyscalls):
-    """Real system calls (without the wait for the disk) until the one numbered `last`; it and all after it `end`."""
-
-    def __init__(self, last: int, end: Callable[[], None]) -> None:
-        super().__init__(ConfinedOpener())
-        self._left = last
-        self._end = end
-
-    def __getattribute__(self, name: str) -> Any:
-        value = object.__getattribute__(self, name)
-        if name.startswith("_"):
-            return value
-        if self._left == 0:
-            self._end()
-        self._left -= 1
-        return (lambda fd: None) if name == "sync" else value
-
-
-def opened(
-    folder: Path, last: int = FOREVER, end: Callable[[], None] = gone, syscalls: FileSyscalls | None = None
-) -> Files:
-    outputs, seen_files = Outputs(folder / "state/outputs"), SeenFiles(lambda seen: None)
-    papers = folder / "state/journal"
-    return Files(
-        folder / "ws",
-        outputs=outputs,
-        seen_files=seen_files,
-        home=folder,
-        journal=papers,
-        syscalls=syscalls or Dying(last, end),
-    )
-
-
-def prepare(folder: Path) -> None:
-    for name, text in OLD.items():
-        path = folder / "ws" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def change(path: str) -> FileChange:
-    before = hashlib.sha256(OLD[path].encode()).hexdigest() if path in OLD else None
-    return FileChange(path, before, NEW[path].encode() if path in NEW else None)
-
-
+OLD = {"a.py": "644 old a\n", "bystander": "644 by\n", "gone.py": "644 going\n", "sub/b.py": "644 old b\n"}
+NEW = {
+    "a.py": "644 new a\n",
+    "bystander": "644 by\n",
+    "deep/er/new.py": "644 new\n",
+    "moved.py": "644 going\n",
+    "sub/b.py": "644 new b\n",
+}
 ALL = ("a.py", "deep/er/new.py", "gone.py", "sub/b.py", "moved.py")
 
 
-def contents(folder: Path) -> dict[str, str]:
-    root = folder / "ws"
-    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+def workspace(folder: Path) -> Path:
+    return folder / "a workspace"
 
 
-def in_child(folder: Path, at: int, changes: list[FileChange]) -> bool:
-    """Commit in a child that is killed at call `at`; True if it lived to the end."""
-    child = os.fork()
-    if child == 0:
-        try:
-            opened(folder, at, killed).commit(changes)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 9), code
-    return code == 0
+def prepare(folder: Path) -> None:
+    write_tree(workspace(folder), OLD)
 
 
-def in_this_process(folder: Path, at: int, changes: list[FileChange]) -> bool:
-    try:
-        opened(folder, at).commit(changes)
-    except Killed:
-        return False
-    return True
+def content(what: str) -> bytes:
+    return what.partition(" ")[2].encode()
 
 
-def recovered(folder: Path, at: int) -> bool:
+def sha(what: str) -> str:
+    return hashlib.sha256(content(what)).hexdigest()
+
+
+def change(path: str) -> FileChange:
+    return FileChange(path, sha(OLD[path]) if path in OLD else None, content(NEW[path]) if path in NEW else None)
+
+
+def commit(folder: Path, changes: list[FileChange], syscalls: FileSyscalls) -> None:
+    open_files(folder, syscalls).commit(changes)
+
+
+def start(folder: Path, at: int = FOREVER) -> bool:
     """Start again, killed at call `at`; True if it lived to the end."""
-    try:
-        opened(folder, at).recover()
-    except Killed:
-        return False
-    return True
+    return survives_here(at, lambda syscalls: open_files(folder, syscalls).recover())
 
 
-def sweep(
-    base: Path, paths: Sequence[str], commit: Callable[[Path, int, list[FileChange]], bool], recoveries: int
-) -> Iterator[list[Any]]:
-    """Kill commits of `paths` at each call, and then `recoveries` starts at each call, before one may go through."""
+def sweep(base: Path, paths: Sequence[str], run: Run, starts: int) -> Iterator[list[Any]]:
+    """Kill commits of `paths` at each call, and then `starts` starts at each call, before one may go through."""
     changes = [change(path) for path in paths]
     at, lived = 0, False
     while not lived:
-        second, through = 0, False
+        last, through = 0, False
         while not through:
-            folder = base / f"{at} {second}"
+            folder = base / f"{at} {last}"
             prepare(folder)
-            lived = commit(folder, at, changes)
+            lived = run(at, partial(commit, folder, changes))
             through = True
-            for _ in range(recoveries):
-                through = recovered(folder, second)
-            recovered(folder, FOREVER)
-            left = [str(path) for path in (folder / "state").rglob("*.journal")]
-            left += [str(path) for path in (folder / "ws").rglob("*") if path.is_dir() and not any(path.iterdir())]
-            yield [at, lived, contents(folder), left]
-            second += 1
+            for _ in range(starts):
+                through = start(folder, last)
+            start(folder)
+            yield [at, lived, read_tree(workspace(folder)), journals(folder)]
+            last += 1
         at += 1
 
 
-def judge(told: Iterable[list[Any]], paths: Sequence[str]) -> None:
+def sweep_in_children(base: str) -> Iterator[list[Any]]:
+    return sweep(Path(base), ALL, survives_in_child, 0)
+
+
+def judge(rows: Iterable[list[Any]], paths: Sequence[str]) -> None:
     new = {name: text for name, text in OLD.items() if name not in paths}
     new |= {path: NEW[path] for path in paths if path in NEW}
-    seen, last = [], 0
-    for at, lived, found, left in told:
+    is_new, last = [], 0
+    for at, lived, found, left in rows:
         assert left == [], at
         assert found in (OLD, new), at
         assert not lived or found == new, at
-        seen.append(found == new)
+        is_new.append(found == new)
         last = at
-    assert seen[0] is False
-    assert seen[-1] is True
-    assert seen == sorted(seen), "once it is new it stays new"
+    assert_old_then_new(is_new)
     assert last >= 10
 
 
 def test_a_kill_at_any_call_leaves_old_or_new_after_the_next_start(tmp_path: Path) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(Path(journal.__file__).parents[3])}
-    command = [sys.executable, __file__, str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
-    assert run.stderr == ""
-    judge((json.loads(line) for line in run.stdout.splitlines()), ALL)
+    judge(run_as_script(sweep_in_children, tmp_path), ALL)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("paths", "recoveries"), [(ALL[1:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
+    ("paths", "starts"), [(ALL[1:3], 1), (ALL[2:4], 2), (ALL[:1], 1), (ALL[1:2], 1), (ALL[2:3], 1)]
 )
 def test_starts_that_are_killed_too_change_nothing_about_that(
-    tmp_path: Path, paths: tuple[str, ...], recoveries: int
+    tmp_path: Path, paths: tuple[str, ...], starts: int
 ) -> None:
-    judge(sweep(tmp_path, paths, in_this_process, recoveries), paths)
+    judge(sweep(tmp_path, paths, survives_here, starts), paths)
 
 
-class Failing(Dying):
-    """Its `at`-th call to `name` fails; from then on it lives for `last` calls more."""
-
-    def __init__(self, name: str, at: int, last: int) -> None:
-        super().__init__(FOREVER, gone)
-        self._name = name
-        self._at = at
-        self._last = last
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_"):
-            return object.__getattribute__(self, name)
-        self._at -= name == self._name
-        if self._at == 0 and name == self._name:
-            self._left = self._last
-            raise OSError(5, "Input/output error")
-        return super().__getattribute__(name)
-
-
-@pytest.mark.parametrize(("call", "at"), [("rename", 1), ("rename", 2), ("rename", 3), ("link", 3), ("write", 2)])
+@pytest.mark.parametrize(("call", "nth"), [("rename", 1), ("rename", 2), ("rename", 3), ("link", 3), ("write", 2)])
 def test_a_kill_while_an_error_is_undone_leaves_the_old_tree_after_the_next_start(
-    tmp_path: Path, call: str, at: int
+    tmp_path: Path, call: str, nth: int
 ) -> None:
-    outcomes = []
-    for last in range(FOREVER):
-        folder = tmp_path / str(last)
+    for further in range(FOREVER):
+        folder = tmp_path / str(further)
         prepare(folder)
+        code = ""
         try:
-            opened(folder, syscalls=Failing(call, at, last)).commit([change(path) for path in ALL])
+            commit(folder, [change(path) for path in ALL], WatchedSyscalls(fail_then_kill(call, nth, further)))
         except Killed:
-            notes = opened(folder).recover()
+            pass
         except ToolError as error:
-            outcomes.append(error.code)
-            notes = opened(folder).recover()
-        assert not any("somebody else" in note for note in notes), last
-        if last == 0 and contents(folder) == NEW:
+            code = error.code
+        notes = open_files(folder).recover()
+        assert not any("somebody else" in note for note in notes), further
+        if further == 0 and read_tree(workspace(folder)) == NEW:
             continue  # gone before it could say that it wants to undo: then it is finished
-        assert contents(folder) == OLD, last
-        assert not (folder / "ws/deep").exists(), last
-        if outcomes:
-            assert (outcomes, last > 5) == (["io"], True)
+        assert read_tree(workspace(folder)) == OLD, further
+        if code:
+            assert (code, further > 5) == ("io", True)
             return
 
 
 def test_a_journal_whose_owner_lives_is_left_alone(tmp_path: Path) -> None:
     prepare(tmp_path)
     papers = tmp_path / "state/journal"
-    entry = journal.JournalEntry(str(tmp_path / "ws"), "", "a.py", "a.py", None, "")
-    paper = journal.write_journal(papers, journal.CommitRecord(str(tmp_path / "ws"), ".kimi-agent-x", (entry,)))
-    temp = tmp_path / "ws/.kimi-agent-x.0.new"
+    entry = journal.JournalEntry(str(workspace(tmp_path)), "", "a.py", "a.py", None, "")
+    paper = journal.write_journal(papers, journal.CommitRecord(str(workspace(tmp_path)), ".kimi-agent-x", (entry,)))
+    temp = workspace(tmp_path) / ".kimi-agent-x.0.new"
     temp.write_text("half")
-    recovered(tmp_path, FOREVER)
+    start(tmp_path)
     assert temp.exists()
     paper.close()
-    recovered(tmp_path, FOREVER)
+    start(tmp_path)
     assert not temp.exists()
-    assert list(papers.iterdir()) == []
+    assert journals(tmp_path) == []
 
 
 def test_the_journal_of_another_workspace_is_left_for_its_own_start(tmp_path: Path) -> None:
@@ -246,8 +165,8 @@ def test_the_journal_of_another_workspace_is_left_for_its_own_start(tmp_path: Pa
     journal.write_journal(
         tmp_path / "state/journal", journal.CommitRecord("/elsewhere", ".kimi-agent-x", (entry,))
     ).close()
-    assert opened(tmp_path).recover() == []
-    assert len(list((tmp_path / "state/journal").iterdir())) == 1
+    assert open_files(tmp_path).recover() == []
+    assert len(journals(tmp_path)) == 1
 
 
 def test_a_torn_journal_means_that_nothing_was_touched(tmp_path: Path) -> None:
@@ -255,14 +174,14 @@ def test_a_torn_journal_means_that_nothing_was_touched(tmp_path: Path) -> None:
     papers = tmp_path / "state/journal"
     papers.mkdir(parents=True)
     (papers / "x.journal").write_text('P{"workspace": "')
-    assert opened(tmp_path).recover() == []
-    assert list(papers.iterdir()) == []
-    assert contents(tmp_path) == OLD
+    assert open_files(tmp_path).recover() == []
+    assert journals(tmp_path) == []
+    assert read_tree(workspace(tmp_path)) == OLD
 
 
-def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path) -> None:
+def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path, golden: Golden) -> None:
     prepare(tmp_path)
-    root = tmp_path / "ws"
+    root = workspace(tmp_path)
     entries = tuple(
         journal.JournalEntry(str(root), *each)
         for each in (
@@ -273,20 +192,8 @@ def test_what_a_person_wrote_after_the_crash_is_not_run_over(tmp_path: Path) -> 
     paper = journal.write_journal(tmp_path / "state/journal", journal.CommitRecord(str(root), ".kimi-agent-x", entries))
     paper.mark("R")
     paper.close()
-    (root / ".kimi-agent-x.0.new").write_text(NEW["a.py"])
-    (root / "sub/.kimi-agent-x.1.new").write_text(NEW["sub/b.py"])
+    (root / ".kimi-agent-x.0.new").write_bytes(content(NEW["a.py"]))
+    (root / "sub/.kimi-agent-x.1.new").write_bytes(content(NEW["sub/b.py"]))
     (root / "sub/b.py").write_text("by a person\n")
-    assert opened(tmp_path).recover() == [
-        "finished a change that was cut short: a.py, sub/b.py",
-        "sub/b.py: changed by somebody else meanwhile, left as it is",
-    ]
-    assert contents(tmp_path) == OLD | {"a.py": NEW["a.py"], "sub/b.py": "by a person\n"}
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-if __name__ == "__main__":
-    for line in sweep(Path(sys.argv[1]), ALL, in_child, 0):
-        print(json.dumps(line), flush=True)
+    golden(*open_files(tmp_path).recover())
+    assert read_tree(workspace(tmp_path)) == OLD | {"a.py": NEW["a.py"], "sub/b.py": "644 by a person\n"}
