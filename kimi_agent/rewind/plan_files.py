@@ -11,8 +11,7 @@ from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
 from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, TreeEntry
-from kimi_agent.workspace.paths import escape_path
-from kimi_agent.workspace.transaction.file_folder_swaps import parent_folders
+from kimi_agent.workspace.paths import escape_path, parent_folders
 
 _MOST_NAMES = 10
 _NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}

@@ -3,7 +3,7 @@
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,6 +124,14 @@ def folder_of(place: ResolvedPath) -> Path:
 def is_beneath(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies in it, by components: /app-secret is not in /app."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def parent_folders(path: str) -> Iterator[str]:
+    """The folders above a relative path, the upper ones first."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def lstat_path(path: str) -> os.stat_result | None:

@@ -1,12 +1,12 @@
 """A git object reader for a snapshot store: blobs, trees and sizes, by two long-lived `git cat-file` processes."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
 from kimi_agent.workspace.checkpoint.values import SnapshotError
 from kimi_agent.workspace.git.command import GitProcess
+from kimi_agent.workspace.git.folder import object_id
 
 FOLDER_BITS, LINK_BITS = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
 _ASK = 400  # names in one question: fewer bytes than a pipe holds
@@ -42,7 +42,7 @@ class ObjectReader:
             out = self._running["--batch"].pipes[1]
             data = out.read(size)
             out.read(1)
-            if hashlib.sha1(b"%s %d\0" % (kind.encode(), size) + data, usedforsecurity=False).hexdigest() == name:
+            if object_id(kind, size, [data]) == name:
                 return kind, data
             self.close()
         raise snapshot_gone_error(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.values import SnapshotError
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import make_bare_repository, stat_key
+from kimi_agent.workspace.git.folder import make_bare_repository, object_id, stat_key
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """git knows this tree without having it."""
@@ -141,14 +141,13 @@ class SnapshotStore:
 
     def put(self, kind: str, data: bytes) -> str:
         """Keep an object; returns its name."""
-        whole = b"%s %d\0" % (kind.encode("ascii"), len(data)) + data
-        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        name = object_id(kind, len(data), [data])
         path = self.folder / "objects" / name[:2] / name[2:]
         if path.exists():
             return name
         path.parent.mkdir(exist_ok=True)
         fresh = path.parent / f"tmp_obj_{os.getpid()}"
-        fresh.write_bytes(zlib.compress(whole, 1))
+        fresh.write_bytes(zlib.compress(f"{kind} {len(data)}\0".encode() + data, 1))
         fresh.chmod(0o444)
         fresh.rename(path)
         return name

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.repository.blob_writer import FileContent, blob_id
+from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.repository.blob_writer import FileContent
 
 if TYPE_CHECKING:
     from kimi_agent.workspace.checkpoint import Checkpoints, TreeEntry

@@ -5,13 +5,13 @@ HEAD (and those among the files). It works on the objects of the user's reposito
 of that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.paths import parent_folders
 from kimi_agent.workspace.repository.head_state import decode_line
 
 SYMLINK_MODE, GITLINK_MODE, TREE_MODE = "120000", "160000", "040000"
@@ -47,15 +47,9 @@ def read_tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, Gi
     return found
 
 
-def ancestor_folders(path: str) -> list[str]:
-    """The folders above a path, the outermost first."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-
-
 def attribute_files(paths: Iterable[str]) -> set[str]:
     """Where the attributes of these paths may be written."""
-    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in ancestor_folders(path)}
+    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in parent_folders(path)}
 
 
 class BlobWriter:
@@ -115,12 +109,6 @@ class BlobWriter:
         made = self._scratch / str(self._count)
         made.mkdir()
         return made
-
-
-def blob_id(data: bytes, width: int) -> str:
-    """The id that git gives to these very bytes; `width` is the length of ids in the repository (40, or 64)."""
-    algorithm = "sha256" if width == 64 else "sha1"
-    return hashlib.new(algorithm, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _index_entries(output: bytes) -> dict[str, GitEntry]:

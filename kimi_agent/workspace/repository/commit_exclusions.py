@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.paths import find_protected_folder, is_sensitive
-from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry, ancestor_folders
+from kimi_agent.workspace.paths import find_protected_folder, is_sensitive, parent_folders
+from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry
 
 
 def find_exclusions(
@@ -29,7 +29,7 @@ def find_exclusions(
 def _misplaced(top: Path, path: str, held: Mapping[str, GitEntry]) -> str:
     if any(find_protected_folder(part) == "git" or part in ("", ".", "..") for part in path.split("/")):
         return "no repository may hold such a path"
-    above = ancestor_folders(path)
+    above = [*parent_folders(path)]
     if any(_is_repository(top, folder, held) for folder in (*above, path)):
         return "it lies in a repository of its own"
     return "a link stands above it" if any((top / folder).is_symlink() for folder in above) else ""

@@ -15,14 +15,13 @@ from typing import Literal
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.paths import escape_path, parent_folders
 from kimi_agent.workspace.repository.agent_changes import AgentChange
 from kimi_agent.workspace.repository.blob_writer import (
     GITLINK_MODE,
     TREE_MODE,
     BlobWriter,
     GitEntry,
-    ancestor_folders,
     attribute_files,
     index_info_lines,
     read_tree_entries,
@@ -279,7 +278,7 @@ class _CommitBuilder:
 
 def _paths_to_read(paths: Mapping[str, object]) -> set[str]:
     """The paths, the folders above them, and the attribute files that speak of them."""
-    folders = {folder for path in paths for folder in ancestor_folders(path)}
+    folders = {folder for path in paths for folder in parent_folders(path)}
     return {*paths, *folders, *attribute_files(paths)}
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.command import Git, Repository, find_repository
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.git.folder import Repository, find_repository
 
 BRANCH_PREFIX = "kimi-agent/"
 """How every branch that this program makes begins."""

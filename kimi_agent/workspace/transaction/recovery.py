@@ -18,14 +18,8 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 _MISSING_ERRORS = (errno.ENOENT, errno.ENOTDIR)
 _FOLDER_STAYS_ERRORS = (
-    *_MISSING_ERRORS,
-    errno.ENOTEMPTY,
-    errno.EEXIST,
-    errno.ELOOP,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EBUSY,
-    errno.EROFS,
+    *(*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS),
 )
 """Why a folder is not removed, and trying again would not help."""
 _MOST_NAMES = 20
@@ -43,11 +37,11 @@ def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> lis
     """Finish or undo the commits in `workspace` whose process died. Returns sentences about each, [] for none."""
     notes: list[str] = []
     for paper in unfinished_journals(papers):
-        told = paper.read()
-        if told is None:
+        content = paper.read()
+        if content is None:
             syscalls.remove(paper)
             continue
-        state, record = told
+        state, record = content
         if record.workspace != workspace:
             continue
         names = describe_files(record)
@@ -97,13 +91,13 @@ def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, failed
             return
         if entry.after is None:
             if folder is not None and lstat_at(stage, old) is None and path_matches(folder, entry.name, entry.before):
-                syscalls.rename(folder, entry.name, old, *other_folder_argument(folder, stage))
+                syscalls.rename(folder, entry.name, old, stage)
         elif (ours := lstat_at(stage, new)) is not None:
             target = None if folder is None else lstat_at(folder, entry.name)
             if target is not None and target.st_ino == ours.st_ino:
                 return  # it has appeared
             if folder is not None and path_matches(folder, entry.name, entry.before):
-                syscalls.rename(stage, new, entry.name, *other_folder_argument(stage, folder))
+                syscalls.rename(stage, new, entry.name, folder)
             # Asked after that: where only the mode is to change, both are true.
             elif folder is None or not path_matches(folder, entry.name, entry.after):
                 left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
@@ -157,7 +151,7 @@ def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEn
         # The temporary name is gone, so the original had been replaced; or it had been moved away to be deleted.
         if target is not None and not path_matches(folder, entry.name, entry.after):
             return False
-        syscalls.rename(stage, old, entry.name, *other_folder_argument(stage, folder))
+        syscalls.rename(stage, old, entry.name, folder)
     return True
 
 
@@ -184,34 +178,20 @@ def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_fol
 def remove_empty_folder(syscalls: FileSyscalls, root: str, relative: str) -> None:
     """Remove an empty folder. Raises OSError."""
     above, _, name = relative.rpartition("/")
-    folder = syscalls.folder(root, above)
-    try:
+    with open_folder(syscalls, root, above) as folder:
         syscalls.rmdir(folder, name)
-    finally:
-        os.close(folder)
 
 
 def make_folder(syscalls: FileSyscalls, root: str, relative: str, mode: int | None) -> None:
     """Make a folder (with exactly this mode); it may be there. Raises OSError."""
     above, _, name = relative.rpartition("/")
-    folder = syscalls.folder(root, above)
-    try:
+    with open_folder(syscalls, root, above) as folder:
         with contextlib.suppress(FileExistsError):
             syscalls.mkdir(folder, name)
         if mode is not None:
-            made = syscalls.folder(root, relative)
-            try:
+            with open_folder(syscalls, root, relative) as made:
                 syscalls.chmod(made, mode)
-            finally:
-                os.close(made)
         syscalls.sync(folder)
-    finally:
-        os.close(folder)
-
-
-def other_folder_argument(source: int, target: int) -> tuple[int, ...]:
-    """The further argument of a rename or link that leaves its folder."""
-    return () if source == target else (target,)
 
 
 @contextlib.contextmanager
@@ -248,19 +228,9 @@ def _folder(syscalls: FileSyscalls, entry: JournalEntry, relative: str, stack: c
 
 
 @contextlib.contextmanager
-def open_entry_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[int]:
-    """The folder of `entry` as a descriptor."""
-    folder = syscalls.folder(entry.root, entry.folder)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def open_stage_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[int]:
-    """The folder of the other names of `entry` as a descriptor."""
-    folder = syscalls.folder(entry.root, entry.folder if entry.stage is None else entry.stage)
+def open_folder(syscalls: FileSyscalls, root: str, relative: str) -> Iterator[int]:
+    """A folder below `root` as a descriptor, closed at the end of the block. Raises OSError."""
+    folder = syscalls.folder(root, relative)
     try:
         yield folder
     finally:
@@ -270,9 +240,9 @@ def open_stage_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[i
 @contextlib.contextmanager
 def open_entry_and_stage(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[tuple[int, int]]:
     """The folder of `entry`, and that of its other names; one descriptor where they are one."""
-    with open_entry_folder(syscalls, entry) as folder:
-        if entry.stage is None or entry.stage == entry.folder:
+    with open_folder(syscalls, entry.root, entry.folder) as folder:
+        if entry.stage_folder == entry.folder:
             yield folder, folder
         else:
-            with open_stage_folder(syscalls, entry) as stage:
+            with open_folder(syscalls, entry.root, entry.stage_folder) as stage:
                 yield folder, stage

@@ -67,17 +67,17 @@ class FileSyscalls:
         """Remove a folder."""
         os.rmdir(name, dir_fd=folder)
 
-    def link(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+    def link(self, folder: int, name: str, other: str, into: int) -> None:
         """Give a file a second name (in the folder `into`), which must be free."""
-        os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into, follow_symlinks=False)
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=into, follow_symlinks=False)
 
     def symlink(self, folder: int, name: str, target: bytes) -> None:
         """Make a symbolic link; the name must be free."""
         os.symlink(target, os.fsencode(name), dir_fd=folder)
 
-    def rename(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+    def rename(self, folder: int, name: str, other: str, into: int) -> None:
         """Put one name in the place of another (in the folder `into`)."""
-        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into)
+        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=into)
 
     def unlink(self, folder: int, name: str) -> None:
         """Remove a name."""

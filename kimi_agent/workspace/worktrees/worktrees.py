@@ -12,7 +12,8 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
-from kimi_agent.workspace.git.command import Git, GitFailed, Repository, find_repository
+from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.folder import Repository, find_repository
 from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX, decode_line
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
