@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, TreeEntry
 
 
-class ComparableSnapshots(Protocol):
-    """The part of Checkpoints that is needed here; blocking, and each may raise Unkept."""
+class SnapshotAccess(Protocol):
+    """The part of `Checkpoints` that a rewind needs; blocking, and each method may raise SnapshotError."""
 
+    def take(self, also: Sequence[str] = ()) -> Snapshot: ...
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
+    def content(self, kept: TreeEntry) -> bytes: ...
+    def has(self, tree: str) -> bool: ...
     def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
     def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
@@ -33,17 +36,15 @@ class IgnoredFile:
     mixed: bool
 
 
-def find_ignored_files(done: Sequence[TreeChange], trees: ComparableSnapshots) -> dict[str, IgnoredFile]:
+def find_ignored_files(done: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
     """The ignored files that these tree changes changed, or may have. Raises Unkept."""
     found: dict[str, IgnoredFile] = {}
     for span in done:
         if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
             continue
         held = set(trees.held_ignored(span.before))
-        if (
-            not span.after or trees.requested_ignored(span.after) != asked
-        ):  # a call that was cut off: nobody looked at these again
-            for path in held:
+        if not span.after or trees.requested_ignored(span.after) != asked:
+            for path in held:  # a call that was cut off: nobody looked at these again
                 first = found[path].first if path in found else span.before
                 found[path] = IgnoredFile(first, None, mixed=True)
             continue
@@ -59,7 +60,7 @@ def find_ignored_files(done: Sequence[TreeChange], trees: ComparableSnapshots) -
 def plan_ignored_files(
     aside: Mapping[str, IgnoredFile],
     now: str,
-    trees: ComparableSnapshots,
+    trees: SnapshotAccess,
     wanted: Callable[[str], bool],
     missed: Collection[str],
 ) -> tuple[list[PathChange], list[PathChange]]:

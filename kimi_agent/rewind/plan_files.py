@@ -5,27 +5,14 @@ Our changes lie within the tree changes of the log; what changed between them, o
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
-from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, TreeEntry
-from kimi_agent.workspace.paths import escape_path, parent_folders
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError
+from kimi_agent.workspace.paths import list_paths, parent_folders
 
-_MOST_NAMES = 10
 _NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}
-
-
-class SnapshotAccess(Protocol):
-    """The part of Checkpoints that planning needs; blocking, and each may raise Unkept."""
-
-    def take(self, also: Sequence[str] = ()) -> Snapshot: ...
-    def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def content(self, kept: TreeEntry) -> bytes: ...
-    def has(self, tree: str) -> bool: ...
-    def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
-    def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
 
 class RewindBlocked(Exception):
@@ -178,11 +165,6 @@ def _changed_by_others(
 
 def _notes(missed: Sequence[str], left: Sequence[str]) -> Iterator[str]:
     if missed:
-        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {_named(missed)}"
+        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {list_paths(missed)}"
     if left:
-        yield f"left, for they may have been there before, ignored by git: {_named(left)}"
-
-
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
+        yield f"left, for they may have been there before, ignored by git: {list_paths(left)}"

@@ -13,15 +13,8 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
-from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
-from kimi_agent.rewind.plan_files import (
-    FilePlan,
-    RewindBlocked,
-    SnapshotAccess,
-    keep_others_changes,
-    last_lost_record,
-    plan_files,
-)
+from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
+from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
 from kimi_agent.rewind.turn_history import RewindHistory
 from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
@@ -29,12 +22,11 @@ from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.paths import escape_path, list_paths
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000
 """A rewind of more files than these names none of them in the log, if it was one of all files."""
-_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -161,9 +153,8 @@ class Rewinder:
         if what != "code":
             await asyncio.to_thread(seen_files.rebuild, self._session.events())
             return
-        known = [
-            os.path.join(self._files.root, each.path) for each in changes if seen_files.known(each.path) is not None
-        ]
+        seen = (each.path for each in changes if seen_files.known(each.path) is not None)
+        known = [os.path.join(self._files.root, path) for path in seen]
         for found in await asyncio.to_thread(self._files.fingerprints, known):
             seen_files.record(found.path, found.sha256)
 
@@ -179,11 +170,9 @@ class Rewinder:
         look = self._look(read, plan)
         way = look.way
         changes = sorted((*way.ours, *way.yours), key=lambda change: change.path)
-        notes = (
-            (*way.notes, *describe_mode_changes(changes))
-            if changes or way.notes
-            else ("no file is different from then",)
-        )
+        notes = (*way.notes, *describe_mode_changes(changes))
+        if not changes and not way.notes:
+            notes = ("no file is different from then",)
         return replace(
             plan,
             diff=preview_diffs(changes, self._checkpoints.content),
@@ -256,7 +245,7 @@ class Rewinder:
         changes = self._checkpoints.changes(plan.now, look.now.tree) if plan.now else ()
         other = [each.path for each in changes if each.path in shown]
         if other or not plan.now:
-            raise UserError(f"{_names(other) or 'Files'} changed since this was shown; look at it again.", 1)
+            raise UserError(f"{list_paths(other) or 'Files'} changed since this was shown; look at it again.", 1)
 
     def _lost(self, to: int) -> int:
         conversation = self._session.conversation
@@ -301,17 +290,12 @@ def _choose_changes(way: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathCha
         return (*way.ours, *way.yours), ()
     if yours == "keep":
         return keep_others_changes(way)
-    theirs = _names([each.path for each in way.yours])
+    theirs = list_paths([each.path for each in way.yours])
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
 
 def _lies_in(path: str, wanted: Sequence[str]) -> bool:
     return any(not each or path == each or path.startswith(each + "/") for each in wanted)
-
-
-def _names(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
 
 
 def _text(error: Exception) -> str:

@@ -11,12 +11,19 @@ from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
-from kimi_agent.workspace.checkpoint.object_reader import ObjectReader, snapshot_gone_error
+from kimi_agent.workspace.checkpoint.object_reader import ObjectReader
 from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
 from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotReader
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SnapshotStore, StoreLock
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
+from kimi_agent.workspace.checkpoint.values import (
+    PathChange,
+    Snapshot,
+    SnapshotError,
+    SnapshotGone,
+    SnapshotLimits,
+    TreeEntry,
+)
 from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
 _TRIES = 12
@@ -91,7 +98,7 @@ class Checkpoints:
         with self._working("the snapshot could not be read"):
             kind, data = self._objects.get(kept.id)
             if kind != "blob":
-                raise snapshot_gone_error(kept.id)
+                raise SnapshotGone(kept.id)
             return data
 
     def read(self, tree: str, path: str) -> bytes | None:

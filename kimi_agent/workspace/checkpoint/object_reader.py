@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
-from kimi_agent.workspace.checkpoint.values import SnapshotError
+from kimi_agent.workspace.checkpoint.values import SnapshotGone
 from kimi_agent.workspace.git.command import GitProcess
 from kimi_agent.workspace.git.folder import object_id
 
@@ -45,14 +45,14 @@ class ObjectReader:
             if object_id(kind, size, [data]) == name:
                 return kind, data
             self.close()
-        raise snapshot_gone_error(name)
+        raise SnapshotGone(name)
 
     def sizes(self, names: Sequence[str]) -> list[int]:
         """Their sizes in bytes. Raises Unkept if one is gone."""
         found = [each for at in range(0, len(names), _ASK) for each in self._ask("--batch-check", names[at:][:_ASK])]
         for name, (kind, _) in zip(names, found, strict=True):
             if not kind:
-                raise snapshot_gone_error(name)
+                raise SnapshotGone(name)
         return [size for _, size in found]
 
     def has(self, name: str) -> bool:
@@ -63,7 +63,7 @@ class ObjectReader:
         """The entries of a git tree. Raises Unkept."""
         kind, data = self.get(tree)
         if kind != "tree":
-            raise snapshot_gone_error(tree)
+            raise SnapshotGone(tree)
         rows, at = [], 0
         while at < len(data):
             end = data.index(b"\0", at)
@@ -98,12 +98,5 @@ class ObjectReader:
             self.close()
             if again:
                 return self._ask(how, names, again=False)
-            raise snapshot_gone_error(names[0])
+            raise SnapshotGone(names[0])
         return [(each[1].decode(), int(each[2])) if len(each) == 3 else ("", 0) for each in answers]
-
-
-def snapshot_gone_error(name: str) -> SnapshotError:
-    """For a tree or content that is not, or no longer, in the store."""
-    return SnapshotError(
-        f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
-    )

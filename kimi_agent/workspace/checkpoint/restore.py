@@ -25,17 +25,15 @@ def restore_files(changes: Iterable[PathChange], content: Callable[[TreeEntry], 
     root = str(files.root)
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
     if steps:
-        files.commit_steps(
-            steps, emptied=[(root, folder) for folder in _emptied_folders(steps, _folders_in_use(files))]
-        )
+        emptied = _emptied_folders(steps, _folders_in_use(files))
+        files.commit_steps(steps, emptied=[(root, folder) for folder in emptied])
 
 
 def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) -> CommitStep:
     _check_confined(change.path)
     folder, _, name = change.path.rpartition("/")
-    entry = JournalEntry(
-        root, folder, name, escape_path(change.path), _content_id(change.before), _content_id(change.after)
-    )
+    before, after = _content_id(change.before), _content_id(change.after)
+    entry = JournalEntry(root, folder, name, escape_path(change.path), before, after)
     if change.after is None:
         return CommitStep(entry, None, None)
     mode = change.after.mode if change.after.kind == "file" else None

@@ -215,12 +215,10 @@ class SnapshotStore:
     def git(self, environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Git:
         """A git for the objects, without a work tree. Raises Unkept where the store is gone, GitMissing."""
         if not (self.folder / "HEAD").is_file():
-            raise SnapshotError(
-                f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
-            )
-        return Git(
-            self.folder, git_dir=self.folder, environ=environ, settings={**STORE_GIT_SETTINGS, **(settings or {})}
-        )
+            text = f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
+            raise SnapshotError(text)
+        settings = {**STORE_GIT_SETTINGS, **(settings or {})}
+        return Git(self.folder, git_dir=self.folder, environ=environ, settings=settings)
 
     @property
     def bytes(self) -> int:

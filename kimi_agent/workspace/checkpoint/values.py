@@ -13,6 +13,15 @@ class SnapshotError(UserError):
         super().__init__(text, 1)
 
 
+class SnapshotGone(SnapshotError):
+    """A tree or content is not, or no longer, in the store."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
+        )
+
+
 @dataclass(frozen=True)
 class SnapshotLimits:
     """How much is kept: bytes of a single file, bytes that are new in one snapshot, and files in all.

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -38,6 +38,21 @@ class GitFailed(Exception):
         self.stderr = stderr
         said = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
         super().__init__(f"git {command} failed ({code}): {said}")
+
+
+def decode_line(output: bytes) -> str:
+    """What git printed on one line."""
+    return os.fsdecode(output.removesuffix(b"\n"))
+
+
+def split_nul_paths(listed: bytes) -> list[str]:
+    """Paths that git wrote with -z."""
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def join_nul_paths(paths: Iterable[str]) -> bytes:
+    """Paths as git reads them with -z."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
 def find_git(environ: Mapping[str, str], *, not_below: Path) -> str | None:
@@ -89,6 +104,14 @@ class Git:
         """
         return self.start(*args, env=env).finish(stdin, ok=ok)
 
+    def resolve(self, ref: str) -> str:
+        """The id that `ref` names, "" where there is none. Raises GitFailed."""
+        return decode_line(self.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
+
+    def head_ref(self) -> str:
+        """The checked-out branch in full (refs/heads/...), "" for a detached HEAD. Raises GitFailed."""
+        return decode_line(self.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+
     def start(self, *args: str, env: Mapping[str, str] = {}, inherit: Sequence[int] = ()) -> "GitProcess":
         """As `run`, but does not wait: several can work at once. `inherit` are descriptors that git keeps open."""
         if refused := hardening.find_refused_argument(args):
@@ -112,7 +135,7 @@ class Git:
                 if (inner / name).is_file():
                     file = ("--file", str(inner / name))
                     listed += self._start(["config", *file, *listing], self._settings, {}, ()).finish()
-        return {os.fsdecode(key) for key in listed.split(b"\0") if key}
+        return set(split_nul_paths(listed))
 
     def _submodules(self) -> set[Path]:
         """The git folders of repositories inside this one which it names as submodules, at any depth."""

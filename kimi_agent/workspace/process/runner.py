@@ -10,7 +10,6 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.paths import escape_path
-from kimi_agent.workspace.process import process_tree
 from kimi_agent.workspace.process.bounded_output import HeadAndTail
 from kimi_agent.workspace.process.capture import OutputCapture
 from kimi_agent.workspace.process.child import Child, Pipe
@@ -309,8 +308,3 @@ async def _wait_for_wake(child: Child, timeout_s: float) -> bool:
 
 def _exit_code(returncode: int | None) -> int | None:
     return 128 - returncode if returncode is not None and returncode < 0 else returncode
-
-
-def kill_abandoned_processes(register: Path) -> int:
-    """Kill the processes that a killed predecessor left running; gives their number."""
-    return process_tree.kill_leftover_runs(register)

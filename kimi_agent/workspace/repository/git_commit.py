@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
 from kimi_agent.workspace.paths import escape_path, parent_folders
 from kimi_agent.workspace.repository.agent_changes import AgentChange
 from kimi_agent.workspace.repository.blob_writer import (
@@ -37,7 +37,6 @@ from kimi_agent.workspace.repository.head_state import (
     BRANCH_PREFIX,
     HEADS_PREFIX,
     HeadState,
-    decode_line,
     find_commit_obstacle,
     read_head_state,
 )
@@ -268,8 +267,7 @@ class _CommitBuilder:
         if target == place.ref:
             self._git.run("update-ref", "-m", why, target, commit, place.head or none, env=self._who)
             return ""
-        now = decode_line(self._git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
-        if now != place.ref:
+        if self._git.head_ref() != place.ref:
             raise NotCommitted("another branch was checked out meanwhile; the changes are staged there.")
         self._git.run("update-ref", "-m", why, target, commit, none, env=self._who)
         self._git.run("symbolic-ref", "-m", why, "HEAD", target, env=self._who)

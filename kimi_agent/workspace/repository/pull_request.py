@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
 from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.process.launch import find_trusted_program, is_within
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.repository.commit_message import subject_line
-from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, decode_line, read_head_state
+from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, read_head_state
 from kimi_agent.workspace.repository.private_git_dir import extra_header_lines, make_private_git_dir
 from kimi_agent.workspace.repository.remotes import Remote, find_base_repository, find_push_remote, read_remotes
 from kimi_agent.workspace.repository.user_git_config import ConfigValue, read_user_config, user_git_environ
@@ -181,11 +181,9 @@ def _base(git: Git, values: Sequence[ConfigValue], repository: str, wish: str) -
         if remote.repository != repository:
             continue
         tracked = f"refs/remotes/{remote.name}/"
-        default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128))).removeprefix(
-            tracked
-        )
+        default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128)))
         known = wish and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wish}", ok=(0, 1, 128))
-        return (wish if known else ""), default
+        return (wish if known else ""), default.removeprefix(tracked)
     return "", ""
 
 
