@@ -15,10 +15,11 @@ from typing import Any, Self, TextIO
 
 import msgspec
 
+from kimi_agent.config import DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import is_loopback
 from kimi_agent.model.tape.format import Fault, Pace, Tape
-from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, MOONSHOT_MODELS, RequestRefusal
+from kimi_agent.model.tape.moonshot_rules import MOONSHOT_MODELS, RequestRefusal
 from kimi_agent.model.tape.played_reply import PlayedReply, build_completion
 from kimi_agent.model.tape.position import TapeMismatch
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
@@ -50,7 +51,7 @@ class MockServer:
         port: int = 0,
         pace: Pace | None = None,
         key: str = "",
-        window: int = MOCK_WINDOW_TOKENS,
+        window: int = DEFAULT_WINDOW_TOKENS,
         chaos: Callable[[int], Fault | None] = lambda number: None,
         received: Callable[[ReceivedRequest], object] | None = None,
         mismatched: Callable[[str], object] = lambda text: None,
@@ -266,7 +267,7 @@ def serve_tape(
     port: int = 0,
     save: Path | None = None,
     pace: Pace | None = None,
-    window: int = MOCK_WINDOW_TOKENS,
+    window: int = DEFAULT_WINDOW_TOKENS,
 ) -> None:
     """Serve the tape in the file `tape` until SIGINT or SIGTERM.
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kimi_agent.config import SETTINGS
 from kimi_agent.errors import Refused, TooLong, Unavailable
 from kimi_agent.model.base import Delta, Model, Request, WrappedModel
 from kimi_agent.model.closing_stream import closing_stream
@@ -43,7 +44,7 @@ class RetryPolicy:
 
 
 INTERACTIVE_RETRY = RetryPolicy()
-UNATTENDED_RETRY = RetryPolicy(tries=1_000_000, budget_s=7200.0, wall_clock=True)
+UNATTENDED_RETRY = RetryPolicy(tries=1_000_000, budget_s=SETTINGS["retry.unattended_s"].default, wall_clock=True)
 WRAP_UP_RETRY = RetryPolicy(tries=3, budget_s=10.0)
 """For the answer that only wraps up: the turn is over, and nobody waits long for its last words."""
 
@@ -193,9 +194,8 @@ class _RetryingModel:
                 return wait
             case GiveUp("later"):
                 hint = "; --wait-for-quota would wait for it" if _would_wait_for_quota(error, policy) else ""
-                raise _final_error(
-                    error, f"Retry at {_format_retry_time(self.clock(), error.wait_s)}{hint}."
-                ) from error
+                at = _format_retry_time(self.clock(), error.wait_s)
+                raise _final_error(error, f"Retry at {at}{hint}.") from error
             case GiveUp("tries") if attempt > 1:
                 raise _final_error(error, f"Given up after {attempt} attempts.") from error
             case _:

@@ -177,11 +177,9 @@ class Tape:
     @classmethod
     def parse(cls, text: str, name: str = "tape") -> "Tape":
         """The tape in `text`. Raises UserError that names the bad line and the keys it may hold."""
-        numbered = enumerate(text.split("\n"), start=1)
-        lines = ((number, line.strip()) for number, line in numbered)
-        return cls(
-            name, _scripts((_read(number, line, name) for number, line in lines if line and line[0] != "#"), name)
-        )
+        lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
+        read = (_read(number, line, name) for number, line in lines if line and line[0] != "#")
+        return cls(name, _scripts(read, name))
 
     @classmethod
     def of(cls, *lines: Mapping[str, Any], name: str = "tape") -> "Tape":
@@ -200,16 +198,10 @@ def _read(number: int, text: str, name: str) -> tuple[int, TapeLine]:
 
 
 def _known_keys() -> str:
-    kinds = (
-        ("a line", TapeLine),
-        ("a call", ScriptedCall),
-        ("fault", Fault),
-        ("expect and if", Expectation),
-        ("pace", Pace),
-    )
-    return "; ".join(
-        f"{kind}: {', '.join(each.encode_name for each in msgspec.structs.fields(struct))}" for kind, struct in kinds
-    )
+    kinds: dict[str, type[msgspec.Struct]]
+    kinds = {"a line": TapeLine, "a call": ScriptedCall, "fault": Fault, "expect and if": Expectation, "pace": Pace}
+    keys = {kind: ", ".join(each.encode_name for each in msgspec.structs.fields(kinds[kind])) for kind in kinds}
+    return "; ".join(f"{kind}: {names}" for kind, names in keys.items())
 
 
 def _check(line: TapeLine) -> None:

@@ -9,12 +9,13 @@ from functools import partial
 
 import msgspec
 
+from kimi_agent.config import DEFAULT_MODEL, DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
 from kimi_agent.model.endpoint.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
 from kimi_agent.model.tape.expectations import TapeRequest
 from kimi_agent.model.tape.format import Fault, Pace, Tape
-from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, RequestRefusal, check_request, check_window
+from kimi_agent.model.tape.moonshot_rules import RequestRefusal, check_request, check_window
 from kimi_agent.model.tape.played_reply import PlayedReply, build_reply, parse_pace
 from kimi_agent.model.tape.position import TapeMismatch, choose_entry
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer, fill_answer
@@ -35,7 +36,7 @@ class TapePlayer:
 
     tape: Tape
     pace: Pace | None = None
-    window: int = MOCK_WINDOW_TOKENS
+    window: int = DEFAULT_WINDOW_TOKENS
     _cache: PromptCache = field(default_factory=PromptCache)
     _fault_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
@@ -78,7 +79,7 @@ class TapeModel:
         tape: Tape,
         *,
         blob: BlobReader,
-        window: int = 262_144,
+        window: int = DEFAULT_WINDOW_TOKENS,
         pace: Pace | None = None,
         clocks: Clocks = DEFAULT_CLOCKS,
         sleep: AsyncSleep = asyncio.sleep,
@@ -87,8 +88,8 @@ class TapeModel:
     ) -> None:
         """`pace` overrides the tape's own; `seen` gets each request's body as it would go over the wire."""
         self._player = TapePlayer(tape, pace, window)
-        self._encoder = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT, window=window), blob)
-        self._endpoint = Endpoint("kimi-k2.6", tape.name)
+        self._encoder = RequestEncoder(RequestDialect(DEFAULT_MODEL, MOONSHOT, window=window), blob)
+        self._endpoint = Endpoint(DEFAULT_MODEL, tape.name)
         self._window = window
         self._clocks = clocks
         self._sleep = sleep
@@ -118,14 +119,13 @@ class TapeModel:
         if isinstance(said, RequestRefusal):
             raise error_from_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
         fault = self._player.fault(said, build_cache_key(request))
-        reply = self._player.reply(said, "kimi-k2.6", include_usage=True, fault=fault)
+        reply = self._player.reply(said, DEFAULT_MODEL, include_usage=True, fault=fault)
         if reply.status != 200:
             content = b"".join(piece for piece, _ in reply.pieces)
             raise error_from_status(reply.status, reply.headers, content, self._endpoint, self._now())
-        content_type = reply.headers["content-type"]
-        async for delta in read_answer(
-            self._chunks(reply), content_type=content_type, endpoint=self._endpoint, clocks=self._clocks, now=self._now
-        ):
+        kind, at = reply.headers["content-type"], self._endpoint
+        chunks = self._chunks(reply)
+        async for delta in read_answer(chunks, content_type=kind, endpoint=at, clocks=self._clocks, now=self._now):
             yield delta
 
     async def _chunks(self, reply: PlayedReply) -> AsyncIterator[bytes]:

@@ -146,9 +146,8 @@ def error_from_connection(error: BaseException, endpoint: Endpoint) -> Unavailab
             )
             return Unavailable(text, retry=False, exit_code=78)
         if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
-            return Unavailable(
-                f"{base} does not speak TLS on that port; http:// may be meant.", retry=False, exit_code=78
-            )
+            text = f"{base} does not speak TLS on that port; http:// may be meant."
+            return Unavailable(text, retry=False, exit_code=78)
         if isinstance(cause, ssl.SSLError):
             return Unavailable(f"The TLS connection to {base} broke ({endpoint.sanitize(str(cause), 120)}).")
         if isinstance(cause, socket.gaierror):
@@ -255,9 +254,8 @@ def _parse_error_object(error: object) -> _ServerError:
 
 def _is_cut_off(content_type: str, body: bytes) -> bool:
     """Whether this is the start of an event stream's first line."""
-    return content_type.startswith("text/event-stream") and any(
-        start.startswith(body.lstrip()) for start in (b"data:", b"event:", b"id:", b"retry:")
-    )
+    fields = (b"data:", b"event:", b"id:", b"retry:")
+    return content_type.startswith("text/event-stream") and any(each.startswith(body.lstrip()) for each in fields)
 
 
 def _decoded(body: bytes) -> Any:

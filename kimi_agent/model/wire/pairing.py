@@ -57,13 +57,11 @@ def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls,
 def flush_pending(waiting: PendingCalls) -> tuple[Message, ...]:
     """The messages to send if no more come: a result for each call without one, and what waited behind them."""
     early = dict(waiting.results)
-    return (
-        *(
-            early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
-            for place in range(waiting.placed, len(waiting.ids))
-        ),
-        *waiting.behind,
+    results = (
+        early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
+        for place in range(waiting.placed, len(waiting.ids))
     )
+    return (*results, *waiting.behind)
 
 
 def _pair_result(waiting: PendingCalls, result: ToolReturn) -> tuple[PendingCalls, tuple[Message, ...]]:
@@ -89,8 +87,6 @@ def _fill_blank_ids(message: Assistant) -> Assistant:
     """The answer itself, or with `call_N` for each id that is blank: the server takes none of those."""
     if all(call.id.strip() for call in message.calls):
         return message
-    calls = tuple(
-        call if call.id.strip() else msgspec.structs.replace(call, id=f"call_{index}")
-        for index, call in enumerate(message.calls)
-    )
+    ids = (call.id if call.id.strip() else f"call_{index}" for index, call in enumerate(message.calls))
+    calls = tuple(msgspec.structs.replace(call, id=id) for call, id in zip(message.calls, ids, strict=True))
     return msgspec.structs.replace(message, calls=calls)

@@ -9,18 +9,8 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kimi_agent.model.wire.moonshot_schema import (
-    ANNOTATION_KEYWORDS,
-    FORBIDDEN_PROPERTY_NAMES,
-    MAX_ANY_OF_BRANCHES,
-    RANGE_KEYWORD_PAIRS,
-    TYPE_KEYWORDS,
-    allowed_keywords,
-    exceeds_enum_limits,
-    find_schema_error,
-    has_json_type,
-    json_type_of,
-)
+from kimi_agent.model.wire import moonshot_schema
+from kimi_agent.model.wire.moonshot_schema import ANNOTATION_KEYWORDS, TYPE_KEYWORDS, has_json_type, json_type_of
 
 _EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
 _ANYTHING = ("string", "number", "boolean", "object", "array")
@@ -43,7 +33,7 @@ def repair_schema(schema: object) -> dict[str, Any]:
     if isinstance(schema, Mapping):
         for deepest in _DEPTHS:
             found = _SchemaRepair(schema, deepest).root()
-            if not find_schema_error(found):
+            if not moonshot_schema.find_schema_error(found):
                 return found
     return dict(_EMPTY_SCHEMA)
 
@@ -120,14 +110,14 @@ class _SchemaRepair:
         """What stands beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
         beside = {key: value for key, value in flat.items() if key not in ANNOTATION_KEYWORDS and key != "default"}
         found: list[dict[str, Any]] = []
-        for branch in branches[:MAX_ANY_OF_BRANCHES]:
+        for branch in branches[: moonshot_schema.MAX_ANY_OF_BRANCHES]:
             inner, also = self._flat(branch, seen, depth + 1)
             each = self.node(_merge_schemas(beside, inner), depth + 1, seen | also)
             found += [new for new in (each["anyOf"] if set(each) == {"anyOf"} else [each]) if new not in found]
         found = [each for each in found if each.get("type") != "null"] or found
         if len(found) == 1:
             return found[0] | _annotations(flat)
-        return _annotations(flat) | {"anyOf": found[:MAX_ANY_OF_BRANCHES]}
+        return _annotations(flat) | {"anyOf": found[: moonshot_schema.MAX_ANY_OF_BRANCHES]}
 
     def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:
         """A schema of one type: of the keywords those that fit it, in the order in which they stand."""
@@ -136,10 +126,10 @@ class _SchemaRepair:
             names = {
                 name: self.node(child, depth + 1, seen)
                 for name, child in _mapping(flat.get("properties")).items()
-                if name not in FORBIDDEN_PROPERTY_NAMES
+                if name not in moonshot_schema.FORBIDDEN_PROPERTY_NAMES
             }
         found: dict[str, Any] = {} if "type" in flat else {"type": kind}
-        fitting = allowed_keywords(kind)
+        fitting = moonshot_schema.allowed_keywords(kind)
         for key, value in flat.items():
             kept: Any = None
             if key == "type":
@@ -198,7 +188,7 @@ def _fitting_value(key: str, value: Any, kind: str) -> Any:
     """The value of a keyword that fits its type; None where it makes no sense."""
     if key == "enum":
         choices = [each for each in _choices(value) if has_json_type(each, kind)]
-        return choices if choices and kind != "null" and not exceeds_enum_limits(choices) else None
+        return choices if choices and kind != "null" and not moonshot_schema.exceeds_enum_limits(choices) else None
     if key == "default":
         return value if has_json_type(value, kind) else None
     if key in _BOUNDS:
@@ -217,7 +207,7 @@ def _required(value: object, names: Mapping[str, Any]) -> list[str] | None:
 
 def _drop_empty_ranges(found: dict[str, Any]) -> dict[str, Any]:
     """Without ranges that nothing can be in."""
-    for low, high in RANGE_KEYWORD_PAIRS:
+    for low, high in moonshot_schema.RANGE_KEYWORD_PAIRS:
         if low in found and high in found and found[low] > found[high]:
             del found[low], found[high]
     return found
