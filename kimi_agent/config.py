@@ -111,7 +111,7 @@ class Config:
 def load_config(
     user: Path, project: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any], sets: Sequence[str]
 ) -> Config:
-    """The settings as they stand. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
+    """The settings of all layers. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
 
     Raises UserError for a file that is not TOML, an unknown key, or a value of the wrong type.
     """

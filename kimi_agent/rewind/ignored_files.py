@@ -1,4 +1,4 @@
-"""Ignored files in a rewind: each goes back only by those snapshots that were asked to hold it. Pure.
+"""Ignored files in a rewind: each restored only from snapshots that were asked to hold it. Pure.
 
 A snapshot holds no ignored file, but for those it was asked for: before a call that names `.env`, say. For such a
 file other snapshots prove nothing, so the tree before its first change and the state after our last are noted with
@@ -26,7 +26,7 @@ class SnapshotAccess(Protocol):
 
 @dataclass(frozen=True)
 class IgnoredFile:
-    """An ignored file that a call changed: the tree `first` holds it as it stood before, `last` is what we left.
+    """An ignored file that a call changed: the tree `first` holds it as it was before, `last` is what we left.
 
     `mixed` says that somebody else may have changed it between calls of ours.
     """
@@ -37,7 +37,7 @@ class IgnoredFile:
 
 
 def find_ignored_files(done: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
-    """The ignored files that these tree changes changed, or may have. Raises Unkept."""
+    """The ignored files that these tree changes changed, or may have. Raises SnapshotError."""
     found: dict[str, IgnoredFile] = {}
     for span in done:
         if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
@@ -66,7 +66,7 @@ def plan_ignored_files(
 ) -> tuple[list[PathChange], list[PathChange]]:
     """The changes that restore ignored files: those that only we changed, and those that somebody else did too.
 
-    The tree `now` must have been asked to hold all of them. Raises Unkept.
+    The tree `now` must have been asked to hold all of them. Raises SnapshotError.
     """
     ours: list[PathChange] = []
     yours: list[PathChange] = []

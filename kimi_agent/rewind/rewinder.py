@@ -68,7 +68,7 @@ class Rewinder:
     async def plan(self, to: int, what: RewindScope = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
         """What going back to just before record `to` would do; with `paths` only these files go.
 
-        Raises UserError where `to` is no record of the conversation, or the snapshots do not tell what is needed.
+        Raises UserError where `to` is no record of the conversation, or the snapshots do not hold what is needed.
         """
         read = await asyncio.to_thread(self._read)
         if paths:
@@ -80,14 +80,14 @@ class Rewinder:
         return await asyncio.to_thread(self._plan, read, RewindPlan(to, what, paths=tuple(map(self._relative, paths))))
 
     async def plan_undo(self) -> RewindPlan:
-        """Back to before the last turn that stands, chat and files. Raises UserError where there is none."""
+        """Plan taking back the last turn that still counts, chat and files. Raises UserError where there is none."""
         read = await asyncio.to_thread(self._read)
         if not read.history.turns:
             raise UserError("There is nothing to undo: no turn stands.", 1)
         return await asyncio.to_thread(self._plan, read, RewindPlan(read.history.turns[-1].seq, "both"))
 
     async def plan_redo(self) -> RewindPlan:
-        """Take the last rewind back. Raises UserError where there is none, or something was said since."""
+        """Plan taking the last rewind back. Raises UserError where there is none, or a message came since."""
         read = await asyncio.to_thread(self._read)
         if not read.history.rewinds:
             raise UserError("There is nothing to redo: nothing was taken back since the last words.", 1)
@@ -148,7 +148,7 @@ class Rewinder:
         return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])
 
     async def _update_seen_files(self, what: RewindScope, changes: Sequence[PathChange]) -> None:
-        """Set the ledger to what the conversation now holds; after a rewind of files alone, just their hashes."""
+        """Set the seen files to what the conversation now holds; after a rewind of files alone, just their hashes."""
         seen_files = self._files.seen_files
         if what != "code":
             await asyncio.to_thread(seen_files.rebuild, self._session.events())
@@ -206,14 +206,14 @@ class Rewinder:
             raise self._explained(error, read) from error
 
     def _aside(self, done: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
-        """The ignored files that calls changed and snapshots were asked for. Raises Blocked."""
+        """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""
         try:
             return find_ignored_files(done, self._checkpoints)
         except SnapshotError as error:
             raise RewindBlocked(last_lost_record(done, self._checkpoints), str(error)) from error
 
     def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
-        """The files of the target that stand there now, but ignored: the snapshot must hold them all the same."""
+        """The files of the target that are there now, but ignored: the snapshot must hold them all the same."""
         if not target:
             return ()
         try:
@@ -224,7 +224,7 @@ class Rewinder:
         return tuple(path for path in coming if self._is_file(path))
 
     def _is_file(self, path: str) -> bool:
-        """Whether a file or link stands there, no link leading to it."""
+        """Whether there is a file or link at `path`, no link leading to it."""
         whole = self._files.root / path
         there = whole.is_symlink() or (whole.exists() and not whole.is_dir())
         return there and os.path.realpath(whole.parent) == str(whole.parent)

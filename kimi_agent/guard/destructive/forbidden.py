@@ -8,18 +8,11 @@ may still say yes.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from pathlib import Path
 
-from kimi_agent.guard.destructive.protected_paths import (
-    ForbiddenEffect,
-    PathParts,
-    ShellState,
-    check_removal,
-    expand_word,
-    resolve_parts,
-    split_path,
-)
+from kimi_agent.guard.destructive import protected_paths
+from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect, PathParts, ShellState, expand_word, split_path
 from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
 from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
 
@@ -96,10 +89,7 @@ class _ForbiddenFinder:
         for target in segment.targets:
             if any(_DISK.match(spelling.text) for spelling in expand_word(target, place)):
                 yield ForbiddenEffect("it would write over a disk", certain=True)
-        words = segment.words
-        while words and _ASSIGNMENT.match(words[0][0].text) and words[0][0].kind == "text" and not words[0][0].quoted:
-            words = words[1:]
-        if words:
+        if words := skip_assignments(segment.words):
             yield from self._of_command(words, segment, fed, place, depth)
 
     def _of_command(
@@ -155,6 +145,16 @@ class _ForbiddenFinder:
                 return
 
 
+def _assignment(word: ShellWord) -> re.Match[str] | None:
+    """The `NAME=` with which a word begins, None for a word that assigns nothing."""
+    return _ASSIGNMENT.match(word[0].text) if word[0].kind == "text" and not word[0].quoted else None
+
+
+def skip_assignments(words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+    """The words of a command without the assignments before it."""
+    return tuple(dropwhile(_assignment, words))
+
+
 def command_basename(text: str) -> str:
     """A command's name without its folder, in lower case, out of the notation of fnmatch."""
     return re.sub(r"\[(.)\]", r"\1", text).rpartition("/")[2].casefold()
@@ -167,14 +167,12 @@ def collect_assignments(
     known = dict(place.variables)
     for segment in segments:
         for word in segment.words:
-            match = _ASSIGNMENT.match(word[0].text) if word[0].kind == "text" and not word[0].quoted else None
-            if match:
+            if match := _assignment(word):
                 value = (replace(word[0], text=word[0].text[match.end() :]), *word[1:])
                 simple = all(piece.kind == "text" or piece.text in {"HOME", "PWD"} for piece in value)
                 before = known.get(match[1], ())
-                known[match[1]] = (
-                    (*before, value) if simple and before is not None and len(before) < MAX_VALUES else None
-                )
+                kept = simple and before is not None and len(before) < MAX_VALUES
+                known[match[1]] = (*(before or ()), value) if kept else None
         texts = [unparse_words((word,)) for word in segment.words[:3]]
         if len(texts) == 3 and texts[0] == "for" and texts[2] == "in":
             known[texts[1]] = segment.words[3:]
@@ -192,7 +190,7 @@ def follow_cd(segment: CommandSegment, place: ShellState) -> tuple[PathParts | N
     goals: list[PathParts | None] = []
     for spelling in expand_word(targets[0], place) if targets else []:
         for cwd in place.cwds:
-            goals.append(None if spelling.has_unknown else resolve_parts(spelling.text, cwd, place))
+            goals.append(None if spelling.has_unknown else protected_paths.resolve_parts(spelling.text, cwd, place))
     if not targets:
         goals = [split_path(place.home) if unparse_words(words[:1]) == "cd" and len(words) == 1 else None]
     kept = () if segment.after == "&&" else place.cwds
@@ -229,7 +227,7 @@ def _named_by(fed: list[CommandSegment], place: ShellState) -> Iterator[Forbidde
             continue
         for word in segment.words[1:]:
             for spelling in expand_word(word, place):
-                forbidden = check_removal(spelling, place)
+                forbidden = protected_paths.check_removal(spelling, place)
                 if forbidden:
                     yield forbidden
 
@@ -294,7 +292,7 @@ def _removals(
 ) -> Iterator[ForbiddenEffect]:
     for word in words:
         for spelling in expand_word(word, place):
-            forbidden = check_removal(spelling, place, workspace_too=workspace_too)
+            forbidden = protected_paths.check_removal(spelling, place, workspace_too=workspace_too)
             if forbidden:
                 yield forbidden
 

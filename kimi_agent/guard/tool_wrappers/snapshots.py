@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
-from kimi_agent.guard.destructive.losses import Loss
+from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.log.events import Answered, Ask, Asked, Checkpoint, Emit, Notice, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, Tool
@@ -100,7 +100,7 @@ class SnapshotWrapper:
         return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
 
     async def _snapshot(self, also: Sequence[str]) -> Snapshot:
-        """Take one; where it cannot hold the ignored files as well, one without them, which says so. Raises Unkept."""
+        """Take one, or, where it cannot hold the ignored files too, one without them. Raises SnapshotError."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
         done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
         if not done:

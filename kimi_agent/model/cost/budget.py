@@ -94,7 +94,7 @@ class Budget:
         turn = self.totals.hear(stamped)
         if turn:
             self._stop = None
-        if turn == "begins":  # until then /cost shows how the last one stood
+        if turn == "begins":  # until then /cost shows the last one
             self._renew("turn")
 
     def begin_run(self) -> None:
@@ -205,10 +205,8 @@ class Budget:
         more = cap.more(block.used + block.need - cap.limit)
         others = cap.used(self._others) if cap.scope == "day" else 0.0
         why = budget_messages.format_cap_reason(cap, block.need, self.totals.purposes(cap.scope), others)
-        title, choices = (
-            budget_messages.format_cap_question(cap, block.used),
-            budget_messages.list_cap_choices(cap, more),
-        )
+        title = budget_messages.format_cap_question(cap, block.used)
+        choices = budget_messages.list_cap_choices(cap, more)
         decision = await self._put(Question("budget", title, None, why, "", choices))
         if decision.allowed:
             key = cap.scope, cap.unit

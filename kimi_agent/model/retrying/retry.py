@@ -1,7 +1,7 @@
 """Retry wrapper: asks again after a failure that may pass, and continues an answer that broke off.
 
 How often and how long is the policy's to say. One attempt is one stream, and nothing of it is history before it is
-complete. At a break in the middle a `Retrying` tells every reader to forget what had been streamed, or to keep it
+complete. At a break in the middle a `Retrying` asks every reader to forget what had been streamed, or to keep it
 because the next attempt goes on behind it.
 """
 
@@ -140,7 +140,7 @@ def wrap_with_retry(
     """`model`, but what is Unavailable and may pass is asked again.
 
     `partial` says that it goes on with the start of an answer (`Request.partial`): then text that was streamed before
-    a break stands. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
+    a break is kept. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
     counts as Unavailable here, for every kind of model, so that history never gets one: servers refuse it for ever.
     """
     return WrappedModel(model, _RetryingModel(model, policy, partial, sleep, random, clock).stream)
@@ -182,7 +182,7 @@ class _RetryingModel:
             began_at = self.clock()
 
     def _counted_s(self, policy: RetryPolicy, tally: FailureTally, began_at: float) -> float:
-        """The seconds of this attempt that are taken from the budget; a machine that slept meanwhile tells too many."""
+        """The seconds of this attempt that count for the budget; more than it took if the machine slept."""
         if not policy.wall_clock or tally.tries == 1:
             return 0.0
         return min(max(0.0, self.clock() - began_at), _MAX_COUNTED_ATTEMPT_S)

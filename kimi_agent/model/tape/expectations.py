@@ -62,7 +62,7 @@ class TapeRequest:
 
     @cached_property
     def mark(self) -> TapeMark | None:
-        """The newest mark in what the user said, where a summary stands for what was before."""
+        """The newest mark in what the user said, where a summary replaces what was before."""
         found = max(
             ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK_PATTERN.finditer(text)),
             key=lambda each: each[:2],
@@ -157,7 +157,7 @@ def fingerprint_answer(answer: dict[str, Any]) -> str:
 
 
 def _find_last_counted(messages: list[dict[str, Any]], start: int, traces: list[str]) -> int:
-    """The index of the answer that the mark counted last, where it still stands behind the summary, else `start`."""
+    """The index of the answer that the mark counted last, where it is still behind the summary, else `start`."""
     answers = [i for i in range(start + 1, len(messages)) if messages[i].get("role") == "assistant"]
     found = [fingerprint_answer(messages[i]) for i in answers]
     for end in range(1, len(found) + 1):

@@ -18,7 +18,7 @@ UsageCounter = Callable[[str, str, tuple[Call, ...]], Usage]
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """A line with its placeholders filled: what is to be said now, and how it arrives."""
+    """A line with its placeholders filled: the answer to give now, and how it arrives."""
 
     number: int
     say: str

@@ -31,7 +31,7 @@ AsyncSleep = Callable[[float], Awaitable[None]]
 class TapePlayer:
     """Plays one tape; `pace` overrides the tape's own, `window` is in tokens.
 
-    All it remembers is how often each fault has struck, and the last prompts, as a provider's cache would.
+    All it remembers is how often each fault has happened, and the last prompts, as a provider's cache would.
     """
 
     tape: Tape
@@ -56,7 +56,7 @@ class TapePlayer:
         return fill_answer(self.tape, choose_entry(self.tape, request), request, count)
 
     def fault(self, answer: ScriptedAnswer, session: str) -> Fault | None:
-        """The fault of this line, if it has still to strike in this conversation."""
+        """The fault of this line, if it has still to happen in this conversation."""
         fault = answer.fault
         if fault is None:
             return None
@@ -72,7 +72,7 @@ class TapePlayer:
 
 
 class TapeModel:
-    """A `Model` whose answers stand in a tape. It refuses what Moonshot would refuse."""
+    """A `Model` whose answers come from a tape. It refuses what Moonshot would refuse."""
 
     def __init__(
         self,
@@ -113,13 +113,13 @@ class TapeModel:
         body = self._encoder.body(request)
         self._seen(body)
         try:
-            said = self._player.answer(body)
+            answer = self._player.answer(body)
         except TapeMismatch as error:
             raise Refused(str(error), 400) from error
-        if isinstance(said, RequestRefusal):
-            raise error_from_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
-        fault = self._player.fault(said, build_cache_key(request))
-        reply = self._player.reply(said, DEFAULT_MODEL, include_usage=True, fault=fault)
+        if isinstance(answer, RequestRefusal):
+            raise error_from_status(answer.status, {}, msgspec.json.encode(answer.body), self._endpoint, self._now())
+        fault = self._player.fault(answer, build_cache_key(request))
+        reply = self._player.reply(answer, DEFAULT_MODEL, include_usage=True, fault=fault)
         if reply.status != 200:
             content = b"".join(piece for piece, _ in reply.pieces)
             raise error_from_status(reply.status, reply.headers, content, self._endpoint, self._now())

@@ -73,7 +73,7 @@ class AnswerReader:
     """Reads one answer. `finish` is the wire's finish_reason once seen, `done` that `[DONE]` came."""
 
     def __init__(self, blame: Callable[[object], ModelError]) -> None:
-        """`blame` makes the error that an `error` object inside the stream stands for."""
+        """`blame` makes the error that an `error` object inside the stream means."""
         self.finish = ""
         self.done = False
         self._blame = blame

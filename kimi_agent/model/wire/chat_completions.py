@@ -53,7 +53,7 @@ class ChatCompletions:
         version: str,
         now: UnixClock = time.time,
     ) -> None:
-        """`environ` is asked for proxies and TLS certificates, `version` is told to the server."""
+        """`environ` is asked for proxies and TLS certificates, `version` is sent to the server."""
         profile = profiles.find_profile(settings.base_url)
         alias = settings.model == THINKING_ALIAS
         self._settings = settings
@@ -236,9 +236,8 @@ class ChatCompletions:
                     if len(body) > _ERROR_BYTES:
                         break
         headers = {name.lower(): value for name, value in response.headers.items()}
-        raise http_errors.error_from_status(
-            response.status_code, headers, bytes(body[:_ERROR_BYTES]), self._endpoint, self._now()
-        )
+        status, start = response.status_code, bytes(body[:_ERROR_BYTES])
+        raise http_errors.error_from_status(status, headers, start, self._endpoint, self._now())
 
 
 def preload_http_client() -> None:

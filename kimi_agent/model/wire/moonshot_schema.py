@@ -30,7 +30,7 @@ TYPE_KEYWORDS: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"enum", "default"}),
     "null": frozenset({"enum", "default"}),
 }
-"""The keywords of each type (an integer's are a number's). Others are passed over by the server, and by `wrong`."""
+"""The keywords of each type (an integer's are a number's). Others are passed over, by the server and here."""
 RANGE_KEYWORD_PAIRS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
 FORBIDDEN_PROPERTY_NAMES = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties"})
 

@@ -1,7 +1,7 @@
 """Request encoder: a `Request` in, the JSON bytes of a chat completion body in Moonshot's dialect out.
 
 The body is encoded here, and not by the SDK, so that the provider's prefix cache always hits and a step costs the
-same at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and
+same at the end of a long session as at its start: `messages` comes last, each message is encoded once and kept, and
 the messages of one request (less its trailing notes) are a byte prefix of those of the next. What would be refused
 is mended on the way: schemas, results without their calls, a cap that does not fit the window.
 """
@@ -133,7 +133,7 @@ class RequestEncoder:
 class _EncodedConversation:
     """The encoded start of one agent's conversation, grown in place.
 
-    `start` and `end` stand before the messages, with what may differ between; `offers` says whether tools are listed;
+    `start` and `end` come before the messages, with what may differ between; `offers` says whether tools are listed;
     `waiting` which results must still follow what is `joined`.
     """
 

@@ -2,7 +2,7 @@
 
 Our own tools are written within Moonshot's rules and come out as the same bytes. A stranger's (an MCP server's, a
 plug-in's) may hold all of JSON schema; one schema that is not taken would cost the whole request, so whatever cannot
-be said within the rules is said less exactly: the tool itself still checks what it is given.
+be written within the rules is written less exactly: the tool itself still checks what it is given.
 """
 
 import urllib.parse
@@ -25,7 +25,7 @@ _TYPE_HINTS: Mapping[str, frozenset[str]] = {
     "string": TYPE_KEYWORDS["string"] - {"enum", "default"},
     "number": _BOUNDS,
 }
-"""Which keywords tell the type of a schema that does not."""
+"""The keywords that show the type of a schema that names none."""
 
 
 def repair_schema(schema: object) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def repair_schema(schema: object) -> dict[str, Any]:
 
 
 class _SchemaRepair:
-    """One pass over one schema. What lies deeper than `deepest`, or past _MOST_NODES, keeps its type alone."""
+    """One pass over one schema. What lies deeper than `deepest`, or past `_MAX_NODES`, keeps its type alone."""
 
     def __init__(self, root: Mapping[str, Any], deepest: int) -> None:
         self._root = root
@@ -107,7 +107,7 @@ class _SchemaRepair:
         return flat, seen
 
     def _any_of(self, flat: Mapping[str, Any], branches: list[Any], depth: int, seen: frozenset[str]) -> dict[str, Any]:
-        """What stands beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
+        """What is beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
         beside = {key: value for key, value in flat.items() if key not in ANNOTATION_KEYWORDS and key != "default"}
         found: list[dict[str, Any]] = []
         for branch in branches[: moonshot_schema.MAX_ANY_OF_BRANCHES]:
@@ -120,7 +120,7 @@ class _SchemaRepair:
         return _annotations(flat) | {"anyOf": found[: moonshot_schema.MAX_ANY_OF_BRANCHES]}
 
     def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:
-        """A schema of one type: of the keywords those that fit it, in the order in which they stand."""
+        """A schema of one type: of the keywords those that fit it, in their order."""
         names: dict[str, Any] = {}
         if kind == "object":
             names = {
@@ -161,8 +161,8 @@ class _SchemaRepair:
 
 def _kinds(flat: Mapping[str, Any]) -> tuple[str, ...]:
     """The types that a schema allows: those of its choices, else those it says, else what its keywords show."""
-    said = flat.get("type")
-    names = [said] if isinstance(said, str) else _listed(said)
+    given = flat.get("type")
+    names = [given] if isinstance(given, str) else _listed(given)
     kinds = [name for name in names if isinstance(name, str) and (name in TYPE_KEYWORDS or name == "integer")]
     if choices := _choices(flat.get("enum")):
         of_choices = [json_type_of(each) for each in choices]
@@ -214,7 +214,7 @@ def _drop_empty_ranges(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merge_schemas(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """One schema that asks for both, as far as that can be said."""
+    """One schema that asks for both, as far as a schema can ask that."""
     both = {key: _merge_keyword(key, first[key], value) if key in first else value for key, value in second.items()}
     return {**first, **both}
 

@@ -22,7 +22,7 @@ class RawTreeEntry:
 
 
 class ObjectReader:
-    """Reads by name. `close()` ends the processes behind it; they start again when needed."""
+    """Reads objects by name. `close()` ends the processes behind it; they start again when needed."""
 
     def __init__(self, store: SnapshotStore, environ: Mapping[str, str]) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class ObjectReader:
             each.close()
 
     def get(self, name: str) -> tuple[str, bytes]:
-        """Kind and content of an object. Raises Unkept if it is gone or damaged."""
+        """Kind and content of an object. Raises SnapshotError if it is gone or damaged."""
         kind, size = self._ask("--batch", [name])[0]
         if kind:
             out = self._running["--batch"].pipes[1]
@@ -47,8 +47,15 @@ class ObjectReader:
             self.close()
         raise SnapshotGone(name)
 
+    def blob(self, name: str) -> bytes:
+        """The content of a blob. Raises SnapshotError."""
+        kind, data = self.get(name)
+        if kind != "blob":
+            raise SnapshotGone(name)
+        return data
+
     def sizes(self, names: Sequence[str]) -> list[int]:
-        """Their sizes in bytes. Raises Unkept if one is gone."""
+        """Their sizes in bytes. Raises SnapshotError if one is gone."""
         found = [each for at in range(0, len(names), _ASK) for each in self._ask("--batch-check", names[at:][:_ASK])]
         for name, (kind, _) in zip(names, found, strict=True):
             if not kind:
@@ -60,7 +67,7 @@ class ObjectReader:
         return bool(self._ask("--batch-check", [name])[0][0])
 
     def rows(self, tree: str) -> list[RawTreeEntry]:
-        """The entries of a git tree. Raises Unkept."""
+        """The entries of a git tree. Raises SnapshotError."""
         kind, data = self.get(tree)
         if kind != "tree":
             raise SnapshotGone(tree)
@@ -73,7 +80,7 @@ class ObjectReader:
         return rows
 
     def row(self, tree: str, path: bytes) -> RawTreeEntry | None:
-        """The entry that stands at `path` below `tree`, unless it is a folder."""
+        """The entry at `path` below `tree`, unless it is a folder."""
         *folders, last = path.split(b"/")
         for name in folders:
             found = next((row for row in self.rows(tree) if row.name == name), None)

@@ -73,7 +73,7 @@ class SnapshotBuilder:
         self._young = self._memory.young if self._memory else {}
 
     def take(self, also: Sequence[str]) -> tuple[Snapshot, IndexCache]:
-        """Raises Unkept, GitFailed, OSError: then the index may be anything between, and the memory is void."""
+        """Raises SnapshotError, GitFailed, OSError: then the index may be anything between, and the memory is void."""
         found = find_index_differences(self._git, self._source.workspace, (self._held.fd,))
         if len(found.fresh) > self._source.limits.max_files:
             raise self._too_many()
@@ -209,8 +209,8 @@ class SnapshotBuilder:
         if drop:
             self._update("--force-remove", drop)
         if work.put:
-            said = self._update("--add", list(work.put), "--remove", "--replace")
-            if b"Ignoring path" in said:
+            complaints = self._update("--add", list(work.put), "--remove", "--replace")
+            if b"Ignoring path" in complaints:
                 listed = set(self._listed())
                 for path in [path for path in work.put if path not in listed]:
                     del work.put[path]

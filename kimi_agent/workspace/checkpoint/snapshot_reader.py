@@ -60,7 +60,7 @@ class SnapshotReader:
         self._tops.clear()
 
     def top(self, tree: str) -> SnapshotParts:
-        """The parts of a snapshot. Raises Unkept if there is none of that name."""
+        """The parts of a snapshot. Raises SnapshotError if there is none of that name."""
         if tree in self._tops:
             return self._tops[tree]
         if len(tree) != 40 or tree.strip("0123456789abcdef"):
@@ -69,23 +69,23 @@ class SnapshotReader:
         if b"files" not in rows or b"modes" not in rows:
             raise SnapshotGone(tree)
         missed, also, extra = (self._paths(rows.get(name)) for name in (b"missed", b"also", b"extra"))
-        top = SnapshotParts(rows[b"files"], self._objects.get(rows[b"modes"])[1], missed, also, extra)
+        top = SnapshotParts(rows[b"files"], self._objects.blob(rows[b"modes"]), missed, also, extra)
         while len(self._tops) >= _MAX_CACHED:
             del self._tops[next(iter(self._tops))]
         self._tops[tree] = top
         return top
 
     def _paths(self, blob: str | None) -> frozenset[bytes]:
-        return frozenset(self._objects.get(blob)[1].split(b"\0")[:-1]) if blob else frozenset()
+        return frozenset(self._objects.blob(blob).split(b"\0")[:-1]) if blob else frozenset()
 
     def entry_at(self, tree: str, path: bytes) -> TreeEntry | None:
-        """What a snapshot holds at a path: None for nothing, and for a folder. Raises Unkept."""
+        """What a snapshot holds at a path: None for nothing, and for a folder. Raises SnapshotError."""
         top = self.top(tree)
         row = self._objects.row(top.files, path)
         return _kept(path, row, top, self._objects.sizes([row.id])[0]) if row else None
 
     def changes(self, old: str, new: str) -> list[PathChange]:
-        """Where two snapshots differ, by path; "" is the empty one. Raises Unkept.
+        """Where two snapshots differ, by path; "" is the empty one. Raises SnapshotError.
 
         Passed over is what one of the two cannot know: what was missed, and an ignored file that only the other kept.
         """

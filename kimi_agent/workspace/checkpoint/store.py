@@ -40,7 +40,7 @@ STORE_GIT_SETTINGS = {
 }
 """How git treats the store and the work tree, whatever the platform or the user would have it do."""
 
-# Whatever the repository's attributes say, bytes are kept as they stand on the disk.
+# Whatever the repository's attributes say, bytes are kept as they are on the disk.
 _ATTRIBUTES = "* -text -crlf -eol -filter -ident -working-tree-encoding\n"
 _WAIT_S = 60.0
 _POLL_S = 0.01
@@ -78,7 +78,7 @@ class SnapshotStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[StoreLock]:
-        """The store, made if it is not there. Raises Unkept when another process keeps it for a minute, OSError."""
+        """The store, made where there is none. Raises SnapshotError where another process keeps it, OSError."""
         fd = self._lock()
         try:
             died = os.fstat(fd).st_size > 0
@@ -213,7 +213,7 @@ class SnapshotStore:
         fresh.replace(self._collected)
 
     def git(self, environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Git:
-        """A git for the objects, without a work tree. Raises Unkept where the store is gone, GitMissing."""
+        """A git for the objects, without a work tree. Raises SnapshotError where the store is gone, GitMissing."""
         if not (self.folder / "HEAD").is_file():
             text = f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
             raise SnapshotError(text)

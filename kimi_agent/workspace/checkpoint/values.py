@@ -57,7 +57,7 @@ class PathChange:
 class Snapshot:
     """The workspace at one moment: `tree` names its content, equal trees have equal names.
 
-    `missed` are paths that stand there and are not kept: too big, unreadable, or with a name that git cannot hold.
+    `missed` are paths that exist and are not kept: too big, unreadable, or with a name that git cannot hold.
     """
 
     tree: str

@@ -76,7 +76,7 @@ class Files:
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
-        """The one spelling of a path for results, ledger and changes: workspace-relative, or absolute outside of it."""
+        """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._places.find(spelling))
 
     def readable(self, spelling: str) -> Path:
@@ -96,7 +96,7 @@ class Files:
         return self._shown(self._may_write(spelling, self._places.find(spelling)))
 
     def kind(self, spelling: str) -> PathKind:
-        """What stands at `spelling`, every link followed. Raises ToolError for what can be no path."""
+        """The kind of what is at `spelling`, every link followed. Raises ToolError for what can be no path."""
         if spelling.startswith(OUTPUT_PREFIX):
             return "file" if self.outputs.path(spelling) else "missing"
         return path_kind(self._places.find(spelling))
@@ -139,7 +139,7 @@ class Files:
     def commit(self, changes: Sequence[FileChange]) -> PathList:
         """Write all `changes` or none; returns notes for the result. Raises ToolError: then nothing is different.
 
-        Their paths start at `root`, as `shown` spells them; contents are in the ledger afterwards.
+        Their paths start at `root`, as `shown` spells them; contents count as seen afterwards.
         Codes: stale, exists, missing, outside, git_internal, refused, not_regular, bad_arguments, io.
         """
         with self._writing_lock:
@@ -155,7 +155,7 @@ class Files:
     def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
         """Carry out what a person asked for (see `checkpoint.restore`), all of it or nothing. Raises ToolError.
 
-        The places of `steps` are below `root`; the ledger is the caller's to mend.
+        The places of `steps` are below `root`; the seen files are the caller's to mend.
         """
         with self._writing_lock:
             self._commit(steps, emptied)
@@ -176,7 +176,7 @@ class Files:
         return tuple(self._fingerprint(spelling) for spelling in spellings)
 
     def changed(self) -> PathList:
-        """The paths whose content is no longer what the ledger knows (also: gone, or there again)."""
+        """The paths whose content is no longer what was seen (also: gone, or there again)."""
         return [path for path in self.seen_files.paths() if not self._as_known(path)]
 
     def recover(self) -> PathList:

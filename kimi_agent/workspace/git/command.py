@@ -36,8 +36,8 @@ class GitFailed(Exception):
     def __init__(self, code: int, stderr: str, command: str = "") -> None:
         self.code = code
         self.stderr = stderr
-        said = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
-        super().__init__(f"git {command} failed ({code}): {said}")
+        why = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
+        super().__init__(f"git {command} failed ({code}): {why}")
 
 
 def decode_line(output: bytes) -> str:
@@ -64,7 +64,7 @@ class Git:
     """Runs built-in sub-commands in one work tree. No hook, filter, alias, pager, editor, helper or network.
 
     Without `git_dir` it works in the user's own repository at or above `workspace`; everything there that could name
-    a command is overridden (so content that filters make, as LFS does, is seen and written as it stands on the disk).
+    a command is overridden (so content that filters make, as LFS does, is seen and written as it is on the disk).
     The user's own identity, ignore file and other global settings are not read. Raises GitMissing.
     """
 

@@ -252,11 +252,8 @@ class ProcessRunner:
         gone, self.cwd = self.cwd, self.root
         if gone == self.root:
             raise ToolError("missing", f"the workspace {escape_path(str(gone))} is gone", "tell the user")
-        raise ToolError(
-            "missing",
-            f"the working directory {escape_path(str(gone))} is gone",
-            "call again: it starts in the workspace root",
-        )
+        text = f"the working directory {escape_path(str(gone))} is gone"
+        raise ToolError("missing", text, "call again: it starts in the workspace root")
 
     def _moved(self, finished: ProcessResult, reported: bytes) -> ProcessResult:
         """Make the directory in which a shell reported to have ended the next `cwd`."""
@@ -266,11 +263,9 @@ class ProcessRunner:
         if is_within(there, self.root):
             self.cwd = there
             return replace(finished, cwd=there)
-        note = (
-            f"the shell ended in {escape_path(str(there))}, outside the workspace; "
-            "the next call starts where this one did"
-        )
-        return replace(finished, note="\n".join(filter(None, (finished.note, note))))
+        outside = f"the shell ended in {escape_path(str(there))}, outside the workspace"
+        notes = (finished.note, f"{outside}; the next call starts where this one did")
+        return replace(finished, note="\n".join(filter(None, notes)))
 
     def _shell(self) -> str:
         shell = self.which("bash") or self.which("sh")

@@ -46,7 +46,7 @@ class CommitStep:
 
     @property
     def deletes(self) -> bool:
-        """Whether nothing is to stand there."""
+        """Whether the file is to go."""
         return self.entry.after is None
 
     def content(self) -> bytes:
@@ -306,7 +306,7 @@ class FileTransaction:
             os.close(original)
 
     def _look_again(self, folder: int, index: int) -> None:
-        """Just before its rename: whoever wrote the file since must not lose it."""
+        """Look just before its rename: whoever wrote the file since must not lose it."""
         entry, found = self._steps[index].entry, self._found[index]
         if found is None:
             return  # `_appear` takes care

@@ -60,7 +60,7 @@ def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterato
 def find_folders_to_clear(
     coming: Sequence[JournalEntry], entries: Sequence[JournalEntry], syscalls: FileSyscalls
 ) -> tuple[tuple[str, str, int], ...]:
-    """The folders that stand where files of `coming` belong, and those below (root, relative, mode), upper ones first.
+    """The folders in the place of files of `coming`, and those below (root, relative, mode), the upper ones first.
 
     Raises ToolError where such a folder holds more than what `entries` delete.
     """
@@ -116,10 +116,10 @@ def rolled_back_error(error: OSError, shown: str) -> ToolError:
 
 
 def already_exists_error(shown: str) -> ToolError:
-    """Something stands where a new file should be made."""
+    """The error for something in the place of a new file."""
     return ToolError("exists", f"{shown} exists already; nothing was written", "read it, then change it")
 
 
 def changed_on_disk_error(shown: str) -> ToolError:
-    """Somebody else wrote the file."""
+    """The error for a file that somebody else wrote."""
     return ToolError("stale", f"{shown} changed on disk since it was read; nothing was written", "read it again")

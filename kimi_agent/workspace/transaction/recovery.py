@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
@@ -25,12 +25,12 @@ _FOLDER_STAYS_ERRORS = (
 _MOST_NAMES = 20
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecoveryOutcome:
-    """What could not be recovered: `failed` may work another time, `left` was written by others and stays."""
+    """What could not be recovered so far: `failed` may work another time, `left` was written by others and stays."""
 
-    failed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    failed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
@@ -68,25 +68,24 @@ def describe_files(record: CommitRecord) -> str:
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
     """Do the renames and deletes that are left."""
-    failed: list[str] = []
-    left: list[str] = []
+    outcome = RecoveryOutcome()
     room, puts, deletes = order_moves(record.entries)
     for index in room:
-        _finish_one(record, index, syscalls, failed, left)
+        _finish_one(record, index, syscalls, outcome)
     for root, relative, _ in reversed(record.cleared):
-        with contextlib.suppress(OSError):  # not empty: somebody uses it, and what should stand there is left out
+        with contextlib.suppress(OSError):  # not empty: somebody uses it, and what belongs there is left out
             remove_empty_folder(syscalls, root, relative)
     for root, relative in record.late:
         with contextlib.suppress(OSError):
             make_folder(syscalls, root, relative, None)
     for index in (*puts, *deletes):
-        _finish_one(record, index, syscalls, failed, left)
-    return RecoveryOutcome(tuple(failed), tuple(left))
+        _finish_one(record, index, syscalls, outcome)
+    return outcome
 
 
-def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, failed: list[str], left: list[str]) -> None:
+def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
     entry, new, old = record.entries[index], record.new(index), record.old(index)
-    with open_if_present(syscalls, entry, failed) as (folder, stage):
+    with open_if_present(syscalls, entry, outcome.failed) as (folder, stage):
         if stage is None:
             return
         if entry.after is None:
@@ -100,16 +99,15 @@ def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, failed
                 syscalls.rename(stage, new, entry.name, folder)
             # Asked after that: where only the mode is to change, both are true.
             elif folder is None or not path_matches(folder, entry.name, entry.after):
-                left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
+                outcome.left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
 
 
 def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
     """Put every original back and remove what was new."""
-    failed: list[str] = []
-    left: list[str] = []
+    outcome = RecoveryOutcome()
     room, puts, deletes = order_moves(record.entries)
     for index in (*reversed(deletes), *reversed(puts)):
-        _take_back_one(record, index, syscalls, failed, left)
+        _take_back_one(record, index, syscalls, outcome)
     for root, relative in reversed(record.late):
         with contextlib.suppress(OSError):
             remove_empty_folder(syscalls, root, relative)
@@ -117,29 +115,27 @@ def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome
         with contextlib.suppress(OSError):  # then what belongs into it says so
             make_folder(syscalls, root, relative, mode)
     for index in reversed(room):
-        _take_back_one(record, index, syscalls, failed, left)
-    if not failed:
-        failed += remove_temporaries(record, syscalls)
-    return RecoveryOutcome(tuple(failed), tuple(left))
+        _take_back_one(record, index, syscalls, outcome)
+    if not outcome.failed:
+        outcome.failed += remove_temporaries(record, syscalls)
+    return outcome
 
 
-def _take_back_one(
-    record: CommitRecord, index: int, syscalls: FileSyscalls, failed: list[str], left: list[str]
-) -> None:
+def _take_back_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
     entry, new, old = record.entries[index], record.new(index), record.old(index)
-    with open_if_present(syscalls, entry, failed) as (folder, stage):
+    with open_if_present(syscalls, entry, outcome.failed) as (folder, stage):
         if stage is None:
             return
         if folder is None:
             # Its second name is all that is left of the original: it must not be tidied away.
             if lstat_at(stage, old) is not None:
-                failed.append(f"{entry.shown}: its folder is gone; the old file is kept beside as {old}")
+                outcome.failed.append(f"{entry.shown}: its folder is gone; the old file is kept beside as {old}")
         elif not undo_entry(syscalls, folder, stage, entry, new, old):
-            left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
+            outcome.left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
 
 
 def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEntry, new: str, old: str) -> bool:
-    """Undo one entry; False if another's writing stands in the way."""
+    """Undo one entry; False where somebody else has written the file since."""
     ours, kept, target = lstat_at(stage, new), lstat_at(stage, old), lstat_at(folder, entry.name)
     if entry.before is None:
         if target is None or stat.S_ISDIR(target.st_mode) or (ours is not None and ours.st_ino != target.st_ino):
@@ -218,7 +214,7 @@ def _folder(syscalls: FileSyscalls, entry: JournalEntry, relative: str, stack: c
     try:
         folder = syscalls.folder(entry.root, relative)
     except OSError as error:
-        # A link stands at the place of a folder that is not made yet, or that is not made again yet.
+        # There is a link in place of a folder that is not made yet, or not made again yet.
         swapped = entry.stage is not None and error.errno == errno.ELOOP
         if error.errno in _MISSING_ERRORS or swapped:
             return None

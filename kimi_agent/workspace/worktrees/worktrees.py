@@ -40,7 +40,7 @@ class Worktrees:
         self.folder = Path(os.path.realpath(base)) / workspace_key(main if common.name == ".git" else common)
 
     def make(self, name: str, *, now: Callable[[], float], rng: random.Random) -> Worktree:
-        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that stands already is opened again.
+        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that exists already is opened again.
 
         Without a name one is made up. Raises UserError.
         """
@@ -60,7 +60,7 @@ class Worktrees:
         return folder, folder / self._prefix
 
     def list(self) -> list[ListedWorktree]:
-        """Those that stand, by name."""
+        """The worktrees that exist, by name."""
         return [self._listed(path, entry) for path, entry in sorted(self._registered().items())]
 
     def remove(self, name: str, *, force: bool = False) -> ListedWorktree:
@@ -210,5 +210,5 @@ def _has_submodules(own: Repository | None) -> bool:
 
 def _git_message(error: GitFailed) -> str:
     lines = [row for row in error.stderr.splitlines() if row.startswith(("fatal: ", "error: "))]
-    said = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
-    return f"git says: {escape_path(said) or error.code}"
+    why = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
+    return f"git says: {escape_path(why) or error.code}"
