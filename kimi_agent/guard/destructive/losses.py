@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kimi_agent.guard.destructive import forbidden, targets
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
-from kimi_agent.guard.destructive.forbidden import command_basename, operands
+from kimi_agent.guard.destructive.forbidden import CommandContext, command_basename, operands
 from kimi_agent.guard.destructive.git_commands import find_git_losses
 from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path, unescape_pattern
 from kimi_agent.guard.destructive.targets import COPY_COMMANDS, MAX_PATH_MATCHES
@@ -74,67 +74,46 @@ class _LossFinder:
             if self._left < 0:
                 return
             fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
-            yield from self._of_segment(segment, fed[:-1], place, depth)
+            yield from self._of_segment(CommandContext(segment, fed[:-1], place, depth))
             if "|" not in (segment.before, segment.after):
                 place = replace(place, cwds=forbidden.follow_cd(segment, place))
 
-    def _of_segment(
-        self, segment: CommandSegment, fed: list[CommandSegment], place: ShellState, depth: int
-    ) -> Iterator[Loss]:
+    def _of_segment(self, context: CommandContext) -> Iterator[Loss]:
+        segment, place = context.segment, context.place
         for operator, target in zip(segment.redirects, segment.targets, strict=False):
             if operator in _OVERWRITING:
                 for text in _plains(target, place):
                     yield from self._overwritten(text, place)
-        yield from self._of_command(forbidden.skip_assignments(segment.words), segment, fed, place, depth)
+        yield from self._of_command(forbidden.skip_assignments(segment.words), context)
 
-    def _of_command(
-        self,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[Loss]:
-        if not words or depth > forbidden.MAX_COMMAND_DEPTH:
+    def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
+        if not words or context.depth > forbidden.MAX_COMMAND_DEPTH:
             return
-        name, args = command_basename(expand_word(words[0], place)[0].text), words[1:]
+        name, args = command_basename(expand_word(words[0], context.place)[0].text), words[1:]
         if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
-            for payload in forbidden.find_payloads(name, args, segment, fed):
-                yield from self.of_text(payload, place, depth + 1)
+            for payload in forbidden.find_payloads(name, args, context):
+                yield from self.of_text(payload, context.place, context.depth + 1)
         elif name in LAUNCHERS or name in SHELL_KEYWORDS:
-            yield from self._of_wrapped(name, words, segment, fed, place, depth)
-        yield from self._of_name(name, args, segment, fed, place)
+            yield from self._of_wrapped(name, words, context)
+        yield from self._of_name(name, args, context)
 
-    def _of_wrapped(
-        self,
-        wrapper: str,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[Loss]:
+    def _of_wrapped(self, wrapper: str, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
         if wrapper == "find":
             return
+        place, deeper = context.place, replace(context, depth=context.depth + 1)
         remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
         for at, word in enumerate(words[1:], 1):
             text = unparse_words((word,))
-            found = list(self.of_text(text, place, depth + 1)) if re.search(r"\s", text) else []
+            found = list(self.of_text(text, place, deeper.depth)) if re.search(r"\s", text) else []
             name = command_basename(expand_word(word, place)[0].text)
             if not found and (name == "git" or any(name in each for each in _RUN_BY_LAUNCHERS)):
-                found = list(self._of_command(words[at:], segment, fed, place, depth + 1))
+                found = list(self._of_command(words[at:], deeper))
             if found:
                 yield from (replace(loss, covered=False) if remote and not loss.refs else loss for loss in found)
                 return
 
-    def _of_name(
-        self,
-        name: str,
-        args: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-    ) -> Iterator[Loss]:
+    def _of_name(self, name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
+        place = context.place
         texts = [_plain(word, place) for word in args]
         if name == "git":
             yield from find_git_losses(texts)
@@ -149,22 +128,20 @@ class _LossFinder:
             for target in targets.find_copy_targets(name, files, texts, self._is_folder(place)):
                 yield from self._overwritten(target, place)
         elif name in _SQL_CLIENTS:
-            yield from self._of_database(name, texts, segment, fed, place)
+            yield from self._of_database(name, texts, context)
         if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
             yield Loss("deletes files from within its code")
 
-    def _of_database(
-        self, name: str, texts: list[str], segment: CommandSegment, fed: list[CommandSegment], place: ShellState
-    ) -> Iterator[Loss]:
-        sent = [*texts, *segment.documents]
-        for each in fed:
+    def _of_database(self, name: str, texts: list[str], context: CommandContext) -> Iterator[Loss]:
+        sent = [*texts, *context.segment.documents]
+        for each in context.fed:
             sent += [unparse_words(each.words[1:]), *each.documents]
         found = next((match for text in sent if (match := _SQL.search(text))), None)
         if found is None:
             return
         what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
         files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
-        if name in _FILE_DATABASES and files and (path := self._inside(files[0], place)) is not None:
+        if name in _FILE_DATABASES and files and (path := self._inside(files[0], context.place)) is not None:
             yield Loss(what, paths=(path,), exact=True)
         else:
             yield Loss(what, covered=False)
