@@ -1,4 +1,4 @@
-"""Admission of requests, as a model wrapper: something that happens before and after each request, nothing between."""
+"""Admission wrapper of a model: acts before and after each request, and leaves its deltas alone."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

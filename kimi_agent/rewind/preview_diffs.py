@@ -1,4 +1,4 @@
-"""A preview of a rewind: what would become of the files, as diffs for a person to look through."""
+"""A preview of a rewind as diffs for a person, and how a change is named whose lines are not shown."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal

@@ -1,7 +1,7 @@
 """Pairing of tool calls and results: puts messages in the order that the server demands. Pure.
 
 Behind an answer with calls come the results of exactly these calls, in their order, and nothing between. The fold
-of the log gives just that; this is the belt to it, for one message out of its place would cost every later request.
+of the log gives just that; it is checked again here, since one misplaced message would cost every later request.
 A history in order comes out as the same objects. It works message by message.
 """
 

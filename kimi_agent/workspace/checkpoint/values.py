@@ -1,4 +1,4 @@
-"""Values of a snapshot (entries, changes, limits), and its one error."""
+"""Values of a snapshot (entries, changes, limits), and its errors."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -162,7 +162,7 @@ class Files:
 
     def _commit(self, steps: Sequence[CommitStep], emptied: Sequence[tuple[str, str]] = ()) -> Sequence[CommittedFile]:
         root = str(self.root)
-        return commit_files(steps, workspace=root, papers=self._journal, syscalls=self._syscalls, emptied=emptied)
+        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, emptied=emptied)
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.

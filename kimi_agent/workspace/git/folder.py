@@ -1,4 +1,4 @@
-"""The git folder of a repository: found and read without running git, and made when an empty one is needed."""
+"""The git folder of a repository: found and read without running git, or made empty; and git's object ids."""
 
 import hashlib
 import os

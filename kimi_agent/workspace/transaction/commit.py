@@ -79,7 +79,7 @@ def commit_files(
     steps: Sequence[CommitStep],
     *,
     workspace: str,
-    papers: Path,
+    journals: Path,
     syscalls: FileSyscalls,
     emptied: Sequence[tuple[str, str]] = (),
 ) -> list[CommittedFile]:
@@ -105,13 +105,13 @@ def commit_files(
     stem = f".kimi-agent-{secrets.token_hex(5)}"
     record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
     try:
-        paper = syscalls.begin(papers, record)
+        journal = syscalls.begin(journals, record)
     except OSError as error:
-        raise preconditions.rolled_back_error(error, str(papers)) from error
+        raise preconditions.rolled_back_error(error, str(journals)) from error
     try:
-        return FileTransaction(steps, found, record, syscalls).run(paper)
+        return FileTransaction(steps, found, record, syscalls).run(journal)
     finally:
-        paper.close()
+        journal.close()
 
 
 class FileTransaction:
@@ -132,25 +132,25 @@ class FileTransaction:
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
-    def run(self, paper: Journal) -> list[CommittedFile]:
+    def run(self, journal: Journal) -> list[CommittedFile]:
         """Carry out all steps; on an exception nothing has changed."""
         try:
-            self._prepare(paper)
+            self._prepare(journal)
         except BaseException:
             if not recovery.remove_temporaries(self._record, self._syscalls):
-                self._syscalls.remove(paper)
+                self._syscalls.remove(journal)
             raise
         try:
             self._place()
         except BaseException as error:
-            self._undo(paper, error)
+            self._undo(journal, error)
             raise
-        self._finish(paper)
+        self._finish(journal)
         return [self._done(index) for index in range(len(self._steps))]
 
-    def _prepare(self, paper: Journal) -> None:
+    def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
-            self._syscalls.sync(paper.fd)
+            self._syscalls.sync(journal.fd)
         self._make_folders(self._record.made)
         for index, each in enumerate(self._steps):
             with os_error_as_tool_error(each.entry.shown):
@@ -163,8 +163,8 @@ class FileTransaction:
             with os_error_as_tool_error("the journal"):
                 if self._many:
                     self._syscalls.sync_all()
-                self._syscalls.mark(paper, "R")
-                self._syscalls.sync(paper.fd)
+                self._syscalls.mark(journal, "R")
+                self._syscalls.sync(journal.fd)
 
     def _place(self) -> None:
         room, puts, deletes = order_moves(self._record.entries)
@@ -205,21 +205,21 @@ class FileTransaction:
             else:
                 raise
 
-    def _undo(self, paper: Journal, error: BaseException) -> None:
+    def _undo(self, journal: Journal, error: BaseException) -> None:
         with contextlib.suppress(OSError):
-            self._syscalls.mark(paper, "U")
+            self._syscalls.mark(journal, "U")
         outcome = recovery.undo_commit(self._record, self._syscalls)
         if not outcome.failed:
-            self._syscalls.remove(paper)  # else it stays: the next start tries again
+            self._syscalls.remove(journal)  # else it stays: the next start tries again
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])
             raise ToolError("io", text, "tell the user; look at these files before anything else") from error
 
-    def _finish(self, paper: Journal) -> None:
+    def _finish(self, journal: Journal) -> None:
         """The commit holds; what fails here leaves at most a second name, which the next start removes."""
         with contextlib.suppress(OSError):
-            self._syscalls.mark(paper, "D")
+            self._syscalls.mark(journal, "D")
         if self._many:
             self._syscalls.sync_all()
         for entry in () if self._many else self._record.entries:
@@ -227,7 +227,7 @@ class FileTransaction:
                 self._syscalls.sync(folder)
         with contextlib.suppress(OSError):
             if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
-                self._syscalls.remove(paper)
+                self._syscalls.remove(journal)
 
     def _make_folders(self, folders: Sequence[tuple[str, str]]) -> None:
         for root, relative in folders:

@@ -33,13 +33,13 @@ class RecoveryOutcome:
     left: list[str] = field(default_factory=list)
 
 
-def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
+def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
     """Finish or undo the commits in `workspace` whose process died. Returns sentences about each, [] for none."""
     notes: list[str] = []
-    for paper in unfinished_journals(papers):
-        content = paper.read()
+    for journal in unfinished_journals(journals):
+        content = journal.read()
         if content is None:
-            syscalls.remove(paper)
+            syscalls.remove(journal)
             continue
         state, record = content
         if record.workspace != workspace:
@@ -55,7 +55,7 @@ def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> lis
         notes += (*outcome.failed, *outcome.left)
         failed = outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))
         if not failed:
-            syscalls.remove(paper)
+            syscalls.remove(journal)
     return notes
 
 

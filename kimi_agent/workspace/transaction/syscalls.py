@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
-from kimi_agent.workspace.transaction import journal
+from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalState, write_journal
 
 COPIED_XATTRS = ("user.", "system.posix_acl")  # others belong to the old content (capabilities) or to the system
 NO_SYNC_ERRORS = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that can't
@@ -83,14 +83,14 @@ class FileSyscalls:
         """Remove a name."""
         os.unlink(name, dir_fd=folder)
 
-    def begin(self, folder: Path, record: journal.CommitRecord) -> journal.Journal:
+    def begin(self, folder: Path, record: CommitRecord) -> Journal:
         """Write the journal."""
-        return journal.write_journal(folder, record)
+        return write_journal(folder, record)
 
-    def mark(self, paper: journal.Journal, state: journal.JournalState) -> None:
+    def mark(self, journal: Journal, state: JournalState) -> None:
         """Move the journal on."""
-        paper.mark(state)
+        journal.mark(state)
 
-    def remove(self, paper: journal.Journal) -> None:
+    def remove(self, journal: Journal) -> None:
         """End the journal."""
-        paper.remove()
+        journal.remove()
