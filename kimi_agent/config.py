@@ -16,6 +16,7 @@ from kimi_agent.errors import UserError
 
 DEFAULT_MODEL = "kimi-k2.6"
 DEFAULT_BASE_URL = "https://api.moonshot.ai/v1"
+DEFAULT_WINDOW_TOKENS = 262_144
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ SETTINGS: Mapping[str, Setting] = {
     "max_output": Setting(
         0, "tokens of one answer at most, reasoning included (0: the server's default)", project=True
     ),
-    "window": Setting(262_144, "tokens that the model can take, input and output together", project=True),
+    "window": Setting(DEFAULT_WINDOW_TOKENS, "tokens that the model can take, input and output together", project=True),
     "mode": Setting("ask", "ask, accept-edits, plan or yolo"),
     "max_steps": Setting(1000, "model calls per turn", project=True),
     "timeout": Setting(0, "seconds that a turn may take (0: no limit)"),
@@ -110,7 +111,7 @@ class Config:
 def load_config(
     user: Path, project: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any], sets: Sequence[str]
 ) -> Config:
-    """The settings as they stand. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
+    """The settings of all layers. `flags` hold what was typed (None: not typed), `sets` are `key=value` texts.
 
     Raises UserError for a file that is not TOML, an unknown key, or a value of the wrong type.
     """

@@ -47,7 +47,7 @@ def read_prompt_file(path: Path, max_chars: int = 200_000) -> str:
 
 
 def collect_agents_files(read: Callable[[str], str | None], folders: Sequence[str]) -> str:
-    """What the repository tells agents, nearest folder last, marked as the repository's and capped.
+    """A repository's instructions for agents, nearest folder last, marked as the repository's and capped.
 
     `read(path)` gives a file's text or None. In each folder AGENTS.md is taken, else CLAUDE.md. It is text, never a
     permission: what it asks for goes through the same gates as everything else.

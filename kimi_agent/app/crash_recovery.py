@@ -13,7 +13,7 @@ from kimi_agent.toolbox import Toolbox
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import kill_abandoned_processes
+from kimi_agent.workspace.process.process_tree import kill_leftover_runs
 
 
 def describe_interrupted_calls(session: Session, toolbox: Toolbox) -> list[str]:
@@ -52,7 +52,7 @@ def describe_unfinished_turn(log: Sequence[Stamped]) -> list[str]:
 
 def end_leftover_processes(register: Path) -> list[str]:
     """End the processes that a killed run left, and give a notice of how many they were."""
-    killed = kill_abandoned_processes(register)
+    killed = kill_leftover_runs(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 

@@ -60,7 +60,8 @@ from kimi_agent.log.store.session import Session
 from kimi_agent.log.store.tracebacks import write_traceback
 from kimi_agent.log.views import FileDiff, Result, TestReport
 from kimi_agent.model.base import Model
-from kimi_agent.model.cost.budget import Budget, BudgetState
+from kimi_agent.model.cost.budget import Budget
+from kimi_agent.model.cost.caps import BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from kimi_agent.model.token_estimate import CHARS_PER_TOKEN

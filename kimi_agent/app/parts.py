@@ -13,7 +13,7 @@ from kimi_agent.config import Config
 from kimi_agent.context.context_window import ContextWindow
 from kimi_agent.context.window_layout import CompactionSettings
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.guard.destructive.losses import Loss
+from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import workspace_key
@@ -141,12 +141,7 @@ def make_snapshot_wrapper(
 
     def commit_of(ref: str) -> str:
         try:
-            return (
-                Git(setup.workspace, environ=setup.environ)
-                .run("rev-parse", "--verify", "--quiet", ref)
-                .decode()
-                .strip()
-            )
+            return Git(setup.workspace, environ=setup.environ).resolve(ref)
         except (GitFailed, UserError):
             return ""
 

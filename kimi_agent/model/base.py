@@ -64,9 +64,9 @@ class Request:
 
 
 def fingerprint_prompt_head(system: str, tools: Sequence[ToolSpec]) -> str:
-    """A fingerprint (12 hex digits) of what stands before the messages: where it changes, no cached prefix holds."""
-    told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
-    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:12]
+    """A fingerprint (12 hex digits) of what comes before the messages: where it changes, no cached prefix holds."""
+    head = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
+    return hashlib.sha256(msgspec.json.encode(head)).hexdigest()[:12]
 
 
 class Model(Protocol):

@@ -13,11 +13,12 @@ from typing import Any, Self, TextIO
 
 import msgspec
 
+from kimi_agent.config import DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import is_loopback
 from kimi_agent.model.tape.format import Fault, Pace, Tape
 from kimi_agent.model.tape.http_exchange import MAX_HEAD_BYTES, HttpExchange, ReceivedRequest
-from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, MOONSHOT_MODELS, RequestRefusal
+from kimi_agent.model.tape.moonshot_rules import MOONSHOT_MODELS, RequestRefusal
 from kimi_agent.model.tape.played_reply import build_completion
 from kimi_agent.model.tape.position import TapeMismatch
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
@@ -35,7 +36,7 @@ class MockServer:
         port: int = 0,
         pace: Pace | None = None,
         key: str = "",
-        window: int = MOCK_WINDOW_TOKENS,
+        window: int = DEFAULT_WINDOW_TOKENS,
         chaos: Callable[[int], Fault | None] = lambda number: None,
         received: Callable[[ReceivedRequest], object] | None = None,
         mismatched: Callable[[str], object] = lambda text: None,
@@ -43,7 +44,7 @@ class MockServer:
         """`pace` overrides the tape's own; with `key` other keys get the 401; what is over `window` tokens the 400.
 
         `chaos` is asked for each chat completion, by its number from 1, what goes wrong with it beside the tape's own.
-        `received` is told each request; without it they are kept in `requests`. `mismatched` is told what the tape
+        `received` gets each request; without it they are kept in `requests`. `mismatched` gets what the tape
         did not expect. Raises UserError for a `host` that others could reach.
         """
         if not is_loopback(host):
@@ -129,27 +130,27 @@ class MockServer:
 
     async def _complete(self, exchange: HttpExchange, body: bytes) -> bool:
         self._asked += 1
-        struck = self._chaos(self._asked)
+        injected = self._chaos(self._asked)
         try:
-            said = self._player.answer(body)
+            answer = self._player.answer(body)
         except TapeMismatch as error:
             self._mismatched(str(error))
             return await exchange.error(RequestRefusal(str(error), 400, "tape_mismatch"))
-        if isinstance(said, RequestRefusal):
-            return await exchange.error(said)
+        if isinstance(answer, RequestRefusal):
+            return await exchange.error(answer)
         value = msgspec.json.decode(body)
-        fault = struck or self._player.fault(said, str(value.get("prompt_cache_key") or ""))
-        return await self._say(exchange, said, value, fault)
+        fault = injected or self._player.fault(answer, str(value.get("prompt_cache_key") or ""))
+        return await self._send_answer(exchange, answer, value, fault)
 
-    async def _say(
-        self, exchange: HttpExchange, said: ScriptedAnswer, body: dict[str, Any], fault: Fault | None
+    async def _send_answer(
+        self, exchange: HttpExchange, answer: ScriptedAnswer, body: dict[str, Any], fault: Fault | None
     ) -> bool:
         model = str(body["model"])
         if not body.get("stream") and fault is None:
-            return await exchange.json(200, build_completion(said, model))
+            return await exchange.json(200, build_completion(answer, model))
         options = body.get("stream_options")
         include_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return await exchange.play(self._player.reply(said, model, include_usage=include_usage, fault=fault))
+        return await exchange.play(self._player.reply(answer, model, include_usage=include_usage, fault=fault))
 
 
 def serve_tape(
@@ -160,7 +161,7 @@ def serve_tape(
     port: int = 0,
     save: Path | None = None,
     pace: Pace | None = None,
-    window: int = MOCK_WINDOW_TOKENS,
+    window: int = DEFAULT_WINDOW_TOKENS,
 ) -> None:
     """Serve the tape in the file `tape` until SIGINT or SIGTERM.
 

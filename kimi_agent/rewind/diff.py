@@ -14,12 +14,9 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Returned, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import FileDiff, TestReport
+from kimi_agent.rewind.preview_diffs import MAX_DIFF_FILE_BYTES, MAX_DIFF_FILES, describe_mode_change, undrawn_diff
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, TreeEntry
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
-
-MAX_DIFF_FILES = 200
-MAX_DIFF_FILE_BYTES = 2_000_000
-"""A file bigger than this is named, and its diff left out."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +153,8 @@ def _draw_files(changes: Sequence[PathChange], checkpoints: Checkpoints) -> tupl
 
 def _file(change: PathChange, checkpoints: Checkpoints) -> FileDiff:
     sides = (change.before, change.after)
-    shown = change.path.encode("utf-8", "backslashreplace").decode()
-    letter: Literal["M", "A", "D"] = "A" if change.before is None else "D" if change.after is None else "M"
     if any(side is not None and side.size > MAX_DIFF_FILE_BYTES for side in sides):
-        return FileDiff(shown, letter, 0, 0, f"over {MAX_DIFF_FILE_BYTES // 1_000_000} MB, so its lines are not shown")
+        return undrawn_diff(change, f"over {MAX_DIFF_FILE_BYTES // 1_000_000} MB, so its lines are not shown")
     before, after = (None if side is None else checkpoints.content(side) for side in sides)
     drawn = make_file_diff(change.path, before, after)
     return drawn if drawn.diff else replace(drawn, diff=_in_words(change))
@@ -171,8 +166,4 @@ def _in_words(change: PathChange) -> str:
     if before is None or after is None:
         kept = after or before
         return "binary" if kept is not None and kept.size else "empty"
-    if before.kind != after.kind:
-        return f"a {before.kind} becomes a {after.kind}"
-    if before.id == after.id:
-        return f"mode {before.mode:03o} becomes {after.mode:03o}"
-    return f"binary, {before.size:,} bytes become {after.size:,}"
+    return describe_mode_change(change) or f"binary, {before.size:,} bytes become {after.size:,}"

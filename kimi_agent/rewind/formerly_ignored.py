@@ -1,4 +1,4 @@
-"""Formerly ignored files: absent from a snapshot only for that reason, so they must not pass for new ones."""
+"""Formerly ignored files: missing from a snapshot only for that reason, so not to be taken for new ones."""
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Ignored files in a rewind: each is restored only from snapshots that were asked to hold it. Pure.
+"""Ignored files in a rewind: each restored only from snapshots that were asked to hold it. Pure.
 
 A snapshot holds no ignored file, but for those it was asked for: before a call that names `.env`, say. For such a
 file other snapshots prove nothing, so the tree before its first change and the state after our last are noted with
@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, TreeEntry
 
 
-class ComparableSnapshots(Protocol):
-    """The part of Checkpoints that is needed here; blocking, and each may raise Unkept."""
+class SnapshotAccess(Protocol):
+    """The part of `Checkpoints` that a rewind needs; blocking, and each method may raise SnapshotError."""
 
+    def take(self, also: Sequence[str] = ()) -> Snapshot: ...
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
+    def content(self, kept: TreeEntry) -> bytes: ...
+    def has(self, tree: str) -> bool: ...
     def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
     def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
 class IgnoredFile:
-    """An ignored file that a call changed: the tree `first` holds it as it stood before, `last` is what we left.
+    """An ignored file that a call changed: the tree `first` holds it as it was before, `last` is what we left.
 
     `mixed` says that somebody else may have changed it between calls of ours.
     """
@@ -33,17 +36,15 @@ class IgnoredFile:
     mixed: bool
 
 
-def find_ignored_files(done: Sequence[TreeChange], trees: ComparableSnapshots) -> dict[str, IgnoredFile]:
-    """The ignored files that these tree changes changed, or may have. Raises Unkept."""
+def find_ignored_files(done: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
+    """The ignored files that these tree changes changed, or may have. Raises SnapshotError."""
     found: dict[str, IgnoredFile] = {}
     for span in done:
         if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
             continue
         held = set(trees.held_ignored(span.before))
-        if (
-            not span.after or trees.requested_ignored(span.after) != asked
-        ):  # a call that was cut off: nobody looked at these again
-            for path in held:
+        if not span.after or trees.requested_ignored(span.after) != asked:
+            for path in held:  # a call that was cut off: nobody looked at these again
                 first = found[path].first if path in found else span.before
                 found[path] = IgnoredFile(first, None, mixed=True)
             continue
@@ -59,13 +60,13 @@ def find_ignored_files(done: Sequence[TreeChange], trees: ComparableSnapshots) -
 def plan_ignored_files(
     aside: Mapping[str, IgnoredFile],
     now: str,
-    trees: ComparableSnapshots,
+    trees: SnapshotAccess,
     wanted: Callable[[str], bool],
     missed: Collection[str],
 ) -> tuple[list[PathChange], list[PathChange]]:
     """The changes that restore ignored files: those that only we changed, and those that somebody else did too.
 
-    The tree `now` must have been asked to hold all of them. Raises Unkept.
+    The tree `now` must have been asked to hold all of them. Raises SnapshotError.
     """
     ours: list[PathChange] = []
     yours: list[PathChange] = []

@@ -5,28 +5,14 @@ Our changes lie within the tree changes of the log; what changed between them, o
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
-from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, TreeEntry
-from kimi_agent.workspace.paths import escape_path
-from kimi_agent.workspace.transaction.file_folder_swaps import parent_folders
+from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError
+from kimi_agent.workspace.paths import list_paths, parent_folders
 
-_MOST_NAMES = 10
 _NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}
-
-
-class SnapshotAccess(Protocol):
-    """The part of Checkpoints that planning needs; blocking, and each may raise Unkept."""
-
-    def take(self, also: Sequence[str] = ()) -> Snapshot: ...
-    def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def content(self, kept: TreeEntry) -> bytes: ...
-    def has(self, tree: str) -> bool: ...
-    def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
-    def held_ignored(self, tree: str) -> tuple[str, ...]: ...
 
 
 class RewindBlocked(Exception):
@@ -69,8 +55,8 @@ def plan_files(
     """Plan the way back to the tree before the first of `done`, for the paths that are `wanted`.
 
     What only somebody else changed is not touched; asked for by name (`single`) it goes to `yours`. The paths `hidden`
-    are ignored now: nobody knows who changed them, but for those `aside`. Raises Blocked where the snapshots do not
-    tell what is needed.
+    are ignored now: nobody knows who changed them, but for those `aside`. Raises RewindBlocked where the snapshots lack
+    what is needed.
     """
     if not done:
         return FilePlan(now.tree)
@@ -101,24 +87,22 @@ def plan_files(
 
 def keep_others_changes(way: FilePlan) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
     """What can be restored while all of `yours` stays, and every path that then stays as it is."""
-    stay = {each.path for each in way.yours if each.before is not None}
-    above = {folder for path in stay for folder in parent_folders(path)}
-    blocked = {
-        each.path
-        for each in way.ours
-        if each.after and (each.path in above or stay.intersection(parent_folders(each.path)))
-    }
+    clashes = _clash_test({each.path for each in way.yours if each.before is not None})
+    blocked = {each.path for each in way.ours if each.after and clashes(each.path)}
     kept = sorted({*(each.path for each in way.yours), *blocked})
     return tuple(each for each in way.ours if each.path not in blocked), tuple(kept)
 
 
 def _obstacles(alone: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
     """What somebody else alone put where now a folder must be, or into a folder that must be a file."""
-    puts = {each.path for each in going if each.after is not None}
-    above = {folder for path in puts for folder in parent_folders(path)}
-    return [
-        each for each in alone if each.before and (each.path in above or puts.intersection(parent_folders(each.path)))
-    ]
+    clashes = _clash_test({each.path for each in going if each.after is not None})
+    return [each for each in alone if each.before and clashes(each.path)]
+
+
+def _clash_test(files: set[str]) -> Callable[[str], bool]:
+    """A test whether a file cannot be beside these `files`: it lies below one of them, or one of them below it."""
+    above = {folder for path in files for folder in parent_folders(path)}
+    return lambda path: path in above or not files.isdisjoint(parent_folders(path))
 
 
 def _made_by_rewind(first: TreeChange, trees: SnapshotAccess) -> set[str]:
@@ -129,7 +113,7 @@ def _made_by_rewind(first: TreeChange, trees: SnapshotAccess) -> set[str]:
 
 
 def _check_complete(done: Sequence[TreeChange]) -> None:
-    """Raise Blocked at the last tree change whose trees are not known; the very last may be open."""
+    """Raise RewindBlocked at the last tree change whose trees are not known; the very last may be open."""
     for place, span in reversed(list(enumerate(done, 1))):
         if span.failed:
             raise RewindBlocked(span.seq, f"a snapshot failed ({span.failed})")
@@ -171,7 +155,7 @@ def _changed_by_others(
     for edge in edges:
         for change in trees.changes(edge.old, edge.new):
             if change.path in mixed:
-                # What stood there before is there again as it was made then, whoever brought it back.
+                # What was there before is there again as it was made then, whoever brought it back.
                 by = makers[change.path].setdefault(change.after, current[change.path] | {edge.ours})
                 current[change.path] = by
     return moved | {path: True in by for path, by in current.items() if False in by}
@@ -179,11 +163,6 @@ def _changed_by_others(
 
 def _notes(missed: Sequence[str], left: Sequence[str]) -> Iterator[str]:
     if missed:
-        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {_named(missed)}"
+        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {list_paths(missed)}"
     if left:
-        yield f"left, for they may have been there before, ignored by git: {_named(left)}"
-
-
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
+        yield f"left, for they may have been there before, ignored by git: {list_paths(left)}"

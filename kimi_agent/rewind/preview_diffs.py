@@ -1,4 +1,4 @@
-"""A preview of a rewind: what would become of the files, as diffs for a person to look through."""
+"""A preview of a rewind as diffs for a person, and how a change is named whose lines are not shown."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
@@ -8,42 +8,50 @@ from kimi_agent.log.views import FileDiff
 from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 from kimi_agent.workspace.paths import escape_path
 
-MAX_PREVIEW_FILES = 200
+MAX_DIFF_FILES = 200
 """Diffs of so many files are drawn; the others are named."""
-MAX_PREVIEW_BYTES = 1_000_000
-"""The same for bytes, of one file; in all twenty times as many."""
+MAX_DIFF_FILE_BYTES = 2_000_000
+"""The same for bytes, of one file; in all ten times as many."""
 _MOST_CHARS = 200_000
 
 
 def preview_diffs(changes: Iterable[PathChange], content: Callable[[TreeEntry], bytes]) -> tuple[FileDiff, ...]:
     """A FileDiff for each change; without text for what is binary, very long, or has another mode alone."""
-    room, drawn, found = 20 * MAX_PREVIEW_BYTES, 0, list[FileDiff]()
+    room, drawn, found = 10 * MAX_DIFF_FILE_BYTES, 0, list[FileDiff]()
     for change in changes:
         size = sum(kept.size for kept in (change.before, change.after) if kept is not None)
-        if drawn < MAX_PREVIEW_FILES and size <= min(2 * MAX_PREVIEW_BYTES, room) and not _is_mode(change):
+        if drawn < MAX_DIFF_FILES and size <= min(MAX_DIFF_FILE_BYTES, room) and not _is_mode(change):
             room, drawn = room - size, drawn + 1
             before, after = (None if kept is None else content(kept) for kept in (change.before, change.after))
             found.append(make_file_diff(change.path, before, after, _MOST_CHARS // 10))
         else:
-            found.append(FileDiff(change.path.encode("utf-8", "backslashreplace").decode(), _letter(change), 0, 0, ""))
+            found.append(undrawn_diff(change))
     return tuple(found)
+
+
+def undrawn_diff(change: PathChange, why: str = "") -> FileDiff:
+    """The name of a changed file, with `why` its lines are not shown."""
+    letter: Literal["M", "A", "D"] = "A" if change.before is None else "D" if change.after is None else "M"
+    return FileDiff(change.path.encode("utf-8", "backslashreplace").decode(), letter, 0, 0, why)
 
 
 def describe_mode_changes(changes: Iterable[PathChange]) -> Iterator[str]:
     """A sentence for each file whose content stays, and for each that becomes a link or was one."""
     for change in changes:
-        if change.before is None or change.after is None:
-            continue
-        if change.before.kind != change.after.kind:
-            yield f"{escape_path(change.path)}: a {change.before.kind} becomes a {change.after.kind}"
-        elif _is_mode(change):
-            yield f"{escape_path(change.path)}: mode {change.before.mode:03o} becomes {change.after.mode:03o}"
+        if words := describe_mode_change(change):
+            yield f"{escape_path(change.path)}: {words}"
+
+
+def describe_mode_change(change: PathChange) -> str:
+    """What became of a file's mode where its content stays, and of its kind; "" where neither is what changed."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        return ""
+    if before.kind != after.kind:
+        return f"a {before.kind} becomes a {after.kind}"
+    return f"mode {before.mode:03o} becomes {after.mode:03o}" if before.id == after.id else ""
 
 
 def _is_mode(change: PathChange) -> bool:
     before, after = change.before, change.after
     return before is not None and after is not None and (before.kind, before.id) == (after.kind, after.id)
-
-
-def _letter(change: PathChange) -> Literal["M", "A", "D"]:
-    return "A" if change.before is None else "D" if change.after is None else "M"

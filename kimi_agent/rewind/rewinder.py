@@ -13,15 +13,8 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
-from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
-from kimi_agent.rewind.plan_files import (
-    FilePlan,
-    RewindBlocked,
-    SnapshotAccess,
-    keep_others_changes,
-    last_lost_record,
-    plan_files,
-)
+from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
+from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
 from kimi_agent.rewind.turn_history import RewindHistory
 from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
@@ -29,12 +22,11 @@ from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.paths import escape_path, list_paths
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000
 """A rewind of more files than these names none of them in the log, if it was one of all files."""
-_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ class Rewinder:
     async def plan(self, to: int, what: RewindScope = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
         """What going back to just before record `to` would do; with `paths` only these files go.
 
-        Raises UserError where `to` is no record of the conversation, or the snapshots do not tell what is needed.
+        Raises UserError where `to` is no record of the conversation, or the snapshots do not hold what is needed.
         """
         read = await asyncio.to_thread(self._read)
         if paths:
@@ -88,14 +80,14 @@ class Rewinder:
         return await asyncio.to_thread(self._plan, read, RewindPlan(to, what, paths=tuple(map(self._relative, paths))))
 
     async def plan_undo(self) -> RewindPlan:
-        """Back to before the last turn that stands, chat and files. Raises UserError where there is none."""
+        """Plan taking back the last turn that still counts, chat and files. Raises UserError where there is none."""
         read = await asyncio.to_thread(self._read)
         if not read.history.turns:
             raise UserError("There is nothing to undo: no turn stands.", 1)
         return await asyncio.to_thread(self._plan, read, RewindPlan(read.history.turns[-1].seq, "both"))
 
     async def plan_redo(self) -> RewindPlan:
-        """Take the last rewind back. Raises UserError where there is none, or something was said since."""
+        """Plan taking the last rewind back. Raises UserError where there is none, or a message came since."""
         read = await asyncio.to_thread(self._read)
         if not read.history.rewinds:
             raise UserError("There is nothing to redo: nothing was taken back since the last words.", 1)
@@ -156,14 +148,13 @@ class Rewinder:
         return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])
 
     async def _update_seen_files(self, what: RewindScope, changes: Sequence[PathChange]) -> None:
-        """Set the ledger to what the conversation now holds; after a rewind of files alone, just their hashes."""
+        """Set the seen files to what the conversation now holds; after a rewind of files alone, just their hashes."""
         seen_files = self._files.seen_files
         if what != "code":
             await asyncio.to_thread(seen_files.rebuild, self._session.events())
             return
-        known = [
-            os.path.join(self._files.root, each.path) for each in changes if seen_files.known(each.path) is not None
-        ]
+        seen = (each.path for each in changes if seen_files.known(each.path) is not None)
+        known = [os.path.join(self._files.root, path) for path in seen]
         for found in await asyncio.to_thread(self._files.fingerprints, known):
             seen_files.record(found.path, found.sha256)
 
@@ -179,11 +170,9 @@ class Rewinder:
         look = self._look(read, plan)
         way = look.way
         changes = sorted((*way.ours, *way.yours), key=lambda change: change.path)
-        notes = (
-            (*way.notes, *describe_mode_changes(changes))
-            if changes or way.notes
-            else ("no file is different from then",)
-        )
+        notes = (*way.notes, *describe_mode_changes(changes))
+        if not changes and not way.notes:
+            notes = ("no file is different from then",)
         return replace(
             plan,
             diff=preview_diffs(changes, self._checkpoints.content),
@@ -217,14 +206,14 @@ class Rewinder:
             raise self._explained(error, read) from error
 
     def _aside(self, done: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
-        """The ignored files that calls changed and snapshots were asked for. Raises Blocked."""
+        """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""
         try:
             return find_ignored_files(done, self._checkpoints)
         except SnapshotError as error:
             raise RewindBlocked(last_lost_record(done, self._checkpoints), str(error)) from error
 
     def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
-        """The files of the target that stand there now, but ignored: the snapshot must hold them all the same."""
+        """The files of the target that are there now, but ignored: the snapshot must hold them all the same."""
         if not target:
             return ()
         try:
@@ -235,7 +224,7 @@ class Rewinder:
         return tuple(path for path in coming if self._is_file(path))
 
     def _is_file(self, path: str) -> bool:
-        """Whether a file or link stands there, no link leading to it."""
+        """Whether there is a file or link at `path`, no link leading to it."""
         whole = self._files.root / path
         there = whole.is_symlink() or (whole.exists() and not whole.is_dir())
         return there and os.path.realpath(whole.parent) == str(whole.parent)
@@ -256,7 +245,7 @@ class Rewinder:
         changes = self._checkpoints.changes(plan.now, look.now.tree) if plan.now else ()
         other = [each.path for each in changes if each.path in shown]
         if other or not plan.now:
-            raise UserError(f"{_names(other) or 'Files'} changed since this was shown; look at it again.", 1)
+            raise UserError(f"{list_paths(other) or 'Files'} changed since this was shown; look at it again.", 1)
 
     def _lost(self, to: int) -> int:
         conversation = self._session.conversation
@@ -301,17 +290,12 @@ def _choose_changes(way: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathCha
         return (*way.ours, *way.yours), ()
     if yours == "keep":
         return keep_others_changes(way)
-    theirs = _names([each.path for each in way.yours])
+    theirs = list_paths([each.path for each in way.yours])
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
 
 def _lies_in(path: str, wanted: Sequence[str]) -> bool:
     return any(not each or path == each or path.startswith(each + "/") for each in wanted)
-
-
-def _names(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
 
 
 def _text(error: Exception) -> str:

@@ -16,9 +16,10 @@ from kimi_agent.errors import ToolError
 from kimi_agent.schema.arguments import is_cut_off, parse_arguments
 from kimi_agent.schema.coerce import Field, coerce_value, typed_dict_fields, unwrap_optional
 
-__all__ = ["Field", "ToolSignature"]
+__all__ = ["TOOL_NAME", "Field", "ToolSignature"]
 
-_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
+TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
+"""A tool's name, as Moonshot takes it."""
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # What models call these parameters when they were trained on other agents' tools.
@@ -50,7 +51,7 @@ class ToolSignature:
     """The parameters of one tool. Raises TypeError for a function that cannot be described to a model."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        if not _NAME.fullmatch(name):
+        if not TOOL_NAME.fullmatch(name):
             raise TypeError(f"a tool's name is 3 to 64 letters, digits, _ or -: {name!r}")
         self.name = name
         hints = get_type_hints(function, include_extras=True)

@@ -79,6 +79,6 @@ def _integer(digits: str) -> int:
 
 
 def _place_of(key: str, text: str) -> str:
-    """Where a key stands for the second time."""
+    """Where a key is for the second time."""
     ends = [found for found in _TOKEN.finditer(text) if found[0] == json.dumps(key, ensure_ascii=False)]
     return f" (char {ends[1].start()})" if len(ends) > 1 else ""

@@ -3,10 +3,10 @@
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import AnyStr, Literal
 
 from kimi_agent.errors import ToolError
 
@@ -22,7 +22,7 @@ SECRET_NAMES = frozenset(
     }
 )
 SECRET_SUFFIXES = (".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx", ".ppk")
-SECRET_PATHS = (".docker/config.json", ".kube/config", ".config/gh/hosts.yml")
+SECRET_PATHS = ("/.docker/config.json", "/.kube/config", "/.config/gh/hosts.yml")
 HARMLESS_ENV_SUFFIXES = (".example", ".sample", ".template", ".dist")
 
 ProtectedFolder = Literal["", "git", "project"]
@@ -45,6 +45,11 @@ class ResolvedPath:
         """The path below `root`, or below "/" outside."""
         return self.path[len(self.root) :].lstrip("/")
 
+    @property
+    def folder(self) -> Path:
+        """The folder that the path lies in."""
+        return Path(self.path).parent
+
 
 class PathResolver:
     """Resolves spellings against the allowed folders: the workspace first, then the added ones (real paths)."""
@@ -65,7 +70,7 @@ class PathResolver:
         if base or self._cwd == self._roots[0] or path.startswith("/") or place.stat is not None:
             return place
         other = self._follow(os.path.join(self._roots[0], path), spelling)
-        if other.stat is None and (folder_of(place).is_dir() or not folder_of(other).is_dir()):
+        if other.stat is None and (place.folder.is_dir() or not other.folder.is_dir()):
             return place
         return other
 
@@ -116,14 +121,18 @@ class PathResolver:
         return next((root for root in self._roots if is_beneath(path, root)), "")
 
 
-def folder_of(place: ResolvedPath) -> Path:
-    """The folder of a place."""
-    return Path(place.path).parent
-
-
 def is_beneath(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies in it, by components: /app-secret is not in /app."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def parent_folders(path: AnyStr) -> Iterator[AnyStr]:
+    """The folders above a relative path, the upper ones first."""
+    separator = "/" if isinstance(path, str) else b"/"
+    at = path.find(separator)
+    while at >= 0:
+        yield path[:at]
+        at = path.find(separator, at + 1)
 
 
 def lstat_path(path: str) -> os.stat_result | None:
@@ -162,6 +171,12 @@ def escape_path(path: str, max_chars: int = 300) -> str:
     return shown if len(path) <= max_chars else shown + "…"
 
 
+def list_paths(paths: Sequence[str], most: int = 10) -> str:
+    """The first of `paths` for a sentence, and how many more there are: `a.py, b.py and 3 more`."""
+    more = f" and {len(paths) - most:,} more" if len(paths) > most else ""
+    return ", ".join(escape_path(path) for path in paths[:most]) + more
+
+
 def find_protected_folder(part: str) -> ProtectedFolder:
     """Which protected folder a component names, however file systems may fold it (`.GIT`, `.git.`, U+200C in it)."""
     folded = "".join(c for c in part.casefold() if c.isascii() or not is_ignorable(c))
@@ -182,8 +197,4 @@ def is_sensitive(path: str) -> bool:
     name = folded.rpartition("/")[2]
     if name == ".env" or name.startswith(".env."):
         return not name.endswith(HARMLESS_ENV_SUFFIXES)
-    return (
-        name in SECRET_NAMES
-        or name.endswith(SECRET_SUFFIXES)
-        or ("/" + folded).endswith(tuple("/" + p for p in SECRET_PATHS))
-    )
+    return name in SECRET_NAMES or name.endswith(SECRET_SUFFIXES) or f"/{folded}".endswith(SECRET_PATHS)

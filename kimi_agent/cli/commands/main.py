@@ -14,10 +14,9 @@ from kimi_agent.cli.commands import sessions, stats
 from kimi_agent.cli.commands.changes import add_change_commands
 from kimi_agent.cli.commands.completion import COMPLETION_SHELLS, command_tree, completion_script
 from kimi_agent.cli.commands.worktrees import worktrees_app
-from kimi_agent.config import SETTINGS
+from kimi_agent.config import DEFAULT_WINDOW_TOKENS, SETTINGS
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.layers import PROJECT_FOLDER
-from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 commands_app = typer.Typer(
@@ -83,7 +82,7 @@ def serve_mock(
     save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep every request body there.")] = None,
     window: Annotated[
         int, typer.Option(metavar="N", help="Tokens that it takes, input and output.", min=1)
-    ] = MOCK_WINDOW_TOKENS,
+    ] = DEFAULT_WINDOW_TOKENS,
 ) -> None:
     """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
     from kimi_agent.model.mock_server import serve_tape

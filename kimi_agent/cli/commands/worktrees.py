@@ -10,7 +10,8 @@ import typer
 from kimi_agent.app.bootstrap import Setup, load_setup
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
-from kimi_agent.workspace.worktrees.worktrees import ListedWorktree, Worktrees
+from kimi_agent.workspace.worktrees.values import ListedWorktree
+from kimi_agent.workspace.worktrees.worktrees import Worktrees
 
 worktrees_app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
 Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]

@@ -6,20 +6,13 @@ may still say yes.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import dropwhile, pairwise
 from pathlib import Path
 
-from kimi_agent.guard.destructive.protected_paths import (
-    ForbiddenEffect,
-    PathParts,
-    ShellState,
-    check_removal,
-    expand_word,
-    resolve_parts,
-    split_path,
-)
+from kimi_agent.guard.destructive import protected_paths
+from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect, PathParts, ShellState, expand_word, split_path
 from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
 from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
 
@@ -56,6 +49,16 @@ def find_forbidden_effect(text: str, *, home: Path, workspace: Path, cwd: Path |
     return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
 
 
+@dataclass(frozen=True)
+class CommandContext:
+    """The context of a command: its segment, the segments piped into it (`fed`), the shell's state, and how deep in."""
+
+    segment: CommandSegment
+    fed: Sequence[CommandSegment]
+    place: ShellState
+    depth: int
+
+
 class _ForbiddenFinder:
     """Reads a text and the texts within it; counts what it reads, so that no text can make it last."""
 
@@ -86,34 +89,22 @@ class _ForbiddenFinder:
             del folders[segment.depth + 1 :]
             here = replace(place, cwds=folders[-1])
             fed = [*fed[-MAX_PIPE_SOURCES:], segment] if segment.before in {"|", "|&"} else [segment]
-            yield from self._of_segment(segment, fed[:-1], here, depth)
+            yield from self._of_segment(CommandContext(segment, fed[:-1], here, depth))
             if "|" not in (segment.before, segment.after):
                 folders[-1] = follow_cd(segment, here)
 
-    def _of_segment(
-        self, segment: CommandSegment, fed: list[CommandSegment], place: ShellState, depth: int
-    ) -> Iterator[ForbiddenEffect]:
-        for target in segment.targets:
-            if any(_DISK.match(spelling.text) for spelling in expand_word(target, place)):
+    def _of_segment(self, context: CommandContext) -> Iterator[ForbiddenEffect]:
+        for target in context.segment.targets:
+            if any(_DISK.match(spelling.text) for spelling in expand_word(target, context.place)):
                 yield ForbiddenEffect("it would write over a disk", certain=True)
-        words = segment.words
-        while words and _ASSIGNMENT.match(words[0][0].text) and words[0][0].kind == "text" and not words[0][0].quoted:
-            words = words[1:]
-        if words:
-            yield from self._of_command(words, segment, fed, place, depth)
+        if words := skip_assignments(context.segment.words):
+            yield from self._of_command(words, context)
 
-    def _of_command(
-        self,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[ForbiddenEffect]:
-        if depth > MAX_COMMAND_DEPTH:
+    def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[ForbiddenEffect]:
+        if context.depth > MAX_COMMAND_DEPTH:
             yield TOO_DEEP
             return
-        args = words[1:]
+        args, place = words[1:], context.place
         for spelling in expand_word(words[0], place):
             name = command_basename(spelling.text)
             if spelling.starts_unknown:
@@ -122,37 +113,41 @@ class _ForbiddenFinder:
                 yield from (replace(forbidden, certain=False) for forbidden in found if forbidden.certain)
                 continue
             if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
-                for payload in find_payloads(name, args, segment, fed):
-                    yield from self.dangers(payload, place, depth + 1)
+                for payload in find_payloads(name, args, context):
+                    yield from self.dangers(payload, place, context.depth + 1)
             elif name in LAUNCHERS or name in SHELL_KEYWORDS:
-                yield from self._of_wrapped(words, segment, fed, place, depth)
+                yield from self._of_wrapped(words, context)
             yield from _harm(name, args, place)
 
-    def _of_wrapped(
-        self,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[ForbiddenEffect]:
+    def _of_wrapped(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[ForbiddenEffect]:
         """The command within `sudo ...`: the first word that names something harmful, and any word that is a script."""
+        place, deeper = context.place, replace(context, depth=context.depth + 1)
         wrapper = command_basename(expand_word(words[0], place)[0].text)
         for at, word in enumerate(words[1:], 1):
             text = unparse_words((word,))
             if " " in text or "\n" in text:
-                yield from self.dangers(text, place, depth + 1)
+                yield from self.dangers(text, place, deeper.depth)
             name = command_basename(expand_word(word, place)[0].text)
             if name in _HARMFUL or name in LAUNCHERS or name in SHELL_KEYWORDS or name.startswith(("mkfs", "newfs")):
                 rest = words[at:]
                 if wrapper == "find":
                     if name in SHELL_PROGRAMS:
-                        yield from self._of_command(rest, segment, fed, place, depth + 1)
+                        yield from self._of_command(rest, deeper)
                     continue
                 if wrapper in {"xargs", "parallel"} and name in REMOVERS and _recursive(rest[1:], place):
-                    yield from _named_by(fed, place)
-                yield from self._of_command(rest, segment, fed, place, depth + 1)
+                    yield from _named_by(context.fed, place)
+                yield from self._of_command(rest, deeper)
                 return
+
+
+def _assignment(word: ShellWord) -> re.Match[str] | None:
+    """The `NAME=` with which a word begins, None for a word that assigns nothing."""
+    return _ASSIGNMENT.match(word[0].text) if word[0].kind == "text" and not word[0].quoted else None
+
+
+def skip_assignments(words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+    """The words of a command without the assignments before it."""
+    return tuple(dropwhile(_assignment, words))
 
 
 def command_basename(text: str) -> str:
@@ -167,14 +162,12 @@ def collect_assignments(
     known = dict(place.variables)
     for segment in segments:
         for word in segment.words:
-            match = _ASSIGNMENT.match(word[0].text) if word[0].kind == "text" and not word[0].quoted else None
-            if match:
+            if match := _assignment(word):
                 value = (replace(word[0], text=word[0].text[match.end() :]), *word[1:])
                 simple = all(piece.kind == "text" or piece.text in {"HOME", "PWD"} for piece in value)
                 before = known.get(match[1], ())
-                known[match[1]] = (
-                    (*before, value) if simple and before is not None and len(before) < MAX_VALUES else None
-                )
+                kept = simple and before is not None and len(before) < MAX_VALUES
+                known[match[1]] = (*(before or ()), value) if kept else None
         texts = [unparse_words((word,)) for word in segment.words[:3]]
         if len(texts) == 3 and texts[0] == "for" and texts[2] == "in":
             known[texts[1]] = segment.words[3:]
@@ -192,16 +185,14 @@ def follow_cd(segment: CommandSegment, place: ShellState) -> tuple[PathParts | N
     goals: list[PathParts | None] = []
     for spelling in expand_word(targets[0], place) if targets else []:
         for cwd in place.cwds:
-            goals.append(None if spelling.has_unknown else resolve_parts(spelling.text, cwd, place))
+            goals.append(None if spelling.has_unknown else protected_paths.resolve_parts(spelling.text, cwd, place))
     if not targets:
         goals = [split_path(place.home) if unparse_words(words[:1]) == "cd" and len(words) == 1 else None]
     kept = () if segment.after == "&&" else place.cwds
     return tuple(dict.fromkeys([*goals, *kept]))[:8]
 
 
-def find_payloads(
-    name: str, args: tuple[ShellWord, ...], segment: CommandSegment, fed: list[CommandSegment]
-) -> Iterator[str]:
+def find_payloads(name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[str]:
     """Texts that a shell, `eval` or `trap` will read as commands."""
     if name == "eval":
         yield unparse_words(args)
@@ -214,14 +205,14 @@ def find_payloads(
     if at is not None:
         yield from texts[at + 1 : at + 3]
     elif not any(text and text[0] not in "-+" for text in texts):
-        yield from segment.documents
-        for feeder in fed:
+        yield from context.segment.documents
+        for feeder in context.fed:
             yield from [unparse_words((word,)) for word in feeder.words[1:]]
             yield unparse_words(feeder.words[1:])
             yield from feeder.documents
 
 
-def _named_by(fed: list[CommandSegment], place: ShellState) -> Iterator[ForbiddenEffect]:
+def _named_by(fed: Sequence[CommandSegment], place: ShellState) -> Iterator[ForbiddenEffect]:
     """What `... | xargs rm -r` may be handed, as far as the commands before it name it."""
     for segment in fed:
         if command_basename(unparse_words(segment.words[:1])) == "find":
@@ -229,7 +220,7 @@ def _named_by(fed: list[CommandSegment], place: ShellState) -> Iterator[Forbidde
             continue
         for word in segment.words[1:]:
             for spelling in expand_word(word, place):
-                forbidden = check_removal(spelling, place)
+                forbidden = protected_paths.check_removal(spelling, place)
                 if forbidden:
                     yield forbidden
 
@@ -294,7 +285,7 @@ def _removals(
 ) -> Iterator[ForbiddenEffect]:
     for word in words:
         for spelling in expand_word(word, place):
-            forbidden = check_removal(spelling, place, workspace_too=workspace_too)
+            forbidden = protected_paths.check_removal(spelling, place, workspace_too=workspace_too)
             if forbidden:
                 yield forbidden
 

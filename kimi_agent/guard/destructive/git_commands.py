@@ -23,7 +23,7 @@ def find_git_losses(words: Sequence[str]) -> Iterator[Loss]:
         return
     read = _READERS.get(words[at])
     for loss in read(list(words[at + 1 :])) if read else ():
-        # With -C, where it strikes is another folder's affair: only inside the workspace a snapshot covers it.
+        # With -C it acts on another folder: only inside the workspace a snapshot covers it.
         outside = elsewhere.startswith(("/", "~", "..")) and loss.covered
         yield Loss(f"{loss.what} in {elsewhere[:60]}", covered=False) if outside else loss
 
@@ -64,7 +64,7 @@ def _checkout(words: list[str]) -> Iterator[Loss]:
 
 
 def _names_files(words: list[str]) -> bool:
-    """Whether what stands behind `git checkout` may be files: a second word, or a name with an ending."""
+    """Whether what comes behind `git checkout` may be files: a second word, or a name with an ending."""
     return len(words) > 1 or any(re.search(r"\.\w{1,5}$", word) for word in words)
 
 
@@ -99,11 +99,9 @@ def _stash(words: list[str]) -> Iterator[Loss]:
 
 
 def _branch(words: list[str]) -> Iterator[Loss]:
-    remote = _has(words, "r", "--remotes")
     if _has(words, "D") or (_has(words, "d", "--delete") and _has(words, "f", "--force")):
-        yield from _refs(
-            _plain(words), "deletes branches", "git branch {name} {commit}", "remotes" if remote else "heads"
-        )
+        kind = "remotes" if _has(words, "r", "--remotes") else "heads"
+        yield from _refs(_plain(words), "deletes branches", "git branch {name} {commit}", kind)
     elif _has(words, "MC"):
         yield from _refs(_plain(words)[-1:], "overwrites a branch", "git branch -f {name} {commit}")
     elif _has(words, "f", "--force"):
@@ -135,13 +133,6 @@ def _push(words: list[str]) -> Iterator[Loss]:
         yield Loss("deletes at the remote", covered=False)
 
 
-def _always(what: str, *, covered: bool) -> Callable[[list[str]], Iterator[Loss]]:
-    def read(words: list[str]) -> Iterator[Loss]:
-        yield Loss(what, covered)
-
-    return read
-
-
 def _when(pattern: str, what: str, *, covered: bool) -> Callable[[list[str]], Iterator[Loss]]:
     held = re.compile(pattern)
 
@@ -169,8 +160,8 @@ _READERS: Mapping[str, Callable[[list[str]], Iterator[Loss]]] = {
     "reflog": _when(r"^(expire|delete)", "forgets where branches were", covered=False),
     "gc": _when(r"--prune(=| )?(now|all)|--aggressive.*--prune", "removes commits that nothing names", covered=False),
     "prune": _when(r"^(?!.*(-n|--dry-run))", "removes commits that nothing names", covered=False),
-    "filter-branch": _always("rewrites history", covered=False),
-    "filter-repo": _always("rewrites history", covered=False),
+    "filter-branch": _when("", "rewrites history", covered=False),
+    "filter-repo": _when("", "rewrites history", covered=False),
     "update-ref": _when(r"(^| )(-d|--stdin)", "deletes a ref", covered=False),
     "worktree": _when(r"^remove .*(-f|--force)|^remove -f", "removes a worktree with its changes", covered=False),
     "submodule": _when(r"^deinit .*(-f|--force|--all)", "removes the files of submodules", covered=True),

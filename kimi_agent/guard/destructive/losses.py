@@ -12,33 +12,17 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
+from kimi_agent.guard.destructive import forbidden, targets
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
-from kimi_agent.guard.destructive.forbidden import (
-    MAX_COMMAND_DEPTH,
-    MAX_SHELL_CHARS,
-    collect_assignments,
-    command_basename,
-    find_payloads,
-    follow_cd,
-    operands,
-)
+from kimi_agent.guard.destructive.forbidden import CommandContext, command_basename, operands
 from kimi_agent.guard.destructive.git_commands import find_git_losses
-from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path
-from kimi_agent.guard.destructive.targets import (
-    COPY_COMMANDS,
-    MAX_PATH_MATCHES,
-    find_copy_targets,
-    is_build_output,
-    is_scratch,
-    walk_find_matches,
-)
+from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path, unescape_pattern
+from kimi_agent.guard.destructive.targets import COPY_COMMANDS, MAX_PATH_MATCHES
 from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
 from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
 
-__all__ = ["Loss", "find_losses"]
-
 MAX_COMMANDS = 400
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
+_RUN_BY_LAUNCHERS = (LOSSY_COMMANDS, COPY_COMMANDS, SHELL_PROGRAMS, LAUNCHERS, SHELL_KEYWORDS)
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
 _INTERPRETERS = re.compile(r"python[\d.]*|node|perl|ruby|php|deno|bun")
 _REMOVING_CODE = re.compile(
@@ -62,10 +46,10 @@ def find_losses(
 ) -> tuple[Loss, ...]:
     """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
 
-    `exists` tells whether there is a file at an absolute path: writing a new one loses nothing.
+    `exists` says whether there is a file at an absolute path: writing a new one loses nothing.
     """
-    if len(text) > MAX_SHELL_CHARS:
-        return ()  # `forbidden` has it asked about
+    if len(text) > forbidden.MAX_SHELL_CHARS:
+        return ()  # `find_forbidden_effect` has it asked about
     place = ShellState(home, workspace, (split_path(cwd or workspace),))
     return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, place, 0)))
 
@@ -78,10 +62,10 @@ class _LossFinder:
         self._exists = exists
 
     def of_text(self, text: str, place: ShellState, depth: int) -> Iterator[Loss]:
-        if depth > MAX_COMMAND_DEPTH:
+        if depth > forbidden.MAX_COMMAND_DEPTH:
             return
         reading = parse_shell(text)
-        place = replace(place, variables=collect_assignments(reading.segments, place))
+        place = replace(place, variables=forbidden.collect_assignments(reading.segments, place))
         for inner in reading.substitutions:
             yield from self.of_text(inner, place, depth + 1)
         fed: list[CommandSegment] = []
@@ -90,77 +74,46 @@ class _LossFinder:
             if self._left < 0:
                 return
             fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
-            yield from self._of_segment(segment, fed[:-1], place, depth)
+            yield from self._of_segment(CommandContext(segment, fed[:-1], place, depth))
             if "|" not in (segment.before, segment.after):
-                place = replace(place, cwds=follow_cd(segment, place))
+                place = replace(place, cwds=forbidden.follow_cd(segment, place))
 
-    def _of_segment(
-        self, segment: CommandSegment, fed: list[CommandSegment], place: ShellState, depth: int
-    ) -> Iterator[Loss]:
+    def _of_segment(self, context: CommandContext) -> Iterator[Loss]:
+        segment, place = context.segment, context.place
         for operator, target in zip(segment.redirects, segment.targets, strict=False):
             if operator in _OVERWRITING:
                 for text in _plains(target, place):
                     yield from self._overwritten(text, place)
-        words = segment.words
-        while words and words[0][0].kind == "text" and not words[0][0].quoted and _ASSIGNMENT.match(words[0][0].text):
-            words = words[1:]
-        yield from self._of_command(words, segment, fed, place, depth)
+        yield from self._of_command(forbidden.skip_assignments(segment.words), context)
 
-    def _of_command(
-        self,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[Loss]:
-        if not words or depth > MAX_COMMAND_DEPTH:
+    def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
+        if not words or context.depth > forbidden.MAX_COMMAND_DEPTH:
             return
-        name, args = command_basename(expand_word(words[0], place)[0].text), words[1:]
+        name, args = command_basename(expand_word(words[0], context.place)[0].text), words[1:]
         if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
-            for payload in find_payloads(name, args, segment, fed):
-                yield from self.of_text(payload, place, depth + 1)
+            for payload in forbidden.find_payloads(name, args, context):
+                yield from self.of_text(payload, context.place, context.depth + 1)
         elif name in LAUNCHERS or name in SHELL_KEYWORDS:
-            yield from self._of_wrapped(name, words, segment, fed, place, depth)
-        yield from self._of_name(name, args, segment, fed, place)
+            yield from self._of_wrapped(name, words, context)
+        yield from self._of_name(name, args, context)
 
-    def _of_wrapped(
-        self,
-        wrapper: str,
-        words: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-        depth: int,
-    ) -> Iterator[Loss]:
+    def _of_wrapped(self, wrapper: str, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
         if wrapper == "find":
             return
+        place, deeper = context.place, replace(context, depth=context.depth + 1)
         remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
         for at, word in enumerate(words[1:], 1):
             text = unparse_words((word,))
-            found = list(self.of_text(text, place, depth + 1)) if re.search(r"\s", text) else []
+            found = list(self.of_text(text, place, deeper.depth)) if re.search(r"\s", text) else []
             name = command_basename(expand_word(word, place)[0].text)
-            if not found and (
-                name == "git"
-                or name in LOSSY_COMMANDS
-                or name in COPY_COMMANDS
-                or name in SHELL_PROGRAMS
-                or name in LAUNCHERS
-                or name in SHELL_KEYWORDS
-            ):
-                found = list(self._of_command(words[at:], segment, fed, place, depth + 1))
+            if not found and (name == "git" or any(name in each for each in _RUN_BY_LAUNCHERS)):
+                found = list(self._of_command(words[at:], deeper))
             if found:
                 yield from (replace(loss, covered=False) if remote and not loss.refs else loss for loss in found)
                 return
 
-    def _of_name(
-        self,
-        name: str,
-        args: tuple[ShellWord, ...],
-        segment: CommandSegment,
-        fed: list[CommandSegment],
-        place: ShellState,
-    ) -> Iterator[Loss]:
+    def _of_name(self, name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
+        place = context.place
         texts = [_plain(word, place) for word in args]
         if name == "git":
             yield from find_git_losses(texts)
@@ -171,43 +124,37 @@ class _LossFinder:
         elif name == "find":
             yield from self._of_find(args, texts, place)
         elif name in COPY_COMMANDS:
-            for target in find_copy_targets(
-                name, [_plains(word, place)[0] for word in operands(args)], texts, self._is_folder(place)
-            ):
+            files = [_plain(word, place) for word in operands(args)]
+            for target in targets.find_copy_targets(name, files, texts, self._is_folder(place)):
                 yield from self._overwritten(target, place)
         elif name in _SQL_CLIENTS:
-            yield from self._of_database(name, texts, segment, fed, place)
+            yield from self._of_database(name, texts, context)
         if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
             yield Loss("deletes files from within its code")
 
-    def _of_database(
-        self, name: str, texts: list[str], segment: CommandSegment, fed: list[CommandSegment], place: ShellState
-    ) -> Iterator[Loss]:
-        sent = [
-            *texts,
-            *segment.documents,
-            *(unparse_words(each.words[1:]) for each in fed),
-            *(d for each in fed for d in each.documents),
-        ]
+    def _of_database(self, name: str, texts: list[str], context: CommandContext) -> Iterator[Loss]:
+        sent = [*texts, *context.segment.documents]
+        for each in context.fed:
+            sent += [unparse_words(each.words[1:]), *each.documents]
         found = next((match for text in sent if (match := _SQL.search(text))), None)
         if found is None:
             return
         what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
         files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
-        if name in _FILE_DATABASES and files and (path := self._inside(files[0], place)) is not None:
+        if name in _FILE_DATABASES and files and (path := self._inside(files[0], context.place)) is not None:
             yield Loss(what, paths=(path,), exact=True)
         else:
             yield Loss(what, covered=False)
 
-    def _placed(self, loss: Loss, targets: tuple[ShellWord, ...], name: str, place: ShellState) -> Iterator[Loss]:
+    def _placed(self, loss: Loss, words: tuple[ShellWord, ...], name: str, place: ShellState) -> Iterator[Loss]:
         """`loss` with the files that it destroys: those of the workspace can be kept, also ignored ones; others not."""
         if loss.covered is False or name not in FILE_DESTROYERS:
             yield loss
             return
         paths: list[str] = []
-        harmful, exact = not targets, bool(targets)
-        for spelling in (each for word in targets for each in expand_word(word, place)):
-            text = "" if spelling.has_unknown else _unescaped(spelling.text)
+        harmful, exact = not words, bool(words)
+        for spelling in (each for word in words for each in expand_word(word, place)):
+            text = "" if spelling.has_unknown else unescape_pattern(spelling.text)
             if text and self._is_scratch(text, place):
                 continue
             harmful = True
@@ -219,7 +166,7 @@ class _LossFinder:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not is_build_output(path):
+                elif not targets.is_build_output(path):
                     paths.append(path)
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
@@ -237,13 +184,14 @@ class _LossFinder:
             if not loss.covered:
                 yield loss
                 continue
-            paths, all_ = walk_find_matches([_absolute(text, place) for text in texts[:first] or ["."]], patterns)
+            roots = [_absolute(text, place) for text in texts[:first] or ["."]]
+            paths, all_ = targets.walk_find_matches(roots, patterns)
             inside = [path for each in paths if (path := self._inside(each, place))]
             yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
 
     def _matching(self, pattern: str, place: ShellState) -> tuple[list[str], bool]:
         """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
-        text = _unescaped(pattern)
+        text = unescape_pattern(pattern)
         if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
             return [text], True
         whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', place))}/{pattern}"
@@ -255,7 +203,7 @@ class _LossFinder:
         places = [replace(place, cwds=(cwd,)) for cwd in place.cwds]
         if None in place.cwds and not text.startswith("/"):
             return False
-        return all(self._inside(text, each) is None and is_scratch(_absolute(text, each)) for each in places)
+        return all(self._inside(text, each) is None and targets.is_scratch(_absolute(text, each)) for each in places)
 
     def _is_folder(self, place: ShellState) -> Callable[[str], bool]:
         return lambda text: bool(text) and self._exists(_absolute(text, place) + "/.")
@@ -286,20 +234,14 @@ def _absolute(text: str, place: ShellState) -> str:
     if text == "~" or text.startswith("~/"):
         text = str(place.home) + text[1:]
     cwd = next((each for each in place.cwds if each is not None), None)
-    folder = (
-        "/" + "/".join(re.sub(r"\[(.)\]", r"\1", part) for part in cwd) if cwd is not None else str(place.workspace)
-    )
+    parts = () if cwd is None else (re.sub(r"\[(.)\]", r"\1", part) for part in cwd)
+    folder = place.workspace if cwd is None else Path("/", *parts)
     return os.path.normpath(os.path.join(folder, text))
 
 
 def _plains(word: ShellWord, place: ShellState) -> list[str]:
     """What `word` may be, as plain texts; "" for what only the run shows."""
-    return ["" if each.has_unknown else _unescaped(each.text) for each in expand_word(word, place)]
-
-
-def _unescaped(text: str) -> str:
-    """A spelling out of the notation of fnmatch."""
-    return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
+    return ["" if each.has_unknown else unescape_pattern(each.text) for each in expand_word(word, place)]
 
 
 def _plain(word: ShellWord, place: ShellState) -> str:

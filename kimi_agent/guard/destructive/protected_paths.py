@@ -5,7 +5,7 @@ must stay.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,9 @@ class WordValue:
     starts_unknown: bool = False
 
 
+_UNKNOWN = WordValue("", has_unknown=True, starts_unknown=True)
+
+
 @dataclass(frozen=True)
 class ShellState:
     """State of the shell before a command: the folders it may be in (`cwds`, None for an unknown one), variables."""
@@ -58,23 +61,26 @@ def _literal(text: str) -> str:
     return re.sub(r"([*?\[{},~])", r"[\1]", text)
 
 
+def unescape_pattern(text: str) -> str:
+    """A literal text out of the notation of fnmatch."""
+    return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
+
+
 def expand_word(word: ShellWord, place: ShellState) -> list[WordValue]:
     """Every value that `word` may have, as far as the text alone shows it."""
     if len(word) > MAX_PATH_PARTS:
-        return [WordValue("", has_unknown=True, starts_unknown=True)]
+        return [_UNKNOWN]
     made = [WordValue("")]
     for piece in word:
         made = [_joined(left, right) for left, right in product(made, _values(piece, place))][:MAX_WORD_VALUES]
     return [
-        WordValue(text, spelling.has_unknown, spelling.starts_unknown)
-        for spelling in made
-        for text in _without_braces(spelling.text)[:MAX_WORD_VALUES]
+        replace(spelling, text=text) for spelling in made for text in _without_braces(spelling.text)[:MAX_WORD_VALUES]
     ]
 
 
 def _joined(left: WordValue, right: WordValue) -> WordValue:
-    adrift = left.starts_unknown or (right.starts_unknown and not left.text)
-    return WordValue(left.text + right.text, left.has_unknown or right.has_unknown, adrift)
+    starts_unknown = left.starts_unknown or (right.starts_unknown and not left.text)
+    return WordValue(left.text + right.text, left.has_unknown or right.has_unknown, starts_unknown)
 
 
 def _values(piece: WordPiece, place: ShellState) -> list[WordValue]:
@@ -88,11 +94,8 @@ def _values(piece: WordPiece, place: ShellState) -> list[WordValue]:
     elif piece.kind == "variable" and piece.text == "HOME":
         return [WordValue(_literal(str(place.home)))]
     elif piece.kind == "variable" and piece.text == "PWD":
-        return [
-            WordValue("", has_unknown=True, starts_unknown=True) if cwd is None else WordValue(_path(cwd))
-            for cwd in place.cwds
-        ]
-    return [WordValue("", has_unknown=True, starts_unknown=True)]
+        return [_UNKNOWN if cwd is None else WordValue(_path(cwd)) for cwd in place.cwds]
+    return [_UNKNOWN]
 
 
 def _path(parts: PathParts) -> str:
@@ -121,8 +124,8 @@ def check_removal(spelling: WordValue, place: ShellState, *, workspace_too: bool
     Without `workspace_too` the workspace itself may be meant (to change modes in it is everyday work).
     """
     if spelling.starts_unknown:
-        shown = re.sub(r"\[([*?\[{},~])\]", r"\1", spelling.text)
-        return ForbiddenEffect(f"what it removes is only known when it runs ({shown or 'an expansion'})", certain=False)
+        shown = unescape_pattern(spelling.text) or "an expansion"
+        return ForbiddenEffect(f"what it removes is only known when it runs ({shown})", certain=False)
     sure = not spelling.has_unknown and len(place.cwds) == 1
     for cwd in place.cwds:
         forbidden = _loss(resolve_parts(spelling.text, cwd, place), place, workspace_too=workspace_too)
@@ -161,24 +164,8 @@ def _is_all(name: str) -> bool:
 
 
 _TOP = (
-    *(
-        "bin",
-        "boot",
-        "dev",
-        "etc",
-        "home",
-        "lib",
-        "lib32",
-        "lib64",
-        "media",
-        "mnt",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "sbin",
-    ),
-    *("srv", "sys", "usr", "var", "System", "Library", "Applications", "Users", "Volumes", "private"),
+    *("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt", "proc", "root", "run"),
+    *("sbin", "srv", "sys", "usr", "var", "System", "Library", "Applications", "Users", "Volumes", "private"),
 )
 _USR = frozenset({"bin", "sbin", "lib", "lib64", "local", "share", "include", "libexec"})
 

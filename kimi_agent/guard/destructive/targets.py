@@ -17,14 +17,14 @@ _FORCED = re.compile(r"-[a-z]*f|--force")
 def find_copy_targets(
     name: str, words: Sequence[str], texts: Sequence[str], is_folder: Callable[[str], bool]
 ) -> list[str]:
-    """The files that a command puts something into, whatever stands there."""
+    """The files that a command puts something into, whatever is there."""
     if name == "dd":
         return [text[3:] for text in texts if text.startswith("of=")]
     if name == "tee":
         return [] if any(re.match(r"-[a-z]*a|--append", text) for text in texts) else list(words)
-    if {"-n", "--no-clobber", "-d", "--directory"} & set(texts) or (
-        name == "ln" and not any(map(_FORCED.match, texts))
-    ):
+    if {"-n", "--no-clobber", "-d", "--directory"} & set(texts):
+        return []
+    if name == "ln" and not any(map(_FORCED.match, texts)):
         return []
     into = next((after for text, after in pairwise(texts) if text in ("-t", "--target-directory")), "")
     sources, target = ([each for each in words if each != into], into) if into else (words[:-1], (words or [""])[-1])

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
+from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
-from kimi_agent.guard.destructive.losses import Loss, find_losses
+from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule, suggest_rule
 from kimi_agent.guard.shell.launchers import find_launched_index

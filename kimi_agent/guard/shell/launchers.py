@@ -38,9 +38,9 @@ def program_name(word: str) -> str:
 
 
 def find_launched_index(words: tuple[str, ...]) -> int:
-    """Where in the words of a simple command the name stands of the command that really runs.
+    """The index, in the words of a simple command, of the name of the command that really runs.
 
-    0 for a command that runs no other; `len(words)` where it cannot be said (`sh -c ...`, options with values).
+    0 for a command that runs no other; `len(words)` where it is not known (`sh -c ...`, options with values).
     """
     at = 0
     while at < len(words):

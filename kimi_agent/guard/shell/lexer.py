@@ -236,7 +236,7 @@ class _Lexer:
             self._add(char, quoted=True)
 
     def _expansion(self, char: str, *, quoted: bool) -> None:
-        """Read what stands behind `$` or a backtick."""
+        """Read what comes behind `$` or a backtick."""
         text, following = self._text, self._text[self._at : self._at + 1]
         name = _VARIABLE.match(text, self._at)
         if char == "`":
@@ -250,12 +250,10 @@ class _Lexer:
             if "`" in body or "$" in body:
                 self.substitutions.append(body)
             trimmed = _TRIMMED.fullmatch(body)
-            known = trimmed is not None and not body.startswith(
-                (f"{trimmed[1]}:-", f"{trimmed[1]}:+", f"{trimmed[1]}:=")
-            )
-            self._pieces.append(
-                WordPiece("variable", trimmed[1], quoted) if trimmed and known else WordPiece("unknown", "", quoted)
-            )
+            if trimmed is not None and body[trimmed.end(1) :][:2] not in {":-", ":+", ":="}:
+                self._pieces.append(WordPiece("variable", trimmed[1], quoted))
+            else:
+                self._pieces.append(WordPiece("unknown", "", quoted))
         elif name:
             self._at = name.end()
             self._pieces.append(WordPiece("variable", name[0], quoted))

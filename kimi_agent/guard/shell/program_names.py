@@ -1,7 +1,7 @@
 """Finder of the program names that a shell text may run, for deny rules: too many rather than too few.
 
 A deny rule `shell(curl)` must also hold for `env curl`, `timeout 5 curl`, `sh -c 'curl x'`, `/usr/bin/curl`,
-`c""url`. Texts in which no name can be told (`$X y`) are reported as hiding one.
+`c""url`. Texts in which no name can be found (`$X y`) are reported as hiding one.
 """
 
 import re
@@ -55,9 +55,9 @@ def split_commands_loosely(text: str) -> Iterator[list[str]]:
 
 
 def contains_words(rule: tuple[str, ...], text: str) -> bool:
-    """Whether the words of `rule` stand one after another in a command of `text`, options (and a value each) between.
+    """Whether the words of `rule` come one after another in a command of `text`, options (and a value each) between.
 
-    An option of the rule (`-rf`) holds wherever it stands in that command and however its letters are spread.
+    An option of the rule (`-rf`) holds wherever it is in that command and however its letters are spread.
     """
     wanted = [word.casefold() for word in rule]
     plain = [word for word in wanted if not word.startswith("-")]
@@ -70,7 +70,7 @@ def contains_words(rule: tuple[str, ...], text: str) -> bool:
 
 
 def _starts(plain: list[str], words: list[str], at: int) -> bool:
-    """Whether `plain` stand from `at` on, with nothing between them but options and at most one value for each."""
+    """Whether `plain` come from `at` on, with nothing between them but options and at most one value for each."""
     if not may_match_name(plain[0], frozenset([words[at].rpartition("/")[2]])):
         return False
     wanted, spare = plain[1:], False

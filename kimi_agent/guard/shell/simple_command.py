@@ -70,9 +70,8 @@ def parse_simple_command(text: str) -> SimpleCommand | ComplexCommand:
         if raw[0] == "~" or "=~" in raw or ":~" in raw:
             return ComplexCommand("an expansion (~)")
         if not words and not _NAME.fullmatch(raw):
-            return ComplexCommand(
-                "an assignment before the command" if "=" in raw else "a command name that is not plain"
-            )
+            why = "an assignment before the command" if "=" in raw else "a command name that is not plain"
+            return ComplexCommand(why)
         words.append(_unquoted(raw))
     if not words:
         return ComplexCommand("no command")

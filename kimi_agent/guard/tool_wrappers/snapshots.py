@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
-from kimi_agent.guard.destructive.losses import Loss
+from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Checkpoint, Emit, Notice
 from kimi_agent.log.questions import Ask, Question
@@ -102,7 +102,7 @@ class SnapshotWrapper:
         return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
 
     async def _snapshot(self, also: Sequence[str]) -> Snapshot:
-        """Take one, without the ignored files where it cannot hold them (it says so). Raises SnapshotError."""
+        """Take one, or, where it cannot hold the ignored files too, one without them. Raises SnapshotError."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
         done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
         if not done:

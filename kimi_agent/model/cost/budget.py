@@ -13,6 +13,7 @@ at all.
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from kimi_agent.errors import Stopped
@@ -20,15 +21,13 @@ from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Emit, Notice, Stamped
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.readers.spending import find_local_midnight
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Delta, Model, Request, WrappedModel
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.admission import wrap_with_admission
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Model, Request
 from kimi_agent.model.cost import budget_messages
 from kimi_agent.model.cost.caps import SPEND_SCOPES, BudgetState, Cap, Caps, CapUnit, list_caps_set
 from kimi_agent.model.cost.cost_recorder import estimate_request_tokens
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.cost.spend_totals import MAIN_AGENT, Amount, SpendScope, SpendTotals
-
-__all__ = ["Budget", "BudgetState", "Caps"]
 
 MIN_ANSWER_TOKENS = 4_096
 """Tokens that must be left for an answer: with less it would end in the middle of a thought."""
@@ -97,7 +96,7 @@ class Budget:
         turn = self.totals.hear(stamped)
         if turn:
             self._stop = None
-        if turn == "begins":  # until then /cost shows how the last one stood
+        if turn == "begins":  # until then /cost shows the last one
             self._renew("turn")
 
     def begin_run(self) -> None:
@@ -111,7 +110,17 @@ class Budget:
         """
         if price is not None:
             self.totals.prices[model.name] = price
-        return WrappedModel(model, _BudgetedModel(model, self, price, most_output).stream)
+
+        @asynccontextmanager
+        async def paid(request: Request) -> AsyncIterator[Request]:
+            request, claim = await self._admit(request, model.name, price, most_output)
+            try:
+                yield request
+            finally:
+                self._settle(claim)
+            self._report(request)
+
+        return wrap_with_admission(model, paid)
 
     def state(self, *, look: bool = False) -> BudgetState:
         """The spending so far; with `look` other sessions of today are looked at anew, which reads files."""
@@ -129,8 +138,8 @@ class Budget:
             totals.cache(),
         )
 
-    async def admit(self, request: Request, model: str, price: Price | None, most: int) -> tuple[Request, Amount]:
-        """The request as it may go out, and what it may cost: that is under way until `settle`. Raises Stopped."""
+    async def _admit(self, request: Request, model: str, price: Price | None, most: int) -> tuple[Request, Amount]:
+        """The request as it may go out, and what it may cost: that is under way until `_settle`. Raises Stopped."""
         request = replace(request, tokens=request.tokens or estimate_request_tokens(request))
         wanted = request.max_output or most
         if request.purpose == "wrap_up":
@@ -146,14 +155,14 @@ class Budget:
             request = replace(request, max_output=int(fits))
         return request, self._claim(price, request.tokens, int(min(fits, wanted)))
 
-    def settle(self, claim: Amount) -> None:
+    def _settle(self, claim: Amount) -> None:
         """An attempt is over, and what it cost is known."""
         self._under_way.remove(claim)
         self._one_less.set()
         self._one_less = asyncio.Event()
 
-    def tell(self, request: Request) -> None:
-        """Say what a person should know after an answer: that it was dear, that a cap is near."""
+    def _report(self, request: Request) -> None:
+        """Report what a person should know after an answer: that it was dear, that a cap is near."""
         if request.agent == MAIN_AGENT and request.purpose == "answer":
             self.totals.end_step()
         while self.totals.spikes:
@@ -199,8 +208,8 @@ class Budget:
         others = cap.used(self._others) if cap.scope == "day" else 0.0
         why = budget_messages.format_cap_reason(cap, block.need, self.totals.purposes(cap.scope), others)
         title = budget_messages.format_cap_question(cap, block.used)
-        question = Question("budget", title, None, why, "", budget_messages.list_cap_choices(cap, more))
-        decision = await ask_person(question, self._ask, self._emit)
+        choices = budget_messages.list_cap_choices(cap, more)
+        decision = await ask_person(Question("budget", title, None, why, "", choices), self._ask, self._emit)
         if decision.allowed:
             key = cap.scope, cap.unit
             self._caps = [each.raised(more) if (each.scope, each.unit) == key else each for each in self._caps]
@@ -209,9 +218,8 @@ class Budget:
         nobody = decision.choice < 0 and decision.by == "policy"
         wraps_up = decision.choice == 1 or (nobody and self.totals.steps > 0 and not self._overrun())
         note = budget_messages.format_wrap_up_note(cap) if wraps_up else ""
-        self._stop = _StopDecision(
-            budget_messages.format_stop_reason(cap, block.used, block.need, asked=not nobody), cap.unit, note
-        )
+        reason = budget_messages.format_stop_reason(cap, block.used, block.need, asked=not nobody)
+        self._stop = _StopDecision(reason, cap.unit, note)
 
     async def _hold_dollars(self, agent: str, model: str, price: Price | None) -> None:
         """See that a cap in dollars can be held for this model, or that a person goes on without. Raises Stopped."""
@@ -221,10 +229,9 @@ class Budget:
         async with self._asking:
             if self._stop is None and model not in self._unpriced:
                 why = budget_messages.format_unpriced_reason(model, cap)
-                asked = Question(
-                    "budget", "Go on without a cap in dollars?", None, why, "", budget_messages.UNPRICED_CHOICES
-                )
-                if (await ask_person(asked, self._ask, self._emit)).allowed:
+                title, choices = "Go on without a cap in dollars?", budget_messages.UNPRICED_CHOICES
+                question = Question("budget", title, None, why, "", choices)
+                if (await ask_person(question, self._ask, self._emit)).allowed:
                     self._unpriced.add(model)
                 else:
                     self._stop = _StopDecision(f"Stopped: {why}", "usd", "")
@@ -283,25 +290,6 @@ class Budget:
             if WARN_AT_SHARE <= round(used / cap.limit, 6) < 1 and (cap.scope, cap.unit) not in self._warned:
                 self._warned.add((cap.scope, cap.unit))
                 self._emit(Notice(budget_messages.format_cap_warning(cap, used, self.totals.recent_steps)))
-
-
-@dataclass(frozen=True)
-class _BudgetedModel:
-    model: Model
-    budget: Budget
-    price: Price | None
-    most_output: int
-
-    async def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """The deltas of the answer. Raises Stopped where a cap does not let it be asked for."""
-        request, claim = await self.budget.admit(request, self.model.name, self.price, self.most_output)
-        try:
-            async with closing_stream(self.model.stream(request)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        finally:
-            self.budget.settle(claim)
-        self.budget.tell(request)
 
 
 def _worst_case(price: Price | None, size: int, output: int) -> Amount:

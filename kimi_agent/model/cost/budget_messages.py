@@ -101,7 +101,7 @@ def format_stop_reason(cap: Cap, used: float, need: float, *, asked: bool) -> st
 
 
 def format_wrap_up_note(cap: Cap) -> str:
-    """What the model is told with its last request."""
+    """The note to the model with its last request."""
     kind = {"usd": "budget", "tokens": "budget", "steps": "number of steps", "s": "time"}[cap.unit]
     return (
         f"The {kind} {SCOPE_PHRASES[cap.scope]} is used up. "

@@ -17,8 +17,6 @@ _FLAGS: Mapping[tuple[SpendScope, CapUnit], str] = {
     ("turn", "steps"): "--max-steps",
     ("turn", "s"): "--timeout",
 }
-
-
 _ROUNDING = 1e-6
 """Sums of cents are a little off as binary numbers."""
 
@@ -121,26 +119,11 @@ class BudgetState:
 
 def list_caps_set(caps: Caps) -> list[Cap]:
     """The caps that are set, the shortest scope first."""
-    found = [
-        Cap(scope, unit, limit, limit)
-        for scope in SPEND_SCOPES
-        for unit, limit in _money_limits(caps, scope)
-        if limit > 0
-    ]
-    return [*found, *(Cap("turn", unit, at, at) for unit, at in _turn_limits(caps) if at > 0)]
-
-
-def _money_limits(caps: Caps, scope: SpendScope) -> tuple[tuple[CapUnit, float], ...]:
-    match scope:
-        case "turn":
-            return ("usd", caps.turn_usd), ("tokens", caps.turn_tokens)
-        case "run":
-            return ("usd", caps.run_usd), ("tokens", caps.run_tokens)
-        case "session":
-            return ("usd", caps.session_usd), ("tokens", caps.session_tokens)
-        case "day":
-            return ("usd", caps.day_usd), ("tokens", caps.day_tokens)
-
-
-def _turn_limits(caps: Caps) -> tuple[tuple[CapUnit, float], ...]:
-    return ("steps", caps.turn_steps), ("s", caps.turn_s)
+    limits: tuple[tuple[SpendScope, CapUnit, float], ...] = (
+        *(("turn", "usd", caps.turn_usd), ("turn", "tokens", caps.turn_tokens)),
+        *(("run", "usd", caps.run_usd), ("run", "tokens", caps.run_tokens)),
+        *(("session", "usd", caps.session_usd), ("session", "tokens", caps.session_tokens)),
+        *(("day", "usd", caps.day_usd), ("day", "tokens", caps.day_tokens)),
+        *(("turn", "steps", caps.turn_steps), ("turn", "s", caps.turn_s)),
+    )
+    return [Cap(scope, unit, limit, limit) for scope, unit, limit in limits if limit > 0]

@@ -41,7 +41,7 @@ _PRICES: Mapping[str, Price] = {
     "kimi-k3": Price(input=3.00, cached=0.30, output=15.00),
 }
 """Of Moonshot's international platform in September 2026. All rows: akz142857/Halro, docs/prd/kimi-adaptation-plan
-§1.4, read from the live price list. The row of kimi-k2.6 also stands in models.dev (provider moonshotai), and
+§1.4, read from the live price list. The row of kimi-k2.6 is also in models.dev (provider moonshotai), and
 agent-zone.ai was billed by it in 48 runs."""
 
 
@@ -49,7 +49,7 @@ def look_up_price(model: str, base_url: str, own: Price | None = None) -> Price 
     """The price of `model` at `base_url`; `own`, which the person set, goes before everything. None: not known.
 
     Only the international host is in the table: the mainland one bills in yuan and by other rates, a reseller by its
-    own, and a tape costs nothing that a table could tell. Raises UserError where `base_url` is no address.
+    own, and a tape costs nothing. Raises UserError where `base_url` is no address.
     """
     if own is not None:
         return own

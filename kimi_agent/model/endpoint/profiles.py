@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from kimi_agent.config import DEFAULT_BASE_URL, DEFAULT_MODEL, DEFAULT_WINDOW_TOKENS, SETTINGS
 from kimi_agent.errors import UserError
 
 THINKING_ALIAS = "kimi-k2.6-thinking"
@@ -58,11 +59,11 @@ _BY_HOST = {"api.moonshot.ai": MOONSHOT, "api.moonshot.cn": MOONSHOT, "api.kimi.
 class Clocks:
     """Timeouts of an answer, in seconds (the settings `clocks.*`). Comments of a stream are bytes, but not content."""
 
-    connect_s: float = 10.0
-    first_byte_s: float = 120.0
-    no_bytes_s: float = 90.0
-    no_content_s: float = 600.0
-    attempt_s: float = 1800.0
+    connect_s: float = SETTINGS["clocks.connect_s"].default
+    first_byte_s: float = SETTINGS["clocks.first_byte_s"].default
+    no_bytes_s: float = SETTINGS["clocks.no_bytes_s"].default
+    no_content_s: float = SETTINGS["clocks.no_content_s"].default
+    attempt_s: float = SETTINGS["clocks.attempt_s"].default
     after_finish_s: float = 2.0
 
 
@@ -76,13 +77,13 @@ class ModelSettings:
     `partial` says whether the endpoint has Moonshot's partial mode; None goes by the host.
     """
 
-    model: str = "kimi-k2.6"
-    base_url: str = "https://api.moonshot.ai/v1"
+    model: str = DEFAULT_MODEL
+    base_url: str = DEFAULT_BASE_URL
     key_env: str = ""
     key_command: str = ""
     thinking: bool = True
     max_output: int | None = None
-    window: int = 262_144
+    window: int = DEFAULT_WINDOW_TOKENS
     clocks: Clocks = DEFAULT_CLOCKS
     partial: bool | None = None
 

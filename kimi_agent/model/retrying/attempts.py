@@ -61,11 +61,8 @@ class AnswerAttempts:
         return True
 
     def _said(self) -> bool:
-        return (
-            self._request.partial is not None
-            or _has_visible_text(self._held.text)
-            or bool(self._held.assistant().calls)
-        )
+        held = self._held
+        return self._request.partial is not None or _has_visible_text(held.text) or bool(held.assistant().calls)
 
 
 def _has_visible_text(text: str) -> bool:

@@ -1,7 +1,7 @@
 """Retry wrapper: asks again after a failure that may pass, and continues an answer that broke off.
 
 How often and how long is the policy's to say. One attempt is one stream, and nothing of it is history before it is
-complete. At a break in the middle a `Retrying` tells every reader to forget what had been streamed, or to keep it
+complete. At a break in the middle a `Retrying` asks every reader to forget what had been streamed, or to keep it
 because the next attempt goes on behind it.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kimi_agent.config import SETTINGS
 from kimi_agent.errors import Refused, TooLong, Unavailable
 from kimi_agent.model.base import Delta, Model, Request, WrappedModel
 from kimi_agent.model.closing_stream import closing_stream
@@ -43,7 +44,7 @@ class RetryPolicy:
 
 
 INTERACTIVE_RETRY = RetryPolicy()
-UNATTENDED_RETRY = RetryPolicy(tries=1_000_000, budget_s=7200.0, wall_clock=True)
+UNATTENDED_RETRY = RetryPolicy(tries=1_000_000, budget_s=SETTINGS["retry.unattended_s"].default, wall_clock=True)
 WRAP_UP_RETRY = RetryPolicy(tries=3, budget_s=10.0)
 """For the answer that only wraps up: the turn is over, and nobody waits long for its last words."""
 
@@ -139,7 +140,7 @@ def wrap_with_retry(
     """`model`, but what is Unavailable and may pass is asked again.
 
     `partial` says that it goes on with the start of an answer (`Request.partial`): then text that was streamed before
-    a break stands. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
+    a break is kept. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
     counts as Unavailable here, for every kind of model, so that history never gets one: servers refuse it for ever.
     """
     return WrappedModel(model, _RetryingModel(model, policy, partial, sleep, random, clock).stream)
@@ -181,7 +182,7 @@ class _RetryingModel:
             began_at = self.clock()
 
     def _counted_s(self, policy: RetryPolicy, tally: FailureTally, began_at: float) -> float:
-        """The seconds of this attempt that are taken from the budget; a machine that slept meanwhile tells too many."""
+        """The seconds of this attempt that count for the budget; more than it took if the machine slept."""
         if not policy.wall_clock or tally.tries == 1:
             return 0.0
         return min(max(0.0, self.clock() - began_at), _MAX_COUNTED_ATTEMPT_S)
@@ -193,9 +194,8 @@ class _RetryingModel:
                 return wait
             case GiveUp("later"):
                 hint = "; --wait-for-quota would wait for it" if _would_wait_for_quota(error, policy) else ""
-                raise _final_error(
-                    error, f"Retry at {_format_retry_time(self.clock(), error.wait_s)}{hint}."
-                ) from error
+                at = _format_retry_time(self.clock(), error.wait_s)
+                raise _final_error(error, f"Retry at {at}{hint}.") from error
             case GiveUp("tries") if attempt > 1:
                 raise _final_error(error, f"Given up after {attempt} attempts.") from error
             case _:

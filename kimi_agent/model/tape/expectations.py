@@ -62,7 +62,7 @@ class TapeRequest:
 
     @cached_property
     def mark(self) -> TapeMark | None:
-        """The newest mark in what the user said, where a summary stands for what was before."""
+        """The newest mark in what the user said, where a summary replaces what was before."""
         found = max(
             ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK_PATTERN.finditer(text)),
             key=lambda each: each[:2],
@@ -87,6 +87,11 @@ class TapeRequest:
     @property
     def _user_texts(self) -> Iterator[tuple[int, str]]:
         return ((i, content_text(each)) for i, each in enumerate(self.messages) if each.get("role") == "user")
+
+    @cached_property
+    def text(self) -> str:
+        """All text of the messages, notes included."""
+        return "\n".join(walk_strings(self.body["messages"]))
 
     @property
     def thinks(self) -> bool:
@@ -114,12 +119,11 @@ class TapeRequest:
 def find_unmet(expect: Expectation, request: TapeRequest, end: int) -> str:
     """The first expectation that fails for the first `end` messages, as a sentence; "" if all hold."""
     last = text_since_answer(request.messages, end)
-    whole = _LazyRequestText(request)
     wanted: list[tuple[str, ExpectedText, Callable[[], str], bool]] = [
         ("what came last to contain", expect.last_contains, lambda: last, True),
         ("what came last not to contain", expect.last_not_contains, lambda: last, False),
-        ("the conversation to contain", expect.contains, whole, True),
-        ("the conversation not to contain", expect.not_contains, whole, False),
+        ("the conversation to contain", expect.contains, lambda: request.text, True),
+        ("the conversation not to contain", expect.not_contains, lambda: request.text, False),
         ("the notes to contain", expect.note_contains, lambda: request.note, True),
     ]
     for what, words, text, present in wanted:
@@ -152,18 +156,8 @@ def fingerprint_answer(answer: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode([answer.get("content"), answer.get("tool_calls")])).hexdigest()[:8]
 
 
-class _LazyRequestText:
-    """All text of the request, joined only if somebody asks."""
-
-    def __init__(self, request: TapeRequest) -> None:
-        self._asking = request
-
-    def __call__(self) -> str:
-        return "\n".join(walk_strings(self._asking.body["messages"]))
-
-
 def _find_last_counted(messages: list[dict[str, Any]], start: int, traces: list[str]) -> int:
-    """The index of the answer that the mark counted last, where it still stands behind the summary, else `start`."""
+    """The index of the answer that the mark counted last, where it is still behind the summary, else `start`."""
     answers = [i for i in range(start + 1, len(messages)) if messages[i].get("role") == "assistant"]
     found = [fingerprint_answer(messages[i]) for i in answers]
     for end in range(1, len(found) + 1):

@@ -14,7 +14,7 @@ Which line answers a request
   mock server that was started again in between. A request that no line answers is an error, as is a failed `expect`.
 
   agent     the agent whose lines these are, for example "main.3" or "main.*" (its path; default: "main", or with
-            `when` any). An agent's path is what stands behind "/" in the wire's prompt_cache_key.
+            `when` any). An agent's path is what comes behind "/" in the wire's prompt_cache_key.
   when      words of a user message. Lines with the same `agent` and `when` are a script of their own, which counts
             from the last user message that holds these words. Of several scripts that fit, one that names the agent
             wins, then the one whose words came last.
@@ -24,7 +24,7 @@ Which line answers a request
             last) holds, and uses up nobody's turn. {"if": {"last_contains": "interrupted"}, "calls": [...]} repeats
             a step that a crash cut. With note_contains it answers a request whose answer does not join the
             conversation, whichever script's turn it is: the harness asking for a summary. Its answer says
-            {{place}}, a mark from which the answers are counted on once the summary stands for those before:
+            {{place}}, a mark from which the answers are counted on once the summary replaces those before:
             {"agent": "*", "if": {"note_contains": "Make room"}, "say": "What was done. {{place}}"}
             (Conditions on results are for conversations short enough that no result is shortened.)
 
@@ -177,11 +177,9 @@ class Tape:
     @classmethod
     def parse(cls, text: str, name: str = "tape") -> "Tape":
         """The tape in `text`. Raises UserError that names the bad line and the keys it may hold."""
-        numbered = enumerate(text.split("\n"), start=1)
-        lines = ((number, line.strip()) for number, line in numbered)
-        return cls(
-            name, _scripts((_read(number, line, name) for number, line in lines if line and line[0] != "#"), name)
-        )
+        lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
+        read = (_read(number, line, name) for number, line in lines if line and line[0] != "#")
+        return cls(name, _scripts(read, name))
 
     @classmethod
     def of(cls, *lines: Mapping[str, Any], name: str = "tape") -> "Tape":
@@ -200,16 +198,10 @@ def _read(number: int, text: str, name: str) -> tuple[int, TapeLine]:
 
 
 def _known_keys() -> str:
-    kinds = (
-        ("a line", TapeLine),
-        ("a call", ScriptedCall),
-        ("fault", Fault),
-        ("expect and if", Expectation),
-        ("pace", Pace),
-    )
-    return "; ".join(
-        f"{kind}: {', '.join(each.encode_name for each in msgspec.structs.fields(struct))}" for kind, struct in kinds
-    )
+    kinds: dict[str, type[msgspec.Struct]]
+    kinds = {"a line": TapeLine, "a call": ScriptedCall, "fault": Fault, "expect and if": Expectation, "pace": Pace}
+    keys = {kind: ", ".join(each.encode_name for each in msgspec.structs.fields(kinds[kind])) for kind in kinds}
+    return "; ".join(f"{kind}: {names}" for kind, names in keys.items())
 
 
 def _check(line: TapeLine) -> None:

@@ -1,15 +1,13 @@
 """Request checks of Moonshot for kimi-k2.6, with its error texts. Pure; the mock server and tapes use them."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from kimi_agent.model.wire.moonshot_schema import find_schema_error
+from kimi_agent.schema import TOOL_NAME
 
 MOONSHOT_MODELS = ("kimi-k2.6", "kimi-k2.7-code", "kimi-k2.7-code-highspeed", "kimi-k3")
-MOCK_WINDOW_TOKENS = 262_144
 
-_TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -42,11 +40,8 @@ def check_request(body: Any) -> RequestRefusal | None:
     cap = body.get("max_completion_tokens", body.get("max_tokens"))
     if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
         return RequestRefusal("Invalid request: max_completion_tokens must be a positive integer")
-    found = (
-        _find_fixed_value_error(body, thinks)
-        or _find_tools_error(body.get("tools"))
-        or _find_messages_error(body["messages"], thinks)
-    )
+    found = _find_fixed_value_error(body, thinks) or _find_tools_error(body.get("tools"))
+    found = found or _find_messages_error(body["messages"], thinks)
     return RequestRefusal(found) if found else None
 
 
@@ -84,7 +79,7 @@ def _find_tools_error(tools: Any) -> str:
         if not isinstance(function, dict):
             return "Invalid request: each tool must hold a function"
         name = function.get("name")
-        if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
+        if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
             return f"Invalid request: function name is invalid, must start with a letter or underscore: {name!r}"
         if name in names:
             return f"function name {name} is duplicated"

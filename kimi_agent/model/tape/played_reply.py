@@ -11,6 +11,7 @@ import msgspec
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.tape.format import Fault, Pace
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
+from kimi_agent.model.wire.request_encoder import wire_calls
 
 SSE_DONE = b"data: [DONE]\n\n"
 _TOKEN = re.compile(r"\s{0,64}\S{1,64}|\s{1,64}")
@@ -62,10 +63,7 @@ def build_completion(answer: ScriptedAnswer, model: str) -> dict[str, Any]:
     if answer.reason is not None:
         message["reasoning_content"] = answer.reason
     if answer.calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in answer.calls
-        ]
+        message["tool_calls"] = wire_calls(answer.calls)
     choice = {"index": 0, "message": message, "finish_reason": answer.finish}
     whole = _completion_fields(model, "chat.completion") | {"choices": [choice]}
     return whole if answer.usage is None else whole | {"usage": _encode_usage(answer.usage)}

@@ -1,6 +1,6 @@
 """Tape position: picks the line that answers, from answers counted in the request itself (no state).
 
-So nothing has to be remembered. Where a summary stands for what was before, the count goes on from the mark that
+So nothing has to be remembered. Where a summary replaces what was before, the count goes on from the mark that
 `{{place}}` left in it.
 """
 

@@ -18,7 +18,7 @@ UsageCounter = Callable[[str, str, tuple[Call, ...]], Usage]
 
 @dataclass(frozen=True)
 class ScriptedAnswer:
-    """A line with its placeholders filled: what is to be said now, and how it arrives."""
+    """A line with its placeholders filled: the answer to give now, and how it arrives."""
 
     number: int
     say: str
@@ -59,9 +59,8 @@ def _cut_kept_start(start: dict[str, Any], say: str, reason: str, where: str) ->
     """The text behind the start that the client kept. Raises TapeMismatch where it is not how the line begins."""
     kept, thought = content_text(start), start.get("reasoning_content") or ""
     if thought != reason:
-        raise TapeMismatch(
-            f"{where}: the partial answer has to hold its reasoning; it is {quote_excerpt(str(thought))}"
-        )
+        found = quote_excerpt(str(thought))
+        raise TapeMismatch(f"{where}: the partial answer has to hold its reasoning; it is {found}")
     if not say.startswith(kept):
         raise TapeMismatch(f"{where}: the partial answer is not how this one begins; it is {quote_excerpt(kept)}")
     return say.removeprefix(kept)

@@ -9,12 +9,13 @@ from functools import partial
 
 import msgspec
 
+from kimi_agent.config import DEFAULT_MODEL, DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
 from kimi_agent.model.endpoint.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
 from kimi_agent.model.tape.expectations import TapeRequest
 from kimi_agent.model.tape.format import Fault, Pace, Tape
-from kimi_agent.model.tape.moonshot_rules import MOCK_WINDOW_TOKENS, RequestRefusal, check_request, check_window
+from kimi_agent.model.tape.moonshot_rules import RequestRefusal, check_request, check_window
 from kimi_agent.model.tape.played_reply import PlayedReply, build_reply, parse_pace
 from kimi_agent.model.tape.position import TapeMismatch, choose_entry
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer, fill_answer
@@ -31,12 +32,12 @@ AsyncSleep = Callable[[float], Awaitable[None]]
 class TapePlayer:
     """Plays one tape; `pace` overrides the tape's own, `window` is in tokens.
 
-    All it remembers is how often each fault has struck, and the last prompts, as a provider's cache would.
+    All it remembers is how often each fault has happened, and the last prompts, as a provider's cache would.
     """
 
     tape: Tape
     pace: Pace | None = None
-    window: int = MOCK_WINDOW_TOKENS
+    window: int = DEFAULT_WINDOW_TOKENS
     _cache: PromptCache = field(default_factory=PromptCache)
     _fault_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
@@ -56,7 +57,7 @@ class TapePlayer:
         return fill_answer(self.tape, choose_entry(self.tape, request), request, count)
 
     def fault(self, answer: ScriptedAnswer, session: str) -> Fault | None:
-        """The fault of this line, if it has still to strike in this conversation."""
+        """The fault of this line, if it has still to happen in this conversation."""
         fault = answer.fault
         if fault is None:
             return None
@@ -72,14 +73,14 @@ class TapePlayer:
 
 
 class TapeModel:
-    """A `Model` whose answers stand in a tape. It refuses what Moonshot would refuse."""
+    """A `Model` whose answers come from a tape. It refuses what Moonshot would refuse."""
 
     def __init__(
         self,
         tape: Tape,
         *,
         blob: BlobReader,
-        window: int = 262_144,
+        window: int = DEFAULT_WINDOW_TOKENS,
         pace: Pace | None = None,
         clocks: Clocks = DEFAULT_CLOCKS,
         sleep: AsyncSleep = asyncio.sleep,
@@ -88,8 +89,8 @@ class TapeModel:
     ) -> None:
         """`pace` overrides the tape's own; `seen` gets each request's body as it would go over the wire."""
         self._player = TapePlayer(tape, pace, window)
-        self._encoder = RequestEncoder(RequestDialect("kimi-k2.6", MOONSHOT, window=window), blob)
-        self._endpoint = Endpoint("kimi-k2.6", tape.name)
+        self._encoder = RequestEncoder(RequestDialect(DEFAULT_MODEL, MOONSHOT, window=window), blob)
+        self._endpoint = Endpoint(DEFAULT_MODEL, tape.name)
         self._window = window
         self._clocks = clocks
         self._sleep = sleep
@@ -113,20 +114,19 @@ class TapeModel:
         body = self._encoder.body(request)
         self._seen(body)
         try:
-            said = self._player.answer(body)
+            answer = self._player.answer(body)
         except TapeMismatch as error:
             raise Refused(str(error), 400) from error
-        if isinstance(said, RequestRefusal):
-            raise error_from_status(said.status, {}, msgspec.json.encode(said.body), self._endpoint, self._now())
-        fault = self._player.fault(said, build_cache_key(request))
-        reply = self._player.reply(said, "kimi-k2.6", include_usage=True, fault=fault)
+        if isinstance(answer, RequestRefusal):
+            raise error_from_status(answer.status, {}, msgspec.json.encode(answer.body), self._endpoint, self._now())
+        fault = self._player.fault(answer, build_cache_key(request))
+        reply = self._player.reply(answer, DEFAULT_MODEL, include_usage=True, fault=fault)
         if reply.status != 200:
             content = b"".join(piece for piece, _ in reply.pieces)
             raise error_from_status(reply.status, reply.headers, content, self._endpoint, self._now())
-        content_type = reply.headers["content-type"]
-        async for delta in read_answer(
-            self._chunks(reply), content_type=content_type, endpoint=self._endpoint, clocks=self._clocks, now=self._now
-        ):
+        kind, at = reply.headers["content-type"], self._endpoint
+        chunks = self._chunks(reply)
+        async for delta in read_answer(chunks, content_type=kind, endpoint=at, clocks=self._clocks, now=self._now):
             yield delta
 
     async def _chunks(self, reply: PlayedReply) -> AsyncIterator[bytes]:

@@ -73,7 +73,7 @@ class AnswerReader:
     """Reads one answer. `finish` is the wire's finish_reason once seen, `done` that `[DONE]` came."""
 
     def __init__(self, blame: Callable[[object], ModelError]) -> None:
-        """`blame` makes the error that an `error` object inside the stream stands for."""
+        """`blame` makes the error that an `error` object inside the stream means."""
         self.finish = ""
         self.done = False
         self._blame = blame
@@ -286,9 +286,8 @@ def _arguments(value: object) -> str:
 def _usage(value: object) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    cached = _count(value.get("cached_tokens")) or _count(
-        _nested_value(value, "prompt_tokens_details", "cached_tokens")
-    )
+    details = _nested_value(value, "prompt_tokens_details", "cached_tokens")
+    cached = _count(value.get("cached_tokens")) or _count(details)
     reasoning = _count(_nested_value(value, "completion_tokens_details", "reasoning_tokens"))
     usage = Usage(_count(value.get("prompt_tokens")), _count(value.get("completion_tokens")), cached, reasoning)
     if usage == Usage() or max(usage.input, usage.output, usage.reasoning) > _MAX_PLAUSIBLE_TOKENS:

@@ -22,12 +22,12 @@ class _PartialCall:
     index: int
     id: str = ""
     name: str = ""
-    told: bool = False
+    emitted: bool = False
     early: list[str] = field(default_factory=list)
     """Arguments that came before the name."""
 
-    def tell(self) -> CallDelta:
-        self.told = True
+    def emit(self) -> CallDelta:
+        self.emitted = True
         return CallDelta(self.index, self.id, self.name, "".join(self.early))
 
 
@@ -42,12 +42,12 @@ class CallAssembler:
         """The deltas of one fragment; each of its fields may be missing. Raises Unavailable for too many calls."""
         call = self._find(index, wire_id, name)
         if call is None:
-            if self._calls and not self._calls[-1].told and self._calls[-1].name:
-                yield self._calls[-1].tell()
+            if self._calls and not self._calls[-1].emitted and self._calls[-1].name:
+                yield self._calls[-1].emit()
             call = self._begin(index)
         late_id = wire_id if not call.id else ""
         call.id = call.id or wire_id
-        if call.told:
+        if call.emitted:
             if late_id or arguments:
                 yield CallDelta(call.index, late_id, "", arguments)
             return
@@ -57,7 +57,7 @@ class CallAssembler:
         if arguments:
             call.early.append(arguments)
         if call.name and call.early:
-            yield call.tell()
+            yield call.emit()
 
     def end(self) -> Iterator[CallDelta]:
         """The deltas still to emit. Raises Unavailable where a call has no name; an id that never came is made up."""
@@ -66,8 +66,8 @@ class CallAssembler:
                 raise Unavailable("The answer held a tool call without a name.")
             made_up = "" if call.id else f"call_{call.index}"
             call.id = call.id or made_up
-            if not call.told:
-                yield call.tell()
+            if not call.emitted:
+                yield call.emit()
             elif made_up:
                 yield CallDelta(call.index, made_up)
 

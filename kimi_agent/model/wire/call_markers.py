@@ -5,7 +5,7 @@ They leak from self-hosted servers:
     <|tool_calls_section_begin|><|tool_call_begin|>functions.read_file:0<|tool_call_argument_begin|>{"path": "a"}
     <|tool_call_end|><|tool_calls_section_end|>
 
-A model that writes this has finished its answer. So a section counts only as the last thing said, with every call in
+A model that writes this has finished its answer. So a section counts only as the end of the answer, with every call in
 it whole, and where no call came in the proper way; a text that merely shows the markers stays a text.
 """
 

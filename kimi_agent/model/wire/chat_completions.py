@@ -15,22 +15,11 @@ from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.endpoint import profiles
 from kimi_agent.model.endpoint.keys import ApiKey
-from kimi_agent.model.endpoint.profiles import (
-    THINKING_ALIAS,
-    THINKING_TARGET,
-    ModelSettings,
-    find_profile,
-    is_loopback,
-    parse_host,
-)
-from kimi_agent.model.wire.http_errors import (
-    Endpoint,
-    LikelyPermanent,
-    error_from_connection,
-    error_from_status,
-    is_connection_refused,
-)
+from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, ModelSettings
+from kimi_agent.model.wire import http_errors
+from kimi_agent.model.wire.http_errors import Endpoint, LikelyPermanent, error_from_connection
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder
 from kimi_agent.model.wire.stream import UnixClock, read_answer
 
@@ -64,8 +53,8 @@ class ChatCompletions:
         version: str,
         now: UnixClock = time.time,
     ) -> None:
-        """`environ` is asked for proxies and TLS certificates, `version` is told to the server."""
-        profile = find_profile(settings.base_url)
+        """`environ` is asked for proxies and TLS certificates, `version` is sent to the server."""
+        profile = profiles.find_profile(settings.base_url)
         alias = settings.model == THINKING_ALIAS
         self._settings = settings
         self._key = key
@@ -75,12 +64,10 @@ class ChatCompletions:
         self._blob = blob
         model = THINKING_TARGET if alias and profile.aliases else settings.model
         thinking = settings.thinking or alias
-        self._encoder = RequestEncoder(
-            RequestDialect(model, profile, thinking, settings.max_output, settings.window), blob
-        )
-        self._endpoint = Endpoint(
-            model, settings.base_url, str(key or ""), profile.key_hint, key.value if key is not None else ""
-        )
+        dialect = RequestDialect(model, profile, thinking, settings.max_output, settings.window)
+        self._encoder = RequestEncoder(dialect, blob)
+        secret = key.value if key is not None else ""
+        self._endpoint = Endpoint(model, settings.base_url, str(key or ""), profile.key_hint, secret)
         self._markers = profile.markers
         self._client: openai.AsyncOpenAI | None = None
         self._answered = False
@@ -146,7 +133,7 @@ class ChatCompletions:
             raise error_from_connection(error, self._endpoint) from error
 
     async def _post(self, client: "openai.AsyncOpenAI", body: bytes) -> "httpx2.Response":
-        """The response to one request. Raises _Stale where it went into a connection that was already dead."""
+        """The response to one request. Raises _StaleConnection where the kept connection was dead already."""
         import httpx2
         import openai
 
@@ -174,7 +161,7 @@ class ChatCompletions:
 
     def _broken(self, error: Exception) -> Unavailable:
         found = error_from_connection(error, self._endpoint)
-        if is_connection_refused(error) and not self._answered:
+        if http_errors.is_connection_refused(error) and not self._answered:
             return LikelyPermanent(str(found), tries=3)  # a wrong address is more likely than a restart
         return found
 
@@ -249,7 +236,8 @@ class ChatCompletions:
                     if len(body) > _ERROR_BYTES:
                         break
         headers = {name.lower(): value for name, value in response.headers.items()}
-        raise error_from_status(response.status_code, headers, bytes(body[:_ERROR_BYTES]), self._endpoint, self._now())
+        status, start = response.status_code, bytes(body[:_ERROR_BYTES])
+        raise http_errors.error_from_status(status, headers, start, self._endpoint, self._now())
 
 
 def preload_http_client() -> None:
@@ -260,8 +248,8 @@ def preload_http_client() -> None:
 
 def find_proxy(base_url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy that the environment names for this address; never one for loopback."""
-    host, parts = parse_host(base_url), urlsplit(base_url)
-    if is_loopback(host):
+    host, parts = profiles.parse_host(base_url), urlsplit(base_url)
+    if profiles.is_loopback(host):
         return None
     if _bypasses_proxy(host, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
         return None

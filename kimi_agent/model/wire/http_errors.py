@@ -100,20 +100,21 @@ def error_from_status(
             status,
             exit_code=78,
         )
-    said = _parse_error_body(body)
-    wait_s = parse_retry_after(headers, said.message, now, limited=status in (403, 429))
-    return _classify_error(status, said, endpoint.sanitize(said.message) or f"HTTP status {status}", endpoint, wait_s)
+    reported = _parse_error_body(body)
+    wait_s = parse_retry_after(headers, reported.message, now, limited=status in (403, 429))
+    shown = endpoint.sanitize(reported.message) or f"HTTP status {status}"
+    return _classify_error(status, reported, shown, endpoint, wait_s)
 
 
 def error_from_object(error: object, endpoint: Endpoint, now: float) -> ModelError:
-    """The error that an `error` object inside a 200 stands for: by the status or type it names, else by its words."""
-    said = _parse_error_object(error)
+    """The error that an `error` object inside a 200 means: by the status or type it names, else by its words."""
+    reported = _parse_error_object(error)
     status: object = None
     if isinstance(error, dict):
         status = next((error[key] for key in ("status", "code", "status_code") if _is_status(error.get(key))), None)
-    found = int(status) if isinstance(status, int | str) else _guess_status(said)
-    wait_s = parse_retry_after({}, said.message, now)
-    return _classify_error(found, said, endpoint.sanitize(said.message) or "no reason given", endpoint, wait_s)
+    found = int(status) if isinstance(status, int | str) else _guess_status(reported)
+    wait_s = parse_retry_after({}, reported.message, now)
+    return _classify_error(found, reported, endpoint.sanitize(reported.message) or "no reason given", endpoint, wait_s)
 
 
 def error_from_stray_body(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> ModelError:
@@ -146,9 +147,8 @@ def error_from_connection(error: BaseException, endpoint: Endpoint) -> Unavailab
             )
             return Unavailable(text, retry=False, exit_code=78)
         if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause):
-            return Unavailable(
-                f"{base} does not speak TLS on that port; http:// may be meant.", retry=False, exit_code=78
-            )
+            text = f"{base} does not speak TLS on that port; http:// may be meant."
+            return Unavailable(text, retry=False, exit_code=78)
         if isinstance(cause, ssl.SSLError):
             return Unavailable(f"The TLS connection to {base} broke ({endpoint.sanitize(str(cause), 120)}).")
         if isinstance(cause, socket.gaierror):
@@ -183,10 +183,10 @@ class _ServerError:
     kinds: str = ""
 
 
-def _classify_error(status: int, said: _ServerError, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
+def _classify_error(status: int, reported: _ServerError, shown: str, endpoint: Endpoint, wait_s: float) -> ModelError:
     base, model = endpoint.base_url, endpoint.model
-    words = f"{said.kinds} {said.message}"
-    if limit := _classify_limit(status, said, endpoint, shown, wait_s):
+    words = f"{reported.kinds} {reported.message}"
+    if limit := _classify_limit(status, reported, endpoint, shown, wait_s):
         return limit
     if status >= 500 or status in _TRANSIENT_STATUSES:
         return Unavailable(f"{base} is not available ({status}): {shown}", wait_s)
@@ -208,15 +208,15 @@ def _classify_error(status: int, said: _ServerError, shown: str, endpoint: Endpo
 
 
 def _classify_limit(
-    status: int, said: _ServerError, endpoint: Endpoint, shown: str, wait_s: float
+    status: int, reported: _ServerError, endpoint: Endpoint, shown: str, wait_s: float
 ) -> Unavailable | None:
     """The error of a limit that was met: a used-up balance first, for topping up is all that helps there."""
     limited = status in (403, 429)
-    used_up = any(kind in said.kinds for kind in _QUOTA_TYPES) or (limited and _QUOTA.search(said.message))
+    used_up = any(kind in reported.kinds for kind in _QUOTA_TYPES) or (limited and _QUOTA.search(reported.message))
     if status == 402 or used_up:
         text = f"The account's quota is used up ({status}): {shown}"
         return Unavailable(text, wait_s, retry=False, exit_code=75, limit="quota")
-    if limited and _PERIOD.search(said.message):
+    if limited and _PERIOD.search(reported.message):
         text = f"A limit of the account is reached for hours or days ({status}): {shown}"
         return Unavailable(text, wait_s, exit_code=75, limit="period")
     if status == 429:
@@ -224,12 +224,12 @@ def _classify_limit(
     return None
 
 
-def _guess_status(said: _ServerError) -> int:
-    """The status that an error without one stands for; what says nothing known is taken for a server's fault."""
-    for kind in said.kinds.split():
+def _guess_status(reported: _ServerError) -> int:
+    """The status that an error without one means; what names nothing known is taken for a server's fault."""
+    for kind in reported.kinds.split():
         if kind in _STATUS_BY_TYPE:
             return _STATUS_BY_TYPE[kind]
-    return 400 if _TOO_LONG.search(said.message) or _FILTERED.search(said.message) else 500
+    return 400 if _TOO_LONG.search(reported.message) or _FILTERED.search(reported.message) else 500
 
 
 def _parse_error_body(body: bytes) -> _ServerError:
@@ -247,7 +247,7 @@ def _parse_error_object(error: object) -> _ServerError:
     message = next((each for each in (error.get("message"), error.get("msg")) if isinstance(each, str)), "")
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and isinstance(raw := metadata.get("raw"), str):
-        # OpenRouter wraps what its upstream said, which is often an error body of its own.
+        # OpenRouter wraps what its upstream reported, which is often an error body of its own.
         inner = _parse_error_body(raw.encode("utf-8", "replace"))
         return _ServerError(f"{message}: {inner.message}", f"{kinds} {inner.kinds}")
     return _ServerError(message or str(error), kinds)
@@ -255,9 +255,8 @@ def _parse_error_object(error: object) -> _ServerError:
 
 def _is_cut_off(content_type: str, body: bytes) -> bool:
     """Whether this is the start of an event stream's first line."""
-    return content_type.startswith("text/event-stream") and any(
-        start.startswith(body.lstrip()) for start in (b"data:", b"event:", b"id:", b"retry:")
-    )
+    fields = (b"data:", b"event:", b"id:", b"retry:")
+    return content_type.startswith("text/event-stream") and any(each.startswith(body.lstrip()) for each in fields)
 
 
 def _decoded(body: bytes) -> Any:

@@ -30,7 +30,7 @@ TYPE_KEYWORDS: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"enum", "default"}),
     "null": frozenset({"enum", "default"}),
 }
-"""The keywords of each type (an integer's are a number's). Others are passed over by the server, and by `wrong`."""
+"""The keywords of each type (an integer's are a number's). Others are passed over, by the server and here."""
 RANGE_KEYWORD_PAIRS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"))
 FORBIDDEN_PROPERTY_NAMES = frozenset({"$defs", "$ref", "anyOf", "required", "additionalProperties"})
 
@@ -96,10 +96,8 @@ def find_schema_error(schema: object) -> str:
         children = part.get("properties", {})
         names += len(children)
         if names > MAX_PROPERTY_NAMES:
-            return (
-                f"At path '{path or 'root'}': total number of properties keys exceeds maximum limit of "
-                f"{MAX_PROPERTY_NAMES}"
-            )
+            why = f"total number of properties keys exceeds maximum limit of {MAX_PROPERTY_NAMES}"
+            return f"At path '{path or 'root'}': {why}"
         waiting += reversed(list(_walk_children(part, f"{path}." if path else "", depth)))
     return ""
 
@@ -161,11 +159,9 @@ def _find_type_error(part: dict[str, Any]) -> str:
         return "invalid type"
     if unfit := sorted((_ALL_KEYWORDS & set(part)) - allowed_keywords(kinds)):
         return f"invalid keywords: {', '.join(unfit)}"
-    return (
-        _find_enum_error(part, kinds)
-        or _find_range_error(part)
-        or (_find_object_error(part) if kinds == "object" else "")
-    )
+    if why := _find_enum_error(part, kinds) or _find_range_error(part):
+        return why
+    return _find_object_error(part) if kinds == "object" else ""
 
 
 def _is_type_name(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Pairing of tool calls and results: puts messages in the order that the server demands. Pure.
 
-Behind an answer with calls stand the results of exactly these calls, in their order, and nothing between. The fold
-of the log gives just that; this is the belt to it, for one message out of its place would cost every later request.
+Behind an answer with calls come the results of exactly these calls, in their order, and nothing between. The fold
+of the log gives just that; it is checked again here, since one misplaced message would cost every later request.
 A history in order comes out as the same objects. It works message by message.
 """
 
@@ -57,13 +57,11 @@ def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls,
 def flush_pending(waiting: PendingCalls) -> tuple[Message, ...]:
     """The messages to send if no more come: a result for each call without one, and what waited behind them."""
     early = dict(waiting.results)
-    return (
-        *(
-            early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
-            for place in range(waiting.placed, len(waiting.ids))
-        ),
-        *waiting.behind,
+    results = (
+        early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
+        for place in range(waiting.placed, len(waiting.ids))
     )
+    return (*results, *waiting.behind)
 
 
 def _pair_result(waiting: PendingCalls, result: ToolReturn) -> tuple[PendingCalls, tuple[Message, ...]]:
@@ -89,8 +87,6 @@ def _fill_blank_ids(message: Assistant) -> Assistant:
     """The answer itself, or with `call_N` for each id that is blank: the server takes none of those."""
     if all(call.id.strip() for call in message.calls):
         return message
-    calls = tuple(
-        call if call.id.strip() else msgspec.structs.replace(call, id=f"call_{index}")
-        for index, call in enumerate(message.calls)
-    )
+    ids = (call.id if call.id.strip() else f"call_{index}" for index, call in enumerate(message.calls))
+    calls = tuple(msgspec.structs.replace(call, id=id) for call, id in zip(message.calls, ids, strict=True))
     return msgspec.structs.replace(message, calls=calls)

@@ -1,13 +1,12 @@
 """Request encoder: a `Request` in, the JSON bytes of a chat completion body in Moonshot's dialect out.
 
 The body is encoded here, and not by the SDK, so that the provider's prefix cache always hits and a step costs the
-same at the end of a long session as at its start: `messages` stands last, each message is encoded once and kept, and
+same at the end of a long session as at its start: `messages` comes last, each message is encoded once and kept, and
 the messages of one request (less its trailing notes) are a byte prefix of those of the next. What would be refused
 is mended on the way: schemas, results without their calls, a cap that does not fit the window.
 """
 
 import base64
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import Any
 
 import msgspec
 
-from kimi_agent.log.messages import Assistant, Media, Message, Text, ToolReturn, User
+from kimi_agent.config import DEFAULT_WINDOW_TOKENS
+from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User
 from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Request, ToolSpec
 from kimi_agent.model.endpoint.profiles import EndpointProfile
 from kimi_agent.model.wire.pairing import NO_PENDING_CALLS, PendingCalls, flush_pending, pair_message
 from kimi_agent.model.wire.schema_repair import repair_schema
+from kimi_agent.schema import TOOL_NAME
 
 BlobReader = Callable[[str], bytes]
 """The bytes of a blob by its name; OSError where they are gone."""
@@ -29,7 +30,6 @@ _MAX_KEPT_AGENTS = 32
 _SPARE_TOKENS = 1_024
 _MIN_OUTPUT_TOKENS = 256
 _MAX_TOOLS = 128
-_TOOL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{2,63}")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +41,7 @@ class RequestDialect:
     profile: EndpointProfile
     thinking: bool = True
     max_output: int | None = None
-    window: int = 262_144
+    window: int = DEFAULT_WINDOW_TOKENS
 
 
 class RequestEncoder:
@@ -96,10 +96,7 @@ class RequestEncoder:
         if self.dialect.thinking:
             wire |= self._reasoning(message)
         if message.calls:
-            wire["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in message.calls
-            ]
+            wire["tool_calls"] = wire_calls(message.calls)
         return encode_wire_json(wire)
 
     def _start_of(self, message: Assistant) -> bytes:
@@ -136,7 +133,7 @@ class RequestEncoder:
 class _EncodedConversation:
     """The encoded start of one agent's conversation, grown in place.
 
-    `start` and `end` stand before the messages, with what may differ between; `offers` says whether tools are listed;
+    `start` and `end` come before the messages, with what may differ between; `offers` says whether tools are listed;
     `waiting` which results must still follow what is `joined`.
     """
 
@@ -172,6 +169,12 @@ class _EncodedConversation:
                 self.joined += encode_one(each)
             self._messages.append(message)
             self._ends.append((len(self.joined), waiting))
+
+
+def wire_calls(calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Tool calls as an assistant's message holds them."""
+    functions = ((call.id, {"name": call.name, "arguments": call.arguments}) for call in calls)
+    return [{"id": id, "type": "function", "function": function} for id, function in functions]
 
 
 def build_cache_key(request: Request) -> str:
@@ -216,7 +219,7 @@ def _offered_functions(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
     """The tools that can be offered: one with a bad or doubled name, or one too many, would cost the whole request."""
     found: dict[str, dict[str, Any]] = {}
     for tool in tools:
-        if _TOOL_NAME.fullmatch(tool.name) and tool.name not in found and len(found) < _MAX_TOOLS:
+        if TOOL_NAME.fullmatch(tool.name) and tool.name not in found and len(found) < _MAX_TOOLS:
             schema = repair_schema(tool.schema)
             found[tool.name] = {"name": tool.name, "description": tool.description, "parameters": schema}
     return [{"type": "function", "function": function} for function in found.values()]

@@ -2,25 +2,15 @@
 
 Our own tools are written within Moonshot's rules and come out as the same bytes. A stranger's (an MCP server's, a
 plug-in's) may hold all of JSON schema; one schema that is not taken would cost the whole request, so whatever cannot
-be said within the rules is said less exactly: the tool itself still checks what it is given.
+be written within the rules is written less exactly: the tool itself still checks what it is given.
 """
 
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kimi_agent.model.wire.moonshot_schema import (
-    ANNOTATION_KEYWORDS,
-    FORBIDDEN_PROPERTY_NAMES,
-    MAX_ANY_OF_BRANCHES,
-    RANGE_KEYWORD_PAIRS,
-    TYPE_KEYWORDS,
-    allowed_keywords,
-    exceeds_enum_limits,
-    find_schema_error,
-    has_json_type,
-    json_type_of,
-)
+from kimi_agent.model.wire import moonshot_schema
+from kimi_agent.model.wire.moonshot_schema import ANNOTATION_KEYWORDS, TYPE_KEYWORDS, has_json_type, json_type_of
 
 _EMPTY_SCHEMA: Mapping[str, Any] = {"type": "object", "properties": {}}
 _ANYTHING = ("string", "number", "boolean", "object", "array")
@@ -35,7 +25,7 @@ _TYPE_HINTS: Mapping[str, frozenset[str]] = {
     "string": TYPE_KEYWORDS["string"] - {"enum", "default"},
     "number": _BOUNDS,
 }
-"""Which keywords tell the type of a schema that does not."""
+"""The keywords that show the type of a schema that names none."""
 
 
 def repair_schema(schema: object) -> dict[str, Any]:
@@ -43,13 +33,13 @@ def repair_schema(schema: object) -> dict[str, Any]:
     if isinstance(schema, Mapping):
         for deepest in _DEPTHS:
             found = _SchemaRepair(schema, deepest).root()
-            if not find_schema_error(found):
+            if not moonshot_schema.find_schema_error(found):
                 return found
     return dict(_EMPTY_SCHEMA)
 
 
 class _SchemaRepair:
-    """One pass over one schema. What lies deeper than `deepest`, or past _MOST_NODES, keeps its type alone."""
+    """One pass over one schema. What lies deeper than `deepest`, or past `_MAX_NODES`, keeps its type alone."""
 
     def __init__(self, root: Mapping[str, Any], deepest: int) -> None:
         self._root = root
@@ -117,29 +107,29 @@ class _SchemaRepair:
         return flat, seen
 
     def _any_of(self, flat: Mapping[str, Any], branches: list[Any], depth: int, seen: frozenset[str]) -> dict[str, Any]:
-        """What stands beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
+        """What is beside the branches moves into each; null is what is absent; one branch needs no anyOf."""
         beside = {key: value for key, value in flat.items() if key not in ANNOTATION_KEYWORDS and key != "default"}
         found: list[dict[str, Any]] = []
-        for branch in branches[:MAX_ANY_OF_BRANCHES]:
+        for branch in branches[: moonshot_schema.MAX_ANY_OF_BRANCHES]:
             inner, also = self._flat(branch, seen, depth + 1)
             each = self.node(_merge_schemas(beside, inner), depth + 1, seen | also)
             found += [new for new in (each["anyOf"] if set(each) == {"anyOf"} else [each]) if new not in found]
         found = [each for each in found if each.get("type") != "null"] or found
         if len(found) == 1:
             return found[0] | _annotations(flat)
-        return _annotations(flat) | {"anyOf": found[:MAX_ANY_OF_BRANCHES]}
+        return _annotations(flat) | {"anyOf": found[: moonshot_schema.MAX_ANY_OF_BRANCHES]}
 
     def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:
-        """A schema of one type: of the keywords those that fit it, in the order in which they stand."""
+        """A schema of one type: of the keywords those that fit it, in their order."""
         names: dict[str, Any] = {}
         if kind == "object":
             names = {
                 name: self.node(child, depth + 1, seen)
                 for name, child in _mapping(flat.get("properties")).items()
-                if name not in FORBIDDEN_PROPERTY_NAMES
+                if name not in moonshot_schema.FORBIDDEN_PROPERTY_NAMES
             }
         found: dict[str, Any] = {} if "type" in flat else {"type": kind}
-        fitting = allowed_keywords(kind)
+        fitting = moonshot_schema.allowed_keywords(kind)
         for key, value in flat.items():
             kept: Any = None
             if key == "type":
@@ -171,8 +161,8 @@ class _SchemaRepair:
 
 def _kinds(flat: Mapping[str, Any]) -> tuple[str, ...]:
     """The types that a schema allows: those of its choices, else those it says, else what its keywords show."""
-    said = flat.get("type")
-    names = [said] if isinstance(said, str) else _listed(said)
+    given = flat.get("type")
+    names = [given] if isinstance(given, str) else _listed(given)
     kinds = [name for name in names if isinstance(name, str) and (name in TYPE_KEYWORDS or name == "integer")]
     if choices := _choices(flat.get("enum")):
         of_choices = [json_type_of(each) for each in choices]
@@ -198,7 +188,7 @@ def _fitting_value(key: str, value: Any, kind: str) -> Any:
     """The value of a keyword that fits its type; None where it makes no sense."""
     if key == "enum":
         choices = [each for each in _choices(value) if has_json_type(each, kind)]
-        return choices if choices and kind != "null" and not exceeds_enum_limits(choices) else None
+        return choices if choices and kind != "null" and not moonshot_schema.exceeds_enum_limits(choices) else None
     if key == "default":
         return value if has_json_type(value, kind) else None
     if key in _BOUNDS:
@@ -217,14 +207,14 @@ def _required(value: object, names: Mapping[str, Any]) -> list[str] | None:
 
 def _drop_empty_ranges(found: dict[str, Any]) -> dict[str, Any]:
     """Without ranges that nothing can be in."""
-    for low, high in RANGE_KEYWORD_PAIRS:
+    for low, high in moonshot_schema.RANGE_KEYWORD_PAIRS:
         if low in found and high in found and found[low] > found[high]:
             del found[low], found[high]
     return found
 
 
 def _merge_schemas(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """One schema that asks for both, as far as that can be said."""
+    """One schema that asks for both, as far as a schema can ask that."""
     both = {key: _merge_keyword(key, first[key], value) if key in first else value for key, value in second.items()}
     return {**first, **both}
 

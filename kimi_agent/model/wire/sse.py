@@ -19,7 +19,7 @@ class EventTooLong(Exception):
 class SseParser:
     """Cuts a stream into events, however its bytes are split. Comments and fields that nobody needs are passed over.
 
-    `any` says that a frame was seen; until then `stray` holds the raw bytes, which may be no event stream at all.
+    `found_event` says that an event was seen; until then `stray` holds the raw bytes, which may be no event stream.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class SseParser:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[SseEvent]:
-        """The frames that `chunk` completes. Raises EventTooLong."""
+        """The events that `chunk` completes. Raises EventTooLong."""
         if not self.found_event:
             self.stray += chunk
             self._check(len(self.stray))
@@ -69,13 +69,13 @@ class SseParser:
                     return
                 line = bytes(self._line)
                 self._line.clear()
-            if frame := self._take(line.rstrip(b"\r\n")):
-                yield frame
+            if event := self._take(line.rstrip(b"\r\n")):
+                yield event
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
 
     def end(self) -> Iterator[SseEvent]:
-        """The frame that the end of the stream completes: servers exist that leave out the last blank line."""
+        """The event that the end of the stream completes: servers exist that leave out the last blank line."""
         self._after_cr = False
         yield from self.feed(b"\n\n")
 
@@ -83,10 +83,10 @@ class SseParser:
         if not line:
             if not self._data and not self._name:
                 return None
-            frame = (self._name, b"\n".join(self._data))
+            event = (self._name, b"\n".join(self._data))
             self._name, self._data, self._size = "", [], 0
             self._begin()
-            return frame
+            return event
         if line.startswith(b"\xef\xbb\xbf") and not self.found_event:
             line = line[3:]
         field, _, value = line.partition(b":")

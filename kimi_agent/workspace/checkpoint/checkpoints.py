@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
-from kimi_agent.workspace.checkpoint.object_reader import ObjectReader, snapshot_gone_error
+from kimi_agent.workspace.checkpoint.object_reader import ObjectReader
 from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
 from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotReader
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree
@@ -59,7 +59,7 @@ class Checkpoints:
         self._lock = threading.RLock()
 
     def take(self, also: Sequence[str] = ()) -> Snapshot:
-        """The tree as it is now; `also` are ignored files or folders to keep this once. Raises Unkept.
+        """The tree as it is now; `also` are ignored files or folders to keep this once. Raises SnapshotError.
 
         A file that changes while this runs is kept as it was before or after, or is missed.
         """
@@ -70,7 +70,7 @@ class Checkpoints:
                 return self._taken(held, also)
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
-        """Where two trees differ, by path, without looking for renames; "" is the empty tree. Raises Unkept.
+        """Where two trees differ, by path, without looking for renames; "" is the empty tree. Raises SnapshotError.
 
         Paths that one tree knows nothing about are passed over: what it missed, and ignored files that only the other
         was asked for (example: `.env`, held by `new` alone; a tree taken with the same `also` does know).
@@ -79,7 +79,7 @@ class Checkpoints:
             return tuple(self._trees.changes(old, new))
 
     def entry_at(self, tree: str, path: str) -> TreeEntry | None:
-        """The entry of `tree` at a path of the workspace, None for nothing or a folder. Raises Unkept."""
+        """The entry of `tree` at a path of the workspace, None for nothing or a folder. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             try:
                 return self._trees.entry_at(tree, os.fsencode(path)) if path else None
@@ -87,15 +87,12 @@ class Checkpoints:
                 return None
 
     def content(self, kept: TreeEntry) -> bytes:
-        """The whole bytes of a file, or the target of a link. Raises Unkept."""
+        """The whole bytes of a file, or the target of a link. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
-            kind, data = self._objects.get(kept.id)
-            if kind != "blob":
-                raise snapshot_gone_error(kept.id)
-            return data
+            return self._objects.blob(kept.id)
 
     def read(self, tree: str, path: str) -> bytes | None:
-        """The bytes that `tree` holds at a path, None for nothing there. Raises Unkept."""
+        """The bytes that `tree` holds at a path, None for nothing there. Raises SnapshotError."""
         kept = self.entry_at(tree, path)
         return self.content(kept) if kept else None
 
@@ -109,12 +106,12 @@ class Checkpoints:
             return False
 
     def missed(self, tree: str) -> tuple[str, ...]:
-        """The paths of which that snapshot knows only that something was there. Raises Unkept."""
+        """The paths of which that snapshot knows only that something was there. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).missed)))
 
     def requested_ignored(self, tree: str) -> tuple[str, ...]:
-        """The ignored paths that this snapshot was asked to hold. Raises Unkept.
+        """The ignored paths that this snapshot was asked to hold. Raises SnapshotError.
 
         Pass them to `take` for a snapshot that is to be compared with this one.
         """
@@ -122,14 +119,14 @@ class Checkpoints:
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).also)))
 
     def held_ignored(self, tree: str) -> tuple[str, ...]:
-        """The ignored files that this snapshot does hold, because it was asked to. Raises Unkept."""
+        """The ignored files that this snapshot does hold, because it was asked to. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).extra)))
 
     def collect(self, *, keep_days: float, max_bytes: int) -> int:
         """Delete snapshots older than `keep_days`, and the oldest ones while all take more than `max_bytes`.
 
-        The newest one stays, as do those of the last hour. Returns the bytes that came free. Raises Unkept.
+        The newest one stays, as do those of the last hour. Returns the bytes that came free. Raises SnapshotError.
         """
         if not self._store.folder.is_dir():
             return 0
@@ -156,10 +153,8 @@ class Checkpoints:
         if not root.is_dir():
             raise SnapshotError(f"the workspace {root} is gone")
         if str(root) == "/" or (home and Path(home).is_relative_to(root)):
-            raise SnapshotError(
-                f"{root} is not a project but holds the whole home folder, so no snapshots are taken: "
-                "start in the folder of a project"
-            )
+            why = "is not a project but holds the whole home folder, so no snapshots are taken"
+            raise SnapshotError(f"{root} {why}: start in the folder of a project")
 
     def _taken(self, held: StoreLock, also: Sequence[str]) -> Snapshot:
         """Take a snapshot, and retry after what a retry can mend: a file that git could not read, a damaged index."""
@@ -188,7 +183,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _working(self, what: str) -> Iterator[None]:
-        """One call at a time, and every failure raised as Unkept."""
+        """One call at a time, and every failure raised as SnapshotError."""
         with self._lock:
             try:
                 yield
@@ -198,10 +193,8 @@ class Checkpoints:
                 room = f"no room is left for snapshots in {self._store.folder}: free some space on that disk"
                 raise SnapshotError(f"{what}: {room if _full(error) else error}") from error
             except OSError as error:
-                where = f" ({error.filename})" if error.filename else ""
-                raise SnapshotError(
-                    f"{what}: {error.strerror or error}{where}: the snapshots lie in {self._store.folder}"
-                ) from error
+                why = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+                raise SnapshotError(f"{what}: {why}: the snapshots lie in {self._store.folder}") from error
 
 
 def _full(error: GitFailed) -> bool:

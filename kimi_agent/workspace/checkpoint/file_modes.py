@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 LINK_PLACEHOLDER = -1
-"""In place of permission bits."""
+"""A link's mode, which is no permission bits."""
 
 _PLAIN = (0o644, 0o755)
 
 
 class FileModes:
-    """path -> permission bits, of regular files, and LINK. Knows how to be a blob, the same for equal trees.
+    """Permission bits by path, LINK_PLACEHOLDER for a link; stored as a blob, the same one for equal trees.
 
     The blob names what most files have, with and without x, and the path of every file that has something else: so it
     is small and seldom changes whatever the umask.
@@ -31,7 +31,7 @@ class FileModes:
         return iter(self._of)
 
     def put(self, path: str, mode: int) -> None:
-        """`path` has this mode now."""
+        """Set the mode of `path`."""
         if self._of.get(path) == mode:
             return
         self.drop(path)
@@ -39,13 +39,13 @@ class FileModes:
         self._paths.setdefault(mode, set()).add(path)
 
     def drop(self, path: str) -> None:
-        """`path` is gone."""
+        """Forget `path`."""
         mode = self._of.pop(path, None)
         if mode is not None:
             self._paths[mode].discard(path)
 
     def blob(self) -> bytes:
-        """The bytes that `Read` reads back."""
+        """The bytes that `StoredModes` reads back."""
         usual = [self._usual(executable) for executable in (False, True)]
         odd = sorted(
             (path.encode("utf-8", "surrogateescape"), mode)
@@ -56,16 +56,13 @@ class FileModes:
         return b"%o %o\n" % (usual[0], usual[1]) + b"".join(b"%o %s\0" % (mode, path) for path, mode in odd)
 
     def _usual(self, executable: bool) -> int:
-        counts = [
-            (-len(paths), mode)
-            for mode, paths in self._paths.items()
-            if mode != LINK_PLACEHOLDER and is_executable(mode) == executable
-        ]
-        return min((each for each in counts if each[0]), default=(0, _PLAIN[executable]))[1]
+        fitting = (mode for mode in self._paths if mode != LINK_PLACEHOLDER and is_executable(mode) == executable)
+        counts = ((-len(self._paths[mode]), mode) for mode in fitting if self._paths[mode])
+        return min(counts, default=(0, _PLAIN[executable]))[1]
 
 
 class StoredModes:
-    """The modes of a tree that was kept."""
+    """The permission bits of a stored tree, from the blob that `FileModes.blob` made."""
 
     def __init__(self, blob: bytes) -> None:
         head, _, rest = blob.partition(b"\n")
@@ -82,5 +79,5 @@ class StoredModes:
 
 
 def is_executable(mode: int) -> bool:
-    """As git sees it."""
+    """Whether git would call a file of this mode executable."""
     return bool(mode & 0o100)

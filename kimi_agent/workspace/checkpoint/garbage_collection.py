@@ -94,12 +94,10 @@ class GarbageCollector:
         if not roots:
             return 0
         try:
-            said = self._store.git(self._environ).run(
-                "rev-list", "--objects", "--disk-usage", "--stdin", stdin=_lines(roots)
-            )
+            git = self._store.git(self._environ)
+            return int(git.run("rev-list", "--objects", "--disk-usage", "--stdin", stdin=_lines(roots)))
         except GitFailed:
             return None
-        return int(said)
 
     def _keep_only(self, roots: Sequence[RecordedTree], stock: _StoreContents, held: StoreLock) -> None:
         """One new pack with just these trees, and what the index names; then the rest goes."""

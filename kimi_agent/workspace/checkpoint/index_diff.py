@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.ignore_rules import CACHE_TAG_NAME, is_cache_tag
-from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
 
 _SEED = ".kimi-agent-seed"
 _EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
@@ -65,9 +65,8 @@ def _without_nested(git: Git, others: list[str], inherit: Sequence[int]) -> list
     while nested := {path for path in others if path.endswith("/")} - seeded:
         seeded |= nested
         _seed(git, nested, "100644", inherit)
-        others = split_nul_paths(
-            git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit).finish()
-        )
+        running = git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit)
+        others = split_nul_paths(running.finish())
     if seeded:
         _seed(git, seeded, "0", inherit)
     return [path for path in others if not path.endswith("/")]
@@ -84,8 +83,3 @@ def tracked_but_ignored(git: Git) -> set[str]:
         return set(split_nul_paths(git.run("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")))
     except GitFailed:
         return set()  # an index that our git cannot read: of SHA-256, or split
-
-
-def split_nul_paths(listed: bytes) -> list[str]:
-    """Paths that git wrote with -z."""
-    return [os.fsdecode(name) for name in listed.split(b"\0") if name]

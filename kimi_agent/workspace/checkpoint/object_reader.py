@@ -1,12 +1,12 @@
 """A git object reader for a snapshot store: blobs, trees and sizes, by two long-lived `git cat-file` processes."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
-from kimi_agent.workspace.checkpoint.values import SnapshotError
+from kimi_agent.workspace.checkpoint.values import SnapshotGone
 from kimi_agent.workspace.git.command import GitProcess
+from kimi_agent.workspace.git.folder import object_id
 
 FOLDER_BITS, LINK_BITS = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
 _ASK = 400  # names in one question: fewer bytes than a pipe holds
@@ -22,7 +22,7 @@ class RawTreeEntry:
 
 
 class ObjectReader:
-    """Reads by name. `close()` ends the processes behind it; they start again when needed."""
+    """Reads objects by name. `close()` ends the processes behind it; they start again when needed."""
 
     def __init__(self, store: SnapshotStore, environ: Mapping[str, str]) -> None:
         self._store = store
@@ -36,23 +36,30 @@ class ObjectReader:
             each.close()
 
     def get(self, name: str) -> tuple[str, bytes]:
-        """Kind and content of an object. Raises Unkept if it is gone or damaged."""
+        """Kind and content of an object. Raises SnapshotError if it is gone or damaged."""
         kind, size = self._ask("--batch", [name])[0]
         if kind:
             out = self._running["--batch"].pipes[1]
             data = out.read(size)
             out.read(1)
-            if hashlib.sha1(b"%s %d\0" % (kind.encode(), size) + data, usedforsecurity=False).hexdigest() == name:
+            if object_id(kind, size, [data]) == name:
                 return kind, data
             self.close()
-        raise snapshot_gone_error(name)
+        raise SnapshotGone(name)
+
+    def blob(self, name: str) -> bytes:
+        """The content of a blob. Raises SnapshotError."""
+        kind, data = self.get(name)
+        if kind != "blob":
+            raise SnapshotGone(name)
+        return data
 
     def sizes(self, names: Sequence[str]) -> list[int]:
-        """Their sizes in bytes. Raises Unkept if one is gone."""
+        """Their sizes in bytes. Raises SnapshotError if one is gone."""
         found = [each for at in range(0, len(names), _ASK) for each in self._ask("--batch-check", names[at:][:_ASK])]
         for name, (kind, _) in zip(names, found, strict=True):
             if not kind:
-                raise snapshot_gone_error(name)
+                raise SnapshotGone(name)
         return [size for _, size in found]
 
     def has(self, name: str) -> bool:
@@ -60,10 +67,10 @@ class ObjectReader:
         return bool(self._ask("--batch-check", [name])[0][0])
 
     def rows(self, tree: str) -> list[RawTreeEntry]:
-        """The entries of a git tree. Raises Unkept."""
+        """The entries of a git tree. Raises SnapshotError."""
         kind, data = self.get(tree)
         if kind != "tree":
-            raise snapshot_gone_error(tree)
+            raise SnapshotGone(tree)
         rows, at = [], 0
         while at < len(data):
             end = data.index(b"\0", at)
@@ -73,7 +80,7 @@ class ObjectReader:
         return rows
 
     def row(self, tree: str, path: bytes) -> RawTreeEntry | None:
-        """The entry that stands at `path` below `tree`, unless it is a folder."""
+        """The entry at `path` below `tree`, unless it is a folder."""
         *folders, last = path.split(b"/")
         for name in folders:
             found = next((row for row in self.rows(tree) if row.name == name), None)
@@ -98,12 +105,5 @@ class ObjectReader:
             self.close()
             if again:
                 return self._ask(how, names, again=False)
-            raise snapshot_gone_error(names[0])
+            raise SnapshotGone(names[0])
         return [(each[1].decode(), int(each[2])) if len(each) == 3 else ("", 0) for each in answers]
-
-
-def snapshot_gone_error(name: str) -> SnapshotError:
-    """For a tree or content that is not, or no longer, in the store."""
-    return SnapshotError(
-        f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
-    )

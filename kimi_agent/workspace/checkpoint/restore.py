@@ -10,10 +10,9 @@ from functools import partial
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path, find_protected_folder
+from kimi_agent.workspace.paths import escape_path, find_protected_folder, parent_folders
 from kimi_agent.workspace.transaction.commit import CommitStep
 from kimi_agent.workspace.transaction.content_id import file_content_id, link_content_id
-from kimi_agent.workspace.transaction.file_folder_swaps import parent_folders
 from kimi_agent.workspace.transaction.journal import JournalEntry
 
 
@@ -26,17 +25,15 @@ def restore_files(changes: Iterable[PathChange], content: Callable[[TreeEntry], 
     root = str(files.root)
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
     if steps:
-        files.commit_steps(
-            steps, emptied=[(root, folder) for folder in _emptied_folders(steps, _folders_in_use(files))]
-        )
+        emptied = _emptied_folders(steps, _folders_in_use(files))
+        files.commit_steps(steps, emptied=[(root, folder) for folder in emptied])
 
 
 def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) -> CommitStep:
     _check_confined(change.path)
     folder, _, name = change.path.rpartition("/")
-    entry = JournalEntry(
-        root, folder, name, escape_path(change.path), _content_id(change.before), _content_id(change.after)
-    )
+    before, after = _content_id(change.before), _content_id(change.after)
+    entry = JournalEntry(root, folder, name, escape_path(change.path), before, after)
     if change.after is None:
         return CommitStep(entry, None, None)
     mode = change.after.mode if change.after.kind == "file" else None

@@ -6,16 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes
-from kimi_agent.workspace.checkpoint.index_diff import (
-    IndexDifferences,
-    find_index_differences,
-    split_nul_paths,
-    tracked_but_ignored,
-)
+from kimi_agent.workspace.checkpoint.index_diff import IndexDifferences, find_index_differences, tracked_but_ignored
 from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotParts, write_snapshot
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree, is_encodable
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, StoreLock
 from kimi_agent.workspace.checkpoint.values import Snapshot, SnapshotError
+from kimi_agent.workspace.git.command import join_nul_paths, split_nul_paths
 from kimi_agent.workspace.git.folder import stat_key
 
 # Beyond so many new files they go into one pack: 20,000 as files of their own take twice as long (3.2 s of CPU, not 6).
@@ -77,7 +73,7 @@ class SnapshotBuilder:
         self._young = self._memory.young if self._memory else {}
 
     def take(self, also: Sequence[str]) -> tuple[Snapshot, IndexCache]:
-        """Raises Unkept, GitFailed, OSError: then the index may be anything between, and the memory is void."""
+        """Raises SnapshotError, GitFailed, OSError: then the index may be anything between, and the memory is void."""
         found = find_index_differences(self._git, self._source.workspace, (self._held.fd,))
         if len(found.fresh) > self._source.limits.max_files:
             raise self._too_many()
@@ -213,8 +209,8 @@ class SnapshotBuilder:
         if drop:
             self._update("--force-remove", drop)
         if work.put:
-            said = self._update("--add", list(work.put), "--remove", "--replace")
-            if b"Ignoring path" in said:
+            complaints = self._update("--add", list(work.put), "--remove", "--replace")
+            if b"Ignoring path" in complaints:
                 listed = set(self._listed())
                 for path in [path for path in work.put if path not in listed]:
                     del work.put[path]
@@ -237,7 +233,7 @@ class SnapshotBuilder:
         return split_nul_paths(self._git.start("ls-files", "--cached", "-z", inherit=(self._held.fd,)).finish())
 
     def _update(self, how: str, paths: Iterable[str], *more: str) -> bytes:
-        listed = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        listed = join_nul_paths(paths)
         bulk = listed.count(b"\0") > _BULK_FILES and how == "--add"
         git = self._source.git(self._own, settings=_BULK_SETTINGS) if bulk else self._git
         running = git.start("update-index", how, *more, "-z", "--stdin", inherit=(self._held.fd,))

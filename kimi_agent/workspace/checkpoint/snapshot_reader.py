@@ -1,19 +1,15 @@
 """The snapshot format: writes a snapshot as a git tree, reads it back, and compares two of them."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from kimi_agent.workspace.checkpoint.file_modes import StoredModes
-from kimi_agent.workspace.checkpoint.object_reader import (
-    FOLDER_BITS,
-    LINK_BITS,
-    ObjectReader,
-    RawTreeEntry,
-    snapshot_gone_error,
-)
+from kimi_agent.workspace.checkpoint.object_reader import FOLDER_BITS, LINK_BITS, ObjectReader, RawTreeEntry
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.values import PathChange, SnapshotGone, TreeEntry
+from kimi_agent.workspace.paths import parent_folders
 
 _MAX_CACHED = 6
 
@@ -22,41 +18,34 @@ EntryPair = tuple[RawTreeEntry | None, RawTreeEntry | None]
 
 @dataclass(frozen=True)
 class SnapshotParts:
-    """The parts of a snapshot to write: git's tree of the files, the permission bits as a blob (see Modes), what was
+    """The parts of a snapshot: git's tree of the files, the permission bits as a blob (see `FileModes`), what was
     missed, the ignored paths that were asked for (`also`), and the files held only because of that (`extra`)."""
 
     files: str
-    modes: bytes
-    missed: frozenset[bytes] = frozenset()
-    also: frozenset[bytes] = frozenset()
-    extra: frozenset[bytes] = frozenset()
-
-
-def write_snapshot(store: SnapshotStore, parts: SnapshotParts) -> str:
-    """Keep them as one tree; equal parts give an equal name. Nothing of time is in it."""
-    rows = [(b"40000", b"files", parts.files), (b"100644", b"modes", store.put("blob", parts.modes))]
-    for name in ("also", "extra", "missed"):
-        paths: frozenset[bytes] = getattr(parts, name)
-        if paths:
-            blob = store.put("blob", b"".join(path + b"\0" for path in sorted(paths)))
-            rows.append((b"100644", name.encode(), blob))
-    rows.sort(key=lambda row: row[1])
-    return store.put("tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(id_)) for mode, name, id_ in rows))
-
-
-@dataclass(frozen=True)
-class StoredSnapshot:
-    """The parts of a snapshot, read."""
-
-    files: str
-    modes: StoredModes
+    modes_blob: bytes
     missed: frozenset[bytes]
     also: frozenset[bytes]
     extra: frozenset[bytes]
 
-    def unsure(self, path: bytes, other: "StoredSnapshot") -> bool:
+    @cached_property
+    def modes(self) -> StoredModes:
+        """The permission bits, read."""
+        return StoredModes(self.modes_blob)
+
+    def unsure(self, path: bytes, other: "SnapshotParts") -> bool:
         """Whether this snapshot cannot prove `path` absent: only `other` was asked for that ignored file."""
         return path in other.extra and not is_under(path, self.also)
+
+
+def write_snapshot(store: SnapshotStore, parts: SnapshotParts) -> str:
+    """Keep them as one tree; equal parts give an equal name. Nothing of time is in it."""
+    rows = [(b"40000", b"files", parts.files), (b"100644", b"modes", store.put("blob", parts.modes_blob))]
+    for name, paths in ((b"also", parts.also), (b"extra", parts.extra), (b"missed", parts.missed)):
+        if paths:
+            blob = store.put("blob", b"".join(path + b"\0" for path in sorted(paths)))
+            rows.append((b"100644", name, blob))
+    rows.sort(key=lambda row: row[1])
+    return store.put("tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(id_)) for mode, name, id_ in rows))
 
 
 class SnapshotReader:
@@ -64,39 +53,39 @@ class SnapshotReader:
 
     def __init__(self, objects: ObjectReader) -> None:
         self._objects = objects
-        self._tops: dict[str, StoredSnapshot] = {}
+        self._tops: dict[str, SnapshotParts] = {}
 
     def forget(self) -> None:
         """Drop the cache: what was read may have been deleted."""
         self._tops.clear()
 
-    def top(self, tree: str) -> StoredSnapshot:
-        """The parts of a snapshot. Raises Unkept if there is none of that name."""
+    def top(self, tree: str) -> SnapshotParts:
+        """The parts of a snapshot. Raises SnapshotError if there is none of that name."""
         if tree in self._tops:
             return self._tops[tree]
         if len(tree) != 40 or tree.strip("0123456789abcdef"):
-            raise snapshot_gone_error(tree)
+            raise SnapshotGone(tree)
         rows = {row.name: row.id for row in self._objects.rows(tree)}
         if b"files" not in rows or b"modes" not in rows:
-            raise snapshot_gone_error(tree)
+            raise SnapshotGone(tree)
         missed, also, extra = (self._paths(rows.get(name)) for name in (b"missed", b"also", b"extra"))
-        top = StoredSnapshot(rows[b"files"], StoredModes(self._objects.get(rows[b"modes"])[1]), missed, also, extra)
+        top = SnapshotParts(rows[b"files"], self._objects.blob(rows[b"modes"]), missed, also, extra)
         while len(self._tops) >= _MAX_CACHED:
             del self._tops[next(iter(self._tops))]
         self._tops[tree] = top
         return top
 
     def _paths(self, blob: str | None) -> frozenset[bytes]:
-        return frozenset(self._objects.get(blob)[1].split(b"\0")[:-1]) if blob else frozenset()
+        return frozenset(self._objects.blob(blob).split(b"\0")[:-1]) if blob else frozenset()
 
     def entry_at(self, tree: str, path: bytes) -> TreeEntry | None:
-        """What a snapshot holds at a path: None for nothing, and for a folder. Raises Unkept."""
+        """What a snapshot holds at a path: None for nothing, and for a folder. Raises SnapshotError."""
         top = self.top(tree)
         row = self._objects.row(top.files, path)
         return _kept(path, row, top, self._objects.sizes([row.id])[0]) if row else None
 
     def changes(self, old: str, new: str) -> list[PathChange]:
-        """Where two snapshots differ, by path; "" is the empty one. Raises Unkept.
+        """Where two snapshots differ, by path; "" is the empty one. Raises SnapshotError.
 
         Passed over is what one of the two cannot know: what was missed, and an ignored file that only the other kept.
         """
@@ -108,16 +97,15 @@ class SnapshotReader:
         sizes = dict(zip(names, self._objects.sizes(names), strict=True))
         changes = []
         for path in sorted(found, key=os.fsdecode):
-            was, now = found[path]
-            kept = [
+            was, now = (
                 _kept(path, row, top, sizes[row.id]) if row and top else None
-                for row, top in ((was, before), (now, after))
-            ]
-            if kept[0] != kept[1]:
-                changes.append(PathChange(os.fsdecode(path), kept[0], kept[1]))
+                for row, top in zip(found[path], (before, after), strict=True)
+            )
+            if was != now:
+                changes.append(PathChange(os.fsdecode(path), was, now))
         return changes
 
-    def _differing(self, old: StoredSnapshot | None, new: StoredSnapshot | None) -> Iterator[tuple[bytes, EntryPair]]:
+    def _differing(self, old: SnapshotParts | None, new: SnapshotParts | None) -> Iterator[tuple[bytes, EntryPair]]:
         """Entries that may differ; equal folders are not looked into, unless the usual modes changed."""
         every = bool(old and new and old.modes.usual != new.modes.usual)
         todo = [(b"", old.files if old else "", new.files if new else "")]
@@ -143,19 +131,12 @@ class SnapshotReader:
                     yield path, (was, now)
 
 
-def is_under(path: bytes, paths: Iterable[bytes]) -> bool:
+def is_under(path: bytes, paths: frozenset[bytes]) -> bool:
     """Whether `path` is one of `paths`, or lies below one."""
-    if path in paths or b"" in paths:
-        return True
-    at = path.find(b"/")
-    while at >= 0:
-        if path[:at] in paths:
-            return True
-        at = path.find(b"/", at + 1)
-    return False
+    return path in paths or b"" in paths or any(folder in paths for folder in parent_folders(path))
 
 
-def _known(path: bytes, pair: EntryPair, old: StoredSnapshot, new: StoredSnapshot) -> bool:
+def _known(path: bytes, pair: EntryPair, old: SnapshotParts, new: SnapshotParts) -> bool:
     if (old.missed or new.missed) and (is_under(path, old.missed) or is_under(path, new.missed)):
         return False
     if pair[1] is None:
@@ -163,7 +144,7 @@ def _known(path: bytes, pair: EntryPair, old: StoredSnapshot, new: StoredSnapsho
     return pair[0] is not None or not old.unsure(path, new)
 
 
-def _kept(path: bytes, row: RawTreeEntry, top: StoredSnapshot, size: int) -> TreeEntry:
+def _kept(path: bytes, row: RawTreeEntry, top: SnapshotParts, size: int) -> TreeEntry:
     if row.mode == LINK_BITS:
         return TreeEntry("link", 0, size, row.id)
     return TreeEntry("file", top.modes.of(path, row.mode), size, row.id)

@@ -30,8 +30,8 @@ class SourceTree:
         own = find_repository(self.workspace, home=self.home)
         if own is None or own.top == self.workspace:
             return own
-        said = self.git(own, settings={}).run("check-ignore", "--no-index", "--", ".", ok=(0, 1))
-        return None if said else own
+        ignored = self.git(own, settings={}).run("check-ignore", "--no-index", "--", ".", ok=(0, 1))
+        return None if ignored else own
 
     def git(self, own: Repository | None, *, settings: Mapping[str, str], index: Path | None = None) -> Git:
         """A git on the store; with an index of its own for each place that the workspace may have in a repository."""

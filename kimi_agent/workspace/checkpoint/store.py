@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.values import SnapshotError
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import make_bare_repository, stat_key
+from kimi_agent.workspace.git.folder import make_bare_repository, object_id, stat_key
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """git knows this tree without having it."""
@@ -40,7 +40,7 @@ STORE_GIT_SETTINGS = {
 }
 """How git treats the store and the work tree, whatever the platform or the user would have it do."""
 
-# Whatever the repository's attributes say, bytes are kept as they stand on the disk.
+# Whatever the repository's attributes say, bytes are kept as they are on the disk.
 _ATTRIBUTES = "* -text -crlf -eol -filter -ident -working-tree-encoding\n"
 _WAIT_S = 60.0
 _POLL_S = 0.01
@@ -78,7 +78,7 @@ class SnapshotStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[StoreLock]:
-        """The store, made if it is not there. Raises Unkept when another process keeps it for a minute, OSError."""
+        """The store, made where there is none. Raises SnapshotError where another process keeps it, OSError."""
         fd = self._lock()
         try:
             died = os.fstat(fd).st_size > 0
@@ -141,14 +141,13 @@ class SnapshotStore:
 
     def put(self, kind: str, data: bytes) -> str:
         """Keep an object; returns its name."""
-        whole = b"%s %d\0" % (kind.encode("ascii"), len(data)) + data
-        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        name = object_id(kind, len(data), [data])
         path = self.folder / "objects" / name[:2] / name[2:]
         if path.exists():
             return name
         path.parent.mkdir(exist_ok=True)
         fresh = path.parent / f"tmp_obj_{os.getpid()}"
-        fresh.write_bytes(zlib.compress(whole, 1))
+        fresh.write_bytes(zlib.compress(f"{kind} {len(data)}\0".encode() + data, 1))
         fresh.chmod(0o444)
         fresh.rename(path)
         return name
@@ -214,14 +213,12 @@ class SnapshotStore:
         fresh.replace(self._collected)
 
     def git(self, environ: Mapping[str, str], *, settings: Mapping[str, str] | None = None) -> Git:
-        """A git for the objects, without a work tree. Raises Unkept where the store is gone, GitMissing."""
+        """A git for the objects, without a work tree. Raises SnapshotError where the store is gone, GitMissing."""
         if not (self.folder / "HEAD").is_file():
-            raise SnapshotError(
-                f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
-            )
-        return Git(
-            self.folder, git_dir=self.folder, environ=environ, settings={**STORE_GIT_SETTINGS, **(settings or {})}
-        )
+            text = f"the snapshots of this workspace are no longer kept: there is nothing in {self.folder}"
+            raise SnapshotError(text)
+        settings = {**STORE_GIT_SETTINGS, **(settings or {})}
+        return Git(self.folder, git_dir=self.folder, environ=environ, settings=settings)
 
     @property
     def bytes(self) -> int:

@@ -48,7 +48,7 @@ def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
                     found.append(open_)
                 open_ = None
             case Rewound(was=was, tree=tree) if was:
-                _add(found, open_, was)  # of the rewind's own beginning nothing is left: it told of the same tree
+                _add(found, open_, was)  # nothing is left of the rewind's own beginning: it named the same tree
                 open_ = None
                 if was != tree:
                     failed = "" if tree else "going back ended without one"

@@ -1,4 +1,4 @@
-"""Values of a snapshot (entries, changes, limits), and its one error."""
+"""Values of a snapshot (entries, changes, limits), and its errors."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +11,15 @@ class SnapshotError(UserError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, 1)
+
+
+class SnapshotGone(SnapshotError):
+    """A tree or content is not, or no longer, in the store."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class PathChange:
 class Snapshot:
     """The workspace at one moment: `tree` names its content, equal trees have equal names.
 
-    `missed` are paths that stand there and are not kept: too big, unreadable, or with a name that git cannot hold.
+    `missed` are paths that exist and are not kept: too big, unreadable, or with a name that git cannot hold.
     """
 
     tree: str

@@ -14,23 +14,14 @@ from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Fingerprint
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
-from kimi_agent.workspace.files.listing import (
-    FolderEntry,
-    PathKind,
-    cannot_read_error,
-    find_similar_paths,
-    folder_entry,
-    not_a_file_error,
-    path_kind,
-)
+from kimi_agent.workspace.files import listing
+from kimi_agent.workspace.files.listing import FolderEntry, PathKind, path_kind
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.paths import PathResolver, ResolvedPath, escape_path, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.commit import CommitStep, commit_files, make_step
+from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, commit_files, make_step
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
-
-__all__ = ["FileBytes", "Files", "FolderEntry"]
 
 PathList = list[str]  # inside the class below, `list` is a method
 
@@ -85,7 +76,7 @@ class Files:
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
-        """The one spelling of a path for results, ledger and changes: workspace-relative, or absolute outside of it."""
+        """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._places.find(spelling))
 
     def readable(self, spelling: str) -> Path:
@@ -100,13 +91,12 @@ class Files:
         For a tool's preview: nobody should be asked to allow what the commit would refuse.
         """
         if spelling.startswith(OUTPUT_PREFIX):
-            raise ToolError(
-                "refused", f"{escape_path(spelling)} is kept output: it can only be read", "name a file instead"
-            )
+            text = f"{escape_path(spelling)} is kept output: it can only be read"
+            raise ToolError("refused", text, "name a file instead")
         return self._shown(self._may_write(spelling, self._places.find(spelling)))
 
     def kind(self, spelling: str) -> PathKind:
-        """What stands at `spelling`, every link followed. Raises ToolError for what can be no path."""
+        """The kind of what is at `spelling`, every link followed. Raises ToolError for what can be no path."""
         if spelling.startswith(OUTPUT_PREFIX):
             return "file" if self.outputs.path(spelling) else "missing"
         return path_kind(self._places.find(spelling))
@@ -134,48 +124,45 @@ class Files:
         if place.stat is None:
             raise self._missing(spelling, place)
         if not stat.S_ISREG(place.stat.st_mode):
-            raise not_a_file_error(spelling, place.stat.st_mode)
+            raise listing.not_a_file_error(spelling, place.stat.st_mode)
         fd = self._descriptor(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
-            raise not_a_file_error(spelling, found.st_mode)
+            raise listing.not_a_file_error(spelling, found.st_mode)
         return os.fdopen(fd, "rb")
 
     def similar(self, spelling: str, most: int = 3) -> PathList:
         """Paths of the workspace whose names are like that of `spelling`, best first; looks at a bounded number."""
-        return find_similar_paths(str(self.root), spelling, most)
+        return listing.find_similar_paths(str(self.root), spelling, most)
 
     def commit(self, changes: Sequence[FileChange]) -> PathList:
         """Write all `changes` or none; returns notes for the result. Raises ToolError: then nothing is different.
 
-        Their paths start at `root`, as `shown` spells them; contents are in the ledger afterwards.
+        Their paths start at `root`, as `shown` spells them; contents count as seen afterwards.
         Codes: stale, exists, missing, outside, git_internal, refused, not_regular, bad_arguments, io.
         """
         with self._writing_lock:
             steps = [self._step(change) for change in changes]
             if len({(each.entry.root, each.entry.folder, each.entry.name) for each in steps}) < len(steps):
                 raise ToolError("bad_arguments", "one file is changed twice in this call; nothing was written")
-            done = (
-                commit_files(steps, workspace=str(self.root), papers=self._journal, syscalls=self._syscalls)
-                if steps
-                else []
-            )
+            done = self._commit(steps) if steps else []
         for each in done:
             self.seen_files.record(each.entry.shown, each.entry.after or "", whole=True, by="write", stat=each.stat)
-        return [
-            f"hard link split: {each.entry.shown} (its other names keep the old text)" for each in done if each.split
-        ]
+        split = [each.entry.shown for each in done if each.split]
+        return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
     def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
         """Carry out what a person asked for (see `checkpoint.restore`), all of it or nothing. Raises ToolError.
 
-        The places of `steps` are below `root`; the ledger is the caller's to mend.
+        The places of `steps` are below `root`; the seen files are the caller's to mend.
         """
         with self._writing_lock:
-            commit_files(
-                steps, workspace=str(self.root), papers=self._journal, syscalls=self._syscalls, emptied=emptied
-            )
+            self._commit(steps, emptied)
+
+    def _commit(self, steps: Sequence[CommitStep], emptied: Sequence[tuple[str, str]] = ()) -> Sequence[CommittedFile]:
+        root = str(self.root)
+        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, emptied=emptied)
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.
@@ -189,7 +176,7 @@ class Files:
         return tuple(self._fingerprint(spelling) for spelling in spellings)
 
     def changed(self) -> PathList:
-        """The paths whose content is no longer what the ledger knows (also: gone, or there again)."""
+        """The paths whose content is no longer what was seen (also: gone, or there again)."""
         return [path for path in self.seen_files.paths() if not self._as_known(path)]
 
     def recover(self) -> PathList:
@@ -206,9 +193,9 @@ class Files:
         fd = self._descriptor(place, os.O_RDONLY | FOLDER_FLAGS)
         try:
             with os.scandir(fd) as entries:
-                found = [folder_entry(entry) for entry in entries]
+                found = [listing.folder_entry(entry) for entry in entries]
         except OSError as error:
-            raise cannot_read_error(spelling, error) from error
+            raise listing.cannot_read_error(spelling, error) from error
         finally:
             os.close(fd)
         return sorted(found, key=lambda entry: entry.name)
@@ -228,11 +215,8 @@ class Files:
         self._not_private(place)
         allowed = any(is_beneath(place.path, path) for path in self._allowed)
         if not place.root and not allowed:
-            text = (
-                f"{escape_path(spelling)} leads to {escape_path(place.path)}, "
-                f"outside of the workspace {escape_path(str(self.root))}"
-            )
-            raise NeedsConsent("outside", place.path, text, "ask the user to allow it, or work inside the workspace")
+            hint = "ask the user to allow it, or work inside the workspace"
+            raise NeedsConsent("outside", place.path, self._describe_outside(spelling, place), hint)
         secret = is_sensitive(place.path) or is_sensitive(spelling)
         if secret and place.path not in self._allowed and path_kind(place) != "directory":
             text = f"{escape_path(spelling)} may hold secrets, judging by its name ({escape_path(place.path)})"
@@ -241,11 +225,8 @@ class Files:
 
     def _may_write(self, spelling: str, place: ResolvedPath) -> ResolvedPath:
         if not place.root:
-            text = (
-                f"{escape_path(spelling)} leads to {escape_path(place.path)}, "
-                f"outside of the workspace {escape_path(str(self.root))}"
-            )
-            raise ToolError("outside", f"{text}; nothing was written", "write inside the workspace, or ask the user")
+            text = f"{self._describe_outside(spelling, place)}; nothing was written"
+            raise ToolError("outside", text, "write inside the workspace, or ask the user")
         if place.guarded == "git":
             text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
             raise ToolError("git_internal", text, "use git commands in the shell")
@@ -254,10 +235,13 @@ class Files:
             raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
         self._not_private(place)
         if not place.relative or spelling.endswith("/"):
-            raise ToolError(
-                "not_regular", f"{escape_path(spelling)} names a folder; nothing was written", "name a file in it"
-            )
+            text = f"{escape_path(spelling)} names a folder; nothing was written"
+            raise ToolError("not_regular", text, "name a file in it")
         return place
+
+    def _describe_outside(self, spelling: str, place: ResolvedPath) -> str:
+        where = f"outside of the workspace {escape_path(str(self.root))}"
+        return f"{escape_path(spelling)} leads to {escape_path(place.path)}, {where}"
 
     def _not_private(self, place: ResolvedPath) -> None:
         # A worktree that we made lies in our state folder: what is in it is the person's all the same.
@@ -269,9 +253,8 @@ class Files:
     def _step(self, change: FileChange) -> CommitStep:
         place = self._may_write(change.path, self._places.find(change.path, base=str(self.root)))
         if change.mode is not None and change.mode & ~0o777:
-            raise ToolError(
-                "refused", f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
-            )
+            text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
+            raise ToolError("refused", text)
         return make_step(place.root, place.relative, self._shown(place), change.before, change.after, change.mode)
 
     def _descriptor(self, place: ResolvedPath, flags: int) -> int:
@@ -282,7 +265,7 @@ class Files:
                 raise self._missing(place.path, place) from error
             if error.errno in (errno.ENXIO, errno.ENODEV):
                 raise ToolError("not_regular", f"{escape_path(place.path)} is not an ordinary file") from error
-            raise cannot_read_error(place.path, error) from error
+            raise listing.cannot_read_error(place.path, error) from error
 
     def _missing(self, spelling: str, place: ResolvedPath) -> ToolError:
         near = [escape_path(path) for path in self.similar(spelling)] if place.root else []

@@ -27,10 +27,7 @@ class FolderEntry:
 
 def path_kind(place: ResolvedPath) -> PathKind:
     """The kind of what is at a resolved path."""
-    if place.stat is None:
-        return "missing"
-    mode = place.stat.st_mode
-    return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
+    return "missing" if place.stat is None else _mode_kind(place.stat.st_mode)
 
 
 def folder_entry(entry: "os.DirEntry[str]") -> FolderEntry:
@@ -39,12 +36,12 @@ def folder_entry(entry: "os.DirEntry[str]") -> FolderEntry:
         found = entry.stat(follow_symlinks=False)
     except OSError:
         return FolderEntry(entry.name, "other", 0, 0.0)
-    mode = found.st_mode
-    if stat.S_ISLNK(mode):
-        return FolderEntry(entry.name, "link", found.st_size, found.st_mtime)
-    what: Literal["file", "directory", "other"]
-    what = "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-    return FolderEntry(entry.name, what, found.st_size, found.st_mtime)
+    kind = "link" if stat.S_ISLNK(found.st_mode) else _mode_kind(found.st_mode)
+    return FolderEntry(entry.name, kind, found.st_size, found.st_mtime)
+
+
+def _mode_kind(mode: int) -> Literal["file", "directory", "other"]:
+    return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
 
 def find_similar_paths(root: str, spelling: str, most: int) -> list[str]:

@@ -5,43 +5,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.folder import (
-    Repository,
-    find_repository,
-    make_bare_repository,
-    repository_at,
-    sha1_blob_id,
-    stat_key,
-)
-from kimi_agent.workspace.git.hardening import (
-    FORCED_FLAGS,
-    GIT_ENVIRON,
-    SAFE_GIT_SETTINGS,
-    find_refused_argument,
-    override_settings,
-    settings_as_environ,
-)
+from kimi_agent.workspace.git import folder, hardening
+from kimi_agent.workspace.git.folder import Repository
 from kimi_agent.workspace.process.environ import allowed_environ
 from kimi_agent.workspace.process.launch import find_trusted_program
 
 if TYPE_CHECKING:
     import git.cmd
-
-__all__ = [
-    "Git",
-    "GitFailed",
-    "GitMissing",
-    "GitProcess",
-    "Repository",
-    "find_git",
-    "find_repository",
-    "make_index_check",
-]
 
 _GITLINK = b"\0\0\xe0\0"  # the mode of a submodule, as an index writes it
 _MAX_SUBMODULES = 200
@@ -61,8 +36,23 @@ class GitFailed(Exception):
     def __init__(self, code: int, stderr: str, command: str = "") -> None:
         self.code = code
         self.stderr = stderr
-        said = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
-        super().__init__(f"git {command} failed ({code}): {said}")
+        why = " ".join(stderr[-_SHOWN:].split()) or "it said nothing"
+        super().__init__(f"git {command} failed ({code}): {why}")
+
+
+def decode_line(output: bytes) -> str:
+    """What git printed on one line."""
+    return os.fsdecode(output.removesuffix(b"\n"))
+
+
+def split_nul_paths(listed: bytes) -> list[str]:
+    """Paths that git wrote with -z."""
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def join_nul_paths(paths: Iterable[str]) -> bytes:
+    """Paths as git reads them with -z."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
 def find_git(environ: Mapping[str, str], *, not_below: Path) -> str | None:
@@ -74,7 +64,7 @@ class Git:
     """Runs built-in sub-commands in one work tree. No hook, filter, alias, pager, editor, helper or network.
 
     Without `git_dir` it works in the user's own repository at or above `workspace`; everything there that could name
-    a command is overridden (so content that filters make, as LFS does, is seen and written as it stands on the disk).
+    a command is overridden (so content that filters make, as LFS does, is seen and written as it is on the disk).
     The user's own identity, ignore file and other global settings are not read. Raises GitMissing.
     """
 
@@ -94,9 +84,9 @@ class Git:
         self.program = found
         self._workspace = workspace
         self._private = git_dir is not None
-        self._settings = {**SAFE_GIT_SETTINGS, **(settings or {})}
-        self._environ = {**allowed_environ(environ), **GIT_ENVIRON}
-        self._own = None if self._private else find_repository(Path(os.path.realpath(workspace)))
+        self._settings = {**hardening.SAFE_GIT_SETTINGS, **(settings or {})}
+        self._environ = {**allowed_environ(environ), **hardening.GIT_ENVIRON}
+        self._own = None if self._private else folder.find_repository(Path(os.path.realpath(workspace)))
         if self._own:
             git_dir, top = self._own.git_dir, self._own.top
         self._here = git_dir is not None
@@ -114,16 +104,24 @@ class Git:
         """
         return self.start(*args, env=env).finish(stdin, ok=ok)
 
+    def resolve(self, ref: str) -> str:
+        """The id that `ref` names, "" where there is none. Raises GitFailed."""
+        return decode_line(self.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
+
+    def head_ref(self) -> str:
+        """The checked-out branch in full (refs/heads/...), "" for a detached HEAD. Raises GitFailed."""
+        return decode_line(self.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+
     def start(self, *args: str, env: Mapping[str, str] = {}, inherit: Sequence[int] = ()) -> "GitProcess":
         """As `run`, but does not wait: several can work at once. `inherit` are descriptors that git keeps open."""
-        if refused := find_refused_argument(args):
+        if refused := hardening.find_refused_argument(args):
             raise ValueError(f"the harness's git does not run {refused!r}")
         if not self._workspace.is_dir():
             raise GitFailed(128, f"there is no folder {self._workspace}", args[0])
         if not self._here:
             raise GitFailed(128, f"there is no git repository at or above {self._workspace}", args[0])
-        settings = self._settings if self._private else {**self._settings, **override_settings(self._keys())}
-        return self._start([args[0], *FORCED_FLAGS.get(args[0], ()), *args[1:]], settings, env, inherit)
+        settings = self._settings if self._private else self._settings | hardening.override_settings(self._keys())
+        return self._start([args[0], *hardening.FORCED_FLAGS.get(args[0], ()), *args[1:]], settings, env, inherit)
 
     def _keys(self) -> set[str]:
         """Every key that the repository sets itself, included files too, and those of its submodules.
@@ -137,7 +135,7 @@ class Git:
                 if (inner / name).is_file():
                     file = ("--file", str(inner / name))
                     listed += self._start(["config", *file, *listing], self._settings, {}, ()).finish()
-        return {os.fsdecode(key) for key in listed.split(b"\0") if key}
+        return set(split_nul_paths(listed))
 
     def _submodules(self) -> set[Path]:
         """The git folders of repositories inside this one which it names as submodules, at any depth."""
@@ -152,9 +150,9 @@ class Git:
             place = {"GIT_DIR": str(outer.git_dir), "GIT_WORK_TREE": str(outer.top), "GIT_INDEX_FILE": str(index)}
             listing = self._start(["ls-files", "--stage", "-z"], self._settings, place, (), cwd=outer.top)
             for row in listing.finish().split(b"\0"):
-                inner = (
-                    repository_at(outer.top / os.fsdecode(row.partition(b"\t")[2])) if row[:6] == b"160000" else None
-                )
+                if row[:6] != b"160000":
+                    continue
+                inner = folder.repository_at(outer.top / os.fsdecode(row.partition(b"\t")[2]))
                 if inner and inner.git_dir not in found:
                     if len(found) >= _MAX_SUBMODULES:
                         raise GitFailed(128, f"there are more than {_MAX_SUBMODULES} submodules", "ls-files")
@@ -171,7 +169,7 @@ class Git:
         *,
         cwd: Path | None = None,
     ) -> "GitProcess":
-        given = {**self._environ, **settings_as_environ(settings), **env}
+        given = {**self._environ, **hardening.settings_as_environ(settings), **env}
         if args[0] == "check-ignore":  # which refuses to work with literal pathspecs
             given["GIT_LITERAL_PATHSPECS"] = "0"
         # GitPython hands on our whole environment. What is not meant for git (keys above all) is blanked; of git's
@@ -246,19 +244,19 @@ class _IndexContents:
         self._ids: dict[str, str] = {}
 
     def holds(self, path: str, content: bytes) -> bool:
-        own = find_repository(self._workspace)
+        own = folder.find_repository(self._workspace)
         if own is None:
             return False
         index = own.git_dir / "index"
-        key = stat_key(index)
+        key = folder.stat_key(index)
         if key != self._key:
             self._key, self._ids = key, self._listed(own, index) if key else {}
-        return self._ids.get(path) == sha1_blob_id(content)
+        return self._ids.get(path) == folder.blob_id(content)
 
     def _listed(self, own: Repository, index: Path) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="kimi-agent-") as name:
             private = Path(name)
-            make_bare_repository(private)
+            folder.make_bare_repository(private)
             try:
                 git = Git(self._workspace, git_dir=private, index=index, top=own.top, environ=self._environ)
                 listed = git.run("ls-files", "--stage", "-z")

@@ -1,7 +1,8 @@
-"""The git folder of a repository: found and read without running git, and made when an empty one is needed."""
+"""The git folder of a repository: found and read without running git, or made empty; and git's object ids."""
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,29 @@ def make_bare_repository(folder: Path) -> None:
     (folder / "HEAD").write_text("ref: refs/heads/none\n", "ascii")
 
 
-def sha1_blob_id(content: bytes) -> str:
-    """The name that git gives to this content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+def current_branch(workspace: Path) -> str:
+    """The checked-out branch, the first 7 digits of a detached commit, or "" where `workspace` is no top of one.
+
+    Without running git: nothing of a stranger's repository may run before trust.
+    """
+    own = repository_at(workspace)
+    head = os.fsencode(_line(own.git_dir / "HEAD")).decode("utf-8", "replace") if own else ""
+    if head.startswith("ref: "):
+        return head.removeprefix("ref: ").removeprefix("refs/heads/")
+    return head[:7] if len(head) >= 40 else ""
+
+
+def object_id(kind: str, size: int, chunks: Iterable[bytes], width: int = 40) -> str:
+    """The id that git gives to an object of `size` bytes; ids have 40 digits, or `width` 64 in a SHA-256 repository."""
+    digest = hashlib.new("sha256" if width == 64 else "sha1", f"{kind} {size}\0".encode(), usedforsecurity=False)
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def blob_id(data: bytes, width: int = 40) -> str:
+    """The id that git gives to this content."""
+    return object_id("blob", len(data), [data], width)
 
 
 def stat_key(path: Path | str) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ class OutputCleaner:
     """Bytes in pieces of any size to text that a terminal would not act on.
 
     Invalid UTF-8 becomes U+FFFD, escape sequences and control characters go, a line overwritten by carriage returns
-    or backspaces is what stood there last. Nothing here swallows a newline, so lines can be counted behind it.
+    or backspaces is what it showed last. Nothing here swallows a newline, so lines can be counted behind it.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class OutputCleaner:
 
     @property
     def line(self) -> str:
-        """The line being written, as it stands."""
+        """The unfinished last line so far."""
         return self._line.rstrip("\r")
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
@@ -89,7 +89,7 @@ def _plain(text: str) -> bool:
 
 
 def _overwritten(line: str) -> str:
-    """What stands on the screen when `line`, with its carriage returns and backspaces, has been written."""
+    """What a screen shows once `line`, with its carriage returns and backspaces, has been written."""
     if "\r" in line:
         line = line.rstrip("\r").rpartition("\r")[2]
     if "\b" not in line:
@@ -139,7 +139,7 @@ class HeadAndTail:
         if room > 0:
             self._head, text = self._head + text[:room], text[room:]
         if text:
-            # One character more than is shown tells whether the tail begins at the begin of a line.
+            # One character more than is shown tells whether the tail starts with a new line.
             text = text[-self._tail_chars - 1 :]
             self._tail.append(text)
             self._tail_held += len(text)

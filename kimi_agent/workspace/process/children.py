@@ -77,7 +77,7 @@ class Children:
         return not process_tree.kill_trees([child.tree], within_s=_KILL_S) and child.process.poll() is not None
 
     def end(self, child: Child) -> None:
-        """Kill a tree and release it. What does not die at once is waited for before the next start (`settled`)."""
+        """Kill a tree and release it. What does not die at once delays the next start (`wait_until_dead`)."""
         child.release()
         if not self.kill(child):
             self._live.remove(child)
@@ -95,9 +95,8 @@ class Children:
         for pipe in child.pipes:
             pipe.drain()
         pids = ", ".join(map(str, sorted(process_tree.find_live_processes([child.tree]))))
-        return (
-            f"still running in the background until this session ends: pid {pids} (what it prints from now on is lost)"
-        )
+        lost = "what it prints from now on is lost"
+        return f"still running in the background until this session ends: pid {pids} ({lost})"
 
     def forget(self, child: Child) -> None:
         """Let go of a child that left nothing behind."""
@@ -118,10 +117,8 @@ class Children:
                 for child in list(self._dying):
                     self.forget(child)
             elif now() > end:
-                pids = ", ".join(map(str, sorted(left)))
-                raise ToolError(
-                    "failed", f"processes of an interrupted command do not die (pid {pids})", "tell the user"
-                )
+                text = f"processes of an interrupted command do not die (pid {', '.join(map(str, sorted(left)))})"
+                raise ToolError("failed", text, "tell the user")
             else:
                 await asyncio.sleep(0.02)
 

@@ -63,9 +63,7 @@ def shell_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _listed(name: str) -> bool:
-    if name in _NAMES:
-        return True
-    return name.startswith(_FAMILIES) and not _SECRET.search(name)
+    return name in _NAMES or (name.startswith(_FAMILIES) and not _SECRET.search(name))
 
 
 def _has_login(name: str, value: str) -> bool:

@@ -44,7 +44,7 @@ def launch_process(
 def find_trusted_program(name: str, *, path: str, root: Path) -> str | None:
     """The absolute path of a program on `path`, else in the system's own folders; None if it is nowhere.
 
-    Relative entries and what lies below `root` are passed over: a repository must not be able to stand in for the
+    Relative entries and what lies below `root` are passed over: a repository must not be able to replace the
     programs that we start ourselves.
     """
     system = DEFAULT_PATH.split(os.pathsep)
@@ -69,20 +69,16 @@ def _bytes(text: str) -> bytes:
     except UnicodeEncodeError as error:
         raise ToolError("bad_arguments", "the command holds a lone surrogate", "send valid Unicode text") from error
     if b"\0" in data:
-        raise ToolError(
-            "bad_arguments", "the command holds a NUL character", "write it as \\0 in the shell's own syntax"
-        )
+        hint = "write it as \\0 in the shell's own syntax"
+        raise ToolError("bad_arguments", "the command holds a NUL character", hint)
     return data
 
 
 def _start_error(error: OSError, program: str, cwd: Path) -> ToolError:
     match error.errno:
         case errno.E2BIG:
-            return ToolError(
-                "bad_arguments",
-                "the command is too long for this system (about 128 kB)",
-                "write it to a file with write_file and run that file",
-            )
+            text = "the command is too long for this system (about 128 kB)"
+            return ToolError("bad_arguments", text, "write it to a file with write_file and run that file")
         case errno.ENOENT | errno.ENOTDIR if not cwd.is_dir():
             return ToolError("missing", f"there is no directory {escape_path(str(cwd))}", "give a cwd that exists")
         case errno.ENOENT:

@@ -23,7 +23,7 @@ class ProcessInfo:
 
 
 def has_proc() -> bool:
-    """Whether this system tells about processes through /proc."""
+    """Whether this system lists processes in /proc."""
     return Path("/proc/self/stat").exists()
 
 
@@ -65,7 +65,7 @@ def read_process(pid: int) -> ProcessInfo | None:
 
 
 def run_marks(pid: int) -> tuple[str, ...]:
-    """The runs that a process belongs to by the mark in its environment; () where it has none or does not tell."""
+    """The runs that a process belongs to by the mark in its environment; () where it has none or cannot be read."""
     if has_proc():
         try:
             entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -75,9 +75,8 @@ def run_marks(pid: int) -> tuple[str, ...]:
         values = [entry[len(name) :].decode("ascii", "replace") for entry in entries if entry.startswith(name)]
     else:
         asked = ["/bin/ps", "-E", "-ww", "-o", "command=", "-p", str(pid)]
-        values = _MARK.findall(
-            subprocess.run(asked, capture_output=True, check=False).stdout.decode("utf-8", "replace")
-        )
+        done = subprocess.run(asked, capture_output=True, check=False)
+        values = _MARK.findall(done.stdout.decode("utf-8", "replace"))
     return tuple(values[0].split("/")) if values else ()
 
 

@@ -18,14 +18,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.process.process_table import (
-    ProcessInfo,
-    has_proc,
-    machine_id,
-    read_process,
-    read_process_table,
-    run_marks,
-)
+from kimi_agent.workspace.process import process_table
+from kimi_agent.workspace.process.process_table import ProcessInfo, has_proc, machine_id, read_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FORGET_S = 30 * 86_400
@@ -59,7 +53,7 @@ def adopt_orphans() -> None:
 
 def find_live_processes(trees: Sequence[ProcessTree]) -> dict[int, ProcessInfo]:
     """What is alive of `trees`; the dead among them that were left to us are reaped on the way."""
-    table = read_process_table()
+    table = process_table.read_process_table()
     found: set[int] = set()
     for tree in trees:
         members = _members(tree, table)
@@ -78,7 +72,7 @@ def send_signal(trees: Sequence[ProcessTree], number: signal.Signals) -> set[int
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
     sent: set[int] = set()
-    # Parents first, mostly: a shell that is told before its child does not report the child's end.
+    # Parents first, mostly: a shell that gets it before its child does not report the child's end.
     for pid in sorted(alive):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
@@ -111,7 +105,7 @@ def _members(tree: ProcessTree, table: dict[int, ProcessInfo]) -> set[int]:
             continue
         if not has_proc() and each.sid != tree.leader:
             continue  # asking `ps` about each process of the machine would take seconds
-        marked = run_marks(pid)
+        marked = process_table.run_marks(pid)
         # A child of ours in a session of its own, without any mark: a daemon that wiped its environment and came to
         # us as an orphan. Process 1 gets the orphans of strangers too.
         stray = not marked and not each.zombie and each.ppid == me and tree.ours and me != 1
@@ -187,7 +181,7 @@ class RunRegister:
 def kill_leftover_runs(register: Path) -> int:
     """Kill what runs of dead owners left behind; gives the number of processes that were found alive.
 
-    A process is touched only if the mark of such a run stands in its environment, or in that of a process of its
+    A process is touched only if the mark of such a run is in its environment, or in that of a process of its
     session or among its ancestors.
     """
     swept = 0
@@ -225,9 +219,8 @@ def _read(path: Path) -> _Record | None:
     """The record in `path`, or None where there is no whole one (the write of it was cut short)."""
     try:
         held = json.loads(path.read_text("ascii"))
-        return _Record(
-            str(held["machine"]), int(held["owner"]), int(held["owner_start"]), str(held["mark"]), int(held["leader"])
-        )
+        owner, start, leader = (int(held[name]) for name in ("owner", "owner_start", "leader"))
+        return _Record(str(held["machine"]), owner, start, str(held["mark"]), leader)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -242,5 +235,5 @@ def _alive(run: _Record) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

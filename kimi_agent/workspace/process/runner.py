@@ -10,7 +10,6 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.paths import escape_path
-from kimi_agent.workspace.process import process_tree
 from kimi_agent.workspace.process.bounded_output import HeadAndTail
 from kimi_agent.workspace.process.capture import OutputCapture
 from kimi_agent.workspace.process.child import Child, Pipe
@@ -253,11 +252,8 @@ class ProcessRunner:
         gone, self.cwd = self.cwd, self.root
         if gone == self.root:
             raise ToolError("missing", f"the workspace {escape_path(str(gone))} is gone", "tell the user")
-        raise ToolError(
-            "missing",
-            f"the working directory {escape_path(str(gone))} is gone",
-            "call again: it starts in the workspace root",
-        )
+        text = f"the working directory {escape_path(str(gone))} is gone"
+        raise ToolError("missing", text, "call again: it starts in the workspace root")
 
     def _moved(self, finished: ProcessResult, reported: bytes) -> ProcessResult:
         """Make the directory in which a shell reported to have ended the next `cwd`."""
@@ -267,11 +263,9 @@ class ProcessRunner:
         if is_within(there, self.root):
             self.cwd = there
             return replace(finished, cwd=there)
-        note = (
-            f"the shell ended in {escape_path(str(there))}, outside the workspace; "
-            "the next call starts where this one did"
-        )
-        return replace(finished, note="\n".join(filter(None, (finished.note, note))))
+        outside = f"the shell ended in {escape_path(str(there))}, outside the workspace"
+        notes = (finished.note, f"{outside}; the next call starts where this one did")
+        return replace(finished, note="\n".join(filter(None, notes)))
 
     def _shell(self) -> str:
         shell = self.which("bash") or self.which("sh")
@@ -309,8 +303,3 @@ async def _wait_for_wake(child: Child, timeout_s: float) -> bool:
 
 def _exit_code(returncode: int | None) -> int | None:
     return 128 - returncode if returncode is not None and returncode < 0 else returncode
-
-
-def kill_abandoned_processes(register: Path) -> int:
-    """Kill the processes that a killed predecessor left running; gives their number."""
-    return process_tree.kill_leftover_runs(register)

@@ -1,1 +1,1 @@
-"""The user's own git repository: commits, worktrees and pull requests made for them."""
+"""The user's own git repository: commits and pull requests made for them."""

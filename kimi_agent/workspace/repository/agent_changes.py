@@ -1,11 +1,12 @@
 """Changes by the agent alone, read from the snapshots before and after each of its calls."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.repository.blob_writer import FileContent, blob_id
+from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.repository.blob_writer import FileContent
 
 if TYPE_CHECKING:
     from kimi_agent.workspace.checkpoint import Checkpoints, TreeEntry
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 class AgentChange:
     """A file before and after the agent's work; None where there was, or is, none. Paths start at the workspace.
 
-    `between` names the blobs that stood there in the meantime ("" for no file): HEAD may hold one of them, where some
+    `between` names the blobs that were there in the meantime ("" for no file): HEAD may hold one of them, where some
     of the work was committed before.
     """
 
@@ -53,29 +54,20 @@ def find_agent_changes(checkpoints: "Checkpoints", spans: Iterable[tuple[str, st
 
     Raises UserError for a tree that is gone, and where there is more than anybody would commit at once.
     """
-    steps = (
-        (change.path, change.before, change.after)
-        for before, after in spans
-        if before != after
-        for change in checkpoints.changes(before, after)
-    )
-    chains = chain_states(steps)
+    trees = (pair for pair in spans if pair[0] != pair[1])
+    changes = (change for before, after in trees for change in checkpoints.changes(before, after))
+    chains = chain_states((change.path, change.before, change.after) for change in changes)
     ends = [kept for each in chains.values() for states in each for kept in (states[0], states[-1]) if kept is not None]
     size = sum(kept.size for kept in ends)
     if len(chains) > MAX_COMMIT_FILES or size > 2 * MAX_COMMIT_BYTES:
-        raise UserError(
-            f"The agent changed {len(chains):,} files ({size // 2_000_000:,} MB): too much to commit unasked; look at"
-            " git status, and commit yourself.",
-            1,
-        )
+        much = f"The agent changed {len(chains):,} files ({size // 2_000_000:,} MB)"
+        raise UserError(f"{much}: too much to commit unasked; look at git status, and commit yourself.", 1)
 
     def content(kept: "TreeEntry | None") -> FileContent | None:
         return None if kept is None else FileContent(checkpoints.content(kept), 0 if kept.kind == "link" else kept.mode)
 
-    return [
-        AgentChange(
-            path, content(states[0]), content(states[-1]), tuple(kept.id if kept else "" for kept in states[1:-1])
-        )
-        for path, each in chains.items()
-        for states in each
-    ]
+    def agent_change(path: str, states: Sequence["TreeEntry | None"]) -> AgentChange:
+        between = tuple(kept.id if kept else "" for kept in states[1:-1])
+        return AgentChange(path, content(states[0]), content(states[-1]), between)
+
+    return [agent_change(path, states) for path, each in chains.items() for states in each]

@@ -5,14 +5,13 @@ HEAD (and those among the files). It works on the objects of the user's reposito
 of that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.repository.head_state import decode_line
+from kimi_agent.workspace.git.command import Git, decode_line, join_nul_paths
+from kimi_agent.workspace.paths import parent_folders
 
 SYMLINK_MODE, GITLINK_MODE, TREE_MODE = "120000", "160000", "040000"
 _MAX_COMMAND_BYTES = 60_000
@@ -40,22 +39,13 @@ def read_tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, Gi
     found: dict[str, GitEntry] = {}
     for some in _chunks(sorted(set(paths))):
         output = git.run("ls-tree", "-z", "--full-tree", tree, "--", *some)
-        for record in output.split(b"\0")[:-1]:
-            about, _, path = record.partition(b"\t")
-            mode, _, id = about.decode("ascii").split()
-            found[os.fsdecode(path)] = GitEntry(mode, id)
+        found |= _entries(output, id_at=2)
     return found
-
-
-def ancestor_folders(path: str) -> list[str]:
-    """The folders above a path, the outermost first."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def attribute_files(paths: Iterable[str]) -> set[str]:
     """Where the attributes of these paths may be written."""
-    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in ancestor_folders(path)}
+    return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in parent_folders(path)}
 
 
 class BlobWriter:
@@ -86,12 +76,12 @@ class BlobWriter:
         env = {"GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(self._scratch / f"{folder.name}.index")}
         if self._known:
             self._git.run("update-index", "-z", "--index-info", stdin=index_info_lines(self._known), env=env)
-        names = b"".join(os.fsencode(path) + b"\0" for path in sorted(written))
+        names = join_nul_paths(sorted(written))
         self._git.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=names, env=env)
         # Attributes can be asked for in a pathspec, so one command gives the entries of what no filter would convert.
         magic = {**env, "GIT_LITERAL_PATHSPECS": "0"}
         output = self._git.run("ls-files", "--stage", "-z", "--", ":(attr:!filter)", ":(attr:-filter)", env=magic)
-        entries = _index_entries(output)
+        entries = _entries(output, id_at=1)
         return {path: entries.get(path) if path in written else None for path in files}
 
     def blob(self, data: bytes) -> str:
@@ -117,19 +107,11 @@ class BlobWriter:
         return made
 
 
-def blob_id(data: bytes, width: int) -> str:
-    """The id that git gives to these very bytes; `width` is the length of ids in the repository (40, or 64)."""
-    algorithm = "sha256" if width == 64 else "sha1"
-    return hashlib.new(algorithm, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def _index_entries(output: bytes) -> dict[str, GitEntry]:
-    found = {}
-    for record in output.split(b"\0")[:-1]:
-        about, _, path = record.partition(b"\t")
-        mode, id, _ = about.decode("ascii").split()
-        found[os.fsdecode(path)] = GitEntry(mode, id)
-    return found
+def _entries(output: bytes, *, id_at: int) -> dict[str, GitEntry]:
+    """The entries that git listed with -z: a mode and two more fields (the id is one of them), a tab, the path."""
+    rows = (record.partition(b"\t") for record in output.split(b"\0")[:-1])
+    fields = ((about.decode("ascii").split(), path) for about, _, path in rows)
+    return {os.fsdecode(path): GitEntry(about[0], about[id_at]) for about, path in fields}
 
 
 def index_info_lines(entries: Mapping[str, GitEntry | None], width: int = 40) -> bytes:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.paths import find_protected_folder, is_sensitive
-from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry, ancestor_folders
+from kimi_agent.workspace.git.command import Git, join_nul_paths, split_nul_paths
+from kimi_agent.workspace.paths import find_protected_folder, is_sensitive, parent_folders
+from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry
 
 
 def find_exclusions(
@@ -29,7 +29,7 @@ def find_exclusions(
 def _misplaced(top: Path, path: str, held: Mapping[str, GitEntry]) -> str:
     if any(find_protected_folder(part) == "git" or part in ("", ".", "..") for part in path.split("/")):
         return "no repository may hold such a path"
-    above = ancestor_folders(path)
+    above = [*parent_folders(path)]
     if any(_is_repository(top, folder, held) for folder in (*above, path)):
         return "it lies in a repository of its own"
     return "a link stands above it" if any((top / folder).is_symlink() for folder in above) else ""
@@ -41,10 +41,10 @@ def _is_repository(top: Path, folder: str, held: Mapping[str, GitEntry]) -> bool
 
 
 def _ignored(git: Git, top: Path, paths: Sequence[str]) -> set[str]:
-    names = b"".join(os.fsencode(top / path) + b"\0" for path in paths)
+    names = join_nul_paths(os.fspath(top / path) for path in paths)
     if not names:
         return set()
     # This command knows no literal pathspecs; absolute paths have no magic.
     output = git.run("check-ignore", "-z", "--stdin", stdin=names, ok=(0, 1), env={"GIT_LITERAL_PATHSPECS": "0"})
     start = len(os.fspath(top).rstrip("/")) + 1
-    return {os.fsdecode(name)[start:] for name in output.split(b"\0")[:-1]}
+    return {name[start:] for name in split_nul_paths(output)}

@@ -14,44 +14,17 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
+from kimi_agent.workspace.paths import escape_path, parent_folders
+from kimi_agent.workspace.repository import blob_writer, commit_message, head_state, user_git_config
 from kimi_agent.workspace.repository.agent_changes import AgentChange
-from kimi_agent.workspace.repository.blob_writer import (
-    GITLINK_MODE,
-    TREE_MODE,
-    BlobWriter,
-    GitEntry,
-    ancestor_folders,
-    attribute_files,
-    index_info_lines,
-    read_tree_entries,
-)
+from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, TREE_MODE, BlobWriter, GitEntry
 from kimi_agent.workspace.repository.commit_exclusions import find_exclusions
-from kimi_agent.workspace.repository.commit_message import (
-    CommitContext,
-    branch_slug,
-    subject_line,
-    write_commit_message,
-)
-from kimi_agent.workspace.repository.head_state import (
-    BRANCH_PREFIX,
-    HEADS_PREFIX,
-    HeadState,
-    decode_line,
-    find_commit_obstacle,
-    read_head_state,
-)
+from kimi_agent.workspace.repository.commit_message import CommitContext, subject_line
+from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX, HeadState
 from kimi_agent.workspace.repository.private_git_dir import open_git_on_objects
 from kimi_agent.workspace.repository.three_way_merge import MergeConflict, StoredChange, ThreeWayMerger, store_changes
-from kimi_agent.workspace.repository.user_git_config import (
-    ConfigScope,
-    ConfigValue,
-    GitIdentity,
-    effective_value,
-    find_identity,
-    read_user_config,
-)
+from kimi_agent.workspace.repository.user_git_config import ConfigScope, ConfigValue, GitIdentity, effective_value
 
 BranchChoice = Literal["own", "current"]
 _HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
@@ -106,14 +79,15 @@ def commit_agent_changes(
     which is then checked out (the files stay as they are). Raises NotCommitted.
     """
     try:
-        values = read_user_config(Git(workspace, environ=environ).program, workspace, environ, _READ_KEYS)
+        program = Git(workspace, environ=environ).program
+        values = user_git_config.read_user_config(program, workspace, environ, _READ_KEYS)
         excludes = effective_value(values, "core.excludesfile", *_SCOPES)
         git = Git(workspace, environ=environ, settings={"core.excludesFile": excludes} if excludes else {})
         home = environ.get("HOME", "")
-        place = read_head_state(git, workspace, home=home)
-        if why := _bare_reason(place, values) or find_commit_obstacle(place.repository.git_dir):
+        place = head_state.read_head_state(git, workspace, home=home)
+        if why := _bare_reason(place, values) or head_state.find_commit_obstacle(place.repository.git_dir):
             raise NotCommitted(why)
-        who = find_identity(values, environ)
+        who = user_git_config.find_identity(values, environ)
         with tempfile.TemporaryDirectory(prefix="kimi-agent-commit-", ignore_cleanup_errors=True) as scratch:
             settings = {key: value for key in _CONVERSIONS if (value := effective_value(values, key, *_SCOPES))}
             width = 64 if effective_value(values, "extensions.objectformat") == "sha256" else 40
@@ -148,27 +122,26 @@ class _CommitBuilder:
         chains: dict[str, list[AgentChange]] = {}
         for change in changes:
             chains.setdefault(self._place.prefix + change.path, []).append(change)
-        held = read_tree_entries(self._objects, self._head, _paths_to_read(chains))
+        held = blob_writer.read_tree_entries(self._objects, self._head, _paths_to_read(chains))
         known = {path: entry for path, entry in held.items() if entry.mode not in (TREE_MODE, GITLINK_MODE)}
         for path in [path for path, chain in chains.items() if not self._shows(chain, known.get(path))]:
             del chains[path]
         omitted = find_exclusions(self._git, self._place.repository.top, chains, held, staged)
         for path in omitted:
             del chains[path]
-        blob_writer = BlobWriter(self._objects, self._scratch, known)
-        pairs, barred = store_changes(blob_writer, known, chains, len(self._head))
-        omitted |= dict.fromkeys(
-            barred, "only a filter program (such as git-lfs) could store it, or another file is in its place"
-        )
-        merging = ThreeWayMerger(self._objects, blob_writer)
+        writer = BlobWriter(self._objects, self._scratch, known)
+        pairs, barred = store_changes(writer, known, chains, len(self._head))
+        why = "only a filter program (such as git-lfs) could store it, or another file is in its place"
+        omitted |= dict.fromkeys(barred, why)
+        merging = ThreeWayMerger(self._objects, writer)
         entries = self._merged(merging, pairs, known, omitted)
-        told = tuple(f"Left out {escape_path(path)}: {why}." for path, why in sorted(omitted.items()))
+        left_out = tuple(f"Left out {escape_path(path)}: {why}." for path, why in sorted(omitted.items()))
         if not entries:
-            return CommitResult("", self._place.branch, left_out=told)
+            return CommitResult("", self._place.branch, left_out=left_out)
         commit = self._built(entries, known, story)
         notes += self._index(merging, entries, pairs, staged)
         base = self._move(target, commit, f"kimi-agent: {subject_line(story.title)}")
-        return CommitResult(commit, target.removeprefix(HEADS_PREFIX), base, tuple(sorted(entries)), told, notes)
+        return CommitResult(commit, target.removeprefix(HEADS_PREFIX), base, tuple(sorted(entries)), left_out, notes)
 
     def _shows(self, chain: Sequence[AgentChange], held: GitEntry | None) -> bool:
         return any(change.shows(held.id if held else "", len(self._head)) for change in chain)
@@ -184,7 +157,7 @@ class _CommitBuilder:
         taken = [re.sub(r"^refs/remotes/[^/]+/", HEADS_PREFIX, ref) for ref in output.splitlines()]
         if HEADS_PREFIX + BRANCH_PREFIX.rstrip("/") in taken:
             raise NotCommitted("a branch called kimi-agent stands in the way of kimi-agent/...; rename it.")
-        name = HEADS_PREFIX + BRANCH_PREFIX + branch_slug(story.title, story.session)
+        name = HEADS_PREFIX + BRANCH_PREFIX + commit_message.branch_slug(story.title, story.session)
         numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
         return next(each for each in (name, *numbered) if each not in taken)
 
@@ -197,9 +170,8 @@ class _CommitBuilder:
         for about, path in zip(fields[::2], fields[1::2], strict=False):
             _, mode, _, id, status = about.decode("ascii").split()
             if status == "U":
-                raise NotCommitted(
-                    f"{escape_path(os.fsdecode(path))} has conflicts that are not resolved; resolve them first."
-                )
+                shown = escape_path(os.fsdecode(path))
+                raise NotCommitted(f"{shown} has conflicts that are not resolved; resolve them first.")
             found[os.fsdecode(path)] = None if status == "D" else GitEntry(mode, id)
         return found
 
@@ -229,7 +201,7 @@ class _CommitBuilder:
         env = {"GIT_INDEX_FILE": os.fspath(self._scratch / "commit.index")}
         if self._place.head:
             self._objects.run("read-tree", self._head, env=env)
-        info = index_info_lines(entries, len(self._head))
+        info = blob_writer.index_info_lines(entries, len(self._head))
         self._objects.run("update-index", "-z", "--index-info", stdin=info, env=env)
         tree = decode_line(self._objects.run("write-tree", "--missing-ok", env=env))
         files = [
@@ -237,7 +209,7 @@ class _CommitBuilder:
             for path, entry in sorted(entries.items())
         ]
         parents = ("-p", self._place.head) if self._place.head else ()
-        text = write_commit_message(story, files).encode("utf-8", "replace")
+        text = commit_message.write_commit_message(story, files).encode("utf-8", "replace")
         return decode_line(self._objects.run("commit-tree", tree, *parents, stdin=text, env=self._who))
 
     def _index(
@@ -257,10 +229,9 @@ class _CommitBuilder:
             try:
                 moved[path] = merging.onto(staged[path], pairs[path]) if path in staged else entry
             except MergeConflict:
-                notes.append(
-                    f"What you have staged of {escape_path(path)} is kept; it does not hold the agent's change."
-                )
-        self._git.run("update-index", "-z", "--index-info", stdin=index_info_lines(moved, len(self._head)))
+                shown = escape_path(path)
+                notes.append(f"What you have staged of {shown} is kept; it does not hold the agent's change.")
+        self._git.run("update-index", "-z", "--index-info", stdin=blob_writer.index_info_lines(moved, len(self._head)))
         return tuple(notes)
 
     def _move(self, target: str, commit: str, why: str) -> str:
@@ -269,8 +240,7 @@ class _CommitBuilder:
         if target == place.ref:
             self._git.run("update-ref", "-m", why, target, commit, place.head or none, env=self._who)
             return ""
-        now = decode_line(self._git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
-        if now != place.ref:
+        if self._git.head_ref() != place.ref:
             raise NotCommitted("another branch was checked out meanwhile; the changes are staged there.")
         self._git.run("update-ref", "-m", why, target, commit, none, env=self._who)
         self._git.run("symbolic-ref", "-m", why, "HEAD", target, env=self._who)
@@ -279,8 +249,8 @@ class _CommitBuilder:
 
 def _paths_to_read(paths: Mapping[str, object]) -> set[str]:
     """The paths, the folders above them, and the attribute files that speak of them."""
-    folders = {folder for path in paths for folder in ancestor_folders(path)}
-    return {*paths, *folders, *attribute_files(paths)}
+    folders = {folder for path in paths for folder in parent_folders(path)}
+    return {*paths, *folders, *blob_writer.attribute_files(paths)}
 
 
 def _bare_reason(place: HeadState, values: Sequence[ConfigValue]) -> str:

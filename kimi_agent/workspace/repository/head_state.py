@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.command import Git, Repository, find_repository
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.git.folder import Repository, find_repository
 
 BRANCH_PREFIX = "kimi-agent/"
 """How every branch that this program makes begins."""
@@ -39,11 +40,6 @@ class HeadState:
         return self.ref.removeprefix(HEADS_PREFIX)
 
 
-def decode_line(output: bytes) -> str:
-    """What git printed on one line."""
-    return os.fsdecode(output.removesuffix(b"\n"))
-
-
 def read_head_state(git: Git, workspace: Path, *, home: str) -> HeadState:
     """Read the HEAD of the repository at `workspace`, with that workspace's `git`. Raises UserError for none."""
     real = Path(os.path.realpath(workspace))
@@ -51,9 +47,8 @@ def read_head_state(git: Git, workspace: Path, *, home: str) -> HeadState:
     if found is None:
         raise UserError(f"There is no git repository at {workspace}; git init makes one.", 1)
     relative = real.relative_to(found.top).as_posix()
-    ref = decode_line(git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
-    head = decode_line(git.run("rev-parse", "--quiet", "--verify", "HEAD^{commit}", ok=(0, 1)))
-    return HeadState(found, "" if relative == "." else f"{relative}/", ref, head)
+    prefix = "" if relative == "." else f"{relative}/"
+    return HeadState(found, prefix, git.head_ref(), git.resolve("HEAD^{commit}"))
 
 
 def find_commit_obstacle(git_dir: Path) -> str:

@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kimi_agent.workspace.git.command import Git, Repository
+from kimi_agent.workspace.git.command import Git
+from kimi_agent.workspace.git.folder import Repository
 from kimi_agent.workspace.repository.user_git_config import ConfigValue
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
 from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.process.launch import find_trusted_program, is_within
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.repository.commit_message import subject_line
-from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, decode_line, read_head_state
+from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, read_head_state
 from kimi_agent.workspace.repository.private_git_dir import extra_header_lines, make_private_git_dir
 from kimi_agent.workspace.repository.remotes import Remote, find_base_repository, find_push_remote, read_remotes
 from kimi_agent.workspace.repository.user_git_config import ConfigValue, read_user_config, user_git_environ
@@ -98,11 +98,8 @@ def plan_pull_request(
         raise UserError(f"The remote {escape_path(remote.name)} lies in the workspace itself ({remote.shown}).", 1)
     repository = find_base_repository(values, remote)
     if not repository:
-        raise UserError(
-            f"The remote {escape_path(remote.name)} ({remote.shown}) is no GitHub repository; "
-            f"{place.branch} holds the work.",
-            1,
-        )
+        where = f"The remote {escape_path(remote.name)} ({remote.shown}) is no GitHub repository"
+        raise UserError(f"{where}; {place.branch} holds the work.", 1)
     _find_gh(environ, place)
     base, default = _base(git, values, repository, base)
     if place.branch == (base or default) or (not (base or default) and place.branch in _MAIN):
@@ -134,27 +131,23 @@ async def open_pull_request(
         push = [git.program, *pins, "push", "--quiet", "--no-verify", "--", plan.remote.url, refs]
         code, _, errors = await _run(runner, push, scratch, {**env, "GIT_DIR": str(private)}, PUSH_TIMEOUT_S)
         if code != 0:
-            why = _telling_line(
-                errors.replace(plan.remote.url, plan.remote.shown).replace(plan.remote.reached, plan.remote.shown)
-            )
+            for address in (plan.remote.url, plan.remote.reached):
+                errors = errors.replace(address, plan.remote.shown)
+            why = _error_line(errors)
             raise UserError(f"{plan.branch} was committed, but not pushed to {plan.remote.shown}: {why}", 1)
         await asyncio.to_thread(_set_upstream, git, plan)
         body = scratch / "body.md"
         body.write_text(plan.body, "utf-8", "replace")
         gh = [_find_gh(environ, place), *plan.gh_arguments(str(body))]
-        code, out, errors = await _run(
-            runner, gh, scratch, {**env, "GIT_CEILING_DIRECTORIES": str(scratch.parent)}, GH_TIMEOUT_S
-        )
+        env["GIT_CEILING_DIRECTORIES"] = str(scratch.parent)
+        code, out, errors = await _run(runner, gh, scratch, env, GH_TIMEOUT_S)
     # Where there is one already gh fails, and names it.
     found = _URL.search(out) or (_URL.search(errors) if "already exists" in errors else None)
     if found and (code == 0 or "already exists" in errors):
         return found[0]
-    raise UserError(
-        f"{plan.branch} is pushed to {plan.remote.shown}, "
-        f"but gh opened no pull request: {_telling_line(errors or out)};"
-        f" mend it (gh auth status), then run: {plan.commands[1]}",
-        1,
-    )
+    why = f"gh opened no pull request: {_error_line(errors or out)}"
+    mend = f"mend it (gh auth status), then run: {plan.commands[1]}"
+    raise UserError(f"{plan.branch} is pushed to {plan.remote.shown}, but {why}; {mend}", 1)
 
 
 async def _run(
@@ -181,31 +174,24 @@ def _base(git: Git, values: Sequence[ConfigValue], repository: str, wish: str) -
         if remote.repository != repository:
             continue
         tracked = f"refs/remotes/{remote.name}/"
-        default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128))).removeprefix(
-            tracked
-        )
+        default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128)))
         known = wish and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wish}", ok=(0, 1, 128))
-        return (wish if known else ""), default
+        return (wish if known else ""), default.removeprefix(tracked)
     return "", ""
 
 
 def _find_gh(environ: Mapping[str, str], place: HeadState) -> str:
     found = find_trusted_program("gh", path=environ.get("PATH", ""), root=place.repository.top)
     if found is None:
-        raise UserError(
-            "gh was not found on PATH: install it (https://cli.github.com) and run gh auth login;"
-            f" {place.branch} holds the work.",
-            69,
-        )
+        text = "gh was not found on PATH: install it (https://cli.github.com) and run gh auth login"
+        raise UserError(f"{text}; {place.branch} holds the work.", 69)
     return found
 
 
 def _own_path(environ: Mapping[str, str], place: HeadState) -> str:
     """PATH without what the repository could put programs into: git and gh look there for ssh and helpers."""
-    entries = user_git_environ(environ)["PATH"].split(os.pathsep)
-    return os.pathsep.join(
-        entry for entry in entries if entry.startswith("/") and not is_within(entry, place.repository.top)
-    )
+    entries, top = user_git_environ(environ)["PATH"].split(os.pathsep), place.repository.top
+    return os.pathsep.join(entry for entry in entries if entry.startswith("/") and not is_within(entry, top))
 
 
 def _set_upstream(git: Git, plan: PullRequest) -> None:
@@ -218,8 +204,8 @@ def _set_upstream(git: Git, plan: PullRequest) -> None:
             git.run("config", f"branch.{branch}.merge", HEADS_PREFIX + branch)
 
 
-def _telling_line(errors: str) -> str:
+def _error_line(errors: str) -> str:
     """The line that says why."""
     lines = [row.strip() for row in errors.splitlines() if row.strip()]
-    telling = [row for row in lines if re.match(r"(fatal|error|remote|ERROR|HTTP|! |GraphQL|pull request)", row)]
-    return escape_path((telling or lines or ["it said nothing"])[0], 300)
+    found = [row for row in lines if re.match(r"(fatal|error|remote|ERROR|HTTP|! |GraphQL|pull request)", row)]
+    return escape_path((found or lines or ["it said nothing"])[0], 300)

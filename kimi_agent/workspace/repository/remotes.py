@@ -79,7 +79,7 @@ def resolve_push_url(values: Sequence[ConfigValue], url: str) -> str:
 
 
 def find_push_remote(values: Sequence[ConfigValue], branch: str) -> Remote:
-    """The remote that git itself would push `branch` to. Raises UserError where that cannot be told, or may not be."""
+    """The remote that git itself would push `branch` to. Raises UserError where that is not clear, or not allowed."""
     remotes = read_remotes(values)
     if not remotes:
         raise UserError("This repository has no remote to push to; add one with git remote add origin URL.", 1)
@@ -96,11 +96,8 @@ def _allowed(remote: Remote) -> Remote:
     for url in (remote.url, remote.reached):
         shape = re.match(r"(https|ssh|file)://[^-]", url) or _SCP.fullmatch(url) or url.startswith("/")
         if not shape or "::" in url or not url.isprintable():
-            raise UserError(
-                f"The remote {escape_path(remote.name)} ({remote.shown}) is neither https, ssh nor a path; "
-                "push by yourself.",
-                1,
-            )
+            what = f"The remote {escape_path(remote.name)} ({remote.shown})"
+            raise UserError(f"{what} is neither https, ssh nor a path; push by yourself.", 1)
     return remote
 
 

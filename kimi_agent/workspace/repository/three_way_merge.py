@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kimi_agent.workspace.git.command import Git, GitFailed
+from kimi_agent.workspace.git.folder import blob_id
 from kimi_agent.workspace.repository.agent_changes import AgentChange
-from kimi_agent.workspace.repository.blob_writer import SYMLINK_MODE, BlobWriter, FileContent, GitEntry, blob_id
+from kimi_agent.workspace.repository.blob_writer import SYMLINK_MODE, BlobWriter, FileContent, GitEntry
 
 
 @dataclass(frozen=True)
 class StoredChange:
-    """A change as git would store it; `between` as in `Change`."""
+    """A change as git would store it; `between` as in `AgentChange`."""
 
     before: GitEntry | None
     after: GitEntry | None
@@ -23,14 +24,14 @@ class MergeConflict(Exception):
 
 
 class ThreeWayMerger:
-    """Merges with `git merge-file`; `shelf` stores the results as blobs."""
+    """Merges with `git merge-file`; `writer` stores the results as blobs."""
 
-    def __init__(self, git: Git, blob_writer: BlobWriter) -> None:
+    def __init__(self, git: Git, writer: BlobWriter) -> None:
         self._git = git
-        self._shelf = blob_writer
+        self._writer = writer
 
     def onto(self, ours: GitEntry | None, changes: Sequence[StoredChange]) -> GitEntry | None:
-        """`ours` with the changes; None where the file is then gone. Raises Overlap."""
+        """`ours` with the changes; None where the file is then gone. Raises MergeConflict."""
         for change in changes:
             ours = self._one(ours, change)
         return ours
@@ -53,12 +54,12 @@ class ThreeWayMerger:
         return GitEntry(mode, self._merged(ours.id, before.id, after.id))
 
     def _merged(self, *ids: str) -> str:
-        ours, before, after = self._shelf.read(*ids)
+        ours, before, after = self._writer.read(*ids)
         if _is_crlf(before) and b"\r" not in ours:  # the file had been converted when it was checked out
             before, after = before.replace(b"\r\n", b"\n"), after.replace(b"\r\n", b"\n")
             if ours == before:
-                return self._shelf.blob(after)
-        folder = self._shelf.folder()
+                return self._writer.blob(after)
+        folder = self._writer.folder()
         names = [folder / name for name in ("ours", "before", "after")]
         for name, data in zip(names, (ours, before, after), strict=True):
             name.write_bytes(data)
@@ -66,11 +67,11 @@ class ThreeWayMerger:
             merged = self._git.run("merge-file", "-p", "-q", *map(os.fspath, names))
         except GitFailed as error:  # the number of conflicts, or 255 for what is no text
             raise MergeConflict from error
-        return self._shelf.blob(merged)
+        return self._writer.blob(merged)
 
 
 def store_changes(
-    blob_writer: BlobWriter, head: Mapping[str, GitEntry], chains: Mapping[str, Sequence[AgentChange]], width: int
+    writer: BlobWriter, head: Mapping[str, GitEntry], chains: Mapping[str, Sequence[AgentChange]], width: int
 ) -> tuple[dict[str, list[StoredChange]], set[str]]:
     """The changes as git would store them, and the paths that cannot be stored here.
 
@@ -81,8 +82,8 @@ def store_changes(
     for number in range(max(map(len, chains.values()), default=0)):
         changes = {path: chain[number] for path, chain in chains.items() if number < len(chain)}
         known = {path: _unchanged(head.get(path), change.before, width) for path, change in changes.items()}
-        befores = blob_writer.store({path: change.before for path, change in changes.items() if known[path] is None})
-        afters = blob_writer.store({path: change.after for path, change in changes.items()})
+        befores = writer.store({path: change.before for path, change in changes.items() if known[path] is None})
+        afters = writer.store({path: change.after for path, change in changes.items()})
         for path, change in changes.items():
             entry = StoredChange(known[path] or befores[path], afters[path], change.between)
             ends = (entry.before, change.before), (entry.after, change.after)

@@ -41,11 +41,8 @@ class GitIdentity:
 
     def environ(self) -> dict[str, str]:
         """The variables that make git write this person, as author and as committer."""
-        roles = ("AUTHOR", "COMMITTER")
-        return {f"GIT_{role}_{part}": value for role in roles for part, value in self._parts()}
-
-    def _parts(self) -> tuple[tuple[str, str], ...]:
-        return ("NAME", self.name), ("EMAIL", self.email)
+        parts = {"NAME": self.name, "EMAIL": self.email}
+        return {f"GIT_{role}_{part}": parts[part] for role in ("AUTHOR", "COMMITTER") for part in parts}
 
 
 def user_git_environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -94,15 +91,11 @@ def effective_value(values: Sequence[ConfigValue], key: str, *scopes: ConfigScop
 
 def find_identity(values: Sequence[ConfigValue], environ: Mapping[str, str]) -> GitIdentity:
     """Who commits: by the environment, else by the configuration. Raises UserError with the mend."""
-    name = (
-        environ.get("GIT_AUTHOR_NAME", "").strip()
-        or effective_value(values, "author.name")
-        or effective_value(values, "user.name")
-    )
-    email = (
-        environ.get("GIT_AUTHOR_EMAIL", "").strip()
-        or effective_value(values, "author.email")
-        or effective_value(values, "user.email")
+    name, email = (
+        environ.get(f"GIT_AUTHOR_{part.upper()}", "").strip()
+        or effective_value(values, f"author.{part}")
+        or effective_value(values, f"user.{part}")
+        for part in ("name", "email")
     )
     if not name or not email:
         missing = "user.name" if not name else "user.email"

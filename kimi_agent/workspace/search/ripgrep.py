@@ -13,16 +13,8 @@ from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import is_sensitive
 from kimi_agent.workspace.process.runner import ProcessRunner, StreamedResult
-from kimi_agent.workspace.search import python_grep
-from kimi_agent.workspace.search.ripgrep_output import (
-    MAX_MATCHING_LINES,
-    MatchGroup,
-    MatchLine,
-    MatchPage,
-    NulPaths,
-    order_by_count,
-    order_by_path,
-)
+from kimi_agent.workspace.search import python_grep, ripgrep_output
+from kimi_agent.workspace.search.ripgrep_output import MatchGroup, MatchLine, MatchPage, order_by_path
 
 SearchMode = Literal["content", "files", "count"]
 CaseMode = Literal["smart", "sensitive", "ignore"]
@@ -99,13 +91,16 @@ class Ripgrep:
         target = self._target(path)
         what = [*_match_flags(pattern, case=case, literal=literal, multiline=multiline), *_file_flags(glob, file_type)]
         how = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
-        page = MatchPage(offset + limit, after, order_by_path if mode == "content" else order_by_count, target.secret)
+        order = order_by_path if mode == "content" else ripgrep_output.order_by_count
+        page = MatchPage(offset + limit, after, order, target.secret)
         ignored = ["--no-ignore"] if include_ignored else self._ignoring()
         fed = await self._ask([*what, *how, *ignored], pattern, target, page, timeout_s)
-        hits = (
-            _content(page.groups, offset, limit, before, after) if mode == "content" else _counts(page, offset, limit)
-        )
-        shown = sum(line.match for hit in hits for line in hit.lines) if mode == "content" else len(hits)
+        if mode == "content":
+            hits = _content(page.groups, offset, limit, before, after)
+            shown = sum(line.match for hit in hits for line in hit.lines)
+        else:
+            hits = page.groups[offset : offset + limit]
+            shown = len(hits)
         hidden = None
         if not page.matches and not include_ignored and not fed.timed_out:
             hidden = await self._ignored(what, pattern, target)
@@ -133,7 +128,7 @@ class Ripgrep:
         Names that are not UTF-8 come with surrogate escapes, as `os` spells them. Raises ToolError, NeedsConsent.
         """
         target = self._target(path)
-        names = NulPaths()
+        names = ripgrep_output.NulPaths()
         ignored = ["--no-ignore"] if include_ignored else self._ignoring()
         argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *_file_flags(glob, ""), *ignored, "--", target.argument]
         fed = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
@@ -157,7 +152,7 @@ class Ripgrep:
         return fed
 
     async def _ignored(self, what: list[str], pattern: str, target: "_Target") -> int | None:
-        """How many lines match in files that the search passed over, or None if five seconds do not tell."""
+        """How many lines match in files that the search passed over, or None if five seconds were not enough."""
         page = MatchPage(1, 0, order_by_path, target.secret)
         fed = await self._ask([*what, "--count", "--no-ignore"], pattern, target, page, 5.0)
         return None if fed.timed_out else page.matches
@@ -195,13 +190,8 @@ _TILDE_LINE = re.compile(r"^~+\n", re.MULTILINE)
 _ALWAYS_FLAGS = ("--no-config", "--color=never", "--hidden", "--null")
 # The engine "auto" takes PCRE2 for what ripgrep's own cannot do (look-around), where it is built in.
 _SEARCH_FLAGS = (
-    "--engine=auto",
-    "--with-filename",
-    "--no-heading",
-    "--no-context-separator",
-    "--stats",
-    f"--max-columns={MAX_COLUMNS}",
-    "--max-columns-preview",
+    *("--engine=auto", "--with-filename", "--no-heading", "--no-context-separator", "--stats"),
+    *(f"--max-columns={MAX_COLUMNS}", "--max-columns-preview"),
 )
 
 
@@ -279,14 +269,10 @@ def _content(groups: list[MatchGroup], offset: int, limit: int, before: int, aft
     return page
 
 
-def _counts(page: MatchPage, offset: int, limit: int) -> list[MatchGroup]:
-    return page.groups[offset : offset + limit]
-
-
 def _partial(fed: StreamedResult, timeout_s: float) -> str:
     if fed.timed_out:
         return f"stopped after {timeout_s:g} s"
-    return f"stopped after {MAX_MATCHING_LINES:,} matches" if fed.stopped else ""
+    return f"stopped after {ripgrep_output.MAX_MATCHING_LINES:,} matches" if fed.stopped else ""
 
 
 def _unreadable(errors: str) -> tuple[str, ...]:

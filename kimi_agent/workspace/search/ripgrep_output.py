@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _RECORD = re.compile(rb"([^\0]*)\0(?:(\d+)([:-])([^\n]*)|(\d+))\n")
-# rg says this on stdout, so it stands before the path of the next record.
+# rg prints this on stdout, so it comes before the path of the next record.
 _BINARY = re.compile(rb"\A.*: (?:WARNING: stopped searching binary file|binary file matches)[^\n]*\n", re.DOTALL)
 _SEARCHED = re.compile(rb"\n(\d+) files searched\n")
 _MAX_BUFFER = 1_000_000

@@ -19,19 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.transaction import content_id, recovery
+from kimi_agent.workspace.transaction import content_id, preconditions, recovery
 from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
 from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
-from kimi_agent.workspace.transaction.preconditions import (
-    already_exists_error,
-    changed_on_disk_error,
-    check_before_state,
-    find_folders_to_clear,
-    find_missing_folders,
-    is_same_file,
-    os_error_as_tool_error,
-    rolled_back_error,
-)
+from kimi_agent.workspace.transaction.preconditions import is_same_file, os_error_as_tool_error
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 SYNC_ONCE_FROM = 64
@@ -55,7 +46,7 @@ class CommitStep:
 
     @property
     def deletes(self) -> bool:
-        """Whether nothing is to stand there."""
+        """Whether the file is to go."""
         return self.entry.after is None
 
     def content(self) -> bytes:
@@ -88,7 +79,7 @@ def commit_files(
     steps: Sequence[CommitStep],
     *,
     workspace: str,
-    papers: Path,
+    journals: Path,
     syscalls: FileSyscalls,
     emptied: Sequence[tuple[str, str]] = (),
 ) -> list[CommittedFile]:
@@ -100,34 +91,27 @@ def commit_files(
     steps = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
     late = find_late_folders(entries)
     free = set(late)
-    clear = find_folders_to_clear(
-        [each.entry for each in steps if each.over_folder and not each.deletes], entries, syscalls
-    )
+    coming = [each.entry for each in steps if each.over_folder and not each.deletes]
+    clear = preconditions.find_folders_to_clear(coming, entries, syscalls)
     covered = {(root, relative) for root, relative, _ in clear}
-    found = [
-        None
-        if (entry.root, entry.folder) in free or (entry.root, entry.path) in covered
-        else check_before_state(entry, syscalls)
-        for entry in entries
-    ]
-    made = tuple(
-        dict.fromkeys(
-            pair
-            for entry in entries
-            if entry.after is not None and (entry.root, entry.folder) not in free
-            for pair in find_missing_folders(entry, syscalls)
-        )
-    )
+    found: list[os.stat_result | None] = []
+    for entry in entries:
+        no_place = (entry.root, entry.folder) in free or (entry.root, entry.path) in covered
+        found.append(None if no_place else preconditions.check_before_state(entry, syscalls))
+    made: dict[tuple[str, str], None] = {}
+    for entry in entries:
+        if entry.after is not None and (entry.root, entry.folder) not in free:
+            made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = CommitRecord(workspace, stem, entries, made, late, clear, tuple(emptied))
+    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
     try:
-        paper = syscalls.begin(papers, record)
+        journal = syscalls.begin(journals, record)
     except OSError as error:
-        raise rolled_back_error(error, str(papers)) from error
+        raise preconditions.rolled_back_error(error, str(journals)) from error
     try:
-        return FileTransaction(steps, found, record, syscalls).run(paper)
+        return FileTransaction(steps, found, record, syscalls).run(journal)
     finally:
-        paper.close()
+        journal.close()
 
 
 class FileTransaction:
@@ -148,26 +132,26 @@ class FileTransaction:
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
-    def run(self, paper: Journal) -> list[CommittedFile]:
+    def run(self, journal: Journal) -> list[CommittedFile]:
         """Carry out all steps; on an exception nothing has changed."""
         try:
-            self._prepare(paper)
+            self._prepare(journal)
         except BaseException:
             if not recovery.remove_temporaries(self._record, self._syscalls):
-                self._syscalls.remove(paper)
+                self._syscalls.remove(journal)
             raise
         try:
             self._place()
         except BaseException as error:
-            self._undo(paper, error)
+            self._undo(journal, error)
             raise
-        self._finish(paper)
+        self._finish(journal)
         return [self._done(index) for index in range(len(self._steps))]
 
-    def _prepare(self, paper: Journal) -> None:
+    def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
-            self._syscalls.sync(paper.fd)
-        self._make_folders()
+            self._syscalls.sync(journal.fd)
+        self._make_folders(self._record.made)
         for index, each in enumerate(self._steps):
             with os_error_as_tool_error(each.entry.shown):
                 if not each.deletes:
@@ -179,8 +163,8 @@ class FileTransaction:
             with os_error_as_tool_error("the journal"):
                 if self._many:
                     self._syscalls.sync_all()
-                self._syscalls.mark(paper, "R")
-                self._syscalls.sync(paper.fd)
+                self._syscalls.mark(journal, "R")
+                self._syscalls.sync(journal.fd)
 
     def _place(self) -> None:
         room, puts, deletes = order_moves(self._record.entries)
@@ -189,9 +173,7 @@ class FileTransaction:
         for root, relative, _ in reversed(self._record.cleared):
             with os_error_as_tool_error(relative):
                 recovery.remove_empty_folder(self._syscalls, root, relative)
-        for root, relative in self._record.late:
-            with os_error_as_tool_error(relative):
-                recovery.make_folder(self._syscalls, root, relative, None)
+        self._make_folders(self._record.late)
         for index in (*puts, *deletes):
             self._move(index)
 
@@ -203,69 +185,63 @@ class FileTransaction:
         ):
             self._look_again(folder, index)
             if entry.after is None and self._several:
-                self._syscalls.rename(
-                    folder, entry.name, self._record.old(index), *recovery.other_folder_argument(folder, stage)
-                )
+                self._syscalls.rename(folder, entry.name, self._record.old(index), stage)
             elif entry.after is None:
                 self._syscalls.unlink(folder, entry.name)
             elif entry.before is None:
                 self._appear(stage, new, folder, entry)
             else:
-                self._syscalls.rename(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
+                self._syscalls.rename(stage, new, entry.name, folder)
 
     def _appear(self, stage: int, new: str, folder: int, entry: JournalEntry) -> None:
         """Link a new file into its place, where nothing may be yet: a rename would overwrite what came meanwhile."""
         try:
-            self._syscalls.link(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
+            self._syscalls.link(stage, new, entry.name, folder)
         except OSError as error:
             if error.errno in NO_LINK_ERRORS and content_id.lstat_at(folder, entry.name) is None:
-                self._syscalls.rename(stage, new, entry.name, *recovery.other_folder_argument(stage, folder))
+                self._syscalls.rename(stage, new, entry.name, folder)
             elif isinstance(error, FileExistsError):
-                raise already_exists_error(entry.shown) from error
+                raise preconditions.already_exists_error(entry.shown) from error
             else:
                 raise
 
-    def _undo(self, paper: Journal, error: BaseException) -> None:
+    def _undo(self, journal: Journal, error: BaseException) -> None:
         with contextlib.suppress(OSError):
-            self._syscalls.mark(paper, "U")
+            self._syscalls.mark(journal, "U")
         outcome = recovery.undo_commit(self._record, self._syscalls)
         if not outcome.failed:
-            self._syscalls.remove(paper)  # else it stays: the next start tries again
+            self._syscalls.remove(journal)  # else it stays: the next start tries again
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])
             raise ToolError("io", text, "tell the user; look at these files before anything else") from error
 
-    def _finish(self, paper: Journal) -> None:
+    def _finish(self, journal: Journal) -> None:
         """The commit holds; what fails here leaves at most a second name, which the next start removes."""
         with contextlib.suppress(OSError):
-            self._syscalls.mark(paper, "D")
+            self._syscalls.mark(journal, "D")
         if self._many:
             self._syscalls.sync_all()
         for entry in () if self._many else self._record.entries:
-            with contextlib.suppress(OSError), recovery.open_entry_folder(self._syscalls, entry) as folder:
+            with contextlib.suppress(OSError), self._folder(entry) as folder:
                 self._syscalls.sync(folder)
         with contextlib.suppress(OSError):
             if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
-                self._syscalls.remove(paper)
+                self._syscalls.remove(journal)
 
-    def _make_folders(self) -> None:
-        for root, relative in self._record.made:
-            above, _, name = relative.rpartition("/")
+    def _make_folders(self, folders: Sequence[tuple[str, str]]) -> None:
+        for root, relative in folders:
             with os_error_as_tool_error(relative):
-                folder = self._syscalls.folder(root, above)
-                try:
-                    with contextlib.suppress(FileExistsError):  # somebody else made it just now
-                        self._syscalls.mkdir(folder, name)
-                    self._syscalls.sync(folder)
-                finally:
-                    os.close(folder)
+                recovery.make_folder(self._syscalls, root, relative, None)
+
+    def _folder(self, entry: JournalEntry) -> contextlib.AbstractContextManager[int]:
+        return recovery.open_folder(self._syscalls, entry.root, entry.folder)
 
     def _write(self, index: int, data: bytes) -> None:
         """The new content under its temporary name, with the mode that it will have."""
         each, found = self._steps[index], self._found[index]
         new = self._record.new(index)
-        with recovery.open_stage_folder(self._syscalls, each.entry) as stage:
+        with recovery.open_folder(self._syscalls, each.entry.root, each.entry.stage_folder) as stage:
             if content_id.is_link_id(each.entry.after):
                 self._syscalls.symlink(stage, new, data)
                 self._written[index] = content_id.lstat_at(stage, new)
@@ -277,7 +253,7 @@ class FileTransaction:
                 if found is not None and stat.S_ISREG(found.st_mode):
                     # setuid and setgid belong to the old content: the kernel drops them on a write, too.
                     mode = stat.S_IMODE(found.st_mode) & 0o777 if each.mode is None else each.mode
-                    with recovery.open_entry_folder(self._syscalls, each.entry) as folder:
+                    with self._folder(each.entry) as folder:
                         self._like(folder, each.entry.name, fd, mode)
                 elif each.mode is not None:
                     self._syscalls.chmod(fd, each.mode)  # exactly, whatever the umask
@@ -295,7 +271,7 @@ class FileTransaction:
         with recovery.open_entry_and_stage(self._syscalls, entry) as (folder, stage):
             old = self._record.old(index)
             try:
-                self._syscalls.link(folder, entry.name, old, *recovery.other_folder_argument(folder, stage))
+                self._syscalls.link(folder, entry.name, old, stage)
             except OSError as error:
                 if error.errno not in NO_LINK_ERRORS:
                     raise
@@ -330,22 +306,21 @@ class FileTransaction:
             os.close(original)
 
     def _look_again(self, folder: int, index: int) -> None:
-        """Just before its rename: whoever wrote the file since must not lose it."""
+        """Look just before its rename: whoever wrote the file since must not lose it."""
         entry, found = self._steps[index].entry, self._found[index]
         if found is None:
             return  # `_appear` takes care
         now = content_id.lstat_at(folder, entry.name)
-        if now is None or (
-            not is_same_file(now, found) and not content_id.path_matches(folder, entry.name, entry.before)
-        ):
-            raise changed_on_disk_error(entry.shown)
+        same = now is not None and is_same_file(now, found)
+        if not same and (now is None or not content_id.path_matches(folder, entry.name, entry.before)):
+            raise preconditions.changed_on_disk_error(entry.shown)
 
     def _done(self, index: int) -> CommittedFile:
         entry, written, found = self._steps[index].entry, self._written[index], self._found[index]
         now = None
         if written is not None:
-            with contextlib.suppress(OSError), recovery.open_entry_folder(self._syscalls, entry) as folder:
+            with contextlib.suppress(OSError), self._folder(entry) as folder:
                 now = content_id.lstat_at(folder, entry.name)
-        if now is not None and not (written is not None and is_same_file(now, written)):
+        if now is not None and written is not None and not is_same_file(now, written):
             now = None
         return CommittedFile(entry, now, found is not None and found.st_nlink > 1 and written is not None)

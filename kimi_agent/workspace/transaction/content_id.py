@@ -8,6 +8,8 @@ import hashlib
 import os
 import stat
 
+from kimi_agent.workspace.git.folder import blob_id, object_id
+
 _CHUNK = 1 << 20
 
 
@@ -26,15 +28,10 @@ def is_link_id(word: str | None) -> bool:
     return word is not None and word.startswith("link ")
 
 
-def is_exact(word: str) -> bool:
-    """Whether the word says the mode too."""
-    return word.startswith("file ")
-
-
 def content_matches(word: str, data: bytes) -> bool:
     """Whether `data` is the content that the id (not a bare sha256) names."""
     blob = word.rpartition(" ")[2]
-    return _blob(data, blob) == blob
+    return blob_id(data, len(blob)) == blob
 
 
 def path_matches(folder: int, name: str, word: str | None) -> bool:
@@ -45,7 +42,7 @@ def path_matches(folder: int, name: str, word: str | None) -> bool:
     match kind, rest:
         case "link", [blob]:
             try:
-                return _blob(os.readlink(os.fsencode(name), dir_fd=folder), blob) == blob
+                return blob_id(os.readlink(os.fsencode(name), dir_fd=folder), len(blob)) == blob
             except OSError:
                 return False
         case "file", [mode, blob]:
@@ -79,19 +76,7 @@ def _file_is(folder: int, name: str, mode: int, blob: str) -> bool:
         found = os.fstat(fd)
         if stat.S_IMODE(found.st_mode) & 0o777 != mode:
             return False
-        digest = hashlib.new(_algorithm(blob), b"blob %d\0" % found.st_size, usedforsecurity=False)
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest() == blob
-
-
-def _blob(data: bytes, like: str) -> str:
-    """Git's id of a content, by the algorithm that made `like`."""
-    return hashlib.new(_algorithm(like), b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
-
-
-def _algorithm(blob: str) -> str:
-    return "sha256" if len(blob) == 64 else "sha1"
+        return object_id("blob", found.st_size, iter(lambda: file.read(_CHUNK), b""), len(blob)) == blob
 
 
 def _opened(folder: int, name: str) -> int | None:

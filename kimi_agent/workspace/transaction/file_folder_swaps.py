@@ -4,9 +4,10 @@ Temporary and second names lie beside their file. They cannot where its folder c
 they lie beside the uppermost path that is swapped.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from kimi_agent.workspace.paths import parent_folders
 from kimi_agent.workspace.transaction.journal import JournalEntry
 
 RootedPath = tuple[str, str]
@@ -16,9 +17,7 @@ RootedPath = tuple[str, str]
 def find_swapped(entries: Sequence[JournalEntry]) -> set[RootedPath]:
     """The paths that are a file on one side of the commit and a folder on the other."""
     files = {(entry.root, entry.path) for entry in entries}
-    return {
-        (entry.root, above) for entry in entries for above in parent_folders(entry.path) if (entry.root, above) in files
-    }
+    return files & {(entry.root, above) for entry in entries for above in parent_folders(entry.path)}
 
 
 def topmost_swap(entry: JournalEntry, among: set[RootedPath]) -> str | None:
@@ -31,11 +30,8 @@ def topmost_swap(entry: JournalEntry, among: set[RootedPath]) -> str | None:
 def assign_stage_folders(entries: Sequence[JournalEntry]) -> tuple[JournalEntry, ...]:
     """The entries; those under a swapped path with the folder (`stage`) in which their other names lie."""
     among = find_swapped(entries)
-    tops = [topmost_swap(entry, among) for entry in entries]
-    return tuple(
-        entry if path is None else replace(entry, stage=path.rpartition("/")[0])
-        for entry, path in zip(entries, tops, strict=True)
-    )
+    tops = ((entry, topmost_swap(entry, among)) for entry in entries)
+    return tuple(entry if top is None else replace(entry, stage=top.rpartition("/")[0]) for entry, top in tops)
 
 
 def find_late_folders(entries: Sequence[JournalEntry]) -> tuple[RootedPath, ...]:
@@ -62,11 +58,3 @@ def order_moves(entries: Sequence[JournalEntry]) -> tuple[list[int], list[int], 
         else:
             deletes.append(index)
     return room, puts, deletes
-
-
-def parent_folders(path: str) -> Iterator[str]:
-    """The folders above a path, the upper ones first."""
-    at = path.find("/")
-    while at >= 0:
-        yield path[:at]
-        at = path.find("/", at + 1)

@@ -39,6 +39,11 @@ class JournalEntry:
         """Folder and name."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
+    @property
+    def stage_folder(self) -> str:
+        """The folder of the file's other names."""
+        return self.folder if self.stage is None else self.stage
+
 
 @dataclass(frozen=True)
 class CommitRecord:
@@ -92,13 +97,13 @@ class Journal:
         state, body = JOURNAL_STATES.get(raw[:1]), raw[1:]
         if state is None or not body.endswith(b"\n"):
             return None
-        told = json.loads(body)
-        entries = tuple(JournalEntry(**entry) for entry in told["entries"])
+        record = json.loads(body)
+        entries = tuple(JournalEntry(**entry) for entry in record["entries"])
         made, late, emptied = (
-            tuple((root, folder) for root, folder in told.get(name, ())) for name in ("made", "late", "emptied")
+            tuple((root, folder) for root, folder in record.get(name, ())) for name in ("made", "late", "emptied")
         )
-        cleared = tuple((root, folder, mode) for root, folder, mode in told.get("cleared", ()))
-        return state, CommitRecord(told["workspace"], told["stem"], entries, made, late, cleared, emptied)
+        cleared = tuple((root, folder, mode) for root, folder, mode in record.get("cleared", ()))
+        return state, CommitRecord(record["workspace"], record["stem"], entries, made, late, cleared, emptied)
 
 
 def write_journal(folder: Path, record: CommitRecord) -> Journal:

@@ -5,18 +5,22 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from kimi_agent.errors import ToolError
+from kimi_agent.workspace.paths import parent_folders
 from kimi_agent.workspace.transaction import content_id, recovery
 from kimi_agent.workspace.transaction.journal import JournalEntry
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
+
+_WRITTEN_STATE = attrgetter("st_ino", "st_mode", "st_size", "st_mtime_ns")
 
 
 def check_before_state(entry: JournalEntry, syscalls: FileSyscalls) -> os.stat_result | None:
     """The stat of the file at `entry`, None for nothing; raises ToolError where it is not as `entry.before` says."""
     fits = False
     try:
-        with recovery.open_entry_folder(syscalls, entry) as folder:
+        with recovery.open_folder(syscalls, entry.root, entry.folder) as folder:
             found = content_id.lstat_at(folder, entry.name)
             expected = stat.S_ISLNK if content_id.is_link_id(entry.before) else stat.S_ISREG
             regular = found is not None and expected(found.st_mode)
@@ -41,9 +45,7 @@ def check_before_state(entry: JournalEntry, syscalls: FileSyscalls) -> os.stat_r
 
 def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterator[tuple[str, str]]:
     """The folders above `entry` that must be made (root, relative), the upper ones first. Raises ToolError."""
-    parts = entry.folder.split("/") if entry.folder else []
-    for count in range(1, len(parts) + 1):
-        relative = "/".join(parts[:count])
+    for relative in parent_folders(entry.path):
         try:
             os.close(syscalls.folder(entry.root, relative))
         except FileNotFoundError:
@@ -58,7 +60,7 @@ def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterato
 def find_folders_to_clear(
     coming: Sequence[JournalEntry], entries: Sequence[JournalEntry], syscalls: FileSyscalls
 ) -> tuple[tuple[str, str, int], ...]:
-    """The folders that stand where files of `coming` belong, and those below (root, relative, mode), upper ones first.
+    """The folders in the place of files of `coming`, and those below (root, relative, mode), the upper ones first.
 
     Raises ToolError where such a folder holds more than what `entries` delete.
     """
@@ -95,12 +97,7 @@ def _walk(folder: int, root: str, path: str, going: set[tuple[str, str]]) -> Ite
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
     """Whether nobody wrote the file in between (our own links and renames change only its ctime)."""
-    return (one.st_ino, one.st_mode, one.st_size, one.st_mtime_ns) == (
-        other.st_ino,
-        other.st_mode,
-        other.st_size,
-        other.st_mtime_ns,
-    )
+    return bool(_WRITTEN_STATE(one) == _WRITTEN_STATE(other))
 
 
 @contextlib.contextmanager
@@ -119,10 +116,10 @@ def rolled_back_error(error: OSError, shown: str) -> ToolError:
 
 
 def already_exists_error(shown: str) -> ToolError:
-    """Something stands where a new file should be made."""
+    """The error for something in the place of a new file."""
     return ToolError("exists", f"{shown} exists already; nothing was written", "read it, then change it")
 
 
 def changed_on_disk_error(shown: str) -> ToolError:
-    """Somebody else wrote the file."""
+    """The error for a file that somebody else wrote."""
     return ToolError("stale", f"{shown} changed on disk since it was read; nothing was written", "read it again")

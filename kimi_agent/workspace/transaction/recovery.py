@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
@@ -18,36 +18,30 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 _MISSING_ERRORS = (errno.ENOENT, errno.ENOTDIR)
 _FOLDER_STAYS_ERRORS = (
-    *_MISSING_ERRORS,
-    errno.ENOTEMPTY,
-    errno.EEXIST,
-    errno.ELOOP,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EBUSY,
-    errno.EROFS,
+    *(*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS),
 )
 """Why a folder is not removed, and trying again would not help."""
 _MOST_NAMES = 20
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecoveryOutcome:
-    """What could not be recovered: `failed` may work another time, `left` was written by others and stays."""
+    """What could not be recovered so far: `failed` may work another time, `left` was written by others and stays."""
 
-    failed: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    failed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
-def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
+def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
     """Finish or undo the commits in `workspace` whose process died. Returns sentences about each, [] for none."""
     notes: list[str] = []
-    for paper in unfinished_journals(papers):
-        told = paper.read()
-        if told is None:
-            syscalls.remove(paper)
+    for journal in unfinished_journals(journals):
+        content = journal.read()
+        if content is None:
+            syscalls.remove(journal)
             continue
-        state, record = told
+        state, record = content
         if record.workspace != workspace:
             continue
         names = describe_files(record)
@@ -61,7 +55,7 @@ def recover_commits(papers: Path, workspace: str, syscalls: FileSyscalls) -> lis
         notes += (*outcome.failed, *outcome.left)
         failed = outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))
         if not failed:
-            syscalls.remove(paper)
+            syscalls.remove(journal)
     return notes
 
 
@@ -74,48 +68,46 @@ def describe_files(record: CommitRecord) -> str:
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
     """Do the renames and deletes that are left."""
-    failed: list[str] = []
-    left: list[str] = []
+    outcome = RecoveryOutcome()
     room, puts, deletes = order_moves(record.entries)
     for index in room:
-        _finish_one(record, index, syscalls, failed, left)
+        _finish_one(record, index, syscalls, outcome)
     for root, relative, _ in reversed(record.cleared):
-        with contextlib.suppress(OSError):  # not empty: somebody uses it, and what should stand there is left out
+        with contextlib.suppress(OSError):  # not empty: somebody uses it, and what belongs there is left out
             remove_empty_folder(syscalls, root, relative)
     for root, relative in record.late:
         with contextlib.suppress(OSError):
             make_folder(syscalls, root, relative, None)
     for index in (*puts, *deletes):
-        _finish_one(record, index, syscalls, failed, left)
-    return RecoveryOutcome(tuple(failed), tuple(left))
+        _finish_one(record, index, syscalls, outcome)
+    return outcome
 
 
-def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, failed: list[str], left: list[str]) -> None:
+def _finish_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
     entry, new, old = record.entries[index], record.new(index), record.old(index)
-    with open_if_present(syscalls, entry, failed) as (folder, stage):
+    with open_if_present(syscalls, entry, outcome.failed) as (folder, stage):
         if stage is None:
             return
         if entry.after is None:
             if folder is not None and lstat_at(stage, old) is None and path_matches(folder, entry.name, entry.before):
-                syscalls.rename(folder, entry.name, old, *other_folder_argument(folder, stage))
+                syscalls.rename(folder, entry.name, old, stage)
         elif (ours := lstat_at(stage, new)) is not None:
             target = None if folder is None else lstat_at(folder, entry.name)
             if target is not None and target.st_ino == ours.st_ino:
                 return  # it has appeared
             if folder is not None and path_matches(folder, entry.name, entry.before):
-                syscalls.rename(stage, new, entry.name, *other_folder_argument(stage, folder))
+                syscalls.rename(stage, new, entry.name, folder)
             # Asked after that: where only the mode is to change, both are true.
             elif folder is None or not path_matches(folder, entry.name, entry.after):
-                left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
+                outcome.left.append(f"{entry.shown}: changed by somebody else meanwhile, left as it is")
 
 
 def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
     """Put every original back and remove what was new."""
-    failed: list[str] = []
-    left: list[str] = []
+    outcome = RecoveryOutcome()
     room, puts, deletes = order_moves(record.entries)
     for index in (*reversed(deletes), *reversed(puts)):
-        _take_back_one(record, index, syscalls, failed, left)
+        _take_back_one(record, index, syscalls, outcome)
     for root, relative in reversed(record.late):
         with contextlib.suppress(OSError):
             remove_empty_folder(syscalls, root, relative)
@@ -123,29 +115,27 @@ def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome
         with contextlib.suppress(OSError):  # then what belongs into it says so
             make_folder(syscalls, root, relative, mode)
     for index in reversed(room):
-        _take_back_one(record, index, syscalls, failed, left)
-    if not failed:
-        failed += remove_temporaries(record, syscalls)
-    return RecoveryOutcome(tuple(failed), tuple(left))
+        _take_back_one(record, index, syscalls, outcome)
+    if not outcome.failed:
+        outcome.failed += remove_temporaries(record, syscalls)
+    return outcome
 
 
-def _take_back_one(
-    record: CommitRecord, index: int, syscalls: FileSyscalls, failed: list[str], left: list[str]
-) -> None:
+def _take_back_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
     entry, new, old = record.entries[index], record.new(index), record.old(index)
-    with open_if_present(syscalls, entry, failed) as (folder, stage):
+    with open_if_present(syscalls, entry, outcome.failed) as (folder, stage):
         if stage is None:
             return
         if folder is None:
             # Its second name is all that is left of the original: it must not be tidied away.
             if lstat_at(stage, old) is not None:
-                failed.append(f"{entry.shown}: its folder is gone; the old file is kept beside as {old}")
+                outcome.failed.append(f"{entry.shown}: its folder is gone; the old file is kept beside as {old}")
         elif not undo_entry(syscalls, folder, stage, entry, new, old):
-            left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
+            outcome.left.append(f"{entry.shown}: written by somebody else meanwhile, left as it is")
 
 
 def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEntry, new: str, old: str) -> bool:
-    """Undo one entry; False if another's writing stands in the way."""
+    """Undo one entry; False where somebody else has written the file since."""
     ours, kept, target = lstat_at(stage, new), lstat_at(stage, old), lstat_at(folder, entry.name)
     if entry.before is None:
         if target is None or stat.S_ISDIR(target.st_mode) or (ours is not None and ours.st_ino != target.st_ino):
@@ -157,7 +147,7 @@ def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEn
         # The temporary name is gone, so the original had been replaced; or it had been moved away to be deleted.
         if target is not None and not path_matches(folder, entry.name, entry.after):
             return False
-        syscalls.rename(stage, old, entry.name, *other_folder_argument(stage, folder))
+        syscalls.rename(stage, old, entry.name, folder)
     return True
 
 
@@ -184,34 +174,20 @@ def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_fol
 def remove_empty_folder(syscalls: FileSyscalls, root: str, relative: str) -> None:
     """Remove an empty folder. Raises OSError."""
     above, _, name = relative.rpartition("/")
-    folder = syscalls.folder(root, above)
-    try:
+    with open_folder(syscalls, root, above) as folder:
         syscalls.rmdir(folder, name)
-    finally:
-        os.close(folder)
 
 
 def make_folder(syscalls: FileSyscalls, root: str, relative: str, mode: int | None) -> None:
     """Make a folder (with exactly this mode); it may be there. Raises OSError."""
     above, _, name = relative.rpartition("/")
-    folder = syscalls.folder(root, above)
-    try:
+    with open_folder(syscalls, root, above) as folder:
         with contextlib.suppress(FileExistsError):
             syscalls.mkdir(folder, name)
         if mode is not None:
-            made = syscalls.folder(root, relative)
-            try:
+            with open_folder(syscalls, root, relative) as made:
                 syscalls.chmod(made, mode)
-            finally:
-                os.close(made)
         syscalls.sync(folder)
-    finally:
-        os.close(folder)
-
-
-def other_folder_argument(source: int, target: int) -> tuple[int, ...]:
-    """The further argument of a rename or link that leaves its folder."""
-    return () if source == target else (target,)
 
 
 @contextlib.contextmanager
@@ -238,7 +214,7 @@ def _folder(syscalls: FileSyscalls, entry: JournalEntry, relative: str, stack: c
     try:
         folder = syscalls.folder(entry.root, relative)
     except OSError as error:
-        # A link stands at the place of a folder that is not made yet, or that is not made again yet.
+        # There is a link in place of a folder that is not made yet, or not made again yet.
         swapped = entry.stage is not None and error.errno == errno.ELOOP
         if error.errno in _MISSING_ERRORS or swapped:
             return None
@@ -248,19 +224,9 @@ def _folder(syscalls: FileSyscalls, entry: JournalEntry, relative: str, stack: c
 
 
 @contextlib.contextmanager
-def open_entry_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[int]:
-    """The folder of `entry` as a descriptor."""
-    folder = syscalls.folder(entry.root, entry.folder)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def open_stage_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[int]:
-    """The folder of the other names of `entry` as a descriptor."""
-    folder = syscalls.folder(entry.root, entry.folder if entry.stage is None else entry.stage)
+def open_folder(syscalls: FileSyscalls, root: str, relative: str) -> Iterator[int]:
+    """A folder below `root` as a descriptor, closed at the end of the block. Raises OSError."""
+    folder = syscalls.folder(root, relative)
     try:
         yield folder
     finally:
@@ -270,9 +236,9 @@ def open_stage_folder(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[i
 @contextlib.contextmanager
 def open_entry_and_stage(syscalls: FileSyscalls, entry: JournalEntry) -> Iterator[tuple[int, int]]:
     """The folder of `entry`, and that of its other names; one descriptor where they are one."""
-    with open_entry_folder(syscalls, entry) as folder:
-        if entry.stage is None or entry.stage == entry.folder:
+    with open_folder(syscalls, entry.root, entry.folder) as folder:
+        if entry.stage_folder == entry.folder:
             yield folder, folder
         else:
-            with open_stage_folder(syscalls, entry) as stage:
+            with open_folder(syscalls, entry.root, entry.stage_folder) as stage:
                 yield folder, stage

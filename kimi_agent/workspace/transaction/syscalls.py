@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
-from kimi_agent.workspace.transaction import journal
+from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalState, write_journal
 
 COPIED_XATTRS = ("user.", "system.posix_acl")  # others belong to the old content (capabilities) or to the system
 NO_SYNC_ERRORS = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that can't
@@ -67,30 +67,30 @@ class FileSyscalls:
         """Remove a folder."""
         os.rmdir(name, dir_fd=folder)
 
-    def link(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+    def link(self, folder: int, name: str, other: str, into: int) -> None:
         """Give a file a second name (in the folder `into`), which must be free."""
-        os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into, follow_symlinks=False)
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=into, follow_symlinks=False)
 
     def symlink(self, folder: int, name: str, target: bytes) -> None:
         """Make a symbolic link; the name must be free."""
         os.symlink(target, os.fsencode(name), dir_fd=folder)
 
-    def rename(self, folder: int, name: str, other: str, into: int | None = None) -> None:
+    def rename(self, folder: int, name: str, other: str, into: int) -> None:
         """Put one name in the place of another (in the folder `into`)."""
-        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder if into is None else into)
+        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=into)
 
     def unlink(self, folder: int, name: str) -> None:
         """Remove a name."""
         os.unlink(name, dir_fd=folder)
 
-    def begin(self, folder: Path, record: journal.CommitRecord) -> journal.Journal:
+    def begin(self, folder: Path, record: CommitRecord) -> Journal:
         """Write the journal."""
-        return journal.write_journal(folder, record)
+        return write_journal(folder, record)
 
-    def mark(self, paper: journal.Journal, state: journal.JournalState) -> None:
+    def mark(self, journal: Journal, state: JournalState) -> None:
         """Move the journal on."""
-        paper.mark(state)
+        journal.mark(state)
 
-    def remove(self, paper: journal.Journal) -> None:
+    def remove(self, journal: Journal) -> None:
         """End the journal."""
-        paper.remove()
+        journal.remove()

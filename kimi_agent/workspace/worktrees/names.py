@@ -21,9 +21,8 @@ _WORDS = re.findall(
 def check_worktree_name(name: str) -> str:
     """`name`, if a worktree, its folder and its branch can be called so. Raises UserError."""
     if not _NAME.fullmatch(name) or ".." in name or name.endswith((".", ".lock")):
-        raise UserError(
-            f"A worktree cannot be called {escape_path(name, 80)!r}: use letters, digits, '-', '_' and '.', 64 at most."
-        )
+        rule = "use letters, digits, '-', '_' and '.', 64 at most"
+        raise UserError(f"A worktree cannot be called {escape_path(name, 80)!r}: {rule}.")
     return name
 
 

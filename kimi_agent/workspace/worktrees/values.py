@@ -19,7 +19,7 @@ class WorktreeNotRemoved(UserError):
 
 @dataclass(frozen=True)
 class Worktree:
-    """A worktree that stands. `workspace` is where its session works: as deep in it as in the tree it came from.
+    """A worktree on the disk. `workspace` is where its session works: as deep in it as in the tree it came from.
 
     `notes` are sentences for the person.
     """

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
-from kimi_agent.workspace.git.command import Git, GitFailed, Repository, find_repository
+from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
+from kimi_agent.workspace.git.folder import Repository, find_repository
 from kimi_agent.workspace.paths import escape_path
-from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX, decode_line
+from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
 from kimi_agent.workspace.worktrees.values import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
-
-__all__ = ["ListedWorktree", "Worktree", "WorktreeNotRemoved", "Worktrees"]
 
 
 class Worktrees:
@@ -41,7 +40,7 @@ class Worktrees:
         self.folder = Path(os.path.realpath(base)) / workspace_key(main if common.name == ".git" else common)
 
     def make(self, name: str, *, now: Callable[[], float], rng: random.Random) -> Worktree:
-        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that stands already is opened again.
+        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that exists already is opened again.
 
         Without a name one is made up. Raises UserError.
         """
@@ -61,13 +60,13 @@ class Worktrees:
         return folder, folder / self._prefix
 
     def list(self) -> list[ListedWorktree]:
-        """Those that stand, by name."""
+        """The worktrees that exist, by name."""
         return [self._listed(path, entry) for path, entry in sorted(self._registered().items())]
 
     def remove(self, name: str, *, force: bool = False) -> ListedWorktree:
         """Remove a worktree and its branch; gives what it was.
 
-        Raises Unremoved where work would be lost and `force` is not given, UserError where there is none.
+        Raises WorktreeNotRemoved where work would be lost and `force` is not given, UserError where there is none.
         """
         with self._alone():
             path = self.folder / check_worktree_name(name)
@@ -111,18 +110,13 @@ class Worktrees:
 
     def _is_free(self, name: str) -> bool:
         ref = f"{HEADS_PREFIX}{BRANCH_PREFIX}{name}"
-        known = self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1))
-        return not known and not os.path.lexists(self.folder / name)
+        return not self._git.resolve(ref) and not os.path.lexists(self.folder / name)
 
     def _added(self, path: Path, *, again: bool) -> tuple[str, ...]:
         """Make it; gives notes. With `again` its folder was removed by hand, and git remembers it still."""
         branch = BRANCH_PREFIX + path.name
-        known = decode_line(
-            self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS_PREFIX}{branch}^{{commit}}", ok=(0, 1))
-        )
-        head = decode_line(
-            Git(self._top, environ=self._environ).run("rev-parse", "-q", "--verify", "HEAD^{commit}", ok=(0, 1))
-        )
+        known = self._git.resolve(f"{HEADS_PREFIX}{branch}^{{commit}}")
+        head = Git(self._top, environ=self._environ).resolve("HEAD^{commit}")
         if not head and not known:
             raise UserError("There is no commit yet that a worktree could start from; make one first.", 1)
         if os.path.lexists(path) and not again and (not path.is_dir() or any(path.iterdir())):
@@ -135,11 +129,9 @@ class Worktrees:
         return self._notes(branch if known else "", path)
 
     def _opened(self, path: Path, notes: tuple[str, ...]) -> Worktree:
-        ref = decode_line(Git(path, environ=self._environ).run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)))
+        branch = Git(path, environ=self._environ).head_ref().removeprefix(HEADS_PREFIX)
         workspace = path / self._prefix
-        return Worktree(
-            path, ref.removeprefix(HEADS_PREFIX), path.name, workspace if workspace.is_dir() else path, notes
-        )
+        return Worktree(path, branch, path.name, workspace if workspace.is_dir() else path, notes)
 
     def _notes(self, taken_up: str, path: Path) -> tuple[str, ...]:
         notes = [f"It goes on with the branch {taken_up}, which was there."] if taken_up else []
@@ -176,8 +168,8 @@ class Worktrees:
     def _unmerged(self, name: str, head: str) -> tuple[int, tuple[str, ...]]:
         """How many commits would be lost with the worktree and its branch, and the newest of them."""
         branch = BRANCH_PREFIX + name
-        known = self._git.run("rev-parse", "--quiet", "--verify", f"{HEADS_PREFIX}{branch}^{{commit}}", ok=(0, 1))
-        tips = [tip for tip in (head, decode_line(known)) if tip.strip("0")]
+        known = self._git.resolve(f"{HEADS_PREFIX}{branch}^{{commit}}")
+        tips = [tip for tip in (head, known) if tip.strip("0")]
         if not tips:
             return 0, ()
         others = ("--not", f"--exclude={branch}", "--branches", "--remotes", "--tags")
@@ -187,7 +179,7 @@ class Worktrees:
 
     def _drop_branch(self, name: str) -> None:
         ref = HEADS_PREFIX + BRANCH_PREFIX + name
-        tip = decode_line(self._git.run("rev-parse", "--quiet", "--verify", ref, ok=(0, 1)))
+        tip = self._git.resolve(ref)
         listed = os.fsdecode(self._git.run("worktree", "list", "--porcelain")).split("\n")
         if tip and f"branch {ref}" not in listed:
             self._git.run("update-ref", "-d", ref, tip)
@@ -209,7 +201,7 @@ def _files_with_filters(git: Git) -> list[str]:
     """The files that a filter program would have changed at the checkout."""
     outside = (":(exclude,attr:!filter)", ":(exclude,attr:-filter)")
     output = git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"})
-    return [os.fsdecode(path) for path in output.split(b"\0")[:-1]]
+    return split_nul_paths(output)
 
 
 def _has_submodules(own: Repository | None) -> bool:
@@ -218,5 +210,5 @@ def _has_submodules(own: Repository | None) -> bool:
 
 def _git_message(error: GitFailed) -> str:
     lines = [row for row in error.stderr.splitlines() if row.startswith(("fatal: ", "error: "))]
-    said = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
-    return f"git says: {escape_path(said) or error.code}"
+    why = lines[0].partition(": ")[2] if lines else error.stderr.strip().partition("\n")[0]
+    return f"git says: {escape_path(why) or error.code}"

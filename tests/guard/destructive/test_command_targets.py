@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.guard.destructive.losses import Loss, find_losses
+from kimi_agent.guard.destructive.command_table import Loss
+from kimi_agent.guard.destructive.losses import find_losses
 
 Read = Callable[[str], tuple[Loss, ...]]
 

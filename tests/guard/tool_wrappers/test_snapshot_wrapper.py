@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.guard.destructive.losses import Loss, find_losses
+from kimi_agent.guard.destructive.command_table import Loss
+from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.tool_wrappers.snapshots import MAX_SNAPSHOT_FAILURES, SnapshotWrapper
 from kimi_agent.log.events import Answered, Asked, Checkpoint, Event, Notice, Stamped
 from kimi_agent.log.questions import Decision, Question

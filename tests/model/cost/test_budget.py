@@ -26,8 +26,8 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.model.base import Delta, Finish, Model, Request
-from kimi_agent.model.cost.budget import Budget, Caps
-from kimi_agent.model.cost.caps import Cap, list_caps_set
+from kimi_agent.model.cost.budget import Budget
+from kimi_agent.model.cost.caps import Cap, Caps, list_caps_set
 from kimi_agent.model.cost.cost_recorder import wrap_with_cost_recorder
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.cost.spend_totals import Amount, Cost, SpendTotals

@@ -16,7 +16,7 @@ import pytest
 
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
 from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes, StoredModes
-from kimi_agent.workspace.git.folder import sha1_blob_id
+from kimi_agent.workspace.git.folder import blob_id
 from tests.golden_texts import Golden
 from tests.workspace.checkpoint.snapshot_trees import held, on_disk
 
@@ -107,7 +107,7 @@ def test_bytes_names_modes_and_links_come_back_whatever_the_attributes_say(works
     taken = checkpoints.take()
     assert taken.missed == ()
     assert held(checkpoints, taken.tree) == on_disk(workspace)
-    assert checkpoints.entry_at(taken.tree, "m640") == TreeEntry("file", 0o640, 1, sha1_blob_id(b"x"))
+    assert checkpoints.entry_at(taken.tree, "m640") == TreeEntry("file", 0o640, 1, blob_id(b"x"))
     assert checkpoints.read(taken.tree, "new\nline") == b"one\r\ntwo\nnew\nline"
     assert checkpoints.read(taken.tree, "dangling") == b"no\nwhere"
     for nothing in ("d", "missing", "empty/x", "", "d/d/x", "lone \ud800", "a\0b", "../x"):
@@ -197,11 +197,11 @@ def test_a_change_says_what_stood_there_before_and_after(workspace: Path, opened
     (workspace / "b").chmod(0o600)
     (workspace / "c").symlink_to("b")
     second = checkpoints.take()
-    two = sha1_blob_id(b"two")
+    two = blob_id(b"two")
     assert checkpoints.changes(first.tree, second.tree) == (
-        PathChange("a", TreeEntry("file", 0o644, 3, sha1_blob_id(b"one")), None),
+        PathChange("a", TreeEntry("file", 0o644, 3, blob_id(b"one")), None),
         PathChange("b", TreeEntry("file", 0o644, 3, two), TreeEntry("file", 0o600, 3, two)),
-        PathChange("c", None, TreeEntry("link", 0, 1, sha1_blob_id(b"b"))),
+        PathChange("c", None, TreeEntry("link", 0, 1, blob_id(b"b"))),
     )
     assert checkpoints.changes(second.tree, second.tree) == ()
     assert checkpoints.changes("", "") == ()

@@ -14,7 +14,8 @@ import pytest
 
 from kimi_agent.workspace.process import process_tree
 from kimi_agent.workspace.process.process_table import has_proc, parse_ps_output, read_process_table
-from kimi_agent.workspace.process.runner import ProcessRunner, kill_abandoned_processes
+from kimi_agent.workspace.process.process_tree import kill_leftover_runs
+from kimi_agent.workspace.process.runner import ProcessRunner
 from tests.builders import make_runner
 
 pytestmark = pytest.mark.skipif(not has_proc(), reason="looks for survivors in /proc")
@@ -237,14 +238,14 @@ def test_what_a_killed_owner_left_is_swept_at_the_next_start(workspace: Path, tm
     with owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
-        assert kill_abandoned_processes(tmp_path / "running") == 0  # it lives: not ours to end
+        assert kill_leftover_runs(tmp_path / "running") == 0  # it lives: not ours to end
         assert alive(token)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    assert kill_abandoned_processes(tmp_path / "running") >= 2
+    assert kill_leftover_runs(tmp_path / "running") >= 2
     assert alive(token) == []
     assert list((tmp_path / "running").iterdir()) == []
-    assert kill_abandoned_processes(tmp_path / "running") == 0
+    assert kill_leftover_runs(tmp_path / "running") == 0
 
 
 def test_a_sweep_touches_nothing_without_the_mark(tmp_path: Path, token: str) -> None:
@@ -259,14 +260,14 @@ def test_a_sweep_touches_nothing_without_the_mark(tmp_path: Path, token: str) ->
         (register / "stale").write_text(record)
         (register / "torn").write_text(record[:20])
         (register / "garbage").write_bytes(b"\xff[]")
-        assert kill_abandoned_processes(register) == 0
+        assert kill_leftover_runs(register) == 0
         assert alive(token) == [innocent.pid]
         innocent.kill()
     assert list(register.iterdir()) == []
 
 
 def test_a_sweep_of_a_folder_that_is_not_there_is_quiet(tmp_path: Path) -> None:
-    assert kill_abandoned_processes(tmp_path / "never") == 0
+    assert kill_leftover_runs(tmp_path / "never") == 0
 
 
 def test_the_answer_of_ps_is_read_where_there_is_no_proc() -> None:

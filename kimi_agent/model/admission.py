@@ -1,0 +1,33 @@
+"""Admission wrapper of a model: acts before and after each request, and leaves its deltas alone."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from kimi_agent.model.base import Delta, Model, Request, WrappedModel
+from kimi_agent.model.closing_stream import closing_stream
+
+Admission = Callable[[Request], AbstractAsyncContextManager[Request]]
+"""Entered before a request, left when its answer has ended; gives the request as it may go out."""
+
+
+def wrap_with_admission(model: Model, admission: Admission) -> Model:
+    """`model`, each request of which first enters `admission`; what that raises is raised by the stream."""
+
+    async def stream(request: Request) -> AsyncIterator[Delta]:
+        async with admission(request) as admitted, closing_stream(model.stream(admitted)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    return WrappedModel(model, stream)
+
+
+def wrap_with_check(model: Model, check: Callable[[], Awaitable[None]]) -> Model:
+    """`model`, asked only after `check`, which raises Stopped to end the turn; what only wraps up passes it by."""
+
+    @asynccontextmanager
+    async def checked(request: Request) -> AsyncIterator[Request]:
+        if request.purpose == "answer":
+            await check()
+        yield request
+
+    return wrap_with_admission(model, checked)
