@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: list[list[str]] = [
     ["kimi_agent.errors", "kimi_agent.log.messages", "kimi_agent.log.views"],
-    ["kimi_agent.log.events", "kimi_agent.layers", "kimi_agent.schema"],
+    ["kimi_agent.log.events", "kimi_agent.layers", "kimi_agent.plugins", "kimi_agent.schema"],
     ["kimi_agent.workspace", "kimi_agent.log"],
     ["kimi_agent.edit"],
     ["kimi_agent.tool"],

@@ -8,6 +8,7 @@ import pytest
 from kimi_agent.log.views import TestCase
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.registry import list_runners
 from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, merge_cases
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
 from kimi_agent.workspace.testrun.reports.trx import read_trx_report
@@ -18,13 +19,13 @@ from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
 from kimi_agent.workspace.testrun.runners.mix import MIX
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
-from kimi_agent.workspace.testrun.runners.tasks import JUST, TASK
 from kimi_agent.workspace.testrun.values import ParsedReport
 from kimi_agent.workspace.testrun.verdict import judge_run
 
 # They read through junit.py, which does not catch these encodings.
 _THROUGH_JUNIT = (GRADLE, MAVEN, PHPUNIT)
 ALL = (GRADLE, MAVEN, CTEST, RSPEC, MINITEST, PHPUNIT, DOTNET, MIX)
+MAKE, JUST, TASK = list_runners({})[-3:]
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><testsuite>&b;</testsuite>'
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_innermost_first,
@@ -21,7 +21,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     path_argument,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CARGO_TOML = "Cargo.toml"
@@ -253,12 +253,20 @@ class _IdMaker:
 
 def _workspace_root(folder: ProjectFolder) -> Path:
     """The folder of the workspace of packages that the folder is in; rustc's paths begin there."""
-    for place in (folder.path, *folder.path.parents):
-        if not place.is_relative_to(folder.root):
-            break
+    for place in walk_up(folder.path, folder.root):
         if "workspace" in _manifest(folder, os.path.relpath(place, folder.path)):
             return place
     return folder.path
 
 
-CARGO = TestRunner("cargo test", "Rust", cargo_evidence, _launch, read_cargo_output, (".rs",))
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    tests = given.program == "cargo" and given.words[1:2] == ("test",)
+    return given.run_as("cargo test", env=CARGO_ENV) if tests else None
+
+
+CARGO = TestRunner(
+    *("cargo test", "Rust", cargo_evidence, _launch, read_cargo_output, (".rs",)),
+    adopt=_adopt,
+    manifests=(r"Cargo\.toml",),
+    order=31,
+)

@@ -20,7 +20,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
@@ -317,4 +317,16 @@ def _event(line: str) -> Mapping[str, object] | None:
     return found if isinstance(found, dict) and "Action" in found else None
 
 
-GO = TestRunner("go test", "Go", go_evidence, _launch, read_go_output, (".go",))
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    if given.program != "go" or given.words[1:2] != ("test",) or {"-json", "-args"} & set(given.words):
+        return None
+    text = re.sub(r"\bgo test\b", "go test -json -count=1", given.text, count=1)
+    return given.run_as("go test", text=text, show_line=printed_text)
+
+
+GO = TestRunner(
+    *("go test", "Go", go_evidence, _launch, read_go_output, (".go",)),
+    adopt=_adopt,
+    manifests=(r"go\.(?:mod|work)",),
+    order=30,
+)

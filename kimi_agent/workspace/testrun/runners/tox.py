@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, merge_cases
+from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, read_exit_code
 from kimi_agent.workspace.testrun.runners import pytest as pytest_row
@@ -87,5 +87,15 @@ def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) 
         yield replace(case, message=messages.get(case.id, "")) if case.outcome in FAILED_OUTCOMES else case
 
 
-TOX = TestRunner("tox", "Python", tox_evidence, _launch_tox, read_tox_output, (".py",))
-NOX = TestRunner("nox", "Python", nox_evidence, _launch_nox, read_tox_output, (".py",))
+TOX = TestRunner(
+    *("tox", "Python", tox_evidence, _launch_tox, read_tox_output, (".py",)),
+    adopt=lambda given: given.run_as("tox") if given.program == "tox" else None,
+    manifests=(r"tox\.(?:ini|toml)",),
+    order=60,
+)
+NOX = TestRunner(
+    *("nox", "Python", nox_evidence, _launch_nox, read_tox_output, (".py",)),
+    adopt=lambda given: given.run_as("nox") if given.program == "nox" else None,
+    manifests=(r"noxfile\.py",),
+    order=61,
+)
