@@ -15,7 +15,6 @@ from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.registry import list_runners
 from kimi_agent.workspace.testrun.runner import RunnerEnvironment, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST, ctest_arguments
 from kimi_agent.workspace.testrun.runners.dotnet import DOTNET, dotnet_arguments
@@ -23,16 +22,10 @@ from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_argum
 from kimi_agent.workspace.testrun.runners.mix import MIX, mix_arguments
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT, phpunit_arguments
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC, minitest_arguments, rspec_arguments
-from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
+from tests.workspace.testrun.project_files import RUNNERS, put, selection
 
-MAKE, JUST, TASK = list_runners({})[-3:]
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+MAKE, JUST, TASK = RUNNERS["make test"], RUNNERS["just test"], RUNNERS["task test"]
 
 
 def program(folder: Path, *names: str) -> None:
@@ -40,11 +33,6 @@ def program(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
-
-
-def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
-    parts = [target.partition("::") for target in targets]
-    return TestSelection(tuple(Target(root / path if path else root, node) for path, _, node in parts), name)
 
 
 @pytest.fixture

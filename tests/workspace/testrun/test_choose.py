@@ -13,15 +13,9 @@ from kimi_agent.workspace.testrun import ProjectTests
 from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset, prepare_given_command
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.registry import list_runners
+from tests.workspace.testrun.project_files import put
 
 UNITTEST = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 async def test_a_command_of_agents_md_comes_before_the_table(context: Context, workspace: Path) -> None:

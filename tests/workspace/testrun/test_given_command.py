@@ -13,13 +13,7 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.registry import list_runners
 from kimi_agent.workspace.testrun.runners.pytest import pytest_evidence
 from kimi_agent.workspace.testrun.runners.unittest import unittest_evidence
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+from tests.workspace.testrun.project_files import put
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def put(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 def example(language: str, mark: str) -> str:
     """The README's one block in `language` that holds `mark`."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if mark in block]
     return found
 

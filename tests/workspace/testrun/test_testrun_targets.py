@@ -10,20 +10,8 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runners import cargo as rust_row
 from kimi_agent.workspace.testrun.runners import go as go_row
 from kimi_agent.workspace.testrun.runners import zig as zig_row
-from kimi_agent.workspace.testrun.values import Target, TestSelection
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
-    parts = [target.partition("::") for target in targets]
-    return TestSelection(tuple(Target(root / path, node) for path, _, node in parts), name)
-
+from kimi_agent.workspace.testrun.values import TestSelection
+from tests.workspace.testrun.project_files import put, selection
 
 GO = {
     "go.mod": "module m\n",
