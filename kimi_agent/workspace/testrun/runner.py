@@ -46,6 +46,10 @@ class GivenCommand:
         """The program's name, without its folder; "" where only a shell can tell."""
         return PurePath(self.words[0]).name if self.words else ""
 
+    def starts(self, program: str, *words: str) -> bool:
+        """Whether it starts `program`, with these words right behind it."""
+        return self.program == program and self.words[1 : len(words) + 1] == words
+
     def run_as(
         self,
         runner: str,
@@ -77,6 +81,7 @@ class RunResult:
     selection: TestSelection = field(default_factory=TestSelection)
 
 
+Launcher = Callable[[ProjectFolder, TestSelection, str, RunnerEnvironment], Awaitable[TestCommand | None]]
 ReportParser = Callable[[RunResult], ParsedReport]
 
 
@@ -99,13 +104,18 @@ class TestRunner:
     name: str
     ecosystem: str
     evidence: Callable[[ProjectFolder], str]
-    launch: Callable[[ProjectFolder, TestSelection, str, RunnerEnvironment], Awaitable[TestCommand | None]]
+    launch: Launcher
     read: ReportParser
     suffixes: tuple[str, ...] = ()
     adopt: Callable[[GivenCommand], TestCommand | None] = lambda _: None
     manifests: tuple[str, ...] = ()
     order: int = 50
     yields_to_tasks: Callable[[ProjectFolder], bool] = lambda _: False
+
+
+def first_file(*names: str) -> Callable[[ProjectFolder], str]:
+    """Evidence: the first of the files `names` that the folder has."""
+    return lambda folder: next((name for name in names if name in folder.names()), "")
 
 
 def read_exit_code(ran: RunResult) -> ParsedReport:

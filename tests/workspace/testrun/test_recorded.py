@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ def play(context: Context, tmp_path: Path) -> Play:
     return lambda name, **how: read_recorded(name, context, tmp_path, **how)[0]
 
 
+def set_fields(case: Mapping[str, object]) -> dict[str, object]:
+    """The fields that say something."""
+    return {key: value for key, value in case.items() if value and key != "runs"}
+
+
 @pytest.mark.golden
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_recorded_run_is_read_as_expected(
@@ -36,8 +41,8 @@ async def test_a_recorded_run_is_read_as_expected(
     reading, lines = read_recorded(name, context, tmp_path)
     verdict, trouble = judge_run(reading, expected["exit_code"], killed="", lines=lines)
     report: dict[str, Any] = msgspec.to_builtins(replace(reading, log=""))
-    cases = [{key: value for key, value in case.items() if value and key != "runs"} for case in report.pop("cases")]
-    how = {key: expected[key] for key in ("runner", "exit_code", "on") if key in expected}
+    cases = [set_fields(case) for case in report.pop("cases")]
+    how = {key: value for key, value in expected.items() if key in ("runner", "exit_code", "on")}
     found = {**how, "verdict": verdict, "trouble": trouble, "report": report, "cases": cases}
     text = json.dumps(found, indent=1, ensure_ascii=False).replace(str(context.files.root), "@ROOT@") + "\n"
     path = RECORDED / f"{name}.expected.json"

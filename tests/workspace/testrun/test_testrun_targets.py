@@ -53,7 +53,7 @@ async def test_go_takes_no_name_beside_ids(context: Context, workspace: Path) ->
 async def test_a_go_workspace_runs_all_its_modules(context: Context, workspace: Path) -> None:
     put(workspace, {"go.work": "go 1.21\n\nuse (\n\t./a\n\t./b/c // why\n)\n", "a/go.mod": "", "b/c/go.mod": ""})
     folder = ProjectFolder(context.files, workspace)
-    assert go_row.go_evidence(folder) == "go.work"
+    assert go_row.GO.evidence(folder) == "go.work"
     assert go_row.go_arguments(TestSelection(), folder) == ("./a/...", "./b/c/...")
 
 

@@ -21,7 +21,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     path_argument,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CARGO_TOML = "Cargo.toml"
@@ -34,11 +34,6 @@ _NOISE = re.compile(r"^(?:note: (?:run with|Some details)|stack backtrace:|\s*\d
 _DOC = re.compile(r"^(?P<path>\S+\.(?:rs|md)) - (?P<rest>.*)$")
 _ROOTS = ("lib", "main", "mod")
 _MOST_PACKAGES, _DEEPEST = 200, 4
-
-
-def cargo_evidence(folder: ProjectFolder) -> str:
-    """The manifest of a package or of a workspace of packages."""
-    return CARGO_TOML if CARGO_TOML in folder.names() else ""
 
 
 def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
@@ -259,14 +254,9 @@ def _workspace_root(folder: ProjectFolder) -> Path:
     return folder.path
 
 
-def _adopt(given: GivenCommand) -> TestCommand | None:
-    tests = given.program == "cargo" and given.words[1:2] == ("test",)
-    return given.run_as("cargo test", env=CARGO_ENV) if tests else None
-
-
 CARGO = TestRunner(
-    *("cargo test", "Rust", cargo_evidence, _launch, read_cargo_output, (".rs",)),
-    adopt=_adopt,
+    *("cargo test", "Rust", first_file(CARGO_TOML), _launch, read_cargo_output, (".rs",)),
+    adopt=lambda given: given.run_as("cargo test", env=CARGO_ENV) if given.starts("cargo", "test") else None,
     manifests=(r"Cargo\.toml",),
     order=31,
 )

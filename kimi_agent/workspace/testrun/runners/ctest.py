@@ -275,8 +275,7 @@ def _escape_regex(name: str) -> str:
 
 
 def _adopt(given: GivenCommand) -> TestCommand | None:
-    tests = given.program == "ctest"
-    return given.run_as("ctest", *_report_options(given.report_path)) if tests else None
+    return given.run_as("ctest", *_report_options(given.report_path)) if given.program == "ctest" else None
 
 
 CTEST = TestRunner(

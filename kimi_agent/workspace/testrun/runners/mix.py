@@ -18,7 +18,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     targets_of_one_kind,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^(?P<module>\S+) \[(?P<path>.+)\]$")
@@ -33,11 +33,6 @@ _NONE = "There are no tests to run"
 _MOST_BLOCK = 200
 _TRACE_OPTIONS = ("--trace", "--no-color")  # without the trace only failing tests have names
 _ENV = {"LC_ALL": "C.UTF-8"}
-
-
-def mix_evidence(folder: ProjectFolder) -> str:
-    """The project of mix."""
-    return "mix.exs" if "mix.exs" in folder.names() else ""
 
 
 async def _launch(
@@ -172,14 +167,9 @@ def _case(found: _TracedTest, spelled: Callable[[str], str]) -> TestCase:
     return TestCase(node_id, outcome, place, first_nonblank_line(message), shortened.detail)
 
 
-def _adopt(given: GivenCommand) -> TestCommand | None:
-    tests = given.program == "mix" and given.words[1:2] == ("test",)
-    return given.run_as("mix", *_TRACE_OPTIONS, env=_ENV) if tests else None
-
-
 MIX = TestRunner(
-    *("mix", "Elixir", mix_evidence, _launch, _read, (".ex", ".exs")),
-    adopt=_adopt,
+    *("mix", "Elixir", first_file("mix.exs"), _launch, _read, (".ex", ".exs")),
+    adopt=lambda given: given.run_as("mix", *_TRACE_OPTIONS, env=_ENV) if given.starts("mix", "test") else None,
     manifests=(r"mix\.exs",),
     order=40,
 )

@@ -18,7 +18,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
 _CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
@@ -27,6 +27,7 @@ _FRAME = re.compile(r"(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)")
 _FATAL_ERROR = re.compile(
     r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
 )
+_PROGRAMS = ("phpunit", "pest")
 _NONE = "No tests executed!"
 # What PHPUnit only frowns at stands in its report as an error; its exit code says whether it counts.
 _RISKY = re.compile(
@@ -36,10 +37,8 @@ _RISKY = re.compile(
 
 def phpunit_evidence(folder: ProjectFolder) -> str:
     """Why PHPUnit runs this folder's tests; "" where nothing says so."""
-    names = folder.names()
-    for name in _CONFIGURATIONS:
-        if name in names:
-            return name
+    if configuration := first_file(*_CONFIGURATIONS)(folder):
+        return configuration
     return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
 
 
@@ -132,8 +131,7 @@ def _escape_regex(text: str) -> str:
 
 
 def _adopt(given: GivenCommand) -> TestCommand | None:
-    tests = given.program in ("phpunit", "pest")
-    return given.run_as("phpunit", "--log-junit", str(given.report_path)) if tests else None
+    return given.run_as("phpunit", "--log-junit", str(given.report_path)) if given.program in _PROGRAMS else None
 
 
 PHPUNIT = TestRunner(

@@ -196,7 +196,7 @@ def _without_sources(block: list[str]) -> Iterator[str]:
 
 
 def _adopt(given: GivenCommand) -> TestCommand | None:
-    tests = given.program == "zig" and given.words[1:2] == ("build",) and "test" in given.words
+    tests = given.starts("zig", "build") and "test" in given.words
     return given.run_as("zig build test", "--summary", "all") if tests else None
 
 
