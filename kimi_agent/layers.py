@@ -1,7 +1,8 @@
-"""Layers of tools, prompts, commands and config: built-in < user < project (only if trusted).
+"""Layers of tools, test runners, prompts, commands and config: built-in < user < project (only if trusted).
 
-Every layer is a folder of the same shape: `tools/`, `prompts/` (with `commands/` and `roles/`), `config.toml`. A
-later layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool cannot.
+Every layer is a folder of the same shape: `tools/`, `runners/`, `prompts/` (with `commands/` and `roles/`) and
+`config.toml`. A later layer replaces a name of an earlier one, so the built-ins can do nothing that a user's tool
+cannot.
 """
 
 import hashlib
@@ -21,10 +22,14 @@ LayerName = Literal["built-in", "user", "project"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its name, and the folder that holds `tools/`, `prompts/` and `config.toml`."""
+    """One layer: its name, and the folder that holds `tools/`, `runners/`, `prompts/` and `config.toml`.
+
+    `package` is the folder's own package, where it is one: its modules are then known by their real names.
+    """
 
     name: LayerName
     root: Path
+    package: str = ""
 
     def files(self, folder: str, suffix: str) -> Iterator[Path]:
         """The files with `suffix` directly in `folder`, by name; none where there is no such folder."""

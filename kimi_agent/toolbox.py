@@ -1,15 +1,9 @@
 """Toolbox: loads a session's tools from the layers' folders, and runs the tool calls of an answer as one batch."""
 
 import asyncio
-import hashlib
-import importlib
-import sys
 import time
-import types
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.layers import Layer
@@ -17,6 +11,7 @@ from kimi_agent.log.events import CallStarted, Emit, Progress, Returned
 from kimi_agent.log.messages import Call
 from kimi_agent.log.views import Result
 from kimi_agent.model.base import ToolSpec
+from kimi_agent.plugins import BrokenPlugin, load_plugins
 from kimi_agent.tool import Context, ParsedCall, Tool, ToolFunction
 
 _MOST_CHARS = 2_000
@@ -24,55 +19,9 @@ ToolWrapper = Callable[[Tool], Tool]
 ContextFactory = Callable[[tuple[int, int], Callable[[str], None]], Context]
 
 
-@dataclass(frozen=True)
-class BrokenToolModule:
-    """A tool module that could not be loaded: shown at start, never fatal to the rest."""
-
-    path: Path
-    error: str
-
-
-def load_tools(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[BrokenToolModule]]:
+def load_tools(layers: Sequence[Layer]) -> tuple[dict[str, Tool], list[BrokenPlugin]]:
     """The tools of all layers by name (a later layer replaces a name), and the modules that failed."""
-    tools: dict[str, Tool] = {}
-    problems: list[BrokenToolModule] = []
-    for layer in layers:
-        package = _package(layer)
-        for path in layer.files("tools", ".py"):
-            if path.stem.startswith("_"):
-                continue
-            try:
-                module = _import(f"{package}.{path.stem}", write_bytecode=layer.name != "project")
-            except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
-                problems.append(BrokenToolModule(path, f"{type(error).__name__}: {error}"))
-            else:
-                tools |= {value.name: value for value in vars(module).values() if isinstance(value, Tool)}
-    return tools, problems
-
-
-def _package(layer: Layer) -> str:
-    """An empty package whose path is the layer's folder, so that modules import their `._neighbours`."""
-    folder = str(layer.root / "tools")
-    name = f"kimi_agent_tools_{hashlib.sha256(folder.encode()).hexdigest()[:12]}"
-    if layer.name != "built-in":  # a person edits these between two sessions of one process
-        for module in [each for each in list(sys.modules) if each.startswith(name)]:
-            del sys.modules[module]
-        importlib.invalidate_caches()
-    if name not in sys.modules:
-        package = types.ModuleType(name)
-        package.__path__ = [folder]
-        sys.modules[name] = package
-    return name
-
-
-def _import(name: str, *, write_bytecode: bool) -> types.ModuleType:
-    # A project is trusted by the hash of its folder, bytecode included: writing there would undo the trust.
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = before or not write_bytecode
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.dont_write_bytecode = before
+    return load_plugins(layers, "tools", Tool)
 
 
 class Toolbox:

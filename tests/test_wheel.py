@@ -45,12 +45,14 @@ def run(installed: Path, home: Path, *argv: str) -> "subprocess.CompletedProcess
 def test_it_holds_the_built_in_layer_and_nothing_of_the_checkout(installed: Path, tmp_path: Path) -> None:
     code = (
         "import kimi_agent, importlib.util as u, json; from kimi_agent.layers import built_in_root as b;"
+        "from kimi_agent.workspace.testrun.registry import list_runners; print(list_runners({})[-1].name);"
         "print(json.dumps([kimi_agent.__file__, str(b()), sorted(p.name for p in (b()/'prompts').iterdir()),"
         "u.find_spec('tools') is None, u.find_spec('tests') is None]))"
     )
     done = run(installed, tmp_path, str(installed / "python"), "-P", "-c", code)
     assert str(ROOT) not in done.stdout, done.stderr
     assert '"system.md"' in done.stdout
+    assert done.stdout.startswith("task test\n")
     assert done.stdout.rstrip().endswith("true, true]")
 
 

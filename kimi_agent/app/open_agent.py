@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,6 +74,8 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.registry import load_runners
+from kimi_agent.workspace.testrun.runner import TestRunner
 
 if TYPE_CHECKING:
     from kimi_agent.rewind.rewinder import Rewinder
@@ -179,7 +181,8 @@ async def open_agent(
     every event, the fleeting ones too, is kept beside the log.
     """
     config = setup.config
-    tools, problems = load_tools(setup.layers)
+    tools, broken = load_tools(setup.layers)
+    runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
     policy = make_policy(setup)
     settings = read_model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, make_system_prompt(setup))
@@ -215,7 +218,7 @@ async def open_agent(
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
             context=_context_factory(
-                session, files, runner, testrun=_make_testrun(setup, files, runner, checkpoints, log)
+                session, files, runner, testrun=_make_testrun(setup, files, runner, checkpoints, log, runners)
             ),
             emit=session.emit,
             report_bug=lambda error: write_traceback(setup.user_folders.state, error),
@@ -241,7 +244,7 @@ async def open_agent(
         await wire.aclose()
         session.close()
         raise
-    notices += [f"Left out {each.path}: {each.error}" for each in problems]
+    notices += [f"Left out {each.path}: {each.error}" for each in (*broken, *broken_runners)]
     return OpenAgent(
         agent, verifier, checkpoints, policy, setup, runner, files, model, pipeline, context_window, tuple(notices)
     )
@@ -271,7 +274,12 @@ def _open_debug_log(session: Session) -> Listener:
 
 
 def _make_testrun(
-    setup: Setup, files: Files, runner: ProcessRunner, checkpoints: Checkpoints, log: Sequence[Stamped]
+    setup: Setup,
+    files: Files,
+    runner: ProcessRunner,
+    checkpoints: Checkpoints,
+    log: Sequence[Stamped],
+    runners: Mapping[str, TestRunner],
 ) -> ProjectTests:
     async def tree() -> str:
         try:
@@ -280,7 +288,8 @@ def _make_testrun(
             return ""
 
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
-    testrun = ProjectTests(files, runner, command=setup.config.text("test_command"), virtual_env=virtual_env, tree=tree)
+    command = setup.config.text("test_command")
+    testrun = ProjectTests(files, runner, command=command, virtual_env=virtual_env, tree=tree, runners=runners)
     for stamped in log:
         match stamped.event:
             case Returned(result=Result(view=TestReport() as report)):

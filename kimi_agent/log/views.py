@@ -53,6 +53,9 @@ class MatchesView(msgspec.Struct, frozen=True, tag="matches"):
     files: int
 
 
+FAILED_OUTCOMES = ("failed", "error")
+
+
 class TestCase(msgspec.Struct, frozen=True):
     """One test's outcome. `id` can be given to the runner again; `detail` is at most 15 lines.
 

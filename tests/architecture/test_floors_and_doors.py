@@ -8,7 +8,13 @@ from tests.architecture.program_modules import Module, inside, program_modules
 
 FLOORS: list[list[str]] = [
     ["kimi_agent.errors", "kimi_agent.log.messages", "kimi_agent.log.views"],
-    ["kimi_agent.log.questions", "kimi_agent.log.events", "kimi_agent.layers", "kimi_agent.schema"],
+    [
+        "kimi_agent.log.questions",
+        "kimi_agent.log.events",
+        "kimi_agent.layers",
+        "kimi_agent.plugins",
+        "kimi_agent.schema",
+    ],
     ["kimi_agent.workspace", "kimi_agent.log"],
     ["kimi_agent.edit"],
     ["kimi_agent.tool"],

@@ -48,10 +48,10 @@ def run_interactive(options: RunOptions) -> int:
 
 
 def _ask_trust(setup: Setup) -> bool:
-    """Ask whether the project's own tools, prompts and settings may be used."""
+    """Ask whether the project's own tools, test runners, prompts and settings may be used."""
     sys.stdout.write(
-        f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, prompts and settings.\n"
-        "Its tools are code that runs as you. You have read it and trust it? [y/N] "
+        f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and settings.\n"
+        "Its tools and test runners are code that runs as you. You have read it and trust it? [y/N] "
     )
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

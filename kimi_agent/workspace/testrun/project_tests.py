@@ -6,13 +6,13 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestCase, TestReport
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.environ import shell_environ
 from kimi_agent.workspace.process.runner import ProcessResult, ProcessRunner
@@ -21,7 +21,7 @@ from kimi_agent.workspace.testrun.choosing.targets import check_test_name, parse
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
 from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
-from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult
+from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.verdict import judge_run
 
@@ -29,7 +29,6 @@ MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_
 _TEMP = "kimi-agent-tests-"
 # As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
 _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
-_FAILED_OUTCOMES = ("failed", "error")
 
 
 class ProjectTests:
@@ -37,7 +36,7 @@ class ProjectTests:
 
     `command` is the person's own test command (of the user's configuration); `python` is our interpreter, the last
     resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and is
-    asked just before a run.
+    asked just before a run; `runners` are test runners of the person's and the project's own.
     """
 
     def __init__(
@@ -49,12 +48,14 @@ class ProjectTests:
         python: str = sys.executable,
         virtual_env: str = "",
         tree: Callable[[], Awaitable[str]] | None = None,
+        runners: Mapping[str, TestRunner] | None = None,
     ) -> None:
         self._files = files
         self._runner = runner
         self._command = command.strip()
         self._interpreters = InterpreterFinder(files.root, runner, own=python, virtual_env=virtual_env)
         self._tree = tree
+        self._own_runners = runners or {}
         self._last: dict[str, str] = {}
         self._worked: RememberedCommand | None = None
 
@@ -137,8 +138,9 @@ class ProjectTests:
         return combine_runs(runs, repeat)
 
     async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> RunPlan:
-        # The table of all runners costs 50 ms to load, which the start of the program shall not pay.
-        from kimi_agent.workspace.testrun.choosing.choose_plan import choose_run_plan, plan_given_command
+        # Loading the runners takes 50 ms, which the start of the program shall not pay.
+        from kimi_agent.workspace.testrun.choosing.choose_plan import PlanChooser
+        from kimi_agent.workspace.testrun.registry import list_runners
 
         name, command = check_test_name(name), command.strip()
         if command and (targets or name or failed_only):
@@ -150,13 +152,14 @@ class ProjectTests:
         if failed_only:
             targets = self._failing(targets)
         selection = TestSelection(parse_targets(self._files, targets), name)
-        if command:
-            return plan_given_command(self._files, command, self._runner.cwd, report)
         environment = RunnerEnvironment(self._runner, self._interpreters, report)
-        return await choose_run_plan(self._files, selection, environment, configured=self._command, worked=self._worked)
+        chooser = PlanChooser(self._files, environment, await asyncio.to_thread(list_runners, self._own_runners))
+        if command:
+            return chooser.plan_command(command, self._runner.cwd, GIVEN_COMMAND_EVIDENCE)
+        return await chooser.choose(selection, configured=self._command, worked=self._worked)
 
     def _failing(self, targets: Sequence[str]) -> list[str]:
-        failing = [each for each, outcome in self._last.items() if outcome in _FAILED_OUTCOMES]
+        failing = [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES]
         if targets:
             raise ToolError("bad_arguments", "'failed_only' chooses the targets itself", "give one of the two")
         if not failing:
@@ -194,7 +197,7 @@ class ProjectTests:
         No runner tells of them when all is well, so without this they would stay red for ever.
         """
         ids = {case.id for case in cases}
-        for red in [each for each, outcome in self._last.items() if outcome in _FAILED_OUTCOMES and each not in ids]:
+        for red in [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES and each not in ids]:
             if any(each.startswith((f"{red}::", f"{red} > ", f"{red}/")) for each in ids):
                 yield TestCase(red, "passed", message="its tests run again")
 
@@ -203,8 +206,8 @@ class ProjectTests:
         bad = 0
         compared = []
         for case in (*cases, *self._mended(cases)):
-            was_bad = self._last.get(case.id) in _FAILED_OUTCOMES
-            if case.outcome in _FAILED_OUTCOMES:
+            was_bad = self._last.get(case.id) in FAILED_OUTCOMES
+            if case.outcome in FAILED_OUTCOMES:
                 bad += 1
                 case = replace(
                     case,

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from kimi_agent.log.views import TestCase, TestReport
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 
 MAX_REPEATS = 50
-_FAILED_OUTCOMES = ("failed", "error")
 # What stops the repeating, the worst first; a run that found no tests would find none again.
 _ENDINGS = ("timed_out", "broken", "none_ran")
 
@@ -53,8 +52,8 @@ def _merge_runs(runs: Sequence[TestReport]) -> tuple[TestCase, ...]:
     for run in runs:
         for case in run.cases:
             known = worst.get(case.id)
-            bad = case.outcome in _FAILED_OUTCOMES
-            if known is None or (known.outcome not in _FAILED_OUTCOMES and (bad or known.outcome == "skipped")):
+            bad = case.outcome in FAILED_OUTCOMES
+            if known is None or (known.outcome not in FAILED_OUTCOMES and (bad or known.outcome == "skipped")):
                 worst[case.id] = case
             if case.outcome != "skipped":
                 ran[case.id] = ran.get(case.id, 0) + 1

@@ -1,8 +1,9 @@
 """TestRunner, the plug-in value for one test runner: how it is recognised, started and parsed."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import shlex
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
@@ -11,6 +12,8 @@ from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestS
 
 # What a shell answers for a command that could not be started.
 NOT_STARTED_EXIT_CODES = (126, 127)
+# From here on stand a project's own tasks, such as `make test`, of which only the exit code is known.
+FIRST_TASK = 80
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,44 @@ class RunnerEnvironment:
     runner: ProcessRunner
     interpreters: InterpreterFinder
     report_path: Path
+
+
+@dataclass(frozen=True)
+class GivenCommand:
+    """A plain command (no shell syntax) of the person, AGENTS.md or the model: `words` without leading assignments.
+
+    `why` says where it comes from; a report may be written to `report_path`.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    why: str
+    folder: ProjectFolder
+    report_path: Path
+
+    @property
+    def program(self) -> str:
+        """The program's name, without its folder; "" where only a shell can tell."""
+        return PurePath(self.words[0]).name if self.words else ""
+
+    def starts(self, program: str, *words: str) -> bool:
+        """Whether it starts `program`, with these words right behind it."""
+        return self.program == program and self.words[1 : len(words) + 1] == words
+
+    def run_as(
+        self,
+        runner: str,
+        *options: str,
+        text: str = "",
+        env: Mapping[str, str] | None = None,
+        extra_files: Mapping[str, str] | None = None,
+        show_line: Callable[[str], str] = str,
+    ) -> TestCommand:
+        """It as a command of `runner`: `text` (as written by default) with `options` at its end."""
+        argv = ("/bin/sh", "-c", " ".join(filter(None, (text or self.text, shlex.join(options)))))
+        # No bytecode is written: a file edited twice within a second, to the same size, would run from a stale one.
+        env = {"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        return TestCommand(runner, self.why, argv, self.text, self.folder.path, env, extra_files or {}, show_line)
 
 
 @dataclass(frozen=True)
@@ -40,6 +81,7 @@ class RunResult:
     selection: TestSelection = field(default_factory=TestSelection)
 
 
+Launcher = Callable[[ProjectFolder, TestSelection, str, RunnerEnvironment], Awaitable[TestCommand | None]]
 ReportParser = Callable[[RunResult], ParsedReport]
 
 
@@ -48,8 +90,13 @@ class TestRunner:
     """One test runner, such as pytest or cargo test.
 
     `evidence` gives the reason to use it in a folder, "" where there is none; `launch` gives the command, None where
-    the runner is not installed or cannot run the selection; `read` parses what the run left. `suffixes` end the names
-    of the files that are its ecosystem's own: a runner of another ecosystem is not given them.
+    the runner is not installed or cannot run the selection; `read` parses what the run left. `adopt` gives a command
+    that somebody wrote with the options that make it report, None where it is not this runner's.
+
+    Of several that fit a folder the one with the lowest `order` is taken; where `yields_to_tasks` says so for the
+    folder, one of the project's own tasks (from FIRST_TASK on) comes before it. `suffixes` end the names of the files
+    that are its ecosystem's own: a runner of another ecosystem is not given them. `manifests` are regular expressions
+    for the names of files that mark the top of a project.
     """
 
     __test__ = False  # pytest collects classes by this name
@@ -57,9 +104,18 @@ class TestRunner:
     name: str
     ecosystem: str
     evidence: Callable[[ProjectFolder], str]
-    launch: Callable[[ProjectFolder, TestSelection, str, RunnerEnvironment], Awaitable[TestCommand | None]]
+    launch: Launcher
     read: ReportParser
     suffixes: tuple[str, ...] = ()
+    adopt: Callable[[GivenCommand], TestCommand | None] = lambda _: None
+    manifests: tuple[str, ...] = ()
+    order: int = 50
+    yields_to_tasks: Callable[[ProjectFolder], bool] = lambda _: False
+
+
+def first_file(*names: str) -> Callable[[ProjectFolder], str]:
+    """Evidence: the first of the files `names` that the folder has."""
+    return lambda folder: next((name for name in names if name in folder.names()), "")
 
 
 def read_exit_code(ran: RunResult) -> ParsedReport:

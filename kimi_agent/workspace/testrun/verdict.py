@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from kimi_agent.log.views import FAILED_OUTCOMES
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
 from kimi_agent.workspace.testrun.values import ParsedReport
 
@@ -28,7 +29,7 @@ def judge_run(
             "passed" if reading.stated_result == "passed" else "failed",
             "judged by its exit code; no test was read one by one",
         )
-    bad = sum(case.outcome in ("failed", "error") for case in reading.cases)
+    bad = sum(case.outcome in FAILED_OUTCOMES for case in reading.cases)
     if not reading.is_complete:
         why = f"the run ended (exit {exit_code}) without a whole report"
         during = f" while {reading.running} was running" if reading.running else ""

@@ -22,15 +22,10 @@ from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_argum
 from kimi_agent.workspace.testrun.runners.mix import MIX, mix_arguments
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT, phpunit_arguments
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC, minitest_arguments, rspec_arguments
-from kimi_agent.workspace.testrun.runners.tasks import JUST, TASK
-from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
+from tests.workspace.testrun.project_files import RUNNERS, put, selection
 
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+MAKE, JUST, TASK = RUNNERS["make test"], RUNNERS["just test"], RUNNERS["task test"]
 
 
 def program(folder: Path, *names: str) -> None:
@@ -38,11 +33,6 @@ def program(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
-
-
-def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
-    parts = [target.partition("::") for target in targets]
-    return TestSelection(tuple(Target(root / path if path else root, node) for path, _, node in parts), name)
 
 
 @pytest.fixture
@@ -59,7 +49,21 @@ def here(workspace: Path, tmp_path: Path) -> ProjectFolder:
 def environment(context: Context, workspace: Path, tmp_path: Path) -> RunnerEnvironment:
     """A PATH on which every runner stands, as an empty script that is never started."""
     path = tmp_path / "bin"
-    every = ("gradle", "mvn", "cmake", "ctest", "ruby", "rspec", "rake", "bundle", "phpunit", "dotnet", "mix", "just")
+    every = (
+        "gradle",
+        "mvn",
+        "cmake",
+        "ctest",
+        "ruby",
+        "rspec",
+        "rake",
+        "bundle",
+        "phpunit",
+        "dotnet",
+        "mix",
+        "make",
+        "just",
+    )
     program(path, *every, "go-task")
     runner = ProcessRunner(
         root=workspace,
@@ -272,7 +276,7 @@ async def test_what_is_not_configured_yet_is_told_unless_a_task_does_it(
         await launched(CTEST, context, environment, TestSelection())
     assert "cmake -S . -B build" in told.value.next_step
     put(workspace, {"Makefile": "test: build\n"})
-    assert CTEST.evidence(ProjectFolder(context.files, workspace)) == ""
+    assert (await context.testrun.preview_command()).endswith("/make test")
 
 
 @pytest.mark.parametrize(
@@ -438,6 +442,8 @@ async def test_mix_traces(context: Context, workspace: Path, environment: Runner
 @pytest.mark.parametrize(
     ("row", "name", "text", "says"),
     [
+        (MAKE, "GNUmakefile", "all:\ntest: build\n\t@x\n", True),
+        (MAKE, "Makefile", "test := no\n\ttest:\ntests:\n", False),
         (JUST, "justfile", "test:\n  x\n", True),
         (JUST, ".justfile", "build:\n\n@test *args: build\n  x {{args}}\n", True),
         (JUST, "JUSTFILE", "test filter='' n=\"1\":\n", True),
@@ -461,5 +467,5 @@ async def test_tasks_are_known_by_their_files(
         return
     launch = await launched(row, context, environment, TestSelection())
     assert launch is not None
-    assert launch.shown in ("just test", "go-task test")
+    assert launch.shown in ("make test", "just test", "go-task test")
     assert await launched(row, context, environment, TestSelection(name="x")) is None

@@ -12,15 +12,10 @@ from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun import ProjectTests
 from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset, prepare_given_command
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.registry import list_runners
+from tests.workspace.testrun.project_files import put
 
 UNITTEST = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 async def test_a_command_of_agents_md_comes_before_the_table(context: Context, workspace: Path) -> None:
@@ -133,7 +128,8 @@ async def test_a_plain_command_of_a_known_runner_is_made_to_report(
     context: Context, workspace: Path, command: str, runner: str, text: str
 ) -> None:
     put(workspace, {"package.json": json.dumps({"scripts": {"test": "jest", "other": "x; y"}})})
-    launch, _ = prepare_given_command(command, ProjectFolder(context.files, workspace), "because", Path("/r/report"))
+    folder = ProjectFolder(context.files, workspace)
+    launch, _ = prepare_given_command(command, folder, "because", Path("/r/report"), list_runners({}))
     assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
     assert set(launch.extra_files) <= {"reporter.mjs", "reporter.cjs", "began"}
 

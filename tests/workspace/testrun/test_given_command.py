@@ -9,15 +9,11 @@ from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun import ProjectTests
 from kimi_agent.workspace.testrun.choosing.given_command import prepare_given_command
-from kimi_agent.workspace.testrun.projects.manifests import make_evidence, pytest_evidence, unittest_evidence
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+from kimi_agent.workspace.testrun.registry import list_runners
+from kimi_agent.workspace.testrun.runners.pytest import pytest_evidence
+from kimi_agent.workspace.testrun.runners.unittest import unittest_evidence
+from tests.workspace.testrun.project_files import put
 
 
 @pytest.mark.parametrize(
@@ -42,7 +38,8 @@ def put(root: Path, files: dict[str, str]) -> None:
 async def test_only_a_plain_command_gets_our_options(
     context: Context, workspace: Path, command: str, runner: str
 ) -> None:
-    launch, _ = prepare_given_command(command, ProjectFolder(context.files, workspace), "because", Path("/r.xml"))
+    folder = ProjectFolder(context.files, workspace)
+    launch, _ = prepare_given_command(command, folder, "because", Path("/r.xml"), list_runners({}))
     assert launch.runner == runner
     assert launch.argv[2].startswith(command)
     assert ("--junitxml=/r.xml" in launch.argv[2]) == (runner == "pytest")
@@ -122,9 +119,7 @@ async def test_pytest_is_known_by_what_stands_in_the_folder(
     context: Context, workspace: Path, files: dict[str, str], evidence: str
 ) -> None:
     put(workspace, files)
-    folder = ProjectFolder(context.files, workspace)
-    assert pytest_evidence(folder) == evidence
-    assert make_evidence(folder) == ""
+    assert pytest_evidence(ProjectFolder(context.files, workspace)) == evidence
 
 
 async def test_evidence_is_never_read_through_links_that_lead_outside(context: Context, workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reports and texts that are meant to do harm, or are merely damaged; and the TRX format."""
+"""Reports and texts that are meant to do harm, or are merely damaged."""
 
 import os
 from pathlib import Path
@@ -7,41 +7,21 @@ import pytest
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, merge_cases
+from kimi_agent.workspace.testrun.reports.junit import read_junit_report
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
 from kimi_agent.workspace.testrun.reports.trx import read_trx_report
-from kimi_agent.workspace.testrun.runner import RunResult, TestRunner
-from kimi_agent.workspace.testrun.runners.ctest import CTEST
-from kimi_agent.workspace.testrun.runners.dotnet import DOTNET
-from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
-from kimi_agent.workspace.testrun.runners.mix import MIX
-from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
-from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
-from kimi_agent.workspace.testrun.runners.tasks import JUST, TASK
 from kimi_agent.workspace.testrun.values import ParsedReport
 from kimi_agent.workspace.testrun.verdict import judge_run
+from tests.workspace.testrun.project_files import RUNNERS, left
 
-# They read through junit.py, which does not catch these encodings.
-_THROUGH_JUNIT = (GRADLE, MAVEN, PHPUNIT)
-ALL = (GRADLE, MAVEN, CTEST, RSPEC, MINITEST, PHPUNIT, DOTNET, MIX)
+# Judged by their exit code where no text is understood.
+BY_EXIT_CODE = ("npm test", "tox", "nox", "make test", "just test", "task test")
+READERS = [name for name in RUNNERS if name not in BY_EXIT_CODE]
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><testsuite>&b;</testsuite>'
 
 
-def ran(context: Context, tmp_path: Path, data: bytes, *, exit_code: int | None = 0, lines: str = "") -> RunResult:
-    """A run that left `data` wherever a row looks for its report."""
-    root = context.files.root
-    report = tmp_path / "run" / "report.xml"
-    (report.parent / "trx").mkdir(parents=True, exist_ok=True)
-    began = report.with_name("began")
-    began.touch()
-    os.utime(began, ns=(1, 1))
-    for path in (report, report.parent / "trx" / "a.trx"):
-        path.write_bytes(data)
-    for place in ("target/surefire-reports", "build/test-results/test"):
-        (root / place).mkdir(parents=True, exist_ok=True)
-        (root / place / "TEST-a.xml").write_bytes(data)
-    return RunResult(exit_code, lines.split("\n"), report, root, ProjectFolder(context.files, root))
+LEAK = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="&a;"/></testsuite>'
 
 
 DAMAGED = (
@@ -49,6 +29,10 @@ DAMAGED = (
     b"\xff\xfe\x00",
     b"{",
     b"null",
+    b"[]",
+    b'{"testResults": 3}',
+    b'{"kind":"end","titles":4}',
+    b"[" * 100_000,
     b'{"examples": [{"id": 5}]}',
     b'{"examples": ' + b"[" * 100_000,
     b"<a>" * 5_000,
@@ -60,23 +44,30 @@ DAMAGED = (
 )
 
 
-@pytest.mark.parametrize("row", ALL, ids=lambda row: row.name)
-async def test_no_damaged_report_is_a_success(context: Context, tmp_path: Path, row: TestRunner) -> None:
+@pytest.mark.parametrize("name", READERS)
+async def test_no_damaged_report_is_a_success(context: Context, tmp_path: Path, name: str) -> None:
     """Whatever stands there, nothing is raised, and nothing passed."""
     for data in DAMAGED:
-        if b"encoding" in data and row in _THROUGH_JUNIT:
-            continue
         for exit_code in (0, 1):
-            run = ran(context, tmp_path, data, exit_code=exit_code)
-            verdict, _ = judge_run(row.read(run), exit_code, killed="", lines=run.lines)
-            assert verdict != "passed" or (row in (GRADLE, MAVEN) and b"testcase" in data), data[:40]
+            run = left(context, tmp_path, data, exit_code=exit_code)
+            verdict, _ = judge_run(RUNNERS[name].read(run), exit_code, killed="", lines=run.lines)
+            assert verdict != "passed" or (name in ("gradle", "maven") and b"testcase" in data), data[:40]
 
 
-@pytest.mark.parametrize("row", [GRADLE, MAVEN, CTEST, RSPEC, PHPUNIT, DOTNET], ids=lambda row: row.name)
+NOISE = ["", "\x1b[31m", "{", '{"Action": 3}', '{"Action":"pass","Package":4}', "x" * 10_000, "é\x00", "test "]
+
+
+@pytest.mark.parametrize("name", RUNNERS)
+async def test_noise_is_no_success(context: Context, tmp_path: Path, name: str) -> None:
+    run = left(context, tmp_path, None, exit_code=1, lines="\n".join(NOISE))
+    assert judge_run(RUNNERS[name].read(run), 1, killed="", lines=NOISE)[0] in ("broken", "failed")
+
+
+@pytest.mark.parametrize("name", ["pytest", "gradle", "maven", "ctest", "rspec", "phpunit", "dotnet", "jest", "mocha"])
 async def test_a_pipe_or_a_link_in_place_of_a_report_does_not_hold_us_up(
-    context: Context, tmp_path: Path, row: TestRunner
+    context: Context, tmp_path: Path, name: str
 ) -> None:
-    run = ran(context, tmp_path, b"")
+    run = left(context, tmp_path, b"")
     reports = [run.report_path, run.report_path.parent / "trx" / "a.trx", *context.files.root.rglob("TEST-a.xml")]
     green = tmp_path / "green"
     green.write_bytes(b'<x><testcase name="a" status="run"/><UnitTestResult testName="a"/></x>')
@@ -84,14 +75,14 @@ async def test_a_pipe_or_a_link_in_place_of_a_report_does_not_hold_us_up(
         for path in reports:
             path.unlink()
             make(path)
-        reading = row.read(run)
+        reading = RUNNERS[name].read(run)
         assert reading.cases == ()
         assert judge_run(reading, 0, killed="", lines=[])[0] in ("broken", "none_ran")
 
 
 async def test_a_truncated_junit_file_beside_whole_ones_is_told(context: Context, tmp_path: Path) -> None:
-    run = ran(context, tmp_path, b'<testsuite><testcase name="a" classname="A"/>')
-    reading = MAVEN.read(run)
+    run = left(context, tmp_path, b'<testsuite><testcase name="a" classname="A"/>')
+    reading = RUNNERS["maven"].read(run)
     assert [case.id for case in reading.cases] == [".::A::a"]
     assert "not whole XML" in reading.trouble
 
@@ -129,10 +120,8 @@ async def test_no_control_character_reaches_a_case(context: Context, tmp_path: P
             "1 runs, 1 assertions, 1 failures, 0 errors, 0 skips",
         ]
     )
-    for row in (MIX, MINITEST, CTEST):
-        run = ran(context, tmp_path, b"", lines=lines)
-        run.report_path.unlink()
-        reading = row.read(run)
+    for name in ("mix", "minitest", "ctest"):
+        reading = RUNNERS[name].read(left(context, tmp_path, None, lines=lines))
         assert len(reading.cases) == 1
         assert not set("\x00\x1b\n") & set(reading.cases[0].id)
 
@@ -143,7 +132,7 @@ async def test_floods_of_lines_are_read_in_bounded_space(context: Context, tmp_p
         + [f"Calc#t{number} = 0.00 s = ." for number in range(2_000)]
         + ["3000 runs, 1 assertions, 0 failures, 1 errors, 0 skips"]
     )
-    reading = MINITEST.read(ran(context, tmp_path, b"", lines=flood, exit_code=1))
+    reading = RUNNERS["minitest"].read(left(context, tmp_path, b"", lines=flood, exit_code=1))
     assert len(reading.cases) == 2_001
     assert reading.cases[0].outcome == "error"
     assert len(reading.cases[0].detail) < 5_000
@@ -151,85 +140,59 @@ async def test_floods_of_lines_are_read_in_bounded_space(context: Context, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("row", "lines", "exit_code", "verdict"),
+    ("name", "lines", "exit_code", "verdict"),
     [
-        (RSPEC, "bundler: command not found: rspec", 127, "broken"),
-        (MINITEST, "rake aborted!\nDon't know how to build task 'test'", 1, "broken"),
-        (MINITEST, "0 runs, 0 assertions, 0 failures, 0 errors, 0 skips", 0, "none_ran"),
-        (MINITEST, "3 runs, 3 assertions, 0 failures, 0 errors, 0 skips", 0, "passed"),
-        (MINITEST, "3 runs, 3 assertions, 1 failures, 0 errors, 0 skips", 1, "failed"),
-        (MIX, "There are no tests to run", 0, "none_ran"),
-        (MIX, "** (Mix) Could not start application", 1, "broken"),
-        (CTEST, "CMake Error: The source directory does not exist", 1, "broken"),
-        (PHPUNIT, "No tests executed!", 0, "none_ran"),
-        (PHPUNIT, "Unknown option --nope", 1, "broken"),
-        (PHPUNIT, "No tests executed!", 1, "none_ran"),
-        (MIX, "All tests have been excluded.\n5 tests, 0 failures, 5 excluded", 1, "none_ran"),
-        (GRADLE, "* What went wrong:\n> No tests found for given includes: [x](--tests filter)", 1, "none_ran"),
-        (DOTNET, "A.cs(3,4): error CS0103: The name 'x' does not exist", 1, "broken"),
-        (DOTNET, "No test is available in t.dll.", 0, "none_ran"),
-        (MAVEN, "[ERROR] Non-resolvable parent POM", 1, "broken"),
-        (GRADLE, "* What went wrong:\nTask 'test' not found", 1, "broken"),
-        (JUST, "error: unknown recipe", 1, "failed"),
-        (TASK, "", 0, "passed"),
-        (TASK, "", 127, "broken"),
+        ("rspec", "bundler: command not found: rspec", 127, "broken"),
+        ("minitest", "rake aborted!\nDon't know how to build task 'test'", 1, "broken"),
+        ("minitest", "0 runs, 0 assertions, 0 failures, 0 errors, 0 skips", 0, "none_ran"),
+        ("minitest", "3 runs, 3 assertions, 0 failures, 0 errors, 0 skips", 0, "passed"),
+        ("minitest", "3 runs, 3 assertions, 1 failures, 0 errors, 0 skips", 1, "failed"),
+        ("mix", "There are no tests to run", 0, "none_ran"),
+        ("mix", "** (Mix) Could not start application", 1, "broken"),
+        ("ctest", "CMake Error: The source directory does not exist", 1, "broken"),
+        ("phpunit", "No tests executed!", 0, "none_ran"),
+        ("phpunit", "Unknown option --nope", 1, "broken"),
+        ("phpunit", "No tests executed!", 1, "none_ran"),
+        ("mix", "All tests have been excluded.\n5 tests, 0 failures, 5 excluded", 1, "none_ran"),
+        ("gradle", "* What went wrong:\n> No tests found for given includes: [x](--tests filter)", 1, "none_ran"),
+        ("dotnet", "A.cs(3,4): error CS0103: The name 'x' does not exist", 1, "broken"),
+        ("dotnet", "No test is available in t.dll.", 0, "none_ran"),
+        ("maven", "[ERROR] Non-resolvable parent POM", 1, "broken"),
+        ("gradle", "* What went wrong:\nTask 'test' not found", 1, "broken"),
+        ("just test", "error: unknown recipe", 1, "failed"),
+        ("task test", "", 0, "passed"),
+        ("task test", "", 127, "broken"),
     ],
 )
 async def test_what_stands_in_the_text_alone(
-    context: Context, tmp_path: Path, row: TestRunner, lines: str, exit_code: int, verdict: str
+    context: Context, tmp_path: Path, name: str, lines: str, exit_code: int, verdict: str
 ) -> None:
-    root = context.files.root
-    (tmp_path / "began").touch()
-    run = RunResult(exit_code, lines.split("\n"), tmp_path / "report.xml", root, ProjectFolder(context.files, root))
-    found = judge_run(row.read(run), exit_code, killed="", lines=run.lines)
+    run = left(context, tmp_path, None, exit_code=exit_code, lines=lines)
+    found = judge_run(RUNNERS[name].read(run), exit_code, killed="", lines=run.lines)
     assert found[0] == verdict
     if verdict == "broken" and exit_code != 127:
         assert lines.split("\n")[0] in found[1]
 
 
-async def test_trx(context: Context, tmp_path: Path) -> None:
-    """By the format's schema: no .NET was at hand to record one."""
-    root = context.files.root
-    text = (Path(__file__).parent / "recorded" / "dotnet_trx.txt").read_text().replace("@ROOT@", str(root))
-    for part in text.split("@@@ ")[1:]:
-        name, _, content = part.partition("\n")
-        path = (tmp_path if name.startswith("trx/") else root) / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content)
-    reading = DOTNET.read(RunResult(1, [], tmp_path / "report.xml", root, ProjectFolder(context.files, root)))
-    at = "tests/CalcTests.cs::Acme.Tests.CalcTests"
-    assert {case.id: case.outcome for case in reading.cases} == {
-        f"{at}.Adds(a: 1, b: 2)": "failed",
-        f"{at}.Skipped": "skipped",
-        f"{at}+Inner.Ok": "passed",
-        f"{at}.Hangs": "error",
-        f"{at}.Rows (1)": "passed",
-        f"{at}.Rows (2)": "failed",
-        ".::Gone.Elsewhere.Nameless": "skipped",
-    }
-    adds = reading.cases[0]
-    assert (adds.place, adds.message) == ("tests/CalcTests.cs:8", "Assert.Equal() Failure: Values differ")
-    assert [line.strip()[:7] for line in adds.detail.split("\n")] == [
-        "Assert.",
-        "Expecte",
-        "Actual:",
-        "at Acme",
-        "at Acme",
-    ]
-    assert reading.trouble == "The active test run was aborted."
-    assert judge_run(reading, 1, killed="", lines=[])[0] == "failed"
-
-
 async def test_green_trx_beside_a_failed_build_is_no_success(context: Context, tmp_path: Path) -> None:
     green = b'<TestRun><Results><UnitTestResult testName="A.B" outcome="Passed"/></Results></TestRun>'
-    run = ran(context, tmp_path, green, exit_code=1, lines="x.cs(1,2): error CS1002: ; expected")
-    assert DOTNET.read(run).fatal_error == "x.cs(1,2): error CS1002: ; expected"
-    assert DOTNET.read(ran(context, tmp_path, green)) == ParsedReport((TestCase(".::A.B", "passed"),))
+    run = left(context, tmp_path, green, exit_code=1, lines="x.cs(1,2): error CS1002: ; expected")
+    assert RUNNERS["dotnet"].read(run).fatal_error == "x.cs(1,2): error CS1002: ; expected"
+    assert RUNNERS["dotnet"].read(left(context, tmp_path, green)) == ParsedReport((TestCase(".::A.B", "passed"),))
 
 
-def test_a_document_type_in_a_trx_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.trx").write_bytes(BOMB)
-    found = read_trx_report(tmp_path / "a.trx")
+@pytest.mark.parametrize("data", [BOMB, LEAK, b"<!DOCTYPE x><testsuite/>"])
+def test_a_document_type_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "report").write_bytes(data)
+    for found in (read_junit_report(tmp_path / "report"), read_trx_report(tmp_path / "report")):
+        assert found is not None
+        assert "declares a document type" in found.trouble
+    assert read_junit_report(tmp_path / "none") is None
+    assert read_trx_report(tmp_path / "none") is None
+
+
+def test_what_was_read_of_a_damaged_report_is_kept_and_the_fault_told(tmp_path: Path) -> None:
+    (tmp_path / "report").write_bytes(b"<testsuite><testcase name='a'/>")
+    found = read_junit_report(tmp_path / "report")
     assert found is not None
-    assert "declares a document type" in found.trouble
-    assert read_trx_report(tmp_path / "none.trx") is None
+    assert ("not whole XML" in found.trouble, [each.name for each in found.elements]) == (True, ["a"])

@@ -12,15 +12,9 @@ from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project
 from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from tests.workspace.testrun.project_files import outcomes, put
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 def package(script: str = "", **more: object) -> str:
@@ -31,10 +25,6 @@ def installed(root: Path, *names: str) -> None:
     for name in names:
         put(root, {f"node_modules/.bin/{name}": "#!/bin/sh\nexit 0\n"})
         (root / "node_modules/.bin" / name).chmod(0o755)
-
-
-def outcomes(report: TestReport) -> dict[str, str]:
-    return {case.id: case.outcome for case in report.cases}
 
 
 @pytest.mark.parametrize(

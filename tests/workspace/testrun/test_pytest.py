@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.testrun import ProjectTests
+from tests.workspace.testrun.project_files import outcomes, put
 
 MIXED = """
 import pytest, unittest
@@ -70,17 +70,6 @@ async def context(context: Context, workspace: Path, tmp_path: Path) -> AsyncIte
     testrun = ProjectTests(context.files, runner, python=sys.executable)
     yield dataclasses.replace(context, runner=runner, testrun=testrun)
     await runner.aclose()
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def outcomes(report: TestReport) -> dict[str, str]:
-    return {case.id: case.outcome for case in report.cases}
 
 
 async def test_every_outcome_is_read_from_the_report(context: Context, workspace: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from kimi_agent.tool import Context
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.testrun import ProjectTests
+from tests.workspace.testrun.project_files import put
 
 PATIENCE_S = 500.0
 ADD_JS = "exports.add = (a, b) => a {} b;\n"
@@ -27,13 +28,6 @@ describe("sum of (two)", () => {{
   {it}("keeps zero", () => {{ if (add(0, 0) !== 0) throw new Error("wrong zero"); }});
 }});
 """
-
-
-def put(root: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 def fetch(*command: str, cwd: Path) -> None:

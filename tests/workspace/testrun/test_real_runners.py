@@ -15,21 +15,16 @@ from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
 from kimi_agent.workspace.testrun.runners.mix import MIX
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC
-from kimi_agent.workspace.testrun.values import Target, TestSelection
 from kimi_agent.workspace.testrun.verdict import judge_run
+from tests.workspace.testrun.project_files import put, selection, unfold
 
-RECORDED = Path(__file__).parent / "recorded"
 MAVEN_REPOSITORY = Path("/usr/share/maven-repo")
 
 
 def project(name: str, root: Path) -> None:
     """The files of a recorded run's project."""
-    text = (RECORDED / f"{name}.txt").read_bytes().decode()
-    for part in text.split("@@@ ")[1:]:
-        path, _, content = part.partition("\n")
-        if path not in ("output", "report") and "TEST-" not in path:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_bytes(content.encode())
+    parts = unfold(name, root)
+    put(root, {path: text for path, text in parts.items() if path not in ("output", "report") and "TEST-" not in path})
 
 
 class Played:
@@ -46,13 +41,12 @@ class Played:
         self._runs += 1
         report = self._tmp / f"run {self._runs}" / "report.xml"
         report.parent.mkdir()
-        parts = [target.partition("::") for target in targets]
-        selection = TestSelection(tuple(Target(root / path, node) for path, _, node in parts), name)
+        wanted = selection(root, *targets, name=name)
         environment = RunnerEnvironment(
             self._context.runner, InterpreterFinder(root, self._context.runner, own=sys.executable), report
         )
         folder = ProjectFolder(self._context.files, root)
-        launch = await self._row.launch(folder, selection, self._row.evidence(folder), environment)
+        launch = await self._row.launch(folder, wanted, self._row.evidence(folder), environment)
         assert launch is not None
         for beside, text in launch.extra_files.items():
             report.with_name(beside).write_text(text)

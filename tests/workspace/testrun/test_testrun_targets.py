@@ -10,20 +10,8 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runners import cargo as rust_row
 from kimi_agent.workspace.testrun.runners import go as go_row
 from kimi_agent.workspace.testrun.runners import zig as zig_row
-from kimi_agent.workspace.testrun.values import Target, TestSelection
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def selection(root: Path, *targets: str, name: str = "") -> TestSelection:
-    parts = [target.partition("::") for target in targets]
-    return TestSelection(tuple(Target(root / path, node) for path, _, node in parts), name)
-
+from kimi_agent.workspace.testrun.values import TestSelection
+from tests.workspace.testrun.project_files import put, selection
 
 GO = {
     "go.mod": "module m\n",
@@ -65,7 +53,7 @@ async def test_go_takes_no_name_beside_ids(context: Context, workspace: Path) ->
 async def test_a_go_workspace_runs_all_its_modules(context: Context, workspace: Path) -> None:
     put(workspace, {"go.work": "go 1.21\n\nuse (\n\t./a\n\t./b/c // why\n)\n", "a/go.mod": "", "b/c/go.mod": ""})
     folder = ProjectFolder(context.files, workspace)
-    assert go_row.go_evidence(folder) == "go.work"
+    assert go_row.GO.evidence(folder) == "go.work"
     assert go_row.go_arguments(TestSelection(), folder) == ("./a/...", "./b/c/...")
 
 

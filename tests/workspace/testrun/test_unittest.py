@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runners.unittest import parse_unittest_output
+from tests.workspace.testrun.project_files import outcomes, put
 
 MIXED = """
 import sys, unittest
@@ -46,17 +46,6 @@ class Broken(unittest.TestCase):
 
     def test_never(self): pass
 """
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def outcomes(report: TestReport) -> dict[str, str]:
-    return {case.id: case.outcome for case in report.cases}
 
 
 async def test_every_outcome_is_read_from_the_text(context: Context, workspace: Path) -> None:

@@ -3,16 +3,22 @@
 What is chosen names itself, and says what is unusual about it.
 """
 
+import itertools
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.testrun.projects.project_folder import walk_up
+from kimi_agent.workspace.testrun.values import TestCommand
 
 # The first entry of sys.path is the current folder, which is the repository's: nothing of it may load here, because
 # this also runs for the preview that a person sees before anything was allowed.
 _PROBE = "import sys; sys.path.pop(0); import importlib.util as u; sys.exit(u.find_spec('pytest') is None)"
+
+_TEST_MODULES = ("pytest", "unittest")
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,16 @@ class PythonInterpreter:
     argv: tuple[str, ...]
     shown: str
     note: str = ""
+
+    def command(
+        self, runner: str, why: str, words: tuple[str, ...], folder: Path, *, shown: tuple[str, ...] | None = None
+    ) -> TestCommand:
+        """The command that runs `words` with this interpreter in `folder`; `shown` is what a person would type."""
+        evidence = f"{why}; {self.note}" if self.note else why
+        # No bytecode is written: a file edited twice within a second, to the same size, would run from a stale one.
+        env = {"PYTHONDONTWRITEBYTECODE": "1"}
+        text = f"{self.shown} {shlex.join(words if shown is None else shown)}"
+        return TestCommand(runner, evidence, (*self.argv, *words), text, folder, env)
 
 
 class InterpreterFinder:
@@ -41,7 +57,7 @@ class InterpreterFinder:
         """
         for lock, program in (("uv.lock", "uv"), ("poetry.lock", "poetry")):
             found = self._runner.which(program)
-            if found and any((place / lock).is_file() for place in self._upwards(folder)):
+            if found and any((place / lock).is_file() for place in walk_up(folder, self._root)):
                 return PythonInterpreter((found, "run", "python"), f"{program} run python")
         for environment in self._environments(folder):
             python = environment / "bin" / "python"
@@ -53,14 +69,8 @@ class InterpreterFinder:
         what = "no other interpreter here has pytest" if pytest else "there is no python3 on the PATH"
         return PythonInterpreter((self._own,), "python", f"the interpreter of kimi-agent itself: {what}")
 
-    def _upwards(self, folder: Path) -> Iterator[Path]:
-        yield folder
-        while folder != self._root and self._root in folder.parents:
-            folder = folder.parent
-            yield folder
-
     def _environments(self, folder: Path) -> Iterator[Path]:
-        for place in self._upwards(folder):
+        for place in walk_up(folder, self._root):
             yield place / ".venv"
             yield place / "venv"
         activated = Path(self._virtual_env) if self._virtual_env else None
@@ -76,3 +86,8 @@ class InterpreterFinder:
 
 def _has_pytest(environment: Path) -> bool:
     return any((site / "pytest" / "__init__.py").is_file() for site in environment.glob("lib/python3*/site-packages"))
+
+
+def find_python_test_module(words: Sequence[str]) -> str:
+    """pytest or unittest, whichever `python -m` runs in a command; "" for neither."""
+    return next((name for flag, name in itertools.pairwise(words[:7]) if flag == "-m" and name in _TEST_MODULES), "")

@@ -3,12 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
-from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 
 PACKAGE_JSON = "package.json"
 NODE_TEST_FILE = re.compile(
@@ -93,7 +93,7 @@ def test_files_below(folder: ProjectFolder, below: str) -> tuple[str, ...]:
 
 def bin_folders(folder: ProjectFolder) -> tuple[Path, ...]:
     """The `node_modules/.bin` folders, nearest first: a workspace's packages share those of its top."""
-    return tuple(place / "node_modules" / ".bin" for place in _upwards(folder) if _has_bin(place))
+    return tuple(place / "node_modules" / ".bin" for place in walk_up(folder.path, folder.root) if _has_bin(place))
 
 
 def is_installed(name: str, folder: ProjectFolder) -> bool:
@@ -132,18 +132,11 @@ def _manager(folder: ProjectFolder, package: Mapping[str, object]) -> str:
     named = _MANAGER.match(str(package.get("packageManager", "")))
     if named:
         return named[1]
-    for place in _upwards(folder):
+    for place in walk_up(folder.path, folder.root):
         for manager, locks in _LOCKS:
             if any((place / lock).is_file() for lock in locks):
                 return manager
     return "npm"
-
-
-def _upwards(folder: ProjectFolder) -> Iterator[Path]:
-    yield folder.path
-    for place in folder.path.parents:
-        if place.is_relative_to(folder.root):
-            yield place
 
 
 def _has_bin(place: Path) -> bool:

@@ -17,6 +17,14 @@ _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
 _SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv", "env", "build", "dist", "site-packages", "target", "vendor"}
 
 
+def walk_up(folder: Path, root: Path) -> Iterator[Path]:
+    """`folder` and the folders above it, to `root`."""
+    yield folder
+    while folder != root and root in folder.parents:
+        folder = folder.parent
+        yield folder
+
+
 class ProjectFolder:
     """One folder that might be a project's. `path` is absolute, `root` the workspace's."""
 
@@ -44,6 +52,11 @@ class ProjectFolder:
     def python_test_files(self) -> tuple[str, ...]:
         """Files that are named like Python tests, nearest first, "/" between parts; at most a sample of them."""
         return self.find_files(_TEST_FILE)[:_MOST_TEST_FILES]
+
+    def test_files_importing(self, module: str) -> tuple[str, ...]:
+        """Those of the Python test files that import `module`."""
+        imports = re.compile(rf"^\s*(?:from\s+|import\s+(?:[\w.]+(?: as \w+)?, *)*){module}\b", re.MULTILINE)
+        return tuple(path for path in self.python_test_files() if imports.search(self.text(path)))
 
     def find_files(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
         """Files whose name `pattern` matches whole, nearest first, "/" between parts; a bounded number of them."""

@@ -7,8 +7,8 @@ its text does neither.
 import re
 from collections.abc import Mapping
 
-from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, clean_test_name, merge_cases
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.reports.cases import clean_test_name, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.reports.node_reports import make_failed_case
 from kimi_agent.workspace.testrun.runner import RunResult

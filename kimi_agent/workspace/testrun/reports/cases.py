@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     MAX_EXCERPT_LINE_CHARS,
     MAX_EXCERPT_LINES,
@@ -18,7 +18,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestSelection
 
 MAX_CASES = 20_000
-FAILED_OUTCOMES = ("failed", "error")
 
 FrameMatcher = Callable[[str], str | None]
 """Gives for a line: "path:line" of a frame in the workspace, "" for a frame elsewhere, None for what is no frame."""

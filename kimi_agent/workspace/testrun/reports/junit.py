@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kimi_agent.log.views import FAILED_OUTCOMES
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 from kimi_agent.workspace.testrun.values import TestOutcome
 
@@ -71,7 +72,7 @@ class _Reader:
         elif tag == "testcase" and self._case is not None:
             case, self._case = self._case, None
             self.report.total += 1
-            bad = case.outcome in ("failed", "error")
+            bad = case.outcome in FAILED_OUTCOMES
             self._detailed += bad
             if bad and self._detailed > MAX_JUNIT_DETAILED:
                 case.text = ""

@@ -5,9 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     MAX_CASES,
     clean_test_name,
     excerpt_innermost_first,

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     MAX_CASES,
     FrameMatcher,
     clean_test_name,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, excerpt_innermost_first, merge_cases
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
 from kimi_agent.workspace.testrun.runner import RunResult

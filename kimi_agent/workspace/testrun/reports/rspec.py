@@ -6,9 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     FrameMatcher,
     clean_test_name,
     excerpt_innermost_first,

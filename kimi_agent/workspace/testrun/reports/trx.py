@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, MAX_CASES
+from kimi_agent.log.views import FAILED_OUTCOMES
+from kimi_agent.workspace.testrun.reports.cases import MAX_CASES
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 from kimi_agent.workspace.testrun.values import TestOutcome
 
@@ -37,10 +38,9 @@ class TrxResult:
 
 @dataclass
 class TrxReport:
-    """What was kept of a report. `outcome` is the word on the whole run, `errors` what went wrong outside of tests."""
+    """What was kept of a report; `errors` is what went wrong outside of tests."""
 
     results: list[TrxResult] = field(default_factory=list)
-    outcome: str = ""
     errors: list[str] = field(default_factory=list)
     trouble: str = ""
 
@@ -82,8 +82,6 @@ class _Reader:
             case "TestMethod" if len(self.methods) < MAX_CASES:
                 # Older adapters write the assembly after a comma.
                 self.methods[self._test] = (get("className", "").partition(",")[0].strip(), get("name", ""))
-            case "ResultSummary":
-                self.trx.outcome = get("outcome", "")
             case "RunInfo":
                 self._run_error = get("outcome", "") in ("Error", "Failed") and len(self.trx.errors) < 20
                 if self._run_error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_innermost_first,
@@ -21,7 +21,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     path_argument,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CARGO_TOML = "Cargo.toml"
@@ -34,11 +34,6 @@ _NOISE = re.compile(r"^(?:note: (?:run with|Some details)|stack backtrace:|\s*\d
 _DOC = re.compile(r"^(?P<path>\S+\.(?:rs|md)) - (?P<rest>.*)$")
 _ROOTS = ("lib", "main", "mod")
 _MOST_PACKAGES, _DEEPEST = 200, 4
-
-
-def cargo_evidence(folder: ProjectFolder) -> str:
-    """The manifest of a package or of a workspace of packages."""
-    return CARGO_TOML if CARGO_TOML in folder.names() else ""
 
 
 def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
@@ -253,12 +248,15 @@ class _IdMaker:
 
 def _workspace_root(folder: ProjectFolder) -> Path:
     """The folder of the workspace of packages that the folder is in; rustc's paths begin there."""
-    for place in (folder.path, *folder.path.parents):
-        if not place.is_relative_to(folder.root):
-            break
+    for place in walk_up(folder.path, folder.root):
         if "workspace" in _manifest(folder, os.path.relpath(place, folder.path)):
             return place
     return folder.path
 
 
-CARGO = TestRunner("cargo test", "Rust", cargo_evidence, _launch, read_cargo_output, (".rs",))
+CARGO = TestRunner(
+    *("cargo test", "Rust", first_file(CARGO_TOML), _launch, read_cargo_output, (".rs",)),
+    adopt=lambda given: given.run_as("cargo test", env=CARGO_ENV) if given.starts("cargo", "test") else None,
+    manifests=(r"Cargo\.toml",),
+    order=31,
+)

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.manifests import make_evidence
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     MAX_CASES,
     clean_test_name,
     excerpt_first_error,
@@ -27,8 +25,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
-from kimi_agent.workspace.testrun.runners.tasks import just_evidence, task_evidence
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
@@ -57,17 +54,10 @@ class _BuildFolder:
 
 
 def ctest_evidence(folder: ProjectFolder) -> str:
-    """The build folder with tests in it, or the CMakeLists.txt that declares some.
-
-    Without a build folder, a task that builds and tests by itself is the better way.
-    """
-    tree = _find_build_folder(folder)
-    if tree is not None:
+    """The build folder with tests in it, or the CMakeLists.txt that declares some."""
+    if tree := _find_build_folder(folder):
         return f"{tree.name}/CTestTestfile.cmake"
-    if not _TESTS.search(folder.text("CMakeLists.txt")):
-        return ""
-    others = (make_evidence, just_evidence, task_evidence)
-    return "" if any(evidence(folder) for evidence in others) else "CMakeLists.txt declares tests"
+    return "CMakeLists.txt declares tests" if _TESTS.search(folder.text("CMakeLists.txt")) else ""
 
 
 async def _launch(
@@ -88,13 +78,17 @@ async def _launch(
         return None
     configured = ("--config", tree.configuration) if tree.configuration else ()
     build = ("--build", tree.name, *configured)
-    options = ("--output-junit", str(environment.report_path), "--output-on-failure", "--no-tests=ignore")
+    options = (*_report_options(environment.report_path), "--no-tests=ignore")
     chosen = (*words, *(("-C", tree.configuration) if tree.configuration else ()))
     # ctest alone would test what was built some time ago: evidence about other sources than these.
     script = f"{shlex.join((cmake, *build))} && exec {shlex.join((ctest, *chosen, *options))}"
     shown = f"{shlex.join(('cmake', *build))} && {shlex.join(('ctest', *chosen))}"
     env = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1), "CLICOLOR_FORCE": "0"}
     return TestCommand("ctest", why, ("/bin/sh", "-c", script), shown, folder.path, env)
+
+
+def _report_options(report: Path) -> tuple[str, ...]:
+    return ("--output-junit", str(report), "--output-on-failure")
 
 
 def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) -> tuple[str, ...] | None:
@@ -280,4 +274,15 @@ def _escape_regex(name: str) -> str:
     return re.sub(r"([\\^$.\[\]*+?|()-])", r"\\\1", name)
 
 
-CTEST = TestRunner("ctest", "C/C++", ctest_evidence, _launch, _read, CTEST_SUFFIXES)
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    return given.run_as("ctest", *_report_options(given.report_path)) if given.program == "ctest" else None
+
+
+CTEST = TestRunner(
+    *("ctest", "C/C++", ctest_evidence, _launch, _read, CTEST_SUFFIXES),
+    adopt=_adopt,
+    manifests=(r"CMakeLists\.txt",),
+    order=35,
+    # Without a build folder, a task that builds and tests by itself is the better way.
+    yields_to_tasks=lambda folder: _find_build_folder(folder) is None,
+)

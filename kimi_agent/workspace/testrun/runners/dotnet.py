@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     clean_test_name,
     excerpt_first_error,
     excerpt_innermost_first,
@@ -30,11 +29,6 @@ _TEST_SDK = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true|MSTest
 _FRAME = re.compile(r"\s*\S+ .+\(.*\) \S+ (?P<path>\S.*):\S+ (?P<line>\d+)")
 _BUILD_ERROR = re.compile(r"\b(?:error|fatal) ?(?:[A-Z]+\d+|:)|MSB\d{4}|Unhandled exception")
 _MOST_REPORTS = 500
-
-
-def has_project(folder: ProjectFolder) -> bool:
-    """Whether a project or a solution stands in the folder."""
-    return any(_PROJECT.fullmatch(name) or _SOLUTION.fullmatch(name) for name in folder.names())
 
 
 def dotnet_evidence(folder: ProjectFolder) -> str:
@@ -166,4 +160,6 @@ DOTNET = TestRunner(
     _launch,
     _read,
     (*DOTNET_SOURCE_SUFFIXES, ".csproj", ".fsproj", ".vbproj", ".sln", ".slnx"),
+    manifests=(r".*\.(?:slnx?|(?:cs|fs|vb)proj)",),
+    order=39,
 )

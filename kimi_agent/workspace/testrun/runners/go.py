@@ -20,7 +20,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
@@ -35,11 +35,6 @@ _CALL = re.compile(r"^(?:testing|runtime|reflect)\.|^panic\(|^created by testing
 _PANIC = re.compile(r"^(?:panic:|fatal error:) ")
 _OUTCOMES: Mapping[str, TestOutcome] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 _MOST_OUTPUT, _MOST_LOG = 400, 5_000_000
-
-
-def go_evidence(folder: ProjectFolder) -> str:
-    """The module's or the workspace's manifest."""
-    return next((name for name in ("go.mod", "go.work") if name in folder.names()), "")
 
 
 def go_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
@@ -317,4 +312,16 @@ def _event(line: str) -> Mapping[str, object] | None:
     return found if isinstance(found, dict) and "Action" in found else None
 
 
-GO = TestRunner("go test", "Go", go_evidence, _launch, read_go_output, (".go",))
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    if not given.starts("go", "test") or {"-json", "-args"} & set(given.words):
+        return None
+    text = re.sub(r"\bgo test\b", "go test -json -count=1", given.text, count=1)
+    return given.run_as("go test", text=text, show_line=printed_text)
+
+
+GO = TestRunner(
+    *("go test", "Go", first_file("go.mod", "go.work"), _launch, read_go_output, (".go",)),
+    adopt=_adopt,
+    manifests=(r"go\.(?:mod|work)",),
+    order=30,
+)

@@ -3,14 +3,15 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES, JvmReportReader, find_fresh_reports
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.runners.jvm_targets import JvmSelection, select_jvm_tests
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
@@ -28,17 +29,6 @@ _MAVEN_FAILS = re.compile(r"\[ERROR\] (?!COMPILATION ERROR)\S|JAVA_HOME")
 _NOT_RUN_AGAIN = re.compile(r":(?!clean|compile)(?:\w+Test|test) (?:UP-TO-DATE|FROM-CACHE)$")
 _DEEPEST = 8
 _RUN_STARTED_FILE = "began"  # a file that is written when the run begins: reports of earlier runs are older
-
-
-def gradle_evidence(folder: ProjectFolder) -> str:
-    """The build file that speaks for Gradle."""
-    names = folder.names()
-    return next((name for name in GRADLE_FILES if name in names), "")
-
-
-def maven_evidence(folder: ProjectFolder) -> str:
-    """The build file that speaks for Maven."""
-    return "pom.xml" if "pom.xml" in folder.names() else ""
 
 
 async def _launch_gradle(
@@ -171,7 +161,7 @@ def _surefire_filter(each: JvmSelection, name: str) -> str:
 
 def _find_program(wrapper: str, program: str, folder: Path, environment: RunnerEnvironment) -> tuple[str, str] | None:
     """The project's own wrapper (as it is started, as it is shown), else the program on the PATH."""
-    for place in _upwards(folder, environment.runner.root):
+    for place in walk_up(folder, environment.runner.root):
         path = place / wrapper
         if path.is_file() and os.access(path, os.X_OK):
             if not path.resolve().is_relative_to(environment.runner.root):
@@ -194,16 +184,24 @@ def _find_reactor(folder: ProjectFolder) -> Path:
     return top
 
 
-def _upwards(folder: Path, root: Path) -> Iterator[Path]:
-    yield folder
-    while folder != root and root in folder.parents:
-        folder = folder.parent
-        yield folder
-
-
 def _any_line_matches(lines: Iterable[str], pattern: re.Pattern[str]) -> bool:
     return any(pattern.search(line) for line in lines)
 
 
-GRADLE = TestRunner("gradle", "JVM", gradle_evidence, _launch_gradle, read_gradle_reports, JVM_SUFFIXES)
-MAVEN = TestRunner("maven", "JVM", maven_evidence, _launch_maven, read_maven_reports, JVM_SUFFIXES)
+def _adopt(runner: str, programs: tuple[str, ...], goals: set[str], given: GivenCommand) -> TestCommand | None:
+    tests = given.program in programs and goals & set(given.words)
+    return given.run_as(runner, extra_files={_RUN_STARTED_FILE: ""}) if tests else None
+
+
+GRADLE = TestRunner(
+    *("gradle", "JVM", first_file(*GRADLE_FILES), _launch_gradle, read_gradle_reports, JVM_SUFFIXES),
+    adopt=partial(_adopt, "gradle", ("gradle", "gradlew"), {"test", "check"}),
+    manifests=(r"(?:build|settings)\.gradle(?:\.kts)?",),
+    order=33,
+)
+MAVEN = TestRunner(
+    *("maven", "JVM", first_file(*MAVEN_FILES), _launch_maven, read_maven_reports, JVM_SUFFIXES),
+    adopt=partial(_adopt, "maven", ("mvn", "mvnw"), {"test", "verify", "install"}),
+    manifests=(r"pom\.xml",),
+    order=34,
+)

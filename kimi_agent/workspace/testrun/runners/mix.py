@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     MAX_CASES,
     clean_test_name,
     excerpt_first_error,
@@ -19,7 +18,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     targets_of_one_kind,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^(?P<module>\S+) \[(?P<path>.+)\]$")
@@ -32,11 +31,8 @@ _FRAME = re.compile(r"\s*(?:\([\w.]+ \S+\) )?(?P<path>[^\s:()]+\.exs?):(?P<line>
 _BUILD_ERROR = re.compile(r"^== Compilation error|\*\* \(|^\s*error:|Could not|could not")
 _NONE = "There are no tests to run"
 _MOST_BLOCK = 200
-
-
-def mix_evidence(folder: ProjectFolder) -> str:
-    """The project of mix."""
-    return "mix.exs" if "mix.exs" in folder.names() else ""
+_TRACE_OPTIONS = ("--trace", "--no-color")  # without the trace only failing tests have names
+_ENV = {"LC_ALL": "C.UTF-8"}
 
 
 async def _launch(
@@ -46,9 +42,8 @@ async def _launch(
     words = mix_arguments(folder, selection)
     if mix is None or words is None:
         return None
-    # Without the trace only failing tests have names.
-    argv = (mix, "test", "--trace", "--no-color", *words)
-    return TestCommand("mix", why, argv, shlex.join(("mix", "test", *words)), folder.path, {"LC_ALL": "C.UTF-8"})
+    argv = (mix, "test", *_TRACE_OPTIONS, *words)
+    return TestCommand("mix", why, argv, shlex.join(("mix", "test", *words)), folder.path, _ENV)
 
 
 def mix_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:
@@ -172,4 +167,9 @@ def _case(found: _TracedTest, spelled: Callable[[str], str]) -> TestCase:
     return TestCase(node_id, outcome, place, first_nonblank_line(message), shortened.detail)
 
 
-MIX = TestRunner("mix", "Elixir", mix_evidence, _launch, _read, (".ex", ".exs"))
+MIX = TestRunner(
+    *("mix", "Elixir", first_file("mix.exs"), _launch, _read, (".ex", ".exs")),
+    adopt=lambda given: given.run_as("mix", *_TRACE_OPTIONS, env=_ENV) if given.starts("mix", "test") else None,
+    manifests=(r"mix\.exs",),
+    order=40,
+)

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.projects.node_project import (
@@ -11,9 +12,11 @@ from kimi_agent.workspace.testrun.projects.node_project import (
     bin_folders,
     inspect_node_project,
     is_installed,
+    read_package_script,
     test_files_below,
     test_script_text,
 )
+from kimi_agent.workspace.testrun.projects.package_script import identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
 from kimi_agent.workspace.testrun.reports.cases import path_argument
@@ -24,7 +27,13 @@ from kimi_agent.workspace.testrun.reports.node_reporters import (
     node_reporter,
 )
 from kimi_agent.workspace.testrun.reports.node_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
-from kimi_agent.workspace.testrun.runner import ReportParser, RunnerEnvironment, TestRunner, read_exit_code
+from kimi_agent.workspace.testrun.runner import (
+    GivenCommand,
+    ReportParser,
+    RunnerEnvironment,
+    TestRunner,
+    read_exit_code,
+)
 from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
@@ -33,6 +42,9 @@ _ENV = {"npm_config_yes": "false", "COREPACK_ENABLE_NETWORK": "0", "npm_config_u
 _PROGRAMS = {"vitest": "vitest run", "jest": "jest", "mocha": "mocha", "node": "node --test", "bun": "bun test"}
 _OWN_REPORTERS = re.compile(r"\s--test-reporter(?:-destination)?(?:=\S+|\s+\S+)")
 _REGEX_CHARACTER = re.compile(r"([\\^$.*+?()\[\]{}|/])")
+_SCRIPT = re.compile(
+    r"(?:(?P<npm>npm) (?:(?:run|run-script) )?|(?:pnpm|yarn|bun)(?: run)? )(?P<name>t(?:est)?\b[\w:-]*)"
+)
 _MOST_PATTERN = 60_000  # the kernel takes 128 kB in one argument
 
 
@@ -65,13 +77,28 @@ def node_reporter_files(runner: str, report: Path) -> Mapping[str, str]:
             return {}
 
 
-def add_node_reporting(runner: str, text: str, report: Path) -> str:
-    """The command `text` of a known runner with its report options put in."""
-    words = shlex.join(node_report_options(runner, report))
-    if runner == "node":
-        # Of what comes after the first file, node takes nothing for itself.
-        return re.sub(r"(\s--test)(?=\s|$)", lambda found: f"{found[1]} {words}", _OWN_REPORTERS.sub("", text), count=1)
-    return f"{text} {words}".rstrip()
+def _insert_node_options(text: str, options: Iterable[str]) -> str:
+    # Of what comes after the first file, node takes nothing for itself.
+    words = shlex.join(options)
+    return re.sub(r"(\s--test)(?=\s|$)", lambda found: f"{found[1]} {words}", _OWN_REPORTERS.sub("", text), count=1)
+
+
+def _adopt(runner: str, given: GivenCommand) -> TestCommand | None:
+    """A command that starts `runner` itself, or a package's script that ends in it, with options for its report."""
+    options, files = node_report_options(runner, given.report_path), node_reporter_files(runner, given.report_path)
+    if named := identify_runner(given.words)[0]:
+        if named != runner:
+            return None
+        if runner == "node":
+            return given.run_as(runner, text=_insert_node_options(given.text, options), extra_files=files)
+        return given.run_as(runner, *options, extra_files=files)
+    command = _SCRIPT.fullmatch(given.text)
+    if command is None:
+        return None
+    script = read_package_script(given.folder, "test" if command["name"] == "t" else command["name"])
+    if script.runner != runner or (runner == "node" and not script.text.endswith("--test")):
+        return None
+    return given.run_as(runner, *(("--",) if command["npm"] else ()), *options, extra_files=files)
 
 
 def _evidence(runner: str) -> Callable[[ProjectFolder], str]:
@@ -95,17 +122,16 @@ async def _launch(
     elif not is_installed(program, folder):
         missing = f"; {program} is not in node_modules/.bin: install the dependencies first"
     chosen = _select_targets(runner, folder, selection)
-    before, base, in_place = _base_command(found, selection)
+    before, base = _base_command(found, selection)
     if chosen is None or (selection.targets and re.search(r"\bcd\s", before)):
         return None
     named, paths = chosen
     options = [*node_report_options(runner, environment.report_path), *named]
     if runner == "node":
-        text = re.sub(r"(\s--test)(?=\s|$)", lambda hit: f"{hit[1]} {shlex.join(options)}", base, count=1)
-        text = " ".join(filter(None, (text, shlex.join(paths))))
+        text = " ".join(filter(None, (_insert_node_options(base, options), shlex.join(paths))))
     else:
         text = f"{base} {shlex.join([*options, *paths])}"
-    shown = " ".join(filter(None, (before + in_place, shlex.join([*named, *paths]))))
+    shown = " ".join(filter(None, (before + base, shlex.join([*named, *paths]))))
     argv = ("/bin/sh", "-c", _path_prefix(folder) + before + text)
     return TestCommand(
         runner, why + missing, argv, shown, folder.path, _ENV, node_reporter_files(runner, environment.report_path)
@@ -126,16 +152,14 @@ async def _launch_script(
     return TestCommand("test script", f"{why}; there is no {manager} here", argv, text, folder.path, _ENV)
 
 
-def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, str, str]:
-    """What comes before the runner's command, the command without its selection, and that as it is shown."""
-    if found.script is None:
-        return "", _PROGRAMS[found.runner], _PROGRAMS[found.runner]
+def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, str]:
+    """What comes before the runner's command, and the command without its selection."""
     script = found.script
-    text = (
-        " ".join(_quote_word(word) for word in (*script.program, *script.options)) if selection.targets else script.text
-    )
-    base = _OWN_REPORTERS.sub("", text) if found.runner == "node" else text
-    return script.before, base, text
+    if script is None:
+        return "", _PROGRAMS[found.runner]
+    if selection.targets:
+        return script.before, " ".join(_quote_word(word) for word in (*script.program, *script.options))
+    return script.before, script.text
 
 
 def _select_targets(runner: str, folder: ProjectFolder, selection: TestSelection) -> tuple[list[str], list[str]] | None:
@@ -213,14 +237,21 @@ def _quote_word(word: str) -> str:
     return f"{name}={shlex.quote(value)}" if assigned and re.fullmatch(r"\w+", name) else shlex.quote(word)
 
 
-def _make_runner(runner: str, read: ReportParser) -> TestRunner:
-    shown = "node --test" if runner == "node" else "bun test" if runner == "bun" else runner
-    return TestRunner(shown, "Node", _evidence(runner), _launch, read, NODE_SUFFIXES)
+def _make_runner(name: str, runner: str, order: int, read: ReportParser) -> TestRunner:
+    return TestRunner(
+        *(name, "Node", _evidence(runner), _launch, read, NODE_SUFFIXES),
+        adopt=partial(_adopt, runner),
+        manifests=(r"package\.json",),
+        order=order,
+    )
 
 
-VITEST = _make_runner("vitest", read_jest_json)
-JEST = _make_runner("jest", read_jest_json)
-MOCHA = _make_runner("mocha", read_reporter_lines)
-NODE = _make_runner("node", read_reporter_lines)
-BUN = _make_runner("bun", read_bun_output)
-NPM_SCRIPT = TestRunner("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES)
+VITEST = _make_runner("vitest", "vitest", 20, read_jest_json)
+JEST = _make_runner("jest", "jest", 21, read_jest_json)
+MOCHA = _make_runner("mocha", "mocha", 22, read_reporter_lines)
+NODE = _make_runner("node --test", "node", 23, read_reporter_lines)
+BUN = _make_runner("bun test", "bun", 24, read_bun_output)
+NPM_SCRIPT = TestRunner(
+    *("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES),
+    order=25,
+)

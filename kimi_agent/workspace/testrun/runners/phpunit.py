@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
-    FAILED_OUTCOMES,
     clean_test_name,
     excerpt_first_error,
     excerpt_innermost_first,
@@ -19,15 +18,16 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
-PHPUNIT_MANIFESTS = ("composer.json", "phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
+_CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
 _REQUIRED = re.compile(r'"phpunit/phpunit"\s*:')
 _FRAME = re.compile(r"(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)")
 _FATAL_ERROR = re.compile(
     r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
 )
+_PROGRAMS = ("phpunit", "pest")
 _NONE = "No tests executed!"
 # What PHPUnit only frowns at stands in its report as an error; its exit code says whether it counts.
 _RISKY = re.compile(
@@ -37,10 +37,8 @@ _RISKY = re.compile(
 
 def phpunit_evidence(folder: ProjectFolder) -> str:
     """Why PHPUnit runs this folder's tests; "" where nothing says so."""
-    names = folder.names()
-    for name in PHPUNIT_MANIFESTS[1:]:
-        if name in names:
-            return name
+    if configuration := first_file(*_CONFIGURATIONS)(folder):
+        return configuration
     return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
 
 
@@ -132,4 +130,13 @@ def _escape_regex(text: str) -> str:
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
-PHPUNIT = TestRunner("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt"))
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    return given.run_as("phpunit", "--log-junit", str(given.report_path)) if given.program in _PROGRAMS else None
+
+
+PHPUNIT = TestRunner(
+    *("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt")),
+    adopt=_adopt,
+    manifests=(r"phpunit\.(?:dist\.)?xml(?:\.dist)?", r"composer\.json"),
+    order=38,
+)

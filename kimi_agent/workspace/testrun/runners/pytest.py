@@ -1,20 +1,22 @@
-"""pytest runner: its command's words, and the parser of its JUnit report and its live lines."""
+"""pytest runner (Python): its evidence and command, and the parser of its JUnit report and its live lines."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.manifests import needs_pytest_cache
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     excerpt_python_failure,
     first_nonblank_line,
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestOutcome, TestSelection
+from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport, read_junit_report
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _WORDS: Mapping[str, TestOutcome] = {
     "PASSED": "passed",
@@ -34,6 +36,56 @@ _LATE_OUTCOME = re.compile(rf"(?P<word>{_WORD})\s+\[ *\d+%\]$")
 _ROOT = re.compile(r"^rootdir: (.+?)(?:, (?:configfile|inifile|testpaths):.*)?$")
 _END_OF_LIVE = re.compile(r"^=+ (?:ERRORS|FAILURES|warnings summary.*|short test summary info|.* in [\d.]+s.*) =+$")
 _COLLECTION = ("collection failure", "collection error")
+_REQUIREMENTS = r"(?:.*[-_.])?requirements.*\.(?:txt|in)"
+_CONFIGURED_IN = ("pytest.ini", ".pytest.ini", "pyproject.toml", "setup.cfg", "setup.py", "tox.ini")
+_WRAPPER_PROGRAMS = {"uv", "poetry", "pdm", "pipenv", "hatch", "rye"}
+# A requirement on pytest or one of its plugins: quoted, at the start of a line, or as a key.
+_REQUIRED = re.compile(r"""(?:^\s*|["'])pytest(?:-[\w-]+)?(?=["'\s<>=~!\[;,@]|$)""", re.MULTILINE)
+_TEST_FUNCTION = re.compile(r"^(?:async )?def test\w*\(", re.MULTILINE)
+
+
+def pytest_evidence(folder: ProjectFolder) -> str:
+    """Why pytest runs this folder's tests; "" where nothing says so."""
+    names = folder.names()
+    for name in ("pytest.ini", ".pytest.ini"):
+        if name in names:
+            return name
+    for name, section in (("pyproject.toml", "tool.pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+        if re.search(rf"^\[{re.escape(section)}[\].]", folder.text(name), re.MULTILINE):
+            return f"{name} [{section}]"
+    if re.search(r"^(?!\s*#).*\bpytest\b", folder.text("tox.ini"), re.MULTILINE):
+        return "tox.ini runs pytest"
+    requirements = [name for name in names if re.fullmatch(_REQUIREMENTS, name)]
+    requirements += [f"requirements/{name}" for name in folder.names("requirements") if name.endswith((".txt", ".in"))]
+    for name in ("pyproject.toml", "setup.cfg", "setup.py", "Pipfile", *requirements):
+        if _REQUIRED.search(_without_comments(folder.text(name))):
+            return f"{name} requires pytest"
+    for below in ("", "tests", "test"):
+        if "conftest.py" in folder.names(below):
+            return f"{below}/conftest.py" if below else "conftest.py"
+    if importing := folder.test_files_importing("pytest"):
+        return f"{importing[0]} imports pytest"
+    # unittest would find nothing in such a file and call that a success.
+    others = (path for path in folder.python_test_files() if path not in folder.test_files_importing("unittest"))
+    return next((f"{path} has plain test functions" for path in others if _TEST_FUNCTION.search(folder.text(path))), "")
+
+
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand:
+    python = await environment.interpreters.choose(folder.path, pytest=True)
+    words = pytest_arguments(selection, folder.path)
+    options = pytest_report_options(str(environment.report_path), folder)
+    shown = ("-m", "pytest", *words)
+    return python.command("pytest", why, ("-m", "pytest", *options, *words), folder.path, shown=shown)
+
+
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    words = given.words
+    wrapped = words[0] in _WRAPPER_PROGRAMS and words[1:2] == ("run",) and "pytest" in words[2:4]
+    if not (given.program in ("pytest", "py.test") or wrapped or find_python_test_module(words) == "pytest"):
+        return None
+    return given.run_as("pytest", *pytest_report_options(str(given.report_path), given.folder))
 
 
 def pytest_report_options(report: str, folder: ProjectFolder) -> tuple[str, ...]:
@@ -43,7 +95,13 @@ def pytest_report_options(report: str, folder: ProjectFolder) -> tuple[str, ...]
     dialect that names files. The cache would be written into the workspace for nothing.
     """
     options = ("--verbosity=1", "--tb=short", "-o", "junit_family=xunit1", f"--junitxml={report}")
-    return options if needs_pytest_cache(folder) else (*options, "-p", "no:cacheprovider")
+    return options if _needs_cache(folder) else (*options, "-p", "no:cacheprovider")
+
+
+def _needs_cache(folder: ProjectFolder) -> bool:
+    """Whether the project's own pytest options need pytest's cache plugin: without it they would be unknown words."""
+    options = re.compile(r"--(?:lf|last-failed|ff|failed-first|nf|new-first|sw|stepwise|cache-)")
+    return any(options.search(folder.text(name)) for name in _CONFIGURED_IN)
 
 
 def pytest_arguments(selection: TestSelection, folder: Path) -> tuple[str, ...]:
@@ -67,7 +125,7 @@ def parse_pytest_report(report: JUnitReport | None, lines: Iterable[str], *, roo
     if report.total > len(report.elements):
         trouble = f"{report.total:,} tests were reported; the first {MAX_JUNIT_CASES:,} and every failure are kept"
     return ParsedReport(
-        tuple(_merge_cases(_case(element, spelled, base) for element in report.elements)),
+        merge_cases(_case(element, spelled, base) for element in report.elements),
         fatal_error=_error_text(collection[0]) if collection and len(collection) == len(report.elements) else "",
         running=still,
         trouble=trouble,
@@ -132,7 +190,7 @@ def _case(element: JUnitCase, spelled: Callable[[str], str], base: Path) -> Test
         node_id = path
     else:
         node_id = f"{path}::{node}"
-    if element.outcome not in ("failed", "error"):
+    if element.outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message))
     shortened = excerpt_python_failure(element.text, spelled, path)
     place = shortened.place
@@ -159,16 +217,23 @@ def _module(element: JUnitCase, base: Path) -> tuple[str, str]:
     return element.file, "::".join(part for part in (element.name,) if element.classname or part != element.file)
 
 
-def _merge_cases(cases: Iterable[TestCase]) -> list[TestCase]:
-    """One case for each id: a failing test whose teardown fails too is told twice."""
-    kept: dict[str, TestCase] = {}
-    for case in cases:
-        known = kept.get(case.id)
-        if known is None or (known.outcome in ("passed", "skipped") and case.outcome in ("failed", "error")):
-            kept[case.id] = case
-    return list(kept.values())
-
-
 def _error_text(element: JUnitCase) -> str:
     lines = [line.rstrip() for line in strip_escapes(element.text).split("\n") if line.strip()]
     return "\n".join(lines[-15:]) or element.message
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"(?m)^\s*#.*$", "", text)
+
+
+def _read(ran: RunResult) -> ParsedReport:
+    report = read_junit_report(ran.report_path)
+    return parse_pytest_report(report, ran.lines, root=ran.root, folder=ran.folder.path)
+
+
+PYTEST = TestRunner(
+    *("pytest", "Python", pytest_evidence, _launch, _read, (".py",)),
+    adopt=_adopt,
+    manifests=(r"\.?pytest\.ini|pyproject\.toml|setup\.(?:cfg|py)|Pipfile", _REQUIREMENTS),
+    order=10,
+)

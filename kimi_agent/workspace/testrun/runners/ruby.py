@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports import minitest_output as ruby_text
@@ -18,10 +18,9 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
-RUBY_MANIFESTS = ("Gemfile", "gems.rb", "Rakefile", "rakefile", "Rakefile.rb", ".rspec")
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
 _RAILS = "bin/rails"
 _MOST_FOLDERS, _MOST_TESTS = 200, 2_000
@@ -64,7 +63,7 @@ async def _launch_rspec(
     words = rspec_arguments(folder.path, selection)
     if program is None or words is None:
         return None
-    options = ("--no-color", "--format", "progress", "--format", "json", "--out", str(environment.report_path))
+    options = _rspec_options(environment.report_path)
     return TestCommand("rspec", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
 
 
@@ -90,6 +89,10 @@ async def _launch_minitest(
     if program is None:
         return None
     return TestCommand("minitest", why, (*program[0], *rest), shlex.join((*program[1], *rest)), folder.path)
+
+
+def _rspec_options(report: Path) -> tuple[str, ...]:
+    return ("--no-color", "--format", "progress", "--format", "json", "--out", str(report))
 
 
 def rspec_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...] | None:
@@ -241,5 +244,19 @@ def _escape_regex(text: str) -> str:
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
-RSPEC = TestRunner("rspec", "Ruby", rspec_evidence, _launch_rspec, _read_rspec, (".rb",))
-MINITEST = TestRunner("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",))
+def _adopt_rspec(given: GivenCommand) -> TestCommand | None:
+    words = given.words[2:] if given.words[:2] == ("bundle", "exec") else given.words
+    tests = bool(words) and PurePath(words[0]).name == "rspec"
+    return given.run_as("rspec", *_rspec_options(given.report_path)) if tests else None
+
+
+RSPEC = TestRunner(
+    *("rspec", "Ruby", rspec_evidence, _launch_rspec, _read_rspec, (".rb",)),
+    adopt=_adopt_rspec,
+    manifests=("Gemfile", "Rakefile", r"\.rspec", r".*\.gemspec"),
+    order=36,
+)
+MINITEST = TestRunner(
+    *("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",)),
+    order=37,
+)

@@ -9,11 +9,18 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from kimi_agent.log.views import TestCase
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.reports.cases import FAILED_OUTCOMES, merge_cases
+from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, read_exit_code
+from kimi_agent.workspace.testrun.runner import (
+    Launcher,
+    RunnerEnvironment,
+    RunResult,
+    TestRunner,
+    first_file,
+    read_exit_code,
+)
 from kimi_agent.workspace.testrun.runners import pytest as pytest_row
 from kimi_agent.workspace.testrun.runners import unittest as unittest_row
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
@@ -34,28 +41,16 @@ def tox_evidence(folder: ProjectFolder) -> str:
     return "tox.toml" if "tox.toml" in folder.names() else ""
 
 
-def nox_evidence(folder: ProjectFolder) -> str:
-    """nox's file."""
-    return "noxfile.py" if "noxfile.py" in folder.names() else ""
+def _launcher(program: str, *options: str, shown: str) -> Launcher:
+    async def launch(
+        folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+    ) -> TestCommand | None:
+        found = environment.runner.which(program)
+        if found is None or selection.targets or selection.name:
+            return None
+        return TestCommand(program, why, (found, *options), shown, folder.path, {"PYTEST_ADDOPTS": _PYTEST_OPTIONS})
 
-
-async def _launch_tox(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    tox = environment.runner.which("tox")
-    if tox is None or selection.targets or selection.name:
-        return None
-    real = (tox, "run", "-q", "-x", "testenv.pass_env+=PYTEST_ADDOPTS")
-    return TestCommand("tox", why, real, "tox -q", folder.path, {"PYTEST_ADDOPTS": _PYTEST_OPTIONS})
-
-
-async def _launch_nox(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    nox = environment.runner.which("nox")
-    if nox is None or selection.targets or selection.name:
-        return None
-    return TestCommand("nox", why, (nox,), "nox", folder.path, {"PYTEST_ADDOPTS": _PYTEST_OPTIONS})
+    return launch
 
 
 def read_tox_output(ran: RunResult) -> ParsedReport:
@@ -87,5 +82,16 @@ def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) 
         yield replace(case, message=messages.get(case.id, "")) if case.outcome in FAILED_OUTCOMES else case
 
 
-TOX = TestRunner("tox", "Python", tox_evidence, _launch_tox, read_tox_output, (".py",))
-NOX = TestRunner("nox", "Python", nox_evidence, _launch_nox, read_tox_output, (".py",))
+_LAUNCH_TOX = _launcher("tox", "run", "-q", "-x", "testenv.pass_env+=PYTEST_ADDOPTS", shown="tox -q")
+TOX = TestRunner(
+    *("tox", "Python", tox_evidence, _LAUNCH_TOX, read_tox_output, (".py",)),
+    adopt=lambda given: given.run_as("tox") if given.program == "tox" else None,
+    manifests=(r"tox\.(?:ini|toml)",),
+    order=60,
+)
+NOX = TestRunner(
+    *("nox", "Python", first_file("noxfile.py"), _launcher("nox", shown="nox"), read_tox_output, (".py",)),
+    adopt=lambda given: given.run_as("nox") if given.program == "nox" else None,
+    manifests=(r"noxfile\.py",),
+    order=61,
+)

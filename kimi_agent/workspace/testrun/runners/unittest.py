@@ -1,4 +1,4 @@
-"""unittest runner: its command's words, and the parser of its verbose text."""
+"""unittest runner (Python): its command's words, and the parser of its verbose text."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.projects.manifests import unittest_files
+from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     excerpt_python_failure,
@@ -16,7 +16,8 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestOutcome, TestSelection
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _HEAD = re.compile(r"^\s*(?P<name>[\w<>]+) \((?P<where>[\w.<>]+)\)(?P<rest>.*)$")
 _OUTCOME = re.compile(r"(?P<word>ok|FAIL|ERROR|skipped (?P<why>['\"].*)|expected failure|unexpected success)$")
@@ -32,6 +33,24 @@ _BLOCK = re.compile(r"^(?P<word>FAIL|ERROR|UNEXPECTED SUCCESS): (?P<name>[\w<>]+
 _THICK, _THIN = "=" * 70, "-" * 70
 _RAN = re.compile(r"^Ran (\d+) tests? in ")
 _LOADER = "unittest.loader._FailedTest"
+
+
+def unittest_evidence(folder: ProjectFolder) -> str:
+    """Why unittest runs this folder's tests; "" where nothing says so."""
+    importing = folder.test_files_importing("unittest")
+    return f"{importing[0]} imports unittest" if importing else ""
+
+
+async def _launch(
+    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
+) -> TestCommand:
+    python = await environment.interpreters.choose(folder.path, pytest=False)
+    words = ("-m", "unittest", *unittest_arguments(selection, folder))
+    return python.command("unittest", why, words, folder.path)
+
+
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    return given.run_as("unittest", "-v") if find_python_test_module(given.words) == "unittest" else None
 
 
 def unittest_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
@@ -81,7 +100,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _start(folder: ProjectFolder, below: str) -> tuple[str, ...]:
     """Where discovery starts: it walks packages only, so a folder without `__init__.py` is a start of its own."""
-    files = [path for path in unittest_files(folder) if below == "." or path.startswith(below + "/")]
+    files = [path for path in folder.test_files_importing("unittest") if below == "." or path.startswith(below + "/")]
     pattern = ("-p=*_test.py",) if files and not PurePosixPath(files[0]).name.startswith("test") else ()
     if below != ".":
         packaged = _is_package(folder, PurePosixPath(below))
@@ -207,10 +226,21 @@ class _IdMaker:
 
 def _case(found: _UnittestResult, module: _IdMaker, spelled: Callable[[str], str]) -> TestCase:
     node_id = module.id(found.dotted)
-    if found.outcome not in ("failed", "error"):
+    if found.outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, found.outcome, message=first_nonblank_line(found.why))
     # The block begins with the test's docstring (if any) and a thin rule.
     start = found.block.index(_THIN) + 1 if _THIN in found.block else 0
     shortened = excerpt_python_failure("\n".join(found.block[start:]), spelled, node_id.partition("::")[0])
     message = next((line for line in shortened.detail.split("\n") if line and not line.startswith(" ")), "")
     return TestCase(node_id, found.outcome, shortened.place, first_nonblank_line(message), shortened.detail)
+
+
+def _read(ran: RunResult) -> ParsedReport:
+    return parse_unittest_output(ran.lines, root=ran.root, folder=ran.folder)
+
+
+UNITTEST = TestRunner(
+    *("unittest", "Python", unittest_evidence, _launch, _read, (".py",)),
+    adopt=_adopt,
+    order=11,
+)

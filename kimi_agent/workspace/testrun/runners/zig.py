@@ -10,7 +10,7 @@ from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 BUILD_ZIG = "build.zig"
@@ -195,4 +195,14 @@ def _without_sources(block: list[str]) -> Iterator[str]:
             yield line
 
 
-ZIG = TestRunner("zig build test", "Zig", zig_evidence, _launch, read_zig_output, (".zig",))
+def _adopt(given: GivenCommand) -> TestCommand | None:
+    tests = given.starts("zig", "build") and "test" in given.words
+    return given.run_as("zig build test", "--summary", "all") if tests else None
+
+
+ZIG = TestRunner(
+    *("zig build test", "Zig", zig_evidence, _launch, read_zig_output, (".zig",)),
+    adopt=_adopt,
+    manifests=(r"build\.zig",),
+    order=32,
+)
