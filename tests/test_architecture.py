@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: list[list[str]] = [
-    ["kimi_agent.errors", "kimi_agent.log.messages", "kimi_agent.log.views"],
+    ["kimi_agent.errors", "kimi_agent.printable", "kimi_agent.log.messages", "kimi_agent.log.views"],
     ["kimi_agent.log.events", "kimi_agent.layers", "kimi_agent.schema"],
     ["kimi_agent.workspace", "kimi_agent.log"],
     ["kimi_agent.edit"],
@@ -158,7 +158,7 @@ def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None
     os.environ["KIMI_AGENT_HOME"] = {str(tmp_path)!r}
     from kimi_agent.cli.run.interactive import _SessionSwitcher
     from kimi_agent.cli.run.options import RunOptions
-    from kimi_agent.cli.run.open_workspace import open_workspace
+    from kimi_agent.cli.run.setup import open_workspace
     from kimi_agent.faces.repl import repl
     from kimi_agent.faces.screen import screen
     from kimi_agent.faces.screen import input_history as history

@@ -14,6 +14,7 @@ from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
+from kimi_agent.printable import format_count
 
 _MOST_NAMES = 3
 _MOST_WEAKENED = 5
@@ -128,7 +129,7 @@ def _code(text: str) -> str:
 
 def _counted(number: int, noun: str, most: int = 0) -> str:
     at_least = "at least " if most and number >= most else ""
-    return f"{at_least}{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{at_least}{format_count(number, noun)}"
 
 
 def _names(names: Sequence[str], draw: Draw) -> str:

@@ -22,6 +22,7 @@ from kimi_agent.log.views import (
     TextView,
     View,
 )
+from kimi_agent.printable import format_count
 
 _FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
 """The argument that says most about a call, in this order of preference."""
@@ -184,8 +185,3 @@ def format_amount(number: int) -> str:
 
 def _exit(exit_code: int | None) -> str:
     return "stopped" if exit_code is None else f"exit {exit_code}"
-
-
-def format_count(number: int, one: str, many: str = "") -> str:
-    """`1 match`, `1,200 matches`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

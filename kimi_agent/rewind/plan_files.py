@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kimi_agent.printable import escape_path
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
 from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, TreeEntry
-from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.transaction.file_folder_swaps import parent_folders
 
 _MOST_NAMES = 10

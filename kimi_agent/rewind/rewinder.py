@@ -13,6 +13,7 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
+from kimi_agent.printable import escape_path
 from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
 from kimi_agent.rewind.plan_files import (
     FilePlan,
@@ -29,7 +30,6 @@ from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_path
 
 MAX_LINKS = 40  # as the kernel counts
 MAX_PATH_BYTES = 4096
@@ -154,12 +155,6 @@ def check_spelling(spelling: str) -> str:
 def proc_path_error(spelling: str) -> ToolError:
     """The refusal for what the kernel makes up: such files show processes, our own with its keys among them."""
     return ToolError("not_regular", f"{escape_path(spelling)} leads into /proc, which holds no ordinary files")
-
-
-def escape_path(path: str, max_chars: int = 300) -> str:
-    """`path` for a sentence: unprintable characters as escapes, cut when it is very long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path[:max_chars])
-    return shown if len(path) <= max_chars else shown + "…"
 
 
 def find_protected_folder(part: str) -> ProtectedFolder:

@@ -15,9 +15,8 @@ from typing import TypeVar
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.app.open_agent import OpenAgent, open_agent
 from kimi_agent.cli.report_error import print_to_stderr, report_error
-from kimi_agent.cli.run.open_session import session_opener
-from kimi_agent.cli.run.open_workspace import open_workspace
 from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.cli.run.setup import open_workspace, session_opener
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.faces.headless import github_actions
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line

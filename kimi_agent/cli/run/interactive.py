@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kimi_agent.app.bootstrap import Setup
-from kimi_agent.cli.run.open_workspace import open_workspace
 from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.cli.run.setup import open_workspace, session_opener
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl import repl
 from kimi_agent.faces.repl.compact_command import CompactionActions
@@ -167,8 +167,7 @@ class _SessionSwitcher:
 
         def load() -> None:
             try:
-                import kimi_agent.app.open_agent
-                import kimi_agent.cli.run.open_session  # noqa: F401 - the import is the work
+                import kimi_agent.app.open_agent  # noqa: F401 - the import is the work
             finally:
                 with contextlib.suppress(RuntimeError):  # the person has left meanwhile
                     loop.call_soon_threadsafe(loaded.set)
@@ -183,7 +182,6 @@ class _SessionSwitcher:
 
     async def _enter(self, options: RunOptions) -> ReplSession:
         from kimi_agent.app.open_agent import open_agent
-        from kimi_agent.cli.run.open_session import session_opener
 
         limiter = self._opened.pipeline.limiter if self._opened is not None else None
         opened = await open_agent(

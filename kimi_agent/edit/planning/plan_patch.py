@@ -21,7 +21,7 @@ from kimi_agent.edit.planning.file_state import (
 from kimi_agent.edit.planning.write_hunks import ChangedSpan, WrittenText, write_hunks
 from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 IN_GIT_NOTE = "was not read whole; git holds it as it was"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from kimi_agent.faces.evidence_text import evidence_rows
 from kimi_agent.faces.sanitize import sanitize
-from kimi_agent.faces.summary_lines import format_amount, format_count, format_seconds
+from kimi_agent.faces.summary_lines import format_amount, format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.events import (
     Compacted,
@@ -18,6 +18,7 @@ from kimi_agent.log.events import (
     Spent,
     Stamped,
 )
+from kimi_agent.printable import format_count
 
 _LONG_S = 60.0
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Fingerprint
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.listing import (
@@ -25,7 +26,7 @@ from kimi_agent.workspace.files.listing import (
 )
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.paths import PathResolver, ResolvedPath, escape_path, is_beneath, is_sensitive
+from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
 from kimi_agent.workspace.transaction.commit import CommitStep, commit_files, make_step
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls

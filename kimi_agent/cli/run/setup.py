@@ -1,10 +1,17 @@
-"""Workspace of a run: reads its settings, in the folder that was named or in a git worktree of its own (-w)."""
+"""Setup of a run: its settings, its workspace (a git worktree of its own with -w), and which session it opens."""
 
 import os
+from typing import TYPE_CHECKING
 
 from kimi_agent.app.bootstrap import Setup, load_setup
 from kimi_agent.cli.report_error import print_to_stderr
 from kimi_agent.cli.run.options import RunOptions
+
+if TYPE_CHECKING:  # the first prompt does not wait for these
+    from kimi_agent.app.open_agent import SessionOpener
+    from kimi_agent.log.events import Opened
+    from kimi_agent.log.sessions import Sessions
+    from kimi_agent.log.store.session import Session
 
 
 def open_workspace(options: RunOptions, *, trust: bool) -> Setup:
@@ -26,3 +33,14 @@ def open_workspace(options: RunOptions, *, trust: bool) -> Setup:
     for note in made.notes:
         print_to_stderr(note)
     return at(str(made.workspace))
+
+
+def session_opener(options: RunOptions) -> "SessionOpener":
+    """What opens the session: new, the newest, a named one, or a copy. The picker ("") is resolved before."""
+
+    def open_session(sessions: "Sessions", opened: "Opened") -> "Session":
+        if options.resume is None:
+            return sessions.create(model=opened.model, version=opened.version, system=opened.system)
+        return sessions.fork(options.resume) if options.fork else sessions.resume(options.resume)
+
+    return open_session
