@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from kimi_agent.edit.patch import Hunk, PatchSection, parse_patch
+from kimi_agent.edit.parsing.parse_patch import parse_patch
+from kimi_agent.edit.patch import Hunk, PatchSection
 from kimi_agent.edit.placing.explain_unplaced import MAX_PROBLEMS_SHOWN, EditProblem, explain_unplaced, join_problems
 from kimi_agent.edit.placing.line_index import LineIndexes
 from kimi_agent.edit.placing.place_hunks import PlacedHunk, Placement, place_hunks
