@@ -1,4 +1,7 @@
-"""Printable text: foreign texts and paths on one line, and counts with their noun, for messages and lists."""
+"""Printable text: foreign texts and paths on one line, counts with their noun, times, for messages and lists."""
+
+import time
+from collections.abc import Callable, Sequence
 
 
 def one_line(text: str, max_chars: int = 0, *, instead: str = " ") -> str:
@@ -25,6 +28,17 @@ def escape_name(path: str) -> str:
 def format_count(number: int, one: str, many: str = "") -> str:
     """`1 match`, `1,200 matches`; `many` is needed only where it is not `one` with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def format_time(at: float) -> str:
+    """A Unix time as local date and minute: `2026-11-30 16:05`."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def join_some(names: Sequence[str], most: int, draw: Callable[[str], str] = str) -> str:
+    """`a, b and 1,200 more`: the first `most` of `names`, each as `draw` shows it, and how many are left out."""
+    left_out = len(names) - most
+    return ", ".join(map(draw, names[:most])) + (f" and {left_out:,} more" if left_out > 0 else "")
 
 
 def _escape(text: str) -> str:

@@ -21,7 +21,7 @@ from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
 from kimi_agent.log.readers.recall import Hit, SessionRecall
 from kimi_agent.log.views import Result, View
-from kimi_agent.printable import escape_name, escape_path, format_count
+from kimi_agent.printable import escape_name, escape_path, format_count, join_some
 from kimi_agent.schema import Field, ToolSignature
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
@@ -44,6 +44,7 @@ __all__ = [
     "escape_name",
     "escape_path",
     "format_count",
+    "join_some",
     "tool",
 ]
 

@@ -1,10 +1,11 @@
 """Printable text: on one line whatever it holds, escaped paths, and counts with their noun."""
 
+import re
 import sys
 
 import pytest
 
-from kimi_agent.printable import escape_name, escape_path, format_count, one_line
+from kimi_agent.printable import escape_name, escape_path, format_count, format_time, join_some, one_line
 
 
 @pytest.mark.parametrize("instead", [" ", "", "�"])
@@ -47,3 +48,13 @@ def test_a_path_is_escaped_and_cut_in_a_sentence_and_whole_in_a_list() -> None:
 def test_a_count_has_its_noun() -> None:
     counts = (format_count(0, "file"), format_count(1, "file"), format_count(1_200, "match", "matches"))
     assert counts == ("0 files", "1 file", "1,200 matches")
+
+
+def test_the_first_few_names_are_joined_and_the_rest_is_counted() -> None:
+    assert join_some(["a", "b"], 2) == "a, b"
+    assert join_some(["a\n"] * 2_000, 2, escape_path) == r"a\n, a\n and 1,998 more"
+    assert join_some([], 2) == ""
+
+
+def test_a_time_is_a_date_and_a_minute() -> None:
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d", format_time(1_800_000_000.0))

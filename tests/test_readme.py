@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from kimi_agent.cli.commands import main as manage
 from kimi_agent.cli.commands.completion import command_tree, list_flags
+from kimi_agent.cli.commands.main import commands_app
 from kimi_agent.cli.run import flags
 from kimi_agent.config import load_config
 from kimi_agent.layers import Layer
@@ -57,7 +57,7 @@ def test_the_example_settings_are_settings(tmp_path: Path) -> None:
 
 
 def test_every_command_line_uses_flags_and_commands_that_exist() -> None:
-    commands = command_tree(flags.run_app, manage.commands_app)
+    commands = command_tree(flags.run_app, commands_app)
     known = {spelling for spelling, _ in list_flags(typer.main.get_command(flags.run_app))}
     lines = re.findall(r"`(kimi-agent [^`]*)`", README) + re.findall(r"(?m)\| (kimi-agent .*)$", README)
     assert len(lines) > 7

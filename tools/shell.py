@@ -5,7 +5,7 @@ import shlex
 from typing import Annotated
 
 from kimi_agent.log.views import OutputView
-from kimi_agent.tool import Context, Field, Preview, Result, ToolError, escape_path, tool
+from kimi_agent.tool import Context, Field, Preview, Result, ToolError, escape_path, join_some, tool
 
 # What exit 1 says where it is an answer and not a failure.
 _EXIT_1_MEANINGS = {
@@ -59,9 +59,8 @@ async def shell(
         )
     notes = [_explain_exit_code(command, done.exit_code), done.note]
     if changed:
-        more = f" and {len(changed) - _MOST_CHANGED} more" if len(changed) > _MOST_CHANGED else ""
-        shown = ", ".join(escape_path(path, MAX_VIEW) for path in changed[:_MOST_CHANGED])
-        notes.append(f"changed on disk by this command: {shown}{more}")
+        shown = join_some(changed, _MOST_CHANGED, lambda path: escape_path(path, MAX_VIEW))
+        notes.append(f"changed on disk by this command: {shown}")
     lines = [
         f"Error [{'timeout' if done.timed_out else 'failed'}]: the command was {outcome}; its output:"
         if next_step

@@ -14,7 +14,7 @@ from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
-from kimi_agent.printable import format_count
+from kimi_agent.printable import format_count, join_some
 
 _MOST_NAMES = 3
 _MOST_WEAKENED = 5
@@ -133,9 +133,7 @@ def _counted(number: int, noun: str, most: int = 0) -> str:
 
 
 def _names(names: Sequence[str], draw: Draw) -> str:
-    shown = ", ".join(draw(each) for each in names[:_MOST_NAMES])
-    rest = len(names) - _MOST_NAMES
-    return f"{shown} and {rest:,} more" if rest > 0 else shown
+    return join_some(names, _MOST_NAMES, draw)
 
 
 def _failing(report: TestReport) -> list[str]:

@@ -140,8 +140,8 @@ def file_line(file: FileDiff) -> str:
     """`src/a.py +3 -1`, `new src/b.py +12`, `deleted src/c.py -8`, `old.py -> new.py`."""
     path = sanitize_line(file.path)
     words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{sanitize_line(file.old_path)} -> {path}", "M": path}
-    counts = f" +{file.added}" * bool(file.added) + f" -{file.removed}" * bool(file.removed)
-    return words[file.change] + counts
+    counts = (f" {sign}{count}" for sign, count in (("+", file.added), ("-", file.removed)) if count)
+    return words[file.change] + "".join(counts)
 
 
 def turn_line(ended: TurnEnded, duration_s: float, usage: Usage) -> str:

@@ -1,7 +1,7 @@
 """Blame: finds the call that wrote a line, from the file as it is back through what each call made of it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -115,9 +115,3 @@ def _author(log: Sequence[Stamped], span: TreeChange) -> LineAuthor:
             case _:
                 pass
     return LineAuthor(session, turn, prompt, at, call)
-
-
-def lazily(read: Callable[[str], Iterable[Stamped]], ids: Iterable[str]) -> Iterator[list[Stamped]]:
-    """The logs of these sessions, each read only when it is its turn."""
-    for each in ids:
-        yield list(read(each))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kimi_agent.printable import escape_path
+from kimi_agent.printable import escape_path, join_some
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
 from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
@@ -179,11 +179,8 @@ def _changed_by_others(
 
 def _notes(missed: Sequence[str], left: Sequence[str]) -> Iterator[str]:
     if missed:
-        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {_named(missed)}"
+        shown = join_some(missed, _MOST_NAMES, escape_path)
+        yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {shown}"
     if left:
-        yield f"left, for they may have been there before, ignored by git: {_named(left)}"
-
-
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
+        shown = join_some(left, _MOST_NAMES, escape_path)
+        yield f"left, for they may have been there before, ignored by git: {shown}"

@@ -13,7 +13,7 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
-from kimi_agent.printable import escape_path
+from kimi_agent.printable import escape_path, join_some
 from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
 from kimi_agent.rewind.plan_files import (
     FilePlan,
@@ -256,7 +256,8 @@ class Rewinder:
         changes = self._checkpoints.changes(plan.now, look.now.tree) if plan.now else ()
         other = [each.path for each in changes if each.path in shown]
         if other or not plan.now:
-            raise UserError(f"{_names(other) or 'Files'} changed since this was shown; look at it again.", 1)
+            names = join_some(other, _MOST_NAMES, escape_path) or "Files"
+            raise UserError(f"{names} changed since this was shown; look at it again.", 1)
 
     def _lost(self, to: int) -> int:
         conversation = self._session.conversation
@@ -301,17 +302,12 @@ def _choose_changes(way: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathCha
         return (*way.ours, *way.yours), ()
     if yours == "keep":
         return keep_others_changes(way)
-    theirs = _names([each.path for each in way.yours])
+    theirs = join_some([each.path for each in way.yours], _MOST_NAMES, escape_path)
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
 
 def _lies_in(path: str, wanted: Sequence[str]) -> bool:
     return any(not each or path == each or path.startswith(each + "/") for each in wanted)
-
-
-def _names(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMES:,} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(escape_path(path) for path in paths[:_MOST_NAMES]) + more
 
 
 def _text(error: Exception) -> str:

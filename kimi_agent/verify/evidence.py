@@ -20,11 +20,10 @@ from kimi_agent.verify.run_history import (
     FileChangingCall,
     TestRunHistory,
     TestRunRecord,
-    list_test_runs,
     read_run_history,
 )
 
-__all__ = ["ChangedPathsOf", "FileTextOf", "judge_turn", "list_test_runs"]
+__all__ = ["ChangedPathsOf", "FileTextOf", "judge_turn"]
 
 ChangedPathsOf = Callable[[str, str], Sequence[str]]
 """The paths that differ between two trees. May raise UserError where one of them is gone."""

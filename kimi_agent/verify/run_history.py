@@ -197,11 +197,6 @@ def read_run_history(log: Iterable[Stamped], now: str = "") -> TestRunHistory:
     return reader.history(now)
 
 
-def list_test_runs(log: Iterable[Stamped]) -> list[TestRunRecord]:
-    """The test runs of a session that no rewind undid, in their order."""
-    return list(read_run_history(log).runs)
-
-
 def _is_flaky(case: TestCase) -> bool:
     """Whether a test that ran several times in one run failed in some of them."""
     return 0 < case.failures < case.runs

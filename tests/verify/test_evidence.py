@@ -17,8 +17,8 @@ from kimi_agent.verify.evidence import (
     FAILED_TEST_WEAKENED,
     ONLY_EXIT_CODE_KNOWN,
     judge_turn,
-    list_test_runs,
 )
+from kimi_agent.verify.run_history import read_run_history
 from tests.log.conftest import rich_story, stamped
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -799,7 +799,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
     tale = Tale()
     before = tale.tree()
     seq = tale.run(("junk.xml", "1"), green=[A], red=[B])
-    (run,) = list_test_runs(tale.log)
+    (run,) = read_run_history(tale.log).runs
     assert (run.seq, run.before, run.after) == (seq, before, tale.tree())
     assert (run.red, run.green, run.skipped, run.total) == ((B,), (A,), (), 2)
     assert tale.log[run.answer - 1].event == Said(Assistant("", None, (Call("c", "run_tests", "{}"),)))
@@ -808,7 +808,7 @@ def test_runs_are_bound_to_the_trees_before_and_after_them() -> None:
 def test_the_tree_that_a_report_names_is_the_one_it_ran_on() -> None:
     tale = Tale()
     tale.run(green=[A], tree="feed" * 10)
-    assert list_test_runs(tale.log)[0].before == "feed" * 10
+    assert read_run_history(tale.log).runs[0].before == "feed" * 10
 
 
 def test_ids_are_no_paths_to_be_trusted() -> None:

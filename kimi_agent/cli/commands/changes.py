@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
 from typing import Annotated, get_args
 
@@ -16,7 +15,7 @@ from kimi_agent.errors import NeedsConsent, ToolError, UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.log.events import Checkpoint, Decision, Judged, Question, Stamped
 from kimi_agent.log.views import Evidence, FileDiff
-from kimi_agent.printable import format_count
+from kimi_agent.printable import format_count, format_time
 from kimi_agent.rewind.values import ConflictChoice, RewindScope, RewindTurn
 
 SessionOption = Annotated[
@@ -197,7 +196,7 @@ def show_blame(
         typer.echo(f"  {found.why}")
         return
     author = found.author
-    typer.echo(f"  session {author.session}, turn {author.turn}, {_format_time(author.at)}")
+    typer.echo(f"  session {author.session}, turn {author.turn}, {format_time(author.at)}")
     typer.echo(f"  prompt  {sanitize_line(author.prompt, 200)}")
     if author.call is not None:
         from kimi_agent.faces.summary_lines import call_line
@@ -266,10 +265,6 @@ def _judge_again(setup: Setup, id: str) -> Evidence:
     if not end:
         raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
     return verify_log(log[:end], make_checkpoints(setup))
-
-
-def _format_time(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _print_diff(files: Sequence[FileDiff]) -> None:

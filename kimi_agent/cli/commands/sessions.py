@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
 from kimi_agent.log.readers.query import parse_query
 from kimi_agent.log.readers.search import SearchHit
 from kimi_agent.log.readers.summary import SessionSummary
-from kimi_agent.printable import format_count
+from kimi_agent.printable import format_count, format_time
 
 sessions_app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
@@ -56,9 +55,8 @@ def _line(each: SessionSummary, *, with_workspace: bool) -> str:
     turns = format_count(each.turns, "turn")
     busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
     where = f"  {sanitize_line(each.workspace)}" if with_workspace else ""
-    return (
-        f"{each.id}  {_date(each.last_used)}  {turns:>9}  {sanitize_line(each.title or '(nothing said)')}{where}{busy}"
-    )
+    title = sanitize_line(each.title or "(nothing said)")
+    return f"{each.id}  {format_time(each.last_used)}  {turns:>9}  {title}{where}{busy}"
 
 
 @sessions_app.command("show")
@@ -122,8 +120,8 @@ def _rows(session: SessionSummary, found: Sequence[SearchHit], total: int, *, ev
     rows = [_line(session, with_workspace=everything)]
     for each in found:
         agent = "" if each.agent == "main" else f" ({sanitize_line(each.agent)})"
-        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {sanitize_line(each.kind)}: {sanitize_line(each.excerpt)}"
-        rows += _wrap_hanging(row)
+        text = f"{sanitize_line(each.kind)}: {sanitize_line(each.excerpt)}"
+        rows += _wrap_hanging(f"  turn {each.turn}{agent}  {format_time(each.at)}  {text}")
     if total > len(found):
         rows.append(f"  {total - len(found):,} more")
     return rows
@@ -136,10 +134,6 @@ def _wrap_hanging(row: str) -> list[str]:
     inset = " " * 4
     first, *more = wrap_line(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
     return [first, *(inset + each for each in more)]
-
-
-def _date(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 @sessions_app.command("export")

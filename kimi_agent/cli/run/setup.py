@@ -1,4 +1,4 @@
-"""Setup of a run: its settings, its workspace (a git worktree of its own with -w), and which session it opens."""
+"""Setup of a run: its settings, its workspace (with -w a git worktree of its own), the session it opens."""
 
 import os
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ def open_workspace(options: RunOptions, *, trust: bool) -> Setup:
     """The settings for a run; with `options.worktree` those of that worktree, made if need be. Raises UserError."""
 
     def at(directory: str) -> Setup:
-        return load_setup(options.settings(), sets=options.sets, directory=directory, environ=os.environ, trust=trust)
+        return load_setup(options.settings, sets=options.sets, directory=directory, environ=os.environ, trust=trust)
 
     setup = at(options.directory)
     if options.worktree is None:

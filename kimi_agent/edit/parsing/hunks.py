@@ -1,4 +1,4 @@
-"""Hunks as both patch dialects write them: their `@@` lines, their making, and the error for a line out of place."""
+"""Hunk builder that both patch dialects share: `@@` lines, hunks, and the error for a line out of place."""
 
 import re
 from collections.abc import Sequence

@@ -41,8 +41,8 @@ def notice_lines(stamped: Stamped) -> Iterator[tuple[Style, str]]:
         case Restored():
             yield "dim", "The compaction was taken back."
         case Recovered(cut_bytes, bad_records):  # settled calls show as their own results
-            torn = [f"{cut_bytes} bytes of a torn record cut off"] * bool(cut_bytes)
-            torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
+            torn = [f"{cut_bytes} bytes of a torn record cut off"] if cut_bytes else []
+            torn += [f"{bad_records} bad records passed over"] if bad_records else []
             if torn:
                 yield "dim", f"Recovered: {', '.join(torn)}."
         case Judged(evidence):

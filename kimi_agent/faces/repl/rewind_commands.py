@@ -15,7 +15,7 @@ from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.printable import format_count
+from kimi_agent.printable import format_count, join_some
 from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 
 _MOST_NAMES = 5
@@ -152,8 +152,7 @@ def rewind_question_details(plan: RewindPlan) -> str:
 
 def join_paths(paths: Sequence[str]) -> str:
     """A few of the paths, and how many more."""
-    more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(sanitize_line(each, 100) for each in paths[:_MOST_NAMES]) + more
+    return join_some(paths, _MOST_NAMES, lambda path: sanitize_line(path, 100))
 
 
 async def _ask_about_your_changes(plan: RewindPlan, ask: Ask) -> ConflictChoice:

@@ -31,7 +31,7 @@ from kimi_agent.workspace.transaction import recovery
 from kimi_agent.workspace.transaction.commit import CommitStep, commit_files, make_step
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
-__all__ = ["FileBytes", "Files", "FolderEntry"]
+__all__ = ["FileBytes", "Files"]
 
 PathList = list[str]  # inside the class below, `list` is a method
 
@@ -40,13 +40,12 @@ MAX_FINGERPRINT_BYTES = 100_000_000  # bytes; bigger files have no fingerprint
 
 @dataclass(frozen=True)
 class FileBytes:
-    """A file as it was read at once: `path` as `shown`, permission bits, and how many names it has."""
+    """A file as it was read at once: `path` as `shown`, and its permission bits."""
 
     path: str
     data: bytes
     sha256: str
     mode: int
-    links: int
 
 
 class Files:
@@ -123,7 +122,7 @@ class Files:
             size = max(found.st_size, len(data))
             text = f"{escape_path(shown)} has {size:,} bytes, more than the {max_bytes:,} that can be taken at once"
             raise ToolError("failed", text, "read a part with read_file(offset, limit), or use the shell")
-        return FileBytes(shown, data, hashlib.sha256(data).hexdigest(), stat.S_IMODE(found.st_mode), found.st_nlink)
+        return FileBytes(shown, data, hashlib.sha256(data).hexdigest(), stat.S_IMODE(found.st_mode))
 
     def open(self, spelling: str) -> BinaryIO:
         """A regular file to stream from, also `output:ID`. Raises ToolError (missing, not_regular), NeedsConsent."""

@@ -141,11 +141,6 @@ def merge_ranges(ranges: Iterable[LineRange]) -> LineRanges:
     return tuple(joined)
 
 
-def ranges_cover(ranges: LineRanges, first: int, last: int) -> bool:
-    """Whether lines `first` to `last` all lie in `ranges` (which are merged)."""
-    return any(a <= first and last <= b for a, b in ranges)
-
-
 def stat_signature(stat: os.stat_result) -> StatSignature:
     """What changes when somebody writes a file; ctime too, since a formatter may set mtime back."""
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

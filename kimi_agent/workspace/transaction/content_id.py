@@ -26,11 +26,6 @@ def is_link_id(word: str | None) -> bool:
     return word is not None and word.startswith("link ")
 
 
-def is_exact(word: str) -> bool:
-    """Whether the word says the mode too."""
-    return word.startswith("file ")
-
-
 def content_matches(word: str, data: bytes) -> bool:
     """Whether `data` is the content that the id (not a bare sha256) names."""
     blob = word.rpartition(" ")[2]

@@ -3,7 +3,7 @@
 import pytest
 
 from kimi_agent.log.events import Compacted, Durable, Restored, Seen, Short, Shortened, Stamped
-from kimi_agent.workspace.files.seen_files import KnownFile, SeenFiles, merge_ranges, ranges_cover
+from kimi_agent.workspace.files.seen_files import KnownFile, SeenFiles, merge_ranges
 
 
 def test_ranges_of_one_content_add_up() -> None:
@@ -63,8 +63,5 @@ def test_text_that_may_be_gone_from_the_conversation_is_shown_again_when_it_is_r
     assert seen_files.known("a") == resumed.known("a") == KnownFile("1", (), True)
 
 
-def test_ranges_merge_and_cover() -> None:
-    ranges = merge_ranges([(5, 6), (1, 2), (3, 3), (8, 9), (8, 8)])
-    assert ranges == ((1, 3), (5, 6), (8, 9))
-    assert ranges_cover(ranges, 1, 3)
-    assert not ranges_cover(ranges, 3, 5)
+def test_ranges_that_touch_or_overlap_are_joined() -> None:
+    assert merge_ranges([(5, 6), (1, 2), (3, 3), (8, 9), (8, 8)]) == ((1, 3), (5, 6), (8, 9))

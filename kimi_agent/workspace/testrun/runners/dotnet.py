@@ -32,11 +32,6 @@ _BUILD_ERROR = re.compile(r"\b(?:error|fatal) ?(?:[A-Z]+\d+|:)|MSB\d{4}|Unhandle
 _MOST_REPORTS = 500
 
 
-def has_project(folder: ProjectFolder) -> bool:
-    """Whether a project or a solution stands in the folder."""
-    return any(_PROJECT.fullmatch(name) or _SOLUTION.fullmatch(name) for name in folder.names())
-
-
 def dotnet_evidence(folder: ProjectFolder) -> str:
     """The solution, or the project with tests in it, that `dotnet test` would take here."""
     names = folder.names()

@@ -21,7 +21,6 @@ from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
-RUBY_MANIFESTS = ("Gemfile", "gems.rb", "Rakefile", "rakefile", "Rakefile.rb", ".rspec")
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
 _RAILS = "bin/rails"
 _MOST_FOLDERS, _MOST_TESTS = 200, 2_000
