@@ -14,7 +14,7 @@ Anything else is a bug: it rises. At the tool border it becomes a failed result,
 sentence; its traceback goes to the log folder.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 ErrorCode = Literal[
     "not_found",
@@ -48,8 +48,6 @@ ErrorCode = Literal[
 
 AccountLimit = Literal["", "rate", "period", "quota"]
 """Which limit of an account a request met."""
-
-ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 
 
 class ToolError(Exception):

@@ -22,6 +22,7 @@ from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
 from kimi_agent.log.readers.recall import Hit, SessionRecall
 from kimi_agent.log.views import Result, View
+from kimi_agent.printable import escape_name, escape_path, format_count, join_some
 from kimi_agent.schema import Field, ToolSignature
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
@@ -41,6 +42,10 @@ __all__ = [
     "Result",
     "Tool",
     "ToolError",
+    "escape_name",
+    "escape_path",
+    "format_count",
+    "join_some",
     "tool",
 ]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from kimi_agent.tool import ToolError
+from kimi_agent.tool import ToolError, escape_name, format_count
 
 from ._binary_files import describe_binary, render_notebook
-from ._format import format_line_count, format_size, printable_path
+from ._format import format_size
 from ._text_page import TextCoding, TextPage, decode_chunks, detect_coding, guess_legacy_coding, is_binary
 
 MAX_HASHED_BYTES = 16_000_000  # bytes that are read at once and hashed; a bigger file streams by and has no hash
@@ -57,7 +57,7 @@ def read_page(file: BinaryIO, bytes_: int, wanted: PageRequest, *, forgiving: bo
         how = TextCoding("utf-8", errors="replace")
     elif is_binary(head):
         what, next_step = describe_binary(head)
-        shown = printable_path(wanted.path)
+        shown = escape_name(wanted.path)
         raise ToolError(
             "binary", f"{shown} is {what} ({format_size(bytes_)})", next_step.format(path=shlex.quote(shown))
         )
@@ -85,7 +85,7 @@ def take_page(pieces: Callable[[], Iterator[str]], wanted: PageRequest) -> tuple
         if not fill_page(counted, pieces()):
             raise ToolError(
                 "failed",
-                f"{printable_path(wanted.path)} is too big to count from its end",
+                f"{escape_name(wanted.path)} is too big to count from its end",
                 "use shell: tail, or a positive offset",
             )
         first = max(1, counted.total + wanted.offset + 1)
@@ -93,15 +93,15 @@ def take_page(pieces: Callable[[], Iterator[str]], wanted: PageRequest) -> tuple
     complete = fill_page(page, pieces())
     if not page.lines and (page.total or first > 1):
         has = (
-            f"has {format_line_count(page.total)}"
+            f"has {format_count(page.total, 'line')}"
             if complete
             else "has so many bytes that the search for it was given up"
         )
         raise ToolError(
             "bad_arguments",
-            f"{printable_path(wanted.path)} {has}; line {first:,} is past its end"
+            f"{escape_name(wanted.path)} {has}; line {first:,} is past its end"
             if complete
-            else f"{printable_path(wanted.path)} {has}",
+            else f"{escape_name(wanted.path)} {has}",
             "give a smaller offset, or a negative one to count from the end" if complete else "use shell: sed -n",
         )
     return page, complete

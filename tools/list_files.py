@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from kimi_agent.log.views import TextView
-from kimi_agent.tool import Context, Field, Result, ToolError, tool
+from kimi_agent.tool import Context, Field, Result, ToolError, escape_name, format_count, tool
 
-from ._format import format_entry, printable_path
+from ._format import format_entry
 
 MAX_FOLDERS = 5_000  # whose entries are looked at for times and sizes
 
@@ -25,7 +25,7 @@ async def list_files(
     kind = ctx.files.kind(path)
     if kind != "directory":
         ctx.files.list(path)  # raises what a missing folder, or one outside, is to be told
-        raise ToolError("not_regular", f"{printable_path(path)} is a file", "use read_file")
+        raise ToolError("not_regular", f"{escape_name(path)} is a file", "use read_file")
     base = ctx.files.shown(path)
     found = await ctx.ripgrep.files(path, include_ignored=include_ignored)
     if pattern:
@@ -48,15 +48,13 @@ async def list_files(
 def make_listing_result(base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool) -> Result:
     """The rows, and what is not among them."""
     if not rows:
-        what = (
-            f"no files match {pattern} in {printable_path(base)}" if pattern else f"{printable_path(base)} has no files"
-        )
+        what = f"no files match {pattern} in {escape_name(base)}" if pattern else f"{escape_name(base)} has no files"
         hint = "" if include_ignored else "; ignored files were left out (include_ignored=true shows them)"
         return Result(what + hint, TextView("", "0 entries"))
     narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
     more = [f"… {total - len(rows):,} more; {narrow}"] if total > len(rows) else []
     text = "\n".join([*rows, *more])
-    return Result(text, TextView("", f"{total:,} {'entry' if total == 1 else 'entries'}"))
+    return Result(text, TextView("", format_count(total, "entry", "entries")))
 
 
 class FolderStats:
@@ -88,7 +86,7 @@ class FolderStats:
     def row(self, path: str, files: int) -> str:
         """A line of the listing; `files` counts what is not shown of a folder, -1 for a file."""
         if path.endswith("/"):
-            return printable_path(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
+            return escape_name(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
         kind, size, _ = self.look(path)
         return format_entry(self.spelled(path), kind, size)
 

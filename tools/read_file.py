@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from kimi_agent.log.views import TextView
-from kimi_agent.tool import Context, Field, Result, tool
+from kimi_agent.tool import Context, Field, Result, escape_name, format_count, tool
 
-from ._format import format_entry, format_line_count, format_size, printable_path
+from ._format import format_entry, format_size
 from ._read_page import FilePage, PageRequest, read_page
 
 MAX_PAGE_LINES = 2_000
@@ -42,13 +42,13 @@ async def read_file(
     if got.sha256 and not output:
         seen = record_seen(ctx, ctx.files.shown(path), got, stat)
         if seen:
-            text = f"{printable_path(path)} is unchanged since you read {seen} above."
+            text = f"{escape_name(path)} is unchanged since you read {seen} above."
             return Result(
                 f"{text}\nNext: use that text; call again only if you no longer have it", TextView("", "unchanged")
             )
     text = "".join(f"{line}\n" for line in got.page.numbered())
     info = "; ".join([describe_extent(got, stat.st_size), *got.page.notes(), *got.notes])
-    return Result(f"{text}<file-info>{info}</file-info>", TextView("", format_line_count(len(got.page.lines))))
+    return Result(f"{text}<file-info>{info}</file-info>", TextView("", format_count(len(got.page.lines), "line")))
 
 
 def describe_extent(got: FilePage, bytes_: int) -> str:
@@ -94,7 +94,7 @@ def list_folder(ctx: Context, path: str) -> Result:
     rows = [format_entry(each.name, each.kind, each.size) for each in entries[:MAX_ENTRIES]]
     more = [f"… {len(entries) - MAX_ENTRIES} more; use list_files"] if len(entries) > MAX_ENTRIES else []
     text = (
-        "\n".join([f"{printable_path(ctx.files.shown(path))} is a folder:", *rows, *more])
+        "\n".join([f"{escape_name(ctx.files.shown(path))} is a folder:", *rows, *more])
         if rows
         else "the folder is empty"
     )

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated
 
 from kimi_agent.log.views import TextView
-from kimi_agent.tool import Context, Field, Hit, Result, ToolError, tool
+from kimi_agent.tool import Context, Field, Hit, Result, ToolError, format_count, tool
 
 MAX_HITS = 10
 MAX_PAGE_CHARS = 16_000  # characters
@@ -32,7 +32,7 @@ async def recall(
             f"Nothing in this session holds {found.asked}.\nNext: try fewer or other words",
             TextView("", "no hits"),
         )
-    hits = f"{found.total:,} hit{'' if found.total == 1 else 's'}"
+    hits = format_count(found.total, "hit")
     newest = f", the newest {len(found.newest)} shown" if len(found.newest) < found.total else ""
     rows = [f"{hits} for {found.asked}{newest}; read one whole with its id:", *map(_row, found.newest)]
     return Result("\n".join(rows), TextView("", hits))
@@ -56,6 +56,5 @@ def _row(hit: Hit) -> str:
 def _ago(seconds: float) -> str:
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            number = int(seconds // size)
-            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+            return f"{format_count(int(seconds // size), unit)} ago"
     return "just now"

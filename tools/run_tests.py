@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from kimi_agent.log.views import OutputView, TestCase, TestReport
-from kimi_agent.tool import Context, Field, Preview, Result, ToolError, tool
+from kimi_agent.tool import Context, Field, Preview, Result, ToolError, join_some, tool
 
 MOST_IN_FULL, MOST_IDS, MOST_FIXED, TAIL_LINES = 20, 200, 20, 15
 
@@ -112,8 +112,7 @@ def _failure(number: int, case: TestCase) -> list[str]:
 def _foot(ctx: Context, report: TestReport) -> list[str]:
     lines = []
     if fixed := [case.id for case in report.cases if case.fixed]:
-        more = f" and {len(fixed) - MOST_FIXED:,} more" if len(fixed) > MOST_FIXED else ""
-        lines.append(f"fixed: {', '.join(fixed[:MOST_FIXED])}{more}")
+        lines.append(f"fixed: {join_some(fixed, MOST_FIXED)}")
     if report.verdict == "broken":
         lines += [report.trouble, *_tail(ctx, report)]
     elif report.verdict in ("passed", "failed") and report.trouble and report.cases:

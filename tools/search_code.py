@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from kimi_agent.log.views import MatchesView
-from kimi_agent.tool import Context, Field, Found, Preview, Result, tool
+from kimi_agent.tool import Context, Field, Found, Preview, Result, format_count, tool
 
 
 async def _preview(ctx: Context, pattern: str, path: str = ".", **others: object) -> Preview:
@@ -56,8 +56,8 @@ async def search_code(
 def _format_hits(found: Found, mode: str) -> Sequence[str]:
     """The hits and the line of totals."""
     if not found.matches:
-        return [f"No matches in {found.where} ({_count(found.searched, 'file')}).", *_ignored(found)]
-    matches, files = _count(found.matches, "match"), _count(found.files, "file")
+        return [f"No matches in {found.where} ({format_count(found.searched, 'file')}).", *_ignored(found)]
+    matches, files = format_count(found.matches, "match", "matches"), format_count(found.files, "file")
     if not found.hits:
         return [f"[nothing at this offset: {matches} in {files}]"]
     page = f"{found.first:,}-{found.last:,}"
@@ -67,7 +67,7 @@ def _format_hits(found: Found, mode: str) -> Sequence[str]:
         totals = (
             f"matches {page} of {total:,} in {files}" if mode == "content" else f"files {page} of {total:,}; {matches}"
         )
-    scope = f"; {_count(found.searched, 'file')} searched" if found.searched else ""
+    scope = f"; {format_count(found.searched, 'file')} searched" if found.searched else ""
     more = f"; continue with offset={found.last}" if found.last < total else ""
     trailer = f"[{totals}{scope}{more}]"
     if mode == "files":
@@ -90,7 +90,7 @@ def _format_hits(found: Found, mode: str) -> Sequence[str]:
 def _ignored(found: Found) -> Sequence[str]:
     """What a search without a hit passed over, and why it may have found nothing."""
     if found.ignored_matches:
-        return [f"{_count(found.ignored_matches, 'match')} in ignored files (include_ignored=true)."]
+        return [f"{format_count(found.ignored_matches, 'match', 'matches')} in ignored files (include_ignored=true)."]
     if found.searched == 0 and not found.partial:
         return ["No file was searched: look at path, glob and type."]
     return []
@@ -103,15 +103,10 @@ def _notes(found: Found) -> Sequence[str]:
         lines.append(f"Note: PARTIAL, {found.partial}: narrow path, glob or pattern for the rest.")
     if found.secret_matches:
         names = ", ".join(found.secret_files[:5])
-        lines.append(f"Note: {_count(found.secret_matches, 'match')} not shown in files that may hold secrets: {names}")
+        matches = format_count(found.secret_matches, "match", "matches")
+        lines.append(f"Note: {matches} not shown in files that may hold secrets: {names}")
     if found.unreadable:
         lines.append(f"Note: could not read: {'; '.join(found.unreadable)}")
     if found.engine == "python":
         lines.append("Note: ripgrep is missing; searched slowly in Python, ignore files are not honoured.")
     return lines
-
-
-def _count(count: int, word: str) -> str:
-    """`1 match`, `1,204 files`."""
-    plural = "es" if word.endswith("ch") else "s"
-    return f"{count:,} {word}{'' if count == 1 else plural}"

@@ -5,7 +5,7 @@ import shlex
 from typing import Annotated
 
 from kimi_agent.log.views import OutputView
-from kimi_agent.tool import Context, Field, Preview, Result, ToolError, tool
+from kimi_agent.tool import Context, Field, Preview, Result, ToolError, escape_path, join_some, tool
 
 # What exit 1 says where it is an answer and not a failure.
 _EXIT_1_MEANINGS = {
@@ -45,7 +45,7 @@ async def shell(
     done = await ctx.runner.shell(command, timeout_s=timeout_s, cwd=start, on_output=ctx.progress)
     changed = [path for path in ctx.files.changed() if path not in stale]
 
-    place = _printable(ctx.files.shown(str(done.cwd)))
+    place = escape_path(ctx.files.shown(str(done.cwd)), MAX_VIEW)
     outcome, next_step = f"exit {done.exit_code}", ""
     if done.timed_out:
         outcome, next_step = (
@@ -59,8 +59,8 @@ async def shell(
         )
     notes = [_explain_exit_code(command, done.exit_code), done.note]
     if changed:
-        more = f" and {len(changed) - _MOST_CHANGED} more" if len(changed) > _MOST_CHANGED else ""
-        notes.append(f"changed on disk by this command: {', '.join(map(_printable, changed[:_MOST_CHANGED]))}{more}")
+        shown = join_some(changed, _MOST_CHANGED, lambda path: escape_path(path, MAX_VIEW))
+        notes.append(f"changed on disk by this command: {shown}")
     lines = [
         f"Error [{'timeout' if done.timed_out else 'failed'}]: the command was {outcome}; its output:"
         if next_step
@@ -84,11 +84,6 @@ def _head_and_tail(text: str) -> str:
         return text
     half = MAX_VIEW // 2
     return f"{text[:half].rpartition(chr(10))[0]}\n{text[-half:].partition(chr(10))[2]}"
-
-
-def _printable(path: str) -> str:
-    """`path` on one line, whatever it holds."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
 
 
 def _explain_exit_code(command: str, exit_code: int | None) -> str:

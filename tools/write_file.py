@@ -6,9 +6,8 @@ from typing import Annotated
 from kimi_agent.edit import find_new_syntax_error, make_file_diff
 from kimi_agent.edit.text import FileText, TextCodec, decode_text, encode_characters, find_non_ascii, find_usual_ending
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, tool
+from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, escape_name, format_count, tool
 
-from ._format import format_line_count, printable_path
 from ._line_ends import choose_line_end
 
 MAX_RULES_BYTES = 100_000  # bytes of a .gitattributes or .editorconfig
@@ -18,7 +17,7 @@ async def _preview(ctx: Context, path: str, content: str, overwrite: bool = Fals
     """The diff that the call would make."""
     change, diff, _ = await asyncio.to_thread(plan_write, ctx, path, content, overwrite)
     return Preview(
-        f"{'create' if change.before is None else 'overwrite'} {printable_path(change.path)}", DiffView((diff,))
+        f"{'create' if change.before is None else 'overwrite'} {escape_name(change.path)}", DiffView((diff,))
     )
 
 
@@ -36,10 +35,10 @@ async def write_file(
     change, diff, wrong = await asyncio.to_thread(plan_write, ctx, path, content, overwrite)
     notes = ctx.files.commit([change])  # on the loop: a cancel must not come between the effect and its result
     done = "Created" if change.before is None else "Overwrote"
-    size = format_line_count(content.count("\n") + (not content.endswith("\n") and content != ""))
+    size = format_count(content.count("\n") + (not content.endswith("\n") and content != ""), "line")
     counts = "" if change.before is None else f", +{diff.added} -{diff.removed}"
-    notes += [f"{printable_path(change.path)} {wrong}"] if wrong else []
-    text = "\n".join([f"{done} {printable_path(change.path)} ({size}{counts})", *(f"Note: {note}" for note in notes)])
+    notes += [f"{escape_name(change.path)} {wrong}"] if wrong else []
+    text = "\n".join([f"{done} {escape_name(change.path)} ({size}{counts})", *(f"Note: {note}" for note in notes)])
     return Result(text, DiffView((diff,)))
 
 
@@ -50,36 +49,33 @@ def plan_write(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[
     if kind == "missing":
         end = choose_line_end(shown, lambda rules: read_rules(ctx, rules))
         text = content.replace("\r\n", "\n").replace("\n", end) if end == "\r\n" else content
-        after = encode_characters(text, TextCodec(), printable_path(shown))
+        after = encode_characters(text, TextCodec(), escape_name(shown))
         return (
             FileChange(shown, None, after),
             make_file_diff(shown, None, after),
             find_new_syntax_error(shown, None, after),
         )
     if kind != "file":
-        raise ToolError(
-            "not_regular", f"{printable_path(shown)} is a folder or no ordinary file", "choose another path"
-        )
+        raise ToolError("not_regular", f"{escape_name(shown)} is a folder or no ordinary file", "choose another path")
     if not overwrite:
         raise ToolError(
             "exists",
-            f"{printable_path(shown)} exists; nothing was written",
+            f"{escape_name(shown)} exists; nothing was written",
             "edit_file changes it; overwrite=true replaces it whole",
         )
     old = ctx.files.read(path)
     known = ctx.files.seen_files.known(shown)
     if known is None or not known.whole:
         text = (
-            f"{printable_path(shown)} was not read whole, so nobody knows what overwriting would lose; "
-            "nothing was written"
+            f"{escape_name(shown)} was not read whole, so nobody knows what overwriting would lose; nothing was written"
         )
         raise ToolError("unread", text, f"read_file({shown!r}) to its end, or use edit_file")
     if known.sha256 != old.sha256:
-        text = f"{printable_path(shown)} changed since you saw it; nothing was written"
+        text = f"{escape_name(shown)} changed since you saw it; nothing was written"
         raise ToolError("stale", text, f"read_file({shown!r}), then decide again")
-    after = encode_like(decode_text(old.data, printable_path(shown)), content, printable_path(shown))
+    after = encode_like(decode_text(old.data, escape_name(shown)), content, escape_name(shown))
     if after == old.data:
-        raise ToolError("noop", f"{printable_path(shown)} holds just this text already", "go on")
+        raise ToolError("noop", f"{escape_name(shown)} holds just this text already", "go on")
     diff, wrong = make_file_diff(shown, old.data, after), find_new_syntax_error(shown, old.data, after)
     return FileChange(shown, old.sha256, after), diff, wrong
 

@@ -19,8 +19,7 @@ from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.repository.agent_changes import find_agent_changes
 from kimi_agent.workspace.repository.commit_message import CommitContext
-from kimi_agent.workspace.repository.git_commit import BranchChoice, commit_agent_changes
-from kimi_agent.workspace.repository.git_commit import CommitResult as Made
+from kimi_agent.workspace.repository.git_commit import BranchChoice, CommitResult, commit_agent_changes
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
 
 PULL_REQUEST_TOOL = "pull_request"
@@ -37,7 +36,7 @@ class AutoCommit:
     branch: BranchChoice
     environ: Mapping[str, str]
 
-    async def run(self, evidence: Evidence) -> Made | None:
+    async def run(self, evidence: Evidence) -> CommitResult | None:
         """Commit, and report the outcome as notices. None where nothing was committed."""
         # A turn without changes commits those of earlier turns, so its run must have seen the files as they are.
         if not evidence.is_green or evidence.changed_since:
@@ -55,7 +54,7 @@ class AutoCommit:
             self.session.emit(Committed(made.commit, made.branch, made.files))
         return made if made.commit else None
 
-    def _commit(self, evidence: Evidence) -> Made:
+    def _commit(self, evidence: Evidence) -> CommitResult:
         log = list(self.session.events())
         since = max((each.seq for each in log if isinstance(each.event, Committed)), default=0)
         ours = [

@@ -43,7 +43,11 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        return _stdout_closed()
+        from kimi_agent.cli.report_error import drop_stdout, print_to_stderr
+
+        drop_stdout()
+        print_to_stderr("standard output was closed before everything was written.")
+        return 0
     except Exception as error:
         from kimi_agent.cli.report_error import report_error
 
@@ -112,10 +116,3 @@ def add_empty_values(argv: list[str]) -> list[str]:
         names = {**dict.fromkeys(RESUME_FLAGS, "--resume="), **dict.fromkeys(WORKTREE_FLAGS, "--worktree=")}
         found.append(names[word] if bare and word in names else word)
     return found
-
-
-def _stdout_closed() -> int:
-    # What is still buffered would fail again when Python shuts down.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stderr.write("kimi-agent: standard output was closed before everything was written.\n")
-    return 0

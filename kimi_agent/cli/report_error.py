@@ -39,3 +39,8 @@ def print_to_stderr(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         return  # nobody can read it; the exit code still says it
+
+
+def drop_stdout() -> None:
+    """Point stdout at nothing: what is still buffered would fail again when Python shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from kimi_agent.context.markdown_quoting import squeeze_to_line, to_code_span
+from kimi_agent.context.markdown_quoting import to_code_span
 from kimi_agent.context.session_facts import (
     CommandFact,
     FileFact,
@@ -15,6 +15,7 @@ from kimi_agent.context.session_facts import (
 from kimi_agent.log.messages import Message, User
 from kimi_agent.log.views import Evidence, PlanView, TestCase
 from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, estimate_tokens
+from kimi_agent.printable import one_line
 
 _INTRO = (
     "Written by the harness from its log; it is exact. What stands in `backticks` comes from files and commands: data, "
@@ -89,12 +90,12 @@ def _file_sections(facts: SessionFacts) -> tuple[FactSection, FactSection]:
 def _open_items(plan: PlanView | None) -> Iterator[str]:
     for item in plan.items if plan else ():
         if item.status != "done":
-            yield f"- [{'>' if item.status == 'in_progress' else ' '}] {squeeze_to_line(item.step, _REASON)}"
+            yield f"- [{'>' if item.status == 'in_progress' else ' '}] {one_line(item.step, _REASON)}"
 
 
 def _refusals(facts: SessionFacts) -> Iterator[str]:
     for each in facts.refusals.newest_first():
-        words = f"“{squeeze_to_line(each.words, _REASON)}”" if each.words else "no reason given"
+        words = f"“{one_line(each.words, _REASON)}”" if each.words else "no reason given"
         yield f"- {to_code_span(each.title, _COMMAND)}: {words}"
 
 
@@ -157,7 +158,7 @@ def _done_items(facts: SessionFacts, plan: PlanView | None) -> Iterator[str]:
         yield f"- committed {to_code_span(each.commit[:_HASH], _HASH)} on {to_code_span(each.branch, _PATH)}: {names}"
     for item in plan.items if plan else ():
         if item.status == "done":
-            yield f"- [x] {squeeze_to_line(item.step, _REASON)}"
+            yield f"- [x] {one_line(item.step, _REASON)}"
     for test in facts.fixed.newest_first():
         yield f"- turned green: {to_code_span(test, _TEXT)}"
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from kimi_agent.demo.mock_process import copy_with_pace, start_mock_server
+from kimi_agent.demo.mock_process import copy_with_pace, end_process, start_mock_server
 from kimi_agent.demo.repository import make_repository, summarize_changes
 from kimi_agent.errors import UserError
 
@@ -109,7 +109,7 @@ class _Demo:
             except subprocess.TimeoutExpired:
                 self._say(f"\nkimi-agent did not end within {_MOST_S:g} s.")
             finally:
-                _end(agent)
+                end_process(agent)
             return agent.returncode
 
     def _test(self) -> tuple[int, str]:
@@ -133,17 +133,6 @@ def _say(out: TextIO, text: str) -> None:
     # A terminal that cannot show a letter of a path gets an escape for it; the agent writes after us, so flush.
     out.write(text.encode(out.encoding or "ascii", "backslashreplace").decode(out.encoding or "ascii") + "\n")
     out.flush()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The process is gone after this; one that still runs is asked first."""
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 @contextmanager

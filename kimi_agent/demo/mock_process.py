@@ -1,4 +1,4 @@
-"""Mock server of the demo, started as a process of its own on loopback."""
+"""Mock server of the demo, started as a process of its own on loopback, and the end of such a process."""
 
 import json
 import os
@@ -25,13 +25,19 @@ def start_mock_server(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[s
             raise UserError(f"The demo's mock server did not start: {first or 'it said nothing'}", 78)
         yield first
     finally:
-        server.terminate()
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        end_process(server)
         server.stdout.close()
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """The process is gone after this; one that still runs is asked first."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def copy_with_pace(tape: Path, tokens_per_s: float, copy: Path) -> Path:

@@ -4,7 +4,8 @@ The workspace commits what is planned. Other programs need one function of it: `
 report or raises EditError.
 """
 
-from kimi_agent.edit.patch import PatchSection, parse_patch
+from kimi_agent.edit.parsing.parse_patch import parse_patch
+from kimi_agent.edit.patch import PatchSection
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
 from kimi_agent.edit.planning.file_state import FileState, FileView
 from kimi_agent.edit.planning.plan_patch import PlanError, plan_patch

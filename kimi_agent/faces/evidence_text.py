@@ -14,6 +14,7 @@ from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
+from kimi_agent.printable import format_count, join_some
 
 _MOST_NAMES = 3
 _MOST_WEAKENED = 5
@@ -128,13 +129,11 @@ def _code(text: str) -> str:
 
 def _counted(number: int, noun: str, most: int = 0) -> str:
     at_least = "at least " if most and number >= most else ""
-    return f"{at_least}{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{at_least}{format_count(number, noun)}"
 
 
 def _names(names: Sequence[str], draw: Draw) -> str:
-    shown = ", ".join(draw(each) for each in names[:_MOST_NAMES])
-    rest = len(names) - _MOST_NAMES
-    return f"{shown} and {rest:,} more" if rest > 0 else shown
+    return join_some(names, _MOST_NAMES, draw)
 
 
 def _failing(report: TestReport) -> list[str]:

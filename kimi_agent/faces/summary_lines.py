@@ -22,6 +22,7 @@ from kimi_agent.log.views import (
     TextView,
     View,
 )
+from kimi_agent.printable import format_count
 
 _FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
 """The argument that says most about a call, in this order of preference."""
@@ -139,8 +140,8 @@ def file_line(file: FileDiff) -> str:
     """`src/a.py +3 -1`, `new src/b.py +12`, `deleted src/c.py -8`, `old.py -> new.py`."""
     path = sanitize_line(file.path)
     words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{sanitize_line(file.old_path)} -> {path}", "M": path}
-    counts = f" +{file.added}" * bool(file.added) + f" -{file.removed}" * bool(file.removed)
-    return words[file.change] + counts
+    counts = (f" {sign}{count}" for sign, count in (("+", file.added), ("-", file.removed)) if count)
+    return words[file.change] + "".join(counts)
 
 
 def turn_line(ended: TurnEnded, duration_s: float, usage: Usage) -> str:
@@ -184,8 +185,3 @@ def format_amount(number: int) -> str:
 
 def _exit(exit_code: int | None) -> str:
     return "stopped" if exit_code is None else f"exit {exit_code}"
-
-
-def format_count(number: int, one: str, many: str = "") -> str:
-    """`1 match`, `1,200 matches`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

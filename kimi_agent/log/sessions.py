@@ -23,6 +23,7 @@ from kimi_agent.log.store.lock import SessionInUse, SessionLock
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.logfile import LogFile
 from kimi_agent.log.store.session import Session
+from kimi_agent.printable import format_time, join_some
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of an id: no letter that is easily taken for another."""
@@ -156,7 +157,7 @@ class Sessions:
         try:
             if form != "json":
                 most = _SUMMARY_LINES if form == "brief" else None
-                return export_markdown(read_events(folder / "main.jsonl"), clock=_clock, summary_lines=most)
+                return export_markdown(read_events(folder / "main.jsonl"), clock=format_time, summary_lines=most)
             logs = sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
             return export_json(stamped for log in logs for stamped in read_events(log))
         except OSError as error:
@@ -196,10 +197,4 @@ def _recency(one: SessionSummary) -> tuple[float, str]:
 
 
 def _named(found: tuple[SessionSummary, ...]) -> str:
-    shown = [f"{one.id} ({one.title})" if one.title else one.id for one in found[:_MOST_CANDIDATES]]
-    more = f" and {len(found) - _MOST_CANDIDATES:,} more" if len(found) > _MOST_CANDIDATES else ""
-    return ", ".join(shown) + more
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    return join_some([f"{one.id} ({one.title})" if one.title else one.id for one in found], _MOST_CANDIDATES)

@@ -6,11 +6,12 @@ Our changes lie within the tree changes of the log; what changed between them, o
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kimi_agent.printable import list_paths
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ignored_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError
-from kimi_agent.workspace.paths import list_paths, parent_folders
+from kimi_agent.workspace.paths import parent_folders
 
 _NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}
 

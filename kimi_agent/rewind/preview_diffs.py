@@ -5,8 +5,8 @@ from typing import Literal
 
 from kimi_agent.edit.rendering.diff_view import make_file_diff
 from kimi_agent.log.views import FileDiff
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
-from kimi_agent.workspace.paths import escape_path
 
 MAX_DIFF_FILES = 200
 """Diffs of so many files are drawn; the others are named."""

@@ -2,7 +2,7 @@
 
 from kimi_agent.log.events import Rewound
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 _MOST_NAMES = 20
 

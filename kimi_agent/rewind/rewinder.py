@@ -13,6 +13,7 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
+from kimi_agent.printable import escape_path, list_paths
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
 from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
@@ -22,7 +23,6 @@ from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path, list_paths
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import AnyStr, Literal
 
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_path
 
 MAX_LINKS = 40  # as the kernel counts
 MAX_PATH_BYTES = 4096
@@ -163,18 +164,6 @@ def check_spelling(spelling: str) -> str:
 def proc_path_error(spelling: str) -> ToolError:
     """The refusal for what the kernel makes up: such files show processes, our own with its keys among them."""
     return ToolError("not_regular", f"{escape_path(spelling)} leads into /proc, which holds no ordinary files")
-
-
-def escape_path(path: str, max_chars: int = 300) -> str:
-    """`path` for a sentence: unprintable characters as escapes, cut when it is very long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path[:max_chars])
-    return shown if len(path) <= max_chars else shown + "…"
-
-
-def list_paths(paths: Sequence[str], most: int = 10) -> str:
-    """The first of `paths` for a sentence, and how many more there are: `a.py, b.py and 3 more`."""
-    more = f" and {len(paths) - most:,} more" if len(paths) > most else ""
-    return ", ".join(escape_path(path) for path in paths[:most]) + more
 
 
 def find_protected_folder(part: str) -> ProtectedFolder:

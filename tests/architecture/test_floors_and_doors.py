@@ -7,7 +7,7 @@ import pytest
 from tests.architecture.program_modules import Module, inside, program_modules
 
 FLOORS: list[list[str]] = [
-    ["kimi_agent.errors", "kimi_agent.log.messages", "kimi_agent.log.views"],
+    ["kimi_agent.errors", "kimi_agent.printable", "kimi_agent.log.messages", "kimi_agent.log.views"],
     [
         "kimi_agent.log.questions",
         "kimi_agent.log.events",

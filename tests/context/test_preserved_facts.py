@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from kimi_agent.context.markdown_quoting import squeeze_to_line, to_code_span
+from kimi_agent.context.markdown_quoting import to_code_span
 from kimi_agent.context.preserved_facts import (
     PreservedFacts,
     collect_preserved_facts,
@@ -201,7 +201,3 @@ def test_what_was_fitted_is_never_larger_and_drops_nothing_unsaid(seed: int) -> 
 )
 def test_foreign_text_stays_on_its_line_between_its_marks(foreign: str, shown: str) -> None:
     assert to_code_span(foreign, 30) == shown
-
-
-def test_a_megabyte_on_a_line_is_cut() -> None:
-    assert squeeze_to_line("a b" * 1_000_000, 9) == "a ba ba …"

@@ -18,7 +18,6 @@ from kimi_agent.errors import UserError
 from kimi_agent.faces.repl.compact_command import CompactionActions
 from kimi_agent.faces.repl.repl import run_repl
 from kimi_agent.faces.repl.repl_session import ReplSession, SavedSession
-from kimi_agent.faces.repl.rewind_commands import What
 from kimi_agent.faces.screen.approvals import AskProxy
 from kimi_agent.log.events import (
     Answered,
@@ -55,7 +54,7 @@ from kimi_agent.log.views import (
 
 if TYPE_CHECKING:
     from kimi_agent.context.context_window import CompactionPreview
-    from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
+    from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindScope, RewindTurn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
@@ -317,7 +316,7 @@ class FakeRewinding:
             RewindTurn(2, 9, "and the tests?", time.time() - 90, ()),
         ]
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> "RewindPlan":
+    async def plan(self, to: int, what: "RewindScope" = "both", *, paths: Sequence[str] = ()) -> "RewindPlan":
         from kimi_agent.rewind.values import RewindPlan
 
         self._note("plan", f"{to} {what} {' '.join(paths)}")

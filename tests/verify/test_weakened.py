@@ -8,7 +8,6 @@ from kimi_agent.log.views import Weakened
 from kimi_agent.verify.weakened.compare import (
     MAX_TEST_FILE_CHARS,
     compare_test_files,
-    find_weakened_tests,
     is_test_file,
     may_hold_tests,
 )
@@ -39,6 +38,10 @@ class TestC:
 def test_d():
     check_all(f())
 """
+
+
+def find_weakened_tests(path: str, before: str | None, after: str | None) -> tuple[Weakened, ...]:
+    return compare_test_files([(path, before, after)]).weakened
 
 
 def told(path: str, before: str, after: str | None) -> list[str]:

@@ -4,27 +4,24 @@ import asyncio
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, get_args
 
 import typer
 
-from kimi_agent.app.bootstrap import Setup, load_setup
+from kimi_agent.app.bootstrap import Setup
+from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import NeedsConsent, ToolError, UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
+from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, FileDiff
+from kimi_agent.printable import format_count, format_time
+from kimi_agent.rewind.values import ConflictChoice, RewindScope, RewindTurn
 
-if TYPE_CHECKING:
-    from kimi_agent.rewind.values import RewindTurn
-
-Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 SessionOption = Annotated[
     str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")
 ]
-What = Literal["chat", "code", "both"]
-_WHATS: tuple[What, ...] = ("chat", "code", "both")
 _TREE = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -47,7 +44,7 @@ def show_diff(
     from kimi_agent.app.parts import make_checkpoints
     from kimi_agent.rewind.diff import draw_changes, find_changes, git_patches, parse_diff_scope
 
-    setup = _setup(directory)
+    setup = setup_in(directory)
     asked = (
         setup.sessions.log(session),
         checkpoints := make_checkpoints(setup),
@@ -82,19 +79,30 @@ def rewind_session(
     """Take back what a session did from a turn on: chat, files, or both. The files as they are now are kept first."""
     if bool(to) == redo:
         raise UserError("Say where to go: --to N (before turn N), or --redo.")
-    if yours not in ("", "keep", "overwrite"):
+    choice: ConflictChoice | None = next((each for each in get_args(ConflictChoice)[1:] if each == yours), None)
+    if yours and choice is None:
         raise UserError(f"--yours is keep or overwrite; not {yours!r}.")
-    wanted = next((each for each in _WHATS if each == what), None)
-    if wanted is None:
-        raise UserError(f"--what is one of {', '.join(_WHATS)}; not {what!r}.")
-    if path and (redo or wanted == "chat"):
+    scopes: tuple[RewindScope, ...] = get_args(RewindScope)
+    scope = next((each for each in scopes if each == what), None)
+    if scope is None:
+        raise UserError(f"--what is one of {', '.join(scopes)}; not {what!r}.")
+    if path and (redo or scope == "chat"):
         raise UserError("--file goes with --to and files alone: leave out --redo and --what chat.")
-    raise typer.Exit(asyncio.run(_rewind(_setup(directory), id, to, wanted, paths=path or (), yours=yours, yes=yes)))
+    raise typer.Exit(asyncio.run(_rewind(setup_in(directory), id, to, scope, paths=path or (), yours=choice, yes=yes)))
 
 
-async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence[str], yours: str, yes: bool) -> int:
+async def _rewind(
+    setup: Setup,
+    id: str,
+    to: str,
+    what: RewindScope,
+    *,
+    paths: Sequence[str],
+    yours: ConflictChoice | None,
+    yes: bool,
+) -> int:
     from kimi_agent.app.parts import make_checkpoints, make_files_and_runner
-    from kimi_agent.faces.repl.rewind_commands import join_paths, rewind_question, rewind_question_details
+    from kimi_agent.faces.repl.rewind_commands import confirm_and_rewind, join_paths
     from kimi_agent.rewind.rewinder import Rewinder
 
     session = setup.sessions.resume(id)
@@ -113,31 +121,27 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
         if paths and not plan.diff:
             typer.echo("Nothing was changed: no such file is different from then.", err=True)
             return 0
-        _print_diff(plan.diff)
-        typer.echo(
-            sanitize(
-                "\n".join(
-                    filter(None, (rewind_question("redo" if not to else "rewind", plan), rewind_question_details(plan)))
+
+        async def ask_on_lines(question: Question) -> Decision:
+            _print_diff(plan.diff)
+            typer.echo(sanitize("\n".join(filter(None, (question.title, question.why)))), err=True)
+            if plan.yours and not yours:
+                raise UserError(
+                    f"{join_paths(plan.yours)} changed since by you or another program: "
+                    "say --yours keep or --yours overwrite.",
+                    1,
                 )
-            ),
-            err=True,
+            return Decision(allowed=yes or _ask_yes_no())
+
+        done = await confirm_and_rewind(
+            "rewind" if to else "redo", plan, rewinder, ask_on_lines, yours=yours, most_files=len(plan.diff)
         )
-        if plan.yours and not yours:
-            raise UserError(
-                f"{join_paths(plan.yours)} changed since by you or another program: "
-                "say --yours keep or --yours overwrite.",
-                1,
-            )
-        if not yes and not _ask_yes_no():
+        if done is None:
             typer.echo("Nothing was changed.", err=True)
             return 1
-        done = await rewinder.carry_out(
-            plan, yours="overwrite" if yours == "overwrite" else "keep" if yours else "refuse"
-        )
         kept = f"; left as they are: {join_paths(done.kept)}" if done.kept else ""
-        plural = "" if done.restored == 1 else "s"
         again = f" Back again: kimi-agent rewind {session.id} --redo" if to else ""
-        typer.echo(f"{done.restored} file{plural} restored{kept}.{again}", err=True)
+        typer.echo(f"{format_count(done.restored, 'file')} restored{kept}.{again}", err=True)
         await runner.aclose()
         return 0
     except ToolError as error:
@@ -146,14 +150,14 @@ async def _rewind(setup: Setup, id: str, to: str, what: What, *, paths: Sequence
         session.close()
 
 
-def _find_seq(turns: Sequence["RewindTurn"], log: Sequence[Stamped], to: str) -> int:
+def _find_seq(turns: Sequence[RewindTurn], log: Sequence[Stamped], to: str) -> int:
     if to.isdecimal() and (found := next((turn.seq for turn in turns if turn.number == int(to)), None)):
         return found
     if _TREE.fullmatch(to):
         kept = [each.seq for each in log if isinstance(each.event, Checkpoint) and each.event.tree.startswith(to)]
         if kept:
             return kept[0]
-    number = f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+    number = format_count(len(turns), "turn")
     raise UserError(f"There is no turn and no kept tree {to[:50]!r} in this session; it has {number}.")
 
 
@@ -171,11 +175,10 @@ def show_blame(
 ) -> None:
     """Which session, turn, prompt and call wrote a line."""
     from kimi_agent.app.parts import make_checkpoints
-    from kimi_agent.rewind.blame import blame_line as find
-    from kimi_agent.rewind.blame import parse_line_reference
+    from kimi_agent.rewind.blame import blame_line, parse_line_reference
     from kimi_agent.workspace.checkpoint import SnapshotError
 
-    setup = _setup(directory)
+    setup = setup_in(directory)
     path, number = parse_line_reference(place)
     shown, text = _read_current_file(setup, path)
     checkpoints = make_checkpoints(setup)
@@ -188,13 +191,13 @@ def show_blame(
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     sessions = setup.sessions
-    found = find(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
+    found = blame_line(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
     typer.echo(f"{sanitize_line(shown)}:{number}: {sanitize_line(found.line)}")
     if found.author is None:
         typer.echo(f"  {found.why}")
         return
     author = found.author
-    typer.echo(f"  session {author.session}, turn {author.turn}, {_format_time(author.at)}")
+    typer.echo(f"  session {author.session}, turn {author.turn}, {format_time(author.at)}")
     typer.echo(f"  prompt  {sanitize_line(author.prompt, 200)}")
     if author.call is not None:
         from kimi_agent.faces.summary_lines import call_line
@@ -235,18 +238,17 @@ def show_evidence(
     """What the test runs of a session prove about the files as they are now."""
     import json
 
-    from kimi_agent.faces.evidence_text import evidence_json, evidence_text
-    from kimi_agent.faces.evidence_text import evidence_markdown as block
+    from kimi_agent.faces.evidence_text import evidence_json, evidence_markdown, evidence_text
 
     if as_json and markdown:
         raise UserError("Say --md or --json, not both.")
-    setup = _setup(directory)
+    setup = setup_in(directory)
     found = setup.sessions.find(id)
     proof = _judge_again(setup, found.id)
     if as_json:
         typer.echo(json.dumps(evidence_json(proof)))
     elif markdown:
-        typer.echo(block(proof, session=found.id, model=found.model))
+        typer.echo(evidence_markdown(proof, session=found.id, model=found.model))
     else:
         typer.echo(evidence_text(proof) or "no file is different from before the last turn that changed or tested any")
 
@@ -264,14 +266,6 @@ def _judge_again(setup: Setup, id: str) -> Evidence:
     if not end:
         raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
     return verify_log(log[:end], make_checkpoints(setup))
-
-
-def _setup(directory: str) -> Setup:
-    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False)
-
-
-def _format_time(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _print_diff(files: Sequence[FileDiff]) -> None:

@@ -73,14 +73,9 @@ def _fish(commands: dict[str, Any]) -> str:
     lines = [f"complete -c kimi-agent -n __fish_use_subcommand -a '{name}'" for name in tops]
     for path, command in commands.items():
         words = path.split()
-        guard = (
-            "__fish_use_subcommand" if not words else " ; and ".join(f"__fish_seen_subcommand_from {w}" for w in words)
-        )
-        lines += [
-            f"complete -c kimi-agent -n '__fish_seen_subcommand_from {words[0]}' -a '{words[1]}'"
-            for words in [words]
-            if len(words) == 2
-        ]
+        guard = " ; and ".join(f"__fish_seen_subcommand_from {w}" for w in words) or "__fish_use_subcommand"
+        if len(words) == 2:
+            lines.append(f"complete -c kimi-agent -n '__fish_seen_subcommand_from {words[0]}' -a '{words[1]}'")
         for spelling, help_text in list_flags(command):
             kind = f"-l {spelling[2:]}" if spelling.startswith("--") else f"-s {spelling[1:]}"
             quoted = help_text.replace("'", "\\'")

@@ -1,7 +1,6 @@
 """Subcommands beside a run: sessions, stats, worktrees, config, the mock server, the demo, completion scripts."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.app.bootstrap import load_setup
 from kimi_agent.cli.commands import sessions, stats
 from kimi_agent.cli.commands.changes import add_change_commands
 from kimi_agent.cli.commands.completion import COMPLETION_SHELLS, command_tree, completion_script
+from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.cli.commands.worktrees import worktrees_app
 from kimi_agent.config import DEFAULT_WINDOW_TOKENS, SETTINGS
 from kimi_agent.faces.sanitize import sanitize_line
@@ -33,7 +32,6 @@ commands_app.add_typer(worktrees_app, name="worktrees")
 
 add_change_commands(commands_app)
 stats.add_stats_command(commands_app)
-Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -48,7 +46,7 @@ def run_command(argv: Sequence[str]) -> int:
 @config_app.command("path")
 def config_path(directory: Directory = "") -> None:
     """The files that settings are read from, and the folders in use."""
-    setup = load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False)
+    setup = setup_in(directory)
     typer.echo(f"settings  {setup.user_folders.config / 'config.toml'}")
     typer.echo(f"project   {setup.workspace / PROJECT_FOLDER / 'config.toml'}")
     typer.echo(f"state     {setup.user_folders.state}")
@@ -60,7 +58,7 @@ def config_show(
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
 ) -> None:
     """Every setting, its value, and where it came from."""
-    setup = load_setup({}, sets=sets or (), directory=directory, environ=os.environ, trust=False)
+    setup = setup_in(directory, sets or ())
     for key in SETTINGS:
         value = setup.config.values[key]
         shown = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -3,28 +3,22 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kimi_agent.app.bootstrap import load_setup
+from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
 from kimi_agent.log.readers.query import parse_query
 from kimi_agent.log.readers.search import SearchHit
 from kimi_agent.log.readers.summary import SessionSummary
-from kimi_agent.log.sessions import Sessions
+from kimi_agent.printable import format_count, format_time
 
 sessions_app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
-Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
-
-
-def _sessions(directory: str) -> Sessions:
-    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False).sessions
 
 
 @sessions_app.command("list")
@@ -34,7 +28,7 @@ def list_sessions(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """The sessions of this workspace, the last used first."""
-    sessions = _sessions(directory)
+    sessions = setup_in(directory).sessions
     found = sessions.list_all() if everything else sessions.list()
     for each in found:
         typer.echo(json.dumps(_fields(each)) if as_json else _line(each, with_workspace=everything))
@@ -58,18 +52,17 @@ def _fields(each: SessionSummary) -> dict[str, object]:
 
 
 def _line(each: SessionSummary, *, with_workspace: bool) -> str:
-    turns = f"{each.turns} turn{'' if each.turns == 1 else 's'}"
+    turns = format_count(each.turns, "turn")
     busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
     where = f"  {sanitize_line(each.workspace)}" if with_workspace else ""
-    return (
-        f"{each.id}  {_date(each.last_used)}  {turns:>9}  {sanitize_line(each.title or '(nothing said)')}{where}{busy}"
-    )
+    title = sanitize_line(each.title or "(nothing said)")
+    return f"{each.id}  {format_time(each.last_used)}  {turns:>9}  {title}{where}{busy}"
 
 
 @sessions_app.command("show")
 def show_session(id: SessionId, directory: Directory = "") -> None:
     """Print what was said and done."""
-    typer.echo(sanitize(_sessions(directory).export(id, "brief")))
+    typer.echo(sanitize(setup_in(directory).sessions.export(id, "brief")))
 
 
 @sessions_app.command("search")
@@ -85,7 +78,7 @@ def search_sessions(
     if query.pattern is None and not query.phrases:
         raise UserError("There is nothing to search for; give some words.")
     shown = 0
-    for session, found, total in _sessions(directory).search(query, everything=everything, most=limit):
+    for session, found, total in setup_in(directory).sessions.search(query, everything=everything, most=limit):
         shown += len(found)
         rows = (
             map(json.dumps, _hits(session, found)) if as_json else _rows(session, found, total, everything=everything)
@@ -127,8 +120,8 @@ def _rows(session: SessionSummary, found: Sequence[SearchHit], total: int, *, ev
     rows = [_line(session, with_workspace=everything)]
     for each in found:
         agent = "" if each.agent == "main" else f" ({sanitize_line(each.agent)})"
-        row = f"  turn {each.turn}{agent}  {_date(each.at)}  {sanitize_line(each.kind)}: {sanitize_line(each.excerpt)}"
-        rows += _wrap_hanging(row)
+        text = f"{sanitize_line(each.kind)}: {sanitize_line(each.excerpt)}"
+        rows += _wrap_hanging(f"  turn {each.turn}{agent}  {format_time(each.at)}  {text}")
     if total > len(found):
         rows.append(f"  {total - len(found):,} more")
     return rows
@@ -143,10 +136,6 @@ def _wrap_hanging(row: str) -> list[str]:
     return [first, *(inset + each for each in more)]
 
 
-def _date(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
-
-
 @sessions_app.command("export")
 def export_session(
     id: SessionId,
@@ -157,7 +146,7 @@ def export_session(
     """Write a session out as one text."""
     if form not in ("markdown", "json"):
         raise UserError(f"--format is markdown or json; not {form!r}.")
-    text = _sessions(directory).export(id, "json" if form == "json" else "markdown")
+    text = setup_in(directory).sessions.export(id, "json" if form == "json" else "markdown")
     if not to:
         typer.echo(text)
         return
@@ -172,7 +161,7 @@ def remove_sessions(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
 ) -> None:
     """Delete sessions with all that was kept beside them."""
-    sessions = _sessions(directory)
+    sessions = setup_in(directory).sessions
     for id in [sessions.find(word).id for word in ids]:
         removed = sessions.remove(id)
         typer.echo(f"removed {removed.id}  {sanitize_line(removed.title)}")

@@ -18,6 +18,7 @@ from kimi_agent.layers import find_user_folders
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.readers.spending import Payment, SpendingReader, find_local_midnight
 from kimi_agent.model.cost.prices import format_usd
+from kimi_agent.printable import format_count
 
 _UNITS_S = {"h": 3_600, "d": 86_400, "w": 604_800}
 _COLUMNS = ("requests", "in", "cached", "hits", "out", "reasoning", "cost")
@@ -113,12 +114,14 @@ def stats_table_notes(total: SpendGroup) -> list[str]:
     found = []
     if total.unpriced:
         found.append(
-            f"{_requests(total.unpriced)} not in the cost: the price of the model was not known. The settings "
-            "price.input, price.cached and price.output name it for what is spent from then on."
+            f"{format_count(total.unpriced, 'request is', 'requests are')} not in the cost: "
+            "the price of the model was not known. The settings price.input, price.cached and price.output name it "
+            "for what is spent from then on."
         )
     if total.estimated:
         found.append(
-            f"{_requests(total.estimated)} estimated: the answer broke off before the server said what it took."
+            f"{format_count(total.estimated, 'request is', 'requests are')} estimated: "
+            "the answer broke off before the server said what it took."
         )
     return found
 
@@ -142,10 +145,6 @@ def _fields(group: SpendGroup) -> dict[str, Any]:
         "unpriced_requests": group.unpriced,
         "estimated_requests": group.estimated,
     }
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request{' is' if count == 1 else 's are'}"
 
 
 def _since(text: str, now: float) -> float:

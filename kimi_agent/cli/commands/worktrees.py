@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from kimi_agent.app.bootstrap import Setup, load_setup
+from kimi_agent.app.bootstrap import Setup
+from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.printable import format_count
 from kimi_agent.workspace.worktrees.values import ListedWorktree
 from kimi_agent.workspace.worktrees.worktrees import Worktrees
 
 worktrees_app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)
-Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 
 
 @worktrees_app.callback()
@@ -30,7 +31,7 @@ def list_worktrees(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """The worktrees of this repository, and what work is in them."""
-    found = _worktrees(_setup(directory)).list()
+    found = _worktrees(setup_in(directory)).list()
     for each in found:
         typer.echo(json.dumps(_fields(each)) if as_json else _line(each))
     if not found and not as_json:
@@ -44,16 +45,12 @@ def remove_worktrees(
     force: Annotated[bool, typer.Option("--force", help="Drop uncommitted and unmerged work too.")] = False,
 ) -> None:
     """Remove worktrees; one with work that nothing else holds stays unless forced."""
-    setup = _setup(directory)
+    setup = setup_in(directory)
     worktrees = _worktrees(setup)
     for name in names:
         _refuse_busy(setup, worktrees, name)
         removed = worktrees.remove(name, force=force)
         typer.echo(f"removed {removed.name}  {sanitize_line(str(removed.path))}")
-
-
-def _setup(directory: str) -> Setup:
-    return load_setup({}, sets=(), directory=directory, environ=os.environ, trust=False)
 
 
 def _worktrees(setup: Setup) -> Worktrees:
@@ -87,8 +84,8 @@ def _fields(each: ListedWorktree) -> dict[str, object]:
 def _line(each: ListedWorktree) -> str:
     work = [
         *(["folder gone"] if each.gone else []),
-        f"{each.ahead:,} unmerged commit{'' if each.ahead == 1 else 's'}" if each.ahead else "merged",
-        *([f"{len(each.dirty):,} uncommitted file{'' if len(each.dirty) == 1 else 's'}"] if each.dirty else []),
+        format_count(each.ahead, "unmerged commit") if each.ahead else "merged",
+        *([format_count(len(each.dirty), "uncommitted file")] if each.dirty else []),
         *(["locked"] if each.locked else []),
     ]
     branch = sanitize_line(each.branch or "(no branch)")

@@ -14,10 +14,9 @@ from typing import TypeVar
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.app.open_agent import OpenAgent, open_agent
-from kimi_agent.cli.report_error import print_to_stderr, report_error
-from kimi_agent.cli.run.open_session import session_opener
-from kimi_agent.cli.run.open_workspace import open_workspace
+from kimi_agent.cli.report_error import drop_stdout, print_to_stderr, report_error
 from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.cli.run.setup import open_workspace, session_opener
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.faces.headless import github_actions
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line
@@ -211,11 +210,11 @@ class _HeadlessRun:
                 Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
         except BrokenPipeError:
             print_to_stderr(f"Standard output was closed; the answer is kept in session {self.session_id}.")
-            _drop_stdout()
+            drop_stdout()
         except OSError as error:
             where = f" Session {self.session_id} keeps it." if self.session_id else ""
             print_to_stderr(f"The answer could not be written: {error.strerror}.{where}")
-            _drop_stdout()
+            drop_stdout()
             return code or 1
         return code
 
@@ -280,8 +279,3 @@ async def _read_in_thread(read: Callable[[], _T]) -> _T:
 
     threading.Thread(target=work, daemon=True).start()
     return await asyncio.wrap_future(reading)
-
-
-def _drop_stdout() -> None:
-    """Point stdout at nothing: what is still buffered would fail again when Python shuts down."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

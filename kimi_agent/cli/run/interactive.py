@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kimi_agent.app.bootstrap import Setup
-from kimi_agent.cli.run.open_workspace import open_workspace
 from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.cli.run.setup import open_workspace, session_opener
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl import repl
 from kimi_agent.faces.repl.compact_command import CompactionActions
@@ -24,6 +23,7 @@ from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.faces.screen.approvals import AskProxy
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
+from kimi_agent.printable import format_time
 from kimi_agent.prompts import find_prompt_commands, read_prompt_file
 from kimi_agent.workspace.git.folder import current_branch
 
@@ -63,8 +63,8 @@ def _pick_session(setup: Setup) -> str:
     if not found:
         raise UserError("There is no session to resume here; just start talking: kimi-agent.")
     for number, each in enumerate(found, 1):
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.last_used))
-        sys.stdout.write(f"{number:3}  {used}  {sanitize_line(each.title or '(nothing said)', 80)}\n")
+        title = sanitize_line(each.title or "(nothing said)", 80)
+        sys.stdout.write(f"{number:3}  {format_time(each.last_used)}  {title}\n")
     sys.stdout.write("Which one? [1] ")
     sys.stdout.flush()
     word = sys.stdin.readline().strip() or "1"
@@ -167,8 +167,7 @@ class _SessionSwitcher:
 
         def load() -> None:
             try:
-                import kimi_agent.app.open_agent
-                import kimi_agent.cli.run.open_session  # noqa: F401 - the import is the work
+                import kimi_agent.app.open_agent  # noqa: F401 - the import is the work
             finally:
                 with contextlib.suppress(RuntimeError):  # the person has left meanwhile
                     loop.call_soon_threadsafe(loaded.set)
@@ -183,7 +182,6 @@ class _SessionSwitcher:
 
     async def _enter(self, options: RunOptions) -> ReplSession:
         from kimi_agent.app.open_agent import open_agent
-        from kimi_agent.cli.run.open_session import session_opener
 
         limiter = self._opened.pipeline.limiter if self._opened is not None else None
         opened = await open_agent(
@@ -200,9 +198,8 @@ class _SessionSwitcher:
         wanted = options.resume and self._setup.sessions.find(options.resume).id
         if opened is not None and wanted == opened.session.id:
             return self._furnished(opened, opened.model.name, ())
-        self._setup = open_workspace(
-            self._options, trust=False
-        )  # a project's folder may have changed since it was trusted
+        # A project's folder may have changed since it was trusted.
+        self._setup = open_workspace(self._options, trust=False)
         return await self._enter(options)
 
     async def _with_model(self, name: str) -> ReplSession:
@@ -211,7 +208,7 @@ class _SessionSwitcher:
         if self._opened is None:
             raise UserError("The session is still being opened.")
         self._opened = await change_model(self._opened, name)
-        self._options = replace(self._options, model=name)
+        self._options = replace(self._options, settings={**self._options.settings, "model": name})
         return self._furnished(self._opened, name, ())
 
     async def _aclose(self) -> None:

@@ -1,7 +1,7 @@
 """Run options: the flags of one run, parsed, as a frozen value."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 OutputFormat = Literal["text", "json", "stream-json"]
@@ -14,8 +14,8 @@ INPUT_FORMATS: tuple[InputFormat, ...] = ("text", "stream-json")
 class RunOptions:
     """The flags of a run. None or "" means that it was not given; `resume` is None where no session was asked for.
 
-    `resume` "" is the picker, "last" the newest session; `worktree` "" is one with a name that we choose; `sets` are
-    `key=value` texts.
+    `resume` "" is the picker, "last" the newest session; `worktree` "" is one with a name that we choose. `settings`
+    are the flags that are settings, by their keys, None where not given; `sets` are `key=value` texts.
     """
 
     prompt: str = ""
@@ -24,41 +24,11 @@ class RunOptions:
     fork: bool = False
     directory: str = ""
     worktree: str | None = None
-    require_green: bool | None = None
-    commit: bool | None = None
-    pull_request: bool | None = None
-    model: str | None = None
-    base_url: str | None = None
-    mode: str | None = None
-    max_steps: int | None = None
-    max_budget_usd: float | None = None
-    max_tokens: int | None = None
-    timeout_s: int | None = None
-    wait_for_quota: bool | None = None
-    thinking: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     trust: bool = False
     debug: bool = False
     quiet: bool = False
     output: OutputFormat = "text"
     input: InputFormat = "text"
     answer_file: str = ""
-    add_dirs: Sequence[str] = ()
     sets: Sequence[str] = ()
-
-    def settings(self) -> dict[str, Any]:
-        """The flags that are settings, by their keys; None where not given."""
-        return {
-            "model": self.model,
-            "base_url": self.base_url,
-            "mode": self.mode,
-            "max_steps": self.max_steps,
-            "budget.run_usd": self.max_budget_usd,
-            "budget.run_tokens": self.max_tokens,
-            "timeout": self.timeout_s,
-            "retry.wait_for_quota": self.wait_for_quota,
-            "require_green": self.require_green,
-            "commit.auto": self.commit,
-            "commit.pull_request": self.pull_request,
-            "thinking": self.thinking,
-            "workspace.add_dirs": list(self.add_dirs) or None,
-        }

@@ -3,15 +3,8 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.edit.patch import (
-    UNIFIED_EXAMPLE,
-    Hunk,
-    HunkLine,
-    PatchSection,
-    build_hunk,
-    parse_hunk_header,
-    patch_syntax_error,
-)
+from kimi_agent.edit.parsing.hunks import UNIFIED_EXAMPLE, build_hunk, parse_hunk_header, patch_syntax_error
+from kimi_agent.edit.patch import Hunk, HunkLine, PatchSection
 from kimi_agent.errors import ErrorCode, ToolError
 
 DEV_NULL = "/dev/null"

@@ -3,16 +3,8 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.edit.patch import (
-    V4A_EXAMPLE,
-    Hunk,
-    HunkHeader,
-    HunkLine,
-    PatchSection,
-    build_hunk,
-    parse_hunk_header,
-    patch_syntax_error,
-)
+from kimi_agent.edit.parsing.hunks import V4A_EXAMPLE, HunkHeader, build_hunk, parse_hunk_header, patch_syntax_error
+from kimi_agent.edit.patch import Hunk, HunkLine, PatchSection
 from kimi_agent.errors import ToolError
 
 BEGIN, END, END_OF_FILE = V4A_MARKERS = "*** Begin Patch", "*** End Patch", "*** End of File"

@@ -11,7 +11,7 @@ from kimi_agent.edit.placing.candidates import UnplacedHunk
 from kimi_agent.edit.placing.line_index import LineIndex, LineIndexes
 from kimi_agent.edit.placing.scope import DEFINITION
 from kimi_agent.errors import ErrorCode
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 MAX_LINE_CHARS = 160
 MAX_REASONS_CHARS = 6_000

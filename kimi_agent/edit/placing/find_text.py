@@ -223,4 +223,4 @@ def _unnumbered(text: str) -> str:
     if len(numbers) != len(lines) or numbers != list(range(numbers[0], numbers[0] + len(lines))):
         return ""
     bare = "\n".join(line[each.end() :] for line, each in zip(lines, found, strict=True) if each)
-    return bare + "\n" * text.endswith("\n")
+    return bare + "\n" if text.endswith("\n") else bare

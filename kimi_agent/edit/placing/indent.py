@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kimi_agent.printable import format_count
+
 BLANKS = " \t"
 TAB_WIDTHS = (2, 3, 4, 8)  # of a tab, in spaces
 
@@ -41,7 +43,7 @@ class IndentChange:
             return f"re-indented: {each} {self.width} spaces"
         blanks, less = (self.add, "") if self.add else (self.remove, " less")
         kinds = ((blanks.count("\t"), "tab"), (blanks.count(" "), "space"))
-        count = " and ".join(f"{many} {word}{'s' if many > 1 else ''}" for many, word in kinds if many)
+        count = " and ".join(format_count(many, word) for many, word in kinds if many)
         return f"re-indented by {count}{less}"
 
 

@@ -13,6 +13,7 @@ from kimi_agent.edit.placing.anchors import narrow_by_anchors
 from kimi_agent.edit.placing.candidates import HunkCandidates, UnplacedHunk
 from kimi_agent.edit.placing.line_index import MAX_REINDENTED, REINDENTED, LineIndex, LineIndexes
 from kimi_agent.edit.placing.tolerances import describe_tolerances, reindent_hunk
+from kimi_agent.printable import format_count
 
 MAX_SHIFTS = 1_000  # that are tried: lines that stand everywhere tell no distance
 BLANK_TAIL_NOTE = "blank context at its end ignored"
@@ -125,7 +126,7 @@ def _numbered(searches: list[HunkCandidates], views: LineIndexes) -> list[Placed
     if len(shifts) != 1:
         return []
     shift = shifts[0]
-    lines = "1 line" if abs(shift) == 1 else f"{abs(shift)} lines"
+    lines = format_count(abs(shift), "line")
     note = (f"placed {lines} {'below' if shift > 0 else 'above'} the declared line",) if shift else ()
     placed: list[PlacedHunk] = []
     for search in searches:

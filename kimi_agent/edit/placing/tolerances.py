@@ -6,6 +6,7 @@ from dataclasses import replace
 from kimi_agent.edit.patch import Hunk, HunkLine
 from kimi_agent.edit.placing.indent import IndentChange
 from kimi_agent.edit.placing.line_index import trim_line
+from kimi_agent.printable import format_count
 
 
 def reindent_hunk(hunk: Hunk, indent: IndentChange) -> Hunk:
@@ -28,5 +29,5 @@ def describe_tolerances(lines: Sequence[HunkLine], part: Sequence[str], indent: 
     for what, ignored in (("trailing blanks", blanks), ("other kinds of quotes, dashes or spaces", others)):
         if ignored:
             kept = " (kept the file's)" if any(line.op == " " for line in ignored) else ""
-            notes.append(f"{what} ignored on {len(ignored)} line{'s' if len(ignored) > 1 else ''}{kept}")
+            notes.append(f"{what} ignored on {format_count(len(ignored), 'line')}{kept}")
     return notes

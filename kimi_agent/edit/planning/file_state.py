@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 
 @dataclass(frozen=True)

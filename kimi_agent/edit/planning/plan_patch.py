@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from kimi_agent.edit.patch import Hunk, PatchSection, parse_patch
+from kimi_agent.edit.parsing.parse_patch import parse_patch
+from kimi_agent.edit.patch import Hunk, PatchSection
 from kimi_agent.edit.placing.explain_unplaced import MAX_PROBLEMS_SHOWN, EditProblem, explain_unplaced, join_problems
 from kimi_agent.edit.placing.line_index import LineIndexes
 from kimi_agent.edit.placing.place_hunks import PlacedHunk, Placement, place_hunks
@@ -21,7 +22,7 @@ from kimi_agent.edit.planning.file_state import (
 from kimi_agent.edit.planning.write_hunks import ChangedSpan, WrittenText, write_hunks
 from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 IN_GIT_NOTE = "was not read whole; git holds it as it was"
 

@@ -26,8 +26,8 @@ from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
 from kimi_agent.edit.planning.write_hunks import write_hunks
 from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.file_change import FileChange
-from kimi_agent.workspace.paths import escape_path
 
 _PLACEHOLDER = re.compile(
     r"\W*(?:\.\.\.|…)?\W*(?:(?:the )?(?:rest|remainder) of|(?:existing|remaining|unchanged|previous|other|same) "

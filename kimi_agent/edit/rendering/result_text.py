@@ -8,7 +8,7 @@ from kimi_agent.edit.planning.write_hunks import ChangedSpan
 from kimi_agent.edit.text import decode_text, split_text
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path, format_count
 
 MAX_REPORT_CHARS = 4_000
 MAX_SNIPPET_LINES = 14
@@ -17,7 +17,7 @@ MAX_SNIPPET_LINES = 14
 def format_patch_result(change: EditPlan, view: DiffView, notes: Sequence[str] = ()) -> str:
     """The result of a patch: each file with its counts and hunks, one Note for each tolerance, the changed places."""
     files = view.files
-    head = f"Applied to {len(files)} file{'s' if len(files) > 1 else ''}."
+    head = f"Applied to {format_count(len(files), 'file')}."
     rows = [_row(diff, done) for diff, done in zip(files, change.files, strict=True)]
     return _text([head, *_capped_rows(rows)], _notes(change, notes), change.files, around=2)
 
@@ -28,7 +28,7 @@ def format_edit_result(change: EditPlan, notes: Sequence[str] = ()) -> str:
     count = len(done.spots)
     spans = ", ".join(_span(spot) for spot in done.spots[:20]) + (", ..." if count > 20 else "")
     word = "line" if count == 1 and "-" not in spans else "lines"
-    head = f"Edited {escape_path(done.path)} ({count} place{'s' if count > 1 else ''}, {word} {spans}): {done.how}."
+    head = f"Edited {escape_path(done.path)} ({format_count(count, 'place')}, {word} {spans}): {done.how}."
     return _text([head], _notes(change, notes), change.files, around=3)
 
 

@@ -92,5 +92,6 @@ class TextPrinter:
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a closed stderr is no reason to stop the work
             # On one screen with an answer that is being written: below its line, which itself stays whole.
-            self._err.write("\n" * (self._open_line and self._err.isatty()) + text + "\n")
+            below = "\n" if self._open_line and self._err.isatty() else ""
+            self._err.write(f"{below}{text}\n")
             self._err.flush()

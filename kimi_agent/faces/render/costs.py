@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from kimi_agent.faces.sanitize import sanitize_line, wrap_line
-from kimi_agent.faces.summary_lines import format_amount, format_count, format_seconds
+from kimi_agent.faces.summary_lines import format_amount, format_seconds
 from kimi_agent.faces.theme import Theme
 from kimi_agent.model.cost.budget_messages import PURPOSE_LABELS
 from kimi_agent.model.cost.caps import SPEND_SCOPES, BudgetState, Cap, CapUnit
 from kimi_agent.model.cost.prices import format_usd
 from kimi_agent.model.cost.spend_totals import Amount, SpendScope
+from kimi_agent.printable import format_count
 
 _SCOPES: Mapping[SpendScope, str] = {"turn": "this turn", "run": "this run", "session": "session", "day": "today"}
 _WIDE = 10

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from kimi_agent.faces.evidence_text import evidence_rows
 from kimi_agent.faces.sanitize import sanitize
-from kimi_agent.faces.summary_lines import format_amount, format_count, format_seconds
+from kimi_agent.faces.summary_lines import format_amount, format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.events import (
     Compacted,
@@ -18,6 +18,7 @@ from kimi_agent.log.events import (
     Spent,
     Stamped,
 )
+from kimi_agent.printable import format_count
 
 _LONG_S = 60.0
 
@@ -40,8 +41,8 @@ def notice_lines(stamped: Stamped) -> Iterator[tuple[Style, str]]:
         case Restored():
             yield "dim", "The compaction was taken back."
         case Recovered(cut_bytes, bad_records):  # settled calls show as their own results
-            torn = [f"{cut_bytes} bytes of a torn record cut off"] * bool(cut_bytes)
-            torn += [f"{bad_records} bad records passed over"] * bool(bad_records)
+            torn = [f"{cut_bytes} bytes of a torn record cut off"] if cut_bytes else []
+            torn += [f"{bad_records} bad records passed over"] if bad_records else []
             if torn:
                 yield "dim", f"Recovered: {', '.join(torn)}."
         case Judged(evidence):

@@ -135,7 +135,8 @@ class Transcript:
             case TurnEnded() as ended:
                 yield from self._ended(ended, stamped.at)
             case Retrying(kept=kept):
-                yield from () if kept else self._void()
+                if not kept:
+                    yield from self._void()
                 self._arriving = ""
                 yield from self._asides(stamped)
             case Spent(usage=usage):
@@ -176,7 +177,7 @@ class Transcript:
             self._began, self.turn_usage = at, Usage()
         text = self._names.pop(message.text, message.text)
         media = sum(isinstance(part, Media) for part in message.parts)
-        yield from self.typed(text + f" [{media} attached]" * bool(media))
+        yield from self.typed(f"{text} [{media} attached]" if media else text)
 
     def typed(self, text: str) -> Iterator[str]:
         """What the person typed, as it stays in the scrollback."""
@@ -249,7 +250,7 @@ class Transcript:
         words = "allowed" if decision.allowed else "refused"
         if 0 <= decision.choice < len(question.choices):
             words = sanitize_line(question.choices[decision.choice])
-        words += ", and from now on without asking" * decision.always
+        words += ", and from now on without asking" if decision.always else ""
         yield from self._folded(
             [
                 self._theme("dim" if decision.allowed else "yellow", row)
@@ -312,7 +313,7 @@ class Transcript:
             return [("dim", row) for row in thought]
         if tail := self._stream.last(rows, rows * room):
             lines = tail.strip("\n").split("\n")[-rows:]
-            inset = "  " * self._stream.in_code
+            inset = "  " if self._stream.in_code else ""
             shown = [inset + row for line in lines for row in wrap_line(line.expandtabs(4), room - len(inset))]
             return [("", row) for row in shown[-rows:]] if tail.strip() else []
         return [

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl.render_queue import RenderQueue
 from kimi_agent.faces.sanitize import sanitize, wrap_line
-from kimi_agent.faces.summary_lines import format_amount, format_count
+from kimi_agent.faces.summary_lines import format_amount
+from kimi_agent.printable import format_count
 
 if TYPE_CHECKING:  # the first prompt does not wait for these
     from kimi_agent.context.context_window import CompactionPreview

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from kimi_agent.faces.render.transcript import Transcript
-from kimi_agent.faces.summary_lines import format_count
 from kimi_agent.faces.theme import Style, Theme
 from kimi_agent.log.events import Stamped, TextDelta
 from kimi_agent.log.messages import Assistant, Message, User
+from kimi_agent.printable import format_count
 
 _MAX_DELTA_CHARS = 2_000
 """Characters of streamed text that are drawn together at most, so that a slice stays short."""

@@ -39,8 +39,7 @@ def run_repl(home: ReplSession) -> int:
 async def run_repl_in_loop(home: ReplSession, *, now: Callable[[], float] = time.time) -> int:
     """`run_repl` for a caller with a loop of its own. What the agent raises as a bug rises from here."""
     term = home.environ.get("TERM", "")
-    dumb = term in ("", "dumb", "unknown")
-    if dumb:
+    if term in ("", "dumb", "unknown"):
         return await Repl(home, now).run_plain()
     with cbreak_mode(sys.stdin.fileno()):
         return await Repl(home, now).run_screen(term)

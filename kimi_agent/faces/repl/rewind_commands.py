@@ -8,19 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Protocol, get_args
 
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
+from kimi_agent.printable import format_count, join_some
+from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 
-if TYPE_CHECKING:  # it knows the log and the snapshots, and the first prompt does not wait for those
-    from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
-
-What = Literal["chat", "code", "both"]
-_WHATS: tuple[What, ...] = ("chat", "code", "both")
 _MOST_NAMES = 5
 _MOST_TURNS = 20
 _MOST_FILES = 50
@@ -32,15 +29,13 @@ class RewindPlanner(Protocol):
 
     def turns(self) -> list[RewindTurn]: ...
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> RewindPlan: ...
+    async def plan(self, to: int, what: RewindScope = "both", *, paths: Sequence[str] = ()) -> RewindPlan: ...
 
     async def plan_undo(self) -> RewindPlan: ...
 
     async def plan_redo(self) -> RewindPlan: ...
 
-    async def carry_out(
-        self, plan: RewindPlan, *, yours: Literal["refuse", "keep", "overwrite"] = "refuse"
-    ) -> RewindOutcome: ...
+    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class RewindRequest:
     """The arguments of /rewind: which turn, what of it, which files (then only those)."""
 
     turn: int
-    what: What = "both"
+    what: RewindScope = "both"
     paths: tuple[str, ...] = ()
 
 
@@ -65,7 +60,8 @@ def parse_rewind_request(rest: str) -> RewindRequest:
     words = rest.split()
     if not words or re.fullmatch(r"\d{1,9}", words[0]) is None:
         raise UserError("Say which turn: /rewind N [chat|code|both] [FILE...]; /rewind alone lists them.")
-    what = next((each for each in _WHATS if words[1:2] == [each]), None)
+    scopes: tuple[RewindScope, ...] = get_args(RewindScope)
+    what = next((each for each in scopes if words[1:2] == [each]), None)
     paths = tuple(words[2:] if what else words[1:])
     if paths and what == "chat":
         raise UserError("The chat goes back as a whole; leave the files out.")
@@ -78,7 +74,7 @@ def rewindable_turn_rows(
     """The turns that one can go back to, the last one first."""
     rows = []
     for turn in list(reversed(turns))[:_MOST_TURNS]:
-        files = f"{len(turn.files)} file{'' if len(turn.files) == 1 else 's'}" if turn.files else "no files"
+        files = format_count(len(turn.files), "file") if turn.files else "no files"
         said = sanitize_line(turn.prompt, max(10, columns - 34)) or "(empty)"
         rows.append(f"{turn.number:>3}  {theme('dim', f'{ago(turn.at):>10}  {files:>8}')}  {said}")
     return rows
@@ -95,16 +91,33 @@ async def run_rewind_command(name: str, rest: str, rewinding: RewindPlanner, ask
         plan = await rewinding.plan(_seq(rewinding.turns(), request.turn), request.what, paths=request.paths)
     if name == "rewind" and plan.what == "code" and not plan.diff:
         return RewindResult("Nothing was changed: no file is different from then.")
-    shown = DiffView(plan.diff[:_MOST_FILES]) if plan.diff else None
-    unseen = len(plan.diff) - _MOST_FILES
-    more = f"And {unseen:,} more file{'' if unseen == 1 else 's'}, not shown.\n" if unseen > 0 else ""
+    done = await confirm_and_rewind(name, plan, rewinding, ask)
+    return RewindResult("Nothing was changed.") if done is None else _describe_rewind(name, plan, done)
+
+
+async def confirm_and_rewind(
+    name: str,
+    plan: RewindPlan,
+    rewinding: RewindPlanner,
+    ask: Ask,
+    *,
+    yours: ConflictChoice | None = None,
+    most_files: int = _MOST_FILES,
+) -> RewindOutcome | None:
+    """Ask whether to do what is planned, and do it; None after a no. Raises UserError; then nothing has changed.
+
+    `yours` says what becomes of files that somebody else changed too, where that need not be asked; the question shows
+    the diffs of at most `most_files` files.
+    """
+    shown = DiffView(plan.diff[:most_files]) if plan.diff else None
+    unseen = len(plan.diff) - most_files
+    more = f"And {format_count(unseen, 'more file')}, not shown.\n" if unseen > 0 else ""
     decision = await ask(Question("", rewind_question(name, plan), shown, more + rewind_question_details(plan)))
     if not decision.allowed:
-        return RewindResult("Nothing was changed.")
-    yours = await _ask_about_your_changes(plan, ask)
+        return None
     if yours is None:
-        return RewindResult("Nothing was changed.")
-    return _describe_rewind(name, plan, await rewinding.carry_out(plan, yours=yours))
+        yours = await _ask_about_your_changes(plan, ask)
+    return await rewinding.carry_out(plan, yours=yours)
 
 
 def _seq(turns: Sequence[RewindTurn], number: int) -> int:
@@ -118,10 +131,9 @@ def rewind_question(name: str, plan: RewindPlan) -> str:
     """The question in one line."""
     parts = []
     if plan.what != "code":
-        taken = f"{plan.lost_messages} message{'' if plan.lost_messages == 1 else 's'}"
-        parts.append("the chat" if name == "redo" else taken)
+        parts.append("the chat" if name == "redo" else format_count(plan.lost_messages, "message"))
     if plan.what != "chat":
-        parts.append(f"{len(plan.diff):,} file{'' if len(plan.diff) == 1 else 's'}")
+        parts.append(format_count(len(plan.diff), "file"))
     verb = "Bring back" if name == "redo" else "Take back"
     return f"{verb} {' and '.join(parts)}?"
 
@@ -140,11 +152,10 @@ def rewind_question_details(plan: RewindPlan) -> str:
 
 def join_paths(paths: Sequence[str]) -> str:
     """A few of the paths, and how many more."""
-    more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
-    return ", ".join(sanitize_line(each, 100) for each in paths[:_MOST_NAMES]) + more
+    return join_some(paths, _MOST_NAMES, lambda path: sanitize_line(path, 100))
 
 
-async def _ask_about_your_changes(plan: RewindPlan, ask: Ask) -> Literal["refuse", "keep", "overwrite"] | None:
+async def _ask_about_your_changes(plan: RewindPlan, ask: Ask) -> ConflictChoice:
     """Ask whether files that somebody else changed too are overwritten or kept."""
     if not plan.yours:
         return "refuse"
@@ -159,7 +170,7 @@ def _describe_rewind(name: str, plan: RewindPlan, done: RewindOutcome) -> Rewind
     if plan.what != "code":
         parts.append("the chat is back" if name == "redo" else "the chat is back at that point")
     if plan.what != "chat":
-        parts.append(f"{done.restored:,} file{'' if done.restored == 1 else 's'} restored")
+        parts.append(f"{format_count(done.restored, 'file')} restored")
     if done.kept:
         parts.append(f"left as they are: {join_paths(done.kept)}")
     other = "/undo" if name == "redo" else "/redo"

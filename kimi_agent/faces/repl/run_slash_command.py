@@ -13,6 +13,7 @@ from kimi_agent.faces.repl.repl_session import ReplSession
 from kimi_agent.faces.repl.rewind_commands import rewindable_turn_rows, run_rewind_command
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.questions import Decision, Question
+from kimi_agent.printable import format_count
 
 _NEEDS_IDLE = ("clear", "undo", "redo", "diff", "compact")
 _NEEDS_IDLE_WITH_ARGUMENT = ("resume", "model", "rewind")
@@ -130,7 +131,5 @@ async def _go_back(host: CommandHost, name: str, rest: str) -> None:
 
 async def _diff(host: CommandHost, rest: str) -> None:
     files = await host.home.differing(rest) if host.home.differing is not None else ()
-    host.render_queue.note(
-        f"{len(files)} file{'' if len(files) == 1 else 's'} changed:" if files else "Nothing was changed."
-    )
+    host.render_queue.note(f"{format_count(len(files), 'file')} changed:" if files else "Nothing was changed.")
     host.render_queue.say(list(diff_rows(files, host.theme, host.columns() - 1, whole=False)))

@@ -41,7 +41,5 @@ class UsageStatus:
     def parts(self) -> list[str]:
         """What there is to say: `34 % of the window`, `$0.12`."""
         share = self._used / self._window if self._window else 0.0
-        return [
-            *([f"{100 * share:.0f} % of the window"] if share >= _LEAST_SHARE else []),
-            *([self._spent] * bool(self._spent)),
-        ]
+        full = f"{100 * share:.0f} % of the window" if share >= _LEAST_SHARE else ""
+        return [part for part in (full, self._spent) if part]

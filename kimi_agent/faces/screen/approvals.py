@@ -49,7 +49,7 @@ class AnswerChoice:
     decision: Decision | None
 
     def __str__(self) -> str:
-        return f"{self.number} {self.text}" + f" ({self.key})" * bool(self.key)
+        return f"{self.number} {self.text} ({self.key})" if self.key else f"{self.number} {self.text}"
 
 
 def answer_choices(question: Question) -> tuple[AnswerChoice, ...]:

@@ -4,12 +4,10 @@ Styles stand on words, never on windows: a styled window would be painted to the
 leave ghosts in the scrollback when the terminal shrinks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import ConditionalContainer, Dimension, HSplit, VerticalAlign, Window
@@ -18,11 +16,9 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.widgets import SearchToolbar
 
 from kimi_agent.faces.sanitize import cell_width, sanitize_line, truncate
+from kimi_agent.faces.screen.prompt import Prompt
 from kimi_agent.faces.slash_commands import matching_commands
 from kimi_agent.faces.summary_lines import format_seconds
-
-if TYPE_CHECKING:
-    from kimi_agent.faces.screen.screen import Screen
 
 _LIVE_ROWS = 8
 _INPUT_ROWS = 12
@@ -37,10 +33,9 @@ _LEAST_CELLS = 12
 
 @dataclass(frozen=True)
 class PromptLayout:
-    """The container of all bottom rows, and the two that take keys."""
+    """The container of all bottom rows, and the choices of a question in it, which take keys."""
 
     root: HSplit
-    input: Window
     choices: Window
 
 
@@ -51,24 +46,24 @@ def prompt_styles() -> Iterator[tuple[str, str]]:
         yield colour, f"ansi{colour}"
 
 
-def build_layout(screen: Screen) -> PromptLayout:
-    """Lay out the bottom rows of `screen`."""
+def build_layout(prompt: Prompt, size: Callable[[], Size]) -> PromptLayout:
+    """Lay out the bottom rows of a terminal of that `size`."""
     search = SearchToolbar(backward_search_prompt="search history: ", forward_search_prompt="search forward: ")
-    sign = screen.host.theme.glyphs.prompt
-    typing = Condition(lambda: not screen.choosing)
+    sign = prompt.host.theme.glyphs.prompt
+    typing = Condition(lambda: not prompt.choosing)
 
     def before() -> StyleAndTextTuples:
-        if screen.open_question is not None:
+        if prompt.open_question is not None:
             return [("class:yellow", f"instead {sign} ")]
         return [("class:prompt", f"{sign} ")]
 
     control = BufferControl(
-        buffer=screen.buffer,
+        buffer=prompt.buffer,
         input_processors=[BeforeInput(before)],
         search_buffer_control=search.control,
         preview_search=True,
     )
-    prompt = Window(
+    line = Window(
         control,
         height=Dimension(min=1, max=_INPUT_ROWS),
         wrap_lines=True,
@@ -76,25 +71,25 @@ def build_layout(screen: Screen) -> PromptLayout:
         get_line_prefix=lambda line, wrapped: [] if line == 0 and wrapped == 0 else [("", "  ")],
     )
     choices = Window(
-        FormattedTextControl(lambda: _choices(screen), focusable=True, show_cursor=False),
+        FormattedTextControl(lambda: _choices(prompt), focusable=True, show_cursor=False),
         dont_extend_height=True,
         wrap_lines=True,
     )
     root = HSplit(
         [
             Window(height=1),
-            _text(lambda: _live(screen)),
-            _text(lambda: _activity(screen)),
-            _text(lambda: _queued(screen)),
+            _text(lambda: _live(prompt, size().rows)),
+            _text(lambda: _activity(prompt, size().columns)),
+            _text(lambda: _queued(prompt, size().columns)),
             ConditionalContainer(choices, ~typing),
-            ConditionalContainer(prompt, typing),
+            ConditionalContainer(line, typing),
             search,
-            _text(lambda: _matches(screen)),
-            _text(lambda: _status(screen)),
+            _text(lambda: _matches(prompt, size().columns)),
+            _text(lambda: _status(prompt, size().columns)),
         ],
         align=VerticalAlign.TOP,
     )
-    return PromptLayout(root, prompt, choices)
+    return PromptLayout(root, choices)
 
 
 def _text(rows: Callable[[], StyleAndTextTuples]) -> ConditionalContainer:
@@ -111,40 +106,40 @@ def _lines(rows: list[StyleAndTextTuples]) -> StyleAndTextTuples:
     return out
 
 
-def _live(screen: Screen) -> StyleAndTextTuples:
-    room = max(2, min(_LIVE_ROWS, screen.rows() // 3))
-    rows = screen.host.transcript.live(room)
-    lines: list[StyleAndTextTuples] = [[(f"class:{style}" if style else "", text)] for style, text in rows]
-    return _lines([*lines, [("", "")]] if lines and screen.open_question is None else lines)
+def _live(prompt: Prompt, rows: int) -> StyleAndTextTuples:
+    room = max(2, min(_LIVE_ROWS, rows // 3))
+    drawn = prompt.host.transcript.live(room)
+    lines: list[StyleAndTextTuples] = [[(f"class:{style}" if style else "", text)] for style, text in drawn]
+    return _lines([*lines, [("", "")]] if lines and prompt.open_question is None else lines)
 
 
-def _activity(screen: Screen) -> StyleAndTextTuples:
-    elapsed = screen.host.busy_s
-    if elapsed is None or screen.open_question is not None:
+def _activity(prompt: Prompt, columns: int) -> StyleAndTextTuples:
+    elapsed = prompt.host.busy_s
+    if elapsed is None or prompt.open_question is not None:
         return []
-    glyphs = screen.host.theme.glyphs
+    glyphs = prompt.host.theme.glyphs
     spinner = glyphs.spinner[int(elapsed * 4) % len(glyphs.spinner)]
     tail = f" {format_seconds(float(int(elapsed)) if elapsed >= 1 else elapsed)} {glyphs.between} esc to interrupt"
-    doing = truncate(screen.host.transcript.doing(), max(10, min(screen.columns(), _MOST_CELLS) - len(tail) - 4))
+    doing = truncate(prompt.host.transcript.doing(), max(10, min(columns, _MOST_CELLS) - len(tail) - 4))
     return [("class:cyan", spinner), ("", f" {doing.removesuffix(glyphs.more)}{glyphs.more}"), ("class:dim", tail)]
 
 
-def _queued(screen: Screen) -> StyleAndTextTuples:
-    waiting = screen.host.queued
-    room = max(10, min(screen.columns(), 80) - 12)
+def _queued(prompt: Prompt, columns: int) -> StyleAndTextTuples:
+    waiting = prompt.host.queued
+    room = max(10, min(columns, 80) - 12)
     rows: list[StyleAndTextTuples] = [[("class:dim", f"  queued: {sanitize_line(text, room)}")] for text in waiting]
     if len(rows) > _QUEUED_ROWS:
         rows[_QUEUED_ROWS - 1 :] = [[("class:dim", f"  and {len(rows) - _QUEUED_ROWS + 1} more queued")]]
     return _lines(rows)
 
 
-def _choices(screen: Screen) -> StyleAndTextTuples:
-    open_question = screen.open_question
+def _choices(prompt: Prompt) -> StyleAndTextTuples:
+    open_question = prompt.open_question
     if open_question is None:
         return []
     if not open_question.armed:  # no choices yet, no answer yet
-        return [("class:dim", f"  {screen.host.theme.glyphs.more}")]
-    sign = screen.host.theme.glyphs.prompt
+        return [("class:dim", f"  {prompt.host.theme.glyphs.more}")]
+    sign = prompt.host.theme.glyphs.prompt
     asked = "Allow this?" if open_question.question.tool else "Go on?"
     rows: list[StyleAndTextTuples] = [[("class:bold", "What now?" if open_question.question.choices else asked)]]
     for at, choice in enumerate(open_question.choices):
@@ -153,11 +148,11 @@ def _choices(screen: Screen) -> StyleAndTextTuples:
     return _lines(rows)
 
 
-def _matches(screen: Screen) -> StyleAndTextTuples:
-    if screen.open_question is not None:
+def _matches(prompt: Prompt, columns: int) -> StyleAndTextTuples:
+    if prompt.open_question is not None:
         return []
-    found = matching_commands(screen.buffer.text, screen.host.prompts)
-    room = max(10, min(screen.columns(), 80) - 20)
+    found = matching_commands(prompt.buffer.text, prompt.host.prompts)
+    room = max(10, min(columns, 80) - 20)
     rows: list[StyleAndTextTuples] = [
         [("class:cyan", f"  /{name:<14} "), ("class:dim", sanitize_line(does, room))]
         for name, does in found[:_MATCH_ROWS]
@@ -167,13 +162,13 @@ def _matches(screen: Screen) -> StyleAndTextTuples:
     return _lines(rows)
 
 
-def _status(screen: Screen) -> StyleAndTextTuples:
-    if screen.hint:
-        return [("class:yellow", f"  {screen.hint}")]
-    mode, *rest = screen.host.status()
-    between = f" {screen.host.theme.glyphs.between} "
+def _status(prompt: Prompt, columns: int) -> StyleAndTextTuples:
+    if prompt.hint:
+        return [("class:yellow", f"  {prompt.hint}")]
+    mode, *rest = prompt.host.status()
+    between = f" {prompt.host.theme.glyphs.between} "
     style = {"ask": "dim", "plan": "cyan", "yolo": "red"}.get(mode, "yellow")
-    room = min(screen.columns() - 1, _MOST_CELLS) - 2 - len(mode)
+    room = min(columns - 1, _MOST_CELLS) - 2 - len(mode)
     tail = "".join(f"{between}{each}" for each in fit_parts(rest, room, len(between)))
     return [(f"class:{style}", f"  {mode}"), ("class:dim", tail)]
 

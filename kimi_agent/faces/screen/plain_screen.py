@@ -43,7 +43,7 @@ class PlainScreen:
         self._waking = False
         rows, _ = self._host.pull(float("inf"))
         if rows:
-            self._write("\n" * self._prompted + "\n".join(rows) + "\n")
+            self._write("\n".join(["", *rows, ""] if self._prompted else [*rows, ""]))
             self._prompted = False
         if self._host.busy_s is None and not self._prompted and self._question is None:
             self._write(f"{self._host.theme.glyphs.prompt} ")
@@ -144,4 +144,4 @@ def _otherwise(question: Question, last: AnswerChoice) -> str:
     """What every other line than an answer means."""
     if question.choices:
         return f"a number; anything else is {last.number}"
-    return "anything else is a no" + ", and says what to do instead" * bool(question.tool)
+    return "anything else is a no, and says what to do instead" if question.tool else "anything else is a no"

@@ -10,20 +10,18 @@ import asyncio
 import sys
 
 from prompt_toolkit.application import Application
-from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import merge_key_bindings
 from prompt_toolkit.layout import Layout
 from prompt_toolkit.styles import Style
 
-from kimi_agent.faces.screen.approvals import OpenQuestion, question_rows
+from kimi_agent.faces.screen.approvals import question_rows
 from kimi_agent.faces.screen.frame_output import FrameOutput
 from kimi_agent.faces.screen.input_history import InputHistory
 from kimi_agent.faces.screen.keys import prompt_keys, question_keys
 from kimi_agent.faces.screen.layout import build_layout, prompt_styles
-from kimi_agent.faces.screen.terminal_modes import discard_typed_input
+from kimi_agent.faces.screen.prompt import Prompt
 from kimi_agent.faces.screen_protocol import ScreenHost
-from kimi_agent.faces.slash_commands import matching_commands
 from kimi_agent.log.questions import Decision, Question
 
 FRAME_S = 1 / 15
@@ -32,13 +30,6 @@ TAIL_FRAME_S = 1 / 10
 
 TICK_S = 0.25
 SLICE_S = 0.012
-ARMING_SILENCE_S = 0.3
-"""So long no key may have come before the choices of a question are shown and keys answer it."""
-
-DOUBLE_CTRL_C_S = 2.0
-"""Two Ctrl-C within this time leave."""
-
-DOUBLE_ESCAPE_S = 0.6
 
 
 class Screen:
@@ -46,14 +37,14 @@ class Screen:
 
     def __init__(self, host: ScreenHost, history: InputHistory, term: str) -> None:
         self.host = host
-        self.open_question: OpenQuestion | None = None
-        self.hint = ""
-        self.buffer = Buffer(multiline=True, history=history)
+        self.prompt = Prompt(host, history, self.wake, lambda: self.app.invalidate())
         self._output = FrameOutput(sys.stdout, term, colour=host.theme.colour, gone=lambda: host.leave(129))
-        self._area = build_layout(self)
+        self._area = build_layout(self.prompt, self._output.get_size)
         self.app: Application[None] = Application(
-            layout=Layout(self._area.root, focused_element=self._area.input),
-            key_bindings=merge_key_bindings([prompt_keys(self), question_keys(self)]),
+            layout=Layout(self._area.root, focused_element=self.prompt.buffer),
+            key_bindings=merge_key_bindings(
+                [prompt_keys(self.prompt, redraw=self.redraw, suspend=self.suspend), question_keys(self.prompt)]
+            ),
             style=Style.from_dict(dict(prompt_styles())),
             input=create_input(sys.stdin),
             output=self._output,
@@ -67,22 +58,11 @@ class Screen:
         self._frame: asyncio.TimerHandle | None = None
         self._working = False
         self._tick: asyncio.TimerHandle | None = None
-        self._arming: asyncio.TimerHandle | None = None
         self._last_frame = 0.0
-        self._last_c = -DOUBLE_CTRL_C_S
-        self._last_c_busy = False
-        self._last_escape = -DOUBLE_CTRL_C_S
-        self._draft = ""
 
     def columns(self) -> int:
         """The width of the terminal, in cells."""
         return self._output.get_size().columns
-
-    def rows(self) -> int:
-        """Its height."""
-        return self._output.get_size().rows
-
-    # Drawing
 
     def wake(self) -> None:
         """Something happened: draw it soon."""
@@ -153,7 +133,7 @@ class Screen:
             self.host.leave(129)
         finally:
             self._output.restore()
-        for timer in (self._frame, self._tick, self._arming):
+        for timer in (self._frame, self._tick):
             if timer is not None:
                 timer.cancel()
 
@@ -167,149 +147,21 @@ class Screen:
         if self.app.is_running and not self.app.is_done:
             self.app.exit()
 
-    # The prompt
-
-    @property
-    def searching(self) -> bool:
-        """Whether Ctrl-R has the keys."""
-        return self.app.layout.is_searching
-
-    def send(self) -> None:
-        """Enter: send what was typed, or say what to do instead."""
-        text = self.buffer.text
-        if self.open_question is not None:
-            self.open_question.decide(Decision(allowed=False, message=text.strip()))
-            return
-        if not text.strip():
-            return
-        self.buffer.append_to_history()
-        self.buffer.reset()
-        self.host.submit(text)
-
     def prefill(self, text: str) -> None:
-        """Put a prompt that was taken back into the empty input line."""
-        if not self.buffer.text:
-            self.buffer.text = text
-            self.buffer.cursor_position = len(text)
-            self.wake()
-
-    def complete(self) -> None:
-        """Tab: the command that is meant; while a turn runs and none is, queue the text."""
-        found = [name for name, _ in matching_commands(self.buffer.text, self.host.prompts)]
-        if not found or self.open_question is not None:
-            if self.open_question is None and self.host.busy_s is not None:
-                self.send()
-            return
-        typed = self.buffer.text[1:]
-        common = next(
-            (
-                found[0][:size]
-                for size in range(len(found[0]), 0, -1)
-                if all(name.startswith(found[0][:size]) for name in found)
-            ),
-            "",
-        )
-        word = common if len(common) > len(typed) else found[0]
-        self.buffer.text = f"/{word}" + " " * (len(found) == 1)
-        self.buffer.cursor_position = len(self.buffer.text)
-
-    def escape(self) -> None:
-        """Esc: no to a question, else stop the turn; twice with nothing to stop: clear the line, or list the turns."""
-        now = asyncio.get_running_loop().time()
-        if self.open_question is not None:
-            self.open_question.press("escape")
-        elif self.host.busy_s is not None:
-            self.host.interrupt()
-        elif now - self._last_escape >= DOUBLE_ESCAPE_S:
-            self._last_escape = now
-        else:
-            self._last_escape = -DOUBLE_CTRL_C_S
-            if self.buffer.text:
-                self.buffer.append_to_history()
-                self.buffer.reset()
-            else:
-                self.host.submit("/rewind")
-
-    def control_c(self) -> None:
-        """Stop the turn, else clear the line; twice for the same: leave. A press that stopped or cleared counts for
-        nothing else, so that a draft is never lost to haste."""
-        now = asyncio.get_running_loop().time()
-        busy = self.host.busy_s is not None
-        twice = now - self._last_c < DOUBLE_CTRL_C_S and busy == self._last_c_busy and (busy or not self.buffer.text)
-        self._last_c, self._last_c_busy = now, busy
-        if twice:
-            self.host.leave(0)
-        elif busy:
-            self.host.interrupt()
-        elif self.buffer.text:
-            self._last_c = -DOUBLE_CTRL_C_S
-            self.buffer.append_to_history()
-            self.buffer.reset()
-        else:
-            self._say_for("Press Ctrl-C again to leave.", DOUBLE_CTRL_C_S)
-
-    def _say_for(self, hint: str, seconds: float) -> None:
-        def over() -> None:
-            self.hint = ""
-            self.wake()
-
-        self.hint = hint
-        asyncio.get_running_loop().call_later(seconds, over)
-
-    # Questions
-
-    @property
-    def choosing(self) -> bool:
-        """Whether keys answer a question."""
-        return self.open_question is not None and not self.open_question.typing_reason
-
-    @property
-    def armed(self) -> bool:
-        """Whether the choices are on the screen."""
-        return self.open_question is not None and self.open_question.armed and not self.open_question.typing_reason
+        """Offer a prompt that was taken back."""
+        self.prompt.prefill(text)
 
     async def decide(self, question: Question) -> Decision:
         """Show the question whole, drop what was typed before it, and wait for an answer."""
         self.flush()
         self._pending += ["", *question_rows(question, self.host.theme, self.columns() - 1)]
-        self.open_question = OpenQuestion(question, asyncio.get_running_loop().create_future())
-        self._draft, self.buffer.text = self.buffer.text, ""
+        open_question = self.prompt.open(question)
         self.app.layout.focus(self._area.choices)
         self._draw()
-        self.typed_too_early()
+        self.prompt.typed_too_early()
         try:
-            return await self.open_question.done
+            return await open_question.done
         finally:
-            self.open_question = None
-            if self._arming is not None:
-                self._arming.cancel()
-            self.buffer.text = self._draft
-            self.buffer.cursor_position = len(self._draft)
-            self.app.layout.focus(self._area.input)
+            self.prompt.close()
+            self.app.layout.focus(self.prompt.buffer)
             self.wake()
-
-    def typed_too_early(self) -> None:
-        """Begin (again) to wait for silence; what was typed until then answers nothing."""
-        if self.open_question is None or self.open_question.armed:
-            return
-        if self._arming is not None:
-            self._arming.cancel()
-        self._arming = asyncio.get_running_loop().call_later(ARMING_SILENCE_S, self._arm)
-
-    def _arm(self) -> None:
-        if self.open_question is not None:
-            discard_typed_input(sys.stdin.fileno())
-            self.open_question.armed = True
-            self.app.invalidate()
-
-    def choose(self, key: str) -> None:
-        """A key for the open question."""
-        if self.open_question is not None:
-            self.open_question.press(key)
-            if self.open_question.typing_reason:
-                self.app.layout.focus(self._area.input)
-
-    def move_choice(self, by: int) -> None:
-        """Up or down among the choices."""
-        if self.open_question is not None:
-            self.open_question.move(by)

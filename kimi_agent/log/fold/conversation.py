@@ -31,6 +31,7 @@ from kimi_agent.log.fold.rewindable import CutPoint, MessageOrigin, RewindableSt
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
 from kimi_agent.log.messages import Assistant, Message, User, user_message
 from kimi_agent.log.views import PlanView
+from kimi_agent.printable import one_line
 
 _SUMMARY = """\
 [The conversation so far was replaced by this summary to make room. It is a record of what happened, not a new request.]
@@ -153,7 +154,7 @@ class Conversation:
             case Rewound() as rewound:
                 self._rewind(stamped.seq, rewound)
             case Renamed(title):
-                self._state.title, self._renamed = _on_one_line(title), True
+                self._state.title, self._renamed = one_line(title), True
             case Noted(text):
                 self.noted = text
         self._seq = max(self._seq, stamped.seq)
@@ -188,7 +189,7 @@ class Conversation:
         self._state.mark(seq)
 
     def _name_after(self, seq: int, message: User) -> None:
-        lines = map(_on_one_line, message.text[:_SEARCHED_CHARS].splitlines())
+        lines = map(one_line, message.text[:_SEARCHED_CHARS].splitlines())
         first = next((line for line in lines if line), "")
         if first and not self._state.first_text:
             self._state.first_text = seq
@@ -240,11 +241,6 @@ class Conversation:
             then = None  # something was said since
         if then is not None:
             self._before_rewinds[seq], self._state = self._state, then
-
-
-def _on_one_line(text: str) -> str:
-    """A title stands in lists and messages, so it can hold nothing that moves a cursor."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def fold_conversation(read: Callable[[], Iterable[Stamped]], *, keep_replaced: bool = False) -> Conversation:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kimi_agent.log.events import CallStarted, Fingerprint, OpenCall
 from kimi_agent.log.messages import Call
+from kimi_agent.printable import join_some
 
 NOT_RUN_TEXT = "not run: the turn was interrupted before this call began"
 _MOST_NAMES = 20
@@ -26,8 +27,7 @@ def describe_interruption(started: CallStarted | None, changed: Sequence[str] | 
         return NOT_RUN_TEXT
     lines = ["Error [interrupted]: interrupted; it may or may not have taken effect"]
     if changed:
-        more = f" and {len(changed) - _MOST_NAMES:,} more" if len(changed) > _MOST_NAMES else ""
-        lines.append(f"Files that changed since it began: {', '.join(changed[:_MOST_NAMES])}{more}")
+        lines.append(f"Files that changed since it began: {join_some(changed, _MOST_NAMES)}")
     elif changed is not None and started.before:
         lines.append("None of the files it names changed since it began.")
     lines.append("Next: check before repeating it")

@@ -29,6 +29,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.messages import Assistant, Call, Media, ToolReturn, Usage, User
 from kimi_agent.log.views import Evidence
+from kimi_agent.printable import format_count
 
 _WHY = {"window": "The window was nearly full", "overflow": "The server said it was too long", "asked": "Asked for"}
 
@@ -131,12 +132,12 @@ class _Writer:
         gone = self._fold.messages()[: mark.length] if mark else []
         kinds = Counter(type(message) for message in gone)
         parts = [
-            _counted(kinds[User], "prompt or summary", "prompts and summaries"),
-            _counted(kinds[Assistant], "answer"),
-            _counted(kinds[ToolReturn], "result"),
+            format_count(kinds[User], "prompt or summary", "prompts and summaries"),
+            format_count(kinds[Assistant], "answer"),
+            format_count(kinds[ToolReturn], "result"),
         ]
         turn = self._fold.turn_of(event.through)
-        what = f"{_counted(len(gone), 'message')} up to turn {turn} ({', '.join(parts)})" if gone else "nothing"
+        what = f"{format_count(len(gone), 'message')} up to turn {turn} ({', '.join(parts)})" if gone else "nothing"
         return f"{_WHY[event.why]}{focus}: {what} became this summary{_tokens(event)}"
 
     def _cut_down(self, event: Shortened) -> str:
@@ -144,24 +145,20 @@ class _Writer:
             call.name for each in event.results if (call := self._calls.get((each.answer, each.index))) is not None
         )
         by_name = ", ".join(f"{count} of {name}" for name, count in names.most_common())
-        return f"{_counted(len(event.results), 'old result')} shortened to make room ({by_name}){_tokens(event)}"
+        return f"{format_count(len(event.results), 'old result')} shortened to make room ({by_name}){_tokens(event)}"
 
     def _briefly(self, summary: str) -> str:
         lines = summary.splitlines()
         most = self._summary_lines
         if most is None or len(lines) <= most:
             return summary
-        return "\n".join([*lines[:most], f"… {_counted(len(lines) - most, 'more line')} of the summary"])
+        return "\n".join([*lines[:most], f"… {format_count(len(lines) - most, 'more line')} of the summary"])
 
 
 def _tokens(event: Compacted | Shortened) -> str:
     if not event.tokens_before:
         return ""
     return f"; the request went from about {event.tokens_before:,} tokens to {event.tokens_after:,}"
-
-
-def _counted(number: int, one: str, more: str = "") -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
 @dataclass

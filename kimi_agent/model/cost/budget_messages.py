@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from kimi_agent.model.cost.caps import Cap
 from kimi_agent.model.cost.prices import format_usd
 from kimi_agent.model.cost.spend_totals import Amount, Cost, CostSpike, SpendPurpose, SpendScope
+from kimi_agent.printable import format_count
 
 SCOPE_PHRASES: Mapping[SpendScope, str] = {
     "turn": "of this turn",
@@ -42,7 +43,7 @@ def format_cap_warning(cap: Cap, used: float, steps: Sequence[Cost]) -> str:
     if not each:
         return f"{format_cap_usage(cap, used)} ({share}, {cap.flag})."
     left = int((cap.limit - used) / each)
-    far = f"that leaves some {left:,} step{'' if left == 1 else 's'}" if left else "that is less than one more step"
+    far = f"that leaves some {format_count(left, 'step')}" if left else "that is less than one more step"
     return f"{format_cap_usage(cap, used)} ({share}, {cap.flag}); at about {cap.amount(each)} a step {far}."
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.cost.prices import Price, format_usd
 from kimi_agent.model.cost.spend_totals import Amount, CacheStats, SpendPurpose, SpendScope
+from kimi_agent.printable import format_count
 
 SPEND_SCOPES: tuple[SpendScope, ...] = get_args(SpendScope)
 CapUnit = Literal["usd", "tokens", "steps", "s"]
@@ -95,7 +96,7 @@ class Cap:
             case "tokens":
                 return f"{number:,.0f} tokens"
             case "steps":
-                return f"{number:,.0f} step{'' if number == 1 else 's'}"
+                return format_count(round(number), "step")
             case "s":
                 return f"{number:.0f} s" if number < 120 else f"{number / 60:.0f} min"
 

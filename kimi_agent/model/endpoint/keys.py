@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import ModelSettings, find_profile
+from kimi_agent.printable import one_line
 
 _COMMAND_TIMEOUT_S = 10.0
 
@@ -72,7 +73,7 @@ def _run_key_command(command: str, environ: Mapping[str, str], timeout_s: float)
                 pipe.close()
         process.wait()
     if process.returncode != 0 or not out.strip():
-        words = " ".join("".join(each if each.isprintable() else " " for each in complaint).split())[:200]
+        words = one_line(complaint)[:200]
         ended = f"failed (exit {process.returncode})" if process.returncode else "printed nothing"
         raise UserError(f"key_command {ended}{f': {words}' if words else ''}; run it by hand.", 78)
     return out.strip()

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from kimi_agent.errors import Unavailable
+from kimi_agent.printable import format_count
 
 REQUEST_SPACING_S = 0.7
 QUIET_PERIOD_S = 180.0
@@ -119,7 +120,7 @@ class LimiterState:
     def _full(self, now: float) -> Delay:
         if self.max_in_flight == self._most:
             return Delay(math.inf)
-        at_once = f"{_count(self.max_in_flight, 'request')} at once"
+        at_once = f"{format_count(self.max_in_flight, 'request')} at once"
         if self.max_in_flight == self._at_once:
             return Delay(math.inf, f"Waiting: the account allows {at_once}.")
         text = f"Waiting: after the server asked for patience, at most {at_once} for now."
@@ -139,7 +140,7 @@ class LimiterState:
         if self._requests is None or len(self._starts) < self._requests:
             return None
         free_at = self._starts[-self._requests][0] + RATE_WINDOW_S
-        return _make_delay(free_at - now, f"the account allows {_count(self._requests, 'request')} a minute")
+        return _make_delay(free_at - now, f"the account allows {format_count(self._requests, 'request')} a minute")
 
     def _many_tokens(self, now: float, tokens: int) -> Delay | None:
         if self._tokens is None or not tokens:
@@ -148,7 +149,7 @@ class LimiterState:
         for at, each in reversed(self._starts):
             used += each
             if used > self._tokens:  # this one has to be a minute old, and with it all before it
-                why = f"the account allows {_count(self._tokens, 'token')} a minute"
+                why = f"the account allows {format_count(self._tokens, 'token')} a minute"
                 return _make_delay(at + RATE_WINDOW_S - now, why)
         return None
 
@@ -162,7 +163,3 @@ def _make_delay(wait_s: float, why: str) -> Delay | None:
 def _find_number(pattern: re.Pattern[str], words: str) -> int | None:
     found = pattern.search(words)
     return int(found[1]) if found else None
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ import msgspec
 
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.model.wire.retry_after import parse_retry_after
+from kimi_agent.printable import one_line
 
 _TOO_LONG = re.compile(
     r"exceed\w*.{0,40}token limit|input token length too long|context.?(length|size|window|limit)|maximum context"
@@ -83,8 +84,7 @@ class Endpoint:
         """Clean a server's text to one line: no control characters, at most `max_chars`, the key blotted out."""
         if self.secret:
             text = text.replace(self.secret, f"…{self.secret[-4:]}" if len(self.secret) > 8 else "…")
-        line = " ".join("".join(each if each.isprintable() or each.isspace() else "�" for each in text).split())
-        return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
+        return one_line(text, max_chars, instead="�")
 
 
 def error_from_status(

@@ -14,7 +14,7 @@ from kimi_agent.verify.weakened.line_parser import parse_test_lines
 from kimi_agent.verify.weakened.python_parser import parse_python_tests
 from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile, is_test_file
 
-__all__ = ["TestComparison", "compare_test_files", "find_weakened_tests", "is_test_file", "may_hold_tests"]
+__all__ = ["TestComparison", "compare_test_files", "is_test_file", "may_hold_tests"]
 
 MAX_TEST_FILE_CHARS = 1_000_000
 """Of a file; a bigger one is no test file that a person wrote."""
@@ -42,16 +42,12 @@ def may_hold_tests(path: str) -> bool:
     return find_language(path) is not None and (is_test_file(path) or _suffix(path) in INLINE_TEST_SUFFIXES)
 
 
-def find_weakened_tests(path: str, before: str | None, after: str | None) -> tuple[Weakened, ...]:
-    """The tests of one file that prove less in `after` than in `before` (None: there was, or is, no such file).
-
-    Empty for a file that holds no tests, that is over `MAX_CHARS`, or that is new.
-    """
-    return compare_test_files([(path, before, after)]).weakened
-
-
 def compare_test_files(files: Iterable[tuple[str, str | None, str | None]]) -> TestComparison:
-    """The same over files that were edited together: a test that moved from one to another is not lost."""
+    """The tests that prove less in files that were edited together, as (path, before, after).
+
+    None is a file that was not there, or no longer is. A test that moved from one file to another is not lost. Nothing
+    is found in a file that holds no tests, that is over `MAX_TEST_FILE_CHARS`, or that is new.
+    """
     pairs = list(_pairs(files))
     pool = _added_assertions(pairs)
     fresh: dict[str, list[tuple[str, ParsedTest]]] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
 from kimi_agent.workspace.checkpoint.values import SnapshotGone
 from kimi_agent.workspace.git.command import GitProcess
-from kimi_agent.workspace.git.folder import object_id
+from kimi_agent.workspace.git_object_id import object_id
 
 FOLDER_BITS, LINK_BITS = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
 _ASK = 400  # names in one question: fewer bytes than a pipe holds

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import escape_path, find_protected_folder, parent_folders
+from kimi_agent.workspace.paths import find_protected_folder, parent_folders
 from kimi_agent.workspace.transaction.commit import CommitStep
 from kimi_agent.workspace.transaction.content_id import file_content_id, link_content_id
 from kimi_agent.workspace.transaction.journal import JournalEntry

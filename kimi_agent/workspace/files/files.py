@@ -12,13 +12,14 @@ from typing import BinaryIO
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Fingerprint
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files import listing
 from kimi_agent.workspace.files.listing import FolderEntry, PathKind, path_kind
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.paths import PathResolver, ResolvedPath, escape_path, is_beneath, is_sensitive
+from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
 from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, commit_files, make_step
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
@@ -30,13 +31,12 @@ MAX_FINGERPRINT_BYTES = 100_000_000  # bytes; bigger files have no fingerprint
 
 @dataclass(frozen=True)
 class FileBytes:
-    """A file as it was read at once: `path` as `shown`, permission bits, and how many names it has."""
+    """A file as it was read at once: `path` as `shown`, and its permission bits."""
 
     path: str
     data: bytes
     sha256: str
     mode: int
-    links: int
 
 
 class Files:
@@ -112,7 +112,7 @@ class Files:
             size = max(found.st_size, len(data))
             text = f"{escape_path(shown)} has {size:,} bytes, more than the {max_bytes:,} that can be taken at once"
             raise ToolError("failed", text, "read a part with read_file(offset, limit), or use the shell")
-        return FileBytes(shown, data, hashlib.sha256(data).hexdigest(), stat.S_IMODE(found.st_mode), found.st_nlink)
+        return FileBytes(shown, data, hashlib.sha256(data).hexdigest(), stat.S_IMODE(found.st_mode))
 
     def open(self, spelling: str) -> BinaryIO:
         """A regular file to stream from, also `output:ID`. Raises ToolError (missing, not_regular), NeedsConsent."""

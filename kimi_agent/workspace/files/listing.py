@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import ResolvedPath, escape_path
+from kimi_agent.printable import escape_path
+from kimi_agent.workspace.paths import ResolvedPath
 
 PathKind = Literal["file", "directory", "missing", "other"]
 

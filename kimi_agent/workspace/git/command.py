@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.git import folder, hardening
 from kimi_agent.workspace.git.folder import Repository
+from kimi_agent.workspace.git_object_id import blob_id
 from kimi_agent.workspace.process.environ import allowed_environ
 from kimi_agent.workspace.process.launch import find_trusted_program
 
@@ -251,7 +252,7 @@ class _IndexContents:
         key = folder.stat_key(index)
         if key != self._key:
             self._key, self._ids = key, self._listed(own, index) if key else {}
-        return self._ids.get(path) == folder.blob_id(content)
+        return self._ids.get(path) == blob_id(content)
 
     def _listed(self, own: Repository, index: Path) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="kimi-agent-") as name:

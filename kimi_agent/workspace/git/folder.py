@@ -1,8 +1,6 @@
 """The git folder of a repository: found and read without running git, or made empty; and git's object ids."""
 
-import hashlib
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,19 +57,6 @@ def current_branch(workspace: Path) -> str:
     if head.startswith("ref: "):
         return head.removeprefix("ref: ").removeprefix("refs/heads/")
     return head[:7] if len(head) >= 40 else ""
-
-
-def object_id(kind: str, size: int, chunks: Iterable[bytes], width: int = 40) -> str:
-    """The id that git gives to an object of `size` bytes; ids have 40 digits, or `width` 64 in a SHA-256 repository."""
-    digest = hashlib.new("sha256" if width == 64 else "sha1", f"{kind} {size}\0".encode(), usedforsecurity=False)
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def blob_id(data: bytes, width: int = 40) -> str:
-    """The id that git gives to this content."""
-    return object_id("blob", len(data), [data], width)
 
 
 def stat_key(path: Path | str) -> tuple[int, ...]:

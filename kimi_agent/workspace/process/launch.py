@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.process.environ import DEFAULT_PATH
 
 _OOM_SCORE = "1000"

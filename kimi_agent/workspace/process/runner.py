@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.process.bounded_output import HeadAndTail
 from kimi_agent.workspace.process.capture import OutputCapture
 from kimi_agent.workspace.process.child import Child, Pipe

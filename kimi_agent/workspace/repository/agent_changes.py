@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.git_object_id import blob_id
 from kimi_agent.workspace.repository.blob_writer import FileContent
 
 if TYPE_CHECKING:

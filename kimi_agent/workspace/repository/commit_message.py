@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kimi_agent.log.views import Evidence
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path, one_line
 
 MAX_SUBJECT_CHARS = 72
 _MOST_FILES, _MOST_TESTS = 30, 10
@@ -27,7 +27,7 @@ def write_commit_message(story: CommitContext, files: Sequence[tuple[str, str]])
     listed = [f"- {escape_path(path)}" + (f" ({how})" if how != "changed" else "") for path, how in files[:_MOST_FILES]]
     if len(files) > _MOST_FILES:
         listed.append(f"- and {len(files) - _MOST_FILES:,} more")
-    trailers = [f"Kimi-Agent-Session: {printable_line(story.session)}"] if story.session else []
+    trailers = [f"Kimi-Agent-Session: {one_line(story.session, instead='')}"] if story.session else []
     paragraphs = [[subject_line(story.title)], listed]
     if story.evidence is not None:
         paragraphs.append([f"Tests: {_proven(story.evidence)}", *_fixed_tests(story.evidence)])
@@ -38,7 +38,7 @@ def write_commit_message(story: CommitContext, files: Sequence[tuple[str, str]])
 
 def subject_line(title: str) -> str:
     """The first line that says something, without markup, in at most 72 characters."""
-    lines = (printable_line(text) for text in title[:20_000].splitlines())
+    lines = (one_line(text, instead="") for text in title[:20_000].splitlines())
     found = next((text for text in (re.sub(r"^[#>*\-\s]+", "", line) for line in lines) if text), "")
     if len(found) > MAX_SUBJECT_CHARS:
         cut = found[: MAX_SUBJECT_CHARS - 1]
@@ -64,12 +64,6 @@ def evidence_line(evidence: Evidence) -> str:
     return ", ".join([_proven(evidence), *tree])
 
 
-def printable_line(text: str) -> str:
-    """`text` on one line: blanks joined, what a terminal would obey or no file can hold left out."""
-    shown = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join(shown.split())
-
-
 def _proven(evidence: Evidence) -> str:
     return ", ".join([_VERDICTS.get(evidence.verdict, evidence.verdict), *_counts(evidence)])
 
@@ -77,7 +71,7 @@ def _proven(evidence: Evidence) -> str:
 def _counts(evidence: Evidence) -> list[str]:
     counts = (evidence.passed, "passed"), (evidence.failed, "failed"), (evidence.skipped, "skipped")
     words = [f"{count:,} {what}" for count, what in counts if count]
-    return [*words, f"({printable_line(evidence.scope)[:100]})"] if evidence.scope else words
+    return [*words, f"({one_line(evidence.scope, instead='')[:100]})"] if evidence.scope else words
 
 
 def _fixed_tests(evidence: Evidence) -> list[str]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
+from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
-from kimi_agent.workspace.paths import escape_path, parent_folders
+from kimi_agent.workspace.paths import parent_folders
 from kimi_agent.workspace.repository import blob_writer, commit_message, head_state, user_git_config
 from kimi_agent.workspace.repository.agent_changes import AgentChange
 from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, TREE_MODE, BlobWriter, GitEntry
@@ -60,7 +61,7 @@ class CommitResult:
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it in sentences, the outcome first."""
-        count = f"{len(self.files):,} file{'' if len(self.files) == 1 else 's'}"
+        count = format_count(len(self.files), "file")
         done = f"Committed {count} on {self.branch} as {self.commit[:10]}." if self.commit else "Nothing to commit."
         return done, *self.left_out, *self.notes
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import ToolError, UserError
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
-from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.process.launch import find_trusted_program, is_within
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.repository.commit_message import subject_line

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 from kimi_agent.workspace.repository.user_git_config import ConfigValue, effective_value
 
 _SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(?P<path>[^\\]+)")

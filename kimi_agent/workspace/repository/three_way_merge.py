@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.git_object_id import blob_id
 from kimi_agent.workspace.repository.agent_changes import AgentChange
 from kimi_agent.workspace.repository.blob_writer import SYMLINK_MODE, BlobWriter, FileContent, GitEntry
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import escape_name
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import is_sensitive
 from kimi_agent.workspace.process.runner import ProcessRunner, StreamedResult
@@ -225,8 +226,7 @@ class _Target:
 
     def name(self, path: bytes) -> str:
         """As `spelled`, for a line of text: newlines, control characters and undecodable bytes are escaped."""
-        text = self.spelled(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        return escape_name(self.spelled(path))
 
 
 def _match_flags(pattern: str, *, case: CaseMode, literal: bool, multiline: bool) -> list[str]:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 
-from kimi_agent.workspace.git.folder import blob_id, object_id
+from kimi_agent.workspace.git_object_id import blob_id, object_id
 
 _CHUNK = 1 << 20
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kimi_agent.printable import join_some
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
 from kimi_agent.workspace.transaction.file_folder_swaps import order_moves
 from kimi_agent.workspace.transaction.journal import CommitRecord, JournalEntry, unfinished_journals
@@ -61,9 +62,7 @@ def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> l
 
 def describe_files(record: CommitRecord) -> str:
     """The files of a commit, in a sentence."""
-    names = [entry.shown for entry in record.entries]
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    return join_some([entry.shown for entry in record.entries], _MOST_NAMES)
 
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WORDS = re.findall(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.paths import escape_path
+from kimi_agent.printable import escape_path, format_count
 
 _MOST_SHOWN = 10
 
@@ -62,10 +62,10 @@ def describe_losses(found: ListedWorktree) -> str:
     if found.locked:
         reasons.append("it is locked" + (f" ({escape_path(found.locked)})" if found.locked != "yes" else ""))
     if found.ahead:
-        count = f"{found.ahead:,} commit{'' if found.ahead == 1 else 's'}"
+        count = format_count(found.ahead, "commit")
         reasons.append(f"{count} that nothing else holds: {_some(found.unmerged, found.ahead)}")
     if found.dirty:
-        count = f"{len(found.dirty):,} file{'' if len(found.dirty) == 1 else 's'}"
+        count = format_count(len(found.dirty), "file")
         reasons.append(f"uncommitted work on {count}: {_some(found.dirty, len(found.dirty))}")
     if found.submodules:
         reasons.append("it holds submodules, which were not looked into")

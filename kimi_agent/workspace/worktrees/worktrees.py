@@ -12,9 +12,9 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
+from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
 from kimi_agent.workspace.git.folder import Repository, find_repository
-from kimi_agent.workspace.paths import escape_path
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
 from kimi_agent.workspace.worktrees.values import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
@@ -138,8 +138,7 @@ class Worktrees:
         here = Git(self._top, environ=self._environ)
         dirty = _dirty(here)
         if dirty:
-            count = f"{len(dirty):,} file{'' if len(dirty) == 1 else 's'}"
-            notes.append(f"Uncommitted work on {count} stays behind in {self._top}.")
+            notes.append(f"Uncommitted work on {format_count(len(dirty), 'file')} stays behind in {self._top}.")
         filtered = _files_with_filters(Git(path, environ=self._environ))
         if filtered:
             shown = ", ".join(map(escape_path, filtered[:3])) + (" ..." if len(filtered) > 3 else "")

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.faces.repl.rewind_commands import RewindRequest, What, parse_rewind_request, run_rewind_command
+from kimi_agent.faces.repl.rewind_commands import RewindRequest, parse_rewind_request, run_rewind_command
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindTurn
+from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from tests.faces.terminal_driver import Terminal
 from tests.golden_texts import Golden
 
@@ -130,7 +129,7 @@ class Planned:
     def turns(self) -> list[RewindTurn]:
         return [RewindTurn(1, 2, "go", 0.0, ())]
 
-    async def plan(self, to: int, what: What = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
+    async def plan(self, to: int, what: RewindScope = "both", *, paths: Sequence[str] = ()) -> RewindPlan:
         return self.what
 
     async def plan_undo(self) -> RewindPlan:
@@ -139,9 +138,7 @@ class Planned:
     async def plan_redo(self) -> RewindPlan:
         return self.what
 
-    async def carry_out(
-        self, plan: RewindPlan, *, yours: Literal["refuse", "keep", "overwrite"] = "refuse"
-    ) -> RewindOutcome:
+    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome:
         return self.done
 
 

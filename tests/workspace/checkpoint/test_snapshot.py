@@ -16,7 +16,7 @@ import pytest
 
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
 from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes, StoredModes
-from kimi_agent.workspace.git.folder import blob_id
+from kimi_agent.workspace.git_object_id import blob_id
 from tests.golden_texts import Golden
 from tests.workspace.checkpoint.snapshot_trees import held, on_disk
 
