@@ -96,14 +96,14 @@ def test_a_project_is_trusted_by_a_yes_and_stays_so(place: Place, start: Start) 
     (folder / "greet.md").write_text("Say hello to $ARGUMENTS.\n")
     model = place.tape({"expect": {"last_contains": "Say hello to Ann."}, "say": "Hello Ann."})
     first = start("-m", model)
-    first.until("trust it? [y/N]")
+    first.until("trust the folder? [y/N]")
     first.press("y\n")
     first.ready("mode ask")
     first.press("/greet Ann\r")
     first.ready("Hello Ann.")
     second = start("-m", model)
     second.ready("mode ask")
-    assert "trust it" not in second.shown()
+    assert "trust the folder" not in second.shown()
 
 
 def test_without_a_key_the_three_ways_on_are_said(place: Place, start: Start) -> None:

@@ -51,7 +51,7 @@ def _ask_trust(setup: Setup) -> bool:
     """Ask whether the project's own tools, test runners, prompts and settings may be used."""
     sys.stdout.write(
         f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and settings.\n"
-        "Its tools and test runners are code that runs as you. You have read it and trust it? [y/N] "
+        "Tools and runners run as you. You have read them and trust the folder? [y/N] "
     )
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

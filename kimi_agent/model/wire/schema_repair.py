@@ -116,7 +116,8 @@ class _SchemaRepair:
             found += [new for new in (each["anyOf"] if set(each) == {"anyOf"} else [each]) if new not in found]
         found = [each for each in found if each.get("type") != "null"] or found
         if len(found) == 1:
-            return found[0] | _annotations(flat)
+            own = _annotations(flat)  # first, as everywhere else: a second repair must give the same bytes
+            return {**own, **found[0], **own}
         return _annotations(flat) | {"anyOf": found[: moonshot_schema.MAX_ANY_OF_BRANCHES]}
 
     def _typed(self, flat: Mapping[str, Any], kind: str, depth: int, seen: frozenset[str]) -> dict[str, Any]:

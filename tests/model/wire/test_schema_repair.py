@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.layers import Layer, built_in_root
@@ -380,6 +380,7 @@ def check(schema: Any) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(roots | schemas)
+@example({"properties": {"a": {"anyOf": [None], "$ref": "#/$defs/a"}}, "$defs": {"a": {"description": "x"}}})
 def test_whatever_the_schema_what_is_sent_is_taken_and_stays_as_it_is(schema: Any) -> None:
     check(schema)
 
