@@ -35,7 +35,7 @@ async def mark(ctx: Context) -> str:
     fd = os.open({path!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(fd, (ctx.call_id + "\\n").encode())
     os.close(fd)
-    return "marked"
+    return "marked " + ctx.call_id  # the same words each time would be a loop to the loop guard
 '''
 
 

@@ -19,6 +19,9 @@ from kimi_agent.workspace.testrun.verdict import judge_run
 from tests.workspace.testrun.project_files import put, selection, unfold
 
 MAVEN_REPOSITORY = Path("/usr/share/maven-repo")
+MAVEN_PLUGINS = [
+    MAVEN_REPOSITORY / f"org/apache/maven/plugins/maven-{name}-plugin" for name in ("resources", "compiler", "surefire")
+]
 
 
 def project(name: str, root: Path) -> None:
@@ -173,7 +176,7 @@ async def test_mix_for_real(context: Context, workspace: Path, tmp_path: Path) -
 @pytest.mark.real
 @needs("mvn")
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(not MAVEN_REPOSITORY.is_dir(), reason="no repository of Maven plugins on this machine")
+@pytest.mark.skipif(not all(each.is_dir() for each in MAVEN_PLUGINS), reason="no Maven plugins on this machine")
 async def test_maven_for_real(context: Context, workspace: Path, tmp_path: Path) -> None:
     project("jvm_maven", workspace)
     (workspace / ".mvn").mkdir()
