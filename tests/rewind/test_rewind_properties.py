@@ -60,7 +60,7 @@ class World:
         for step in steps:
             match step:
                 case ("turn", list() as calls):
-                    self.play.turn(f"turn {self.count}", *(self.call(syscalls) for syscalls in calls))
+                    self.play.turn(f"turn {self.count}", *(self.call(ops) for ops in calls))
                 case ("by hand", tuple() as op):
                     self.do(op, self.play.root, "by hand")
                 case ("resume",):
@@ -75,9 +75,9 @@ class World:
                     raise AssertionError(step)
             self.own &= texts(self.play.root)
 
-    def call(self, syscalls: list[Op]) -> Callable[[Path], object]:
+    def call(self, ops: list[Op]) -> Callable[[Path], object]:
         def do(root: Path) -> None:
-            for op in syscalls:
+            for op in ops:
                 self.do(op, root, "call")
 
         return do

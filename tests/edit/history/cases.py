@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tests.edit.history.lines import Line, joined, meant
@@ -19,6 +19,7 @@ class Trial:
     before: Mapping[str, bytes]
     patch: str
     after: Mapping[str, bytes] | None
+    modes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Case:
         change = self.change
         old = before if before is not None else change.old.data if change.old else None
         new = after if after is not None else self.clean()
-        return Trial({} if old is None else {change.before_path: old}, patch, {} if new is None else {change.path: new})
+        modes = {change.before_path: 0o755} if change.old and change.old.executable else {}
+        files = {} if old is None else {change.before_path: old}
+        return Trial(files, patch, {} if new is None else {change.path: new}, modes)
 
     def refused(self, patch: str) -> Trial:
         return replace(self.trial(patch), after=None)
@@ -58,9 +61,7 @@ class Case:
         """The patch on a file that became `lines` (with `extra` ones before some): what the change means there."""
         change = self.change
         before = joined([each for at, line in enumerate(lines) for each in (*extra.get(at, ()), line)])
-        return self.trial(
-            patch, before=before, after=meant(lines, change.b, self.syscalls, extra, newline=self.newline)
-        )
+        return self.trial(patch, before=before, after=meant(lines, change.b, self.ops, extra, newline=self.newline))
 
     @property
     def newline(self) -> bool | None:
@@ -68,8 +69,8 @@ class Case:
         return not self.change.b or self.change.b[-1].end != "" if self.form == "unified" else None
 
     @property
-    def syscalls(self) -> Sequence[tuple[int, int, int, int]]:
-        return self.change.syscalls if self.form == "unified" else self.change.body_ops
+    def ops(self) -> Sequence[tuple[int, int, int, int]]:
+        return self.change.ops if self.form == "unified" else self.change.body_ops
 
 
 def hunks_of(change: FileChange, form: Form, around: int = AROUND) -> list[Hunk]:

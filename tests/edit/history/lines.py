@@ -34,7 +34,7 @@ def joined(lines: Sequence[Line]) -> bytes:
 def meant(
     a: Sequence[Line],
     b: Sequence[Line],
-    syscalls: Sequence[tuple[int, int, int, int]],
+    ops: Sequence[tuple[int, int, int, int]],
     extra: Mapping[int, Sequence[Line]] = {},
     *,
     newline: bool | None = None,
@@ -50,7 +50,7 @@ def meant(
     usual = "\r\n" if crlf > sum(line.end == "\n" for line in a) else "\n"
     waiting = dict(extra)
     at = 0
-    for i, j, k, m in [*syscalls, (len(a), len(a), 0, 0)]:
+    for i, j, k, m in [*ops, (len(a), len(a), 0, 0)]:
         for number in range(at, i):
             out += [*waiting.pop(number, ()), a[number]]
         out += waiting.pop(i, ())

@@ -69,7 +69,7 @@ def spaces_for_tabs(case: Case) -> Trial | None:
     if a == case.change.a:
         return None
     hunks = [hunk if _shows(hunk, _tabbed) else replace(hunk, rows=_changed(hunk, _tabbed)) for hunk in case.hunks()]
-    return case.trial(case.text(hunks), before=joined(a), after=meant(a, b, case.syscalls, newline=case.newline))
+    return case.trial(case.text(hunks), before=joined(a), after=meant(a, b, case.ops, newline=case.newline))
 
 
 def deeper(case: Case) -> Trial | None:

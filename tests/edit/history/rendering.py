@@ -41,7 +41,7 @@ class Hunk:
         return [row.text for row in self.rows if row.op != "+"]
 
     def header(self) -> str:
-        old, new = (sum(row.op in syscalls for row in self.rows) for syscalls in (" -", " +"))
+        old, new = (sum(row.op in ops for row in self.rows) for ops in (" -", " +"))
         numbers = f"@@ -{_range(self.old_start, old)} +{_range(self.new_start, new)} @@"
         return f"{numbers} {self.heading}" if self.heading else numbers
 
@@ -51,12 +51,10 @@ def _range(start: int, count: int) -> str:
     return str(first) if count == 1 else f"{first},{count}"
 
 
-def hunks(
-    a: Sequence[Line], b: Sequence[Line], syscalls: Sequence[Op], *, ends: bool, around: int = AROUND
-) -> list[Hunk]:
+def hunks(a: Sequence[Line], b: Sequence[Line], ops: Sequence[Op], *, ends: bool, around: int = AROUND) -> list[Hunk]:
     """The change as hunks with `around` lines of context; with `ends` the rows show a CR and a missing newline."""
     groups: list[list[Op]] = []
-    for op in syscalls:
+    for op in ops:
         if groups and op[0] - groups[-1][-1][1] <= 2 * around:
             groups[-1].append(op)
         else:
@@ -89,7 +87,7 @@ def _row(op: str, line: Line, ends: bool) -> Row:
 
 def unified_hunks(change: FileChange, around: int = AROUND) -> list[Hunk]:
     """The hunks as git shows them."""
-    return hunks(change.a, change.b, change.syscalls, ends=True, around=around)
+    return hunks(change.a, change.b, change.ops, ends=True, around=around)
 
 
 def unified(change: FileChange, given: Sequence[Hunk] | None = None, *, numbers: bool = True) -> str:

@@ -29,7 +29,7 @@ class Outcome:
 def tried(trial: Trial) -> Outcome:
     """Plan the patch on the files of the trial, as bytes in memory."""
     try:
-        after = Tree(trial.before).patched(trial.patch)
+        after = Tree(trial.before, modes=trial.modes).patched(trial.patch)
     except ToolError as error:
         return Outcome("refused", error.code, str(error))
     return Outcome("exact" if trial.after is not None and after == trial.after else "wrong")

@@ -58,7 +58,7 @@ class FileChange:
         return split(self.new.data) if self.new else []
 
     @cached_property
-    def syscalls(self) -> list[Op]:
+    def ops(self) -> list[Op]:
         """The lines that differ, line ends included."""
         return differing([line.raw for line in self.a], [line.raw for line in self.b])
 
