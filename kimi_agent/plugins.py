@@ -22,7 +22,6 @@ class Plugin(Protocol):
     @property
     def name(self) -> str:
         """The name that a later layer can replace."""
-        ...
 
 
 @dataclass(frozen=True)

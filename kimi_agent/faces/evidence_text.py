@@ -80,8 +80,8 @@ def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "")
         _list("Changed files", evidence.files),
     ]
     if evidence.weakened:
-        told = [f"- {each}" for each in _weakened(evidence.weakened, _code, _MOST_LISTED)]
-        blocks.append("\n".join(["Weakened tests:\n", *told]))
+        rows = [f"- {each}" for each in _weakened(evidence.weakened, _code, _MOST_LISTED)]
+        blocks.append("\n".join(["Weakened tests:\n", *rows]))
     blocks.append("<sub>Read by kimi-agent from the test reports and the files, not from what the model said.</sub>")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -123,7 +123,7 @@ def _code(text: str) -> str:
     line = sanitize_line(text, 2 * _MOST_CELLS).strip() or "(none)"
     if not any(char in line for char in "`|\\"):
         return f"`{line}`"
-    # In a table a code span ends at a pipe, and no backslash helps where one stands before it already.
+    # In a table a code span ends at a pipe, and no backslash helps where the text has one before it.
     return f"<code>{_PUNCTUATION.sub(lambda found: f'&#{ord(found.group())};', line)}</code>"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from kimi_agent.cli.commands import sessions, stats
 from kimi_agent.cli.commands.changes import add_change_commands
@@ -55,7 +56,7 @@ def config_path(directory: Directory = "") -> None:
 @config_app.command("show")
 def config_show(
     directory: Directory = "",
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
+    sets: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
 ) -> None:
     """Every setting, its value, and where it came from."""
     setup = setup_in(directory, sets or ())
@@ -74,12 +75,12 @@ def config_show(
 
 @commands_app.command("mock")
 def serve_mock(
-    tape: Annotated[Path, typer.Argument(metavar="TAPE", help="The scripted answers, JSON lines.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep every request body there.")] = None,
+    tape: Annotated[Path, Argument(metavar="TAPE", help="The scripted answers, JSON lines.")],
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
+    save: Annotated[Path | None, Option(metavar="DIR", help="Keep every request body there.")] = None,
     window: Annotated[
-        int, typer.Option(metavar="N", help="Tokens that it takes, input and output.", min=1)
+        int, Option(metavar="N", help="Tokens that it takes, input and output.", min=1)
     ] = DEFAULT_WINDOW_TOKENS,
 ) -> None:
     """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
@@ -90,8 +91,8 @@ def serve_mock(
 
 @commands_app.command("demo")
 def play_demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the repository and name it.")] = False,
-    tape: Annotated[Path | None, typer.Option(metavar="FILE", help="Play another tape.")] = None,
+    keep: Annotated[bool, Option("--keep", help="Leave the repository and name it.")] = False,
+    tape: Annotated[Path | None, Option(metavar="FILE", help="Play another tape.")] = None,
 ) -> None:
     """Watch a bug in a small repository being found and fixed; needs no key."""
     from kimi_agent.demo import run_demo
@@ -101,7 +102,7 @@ def play_demo(
 
 @commands_app.command("completion")
 def print_completion(
-    shell: Annotated[str, typer.Argument(metavar="|".join(COMPLETION_SHELLS), help="Your shell.")],
+    shell: Annotated[str, Argument(metavar="|".join(COMPLETION_SHELLS), help="Your shell.")],
 ) -> None:
     """Print a completion script, for example for ~/.bashrc."""
     from kimi_agent.cli.run import flags

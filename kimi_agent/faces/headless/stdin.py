@@ -66,7 +66,7 @@ def read_pipe(fd: int, patience: PipeTimeouts) -> PipedInput:
 
 
 def join_prompt(prompt: str, piped: PipedInput | None) -> str:
-    """The message for the model; of a large input its head, its tail, and the name under which `keep` keeps it.
+    """The message for the model; of a large input its head, its tail, and the name it is kept under.
 
     Raises UserError (65) for binary input, or where there is nothing to say at all.
     """

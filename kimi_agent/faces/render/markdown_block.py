@@ -98,7 +98,7 @@ class _Document(Markdown):
 
 
 class MarkdownRenderer:
-    """Parses Markdown into top-level blocks and draws them in the ink of one terminal."""
+    """Parses Markdown into top-level blocks and draws them in the theme of one terminal."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
@@ -149,7 +149,7 @@ class MarkdownRenderer:
             yield self._row(row)
 
     def _row(self, parts: list[tuple[str, Style | None]]) -> str:
-        """One row without what a terminal need not be told: blanks at its end, a style taken up again at once."""
+        """One row without what a terminal does not need: blanks at its end, a style taken up again at once."""
         while parts and not parts[-1][0].strip(" "):
             parts.pop()
         if not parts:

@@ -92,7 +92,7 @@ class OpenQuestion:
         self.selected = (self.selected + by) % len(self.choices)
 
     def press(self, key: str) -> None:
-        """Take the answer that `key` ("y", "2", "enter", "escape") stands for, if it stands for one."""
+        """Take the answer that `key` ("y", "2", "enter", "escape") gives, if it gives one."""
         if key == "escape":
             self.decide(self.choices[-1].decision or Decision(allowed=False))
             return
