@@ -19,7 +19,6 @@ from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
-from kimi_agent.log.views import Evidence
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Context, ParsedCall
 from kimi_agent.verify.turn_verifier import AfterTurnHook
@@ -175,9 +174,5 @@ def make_after_turn_hooks(
     where: Literal["own", "current"] = "own" if branch == "new" else "current"
     committing = AutoCommit(setup.workspace, session, checkpoints, where, setup.environ)
     if not config.on("commit.pull_request"):
-
-        async def commit(evidence: Evidence) -> None:
-            await committing.run(evidence)
-
-        return (commit,)
+        return (committing.run,)
     return (AutoPullRequest(committing, policy, ask, runner, config.text("model")).run,)

@@ -67,12 +67,10 @@ def result_line(result: views.Result, cells: int = 100) -> str:
             return f"+{sum(file.added for file in files)} -{sum(file.removed for file in files)}"
         case views.OutputView(_, _, exit_code, duration_s):
             return f"{_exit(exit_code)}, {format_seconds(duration_s)}"
+        case views.MatchesView(_, 0):
+            return "no match"
         case views.MatchesView(_, matches, files):
-            return (
-                f"{format_count(matches, 'match', 'matches')} in {format_count(files, 'file')}"
-                if matches
-                else "no match"
-            )
+            return f"{format_count(matches, 'match', 'matches')} in {format_count(files, 'file')}"
         case views.TestReport() as report:
             return test_line(report)
         case views.PlanView(items):

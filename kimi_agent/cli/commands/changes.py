@@ -14,6 +14,7 @@ from kimi_agent.app.bootstrap import Setup
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import NeedsConsent, ToolError, UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
+from kimi_agent.faces.screen.terminal import terminal_columns
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, FileDiff
@@ -22,14 +23,6 @@ from kimi_agent.rewind.values import ConflictChoice, RewindScope, RewindTurn
 
 SessionOption = Annotated[str, Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
 _TREE = re.compile(r"[0-9a-f]{7,40}")
-
-
-def add_change_commands(app: typer.Typer) -> None:
-    """Make these the commands of `app`."""
-    app.command("diff")(show_diff)
-    app.command("rewind")(rewind_session)
-    app.command("blame")(show_blame)
-    app.command("evidence")(show_evidence)
 
 
 def show_diff(
@@ -261,8 +254,7 @@ def _print_diff(files: Sequence[FileDiff]) -> None:
     from kimi_agent.faces.theme import choose_theme
 
     theme = choose_theme(os.environ, sys.stdout.encoding or "utf-8")
-    width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    for row in diff_rows(files, theme, width - 1, whole=False):
+    for row in diff_rows(files, theme, terminal_columns() - 1, whole=False):
         typer.echo(row, color=True)
 
 

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from kimi_agent.cli.commands import sessions, stats
-from kimi_agent.cli.commands.changes import add_change_commands
+from kimi_agent.cli.commands import changes, sessions, stats
 from kimi_agent.cli.commands.completion import COMPLETION_SHELLS, command_tree, completion_script
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.cli.commands.worktrees import worktrees_app
@@ -31,8 +30,11 @@ commands_app.add_typer(sessions.sessions_app, name="sessions")
 commands_app.add_typer(config_app, name="config")
 commands_app.add_typer(worktrees_app, name="worktrees")
 
-add_change_commands(commands_app)
-stats.add_stats_command(commands_app)
+commands_app.command("diff")(changes.show_diff)
+commands_app.command("rewind")(changes.rewind_session)
+commands_app.command("blame")(changes.show_blame)
+commands_app.command("evidence")(changes.show_evidence)
+commands_app.command("stats")(stats.stats)
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -63,9 +65,8 @@ def config_show(
     for key in SETTINGS:
         value = setup.config.values[key]
         shown = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-        typer.echo(
-            f"{key} = {sanitize_line(shown)}  # {sanitize_line(setup.config.sources[key])}: {SETTINGS[key].meaning}"
-        )
+        source = sanitize_line(setup.config.sources[key])
+        typer.echo(f"{key} = {sanitize_line(shown)}  # {source}: {SETTINGS[key].meaning}")
     for notice in setup.notices:
         typer.echo(sanitize_line(notice), err=True)
     from kimi_agent.app.parts import make_policy

@@ -1,7 +1,6 @@
 """`kimi-agent sessions`: list, show, search, export and remove saved sessions."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typer import Argument, Option
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
+from kimi_agent.faces.screen.terminal import terminal_columns
 from kimi_agent.log.readers.query import parse_query
 from kimi_agent.log.readers.search import SearchHit
 from kimi_agent.log.readers.summary import SessionSummary
@@ -133,7 +133,7 @@ def _wrap_hanging(row: str) -> list[str]:
     if not sys.stdout.isatty():
         return [row]
     inset = " " * 4
-    first, *more = wrap_line(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
+    first, *more = wrap_line(row, terminal_columns() - 1 - len(inset))
     return [first, *(inset + each for each in more)]
 
 

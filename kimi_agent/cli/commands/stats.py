@@ -42,11 +42,6 @@ class SpendGroup:
     estimated: int
 
 
-def add_stats_command(app: typer.Typer) -> None:
-    """Make this a command of `app`."""
-    app.command()(stats)
-
-
 def stats(
     since: Annotated[
         str, Option("--since", metavar="WHEN", help="7d, 24h, 2w, a date such as 2026-11-01, today, or all.")

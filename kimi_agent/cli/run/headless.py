@@ -232,14 +232,12 @@ class _HeadlessRun:
         ended = self.outcome.ended
         if code == 77 and self.outcome.denials:
             denial = self.outcome.denials[-1]
-            print_to_stderr(
-                f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}."
-            )
+            why = denial["why"] or "refused; -y allows edits and commands"
+            print_to_stderr(f"Not done: {denial['tool']} was denied: {why}.")
         elif ended is not None and ended.text:
             print_to_stderr(ended.text)
-        saved = self.opened is not None and not self.opened.session.unsaved
-        if saved and not self.options.quiet:
-            resume = self.opened.setup.resume_with if self.opened is not None else "kimi-agent -r"
+        if self.opened is not None and not self.opened.session.unsaved and not self.options.quiet:
+            resume = self.opened.setup.resume_with
             print_to_stderr(f"session {self.session_id}; go on with: {resume} {self.session_id}")
 
 

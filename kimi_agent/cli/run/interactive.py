@@ -37,9 +37,8 @@ _AFTER_PAINT_S = 0.05
 def run_interactive(options: RunOptions) -> int:
     """The REPL, from flags to its exit code. Raises UserError."""
     setup = open_workspace(options, trust=options.trust)
-    options = replace(
-        options, worktree=None, directory=str(setup.workspace) if options.worktree is not None else options.directory
-    )
+    if options.worktree is not None:
+        options = replace(options, worktree=None, directory=str(setup.workspace))
     if setup.untrusted is not None and _ask_trust(setup):
         setup = open_workspace(options, trust=True)
     if options.resume == "":
@@ -108,9 +107,8 @@ class _SessionSwitcher:
         self._asker = AskProxy()
         self._mode = setup.config.text("mode")
         self._opened: OpenAgent | None = None
-        self._commands = {
-            name: sanitize(read_prompt_file(path)) for name, path in find_prompt_commands(setup.layers).items()
-        }
+        prompts = find_prompt_commands(setup.layers)
+        self._commands = {name: sanitize(read_prompt_file(path)) for name, path in prompts.items()}
 
     def placeholder(self) -> ReplSession:
         """The placeholder session that greets the person; the real one is opened from it."""

@@ -98,7 +98,7 @@ class _Document(Markdown):
 
 
 class MarkdownRenderer:
-    """Parses Markdown into top-level blocks and draws them in the theme of one terminal."""
+    """Parses Markdown into top-level blocks and draws them in one theme."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
@@ -212,14 +212,10 @@ def _inline(children: list[Token]) -> Iterator[Token]:
 
 
 def _lines(text: str) -> list[Token]:
-    out: list[Token] = []
+    found: list[Token] = []
     for line in text.split("\n"):
-        out += (
-            [Token("hardbreak", "br", 0), Token("text", "", 0, content=line)]
-            if out
-            else [Token("text", "", 0, content=line)]
-        )
-    return out
+        found += [Token("hardbreak", "br", 0), Token("text", "", 0, content=line)]
+    return found[1:]
 
 
 def _plain(source: str, width: int) -> list[str]:

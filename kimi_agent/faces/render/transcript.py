@@ -236,12 +236,8 @@ class Transcript:
         if 0 <= decision.choice < len(question.choices):
             words = sanitize_line(question.choices[decision.choice])
         words += ", and from now on without asking" if decision.always else ""
-        yield from self._folded(
-            [
-                self._theme("dim" if decision.allowed else "yellow", row)
-                for row in wrap_line(words + said, self._width() - 4)
-            ]
-        )
+        style: Style = "dim" if decision.allowed else "yellow"
+        yield from self._folded([self._theme(style, row) for row in wrap_line(words + said, self._width() - 4)])
 
     def _void(self) -> Iterator[str]:
         """The attempt is void: what was not drawn yet is dropped, what was is disowned."""

@@ -18,34 +18,28 @@ def result_rows(result: views.Result, theme: Theme, width: int) -> list[str]:
     view = result.view
     match view:
         case views.DiffView(files) if not result.failed:
-            return fold_rows(
-                list(diff_rows(files, theme, width, whole=False)), theme, most=_MOST_DIFF_ROWS, head=_MOST_DIFF_ROWS - 1
-            )
+            rows = list(diff_rows(files, theme, width, whole=False))
+            return fold_rows(rows, theme, most=_MOST_DIFF_ROWS, head=_MOST_DIFF_ROWS - 1)
         case views.PlanView() as plan:
             return plan_view_rows(plan, theme, width)
         case views.TestReport() as report:
             style: Style = "red" if report.verdict != "passed" else "dim"
-            return fold_rows(
-                [theme(style, truncate(row, width)) for text in failure_lines(report) for row in text.split("\n")],
-                theme,
-            )
+            rows = [theme(style, truncate(row, width)) for text in failure_lines(report) for row in text.split("\n")]
+            return fold_rows(rows, theme)
         case views.TextView(_, title) if title and not result.failed:
             return []
         case None if not result.failed:
             return []
-    text = (
-        sanitize(view.text)
-        if isinstance(view, views.OutputView)
-        else sanitize(result.content)
-        if result.failed or isinstance(view, views.MatchesView)
-        else view_text(view)
-    )
     if result.code == "bad_arguments":  # the parameters behind it are for the model
         return []
-    lines = text.strip("\n").split("\n") if text.strip() else []
-    if result.failed and not isinstance(view, views.OutputView):
-        lines = lines[1:]  # the first one is on the line of the call
-    total = view.lines if isinstance(view, views.OutputView) else 0
+    total = first = 0
+    if isinstance(view, views.OutputView):
+        text, total = sanitize(view.text), view.lines
+    elif result.failed:
+        text, first = sanitize(result.content), 1  # its first line is on the line of the call
+    else:
+        text = sanitize(result.content) if isinstance(view, views.MatchesView) else view_text(view)
+    lines = text.strip("\n").split("\n")[first:] if text.strip() else []
     return fold_rows([theme("dim", truncate(line.expandtabs(4), width)) for line in lines], theme, total=total)
 
 

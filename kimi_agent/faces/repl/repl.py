@@ -5,7 +5,6 @@ the screen before anything but prompt-toolkit is loaded.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ from kimi_agent.faces.repl.repl_session import ReplSession, SessionHandle
 from kimi_agent.faces.repl.run_slash_command import run_slash_command
 from kimi_agent.faces.repl.usage_status import UsageStatus
 from kimi_agent.faces.sanitize import sanitize_line
-from kimi_agent.faces.screen.terminal_modes import cbreak_mode
+from kimi_agent.faces.screen.terminal import cbreak_mode, terminal_columns, write_to_terminal
 from kimi_agent.faces.screen_protocol import ReplScreen
 from kimi_agent.faces.slash_commands import TypedCommand, TypedPrompt, UnknownCommand, parse_typed_line
 from kimi_agent.faces.theme import Theme, choose_theme
@@ -166,19 +165,13 @@ class Repl:
 
     def columns(self) -> int:
         """The width of the terminal, in cells."""
-        if self._screen is not None:
-            return self._screen.columns()
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
+        return terminal_columns() if self._screen is None else self._screen.columns()
 
     def _write(self, rows: Sequence[str]) -> None:
         """Rows while no screen has the terminal."""
         data = "".join(f"{row}\n" for row in rows).encode(sys.stdout.encoding or "utf-8", "replace")
         try:
-            while data:
-                data = data[os.write(sys.stdout.fileno(), data) :]
+            write_to_terminal(sys.stdout.fileno(), data)
         except OSError:
             self._exit_code = 129
 
