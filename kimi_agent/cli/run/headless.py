@@ -139,8 +139,8 @@ class _HeadlessRun:
         if sys.stdin.isatty():
             return None
         has_prompt = bool(self.options.prompt.strip())
-        patience = stdin.TIMEOUTS_WITH_PROMPT if has_prompt else stdin.TIMEOUTS_WITHOUT_PROMPT
-        reading = asyncio.ensure_future(_read_in_thread(lambda: stdin.read_pipe(sys.stdin.fileno(), patience)))
+        timeouts = stdin.TIMEOUTS_WITH_PROMPT if has_prompt else stdin.TIMEOUTS_WITHOUT_PROMPT
+        reading = asyncio.ensure_future(_read_in_thread(lambda: stdin.read_pipe(sys.stdin.fileno(), timeouts)))
         done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
         if not done and not self.options.quiet:
             print_to_stderr("Reading standard input; the work starts when it ends.")
@@ -211,7 +211,7 @@ class _HeadlessRun:
         return code
 
     def _annotate(self) -> None:
-        """Under GitHub Actions: annotations on stderr, where answers do not stand, and the summary of the step."""
+        """Under GitHub Actions: annotations on stderr, which holds no answers, and the summary of the step."""
         evidence = self.outcome.evidence
         if evidence is None or self.opened is None or not github_actions.is_github_actions(os.environ):
             return
@@ -220,10 +220,8 @@ class _HeadlessRun:
         for line in github_actions.annotation_lines(evidence, folder=folder):
             sys.stderr.write(line + "\n")
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            trouble = github_actions.append_step_summary(
-                path, evidence_markdown(evidence, session=self.session_id, model=self.model)
-            )
-            if trouble:
+            markdown = evidence_markdown(evidence, session=self.session_id, model=self.model)
+            if trouble := github_actions.append_step_summary(path, markdown):
                 print_to_stderr(trouble)
 
     def _close_text(self, code: int) -> None:

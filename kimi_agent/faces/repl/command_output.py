@@ -59,12 +59,12 @@ def help_sheet_rows(current: ReplSession, theme: Theme, columns: int) -> list[st
 
 def status_rows(current: ReplSession, theme: Theme, columns: int) -> list[str]:
     """Where we are and what it cost so far."""
-    place = _tilde(current.workspace, current.environ)
+    folder = _tilde(current.workspace, current.environ)
     usage = current.costs().usage if current.costs is not None else Usage()
     facts = (
         ("session", current.agent.session.id),
         ("model", current.model_name),
-        ("folder", f"{place} ({current.branch})" if current.branch else place),
+        ("folder", f"{folder} ({current.branch})" if current.branch else folder),
         ("mode", current.mode()),
         (
             "tokens",

@@ -73,14 +73,14 @@ def run_slash_command(host: CommandHost, name: str, rest: str, now: float) -> No
         case "rewind" if not rest:
             _list_turns(host, now)
         case "undo" | "redo" | "rewind":
-            host.run_exclusively(_go_back(host, name, rest))
+            host.run_exclusively(_rewind(host, name, rest))
         case "diff":
-            host.run_exclusively(_diff(host, rest))
+            host.run_exclusively(_show_diff(host, rest))
         case "compact":
             compacting = run_compact_command(rest, current.compaction, host.render_queue, columns)
             host.run_exclusively(compacting, doing="making room")
         case "cost":
-            _costs(host)
+            _show_costs(host)
         case "model":
             note(f"The model is {current.model_name}; /model NAME changes it.")
         case "mode":
@@ -92,7 +92,7 @@ def run_slash_command(host: CommandHost, name: str, rest: str, now: float) -> No
             host.leave(0)
 
 
-def _costs(host: CommandHost) -> None:
+def _show_costs(host: CommandHost) -> None:
     if host.current.costs is None:
         host.render_queue.note("Nothing was spent yet.")
         return
@@ -112,16 +112,16 @@ def _list_turns(host: CommandHost, now: float) -> None:
     host.render_queue.say(rewindable_turn_rows(turns, host.theme, host.columns(), now))
 
 
-async def _go_back(host: CommandHost, name: str, rest: str) -> None:
+async def _rewind(host: CommandHost, name: str, rest: str) -> None:
     if host.current.rewinder is None:
         raise UserError("There is nothing to take back yet.")
-    gone = await run_rewind_command(name, rest, host.current.rewinder, host.decide)
-    host.render_queue.note(gone.text)
-    if gone.prompt:
-        host.prefill(gone.prompt)
+    done = await run_rewind_command(name, rest, host.current.rewinder, host.decide)
+    host.render_queue.note(done.text)
+    if done.prompt:
+        host.prefill(done.prompt)
 
 
-async def _diff(host: CommandHost, rest: str) -> None:
+async def _show_diff(host: CommandHost, rest: str) -> None:
     files = await host.current.diff(rest) if host.current.diff is not None else ()
     host.render_queue.note(f"{format_count(len(files), 'file')} changed:" if files else "Nothing was changed.")
     host.render_queue.say(list(diff_rows(files, host.theme, host.columns() - 1, whole=False)))
