@@ -43,11 +43,9 @@ class Compactor(Protocol):
 
     def measured(self, request: Request) -> Request:
         """The request with its size."""
-        ...
 
     async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         """Make room if it is needed (with `overflow`: in any case); whether the conversation is another one now."""
-        ...
 
 
 class Agent:
@@ -58,21 +56,21 @@ class Agent:
         model: Model,
         toolbox: Toolbox,
         session: Session,
-        brief: AgentConfig,
+        config: AgentConfig,
         compactor: Compactor,
         *,
         notes: Sequence[NoteSource] = (),
-        settled: Callable[[Sequence[UnansweredCall]], tuple[OpenCall, ...]],
+        settle_calls: Callable[[Sequence[UnansweredCall]], tuple[OpenCall, ...]],
     ) -> None:
-        """`settled` says of interrupted calls which files differ from what they were when each began."""
+        """`settle_calls` says which files differ from what they were when each interrupted call began."""
         self.model = model
         self.toolbox = toolbox
         self.session = session
-        self.brief = brief
+        self.config = config
         self._compactor = compactor
         self._steps = 0
         self._notes = notes
-        self._settled = settled
+        self._settle_calls = settle_calls
         self.inbox: list[tuple[int, User]] = []
 
     def queue(self, message: User) -> None:
@@ -106,9 +104,9 @@ class Agent:
             return self._end("failed", str(error), error.exit_code)
 
     async def _work(self) -> TurnEnded:
-        """Step after step, until the model calls no more. Raises ModelError."""
+        """Take steps until the model makes no more calls. Raises ModelError."""
         try:
-            async with asyncio.timeout(self.brief.timeout_s or None):
+            async with asyncio.timeout(self.config.timeout_s or None):
                 while True:
                     self._take_inbox()
                     answer, reply, finish = await self._ask_model()
@@ -117,7 +115,7 @@ class Agent:
                     elif not self.inbox:
                         return self._end(*_end_of_finish(finish))
         except TimeoutError as error:
-            text = f"Stopped: the turn took longer than {self.brief.timeout_s:g} s (--timeout)."
+            text = f"Stopped: the turn took longer than {self.config.timeout_s:g} s (--timeout)."
             raise Stopped(text, "time_limit", 55, wrap_up=_OUT_OF_TIME) from error
 
     async def _wrap_up(self, stop: Stopped) -> TurnEnded:
@@ -155,12 +153,12 @@ class Agent:
         """What the model would be asked now."""
         conversation = self.session.conversation
         notes = tuple(text for note in self._notes if (text := note(conversation)))
-        request = Request(self.brief.system, self.toolbox.specs, conversation.messages(), notes, self.session.id)
+        request = Request(self.config.system, self.toolbox.specs, conversation.messages(), notes, self.session.id)
         return self._compactor.measured(request)
 
     @cached_property
     def _head(self) -> str:
-        return fingerprint_prompt_head(self.brief.system, self.toolbox.specs)
+        return fingerprint_prompt_head(self.config.system, self.toolbox.specs)
 
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
         answered = await stream_answer(self.model, request, self._head, self.session)
@@ -173,7 +171,7 @@ class Agent:
             self.session.emit(Said(message, queued=seq))
 
     def _settle(self) -> None:
-        if (unanswered := self.session.conversation.open_calls) and (calls := self._settled(unanswered)):
+        if (unanswered := self.session.conversation.open_calls) and (calls := self._settle_calls(unanswered)):
             self.session.emit(Recovered(calls=calls))
 
     def _end(self, status: Status, text: str, exit_code: int) -> TurnEnded:

@@ -16,38 +16,19 @@ sentence; its traceback goes to the log folder.
 
 from typing import Literal
 
-ErrorCode = Literal[
-    "not_found",
-    "already_applied",
-    "ambiguous",
-    "anchor_not_found",
-    "exists",
-    "missing",
-    "stale",
-    "unread",
-    "outside",
-    "git_internal",
-    "sensitive",
-    "encoding",
-    "binary",
-    "not_regular",
-    "parse",
-    "no_patch",
-    "truncated",
-    "noop",
-    "io",
-    "refused",
-    "denied",
-    "unknown_tool",
-    "bad_arguments",
-    "timeout",
-    "interrupted",
-    "failed",
-]
+_FileCode = Literal["exists", "missing", "stale", "unread", "encoding", "binary", "not_regular", "io"]
+_AccessCode = Literal["outside", "git_internal", "sensitive", "refused", "denied"]
+_TextCode = Literal["not_found", "already_applied", "ambiguous", "anchor_not_found"]
+_PatchCode = Literal["parse", "no_patch", "truncated", "noop"]
+_CallCode = Literal["unknown_tool", "bad_arguments", "timeout", "interrupted", "failed"]
+ErrorCode = _FileCode | _AccessCode | _TextCode | _PatchCode | _CallCode
 """The closed set of codes that a tool result may open with; screens and the repeat guard count by them."""
 
 AccountLimit = Literal["", "rate", "period", "quota"]
 """Which limit of an account a request met."""
+
+
+StopStatus = Literal["failed", "budget", "step_limit", "time_limit"]
 
 
 class ToolError(Exception):
@@ -129,15 +110,8 @@ class Stopped(ModelError):
     With `wrap_up`, a note for the model, it is asked for one last answer without calls: what was done, what is left.
     """
 
-    def __init__(
-        self,
-        why: str,
-        status: Literal["failed", "budget", "step_limit", "time_limit"],
-        exit_code: int,
-        *,
-        wrap_up: str = "",
-    ) -> None:
+    def __init__(self, why: str, status: StopStatus, exit_code: int, *, wrap_up: str = "") -> None:
         super().__init__(why)
-        self.status: Literal["failed", "budget", "step_limit", "time_limit"] = status
+        self.status: StopStatus = status
         self.exit_code = exit_code
         self.wrap_up = wrap_up

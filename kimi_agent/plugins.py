@@ -22,7 +22,6 @@ class Plugin(Protocol):
     @property
     def name(self) -> str:
         """The name that a later layer can replace."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,17 @@ def load_plugins(
 
 def _package(layer: Layer, folder: str) -> str:
     """A package whose path is the layer's folder, so that modules import their `._neighbours`."""
-    place = layer.root / folder
+    path = layer.root / folder
     if layer.package:
         return f"{layer.package}.{folder}"
-    name = f"kimi_agent_{folder}_{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
+    name = f"kimi_agent_{folder}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if layer.name != "built-in":  # a person edits these between two sessions of one process
         for module in [each for each in list(sys.modules) if each.startswith(name)]:
             del sys.modules[module]
         importlib.invalidate_caches()
     if name not in sys.modules:
         package = types.ModuleType(name)
-        package.__path__ = [str(place)]
+        package.__path__ = [str(path)]
         sys.modules[name] = package
     return name
 

@@ -109,7 +109,7 @@ def agent_on(
         AgentConfig("You are a test.", timeout_s),
         room or Boundless(),
         notes=notes,
-        settled=lambda unanswered: settle_calls(unanswered, context.files.fingerprints),
+        settle_calls=lambda unanswered: settle_calls(unanswered, context.files.fingerprints),
     )
 
 

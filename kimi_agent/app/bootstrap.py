@@ -85,27 +85,27 @@ def load_setup(
     A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
     `untrusted` names the folder, and a notice says that it was left out.
     """
-    own = find_user_folders(environ)
-    workspace, cwd = find_workspace(directory, _cwd(), own.home)
+    folders = find_user_folders(environ)
+    workspace, cwd = find_workspace(directory, _cwd(), folders.home)
     project: Path | None = workspace / PROJECT_FOLDER
     notices: list[str] = []
     untrusted = None
-    if workspace == own.home.resolve() or not (workspace / PROJECT_FOLDER).is_dir():
+    if workspace == folders.home.resolve() or not (workspace / PROJECT_FOLDER).is_dir():
         project = None
-    elif not _is_trusted(workspace, own, notices, trust=trust):
+    elif not _is_trusted(workspace, folders, notices, trust=trust):
         untrusted, project = project, None
-    config = load_config(own.config / "config.toml", project and project / "config.toml", environ, flags, sets)
+    config = load_config(folders.config / "config.toml", project and project / "config.toml", environ, flags, sets)
     notices += config.problems
-    layers = list_layers(own.config, project)
-    return Setup(config, own, workspace, cwd, layers, environ, tuple(notices), untrusted)
+    layers = list_layers(folders.config, project)
+    return Setup(config, folders, workspace, cwd, layers, environ, tuple(notices), untrusted)
 
 
-def _is_trusted(workspace: Path, own: UserFolders, notices: list[str], *, trust: bool) -> bool:
+def _is_trusted(workspace: Path, folders: UserFolders, notices: list[str], *, trust: bool) -> bool:
     """Whether the project's folder may be used; what a person must know of it joins `notices`."""
     from kimi_agent.guard.policy.trust import TrustStore, fingerprint_folder
 
     folder = workspace / PROJECT_FOLDER
-    store = TrustStore(own.state / "trust.json", home=own.home)
+    store = TrustStore(folders.state / "trust.json", home=folders.home)
     notices += [problem] if (problem := store.problem()) else []
     try:
         content = fingerprint_folder(folder)

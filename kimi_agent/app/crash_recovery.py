@@ -17,7 +17,7 @@ from kimi_agent.workspace.process.process_tree import kill_leftover_runs
 
 
 def describe_interrupted_calls(session: Session, toolbox: Toolbox) -> list[str]:
-    """A notice for the person about calls that a crash cut off; the model is told of the same ones."""
+    """A notice for the person about calls that a crash cut off; the model reads of the same ones."""
     started = [call for call in session.conversation.open_calls if call.started is not None]
     names = [call.call.name for call in started if toolbox.effect(call.call.name) != "read"]
     return [f"Cut off last time, and perhaps done: {', '.join(names)}. The model is told."] if names else []
@@ -28,13 +28,11 @@ def close_interrupted_call(session: Session, checkpoints: Checkpoints, log: Sequ
 
     What happens to the files from then on is not counted as the work of that call.
     """
-    done = read_tree_changes(log)
-    if done and not done[-1].after and not done[-1].failed:
+    changes = read_tree_changes(log)
+    if changes and not (last := changes[-1]).after and not last.failed:
         with contextlib.suppress(SnapshotError):
-            kept = checkpoints.take(checkpoints.requested_ignored(done[-1].before) if done[-1].before else ())
-            session.emit(
-                Checkpoint(kept.tree, "after", done[-1].answer, done[-1].index, kept.missed[:MAX_MISSED_PATHS])
-            )
+            kept = checkpoints.take(checkpoints.requested_ignored(last.before) if last.before else ())
+            session.emit(Checkpoint(kept.tree, "after", last.answer, last.index, kept.missed[:MAX_MISSED_PATHS]))
 
 
 def describe_unfinished_turn(log: Sequence[Stamped]) -> list[str]:
@@ -51,18 +49,15 @@ def describe_unfinished_turn(log: Sequence[Stamped]) -> list[str]:
 
 
 def end_leftover_processes(register: Path) -> list[str]:
-    """End the processes that a killed run left, and give a notice of how many they were."""
+    """End the processes that a killed run left behind; a notice says how many they were."""
     killed = kill_leftover_runs(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
 
 
 def settle_interrupted_calls(files: Files, toolbox: Toolbox, calls: Sequence[UnansweredCall]) -> tuple[OpenCall, ...]:
     """What changed since each interrupted call began; for a command, which names no files, whatever the model knew."""
-    found = settle_calls(calls, files.fingerprints)
-    effects = {(each.answer, each.index): toolbox.effect(each.call.name) for each in calls}
+    commands = {(each.answer, each.index) for each in calls if toolbox.effect(each.call.name) == "execute"}
     return tuple(
-        OpenCall(each.answer, each.index, tuple(files.changed()))
-        if effects[each.answer, each.index] == "execute"
-        else each
-        for each in found
+        OpenCall(*key, tuple(files.changed())) if (key := (each.answer, each.index)) in commands else each
+        for each in settle_calls(calls, files.fingerprints)
     )

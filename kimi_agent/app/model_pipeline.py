@@ -42,7 +42,7 @@ class ModelPipeline:
     emit: Emit
 
     def hear(self, stamped: Stamped) -> None:
-        """A listener: what a person sends is asked at once, whatever the server said before."""
+        """A listener: what a person sends goes out at once, however long the server asked to wait before."""
         match stamped.event:
             case Said(User(), queued=0):
                 self.limiter.ask_again()
@@ -52,17 +52,17 @@ class ModelPipeline:
     def wrap(self, wire: Model, settings: ModelSettings, last: LastRequest | None = None) -> Model:
         """`wire` behind these wrappers. `last` is what the log holds of the request before."""
         price = resolve_price(self.config, settings)
-        waiting = self.limiter.wrap(wire, lambda held: self.emit(_wait_notice(held)))
-        paid = wrap_with_cost_recorder(waiting, price=price, emit=self.emit, clock=time.time, last=last)
-        patient = wrap_with_retry(
-            self.budget.wrap(paid, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
+        limited = self.limiter.wrap(wire, lambda delay: self.emit(_wait_notice(delay)))
+        recorded = wrap_with_cost_recorder(limited, price=price, emit=self.emit, clock=time.time, last=last)
+        retrying = wrap_with_retry(
+            self.budget.wrap(recorded, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
             self.policy,
             partial=supports_partial(settings),
             sleep=asyncio.sleep,
             random=random.random,
             clock=time.time,
         )
-        return wrap_with_check(patient, self.check)
+        return wrap_with_check(retrying, self.check)
 
 
 def open_wire(settings: ModelSettings, environ: Mapping[str, str], blob: BlobReader) -> Model:
@@ -70,9 +70,9 @@ def open_wire(settings: ModelSettings, environ: Mapping[str, str], blob: BlobRea
     return open_model(settings, environ, blob=blob, version=__version__)
 
 
-def _wait_notice(obstacle: Delay) -> Notice:
+def _wait_notice(delay: Delay) -> Notice:
     """The notice of a request that waits for its place; JSON knows no infinity."""
-    return Notice(obstacle.message, obstacle.wait_s if obstacle.wait_s < math.inf else 0.0)
+    return Notice(delay.message, delay.wait_s if delay.wait_s < math.inf else 0.0)
 
 
 def make_limiter() -> RateLimiter:
@@ -82,11 +82,9 @@ def make_limiter() -> RateLimiter:
 
 def make_retry_policy(config: Config, *, unattended: bool) -> RetryPolicy:
     """The retry policy of a run: it tries for minutes with a person before it, for hours without one."""
-    policy = (
-        replace(UNATTENDED_RETRY, budget_s=float(config.number("retry.unattended_s")))
-        if unattended
-        else INTERACTIVE_RETRY
-    )
+    policy = INTERACTIVE_RETRY
+    if unattended:
+        policy = replace(UNATTENDED_RETRY, budget_s=float(config.number("retry.unattended_s")))
     return replace(policy, wait_for_quota=config.on("retry.wait_for_quota"))
 
 

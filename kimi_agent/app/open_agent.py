@@ -17,32 +17,9 @@ from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
+from kimi_agent.app import crash_recovery, model_pipeline, parts
 from kimi_agent.app.bootstrap import Setup
-from kimi_agent.app.crash_recovery import (
-    close_interrupted_call,
-    describe_interrupted_calls,
-    describe_unfinished_turn,
-    end_leftover_processes,
-    settle_interrupted_calls,
-)
-from kimi_agent.app.model_pipeline import (
-    ModelPipeline,
-    make_caps,
-    make_limiter,
-    make_retry_policy,
-    open_wire,
-    read_model_settings,
-)
-from kimi_agent.app.parts import (
-    collect_old_snapshots,
-    make_after_turn_hooks,
-    make_checkpoints,
-    make_context_window,
-    make_files_and_runner,
-    make_policy,
-    make_snapshot_wrapper,
-    make_system_prompt,
-)
+from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
 from kimi_agent.errors import UserError
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
@@ -122,7 +99,7 @@ class OpenAgent:
 
         return Rewinder(self.session, self.checkpoints, self.files)
 
-    async def difference(self, scope: str) -> tuple[FileDiff, ...]:
+    async def diff(self, scope: str) -> tuple[FileDiff, ...]:
         """What was changed in the files, over `scope` (see `rewind.diff`). Raises UserError."""
         from kimi_agent.rewind.diff import draw_changes, parse_diff_scope  # only who asks waits for it
 
@@ -149,7 +126,7 @@ class OpenAgent:
         """End every process, close the connection, then the log; one in which nothing was said is not kept."""
         await self.runner.aclose()
         await self.model.aclose()
-        await asyncio.to_thread(collect_old_snapshots, self.checkpoints, self.setup.config)
+        await asyncio.to_thread(parts.collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
         session = self.session
         kept = () if session.conversation.messages() else tuple(session.events())
@@ -180,48 +157,47 @@ async def open_agent(
     person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug`
     every event, the fleeting ones too, is kept beside the log.
     """
-    config = setup.config
+    config, state = setup.config, setup.user_folders.state
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
-    policy = make_policy(setup)
-    settings = read_model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, make_system_prompt(setup))
-    wire = open_wire(
-        settings, setup.environ, lambda sha256: _read_blob(session, sha256)
-    )  # without a key there is no session
+    policy = parts.make_policy(setup)
+    settings = model_pipeline.read_model_settings(config)
+    opened = Opened("", str(setup.workspace), settings.model, __version__, parts.make_system_prompt(setup))
+    # Before the session: without a key there is none.
+    wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = make_files_and_runner(setup, session)
+        files, runner = parts.make_files_and_runner(setup, session)
         log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
-        budget, context_window = _make_budget(setup, session, ask), make_context_window(setup, session, files)
+        budget, context_window = _make_budget(setup, session, ask), parts.make_context_window(setup, session, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
         budget.begin_run()
-        patience = make_retry_policy(config, unattended=unattended)
-        pipeline = ModelPipeline(config, limiter or make_limiter(), budget, patience, loops.ask_if_stuck, session.emit)
+        limiter = limiter or model_pipeline.make_limiter()
+        retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
+        pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = make_checkpoints(setup)
-        hooks = make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *end_leftover_processes(setup.user_folders.state / "running")]
+        checkpoints = parts.make_checkpoints(setup)
+        hooks = parts.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
+        notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
+        testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),
             # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
             guards=[
-                make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
+                parts.make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
                 lambda tool: wrap_with_approval(tool, policy=policy, ask=ask, emit=session.emit),
             ],
             wrappers=[
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
-            context=_context_factory(
-                session, files, runner, testrun=_make_testrun(setup, files, runner, checkpoints, log, runners)
-            ),
+            context=_context_factory(session, files, runner, testrun),
             emit=session.emit,
-            report_bug=lambda error: write_traceback(setup.user_folders.state, error),
+            report_bug=lambda error: write_traceback(state, error),
         )
         agent = Agent(
             model,
@@ -230,14 +206,15 @@ async def open_agent(
             AgentConfig(session.opened.system or opened.system, timeout_s),
             context_window,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
-            settled=lambda calls: settle_interrupted_calls(files, toolbox, calls),
+            settle_calls=lambda calls: crash_recovery.settle_interrupted_calls(files, toolbox, calls),
         )
         heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
-        notices += [*describe_unfinished_turn(log), *describe_interrupted_calls(session, toolbox)]
-        await asyncio.to_thread(close_interrupted_call, session, checkpoints, log)
+        notices += crash_recovery.describe_unfinished_turn(log)
+        notices += crash_recovery.describe_interrupted_calls(session, toolbox)
+        await asyncio.to_thread(crash_recovery.close_interrupted_call, session, checkpoints, log)
         await agent.resume()
         verifier = TurnVerifier(agent, checkpoints, hooks)
     except BaseException:
@@ -250,15 +227,15 @@ async def open_agent(
     )
 
 
-async def change_model(home: OpenAgent, name: str) -> OpenAgent:
-    """The same session on another model. Raises UserError; then the old one stays."""
-    session = home.session
-    settings = replace(read_model_settings(home.setup.config), model=name)
-    wire = open_wire(settings, home.setup.environ, lambda sha256: _read_blob(session, sha256))
-    model = home.pipeline.wrap(wire, settings, find_last_request(session.events()))
-    await home.model.aclose()
-    home.agent.model = model
-    return replace(home, model=model)
+async def change_model(current: OpenAgent, name: str) -> OpenAgent:
+    """Go on with another model in the same session. Raises UserError; then the old one stays."""
+    session = current.session
+    settings = replace(model_pipeline.read_model_settings(current.setup.config), model=name)
+    wire = model_pipeline.open_wire(settings, current.setup.environ, lambda sha256: _read_blob(session, sha256))
+    model = current.pipeline.wrap(wire, settings, find_last_request(session.events()))
+    await current.model.aclose()
+    current.agent.model = model
+    return replace(current, model=model)
 
 
 def _read_blob(session: Session, sha256: str) -> bytes:
@@ -299,7 +276,7 @@ def _make_testrun(
     return testrun
 
 
-def _context_factory(session: Session, files: Files, runner: ProcessRunner, *, testrun: ProjectTests) -> ContextFactory:
+def _context_factory(session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests) -> ContextFactory:
     ripgrep, history = Ripgrep(files, runner), SessionRecall(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
@@ -321,4 +298,4 @@ def _make_budget(setup: Setup, session: Session, ask: Ask) -> Budget:
     def others() -> tuple[float, int]:
         return spending.others(find_local_midnight(time.time()), session.id)
 
-    return Budget(make_caps(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
+    return Budget(model_pipeline.make_caps(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)

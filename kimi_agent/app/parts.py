@@ -19,7 +19,6 @@ from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
-from kimi_agent.log.views import Evidence
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Context, ParsedCall
 from kimi_agent.verify.turn_verifier import AfterTurnHook
@@ -63,11 +62,7 @@ def _added_folders(config: Config) -> list[Path]:
 
 def make_system_prompt(setup: Setup) -> str:
     """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
-    values = {
-        "workspace": str(setup.workspace),
-        "platform": platform.system(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    values = {"workspace": str(setup.workspace), "platform": platform.system(), "date": time.strftime("%Y-%m-%d")}
     inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
     folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
     return build_system_prompt(setup.layers, values, collect_agents_files(_confined_reader(setup.workspace), folders))
@@ -93,20 +88,18 @@ def _ignore_event(_: object) -> None:
 
 
 def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, ProcessRunner]:
+    """The files that tools may touch, and the runner of their processes. Raises UserError."""
     state = setup.user_folders.state
     outputs = Outputs(session.outputs_folder)
-    seen_files = SeenFiles(session.emit)
     files = Files(
         setup.workspace,
         outputs=outputs,
-        seen_files=seen_files,
+        seen_files=SeenFiles(session.emit),
         home=setup.user_folders.home,
         cwd=setup.cwd,
         added=_added_folders(setup.config),
-        private=(
-            setup.user_folders.config / "config.toml",
-            state,
-        ),  # also where the workspace is the home folder itself
+        # Also where the workspace is the home folder itself.
+        private=(setup.user_folders.config / "config.toml", state),
         journal=state / "journal",
         in_git=make_index_check(setup.workspace, setup.environ),
     )
@@ -123,11 +116,10 @@ def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, Proces
 
 def make_checkpoints(setup: Setup) -> Checkpoints:
     """The snapshots of the workspace; nothing is touched before the first one is taken."""
+    workspace, state = setup.workspace, setup.user_folders.state
     limits = SnapshotLimits(max_file_bytes=setup.config.number("checkpoints.max_file_mb") * 1_000_000)
-    store = setup.user_folders.state / "checkpoints" / workspace_key(setup.workspace)
-    return Checkpoints(
-        setup.workspace, store, environ=setup.environ, limits=limits, private=(setup.user_folders.state,)
-    )
+    store = state / "checkpoints" / workspace_key(workspace)
+    return Checkpoints(workspace, store, environ=setup.environ, limits=limits, private=(state,))
 
 
 def make_snapshot_wrapper(
@@ -182,9 +174,5 @@ def make_after_turn_hooks(
     where: Literal["own", "current"] = "own" if branch == "new" else "current"
     committing = AutoCommit(setup.workspace, session, checkpoints, where, setup.environ)
     if not config.on("commit.pull_request"):
-
-        async def commit(evidence: Evidence) -> None:
-            await committing.run(evidence)
-
-        return (commit,)
+        return (committing.run,)
     return (AutoPullRequest(committing, policy, ask, runner, config.text("model")).run,)

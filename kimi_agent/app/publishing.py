@@ -41,15 +41,15 @@ class AutoCommit:
         # A turn without changes commits those of earlier turns, so its run must have seen the files as they are.
         if not evidence.is_green or evidence.changed_since:
             if evidence.files:
-                self._tell("Not committed: the turn is not verified.")
+                self._report("Not committed: the turn is not verified.")
             return None
         try:
             made = await asyncio.to_thread(self._commit, evidence)
         except UserError as error:
-            self._tell(str(error))
+            self._report(str(error))
             return None
         for sentence in made.sentences:
-            self._tell(sentence)
+            self._report(sentence)
         if made.commit:
             self.session.emit(Committed(made.commit, made.branch, made.files))
         return made if made.commit else None
@@ -66,13 +66,13 @@ class AutoCommit:
         changes = find_agent_changes(self.checkpoints, ours)
         return commit_agent_changes(self.workspace, changes, story, branch=self.branch, environ=self.environ)
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self.session.emit(Notice(text))
 
 
 @dataclass(frozen=True)
 class AutoPullRequest:
-    """Pushes such a commit and opens a pull request for it, once the person or a rule says yes."""
+    """Pushes such a commit, and opens a pull request for it, once the person or a rule says yes."""
 
     committing: AutoCommit
     policy: Policy
@@ -82,23 +82,24 @@ class AutoPullRequest:
 
     async def run(self, evidence: Evidence) -> None:
         """Commit, push, and open it; the outcome is reported as notices."""
-        made = await self.committing.run(evidence)
+        committing = self.committing
+        made = await committing.run(evidence)
         if made is None:
             return
-        session, place = self.committing.session, self.committing.workspace
+        session, workspace, environ = committing.session, committing.workspace, committing.environ
         try:
             plan = await asyncio.to_thread(
                 plan_pull_request,
-                place,
+                workspace,
                 title=session.conversation.title,
                 body=self._body(evidence),
                 base=made.base,
-                environ=self.committing.environ,
+                environ=environ,
             )
             if not await self._allowed(plan):
                 session.emit(Notice(f"No pull request was opened; the work is on {made.branch}."))
                 return
-            url = await open_pull_request(plan, workspace=place, runner=self.runner, environ=self.committing.environ)
+            url = await open_pull_request(plan, workspace=workspace, runner=self.runner, environ=environ)
             session.emit(Notice(f"Opened {url}"))
         except UserError as error:
             session.emit(Notice(str(error)))
@@ -107,9 +108,8 @@ class AutoPullRequest:
         session = self.committing.session
         messages: Sequence[object] = session.conversation.messages()
         answer = next((each.text for each in reversed(messages) if isinstance(each, Assistant) and each.text), "")
-        return "\n\n".join(
-            filter(None, (answer.strip(), evidence_markdown(evidence, session=session.id, model=self.model)))
-        )
+        parts = (answer.strip(), evidence_markdown(evidence, session=session.id, model=self.model))
+        return "\n\n".join(filter(None, parts))
 
     async def _allowed(self, plan: PullRequest) -> bool:
         """What the rules, the mode or the person say."""

@@ -23,7 +23,7 @@ WORKTREE_FLAGS = ("-w", "--worktree")
 
 
 def main() -> int:
-    """Run what argv says and return the exit code. The only place, besides the tool border, that catches everything."""
+    """Run what argv says and return the exit code. The only index, besides the tool border, that catches everything."""
     # Start-up makes half a million objects that stay: collecting every 700 of them costs a tenth of it.
     gc.set_threshold(50_000, 20, 20)
     argv = sys.argv[1:]
@@ -92,27 +92,27 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def find_first_word(argv: list[str]) -> int | None:
-    """The place of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
-    place = 0
-    while place < len(argv):
-        word = argv[place]
+    """The index of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
+    index = 0
+    while index < len(argv):
+        word = argv[index]
         if word == "--":
             return None
         if word in (*RESUME_FLAGS, *WORKTREE_FLAGS):  # its value is optional: what follows is an id, never a command
             return None
         if not word.startswith("-") or word == "-":
-            return place
-        place += 2 if word in FLAGS_WITH_VALUE else 1
+            return index
+        index += 2 if word in FLAGS_WITH_VALUE else 1
     return None
 
 
 def add_empty_values(argv: list[str]) -> list[str]:
     """argv in which a bare `-r` or `-w` carries an empty value, which the parser cannot express."""
     found: list[str] = []
-    for place, word in enumerate(argv):
+    for index, word in enumerate(argv):
         if word == "--":
-            return [*found, *argv[place:]]
-        bare = (argv[place + 1] if place + 1 < len(argv) else "-").startswith("-")
+            return [*found, *argv[index:]]
+        bare = (argv[index + 1] if index + 1 < len(argv) else "-").startswith("-")
         names = {**dict.fromkeys(RESUME_FLAGS, "--resume="), **dict.fromkeys(WORKTREE_FLAGS, "--worktree=")}
         found.append(names[word] if bare and word in names else word)
     return found

@@ -53,7 +53,7 @@ def run_demo(
             return _Demo(folder, env, out).play(tape or DEMO_FOLDER / "demo.jsonl", stream=stream)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # nobody reads any more: for the top of the program to tell
+    except BrokenPipeError:  # nobody reads any more: for the top of the program to report
         raise
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"The demo could not go on: {error}.", 78) from error

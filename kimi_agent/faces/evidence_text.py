@@ -20,7 +20,7 @@ _MOST_NAMES = 3
 _MOST_WEAKENED = 5
 _MOST_LISTED = 50
 _MOST_CELLS = 120
-_HOW = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
+WEAKENED_HOW = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
 _HOW_MANY = {"deleted": "were deleted", "skipped": "are skipped now", "fewer assertions": "have fewer assertions"}
 # Files that decide which tests run and what counts as passed; whoever reads "verified" should know.
 _TEST_CONFIG = re.compile(
@@ -70,18 +70,17 @@ def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "")
         rows = [f"| {_code(test)} | {old} | {new} |" for test, old, new in turned[:_MOST_LISTED]]
         more = [f"\nand {len(turned) - _MOST_LISTED:,} more"] if len(turned) > _MOST_LISTED else []
         blocks.append("\n".join(["| test | before | now |", "|---|---|---|", *rows, *more]))
+    cases = evidence.last.cases if evidence.last else ()
     blocks += [
-        _list(
-            "Failing", [case.id for case in evidence.last.cases if case.outcome != "skipped"] if evidence.last else ()
-        ),
+        _list("Failing", [case.id for case in cases if case.outcome != "skipped"]),
         _list("Still red, not run again", evidence.still_red),
         _list("Failed and passed on the same files", evidence.flaky),
         _list("Changed since the last run", evidence.changed_since),
         _list("Changed files", evidence.files),
     ]
     if evidence.weakened:
-        told = [f"- {each}" for each in _weakened(evidence.weakened, _code, _MOST_LISTED)]
-        blocks.append("\n".join(["Weakened tests:\n", *told]))
+        rows = [f"- {each}" for each in _weakened(evidence.weakened, _code, _MOST_LISTED)]
+        blocks.append("\n".join(["Weakened tests:\n", *rows]))
     blocks.append("<sub>Read by kimi-agent from the test reports and the files, not from what the model said.</sub>")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -123,7 +122,7 @@ def _code(text: str) -> str:
     line = sanitize_line(text, 2 * _MOST_CELLS).strip() or "(none)"
     if not any(char in line for char in "`|\\"):
         return f"`{line}`"
-    # In a table a code span ends at a pipe, and no backslash helps where one stands before it already.
+    # In a table a code span ends at a pipe, and no backslash helps where the text has one before it.
     return f"<code>{_PUNCTUATION.sub(lambda found: f'&#{ord(found.group())};', line)}</code>"
 
 
@@ -199,7 +198,7 @@ def _weakened(found: Iterable[Weakened], draw: Draw, most: int) -> list[str]:
     rows: list[str] = []
     for (path, how), tests in groups.items():
         if len(tests) <= _MOST_NAMES:
-            rows += [f"{draw(_test_id(each))} {_HOW[how]}" for each in tests]
+            rows += [f"{draw(_test_id(each))} {WEAKENED_HOW[how]}" for each in tests]
         else:
             names = [each.test.removeprefix(f"{path}::") for each in tests]
             rows.append(f"{draw(path)}: {len(tests):,} tests {_HOW_MANY[how]} ({_names(names, draw)})")

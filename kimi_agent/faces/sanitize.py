@@ -61,7 +61,7 @@ def sanitize(text: str) -> str:
 
 
 def sanitize_line(text: str, cells: int = 0) -> str:
-    """`clean` on one line: newlines become `↵`, tabs a space; what exceeds `cells` cells (0: no limit) is cut."""
+    """`sanitize` on one line: newlines become `↵`, tabs a space; what exceeds `cells` cells (0: no limit) is cut."""
     if cells and len(text) > 8 * cells:  # a megabyte on one line is not worth looking at
         text = text[: 8 * cells]
     line = _LINE_BREAKS.sub(lambda found: "↵" if found.group() == "\n" else " ", sanitize(text))
@@ -69,7 +69,7 @@ def sanitize_line(text: str, cells: int = 0) -> str:
 
 
 def count_escaped(text: str) -> int:
-    """How many characters of `text` `clean` has to show in another way (CRLF aside)."""
+    """How many characters of `text` `sanitize` has to show in another way (CRLF aside)."""
     return sum(_picture(found) not in ("\n", found.group()) for found in _SUSPECT.finditer(text))
 
 
@@ -86,7 +86,7 @@ def _counted(match: re.Match[str]) -> str:
 
 
 def cell_width(text: str) -> int:
-    """The terminal cells of clean `text` on one line."""
+    """How many terminal cells a clean `text` on one line takes."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth

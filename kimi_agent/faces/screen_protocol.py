@@ -34,41 +34,32 @@ class ScreenHost(Protocol):
     @property
     def prompts(self) -> Mapping[str, str]:
         """The commands from prompt files."""
-        ...
 
     @property
     def busy_s(self) -> float | None:
         """How long the running turn, or other work that may be stopped, has run; None when none runs."""
-        ...
 
     @property
     def queued(self) -> Sequence[str]:
         """What was typed and waits for its turn."""
-        ...
 
     def pull(self, budget_s: float) -> tuple[list[str], bool]:
         """Draw what happened, for at most about `budget_s` seconds: the finished rows, and whether more waits."""
-        ...
 
     def submit(self, text: str) -> None:
         """The person sent `text`."""
-        ...
 
     def interrupt(self) -> None:
         """Stop the running turn."""
-        ...
 
     def next_mode(self) -> None:
         """On to the next mode of approval."""
-        ...
 
     def leave(self, exit_code: int) -> None:
         """End the REPL."""
-        ...
 
     def status(self) -> Sequence[str]:
         """Mode, model and branch for the line below the prompt."""
-        ...
 
 
 class ReplScreen(Protocol):
@@ -78,22 +69,17 @@ class ReplScreen(Protocol):
 
     def wake(self) -> None:
         """Something happened: `pull` when it suits."""
-        ...
 
     async def decide(self, question: Question) -> Decision:
         """Ask the person."""
-        ...
 
     def prefill(self, text: str) -> None:
         """Offer `text` for the next prompt."""
-        ...
 
     async def run(self) -> None:
         """Take keys until `stop`."""
-        ...
 
     def stop(self) -> None: ...
 
     def unwritten_rows(self) -> list[str]:
         """Finished rows that `run` did not get to write."""
-        ...

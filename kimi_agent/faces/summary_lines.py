@@ -9,19 +9,9 @@ from collections.abc import Iterable
 from typing import Any, assert_never
 
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
+from kimi_agent.log import views
 from kimi_agent.log.events import TurnEnded
 from kimi_agent.log.messages import Call, Usage
-from kimi_agent.log.views import (
-    DiffView,
-    FileDiff,
-    MatchesView,
-    OutputView,
-    PlanView,
-    Result,
-    TestReport,
-    TextView,
-    View,
-)
 from kimi_agent.printable import format_count
 
 _FIRST = ("command", "pattern", "query", "path", "paths", "url", "name")
@@ -66,26 +56,24 @@ def _short(value: Any) -> str:
     return lines[0] if len(lines) == 1 else f"{lines[0]} (+{len(lines) - 1} lines)"
 
 
-def result_line(result: Result, cells: int = 100) -> str:
+def result_line(result: views.Result, cells: int = 100) -> str:
     """The result of a call: `120 lines`, `exit 1, 2.3 s`, `+3 -1`, or the first line of an error."""
-    if result.failed and not isinstance(result.view, TestReport | OutputView):
+    if result.failed and not isinstance(result.view, views.TestReport | views.OutputView):
         return sanitize_line(result.content.strip().split("\n")[0], cells) or "failed"
     match result.view:
-        case TextView(_, title):
+        case views.TextView(_, title):
             return sanitize_line(title, cells)
-        case DiffView(files):
+        case views.DiffView(files):
             return f"+{sum(file.added for file in files)} -{sum(file.removed for file in files)}"
-        case OutputView(_, _, exit_code, duration_s):
+        case views.OutputView(_, _, exit_code, duration_s):
             return f"{_exit(exit_code)}, {format_seconds(duration_s)}"
-        case MatchesView(_, matches, files):
-            return (
-                f"{format_count(matches, 'match', 'matches')} in {format_count(files, 'file')}"
-                if matches
-                else "no match"
-            )
-        case TestReport() as report:
+        case views.MatchesView(_, 0):
+            return "no match"
+        case views.MatchesView(_, matches, files):
+            return f"{format_count(matches, 'match', 'matches')} in {format_count(files, 'file')}"
+        case views.TestReport() as report:
             return test_line(report)
-        case PlanView(items):
+        case views.PlanView(items):
             return f"{sum(item.status == 'done' for item in items)}/{len(items)} done"
         case None:
             return sanitize_line(result.content.strip().split("\n")[0], cells)
@@ -93,7 +81,7 @@ def result_line(result: Result, cells: int = 100) -> str:
             assert_never(view)
 
 
-def test_line(report: TestReport) -> str:
+def test_line(report: views.TestReport) -> str:
     """`12 passed, 1 failed, 3.2 s`, or why nothing is known."""
     counts = ", ".join(
         f"{count} {word}"
@@ -105,29 +93,29 @@ def test_line(report: TestReport) -> str:
     return ", ".join([*(word for word in words if word), format_seconds(report.duration_s)])
 
 
-def view_text(view: View | None) -> str:
+def view_text(view: views.View | None) -> str:
     """The whole view as clean plain text, for a person without a screen of ours; "" for none."""
     match view:
         case None:
             return ""
-        case TextView(text):
+        case views.TextView(text):
             return sanitize(text)
-        case DiffView(files):
+        case views.DiffView(files):
             return "\n".join(f"{file_line(file)}\n{sanitize(file.diff)}".rstrip() for file in files)
-        case OutputView(command, text):
+        case views.OutputView(command, text):
             return sanitize(f"$ {command}\n{text}".rstrip())
-        case MatchesView(pattern, matches, files):
+        case views.MatchesView(pattern, matches, files):
             return sanitize(f"{pattern}: {matches} in {files} files")
-        case TestReport() as report:
+        case views.TestReport() as report:
             return "\n".join([test_line(report), *failure_lines(report)])
-        case PlanView(items):
+        case views.PlanView(items):
             marks = {"pending": "[ ]", "in_progress": "[>]", "done": "[x]"}
             return "\n".join(f"{marks[item.status]} {sanitize_line(item.step)}" for item in items)
         case _:
             assert_never(view)
 
 
-def failure_lines(report: TestReport) -> Iterable[str]:
+def failure_lines(report: views.TestReport) -> Iterable[str]:
     """A line for each test that failed, and what kept the run from testing."""
     for case in report.cases:
         if case.outcome in ("failed", "error"):
@@ -136,7 +124,7 @@ def failure_lines(report: TestReport) -> Iterable[str]:
         yield sanitize(report.trouble)
 
 
-def file_line(file: FileDiff) -> str:
+def file_line(file: views.FileDiff) -> str:
     """`src/a.py +3 -1`, `new src/b.py +12`, `deleted src/c.py -8`, `old.py -> new.py`."""
     path = sanitize_line(file.path)
     words = {"A": f"new {path}", "D": f"deleted {path}", "R": f"{sanitize_line(file.old_path)} -> {path}", "M": path}
@@ -172,6 +160,14 @@ def format_seconds(duration_s: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def format_age(seconds_ago: float) -> str:
+    """How long since, in its largest unit."""
+    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds_ago >= size:
+            return f"{int(seconds_ago // size)} {word} ago"
+    return "now"
 
 
 def format_amount(number: int) -> str:

@@ -57,7 +57,7 @@ class Theme:
 
 
 def choose_theme(environ: Mapping[str, str], encoding: str) -> Theme:
-    """The ink that suits a terminal: plain for NO_COLOR and TERM=dumb, ASCII for an encoding without our signs."""
+    """The theme that suits a terminal: plain for NO_COLOR and TERM=dumb, ASCII for an encoding without our signs."""
     plain = bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") in ("dumb", "")
     try:
         "●✓▸…⠋".encode(encoding)

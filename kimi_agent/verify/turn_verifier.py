@@ -10,7 +10,7 @@ from kimi_agent.log.views import DiffView, Evidence, TestReport
 from kimi_agent.verify.evidence import judge_turn
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 
-AfterTurnHook = Callable[[Evidence], Awaitable[None]]
+AfterTurnHook = Callable[[Evidence], Awaitable[object]]
 """What follows a turn that changed files or ran tests, such as a commit."""
 MAX_TEST_FILE_BYTES = 1_000_000
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kimi_agent.cli.commands.stats import add_stats_command
+from kimi_agent.cli.commands.stats import stats
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Spent
 from kimi_agent.log.messages import Usage
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def given(*argv: str) -> list[str]:
         app = typer.Typer()
-        add_stats_command(app)
+        app.command()(stats)
         done = CliRunner().invoke(app, list(argv))
         if isinstance(done.exception, UserError):
             raise done.exception

@@ -410,9 +410,9 @@ def main() -> int:
             notices=[given["notice"]] if "notice" in given else [],
             commands={"review": "# Review the change\n\nLook at $ARGUMENTS closely."},
             first_message=given.get("first", ""),
-            rewinding=FakeRewinding(agent.note),
-            compacting=CompactionActions(agent.compact, preview, lambda: None),
-            differing=differing,
+            rewinder=FakeRewinding(agent.note),
+            compaction=CompactionActions(agent.compact, preview, lambda: None),
+            diff=differing,
         )
 
     start = home("session-0", given.get("model", "kimi-k2.6"))

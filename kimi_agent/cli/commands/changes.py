@@ -8,34 +8,26 @@ from collections.abc import Sequence
 from typing import Annotated, get_args
 
 import typer
+from typer import Argument, Option
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import NeedsConsent, ToolError, UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
+from kimi_agent.faces.screen.terminal import terminal_columns
 from kimi_agent.log.events import Checkpoint, Judged, Stamped
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, FileDiff
 from kimi_agent.printable import format_count, format_time
 from kimi_agent.rewind.values import ConflictChoice, RewindScope, RewindTurn
 
-SessionOption = Annotated[
-    str, typer.Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")
-]
+SessionOption = Annotated[str, Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
 _TREE = re.compile(r"[0-9a-f]{7,40}")
-
-
-def add_change_commands(app: typer.Typer) -> None:
-    """Make these the commands of `app`."""
-    app.command("diff")(show_diff)
-    app.command("rewind")(rewind_session)
-    app.command("blame")(show_blame)
-    app.command("evidence")(show_evidence)
 
 
 def show_diff(
     scope: Annotated[
-        list[str] | None, typer.Argument(metavar="[turn N|session|since-green]", help="What to compare.")
+        list[str] | None, Argument(metavar="[turn N|session|since-green]", help="What to compare.")
     ] = None,
     session: SessionOption = "last",
     directory: Directory = "",
@@ -45,11 +37,8 @@ def show_diff(
     from kimi_agent.rewind.diff import draw_changes, find_changes, git_patches, parse_diff_scope
 
     setup = setup_in(directory)
-    asked = (
-        setup.sessions.log(session),
-        checkpoints := make_checkpoints(setup),
-        parse_diff_scope(" ".join(scope or ())),
-    )
+    checkpoints = make_checkpoints(setup)
+    asked = setup.sessions.log(session), checkpoints, parse_diff_scope(" ".join(scope or ()))
     if sys.stdout.isatty():
         drawn = draw_changes(*asked)
         _print_diff(drawn)
@@ -65,15 +54,13 @@ def show_diff(
 
 
 def rewind_session(
-    id: Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")],
-    to: Annotated[str, typer.Option("--to", metavar="N", help="Back to before turn N, or to a kept tree.")] = "",
-    redo: Annotated[bool, typer.Option("--redo", help="Bring back what the last rewind took.")] = False,
-    what: Annotated[str, typer.Option(metavar="WHAT", help="chat, code or both.")] = "both",
-    path: Annotated[list[str] | None, typer.Option("--file", metavar="FILE", help="Only this file.")] = None,
-    yours: Annotated[
-        str, typer.Option(metavar="keep|overwrite", help="What to do with files that you changed since.")
-    ] = "",
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    id: Annotated[str, Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")],
+    to: Annotated[str, Option("--to", metavar="N", help="Back to before turn N, or to a kept tree.")] = "",
+    redo: Annotated[bool, Option("--redo", help="Bring back what the last rewind took.")] = False,
+    what: Annotated[str, Option(metavar="WHAT", help="chat, code or both.")] = "both",
+    path: Annotated[list[str] | None, Option("--file", metavar="FILE", help="Only this file.")] = None,
+    yours: Annotated[str, Option(metavar="keep|overwrite", help="What to do with files that you changed since.")] = "",
+    yes: Annotated[bool, Option("-y", "--yes", help="Do not ask.")] = False,
     directory: Directory = "",
 ) -> None:
     """Take back what a session did from a turn on: chat, files, or both. The files as they are now are kept first."""
@@ -92,14 +79,7 @@ def rewind_session(
 
 
 async def _rewind(
-    setup: Setup,
-    id: str,
-    to: str,
-    what: RewindScope,
-    *,
-    paths: Sequence[str],
-    yours: ConflictChoice | None,
-    yes: bool,
+    setup: Setup, id: str, to: str, what: RewindScope, *, paths: Sequence[str], yours: ConflictChoice | None, yes: bool
 ) -> int:
     from kimi_agent.app.parts import make_checkpoints, make_files_and_runner
     from kimi_agent.faces.repl.rewind_commands import confirm_and_rewind, join_paths
@@ -111,13 +91,11 @@ async def _rewind(
         for notice in files.recover():
             typer.echo(sanitize_line(notice), err=True)
         rewinder = Rewinder(session, make_checkpoints(setup), files)
-        plan = (
-            await rewinder.plan(
-                _find_seq(rewinder.turns(), session.take_past(), to), "code" if paths else what, paths=paths
-            )
-            if to
-            else await rewinder.plan_redo()
-        )
+        if to:
+            seq = _find_seq(rewinder.turns(), session.take_past(), to)
+            plan = await rewinder.plan(seq, "code" if paths else what, paths=paths)
+        else:
+            plan = await rewinder.plan_redo()
         if paths and not plan.diff:
             typer.echo("Nothing was changed: no such file is different from then.", err=True)
             return 0
@@ -170,7 +148,7 @@ def _ask_yes_no() -> bool:
 
 
 def show_blame(
-    place: Annotated[str, typer.Argument(metavar="PATH:LINE", help="A line of a file as it is now.")],
+    place: Annotated[str, Argument(metavar="PATH:LINE", help="A line of a file as it is now.")],
     directory: Directory = "",
 ) -> None:
     """Which session, turn, prompt and call wrote a line."""
@@ -230,9 +208,9 @@ def _read_current_file(setup: Setup, path: str) -> tuple[str, str]:
 
 
 def show_evidence(
-    id: Annotated[str, typer.Argument(metavar="[ID]", help="A session (default: the newest).")] = "last",
-    markdown: Annotated[bool, typer.Option("--md", help="As a block for a pull request.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    id: Annotated[str, Argument(metavar="[ID]", help="A session (default: the newest).")] = "last",
+    markdown: Annotated[bool, Option("--md", help="As a block for a pull request.")] = False,
+    as_json: Annotated[bool, Option("--json", help="As one JSON object.")] = False,
     directory: Directory = "",
 ) -> None:
     """What the test runs of a session prove about the files as they are now."""
@@ -276,8 +254,7 @@ def _print_diff(files: Sequence[FileDiff]) -> None:
     from kimi_agent.faces.theme import choose_theme
 
     theme = choose_theme(os.environ, sys.stdout.encoding or "utf-8")
-    width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    for row in diff_rows(files, theme, width - 1, whole=False):
+    for row in diff_rows(files, theme, terminal_columns() - 1, whole=False):
         typer.echo(row, color=True)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from kimi_agent.cli.commands import sessions, stats
-from kimi_agent.cli.commands.changes import add_change_commands
+from kimi_agent.cli.commands import changes, sessions, stats
 from kimi_agent.cli.commands.completion import COMPLETION_SHELLS, command_tree, completion_script
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.cli.commands.worktrees import worktrees_app
@@ -30,8 +30,11 @@ commands_app.add_typer(sessions.sessions_app, name="sessions")
 commands_app.add_typer(config_app, name="config")
 commands_app.add_typer(worktrees_app, name="worktrees")
 
-add_change_commands(commands_app)
-stats.add_stats_command(commands_app)
+commands_app.command("diff")(changes.show_diff)
+commands_app.command("rewind")(changes.rewind_session)
+commands_app.command("blame")(changes.show_blame)
+commands_app.command("evidence")(changes.show_evidence)
+commands_app.command("stats")(stats.stats)
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -55,16 +58,15 @@ def config_path(directory: Directory = "") -> None:
 @config_app.command("show")
 def config_show(
     directory: Directory = "",
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
+    sets: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="As for a run.")] = None,
 ) -> None:
     """Every setting, its value, and where it came from."""
     setup = setup_in(directory, sets or ())
     for key in SETTINGS:
         value = setup.config.values[key]
         shown = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-        typer.echo(
-            f"{key} = {sanitize_line(shown)}  # {sanitize_line(setup.config.sources[key])}: {SETTINGS[key].meaning}"
-        )
+        source = sanitize_line(setup.config.sources[key])
+        typer.echo(f"{key} = {sanitize_line(shown)}  # {source}: {SETTINGS[key].meaning}")
     for notice in setup.notices:
         typer.echo(sanitize_line(notice), err=True)
     from kimi_agent.app.parts import make_policy
@@ -74,12 +76,12 @@ def config_show(
 
 @commands_app.command("mock")
 def serve_mock(
-    tape: Annotated[Path, typer.Argument(metavar="TAPE", help="The scripted answers, JSON lines.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
-    save: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep every request body there.")] = None,
+    tape: Annotated[Path, Argument(metavar="TAPE", help="The scripted answers, JSON lines.")],
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
+    save: Annotated[Path | None, Option(metavar="DIR", help="Keep every request body there.")] = None,
     window: Annotated[
-        int, typer.Option(metavar="N", help="Tokens that it takes, input and output.", min=1)
+        int, Option(metavar="N", help="Tokens that it takes, input and output.", min=1)
     ] = DEFAULT_WINDOW_TOKENS,
 ) -> None:
     """Serve a tape as a Kimi-compatible endpoint; the first line printed holds its base URL."""
@@ -90,8 +92,8 @@ def serve_mock(
 
 @commands_app.command("demo")
 def play_demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the repository and name it.")] = False,
-    tape: Annotated[Path | None, typer.Option(metavar="FILE", help="Play another tape.")] = None,
+    keep: Annotated[bool, Option("--keep", help="Leave the repository and name it.")] = False,
+    tape: Annotated[Path | None, Option(metavar="FILE", help="Play another tape.")] = None,
 ) -> None:
     """Watch a bug in a small repository being found and fixed; needs no key."""
     from kimi_agent.demo import run_demo
@@ -101,7 +103,7 @@ def play_demo(
 
 @commands_app.command("completion")
 def print_completion(
-    shell: Annotated[str, typer.Argument(metavar="|".join(COMPLETION_SHELLS), help="Your shell.")],
+    shell: Annotated[str, Argument(metavar="|".join(COMPLETION_SHELLS), help="Your shell.")],
 ) -> None:
     """Print a completion script, for example for ~/.bashrc."""
     from kimi_agent.cli.run import flags

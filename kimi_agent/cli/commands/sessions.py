@@ -1,31 +1,32 @@
 """`kimi-agent sessions`: list, show, search, export and remove saved sessions."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
+from kimi_agent.faces.screen.terminal import terminal_columns
 from kimi_agent.log.readers.query import parse_query
 from kimi_agent.log.readers.search import SearchHit
 from kimi_agent.log.readers.summary import SessionSummary
 from kimi_agent.printable import format_count, format_time
 
 sessions_app = typer.Typer(help="List, show, search, export and remove saved sessions.", no_args_is_help=True)
-SessionId = Annotated[str, typer.Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
+SessionId = Annotated[str, Argument(metavar="ID", help="A session's id, its beginning, its title, or 'last'.")]
 
 
 @sessions_app.command("list")
 def list_sessions(
     directory: Directory = "",
-    everything: Annotated[bool, typer.Option("--all", help="Those of every workspace.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    everything: Annotated[bool, Option("--all", help="Those of every workspace.")] = False,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """The sessions of this workspace, the last used first."""
     sessions = setup_in(directory).sessions
@@ -67,11 +68,11 @@ def show_session(id: SessionId, directory: Directory = "") -> None:
 
 @sessions_app.command("search")
 def search_sessions(
-    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help='All must occur; "a phrase"; /regex/.')],
+    words: Annotated[list[str], Argument(metavar="WORDS...", help='All must occur; "a phrase"; /regex/.')],
     directory: Directory = "",
-    everything: Annotated[bool, typer.Option("--all", help="In the sessions of every workspace.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help="Most hits.", min=1)] = 20,
+    everything: Annotated[bool, Option("--all", help="In the sessions of every workspace.")] = False,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a line.")] = False,
+    limit: Annotated[int, Option("--limit", metavar="N", help="Most hits.", min=1)] = 20,
 ) -> None:
     """Find words in all that was ever said and done, the newest first; case does not count."""
     query = parse_query(" ".join(map(_quoted, words)))
@@ -132,7 +133,7 @@ def _wrap_hanging(row: str) -> list[str]:
     if not sys.stdout.isatty():
         return [row]
     inset = " " * 4
-    first, *more = wrap_line(row, (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1 - len(inset))
+    first, *more = wrap_line(row, terminal_columns() - 1 - len(inset))
     return [first, *(inset + each for each in more)]
 
 
@@ -140,8 +141,8 @@ def _wrap_hanging(row: str) -> list[str]:
 def export_session(
     id: SessionId,
     directory: Directory = "",
-    form: Annotated[str, typer.Option("--format", help="markdown or json (every record).")] = "markdown",
-    to: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
+    form: Annotated[str, Option("--format", help="markdown or json (every record).")] = "markdown",
+    to: Annotated[str, Option("-o", "--output", metavar="FILE", help="Write to a file.")] = "",
 ) -> None:
     """Write a session out as one text."""
     if form not in ("markdown", "json"):
@@ -158,7 +159,7 @@ def export_session(
 
 @sessions_app.command("rm")
 def remove_sessions(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
+    ids: Annotated[list[str], Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
 ) -> None:
     """Delete sessions with all that was kept beside them."""
     sessions = setup_in(directory).sessions

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import cell_width, sanitize_line
@@ -27,9 +28,9 @@ _NOT_KNOWN = "not known"
 
 @dataclass(frozen=True)
 class SpendGroup:
-    """The payments that share a name: `unpriced` of the requests have no known price, `estimated` no told usage.
+    """The payments that share a name: `unpriced` of the requests have no known price, `estimated` no reported usage.
 
-    `hits` is the share of the input that came from the cache, of those requests whose usage was told.
+    `hits` is the share of the input that came from the cache, of those requests whose usage was reported.
     """
 
     name: str
@@ -41,17 +42,12 @@ class SpendGroup:
     estimated: int
 
 
-def add_stats_command(app: typer.Typer) -> None:
-    """Make this a command of `app`."""
-    app.command()(stats)
-
-
 def stats(
     since: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="7d, 24h, 2w, a date such as 2026-11-01, today, or all.")
+        str, Option("--since", metavar="WHEN", help="7d, 24h, 2w, a date such as 2026-11-01, today, or all.")
     ] = "7d",
-    by: Annotated[str, typer.Option("--by", metavar="WHAT", help="project, model, day or session.")] = "project",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, the sum last.")] = False,
+    by: Annotated[str, Option("--by", metavar="WHAT", help="project, model, day or session.")] = "project",
+    as_json: Annotated[bool, Option("--json", help="One JSON object a line, the sum last.")] = False,
 ) -> None:
     """What sessions cost: requests, tokens, cache hits, dollars."""
     key = _GROUP_KEYS.get(by)
@@ -83,16 +79,16 @@ def group_spending(entries: Iterable[Payment], key: Callable[[Payment], str]) ->
 
 
 def _group(name: str, entries: Sequence[Payment]) -> SpendGroup:
-    told = [entry.usage for entry in entries if not entry.estimated]
-    read = sum(usage.input for usage in told)
+    reported = [entry.usage for entry in entries if not entry.estimated]
+    read = sum(usage.input for usage in reported)
     return SpendGroup(
         name,
         len(entries),
         sum((entry.usage for entry in entries), Usage()),
-        sum(usage.cached for usage in told) / read if read else 0.0,
+        sum(usage.cached for usage in reported) / read if read else 0.0,
         sum(entry.usd or 0.0 for entry in entries),
         sum(entry.usd is None for entry in entries),
-        len(entries) - len(told),
+        len(entries) - len(reported),
     )
 
 

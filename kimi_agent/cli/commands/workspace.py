@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from kimi_agent.app.bootstrap import Setup, load_setup
 
-Directory = Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
+Directory = Annotated[str, Option("-C", "--cd", metavar="DIR", help="The workspace (default: here).")]
 
 
 def setup_in(directory: str, sets: Sequence[str] = ()) -> Setup:

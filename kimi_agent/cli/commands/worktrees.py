@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.cli.commands.workspace import Directory, setup_in
@@ -28,7 +29,7 @@ def _bare(context: typer.Context) -> None:
 @worktrees_app.command("list")
 def list_worktrees(
     directory: Directory = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """The worktrees of this repository, and what work is in them."""
     found = _worktrees(setup_in(directory)).list()
@@ -40,9 +41,9 @@ def list_worktrees(
 
 @worktrees_app.command("rm")
 def remove_worktrees(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Worktrees to remove, with their branches.")],
+    names: Annotated[list[str], Argument(metavar="NAME...", help="Worktrees to remove, with their branches.")],
     directory: Directory = "",
-    force: Annotated[bool, typer.Option("--force", help="Drop uncommitted and unmerged work too.")] = False,
+    force: Annotated[bool, Option("--force", help="Drop uncommitted and unmerged work too.")] = False,
 ) -> None:
     """Remove worktrees; one with work that nothing else holds stays unless forced."""
     setup = setup_in(directory)

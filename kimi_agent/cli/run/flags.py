@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import typer
+from typer import Argument, Option
 
 from kimi_agent.cli.run.options import INPUT_FORMATS, OUTPUT_FORMATS, RunOptions
 from kimi_agent.errors import UserError
@@ -21,70 +22,63 @@ run_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_except
 
 @run_app.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 def run_from_flags(
-    prompt: Annotated[list[str] | None, typer.Argument(help="What to do; without it you talk in a terminal.")] = None,
-    one_shot: Annotated[bool, typer.Option("-p", "--print", help="Answer once and exit.")] = False,
-    go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the newest session here.")] = False,
+    prompt: Annotated[list[str] | None, Argument(help="What to do; without it you talk in a terminal.")] = None,
+    one_shot: Annotated[bool, Option("-p", "--print", help="Answer once and exit.")] = False,
+    go_on: Annotated[bool, Option("-c", "--continue", help="Go on with the newest session here.")] = False,
     resume: Annotated[
         str | None,
-        typer.Option("-r", "--resume", "-S", "--session", metavar="[ID]", help="Resume a session; bare: choose one."),
+        Option("-r", "--resume", "-S", "--session", metavar="[ID]", help="Resume a session; bare: choose one."),
     ] = None,
-    fork: Annotated[bool, typer.Option("--fork-session", help="Resume into a copy.")] = False,
-    directory: Annotated[str, typer.Option("-C", "--cd", metavar="DIR", help="Work in this folder.")] = "",
+    fork: Annotated[bool, Option("--fork-session", help="Resume into a copy.")] = False,
+    directory: Annotated[str, Option("-C", "--cd", metavar="DIR", help="Work in this folder.")] = "",
     model: Annotated[
-        str | None, typer.Option("-m", "--model", metavar="MODEL", help="Model id, or tape:FILE for a scripted one.")
+        str | None, Option("-m", "--model", metavar="MODEL", help="Model id, or tape:FILE for a scripted one.")
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", metavar="URL", help="OpenAI-compatible endpoint.")
-    ] = None,
+    base_url: Annotated[str | None, Option("--base-url", metavar="URL", help="OpenAI-compatible endpoint.")] = None,
     mode: Annotated[
-        str | None,
-        typer.Option("--permission-mode", metavar="MODE", help="ask, accept-edits, plan or yolo."),
+        str | None, Option("--permission-mode", metavar="MODE", help="ask, accept-edits, plan or yolo.")
     ] = None,
     yes: Annotated[
-        bool, typer.Option("-y", "--yolo", "--dangerously-skip-permissions", help="Allow edits and commands.")
+        bool, Option("-y", "--yolo", "--dangerously-skip-permissions", help="Allow edits and commands.")
     ] = False,
     worktree: Annotated[
         str | None,
-        typer.Option("-w", "--worktree", metavar="[NAME]", help="Work in a git worktree of its own; bare: a new one."),
+        Option("-w", "--worktree", metavar="[NAME]", help="Work in a git worktree of its own; bare: a new one."),
     ] = None,
     require_green: Annotated[
-        bool, typer.Option("--require-green", help="Exit 4 unless a passing test run proves what was changed.")
+        bool, Option("--require-green", help="Exit 4 unless a passing test run proves what was changed.")
     ] = False,
-    commit: Annotated[bool, typer.Option("--commit", help="Commit what a verified turn changed, on a branch.")] = False,
+    commit: Annotated[bool, Option("--commit", help="Commit what a verified turn changed, on a branch.")] = False,
     pull_request: Annotated[
-        bool, typer.Option("--pr", help="With --commit: push the branch and open a pull request (gh).")
+        bool, Option("--pr", help="With --commit: push the branch and open a pull request (gh).")
     ] = False,
     max_steps: Annotated[
-        int | None, typer.Option("--max-steps", "--max-turns", min=1, metavar="N", help="Model calls per turn.")
+        int | None, Option("--max-steps", "--max-turns", min=1, metavar="N", help="Model calls per turn.")
     ] = None,
     max_budget_usd: Annotated[
-        float | None, typer.Option("--max-budget-usd", metavar="USD", help="Dollars that this run may cost.")
+        float | None, Option("--max-budget-usd", metavar="USD", help="Dollars that this run may cost.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Tokens that this run may cost, in and out.")
+        int | None, Option("--max-tokens", min=1, metavar="N", help="Tokens that this run may cost, in and out.")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="TIME", help="How long a turn may take: 90s, 10m, 2h.")
+        str | None, Option("--timeout", metavar="TIME", help="How long a turn may take: 90s, 10m, 2h.")
     ] = None,
     wait_for_quota: Annotated[
-        bool, typer.Option("--wait-for-quota", help="Wait for a rate or period limit to end, then go on.")
+        bool, Option("--wait-for-quota", help="Wait for a rate or period limit to end, then go on.")
     ] = False,
-    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Think before answering.")] = None,
-    add_dir: Annotated[
-        list[str] | None, typer.Option("--add-dir", metavar="DIR", help="Another folder to work in.")
-    ] = None,
-    output: Annotated[
-        str, typer.Option("--output-format", metavar="FORMAT", help="text, json or stream-json.")
-    ] = "text",
-    input_: Annotated[str, typer.Option("--input-format", metavar="FORMAT", help="text or stream-json.")] = "text",
+    thinking: Annotated[bool | None, Option("--thinking/--no-thinking", help="Think before answering.")] = None,
+    add_dir: Annotated[list[str] | None, Option("--add-dir", metavar="DIR", help="Another folder to work in.")] = None,
+    output: Annotated[str, Option("--output-format", metavar="FORMAT", help="text, json or stream-json.")] = "text",
+    input_: Annotated[str, Option("--input-format", metavar="FORMAT", help="text or stream-json.")] = "text",
     answer_file: Annotated[
-        str, typer.Option("-o", "--output-last-message", metavar="FILE", help="Write the answer there too.")
+        str, Option("-o", "--output-last-message", metavar="FILE", help="Write the answer there too.")
     ] = "",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Trust this project's .kimi-agent folder.")] = False,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any setting.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Keep every event in a file; show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
+    quiet: Annotated[bool, Option("-q", "--quiet", help="No progress on stderr.")] = False,
+    trust: Annotated[bool, Option("--trust", help="Trust this project's .kimi-agent folder.")] = False,
+    sets: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Set any setting.")] = None,
+    debug: Annotated[bool, Option("--debug", help="Keep every event in a file; show tracebacks.")] = False,
+    version: Annotated[bool, Option("--version", "-V", help="Show the version.")] = False,
 ) -> None:
     """A terminal coding agent for Kimi K2.6.
 

@@ -18,17 +18,9 @@ from kimi_agent.cli.report_error import drop_stdout, print_to_stderr, report_err
 from kimi_agent.cli.run.options import RunOptions
 from kimi_agent.cli.run.setup import open_workspace, session_opener
 from kimi_agent.faces.evidence_text import evidence_markdown
-from kimi_agent.faces.headless import github_actions
+from kimi_agent.faces.headless import github_actions, stdin
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line
 from kimi_agent.faces.headless.outcome import RunOutcome, build_result_object
-from kimi_agent.faces.headless.stdin import (
-    TIMEOUTS_WITH_PROMPT,
-    TIMEOUTS_WITHOUT_PROMPT,
-    PipedInput,
-    join_prompt,
-    keep_piped_input,
-    read_pipe,
-)
 from kimi_agent.faces.headless.text import TextPrinter
 from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
@@ -71,7 +63,7 @@ class _HeadlessRun:
         self.options = options
         self.outcome = RunOutcome()
         self.began = time.monotonic()
-        self.home: OpenAgent | None = None
+        self.opened: OpenAgent | None = None
         self.signal: int | None = None
         self.trouble = ""
         self.model = ""
@@ -97,8 +89,8 @@ class _HeadlessRun:
 
         def stop(number: int) -> None:
             if self.signal is not None:
-                if self.home is not None:
-                    self.home.runner.kill_all()
+                if self.opened is not None:
+                    self.opened.runner.kill_all()
                 os._exit(128 + number)
             self.signal = number
             task.cancel()
@@ -116,9 +108,9 @@ class _HeadlessRun:
         piped, prompt = None, self.options.prompt
         if self.options.input == "text":
             piped = await self._piped()
-            prompt = join_prompt(self.options.prompt, piped)
+            prompt = stdin.join_prompt(self.options.prompt, piped)
         answers, watched = _choose_asker(yolo=setup.config.text("mode") == "yolo")
-        self.home = home = await open_agent(
+        self.opened = opened = await open_agent(
             setup,
             session_opener(self.options),
             answers,
@@ -127,28 +119,28 @@ class _HeadlessRun:
             timeout_s=0 if watched else setup.config.number("timeout"),
             debug=self.options.debug,
         )
-        self.session_id = home.session.id
+        self.session_id = opened.session.id
         try:
-            for notice in home.notices:
+            for notice in opened.notices:
                 if not self.options.quiet:
                     print_to_stderr(notice)
             if piped is not None:
-                keep_piped_input(piped, home.files.outputs)
+                stdin.keep_piped_input(piped, opened.files.outputs)
             async with aclosing(self._prompts(prompt)) as prompts:
                 async for text in prompts:
-                    ended = await home.run_turn(user_message(text))
+                    ended = await opened.run_turn(user_message(text))
                     self.trouble = ended.text
             return self.outcome.exit_code
         finally:
-            await home.aclose()
+            await opened.aclose()
 
-    async def _piped(self) -> PipedInput | None:
+    async def _piped(self) -> stdin.PipedInput | None:
         """What stdin holds, if it is not a terminal."""
         if sys.stdin.isatty():
             return None
         has_prompt = bool(self.options.prompt.strip())
-        patience = TIMEOUTS_WITH_PROMPT if has_prompt else TIMEOUTS_WITHOUT_PROMPT
-        reading = asyncio.ensure_future(_read_in_thread(lambda: read_pipe(sys.stdin.fileno(), patience)))
+        timeouts = stdin.TIMEOUTS_WITH_PROMPT if has_prompt else stdin.TIMEOUTS_WITHOUT_PROMPT
+        reading = asyncio.ensure_future(_read_in_thread(lambda: stdin.read_pipe(sys.stdin.fileno(), timeouts)))
         done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
         if not done and not self.options.quiet:
             print_to_stderr("Reading standard input; the work starts when it ends.")
@@ -219,19 +211,17 @@ class _HeadlessRun:
         return code
 
     def _annotate(self) -> None:
-        """Under GitHub Actions: annotations on stderr, where answers do not stand, and the summary of the step."""
+        """Under GitHub Actions: annotations on stderr, which holds no answers, and the summary of the step."""
         evidence = self.outcome.evidence
-        if evidence is None or self.home is None or not github_actions.is_github_actions(os.environ):
+        if evidence is None or self.opened is None or not github_actions.is_github_actions(os.environ):
             return
-        workspace, top = self.home.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        workspace, top = self.opened.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
         folder = str(workspace.relative_to(top)) if workspace != top and workspace.is_relative_to(top) else ""
         for line in github_actions.annotation_lines(evidence, folder=folder):
             sys.stderr.write(line + "\n")
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            trouble = github_actions.append_step_summary(
-                path, evidence_markdown(evidence, session=self.session_id, model=self.model)
-            )
-            if trouble:
+            markdown = evidence_markdown(evidence, session=self.session_id, model=self.model)
+            if trouble := github_actions.append_step_summary(path, markdown):
                 print_to_stderr(trouble)
 
     def _close_text(self, code: int) -> None:
@@ -240,14 +230,12 @@ class _HeadlessRun:
         ended = self.outcome.ended
         if code == 77 and self.outcome.denials:
             denial = self.outcome.denials[-1]
-            print_to_stderr(
-                f"Not done: {denial['tool']} was denied: {denial['why'] or 'refused; -y allows edits and commands'}."
-            )
+            why = denial["why"] or "refused; -y allows edits and commands"
+            print_to_stderr(f"Not done: {denial['tool']} was denied: {why}.")
         elif ended is not None and ended.text:
             print_to_stderr(ended.text)
-        saved = self.home is not None and not self.home.session.unsaved
-        if saved and not self.options.quiet:
-            resume = self.home.setup.resume_with if self.home is not None else "kimi-agent -r"
+        if self.opened is not None and not self.opened.session.unsaved and not self.options.quiet:
+            resume = self.opened.setup.resume_with
             print_to_stderr(f"session {self.session_id}; go on with: {resume} {self.session_id}")
 
 

@@ -1,6 +1,6 @@
 """Interactive run: ask for trust, choose the session, show the prompt, and open the agent behind it.
 
-The prompt waits for prompt-toolkit alone: the agent, its tools and the wire are imported in a thread once it stands
+The prompt waits for prompt-toolkit alone: the agent, its tools and the wire are imported in a thread once it is
 there, and what is typed meanwhile is kept.
 """
 
@@ -37,9 +37,8 @@ _AFTER_PAINT_S = 0.05
 def run_interactive(options: RunOptions) -> int:
     """The REPL, from flags to its exit code. Raises UserError."""
     setup = open_workspace(options, trust=options.trust)
-    options = replace(
-        options, worktree=None, directory=str(setup.workspace) if options.worktree is not None else options.directory
-    )
+    if options.worktree is not None:
+        options = replace(options, worktree=None, directory=str(setup.workspace))
     if setup.untrusted is not None and _ask_trust(setup):
         setup = open_workspace(options, trust=True)
     if options.resume == "":
@@ -108,31 +107,30 @@ class _SessionSwitcher:
         self._asker = AskProxy()
         self._mode = setup.config.text("mode")
         self._opened: OpenAgent | None = None
-        self._commands = {
-            name: sanitize(read_prompt_file(path)) for name, path in find_prompt_commands(setup.layers).items()
-        }
+        prompts = find_prompt_commands(setup.layers)
+        self._commands = {name: sanitize(read_prompt_file(path)) for name, path in prompts.items()}
 
     def placeholder(self) -> ReplSession:
         """The placeholder session that greets the person; the real one is opened from it."""
-        home = self._home(_NoSession(), self._setup.config.text("model"), ())
-        return replace(home, open_real=self._open, first_message=self._options.prompt)
+        greeter = self._base_session(_NoSession(), self._setup.config.text("model"), ())
+        return replace(greeter, open_real=self._open, first_message=self._options.prompt)
 
-    def _furnished(self, opened: "OpenAgent", model_name: str, notices: Sequence[str]) -> ReplSession:
+    def _full_session(self, opened: "OpenAgent", model_name: str, notices: Sequence[str]) -> ReplSession:
         """The REPL session of an open agent, with everything that can be asked of it."""
         from kimi_agent.faces.render import costs
 
         return replace(
-            self._home(opened, model_name, notices),
-            rewinding=opened.rewinder,
-            differing=opened.difference,
-            compacting=CompactionActions(opened.compact, opened.preview, opened.undo_compaction),
+            self._base_session(opened, model_name, notices),
+            rewinder=opened.rewinder,
+            diff=opened.diff,
+            compaction=CompactionActions(opened.compact, opened.preview, opened.undo_compaction),
             costs=lambda: opened.cost(look=True),
             window=opened.model.window,
             count_used_tokens=lambda: opened.agent.request().tokens,
-            cost=lambda: costs.cost_label(opened.cost()),
+            cost_label=lambda: costs.cost_label(opened.cost()),
         )
 
-    def _home(self, agent: AgentHandle, model_name: str, notices: Sequence[str]) -> ReplSession:
+    def _base_session(self, agent: AgentHandle, model_name: str, notices: Sequence[str]) -> ReplSession:
         setup = self._setup
         return ReplSession(
             agent=agent,
@@ -191,13 +189,13 @@ class _SessionSwitcher:
             await self._opened.aclose()
         self._opened = opened
         self._set_mode(self._mode)
-        return self._furnished(opened, opened.model.name, opened.notices)
+        return self._full_session(opened, opened.model.name, opened.notices)
 
     async def _other(self, options: RunOptions) -> ReplSession:
         opened = self._opened
         wanted = options.resume and self._setup.sessions.find(options.resume).id
         if opened is not None and wanted == opened.session.id:
-            return self._furnished(opened, opened.model.name, ())
+            return self._full_session(opened, opened.model.name, ())
         # A project's folder may have changed since it was trusted.
         self._setup = open_workspace(self._options, trust=False)
         return await self._enter(options)
@@ -209,7 +207,7 @@ class _SessionSwitcher:
             raise UserError("The session is still being opened.")
         self._opened = await change_model(self._opened, name)
         self._options = replace(self._options, settings={**self._options.settings, "model": name})
-        return self._furnished(self._opened, name, ())
+        return self._full_session(self._opened, name, ())
 
     async def _aclose(self) -> None:
         if self._opened is not None:

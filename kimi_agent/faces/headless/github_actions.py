@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from kimi_agent.faces.evidence_text import evidence_rows
+from kimi_agent.faces.evidence_text import WEAKENED_HOW, evidence_rows
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.log.views import Evidence, TestCase, Weakened
 
@@ -42,22 +42,17 @@ def append_step_summary(path: str, markdown: str) -> str:
     """Append `markdown` to the summary of the step (`GITHUB_STEP_SUMMARY`); gives what went wrong, "" for nothing."""
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-        fd = os.open(path, flags, 0o600)
+        with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return f"The step's summary was not written: {sanitize_line(path, 120)} is no regular file."
+            data = ("\n" if found.st_size else "").encode() + sanitize(markdown).encode("utf-8", "replace")
+            room = MAX_SUMMARY_BYTES - found.st_size
+            if len(data) > room:
+                data = _cut(data, room)
+            file.write(data)
     except (OSError, ValueError) as error:
         return f"The step's summary could not be written: {_why(error)} ({sanitize_line(path, 120)})."
-    with os.fdopen(fd, "ab") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            return f"The step's summary was not written: {sanitize_line(path, 120)} is no regular file."
-        data = ("\n" if found.st_size else "").encode() + sanitize(markdown).encode("utf-8", "replace")
-        room = MAX_SUMMARY_BYTES - found.st_size
-        if len(data) > room:
-            data = _cut(data, room)
-        try:
-            file.write(data)
-            file.flush()
-        except OSError as error:
-            return f"The step's summary could not be written: {_why(error)} ({sanitize_line(path, 120)})."
     return "" if data else "The step's summary is full (1 MiB), so the evidence is not in it."
 
 
@@ -71,8 +66,7 @@ def _failure(case: TestCase, folder: str) -> str:
 
 
 def _weakening(weakened: Weakened, folder: str) -> str:
-    how = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
-    text = f"{weakened.test or weakened.path} {how[weakened.how]} in this turn"
+    text = f"{weakened.test or weakened.path} {WEAKENED_HOW[weakened.how]} in this turn"
     # A file that is gone has no line to hang a warning on.
     return _command("warning", "weakened test", text, file=_below(folder, weakened.path))
 
@@ -99,11 +93,8 @@ def _property(text: str) -> str:
 def _most(level: AnnotationLevel, commands: Sequence[str], what: str) -> list[str]:
     if len(commands) <= MAX_ANNOTATIONS:
         return list(commands)
-    more = len(commands) - MAX_ANNOTATIONS + 1
-    return [
-        *commands[: MAX_ANNOTATIONS - 1],
-        _command(level, "kimi-agent", f"and {more:,} more {what}; GitHub shows no more"),
-    ]
+    shown, more = commands[: MAX_ANNOTATIONS - 1], len(commands) - MAX_ANNOTATIONS + 1
+    return [*shown, _command(level, "kimi-agent", f"and {more:,} more {what}; GitHub shows no more")]
 
 
 def _cut(data: bytes, room: int) -> bytes:

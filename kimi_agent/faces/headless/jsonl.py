@@ -18,10 +18,8 @@ class JsonLinesWriter:
 
     def __call__(self, stamped: Stamped) -> None:
         fields = msgspec.to_builtins(stamped.event)
-        kind = fields.pop("type")
-        write_json_line(
-            self._out, {"type": kind, "agent": stamped.agent, "seq": stamped.seq, "at": stamped.at, **fields}
-        )
+        head = {"type": fields.pop("type"), "agent": stamped.agent, "seq": stamped.seq, "at": stamped.at}
+        write_json_line(self._out, head | fields)
 
 
 def write_json_line(out: IO[str], value: Mapping[str, Any]) -> None:

@@ -45,10 +45,10 @@ class PipedInput:
     open: bool
 
 
-def read_pipe(fd: int, patience: PipeTimeouts) -> PipedInput:
-    """Everything that comes from `fd` until its end, or until patience ends. Raises UserError (65) on a read error."""
+def read_pipe(fd: int, timeouts: PipeTimeouts) -> PipedInput:
+    """Read `fd` until its end, or until nothing came for too long. Raises UserError (65) on a read error."""
     file = tempfile.SpooledTemporaryFile(max_size=4 * MAX_INLINE_BYTES)  # noqa: SIM115 - handed to the caller
-    size, wait = 0, patience.first_s
+    size, wait = 0, timeouts.first_s
     deadline = time.monotonic() + wait
     while size < MAX_KEPT_BYTES:
         if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -61,12 +61,12 @@ def read_pipe(fd: int, patience: PipeTimeouts) -> PipedInput:
             return PipedInput(file, size, cut=False, open=False)
         file.write(chunk)
         size += len(chunk)
-        deadline = time.monotonic() + patience.next_s
+        deadline = time.monotonic() + timeouts.next_s
     return PipedInput(file, size, cut=True, open=False)
 
 
 def join_prompt(prompt: str, piped: PipedInput | None) -> str:
-    """The message for the model; of a large input its head, its tail, and the name under which `keep` keeps it.
+    """The message for the model; of a large input its head, its tail, and the name it is kept under.
 
     Raises UserError (65) for binary input, or where there is nothing to say at all.
     """

@@ -7,19 +7,7 @@ from kimi_agent.faces.evidence_text import evidence_text
 from kimi_agent.faces.render.notices import notice_lines
 from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.summary_lines import call_line, result_line
-from kimi_agent.log.events import (
-    Compacted,
-    Judged,
-    Notice,
-    Restored,
-    Retrying,
-    Returned,
-    Said,
-    Shortened,
-    Spent,
-    Stamped,
-    TextDelta,
-)
+from kimi_agent.log import events
 from kimi_agent.log.messages import Assistant, Call
 
 
@@ -35,27 +23,27 @@ class TextPrinter:
         self._open_line = False
         self._footer = ""
 
-    def __call__(self, stamped: Stamped) -> None:
+    def __call__(self, stamped: events.Stamped) -> None:
         match stamped.event:
-            case TextDelta(text) if self._live:
+            case events.TextDelta(text) if self._live:
                 self._out.write(sanitize(text))
                 self._out.flush()
                 self._open_line = not text.endswith("\n")
-            case Said(Assistant() as message):
+            case events.Said(Assistant() as message):
                 self._said(stamped.seq, message)
-            case Returned(answer, index, result):
+            case events.Returned(answer, index, result):
                 call = self._calls.pop((answer, index), None)
                 if call is not None:
                     self._progress(f"{call_line(call)}  {result_line(result)}")
-            case Retrying(kept=kept):
+            case events.Retrying(kept=kept):
                 if not kept:
                     self._end_line()
                 self._remark(stamped)
-            case Compacted() | Shortened() | Restored() | Spent():
+            case events.Compacted() | events.Shortened() | events.Restored() | events.Spent():
                 self._remark(stamped)
-            case Judged(evidence):
+            case events.Judged(evidence):
                 self._footer = evidence_text(evidence)
-            case Notice(text):
+            case events.Notice(text):
                 self._say(f"kimi-agent: {sanitize(text)}")
             case _:
                 pass
@@ -81,7 +69,7 @@ class TextPrinter:
             self._out.flush()
             self._open_line = False
 
-    def _remark(self, stamped: Stamped) -> None:
+    def _remark(self, stamped: events.Stamped) -> None:
         for _, text in notice_lines(stamped):
             self._progress(text)
 

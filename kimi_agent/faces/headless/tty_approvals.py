@@ -6,6 +6,7 @@ import termios
 from pathlib import Path
 
 from kimi_agent.faces.sanitize import sanitize
+from kimi_agent.faces.screen.terminal import write_to_terminal
 from kimi_agent.faces.summary_lines import view_text
 from kimi_agent.log.questions import Decision, Question
 
@@ -51,7 +52,7 @@ class TtyApprovals:
             shown = view_text(question.view)
             text = f"\n{sanitize(question.title)}\n{sanitize(shown)}\n{sanitize(question.why)}".rstrip()
             termios.tcflush(fd, termios.TCIFLUSH)
-            _write_all(fd, f"{text}\n{_offered(question)}: ".encode())
+            write_to_terminal(fd, f"{text}\n{_offered(question)}: ".encode())
             return await _line(fd)
         finally:
             os.close(fd)
@@ -63,11 +64,6 @@ def _offered(question: Question) -> str:
         return "  ".join(f"[{at}] {sanitize(text)}" for at, text in enumerate(question.choices, 1))
     always = f"  [a] yes, and don't ask again for {sanitize(question.rule)}" if question.rule else ""
     return f"Allow? [y] yes{always}  [n] no, or say what to do instead"
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 async def _line(fd: int) -> str:

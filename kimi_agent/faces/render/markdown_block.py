@@ -98,7 +98,7 @@ class _Document(Markdown):
 
 
 class MarkdownRenderer:
-    """Parses Markdown into top-level blocks and draws them in the ink of one terminal."""
+    """Parses Markdown into top-level blocks and draws them in one theme."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
@@ -149,7 +149,7 @@ class MarkdownRenderer:
             yield self._row(row)
 
     def _row(self, parts: list[tuple[str, Style | None]]) -> str:
-        """One row without what a terminal need not be told: blanks at its end, a style taken up again at once."""
+        """One row without what a terminal does not need: blanks at its end, a style taken up again at once."""
         while parts and not parts[-1][0].strip(" "):
             parts.pop()
         if not parts:
@@ -212,14 +212,10 @@ def _inline(children: list[Token]) -> Iterator[Token]:
 
 
 def _lines(text: str) -> list[Token]:
-    out: list[Token] = []
+    found: list[Token] = []
     for line in text.split("\n"):
-        out += (
-            [Token("hardbreak", "br", 0), Token("text", "", 0, content=line)]
-            if out
-            else [Token("text", "", 0, content=line)]
-        )
-    return out
+        found += [Token("hardbreak", "br", 0), Token("text", "", 0, content=line)]
+    return found[1:]
 
 
 def _plain(source: str, width: int) -> list[str]:

@@ -16,22 +16,7 @@ from kimi_agent.faces.render.wait_indicator import WaitIndicator
 from kimi_agent.faces.sanitize import cell_width, sanitize, sanitize_line, truncate, wrap_line
 from kimi_agent.faces.summary_lines import call_line, result_line, turn_line
 from kimi_agent.faces.theme import Style, Theme
-from kimi_agent.log.events import (
-    Answered,
-    CallDelta,
-    CallStarted,
-    Notice,
-    Progress,
-    Queued,
-    ReasoningDelta,
-    Retrying,
-    Returned,
-    Said,
-    Spent,
-    Stamped,
-    TextDelta,
-    TurnEnded,
-)
+from kimi_agent.log import events
 from kimi_agent.log.messages import Assistant, Call, Media, Usage, User
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import View
@@ -88,61 +73,61 @@ class Transcript:
         """Whether anything was drawn."""
         return bool(self._last)
 
-    def take(self, stamped: Stamped) -> list[str]:
+    def take(self, stamped: events.Stamped) -> list[str]:
         """The rows, without line ends, that this event adds for ever."""
-        if stamped.agent != "main" and not isinstance(stamped.event, Notice):
+        if stamped.agent != "main" and not isinstance(stamped.event, events.Notice):
             return []
         self.waiting.hear(stamped.event)
         return list(self._rows(stamped))
 
-    def _rows(self, stamped: Stamped) -> Iterator[str]:
+    def _rows(self, stamped: events.Stamped) -> Iterator[str]:
         match stamped.event:
-            case TextDelta(text):
+            case events.TextDelta(text):
                 yield from self._spaced("thought", self._thoughts.close())
                 yield from self._text(text)
-            case ReasoningDelta(text):
+            case events.ReasoningDelta(text):
                 yield from self._spaced("thought", self._thoughts.feed(text))
-            case CallDelta(_, _, name, _):
+            case events.CallDelta(_, _, name, _):
                 self._arriving = name or self._arriving
-            case Said(User() as message, _, _, queued):
+            case events.Said(User() as message, _, _, queued):
                 yield from self._user(message, queued, stamped.at)
-            case Said(Assistant() as message):
+            case events.Said(Assistant() as message):
                 yield from self._assistant(message, stamped.seq)
-            case CallStarted(answer, index, name):
+            case events.CallStarted(answer, index, name):
                 call = self._calls.get((answer, index), Call("", name, ""))
                 self.running[answer, index] = RunningCall(call, stamped.at)
-            case Progress(answer, index, text):
+            case events.Progress(answer, index, text):
                 if (answer, index) in self.running:
                     self.running[answer, index].progress = text
-            case Returned(answer, index, result):
+            case events.Returned(answer, index, result):
                 running = self.running.pop((answer, index), None)
                 call = running.call if running else self._calls.get((answer, index), Call("", "a call", ""))
                 yield from self._space("call")
                 yield self._call_row(call, result_line(result, self._width() // 2), failed=result.failed)
-                if result.view is None or result.view != self._agreed:  # what was agreed to stands above
+                if result.view is None or result.view != self._agreed:  # what was agreed to is shown above
                     yield from self._folded(result_rows(result, self._theme, self._width() - 4))
                 self._agreed = None
-            case Answered(question, decision):
+            case events.Answered(question, decision):
                 self._agreed = question.view if decision.allowed and decision.by == "person" else None
                 yield from self._answered(question, decision)
-            case Queued(message):
+            case events.Queued(message):
                 self.queued[stamped.seq] = message.text
             case _:
                 yield from self._rare(stamped)
 
-    def _rare(self, stamped: Stamped) -> Iterator[str]:
+    def _rare(self, stamped: events.Stamped) -> Iterator[str]:
         match stamped.event:
-            case TurnEnded() as ended:
+            case events.TurnEnded() as ended:
                 yield from self._ended(ended, stamped.at)
-            case Retrying(kept=kept):
+            case events.Retrying(kept=kept):
                 if not kept:
                     yield from self._void()
                 self._arriving = ""
                 yield from self._asides(stamped)
-            case Spent(usage=usage):
+            case events.Spent(usage=usage):
                 self.turn_usage += usage
                 yield from self._asides(stamped)
-            case Notice():
+            case events.Notice():
                 yield from self._asides(stamped)
             case _:
                 for style, text in notice_lines(stamped):
@@ -155,7 +140,7 @@ class Transcript:
             before.append("")
         return [*before, *self._note_rows(text, style)]
 
-    def _asides(self, stamped: Stamped) -> Iterator[str]:
+    def _asides(self, stamped: events.Stamped) -> Iterator[str]:
         """Notes above what still streams, which goes on unbroken: half a code block would be drawn as prose."""
         for style, text in notice_lines(stamped):
             yield from self._note_rows(text, style)
@@ -251,12 +236,8 @@ class Transcript:
         if 0 <= decision.choice < len(question.choices):
             words = sanitize_line(question.choices[decision.choice])
         words += ", and from now on without asking" if decision.always else ""
-        yield from self._folded(
-            [
-                self._theme("dim" if decision.allowed else "yellow", row)
-                for row in wrap_line(words + said, self._width() - 4)
-            ]
-        )
+        style: Style = "dim" if decision.allowed else "yellow"
+        yield from self._folded([self._theme(style, row) for row in wrap_line(words + said, self._width() - 4)])
 
     def _void(self) -> Iterator[str]:
         """The attempt is void: what was not drawn yet is dropped, what was is disowned."""
@@ -267,7 +248,7 @@ class Transcript:
         if drawn:
             yield from self.note("(this answer broke off and is void)", "dim")
 
-    def _ended(self, ended: TurnEnded, at: float) -> Iterator[str]:
+    def _ended(self, ended: events.TurnEnded, at: float) -> Iterator[str]:
         yield from self.settle()
         self._forget()
         for running in list(self.running.values()):

@@ -6,56 +6,40 @@ from collections.abc import Iterable, Iterator
 from kimi_agent.faces.sanitize import collapse_blanks, sanitize, truncate, wrap_line
 from kimi_agent.faces.summary_lines import failure_lines, file_line, view_text
 from kimi_agent.faces.theme import Style, Theme
-from kimi_agent.log.views import (
-    DiffView,
-    FileDiff,
-    MatchesView,
-    OutputView,
-    PlanView,
-    Result,
-    TestReport,
-    TextView,
-    View,
-)
+from kimi_agent.log import views
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@(.*)")
 _MOST_ROWS = 6
 _MOST_DIFF_ROWS = 24
 
 
-def result_rows(result: Result, theme: Theme, width: int) -> list[str]:
+def result_rows(result: views.Result, theme: Theme, width: int) -> list[str]:
     """What is folded under the line of a call, in `width` cells; nothing where that line has said it all."""
     view = result.view
     match view:
-        case DiffView(files) if not result.failed:
-            return fold_rows(
-                list(diff_rows(files, theme, width, whole=False)), theme, most=_MOST_DIFF_ROWS, head=_MOST_DIFF_ROWS - 1
-            )
-        case PlanView() as plan:
+        case views.DiffView(files) if not result.failed:
+            rows = list(diff_rows(files, theme, width, whole=False))
+            return fold_rows(rows, theme, most=_MOST_DIFF_ROWS, head=_MOST_DIFF_ROWS - 1)
+        case views.PlanView() as plan:
             return plan_view_rows(plan, theme, width)
-        case TestReport() as report:
+        case views.TestReport() as report:
             style: Style = "red" if report.verdict != "passed" else "dim"
-            return fold_rows(
-                [theme(style, truncate(row, width)) for text in failure_lines(report) for row in text.split("\n")],
-                theme,
-            )
-        case TextView(_, title) if title and not result.failed:
+            rows = [theme(style, truncate(row, width)) for text in failure_lines(report) for row in text.split("\n")]
+            return fold_rows(rows, theme)
+        case views.TextView(_, title) if title and not result.failed:
             return []
         case None if not result.failed:
             return []
-    text = (
-        sanitize(view.text)
-        if isinstance(view, OutputView)
-        else sanitize(result.content)
-        if result.failed or isinstance(view, MatchesView)
-        else view_text(view)
-    )
     if result.code == "bad_arguments":  # the parameters behind it are for the model
         return []
-    lines = text.strip("\n").split("\n") if text.strip() else []
-    if result.failed and not isinstance(view, OutputView):
-        lines = lines[1:]  # the first one stands on the line of the call
-    total = view.lines if isinstance(view, OutputView) else 0
+    total = first = 0
+    if isinstance(view, views.OutputView):
+        text, total = sanitize(view.text), view.lines
+    elif result.failed:
+        text, first = sanitize(result.content), 1  # its first line is on the line of the call
+    else:
+        text = sanitize(result.content) if isinstance(view, views.MatchesView) else view_text(view)
+    lines = text.strip("\n").split("\n")[first:] if text.strip() else []
     return fold_rows([theme("dim", truncate(line.expandtabs(4), width)) for line in lines], theme, total=total)
 
 
@@ -68,14 +52,14 @@ def fold_rows(rows: list[str], theme: Theme, *, most: int = _MOST_ROWS, head: in
     return [*rows[:head], left_out, *rows[len(rows) - tail :]] if tail else [*rows[:head], left_out]
 
 
-def diff_rows(files: Iterable[FileDiff], theme: Theme, width: int, *, whole: bool) -> Iterator[str]:
+def diff_rows(files: Iterable[views.FileDiff], theme: Theme, width: int, *, whole: bool) -> Iterator[str]:
     """Diffs with line numbers. `whole` breaks long lines and counts long runs of blanks; else long lines are cut."""
     for file in files:
         yield theme("bold", file_line(file) if whole else truncate(file_line(file), width))
         yield from _file_rows(file, theme, width, whole=whole)
 
 
-def _file_rows(file: FileDiff, theme: Theme, width: int, *, whole: bool) -> Iterator[str]:
+def _file_rows(file: views.FileDiff, theme: Theme, width: int, *, whole: bool) -> Iterator[str]:
     old = new = 0
     in_hunk = False
     for line in sanitize(file.diff).rstrip("\n").split("\n"):
@@ -101,20 +85,20 @@ def _file_rows(file: FileDiff, theme: Theme, width: int, *, whole: bool) -> Iter
             yield theme(style, f"{number if at == 0 else '':>4} {sign} {row}".rstrip())
 
 
-def full_view_rows(view: View | None, theme: Theme, width: int) -> list[str]:
+def full_view_rows(view: views.View | None, theme: Theme, width: int) -> list[str]:
     """All of a question's view: nothing is cut, long runs of blanks are counted."""
-    if isinstance(view, DiffView):
+    if isinstance(view, views.DiffView):
         return list(diff_rows(view.files, theme, width, whole=True))
     lines = collapse_blanks(view_text(view)).split("\n") if view is not None else []
     return [row for line in lines for row in wrap_line(line.expandtabs(4), width, words=False)]
 
 
-def is_diff_cut(view: View | None) -> bool:
+def is_diff_cut(view: views.View | None) -> bool:
     """Whether a diff holds less than what it counts: too big to be shown, so also too big to be always allowed."""
-    return isinstance(view, DiffView) and any(_is_short(file) for file in view.files)
+    return isinstance(view, views.DiffView) and any(_is_short(file) for file in view.files)
 
 
-def _is_short(file: FileDiff) -> bool:
+def _is_short(file: views.FileDiff) -> bool:
     added = removed = 0
     in_hunk = False
     for line in file.diff.split("\n"):
@@ -124,7 +108,7 @@ def _is_short(file: FileDiff) -> bool:
     return added < file.added or removed < file.removed
 
 
-def plan_view_rows(plan: PlanView, theme: Theme, width: int) -> list[str]:
+def plan_view_rows(plan: views.PlanView, theme: Theme, width: int) -> list[str]:
     """A checklist."""
     marks = {"pending": theme.glyphs.todo, "in_progress": theme.glyphs.doing, "done": theme.glyphs.good}
     styles: dict[str, Style] = {"pending": "dim", "in_progress": "bold", "done": "green"}

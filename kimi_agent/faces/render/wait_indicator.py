@@ -6,21 +6,10 @@ from collections.abc import Callable
 from kimi_agent.faces.render.notices import retry_number
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.faces.summary_lines import format_countdown
-from kimi_agent.log.events import (
-    Answered,
-    CallDelta,
-    Event,
-    Notice,
-    ReasoningDelta,
-    Requested,
-    Retrying,
-    Said,
-    TextDelta,
-    TurnEnded,
-)
+from kimi_agent.log import events
 
 SILENT_S = 10.0
-"""So long the model may be silent before the person is told."""
+"""So long the model may be silent before the person is informed."""
 
 
 class WaitIndicator:
@@ -29,21 +18,21 @@ class WaitIndicator:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._retry: Retrying | None = None
+        self._retry: events.Retrying | None = None
         self._held = False
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: events.Event) -> None:
         """An event happened just now."""
         match event:
-            case Requested() | TextDelta() | ReasoningDelta() | CallDelta():
+            case events.Requested() | events.TextDelta() | events.ReasoningDelta() | events.CallDelta():
                 self._since, self._retry, self._held = self._clock(), None, False
-            case Retrying():
+            case events.Retrying():
                 self._since, self._retry, self._held = self._clock() + event.wait_s, event, False
-            case Notice(_, wait_s) if 0 < wait_s < math.inf:
+            case events.Notice(_, wait_s) if 0 < wait_s < math.inf:
                 self._since, self._held = self._clock() + wait_s, True
-            case Answered() if self._since is not None:  # a person was asked whether the request may go out
+            case events.Answered() if self._since is not None:  # a person was asked whether the request may go out
                 self._since = max(self._since, self._clock())
-            case Said() | TurnEnded():
+            case events.Said() | events.TurnEnded():
                 self._since, self._retry, self._held = None, None, False
             case _:
                 pass

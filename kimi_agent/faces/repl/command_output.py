@@ -10,39 +10,39 @@ from kimi_agent.faces.repl.repl_session import ReplSession
 from kimi_agent.faces.sanitize import sanitize_line, wrap_line
 from kimi_agent.faces.screen_protocol import KEY_HELP
 from kimi_agent.faces.slash_commands import CYCLED_MODES, help_entries
-from kimi_agent.faces.summary_lines import format_amount
+from kimi_agent.faces.summary_lines import format_age, format_amount
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.messages import Usage
 
 _MOST_SESSIONS = 20
 
 
-def start_session_switch(home: ReplSession, name: str, rest: str) -> Awaitable[ReplSession] | None:
+def start_session_switch(current: ReplSession, name: str, rest: str) -> Awaitable[ReplSession] | None:
     """Open the session that /clear, /resume ID or /model NAME leads to; None for every other command."""
     match name:
         case "clear":
-            return home.new_session()
+            return current.new_session()
         case "resume" if rest:
-            return home.resume(_session_id(home, rest))
+            return current.resume(_session_id(current, rest))
         case "model" if rest:
-            return home.with_model(rest)
+            return current.with_model(rest)
     return None
 
 
-def greeting_rows(home: ReplSession, theme: Theme) -> list[str]:
+def greeting_rows(current: ReplSession, theme: Theme) -> list[str]:
     """Model, folder, branch and mode, as they are at the start."""
-    branch = f" {theme('dim', f'({sanitize_line(home.branch, 60)})')}" if home.branch else ""
+    branch = f" {theme('dim', f'({sanitize_line(current.branch, 60)})')}" if current.branch else ""
     between = theme.glyphs.between
     return [
-        f"{theme('heading', 'kimi-agent')} {theme('dim', between)} {sanitize_line(home.model_name, 60)}",
-        f"{sanitize_line(_tilde(home.workspace, home.environ), 200)}{branch}",
-        theme("dim", f"mode {home.mode()} {between} ? for keys {between} /help for commands"),
+        f"{theme('heading', 'kimi-agent')} {theme('dim', between)} {sanitize_line(current.model_name, 60)}",
+        f"{sanitize_line(_tilde(current.workspace, current.environ), 200)}{branch}",
+        theme("dim", f"mode {current.mode()} {between} ? for keys {between} /help for commands"),
     ]
 
 
-def help_sheet_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
+def help_sheet_rows(current: ReplSession, theme: Theme, columns: int) -> list[str]:
     """Keys and commands; what is too long for its column goes on below."""
-    rows = help_entries(home.commands, KEY_HELP)
+    rows = help_entries(current.commands, KEY_HELP)
     wide = min(32, max(len(left) for left, _ in rows))
     room = max(20, columns - wide - 4)
     sheet = []
@@ -57,15 +57,15 @@ def help_sheet_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
     return sheet
 
 
-def status_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
+def status_rows(current: ReplSession, theme: Theme, columns: int) -> list[str]:
     """Where we are and what it cost so far."""
-    place = _tilde(home.workspace, home.environ)
-    usage = home.costs().usage if home.costs is not None else Usage()
+    folder = _tilde(current.workspace, current.environ)
+    usage = current.costs().usage if current.costs is not None else Usage()
     facts = (
-        ("session", home.agent.session.id),
-        ("model", home.model_name),
-        ("folder", f"{place} ({home.branch})" if home.branch else place),
-        ("mode", home.mode()),
+        ("session", current.agent.session.id),
+        ("model", current.model_name),
+        ("folder", f"{folder} ({current.branch})" if current.branch else folder),
+        ("mode", current.mode()),
         (
             "tokens",
             f"{format_amount(usage.input)} in ({format_amount(usage.cached)} cached), "
@@ -80,39 +80,36 @@ def status_rows(home: ReplSession, theme: Theme, columns: int) -> list[str]:
     return shown
 
 
-def saved_session_rows(home: ReplSession, theme: Theme, columns: int, now: float) -> list[str]:
+def saved_session_rows(current: ReplSession, theme: Theme, columns: int, now: float) -> list[str]:
     """The newest sessions of this folder, numbered; none where there are none."""
     return [
         f"{number:>3}  {format_age(now - each.at):>10}  {sanitize_line(each.title, max(10, columns - 40)) or '(empty)'}"
         f"  {theme('dim', sanitize_line(each.id))}"
-        for number, each in enumerate(home.sessions()[:_MOST_SESSIONS], 1)
+        for number, each in enumerate(current.sessions()[:_MOST_SESSIONS], 1)
     ]
 
 
-def show_or_set_mode(home: ReplSession, rest: str) -> str:
+def show_or_set_mode(current: ReplSession, rest: str) -> str:
     """Show or change the mode; the sentence that says what it is now. Raises UserError."""
     if not rest:
-        return f"The mode is {home.mode()}; Shift-Tab or /mode NAME changes it."
-    home.set_mode(rest)
-    return f"The mode is {home.mode()}."
+        return f"The mode is {current.mode()}; Shift-Tab or /mode NAME changes it."
+    current.set_mode(rest)
+    return f"The mode is {current.mode()}."
 
 
-def cycle_mode(home: ReplSession, said: Callable[[str], None]) -> None:
+def cycle_mode(current: ReplSession, said: Callable[[str], None]) -> None:
     """On to the next mode, round and round; from any other mode to the first. What keeps it from changing is `said`."""
-    current = home.mode()
+    mode = current.mode()
     try:
-        home.set_mode(
-            CYCLED_MODES[(CYCLED_MODES.index(current) + 1) % len(CYCLED_MODES)]
-            if current in CYCLED_MODES
-            else CYCLED_MODES[0]
-        )
+        at = CYCLED_MODES.index(mode) + 1 if mode in CYCLED_MODES else 0
+        current.set_mode(CYCLED_MODES[at % len(CYCLED_MODES)])
     except UserError as error:
         said(str(error))
 
 
-def _session_id(home: ReplSession, rest: str) -> str:
+def _session_id(current: ReplSession, rest: str) -> str:
     """What was typed, or the id behind the number of the list."""
-    saved = home.sessions()[:_MOST_SESSIONS]
+    saved = current.sessions()[:_MOST_SESSIONS]
     return saved[int(rest) - 1].id if rest.isdecimal() and 0 < int(rest) <= len(saved) else rest
 
 
@@ -120,11 +117,3 @@ def _tilde(folder: Path, environ: Mapping[str, str]) -> str:
     home = environ.get("HOME", "")
     text = str(folder)
     return f"~{text[len(home) :]}" if home and home != "/" and (text == home or text.startswith(f"{home}/")) else text
-
-
-def format_age(seconds_ago: float) -> str:
-    """How long since, in its largest unit."""
-    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds_ago >= size:
-            return f"{int(seconds_ago // size)} {word} ago"
-    return "now"

@@ -27,16 +27,16 @@ class CompactionActions:
 
 
 async def run_compact_command(
-    rest: str, compacting: CompactionActions | None, render_queue: RenderQueue, columns: int
+    rest: str, compaction: CompactionActions | None, render_queue: RenderQueue, columns: int
 ) -> None:
     """Do what `/compact rest` asks for; events report the outcome. Raises UserError and ModelError."""
-    if compacting is None:
+    if compaction is None:
         raise UserError("There is nothing to compact yet.")
     word = rest.strip()
     if word.lower() in UNDO_WORDS:
-        compacting.undo()
+        compaction.undo()
     elif word.lower() in PREVIEW_WORDS:
-        first, *rows = compaction_preview_rows(compacting.preview(), columns - 1)
+        first, *rows = compaction_preview_rows(compaction.preview(), columns - 1)
         render_queue.note(first)
         render_queue.say(rows)
     elif word.startswith("--"):
@@ -44,7 +44,7 @@ async def run_compact_command(
             f"/compact knows --preview and undo; {word.split()[0]} is neither. Other words say what to dwell on."
         )
     else:
-        await compacting.compact(word)
+        await compaction.compact(word)
 
 
 def compaction_preview_rows(preview: "CompactionPreview", cells: int) -> list[str]:

@@ -14,7 +14,7 @@ _MAX_DELTA_CHARS = 2_000
 """Characters of streamed text that are drawn together at most, so that a slice stays short."""
 
 _SUMMARY_PREFIX = "[The conversation so far was replaced by this summary"
-"""How the fold begins the message that a compaction left (see `log.conversation`): nobody typed it."""
+"""How the fold begins the message that a compaction left (see `log.fold.conversation`): nobody typed it."""
 
 
 class RenderQueue:

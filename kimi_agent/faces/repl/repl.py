@@ -5,7 +5,6 @@ the screen before anything but prompt-toolkit is loaded.
 """
 
 import asyncio
-import os
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ from kimi_agent.faces.repl.repl_session import ReplSession, SessionHandle
 from kimi_agent.faces.repl.run_slash_command import run_slash_command
 from kimi_agent.faces.repl.usage_status import UsageStatus
 from kimi_agent.faces.sanitize import sanitize_line
-from kimi_agent.faces.screen.terminal_modes import cbreak_mode
+from kimi_agent.faces.screen.terminal import cbreak_mode, terminal_columns, write_to_terminal
 from kimi_agent.faces.screen_protocol import ReplScreen
 from kimi_agent.faces.slash_commands import TypedCommand, TypedPrompt, UnknownCommand, parse_typed_line
 from kimi_agent.faces.theme import Theme, choose_theme
@@ -31,29 +30,29 @@ from kimi_agent.log.questions import Decision, Question
 _LEAVE_WITHIN_S = 3.0
 
 
-def run_repl(home: ReplSession) -> int:
+def run_repl(current: ReplSession) -> int:
     """Talk until the person leaves; gives the exit code."""
-    return asyncio.run(run_repl_in_loop(home))
+    return asyncio.run(run_repl_in_loop(current))
 
 
-async def run_repl_in_loop(home: ReplSession, *, now: Callable[[], float] = time.time) -> int:
+async def run_repl_in_loop(current: ReplSession, *, now: Callable[[], float] = time.time) -> int:
     """`run_repl` for a caller with a loop of its own. What the agent raises as a bug rises from here."""
-    term = home.environ.get("TERM", "")
+    term = current.environ.get("TERM", "")
     if term in ("", "dumb", "unknown"):
-        return await Repl(home, now).run_plain()
+        return await Repl(current, now).run_plain()
     with cbreak_mode(sys.stdin.fileno()):
-        return await Repl(home, now).run_screen(term)
+        return await Repl(current, now).run_screen(term)
 
 
 class Repl:
     """The REPL of one person with the agents they talk to, one after another; it is the host of the screen."""
 
-    def __init__(self, home: ReplSession, now: Callable[[], float]) -> None:
-        self._home = home
+    def __init__(self, current: ReplSession, now: Callable[[], float]) -> None:
+        self.current = current
         self._now = now
-        self.theme: Theme = choose_theme(home.environ, sys.stdout.encoding or "utf-8")
-        self._render_queue = RenderQueue(self.theme, self.columns, self._wake)
-        self._face: ReplScreen | None = None
+        self.theme: Theme = choose_theme(current.environ, sys.stdout.encoding or "utf-8")
+        self.render_queue = RenderQueue(self.theme, self.columns, self._wake)
+        self._screen: ReplScreen | None = None
         self._turn: asyncio.Task[None] | None = None
         self._turn_began = 0.0
         self._bug: BaseException | None = None
@@ -71,42 +70,42 @@ class Repl:
 
     async def run_screen(self, term: str) -> int:
         """On a terminal with a cursor. The greeting is on the screen before prompt-toolkit is loaded."""
-        self._enter(self._home)
-        self._write(self._render_queue.drain())
+        self._enter(self.current)
+        self._write(self.render_queue.drain())
         from kimi_agent.faces.screen.input_history import InputHistory
         from kimi_agent.faces.screen.screen import Screen
 
-        return await self._live(Screen(self, InputHistory(self._home.history_file), term))
+        return await self._run(Screen(self, InputHistory(self.current.history_file), term))
 
     async def run_plain(self) -> int:
         """On a terminal that prints lines."""
         from kimi_agent.faces.screen.plain_screen import PlainScreen
 
-        self._enter(self._home)
-        return await self._live(PlainScreen(self))
+        self._enter(self.current)
+        return await self._run(PlainScreen(self))
 
-    async def _live(self, face: ReplScreen) -> int:
+    async def _run(self, screen: ReplScreen) -> int:
         loop = asyncio.get_running_loop()
-        self._face = face
+        self._screen = screen
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             loop.add_signal_handler(number, self.leave, code)
-        if self._home.open_real is not None:
+        if self.current.open_real is not None:
             self._switching = True
-            self._start(self._move_in(self._home.open_real()))
-        if self._home.first_message:
-            loop.call_soon(self.submit, self._home.first_message)
+            self._start(self._switch(self.current.open_real(), greet=False))
+        if self.current.first_message:
+            loop.call_soon(self.submit, self.current.first_message)
         try:
-            await face.run()
+            await screen.run()
             await self._stop_turn()
-            self._write([*face.unwritten_rows(), *self._render_queue.drain()])
+            self._write([*screen.unwritten_rows(), *self.render_queue.drain()])
             if self._bug is not None:
                 raise self._bug
             if self._talked and self._exit_code != 129:
-                self._write(["", f"Resume with: {self._home.resume_with} {self._home.agent.session.id}"])
+                self._write(["", f"Resume with: {self.current.resume_with} {self.current.agent.session.id}"])
         finally:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
-            await self._home.aclose()
+            await self.current.aclose()
         return self._exit_code
 
     async def _stop_turn(self) -> None:
@@ -114,33 +113,29 @@ class Repl:
             self._turn.cancel()
             await asyncio.wait([self._turn], timeout=_LEAVE_WITHIN_S)
 
-    async def _move_in(self, opening: Awaitable[ReplSession]) -> None:
-        """Replace the placeholder that greeted the person by the real session, once it is open."""
-        self._enter(await opening, greet=False)
-
-    def _enter(self, home: ReplSession, *, greet: bool = True) -> None:
+    def _enter(self, current: ReplSession, *, greet: bool = True) -> None:
         """Talk to this session's agent from here on."""
-        home.asker.bind(self.decide)
-        if self._listening is not home.agent.session:
-            self._listening = home.agent.session
-            self._render_queue.switch_session()
-            home.agent.session.listen(self._hear)
-        self._home = home
-        self._usage_status = UsageStatus(home.window, home.count_used_tokens, home.cost)
+        current.asker.bind(self.decide)
+        if self._listening is not current.agent.session:
+            self._listening = current.agent.session
+            self.render_queue.switch_session()
+            current.agent.session.listen(self._hear)
+        self.current = current
+        self._usage_status = UsageStatus(current.window, current.count_used_tokens, current.cost_label)
         if greet:
-            self._render_queue.say([*command_output.greeting_rows(home, self.theme), ""])
-        for notice in home.notices:
-            self._render_queue.note(notice, "yellow")
-        messages = home.agent.session.conversation.messages()
+            self.render_queue.say([*command_output.greeting_rows(current, self.theme), ""])
+        for notice in current.notices:
+            self.render_queue.note(notice, "yellow")
+        messages = current.agent.session.conversation.messages()
         self._talked = bool(messages)
         if messages:
-            self._render_queue.recall(messages)
+            self.render_queue.recall(messages)
 
     def leave(self, exit_code: int) -> None:
         """End the REPL."""
         self._exit_code = exit_code
-        if self._face is not None:
-            self._face.stop()
+        if self._screen is not None:
+            self._screen.stop()
 
     # Events and rows
 
@@ -153,36 +148,30 @@ class Repl:
 
     def _take_over(self, stamped: Stamped) -> None:
         self._usage_status.hear(stamped)
-        self._render_queue.hear(stamped)
+        self.render_queue.hear(stamped)
 
     def _wake(self) -> None:
-        if self._face is not None:
-            self._face.wake()
+        if self._screen is not None:
+            self._screen.wake()
 
     def pull(self, budget_s: float) -> tuple[list[str], bool]:
         """Draw what happened, for at most about `budget_s` seconds."""
-        return self._render_queue.pull(budget_s)
+        return self.render_queue.pull(budget_s)
 
     @property
     def transcript(self) -> Transcript:
         """The session as it is drawn."""
-        return self._render_queue.transcript
+        return self.render_queue.transcript
 
     def columns(self) -> int:
         """The width of the terminal, in cells."""
-        if self._face is not None:
-            return self._face.columns()
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
+        return terminal_columns() if self._screen is None else self._screen.columns()
 
     def _write(self, rows: Sequence[str]) -> None:
         """Rows while no screen has the terminal."""
         data = "".join(f"{row}\n" for row in rows).encode(sys.stdout.encoding or "utf-8", "replace")
         try:
-            while data:
-                data = data[os.write(sys.stdout.fileno(), data) :]
+            write_to_terminal(sys.stdout.fileno(), data)
         except OSError:
             self._exit_code = 129
 
@@ -191,7 +180,7 @@ class Repl:
     @property
     def prompts(self) -> Mapping[str, str]:
         """The commands from prompt files."""
-        return self._home.commands
+        return self.current.commands
 
     @property
     def busy_s(self) -> float | None:
@@ -207,14 +196,8 @@ class Repl:
 
     def status(self) -> Sequence[str]:
         """Mode, model, branch, how full the window is, the cost."""
-        home = self._home
-        parts = (
-            home.mode(),
-            sanitize_line(home.model_name, 40),
-            sanitize_line(home.branch, 40),
-            *self._usage_status.parts,
-        )
-        return [each for each in parts if each]
+        names = (sanitize_line(name, 40) for name in (self.current.model_name, self.current.branch))
+        return [part for part in (self.current.mode(), *names, *self._usage_status.parts) if part]
 
     def interrupt(self) -> None:
         """Stop the running turn."""
@@ -223,7 +206,7 @@ class Repl:
 
     def next_mode(self) -> None:
         """ask, accept-edits, plan, and round again."""
-        command_output.cycle_mode(self._home, lambda text: self._render_queue.note(text, "yellow"))
+        command_output.cycle_mode(self.current, lambda text: self.render_queue.note(text, "yellow"))
         self._wake()
 
     def submit(self, text: str) -> None:
@@ -232,18 +215,18 @@ class Repl:
             self._waiting.append(text)
             self._wake()
             return
-        match parse_typed_line(text, self._home.commands):
+        match parse_typed_line(text, self.current.commands):
             case UnknownCommand(words):
-                self._render_queue.echo(text)
-                self._render_queue.note(words, "yellow")
+                self.render_queue.echo(text)
+                self.render_queue.note(words, "yellow")
             case TypedCommand(name, rest):
-                self._render_queue.echo(text)
+                self.render_queue.echo(text)
                 run_slash_command(self, name, rest, self._now())
             case TypedPrompt(sent, shown):
                 self.transcript.echo_as(sent, shown)
                 self._talked = True
                 if self._turn is not None:
-                    self._home.agent.queue(user_message(sent))
+                    self.current.agent.queue(user_message(sent))
                 else:
                     self._start(self._take_turn(user_message(sent)))
 
@@ -257,9 +240,9 @@ class Repl:
 
     async def _take_turn(self, prompt: User) -> None:
         try:
-            await self._home.agent.run_turn(prompt)
+            await self.current.agent.run_turn(prompt)
         except (ModelError, UserError, ToolError) as error:
-            self._render_queue.note(str(error), "red")
+            self.render_queue.note(str(error), "red")
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._turn = None
@@ -277,16 +260,6 @@ class Repl:
     # What the commands ask
 
     @property
-    def home(self) -> ReplSession:
-        """The session that is talked to."""
-        return self._home
-
-    @property
-    def render_queue(self) -> RenderQueue:
-        """Where rows and notes go."""
-        return self._render_queue
-
-    @property
     def busy(self) -> bool:
         """Whether a turn, or other work, is running."""
         return self._turn is not None
@@ -298,7 +271,7 @@ class Repl:
         """
         self._switching, self._stoppable = True, bool(doing)
         self.transcript.work = doing
-        self._start(self._told(work))
+        self._start(self._report_errors(work))
 
     def switch_session(self, opening: Awaitable[ReplSession]) -> None:
         """Switch to another session."""
@@ -306,25 +279,25 @@ class Repl:
 
     def prefill(self, text: str) -> None:
         """Offer `text` for the next prompt."""
-        if self._face is not None:
-            self._face.prefill(text)
+        if self._screen is not None:
+            self._screen.prefill(text)
 
     async def decide(self, question: Question) -> Decision:
         """Ask the person."""
-        assert self._face is not None
-        return await self._face.decide(question)
+        assert self._screen is not None
+        return await self._screen.decide(question)
 
-    async def _told(self, work: Coroutine[object, object, None]) -> None:
+    async def _report_errors(self, work: Coroutine[object, object, None]) -> None:
         try:
             await work
         except asyncio.CancelledError:
             if self._stoppable:
-                self._render_queue.note("Interrupted.", "yellow")
+                self.render_queue.note("Interrupted.", "yellow")
             raise
         except UserError as error:
-            self._render_queue.note(str(error), "yellow")
+            self.render_queue.note(str(error), "yellow")
         except ModelError as error:
-            self._render_queue.note(str(error), "red")
+            self.render_queue.note(str(error), "red")
 
-    async def _switch(self, opening: Awaitable[ReplSession]) -> None:
-        self._enter(await opening)
+    async def _switch(self, opening: Awaitable[ReplSession], *, greet: bool = True) -> None:
+        self._enter(await opening, greet=greet)

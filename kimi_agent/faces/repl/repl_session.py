@@ -60,8 +60,8 @@ class ReplSession:
     `new_session`, `resume` and `with_model` open another one and close this one; when they raise UserError (or
     ModelError), this one is as it was. `aclose` closes the session that the REPL ends in.
     `commands` are prompt files by name. `resume_with` is the command that resumes a session, but for its id.
-    `rewinding`, `differing`, `compacting` and `costs` are None as long as there is nothing to look at. `window` is in
-    tokens, `count_used_tokens` says how much of it the conversation takes; `cost` is the cost as a short label.
+    `rewinder`, `diff`, `compaction` and `costs` are None as long as there is nothing to look at. `window` is in
+    tokens, `count_used_tokens` says how much of it the conversation takes; `cost_label` gives the cost in short.
 
     A session with `open_real` is a placeholder: the real one is opened as soon as the prompt is on the screen, and what
     that raises ends the REPL. What is typed meanwhile waits for it.
@@ -84,12 +84,12 @@ class ReplSession:
     notices: Sequence[str] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     resume_with: str = "kimi-agent -r"
-    rewinding: RewindPlanner | None = None
-    differing: DiffSource | None = None
-    compacting: CompactionActions | None = None
+    rewinder: RewindPlanner | None = None
+    diff: DiffSource | None = None
+    compaction: CompactionActions | None = None
     costs: Callable[[], "BudgetState"] | None = None
     window: int = 0
     count_used_tokens: Callable[[], int] = int
-    cost: Callable[[], str] = str
+    cost_label: Callable[[], str] = str
     first_message: str = ""
     open_real: Callable[[], Awaitable["ReplSession"]] | None = None

@@ -12,6 +12,7 @@ from typing import Protocol, get_args
 
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
+from kimi_agent.faces.summary_lines import format_age
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
@@ -68,37 +69,35 @@ def parse_rewind_request(rest: str) -> RewindRequest:
     return RewindRequest(int(words[0]), what or ("code" if paths else "both"), paths)
 
 
-def rewindable_turn_rows(
-    turns: Sequence[RewindTurn], theme: Theme, columns: int, ago: Callable[[float], str]
-) -> list[str]:
+def rewindable_turn_rows(turns: Sequence[RewindTurn], theme: Theme, columns: int, now: float) -> list[str]:
     """The turns that one can go back to, the last one first."""
     rows = []
     for turn in list(reversed(turns))[:_MOST_TURNS]:
         files = format_count(len(turn.files), "file") if turn.files else "no files"
         said = sanitize_line(turn.prompt, max(10, columns - 34)) or "(empty)"
-        rows.append(f"{turn.number:>3}  {theme('dim', f'{ago(turn.at):>10}  {files:>8}')}  {said}")
+        rows.append(f"{turn.number:>3}  {theme('dim', f'{format_age(now - turn.at):>10}  {files:>8}')}  {said}")
     return rows
 
 
-async def run_rewind_command(name: str, rest: str, rewinding: RewindPlanner, ask: Ask) -> RewindResult:
+async def run_rewind_command(name: str, rest: str, rewinder: RewindPlanner, ask: Ask) -> RewindResult:
     """Carry out /undo, /redo or /rewind N. Raises UserError; then nothing has changed."""
     if name == "undo":
-        plan = await rewinding.plan_undo()
+        plan = await rewinder.plan_undo()
     elif name == "redo":
-        plan = await rewinding.plan_redo()
+        plan = await rewinder.plan_redo()
     else:
         request = parse_rewind_request(rest)
-        plan = await rewinding.plan(_seq(rewinding.turns(), request.turn), request.what, paths=request.paths)
+        plan = await rewinder.plan(_seq(rewinder.turns(), request.turn), request.what, paths=request.paths)
     if name == "rewind" and plan.what == "code" and not plan.diff:
         return RewindResult("Nothing was changed: no file is different from then.")
-    done = await confirm_and_rewind(name, plan, rewinding, ask)
+    done = await confirm_and_rewind(name, plan, rewinder, ask)
     return RewindResult("Nothing was changed.") if done is None else _describe_rewind(name, plan, done)
 
 
 async def confirm_and_rewind(
     name: str,
     plan: RewindPlan,
-    rewinding: RewindPlanner,
+    rewinder: RewindPlanner,
     ask: Ask,
     *,
     yours: ConflictChoice | None = None,
@@ -117,7 +116,7 @@ async def confirm_and_rewind(
         return None
     if yours is None:
         yours = await _ask_about_your_changes(plan, ask)
-    return await rewinding.carry_out(plan, yours=yours)
+    return await rewinder.carry_out(plan, yours=yours)
 
 
 def _seq(turns: Sequence[RewindTurn], number: int) -> int:

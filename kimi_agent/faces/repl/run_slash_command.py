@@ -1,6 +1,6 @@
 """Slash command dispatcher: carries out a command that was typed at the REPL."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Protocol
 
 from kimi_agent.errors import UserError
@@ -23,7 +23,7 @@ class CommandHost(Protocol):
     """The REPL as a slash command uses it."""
 
     @property
-    def home(self) -> ReplSession: ...
+    def current(self) -> ReplSession: ...
 
     @property
     def theme(self) -> Theme: ...
@@ -52,84 +52,76 @@ class CommandHost(Protocol):
 
 def run_slash_command(host: CommandHost, name: str, rest: str, now: float) -> None:
     """Do what `/name rest` asks for; `now` is the Unix time. What cannot be done is reported as a note."""
-    home, note = host.home, host.render_queue.note
+    current, columns, note, say = host.current, host.columns(), host.render_queue.note, host.render_queue.say
     if host.busy and (name in _NEEDS_IDLE or (rest and name in _NEEDS_IDLE_WITH_ARGUMENT)):
         note(f"A turn is running: press Esc first, then /{name}.", "yellow")
         return
-    if (opening := command_output.start_session_switch(home, name, rest)) is not None:
+    if (opening := command_output.start_session_switch(current, name, rest)) is not None:
         host.switch_session(opening)
         return
     match name:
         case "help":
             note("Keys and commands", "bold")
-            host.render_queue.say(command_output.help_sheet_rows(home, host.theme, host.columns()))
+            say(command_output.help_sheet_rows(current, host.theme, columns))
         case "status":
             note("Status", "bold")
-            host.render_queue.say(command_output.status_rows(home, host.theme, host.columns()))
+            say(command_output.status_rows(current, host.theme, columns))
         case "resume":
-            saved = command_output.saved_session_rows(home, host.theme, host.columns(), now)
+            saved = command_output.saved_session_rows(current, host.theme, columns, now)
             note("/resume with a number or an id opens:" if saved else "No session is saved here yet.")
-            host.render_queue.say(saved)
+            say(saved)
         case "rewind" if not rest:
             _list_turns(host, now)
         case "undo" | "redo" | "rewind":
-            host.run_exclusively(_go_back(host, name, rest))
+            host.run_exclusively(_rewind(host, name, rest))
         case "diff":
-            host.run_exclusively(_diff(host, rest))
+            host.run_exclusively(_show_diff(host, rest))
         case "compact":
-            host.run_exclusively(
-                run_compact_command(rest, home.compacting, host.render_queue, host.columns()), doing="making room"
-            )
+            compacting = run_compact_command(rest, current.compaction, host.render_queue, columns)
+            host.run_exclusively(compacting, doing="making room")
         case "cost":
-            _costs(host)
+            _show_costs(host)
         case "model":
-            note(f"The model is {home.model_name}; /model NAME changes it.")
+            note(f"The model is {current.model_name}; /model NAME changes it.")
         case "mode":
-            _note_result(host, lambda: command_output.show_or_set_mode(home, rest))
+            try:
+                note(command_output.show_or_set_mode(current, rest))
+            except UserError as error:
+                note(str(error), "yellow")
         case _:
             host.leave(0)
 
 
-def _costs(host: CommandHost) -> None:
-    if host.home.costs is None:
+def _show_costs(host: CommandHost) -> None:
+    if host.current.costs is None:
         host.render_queue.note("Nothing was spent yet.")
         return
     from kimi_agent.faces.render import costs
 
     host.render_queue.note("Cost", "bold")
-    host.render_queue.say(costs.cost_rows(host.home.costs(), host.theme, host.columns()))
-
-
-def _note_result(host: CommandHost, order: Callable[[], str]) -> None:
-    try:
-        host.render_queue.note(order())
-    except UserError as error:
-        host.render_queue.note(str(error), "yellow")
+    host.render_queue.say(costs.cost_rows(host.current.costs(), host.theme, host.columns()))
 
 
 def _list_turns(host: CommandHost, now: float) -> None:
-    rewinding = host.home.rewinding
-    turns = rewinding.turns() if rewinding is not None else []
+    turns = host.current.rewinder.turns() if host.current.rewinder is not None else []
     host.render_queue.note(
         "/rewind N goes back to before turn N; add chat or code for one of them, or a file's name:"
         if turns
         else "There is no turn to go back to yet."
     )
-    host.render_queue.say(
-        rewindable_turn_rows(turns, host.theme, host.columns(), lambda at: command_output.format_age(now - at))
-    )
+    host.render_queue.say(rewindable_turn_rows(turns, host.theme, host.columns(), now))
 
 
-async def _go_back(host: CommandHost, name: str, rest: str) -> None:
-    if host.home.rewinding is None:
+async def _rewind(host: CommandHost, name: str, rest: str) -> None:
+    if host.current.rewinder is None:
         raise UserError("There is nothing to take back yet.")
-    gone = await run_rewind_command(name, rest, host.home.rewinding, host.decide)
-    host.render_queue.note(gone.text)
-    if gone.prompt:
-        host.prefill(gone.prompt)
+    done = await run_rewind_command(name, rest, host.current.rewinder, host.decide)
+    host.render_queue.note(done.text)
+    if done.prompt:
+        host.prefill(done.prompt)
 
 
-async def _diff(host: CommandHost, rest: str) -> None:
-    files = await host.home.differing(rest) if host.home.differing is not None else ()
+async def _show_diff(host: CommandHost, rest: str) -> None:
+    files = await host.current.diff(rest) if host.current.diff is not None else ()
     host.render_queue.note(f"{format_count(len(files), 'file')} changed:" if files else "Nothing was changed.")
     host.render_queue.say(list(diff_rows(files, host.theme, host.columns() - 1, whole=False)))

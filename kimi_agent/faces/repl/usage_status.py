@@ -12,9 +12,7 @@ _LEAST_SHARE = 0.01
 
 
 class UsageStatus:
-    """A listener. `window` is in tokens, `used` counts those that the conversation takes,
-    `cost` gives the cost as a label.
-    """
+    """A listener. `window` is in tokens, `used` counts those of the conversation, `cost` gives the cost as a label."""
 
     def __init__(self, window: int = 0, used: Callable[[], int] = int, cost: Callable[[], str] = str) -> None:
         self._window = window

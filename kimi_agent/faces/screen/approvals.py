@@ -22,7 +22,7 @@ class AskProxy:
 
     def __init__(self) -> None:
         self._answer: Ask | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def bind(self, answer: Ask) -> None:
         """From now on `answer` answers."""
@@ -30,7 +30,7 @@ class AskProxy:
 
     async def __call__(self, question: Question) -> Decision:
         """What the person decides."""
-        async with self._turn:
+        async with self._lock:
             if self._answer is None:
                 return Decision(allowed=False, message="nobody is there to be asked", by="policy")
             return await self._answer(question)
@@ -92,7 +92,7 @@ class OpenQuestion:
         self.selected = (self.selected + by) % len(self.choices)
 
     def press(self, key: str) -> None:
-        """Take the answer that `key` ("y", "2", "enter", "escape") stands for, if it stands for one."""
+        """Take the answer that `key` ("y", "2", "enter", "escape") gives, if it gives one."""
         if key == "escape":
             self.decide(self.choices[-1].decision or Decision(allowed=False))
             return

@@ -13,10 +13,10 @@ def prompt_keys(prompt: Prompt, *, redraw: Callable[[], None], suspend: Callable
     """The keys of the prompt; what is not here is readline's, as prompt-toolkit has it."""
     keys = KeyBindings()
     at_prompt = Condition(lambda: not prompt.choosing)
-    empty = Condition(lambda: not prompt.buffer.text and prompt.open_question is None)
+    typing = at_prompt & ~is_searching
+    empty = at_prompt & Condition(lambda: not prompt.buffer.text and prompt.open_question is None)
 
-    @keys.add("enter", filter=at_prompt & ~is_searching)
-    def _send(event: KeyPressEvent) -> None:
+    def send() -> None:
         buffer = prompt.buffer
         if buffer.document.text_before_cursor.endswith("\\"):
             buffer.delete_before_cursor(1)
@@ -24,45 +24,19 @@ def prompt_keys(prompt: Prompt, *, redraw: Callable[[], None], suspend: Callable
         else:
             prompt.send()
 
-    @keys.add("escape", "enter", filter=at_prompt)
-    @keys.add("c-j", filter=at_prompt & ~is_searching)
-    def _newline(event: KeyPressEvent) -> None:
-        prompt.buffer.insert_text("\n")
-
-    @keys.add("escape", filter=at_prompt & ~is_searching)
-    def _interrupt(event: KeyPressEvent) -> None:
-        prompt.escape()
-
-    @keys.add("c-c", filter=~is_searching)
-    @keys.add("<sigint>")
-    def _stop(event: KeyPressEvent) -> None:
-        prompt.control_c()
-
-    @keys.add("c-d", filter=at_prompt & empty)
-    def _leave(event: KeyPressEvent) -> None:
-        prompt.host.leave(0)
-
-    @keys.add("c-l")
-    def _redraw(event: KeyPressEvent) -> None:
-        redraw()
-
-    @keys.add("c-z")
-    def _suspend(event: KeyPressEvent) -> None:
-        suspend()
-
-    @keys.add("s-tab", filter=at_prompt)
-    @keys.add("escape", "m", filter=at_prompt)
-    def _mode(event: KeyPressEvent) -> None:
-        prompt.host.next_mode()
-
-    @keys.add("tab", filter=at_prompt & ~is_searching)
-    def _complete(event: KeyPressEvent) -> None:
-        prompt.complete()
-
-    @keys.add("?", filter=at_prompt & empty)
-    def _sheet(event: KeyPressEvent) -> None:
-        prompt.host.submit("/help")
-
+    keys.add("enter", filter=typing)(lambda _: send())
+    keys.add("c-j", filter=typing)(lambda _: prompt.buffer.insert_text("\n"))
+    keys.add("escape", "enter", filter=at_prompt)(lambda _: prompt.buffer.insert_text("\n"))
+    keys.add("escape", filter=typing)(lambda _: prompt.escape())
+    keys.add("<sigint>")(lambda _: prompt.control_c())
+    keys.add("c-c", filter=~is_searching)(lambda _: prompt.control_c())
+    keys.add("c-d", filter=empty)(lambda _: prompt.host.leave(0))
+    keys.add("c-l")(lambda _: redraw())
+    keys.add("c-z")(lambda _: suspend())
+    keys.add("escape", "m", filter=at_prompt)(lambda _: prompt.host.next_mode())
+    keys.add("s-tab", filter=at_prompt)(lambda _: prompt.host.next_mode())
+    keys.add("tab", filter=typing)(lambda _: prompt.complete())
+    keys.add("?", filter=empty)(lambda _: prompt.host.submit("/help"))
     return keys
 
 
@@ -71,28 +45,13 @@ def question_keys(prompt: Prompt) -> KeyBindings:
     keys = KeyBindings()
     choosing = Condition(lambda: prompt.choosing)
     armed = Condition(lambda: prompt.armed)
-
-    @keys.add(Keys.Any, filter=choosing, eager=True)
-    @keys.add(Keys.BracketedPaste, filter=choosing, eager=True)
-    def _swallow(event: KeyPressEvent) -> None:
-        prompt.typed_too_early()
-
-    for key in "123456789yan":
-        keys.add(key, filter=armed, eager=True)(_press(prompt, key))
-    keys.add("enter", filter=armed, eager=True)(_press(prompt, "enter"))
-    keys.add("escape", filter=armed, eager=True)(_press(prompt, "escape"))
-
-    @keys.add("up", filter=armed, eager=True)
-    @keys.add("s-tab", filter=armed, eager=True)
-    def _up(event: KeyPressEvent) -> None:
-        prompt.move_choice(-1)
-
-    @keys.add("down", filter=armed, eager=True)
-    @keys.add("tab", filter=armed, eager=True)
-    def _down(event: KeyPressEvent) -> None:
-        prompt.move_choice(1)
-
-    keys.add("c-c", filter=choosing, eager=True)(lambda event: prompt.control_c())
+    for key in (Keys.BracketedPaste, Keys.Any):
+        keys.add(key, filter=choosing, eager=True)(lambda _: prompt.typed_too_early())
+    for answer in (*"123456789yan", "enter", "escape"):
+        keys.add(answer, filter=armed, eager=True)(_press(prompt, answer))
+    for key_name, by in (("s-tab", -1), ("up", -1), ("tab", 1), ("down", 1)):
+        keys.add(key_name, filter=armed, eager=True)(lambda _, by=by: prompt.move_choice(by))
+    keys.add("c-c", filter=choosing, eager=True)(lambda _: prompt.control_c())
     return keys
 
 

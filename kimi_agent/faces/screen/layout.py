@@ -1,6 +1,6 @@
 """Layout of the bottom rows: live text, activity, queued messages, question or prompt, matches, status.
 
-Styles stand on words, never on windows: a styled window would be painted to the full width, and rows of full width
+Styles are set on words, never on windows: a styled window would be painted to the full width, and rows of full width
 leave ghosts in the scrollback when the terminal shrinks.
 """
 

@@ -7,7 +7,7 @@ import sys
 
 from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.screen.approvals import AnswerChoice, answer_choices, question_rows
-from kimi_agent.faces.screen.terminal_modes import discard_typed_input
+from kimi_agent.faces.screen.terminal import discard_typed_input, terminal_columns, write_to_terminal
 from kimi_agent.faces.screen_protocol import ScreenHost
 from kimi_agent.log.questions import Decision, Question
 
@@ -28,10 +28,7 @@ class PlainScreen:
 
     def columns(self) -> int:
         """The width of the terminal, in cells."""
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
+        return terminal_columns()
 
     def wake(self) -> None:
         """Print what happened as soon as the loop is free."""
@@ -50,10 +47,8 @@ class PlainScreen:
             self._prompted = True
 
     def _write(self, text: str) -> None:
-        data = text.encode(sys.stdout.encoding or "utf-8", "replace")
         try:
-            while data:
-                data = data[os.write(sys.stdout.fileno(), data) :]
+            write_to_terminal(sys.stdout.fileno(), text.encode(sys.stdout.encoding or "utf-8", "replace"))
         except OSError:
             self._host.leave(129)
 

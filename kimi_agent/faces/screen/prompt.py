@@ -9,7 +9,7 @@ from prompt_toolkit.buffer import Buffer
 
 from kimi_agent.faces.screen.approvals import OpenQuestion
 from kimi_agent.faces.screen.input_history import InputHistory
-from kimi_agent.faces.screen.terminal_modes import discard_typed_input
+from kimi_agent.faces.screen.terminal import discard_typed_input
 from kimi_agent.faces.screen_protocol import ScreenHost
 from kimi_agent.faces.slash_commands import matching_commands
 from kimi_agent.log.questions import Decision, Question
@@ -49,8 +49,7 @@ class Prompt:
             return
         if not text.strip():
             return
-        self.buffer.append_to_history()
-        self.buffer.reset()
+        self.buffer.reset(append_to_history=True)
         self.host.submit(text)
 
     def prefill(self, text: str) -> None:
@@ -85,8 +84,7 @@ class Prompt:
         else:
             self._last_escape = -DOUBLE_CTRL_C_S
             if self.buffer.text:
-                self.buffer.append_to_history()
-                self.buffer.reset()
+                self.buffer.reset(append_to_history=True)
             else:
                 self.host.submit("/rewind")
 
@@ -103,8 +101,7 @@ class Prompt:
             self.host.interrupt()
         elif self.buffer.text:
             self._last_c = -DOUBLE_CTRL_C_S
-            self.buffer.append_to_history()
-            self.buffer.reset()
+            self.buffer.reset(append_to_history=True)
         else:
             self._say_for("Press Ctrl-C again to leave.", DOUBLE_CTRL_C_S)
 

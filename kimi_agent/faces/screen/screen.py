@@ -51,7 +51,7 @@ class Screen:
             erase_when_done=True,
             terminal_size_polling_interval=None,
         )
-        # Esc is told apart from Alt-key by time alone; the defaults take half a second, and people press it in a hurry.
+        # Only time tells Esc from an Alt-key; the defaults take half a second, and people press it in a hurry.
         self.app.ttimeoutlen = 0.02
         self.app.timeoutlen = 0.08
         self._pending: list[str] = []

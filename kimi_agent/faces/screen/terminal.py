@@ -1,5 +1,7 @@
-"""Terminal modes: no echo and no line buffering from the first moment, the old modes restored at the last."""
+"""Terminal without a library: its modes (no echo, no line buffering), its width, its unread keys, whole writes."""
 
+import os
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,3 +32,17 @@ def discard_typed_input(fd: int) -> None:
     """Throw away what was typed and not read yet."""
     with suppress(termios.error, ValueError):
         termios.tcflush(fd, termios.TCIFLUSH)
+
+
+def terminal_columns() -> int:
+    """The width of the terminal that stdout is, in cells; 80 where it is not known."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def write_to_terminal(fd: int, data: bytes) -> None:
+    """Write all of `data`, in as many writes as it takes. Raises OSError where the terminal is gone."""
+    while data:
+        data = data[os.write(fd, data) :]
