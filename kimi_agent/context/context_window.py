@@ -6,21 +6,7 @@ from itertools import chain
 from sys import maxsize
 from typing import Literal
 
-from kimi_agent.context.compaction import (
-    CompactionDraft,
-    Narrative,
-    ask_for_narrative,
-    choose_cut_point,
-    compose_summary,
-)
-from kimi_agent.context.preserved_facts import (
-    PreservedFacts,
-    collect_preserved_facts,
-    drop_messages,
-    find_missing_facts,
-    fit_to_tokens,
-    render_facts,
-)
+from kimi_agent.context import compaction, preserved_facts
 from kimi_agent.context.progress_tracker import ProgressTracker
 from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
@@ -166,10 +152,12 @@ class ContextWindow:
         request = self.measured(request)
         share = self._shares(model, request)
         draft = self._asked(request, share)
-        after = self._after(request, draft, render_facts(draft.preserved)) + min(
+        after = self._after(request, draft, preserved_facts.render_facts(draft.preserved)) + min(
             share.narrative, _USUAL_NARRATIVE_TOKENS
         )
-        return CompactionPreview(draft.mark.length, request.tokens, after, render_facts(draft.preserved))
+        return CompactionPreview(
+            draft.mark.length, request.tokens, after, preserved_facts.render_facts(draft.preserved)
+        )
 
     def undo(self, model: Model, request: Request) -> Restored:
         """Take back the last compaction or shortening that stands. Raises UserError where that cannot be."""
@@ -235,30 +223,35 @@ class ContextWindow:
             self._rewound = False
         return self._chronicle
 
-    def _pinned(self) -> PreservedFacts:
-        return collect_preserved_facts(self._facts(), self._session.conversation.plan)
+    def _pinned(self) -> preserved_facts.PreservedFacts:
+        return preserved_facts.collect_preserved_facts(self._facts(), self._session.conversation.plan)
 
-    def _draft(self, request: Request, share: WindowLayout, tail: int) -> CompactionDraft | None:
+    def _draft(self, request: Request, share: WindowLayout, tail: int) -> compaction.CompactionDraft | None:
         """The cut point and the facts to preserve; None where that would replace nothing."""
         items = self._items(request)
-        mark = choose_cut_point(self._session.conversation.marks, items, tail, share.most_tail)
+        mark = compaction.choose_cut_point(self._session.conversation.marks, items, tail, share.most_tail)
         if mark is None or share.preserved < MIN_FACT_TOKENS:
             return None
         kept = items[mark.length :]
         pinned = self._pinned()
-        gone = drop_messages(pinned, (item.origin[0] for item in kept))
+        gone = preserved_facts.drop_messages(pinned, (item.origin[0] for item in kept))
         words = tuple(word for word in pinned.words if word not in gone.words)
-        return CompactionDraft(mark, fit_to_tokens(gone, share.preserved), sum(item.size for item in kept), words)
+        return compaction.CompactionDraft(
+            mark, preserved_facts.fit_to_tokens(gone, share.preserved), sum(item.size for item in kept), words
+        )
 
-    def _asked(self, request: Request, share: WindowLayout) -> CompactionDraft:
+    def _asked(self, request: Request, share: WindowLayout) -> compaction.CompactionDraft:
         """A draft for a person who asked. Raises UserError where there is nothing to gain."""
         size = sum(self._estimator.sizes(request))
         draft = self._draft(request, share, min(share.tail, size // 5))
-        if draft is None or self._after(request, draft, render_facts(draft.preserved)) >= request.tokens:
+        if (
+            draft is None
+            or self._after(request, draft, preserved_facts.render_facts(draft.preserved)) >= request.tokens
+        ):
             raise UserError("There is nothing to compact yet: what the conversation holds is shorter than its summary.")
         return draft
 
-    def _after(self, request: Request, draft: CompactionDraft, summary: str) -> int:
+    def _after(self, request: Request, draft: compaction.CompactionDraft, summary: str) -> int:
         return self._estimator.estimate_overhead(request) + self._estimator.estimate_text(summary) + draft.tail
 
     async def _compact(
@@ -266,7 +259,7 @@ class ContextWindow:
         model: Model,
         request: Request,
         share: WindowLayout,
-        draft: CompactionDraft,
+        draft: compaction.CompactionDraft,
         *,
         why: CompactionReason,
         focus: str = "",
@@ -283,9 +276,9 @@ class ContextWindow:
             self._say(
                 f"The model could not be asked for a summary ({told.error}); the harness's own record stands alone."
             )
-        text = compose_summary(draft.preserved, told, share.narrative)
+        text = compaction.compose_summary(draft.preserved, told, share.narrative)
         pinned = replace(draft.preserved, words=(*draft.preserved.words, *draft.words))
-        if lost := find_missing_facts(pinned, [user_message(text), *request.messages[count:]]):
+        if lost := preserved_facts.find_missing_facts(pinned, [user_message(text), *request.messages[count:]]):
             raise RuntimeError(f"a compaction would lose {lost[0]!r}")
         after = self._after(request, draft, text)
         if why != "asked" and (after > share.limit or after >= request.tokens):
@@ -294,14 +287,14 @@ class ContextWindow:
         self._session.emit(event)
         return event
 
-    async def _ask(self, model: Model, request: Request, share: WindowLayout, focus: str) -> Narrative:
+    async def _ask(self, model: Model, request: Request, share: WindowLayout, focus: str) -> compaction.Narrative:
         about = f"The user asks to keep above all: {focus.strip()}" if focus.strip() else ""
         note = fill_template(self._template, {"focus": about}).strip()
         asked = replace(
             request, notes=(note,), purpose="compaction", partial=None, tools_off=True, max_output=share.output
         )
         self._session.emit(Requested(model.name, len(asked.messages)))
-        return await ask_for_narrative(model, self.measured(asked), self._session.emit)
+        return await compaction.ask_for_narrative(model, self.measured(asked), self._session.emit)
 
     def _say(self, text: str) -> None:
         self._session.emit(Notice(text))

@@ -3,15 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from kimi_agent.context import session_facts
 from kimi_agent.context.markdown_quoting import to_code_span
-from kimi_agent.context.session_facts import (
-    CommandFact,
-    FileFact,
-    LatestTestRun,
-    SessionFacts,
-    UserExcerpt,
-    shorten_excerpt,
-)
 from kimi_agent.log.messages import Message, User
 from kimi_agent.log.views import Evidence, PlanView, TestCase
 from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, estimate_tokens
@@ -50,13 +43,13 @@ class PreservedFacts:
     `going_on` says that the last of the words is what the agent works on.
     """
 
-    words: tuple[UserExcerpt, ...]
+    words: tuple[session_facts.UserExcerpt, ...]
     going_on: bool
     sections: tuple[FactSection, ...]
     left_out: int = 0
 
 
-def collect_preserved_facts(facts: SessionFacts, plan: PlanView | None) -> PreservedFacts:
+def collect_preserved_facts(facts: session_facts.SessionFacts, plan: PlanView | None) -> PreservedFacts:
     """All facts that a compaction would preserve now."""
     words = ((facts.first,) if facts.first else ()) + facts.words.newest_first()[::-1]
     sections = (
@@ -77,7 +70,7 @@ def collect_preserved_facts(facts: SessionFacts, plan: PlanView | None) -> Prese
     return PreservedFacts(words, facts.turn_is_open, tuple(each for each in sections if each.rows), facts.words.dropped)
 
 
-def _file_sections(facts: SessionFacts) -> tuple[FactSection, FactSection]:
+def _file_sections(facts: session_facts.SessionFacts) -> tuple[FactSection, FactSection]:
     files, gone = facts.files.newest_first(), facts.files.dropped
     changed = tuple(_format_file(file) for file in files if file.change)
     read = tuple(_format_file(file) for file in files if not file.change)
@@ -93,7 +86,7 @@ def _open_items(plan: PlanView | None) -> Iterator[str]:
             yield f"- [{'>' if item.status == 'in_progress' else ' '}] {one_line(item.step, _REASON)}"
 
 
-def _refusals(facts: SessionFacts) -> Iterator[str]:
+def _refusals(facts: session_facts.SessionFacts) -> Iterator[str]:
     for each in facts.refusals.newest_first():
         words = f"“{one_line(each.words, _REASON)}”" if each.words else "no reason given"
         yield f"- {to_code_span(each.title, _COMMAND)}: {words}"
@@ -104,13 +97,13 @@ def _format_failing_test(case: TestCase) -> str:
     return f"- {to_code_span(case.id, _TEXT)}{at}{f': {to_code_span(case.message, _TEXT)}' if case.message else ''}"
 
 
-def _format_file(file: FileFact) -> str:
+def _format_file(file: session_facts.FileFact) -> str:
     how = {"": "read", "M": "changed", "A": "new", "D": "deleted", "R": "renamed"}.get(file.change, "changed")
     sha256 = f" {file.known.sha256[:_HASH]}" if file.known.sha256 else ""
     return f"- {to_code_span(file.path, _PATH)}{sha256} {how}{_format_ranges(file)}"
 
 
-def _format_ranges(file: FileFact) -> str:
+def _format_ranges(file: session_facts.FileFact) -> str:
     ranges = file.known.ranges
     if file.known.whole:
         return ", whole"
@@ -119,19 +112,19 @@ def _format_ranges(file: FileFact) -> str:
     return f", lines {shown}{more}" if ranges else ""
 
 
-def _format_command(command: CommandFact) -> str:
+def _format_command(command: session_facts.CommandFact) -> str:
     times = f", {command.times} times" if command.times > 1 else ""
     last = f"; it ended with {to_code_span(command.last_line, _TEXT)}" if command.last_line else ""
     return f"- {to_code_span(command.command, _COMMAND)}: {command.outcome}{times}{last}"
 
 
-def _evidence(facts: SessionFacts) -> Iterator[str]:
+def _evidence(facts: session_facts.SessionFacts) -> Iterator[str]:
     if facts.evidence is not None:
         yield _format_evidence(facts.evidence)
     yield from map(_format_test_run, facts.runs.newest_first())
 
 
-def _format_test_run(run: LatestTestRun) -> str:
+def _format_test_run(run: session_facts.LatestTestRun) -> str:
     trouble = f"; {to_code_span(run.trouble, _TEXT)}" if run.trouble else ""
     counts = f"{run.passed:,} passed, {run.failed:,} failed, {run.skipped:,} skipped"
     return f"- {to_code_span(run.command, _COMMAND)}: {run.verdict} ({counts}){trouble}"
@@ -152,7 +145,7 @@ def _format_evidence(evidence: Evidence) -> str:
     )
 
 
-def _done_items(facts: SessionFacts, plan: PlanView | None) -> Iterator[str]:
+def _done_items(facts: session_facts.SessionFacts, plan: PlanView | None) -> Iterator[str]:
     for each in facts.commits.newest_first():
         names = ", ".join(to_code_span(path, _PATH) for path in each.files[:5])
         yield f"- committed {to_code_span(each.commit[:_HASH], _HASH)} on {to_code_span(each.branch, _PATH)}: {names}"
@@ -195,7 +188,7 @@ def fit_to_tokens(preserved: PreservedFacts, max_tokens: int) -> PreservedFacts:
     return replace(preserved, words=words, sections=tuple(sections), left_out=left_out)
 
 
-def _sum_token_costs(words: Sequence[UserExcerpt]) -> int:
+def _sum_token_costs(words: Sequence[session_facts.UserExcerpt]) -> int:
     return sum(_token_cost(render_excerpt(word)) for word in words)
 
 
@@ -213,18 +206,21 @@ def _fit_section(section: FactSection, room: int) -> FactSection:
     return replace(section, rows=tuple(rows), more=section.more + len(section.rows) - len(rows))
 
 
-def _fit_excerpts(words: tuple[UserExcerpt, ...], room: int) -> tuple[UserExcerpt, ...]:
+def _fit_excerpts(words: tuple[session_facts.UserExcerpt, ...], room: int) -> tuple[session_facts.UserExcerpt, ...]:
     if _sum_token_costs(words) <= room:
         return words
     last = len(words) - 1
-    kept: dict[int, UserExcerpt] = {}
+    kept: dict[int, session_facts.UserExcerpt] = {}
     for at in dict.fromkeys((last, 0, *range(last - 1, 0, -1))):
         share = 0.5 if at == last else 0.25 if at == 0 else 0.1
         cut = _fit_excerpt(
             words[at],
             min(
                 room,
-                max(int(room * share), _token_cost(render_excerpt(shorten_excerpt(words[at], _MIN_EXCERPT_CHARS)))),
+                max(
+                    int(room * share),
+                    _token_cost(render_excerpt(session_facts.shorten_excerpt(words[at], _MIN_EXCERPT_CHARS))),
+                ),
             ),
         )
         if _token_cost(render_excerpt(cut)) > room:
@@ -234,23 +230,25 @@ def _fit_excerpts(words: tuple[UserExcerpt, ...], room: int) -> tuple[UserExcerp
     return tuple(kept[at] for at in sorted(kept))
 
 
-def _fit_excerpt(word: UserExcerpt, room: int) -> UserExcerpt:
+def _fit_excerpt(word: session_facts.UserExcerpt, room: int) -> session_facts.UserExcerpt:
     """`word` in `room` tokens, as far as that can be."""
     whole = render_excerpt(word)
     if _token_cost(whole) <= room:
         return word
-    frame = _token_cost(render_excerpt(shorten_excerpt(word, 0)))
+    frame = _token_cost(render_excerpt(session_facts.shorten_excerpt(word, 0)))
     each = estimate_tokens(word.head + word.tail) / max(1, len(word.head) + len(word.tail))
-    return shorten_excerpt(word, max(0, int((room - frame) / max(each, 1 / CHARS_PER_TOKEN)) - CHARS_PER_TOKEN))
+    return session_facts.shorten_excerpt(
+        word, max(0, int((room - frame) / max(each, 1 / CHARS_PER_TOKEN)) - CHARS_PER_TOKEN)
+    )
 
 
-def render_excerpt(word: UserExcerpt) -> str:
+def render_excerpt(word: session_facts.UserExcerpt) -> str:
     """One message of the person, as it stands in the text."""
     media = f"\n[{word.media} images or videos went with it; recall shows where]" if word.media else ""
     return f'<user-message id="{word.seq}">\n{_excerpt_text(word)}{media}\n</user-message>'
 
 
-def _excerpt_text(word: UserExcerpt) -> str:
+def _excerpt_text(word: session_facts.UserExcerpt) -> str:
     if word.whole:
         return word.head
     missing = word.size - len(word.head) - len(word.tail)
@@ -304,5 +302,5 @@ def find_missing_facts(preserved: PreservedFacts, messages: Sequence[Message]) -
     return tuple(row for row in rows if not any(row in each for each in texts))
 
 
-def _matches_excerpt(word: UserExcerpt, text: str) -> bool:
+def _matches_excerpt(word: session_facts.UserExcerpt, text: str) -> bool:
     return len(text) == word.size and text.startswith(word.head) and text.endswith(word.tail)

@@ -11,18 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from kimi_agent.context.call_arguments import decode_call_arguments
-from kimi_agent.log.events import (
-    Answered,
-    CallStarted,
-    Committed,
-    Judged,
-    Returned,
-    Rewound,
-    Said,
-    Seen,
-    Stamped,
-    TurnEnded,
-)
+from kimi_agent.log import events
 from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Call, Media, User
 from kimi_agent.log.views import DiffView, Evidence, OutputView, Result, TestCase, TestReport
@@ -161,39 +150,39 @@ class SessionFacts:
         self.failing: NewestMap[str, TestCase] = NewestMap(MAX_FAILING_TESTS)
         self.fixed: NewestMap[str, str] = NewestMap(MAX_OTHER_FACTS)
         self.refusals: NewestMap[int, RefusalFact] = NewestMap(MAX_OTHER_FACTS)
-        self.commits: NewestMap[str, Committed] = NewestMap(MAX_OTHER_FACTS)
+        self.commits: NewestMap[str, events.Committed] = NewestMap(MAX_OTHER_FACTS)
         self.evidence: Evidence | None = None
         self._calls: dict[tuple[int, int], Call] = {}
         self._running: dict[tuple[int, int], int] = {}
 
-    def add(self, stamped: Stamped) -> None:
+    def add(self, stamped: events.Stamped) -> None:
         """Take one record in."""
         seq = stamped.seq
         match stamped.event:
-            case Said(message=User() as message, queued=queued):
+            case events.Said(message=User() as message, queued=queued):
                 self._said(excerpt_message(seq, message), queued=queued)
-            case Said(message=Assistant(calls=calls)):
+            case events.Said(message=Assistant(calls=calls)):
                 self._cut_off()
                 self._calls = {(seq, index): call for index, call in enumerate(calls)}
-            case CallStarted(answer, index):
+            case events.CallStarted(answer, index):
                 self._running[answer, index] = seq
-            case Returned(answer, index, result):
+            case events.Returned(answer, index, result):
                 self._running.pop((answer, index), None)
                 self._returned(seq, result)
-            case Seen() as seen:
+            case events.Seen() as seen:
                 self._seen(seq, seen)
-            case Answered(question, decision) if not decision.allowed and decision.by == "person":
+            case events.Answered(question, decision) if not decision.allowed and decision.by == "person":
                 if not question.choices:
                     self.refusals.put(seq, RefusalFact(question.title, decision.message.strip(), seq))
-            case Judged(evidence):
+            case events.Judged(evidence):
                 self.evidence = evidence
                 for test in evidence.fixed:
                     self.fixed.put(test, test)
-            case Committed() as committed:
+            case events.Committed() as committed:
                 self.commits.put(committed.commit, committed)
-            case Rewound() as rewound:
+            case events.Rewound() as rewound:
                 self._put_back(rewound)
-            case TurnEnded():
+            case events.TurnEnded():
                 self._cut_off()
                 self.turn_is_open = False
             case _:
@@ -252,7 +241,7 @@ class SessionFacts:
                 if case.outcome == "passed":
                     self.fixed.put(case.id, case.id)
 
-    def _seen(self, seq: int, seen: Seen) -> None:
+    def _seen(self, seq: int, seen: events.Seen) -> None:
         old = self.files.get(seen.path)
         change, written = (old.change, old.written) if old else ("", 0)
         if seen.by == "write":
@@ -267,7 +256,7 @@ class SessionFacts:
         known = old.known if old else KnownFile("")
         self.files.put(path, FileFact(path, known, shown, seq, seq))
 
-    def _put_back(self, rewound: Rewound) -> None:
+    def _put_back(self, rewound: events.Rewound) -> None:
         """Of files that went back nothing is known for sure."""
         if rewound.what != "chat":
             for path, file in self.files.items():
@@ -275,7 +264,7 @@ class SessionFacts:
                     self.files.remove(path)
 
 
-def fold_session_facts(log: Iterable[Stamped], current: CurrentRecords, agent: str = "main") -> SessionFacts:
+def fold_session_facts(log: Iterable[events.Stamped], current: CurrentRecords, agent: str = "main") -> SessionFacts:
     """The facts in the records of `agent` that are `current`."""
     fold = SessionFacts()
     for stamped in log:

@@ -14,19 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace as replaced
 
-from kimi_agent.log.events import (
-    CallDelta,
-    Compacted,
-    Emit,
-    ReasoningDelta,
-    Requested,
-    Restored,
-    Rewound,
-    Shortened,
-    Spent,
-    Stamped,
-    TextDelta,
-)
+from kimi_agent.log import events
 from kimi_agent.log.messages import Media, Message, Usage, User
 from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, fingerprint_prompt_head
 from kimi_agent.model.closing_stream import closing_stream
@@ -64,25 +52,27 @@ class LastRequest:
     edited: Literal["", "some", "all"] = ""
 
 
-def find_last_request(log: Iterable[Stamped]) -> LastRequest | None:
+def find_last_request(log: Iterable[events.Stamped]) -> LastRequest | None:
     """The last request in one agent's log; None where the log says too little to expect anything cached."""
-    asked: Requested | None = None
+    asked: events.Requested | None = None
     last: LastRequest | None = None
     for stamped in log:
         match stamped.event:
-            case Requested() as requested:
+            case events.Requested() as requested:
                 asked = requested
-            case Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
+            case events.Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
                 last = LastRequest(asked.model, asked.head, asked.messages, usage.input, stamped.at)
-            case Compacted() if last is not None:
+            case events.Compacted() if last is not None:
                 last = replace(last, edited="all")
-            case Shortened() | Restored() | Rewound(what="chat" | "both") if last is not None and not last.edited:
+            case events.Shortened() | events.Restored() | events.Rewound(what="chat" | "both") if (
+                last is not None and not last.edited
+            ):
                 last = replace(last, edited="some")
     return last
 
 
 def wrap_with_cost_recorder(
-    model: Model, *, price: Price | None, emit: Emit, clock: Callable[[], float], last: LastRequest | None = None
+    model: Model, *, price: Price | None, emit: events.Emit, clock: Callable[[], float], last: LastRequest | None = None
 ) -> Model:
     """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
 
@@ -96,7 +86,7 @@ def wrap_with_cost_recorder(
 class _CostRecorder:
     model: Model
     price: Price | None
-    emit: Emit
+    emit: events.Emit
     clock: Callable[[], float]
     last: LastRequest | None
     sent: Request | None = None
@@ -126,7 +116,7 @@ class _CostRecorder:
             self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)
-        self.emit(Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
+        self.emit(events.Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
 
     def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
         """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
@@ -188,11 +178,11 @@ class _AttemptOutput:
         match delta:
             case Usage(input, output) if input > 0 or output > 0:  # some servers send one of zeros
                 self.usage = delta
-            case TextDelta(text):
+            case events.TextDelta(text):
                 self._text.append(text)
-            case ReasoningDelta(text):
+            case events.ReasoningDelta(text):
                 self._reasoning.append(text)
-            case CallDelta(name=name, arguments=arguments):
+            case events.CallDelta(name=name, arguments=arguments):
                 self._text += name, arguments
             case _:
                 pass
