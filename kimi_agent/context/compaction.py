@@ -24,7 +24,7 @@ _TRUNCATED_NOTE = "[cut here: the story was too long]"
 
 @dataclass(frozen=True)
 class CompactionDraft:
-    """A compaction before the model was asked: everything up to `mark` goes, `pins` stand for it.
+    """A compaction before the model was asked: everything up to `mark` goes, and `preserved` replaces it.
 
     What stays takes `tail` tokens; these `words` of the person are in it.
     """
@@ -56,7 +56,7 @@ def choose_cut_point(
 
 def _count_leading_summaries(marks: Sequence[CutPoint], items: Sequence[SizedMessage]) -> int:
     """1 where the conversation begins with the summary of an earlier compaction, else 0."""
-    # A compaction is newer than the first record that can be cut behind: its summary stands for that one.
+    # A compaction is newer than the first record that can be cut behind: its summary replaced that one.
     return int(bool(items and marks) and marks[0].length == 1 and items[0].origin[0] > marks[0].seq)
 
 
@@ -89,13 +89,13 @@ async def ask_for_narrative(model: Model, request: Request, emit: Emit) -> Narra
     return Narrative(narrative, "" if narrative else "its answer held no text")
 
 
-def compose_summary(preserved: PreservedFacts, told: Narrative, max_tokens: int) -> str:
+def compose_summary(preserved: PreservedFacts, narrative: Narrative, max_tokens: int) -> str:
     """The text that replaces the conversation: the preserved facts, then the model's narrative."""
-    if not told.text:
-        story = f"[There is none: the model could not be asked for it ({told.error}).]"
+    if not narrative.text:
+        story = f"[There is none: the model could not be asked for it ({narrative.error}).]"
     else:
         # Nothing in the story may pass for the person's own words, or move a cursor.
-        story = _USER_TAG.sub(r"\1user message", _strip_unprintable(_truncate_narrative(told.text, max_tokens)))
+        story = _USER_TAG.sub(r"\1user message", _strip_unprintable(_truncate_narrative(narrative.text, max_tokens)))
     return f"{render_facts(preserved)}\n\n{_NARRATIVE_TITLE}\n\n{story}"
 
 

@@ -5,13 +5,12 @@ from posixpath import normpath
 from kimi_agent.context.call_arguments import decode_call_arguments
 from kimi_agent.log import events
 from kimi_agent.log.messages import Assistant, Call, User
-from kimi_agent.log.views import DiffView, Result, TestReport
+from kimi_agent.log.views import FAILED_OUTCOMES, DiffView, Result, TestReport
 from kimi_agent.workspace.files.seen_files import KnownFile, add_seen
 
 
 class ProgressTracker:
-    """A fold of the log: was there progress since the last automatic compaction, and since the last shortening or
-    compaction?
+    """A fold of the log: whether there was progress since the last automatic compaction, or the last shortening too.
 
     Progress is a word of the person, a changed file, a test that comes out differently, lines of a file never seen
     before, a call never made before. Reading again what was seen before is none.
@@ -73,7 +72,7 @@ class ProgressTracker:
         return not (started.effect == "read" and self._reads_again(call))
 
     def _reads_again(self, call: Call) -> bool:
-        """Whether it names a file that was seen, and else only numbers; which lines are new, a `Seen` tells."""
+        """Whether it names a file that was seen, and else only numbers; a `Seen` reports which lines are new."""
         arguments = decode_call_arguments(call)
         path = arguments.pop("path", None)
         if not isinstance(path, str) or not all(isinstance(each, int | float) for each in arguments.values()):
@@ -90,8 +89,7 @@ class ProgressTracker:
             case DiffView(files):
                 return bool(files) and not result.failed
             case TestReport() as report:
-                failed = (case.id for case in report.cases if case.outcome in ("failed", "error"))
-                outcome = (report.verdict, *failed)
+                outcome = (report.verdict, *(case.id for case in report.cases if case.outcome in FAILED_OUTCOMES))
                 before = self._tests.get(report.command)
                 self._tests[report.command] = outcome
                 return outcome != before

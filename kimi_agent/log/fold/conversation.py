@@ -54,7 +54,7 @@ class Conversation:
 
     @property
     def plan(self) -> PlanView | None:
-        """The plan that stands."""
+        """The plan in effect."""
         return self._state.plan
 
     def messages(self) -> list[Message]:
@@ -76,7 +76,7 @@ class Conversation:
 
     @property
     def replaced(self) -> tuple[int, ...]:
-        """The compactions and shortenings that stand, by their seq; a `Restored` takes the last one back."""
+        """The compactions and shortenings in effect, by their seq; a `Restored` takes the last one back."""
         return tuple(each.seq for each in self._state.replaced)
 
     @property
@@ -95,11 +95,11 @@ class Conversation:
         return tuple(self._state.taken_back.values())
 
     def turn_of(self, seq: int) -> int:
-        """The number (from 1) of the turn, among those that stand, that record `seq` belongs to; 0 for none."""
+        """The number (from 1) of the turn that record `seq` belongs to, rewound turns not counted; 0 for none."""
         return bisect_right(self._state.turns, seq)
 
     def length_before(self, to: int) -> int | None:
-        """How many messages stand after a rewind to `to`; None where a compaction replaced what would tell."""
+        """How many messages a rewind to `to` leaves; None where a compaction replaced what would show it."""
         return self._state.length_before(to)
 
     def add(self, stamped: events.Stamped) -> None:
@@ -217,8 +217,8 @@ class Conversation:
         if not event.undoes:
             then = self._state.state_before(event.to, renamed=self._renamed)
             self.needs_refold = self.needs_refold or then is None
-        elif (stood := self._before_rewinds.get(event.undoes)) is not None:
-            then = stood.copy()
+        elif (before := self._before_rewinds.get(event.undoes)) is not None:
+            then = before.copy()
             then.queued |= {at: message for at, message in self._state.queued.items() if at > event.undoes}
             then.title = self._state.title if self._renamed else then.title
         else:

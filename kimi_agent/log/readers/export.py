@@ -24,7 +24,7 @@ def export_json(records: Iterable[events.Stamped]) -> str:
 def export_markdown(
     records: Iterable[events.Stamped], *, clock: Callable[[float], str], summary_lines: int | None = None
 ) -> str:
-    """What was said and done, in Markdown; `clock` writes a Unix time as a person reads it.
+    """The conversation in Markdown; `clock` writes a Unix time as a person reads it.
 
     Of a compaction's summary at most `summary_lines` lines are shown.
     """
@@ -44,10 +44,10 @@ class _Writer:
         self._calls: dict[tuple[int, int], Call] = {}
         self._fold = Conversation(keep_replaced=True)
         self._cost = _SessionCost()
-        self._room: dict[int, int] = {}  # the block that tells of a compaction or shortening
+        self._block_of: dict[int, int] = {}  # by compaction or shortening, the block that reports it
 
     def text(self) -> str:
-        """All of it; what it cost stands at the end."""
+        """All of it, at the end what it cost."""
         blocks = [*self._blocks, *self._cost.blocks()]
         return "\n\n".join(blocks) + "\n" if blocks else ""
 
@@ -57,11 +57,11 @@ class _Writer:
             case events.Said(message=Assistant() as message):
                 self._calls.update(((stamped.seq, index), call) for index, call in enumerate(message.calls))
             case events.Compacted():
-                self._room[stamped.seq] = len(self._blocks) + 1  # behind the heading
+                self._block_of[stamped.seq] = len(self._blocks) + 1  # behind the heading
             case events.Shortened():
-                self._room[stamped.seq] = len(self._blocks)
-            case events.Restored(compaction) if compaction in self._fold.replaced[-1:] and compaction in self._room:
-                at = self._room[compaction]
+                self._block_of[stamped.seq] = len(self._blocks)
+            case events.Restored(compaction) if compaction in self._fold.replaced[-1:] and compaction in self._block_of:
+                at = self._block_of[compaction]
                 self._blocks[at] = f"{self._blocks[at].removesuffix('.*')}; taken back at {self._clock(stamped.at)}.*"
         self._blocks += self._written(stamped)
         self._fold.add(stamped)
@@ -91,8 +91,8 @@ class _Writer:
             case events.TurnEnded(status, steps, text):
                 return [f"*Turn ended: {status}, {steps} steps{f'; {text}' if text else ''}.*", "---"]
             case events.Compacted() as compacted:
-                told = f"*{self._summed_up(compacted)}.*"
-                return [f"## Compaction, {self._clock(stamped.at)}", told, self._briefly(compacted.summary)]
+                heading = f"## Compaction, {self._clock(stamped.at)}"
+                return [heading, f"*{self._summed_up(compacted)}.*", self._shorten(compacted.summary)]
             case events.Shortened() as shortened:
                 return [f"*{self._cut_down(shortened)}.*"]
             case events.Rewound(to, what):
@@ -123,13 +123,12 @@ class _Writer:
         return f"{_WHY[event.why]}{focus}: {what} became this summary{_tokens(event)}"
 
     def _cut_down(self, event: events.Shortened) -> str:
-        names = Counter(
-            call.name for each in event.results if (call := self._calls.get((each.answer, each.index))) is not None
-        )
+        calls = (self._calls.get((each.answer, each.index)) for each in event.results)
+        names = Counter(call.name for call in calls if call is not None)
         by_name = ", ".join(f"{count} of {name}" for name, count in names.most_common())
         return f"{format_count(len(event.results), 'old result')} shortened to make room ({by_name}){_tokens(event)}"
 
-    def _briefly(self, summary: str) -> str:
+    def _shorten(self, summary: str) -> str:
         lines = summary.splitlines()
         most = self._summary_lines
         if most is None or len(lines) <= most:
@@ -145,7 +144,7 @@ def _tokens(event: events.Compacted | events.Shortened) -> str:
 
 @dataclass
 class _SessionCost:
-    """What the session itself used and paid. A log of before `Spent` was written tells only what its answers used."""
+    """What the session itself used and paid. A log older than `Spent` holds only what its answers used."""
 
     answers: Usage = field(default_factory=Usage)
     spent: Usage | None = None
@@ -161,8 +160,6 @@ class _SessionCost:
                     self.usd = None if usd is None else self.usd + usd
             case events.Opened(forked_from=source) if source:  # which paid for all that was copied from it
                 self.answers, self.spent, self.usd = Usage(), None, 0.0
-            case _:
-                pass
 
     def blocks(self) -> list[str]:
         usage = self.answers if self.spent is None else self.spent

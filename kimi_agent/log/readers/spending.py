@@ -119,8 +119,6 @@ def _take(record: DecodedRecord, log: _Log) -> None:
             log.entries[log.session, agent, seq, at] = Payment(
                 at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated
             )
-        case _:
-            pass
 
 
 def _folders(folder: Path | str) -> list[str]:

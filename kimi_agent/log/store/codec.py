@@ -2,7 +2,7 @@
 
     {"v":1,"crc":"89abcdef","seq":7,"at":1795307680.25,"agent":"main","event":{"type":"Said",...}}
 
-`crc` is the CRC-32 of everything behind its comma, so that it stands at a fixed place and is checked before anything
+`crc` is the CRC-32 of everything behind its comma, so that it has a fixed place and is checked before anything
 is parsed. Bytes 10 never occur inside a line. Long strings of big records lie in blobs: {"$blob": sha256, "chars":
 n}.
 """
@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _RecordBody(msgspec.Struct, frozen=True):
-    """A record behind its checksum; its fields stand in the order of the line."""
+    """A record behind its checksum; its fields are in the order of the line."""
 
     seq: int
     at: float
@@ -71,7 +71,8 @@ def encode_record(stamped: Stamped) -> EncodedRecord:
 
     Lone surrogates and NUL become U+FFFD, numbers that JSON has no room for become ones it has.
     """
-    rest = _rest(stamped)
+    event: Any = stamped.event  # never a fleeting one: Session.emit does not save those
+    rest = _RecordBody(stamped.seq, stamped.at, stamped.agent, event)
     try:
         body = msgspec.json.encode(rest)
         # NaN is written as null, and a null where a number must be could not be read again.
@@ -90,11 +91,6 @@ def encode_record(stamped: Stamped) -> EncodedRecord:
         stamped=Stamped(rest.agent, rest.seq, rest.at, rest.event) if doubtful else stamped,
         blobs=tuple(blobs.items()),
     )
-
-
-def _rest(stamped: Stamped) -> _RecordBody:
-    event: Any = stamped.event  # fleeting events never come here: Session.emit tells them apart
-    return _RecordBody(stamped.seq, stamped.at, stamped.agent, event)
 
 
 def decode_record(line: bytes, read_blob: ReadBlob) -> DecodedRecord:
@@ -151,7 +147,7 @@ def _seq(record: Any) -> int:
 def _cleaned(value: Any) -> Any:
     match value:
         case str():
-            # UTF-16 joins the surrogates that belong together and replaces those that stand alone.
+            # UTF-16 joins the surrogates that belong together and replaces those that are alone.
             whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
             return whole.replace("\0", "\ufffd")
         case dict():

@@ -5,6 +5,8 @@ import errno
 import os
 from pathlib import Path
 
+_CHUNK = 1 << 20
+
 
 def make_private_folder(path: Path) -> None:
     """Make `path` and whatever is missing above it, each 0700. Raises OSError."""
@@ -25,6 +27,13 @@ def write_all(fd: int, data: bytes) -> None:
     written = os.write(fd, data)
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
+
+
+def copy_bytes(source: int, target: int, start: int, stop: int | None = None) -> None:
+    """Copy the bytes `start` to `stop` (None: to the end) of the open file `source` to `target`. Raises OSError."""
+    while chunk := os.pread(source, _CHUNK if stop is None else min(_CHUNK, stop - start), start):
+        write_all(target, chunk)
+        start += len(chunk)
 
 
 def sync_data(fd: int) -> None:

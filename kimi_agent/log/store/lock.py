@@ -132,7 +132,7 @@ def is_holder_alive(holder: LockHolder) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of `pid`; "" where the system does not tell."""
+    """Clock ticks from boot to the start of `pid`; "" where the system does not report it."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

@@ -18,8 +18,8 @@ _NOT_QUEUED = (b'"queued":0}}', b'"queued":0}}\n')
 class LogScan:
     """One pass over the log open as `fd`, up to the byte `stop` (None: to its end). Iterate it once.
 
-    After the pass `end` is where the next record belongs (what lies behind it is torn), `lead` what must stand before
-    that record, `seq` the last number given, `bad` and `unknown` what was passed over.
+    After the pass `end` is where the next record belongs (what lies behind it is torn), `lead` what must be written
+    before that record, `seq` the last number given, `bad` and `unknown` what was passed over.
     """
 
     def __init__(self, fd: int, read_blob: codec.ReadBlob, stop: int | None = None) -> None:
@@ -87,7 +87,7 @@ def read_log_lines(fd: int, stop: int | None = None, *, start: int = 0) -> Itera
 
 
 def find_event_name(line: bytes) -> int:
-    """Where the name of the event stands in a sound line, so that most lines need not be parsed."""
+    """The offset of the event's name in a sound line, so that most lines need not be parsed."""
     # No string of a record can hold the mark: its quotes would be escaped.
     return line.find(_EVENT, 0, 200) + len(_EVENT)
 
@@ -95,6 +95,11 @@ def find_event_name(line: bytes) -> int:
 def is_prompt_line(line: bytes, at: int) -> bool:
     """Whether the line, its event's name `at`, is a message of the person that starts a turn."""
     return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
+
+
+def list_logs(folder: Path) -> list[Path]:
+    """The logs in a session's folder, one an agent, the main agent's first."""
+    return sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
 
 
 @contextmanager

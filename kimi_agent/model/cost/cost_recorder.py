@@ -12,7 +12,7 @@ from operator import is_
 from typing import Literal
 
 import msgspec
-from msgspec.structs import replace as replaced
+from msgspec import structs
 
 from kimi_agent.log import events
 from kimi_agent.log.messages import Media, Message, Usage, User
@@ -76,7 +76,7 @@ def wrap_with_cost_recorder(
 ) -> Model:
     """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
 
-    One account is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
+    One recorder is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
     or on another model).
     """
     return WrappedModel(model, _CostRecorder(model, price, emit, clock, last).stream)
@@ -95,28 +95,26 @@ class _CostRecorder:
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
         began_at = self.clock()
-        heard = _AttemptOutput()
+        output = _AttemptOutput()
         try:
             async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
-                    heard.note(delta)
+                    output.note(delta)
                     yield delta
         finally:
-            if heard.anything:
-                self._spend(request, heard, began_at)
+            if output.anything:
+                self._spend(request, output, began_at)
 
-    def _spend(self, request: Request, heard: "_AttemptOutput", began_at: float) -> None:
-        told = heard.usage if heard.usage is not None and heard.usage.input else None
-        usage = told or replaced(
-            heard.usage or heard.estimated(),
-            input=request.tokens or estimate_request_tokens(request),
-        )
-        due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
-        if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
+    def _spend(self, request: Request, output: "_AttemptOutput", began_at: float) -> None:
+        reported = output.usage if output.usage is not None and output.usage.input else None
+        input_tokens = request.tokens or estimate_request_tokens(request)
+        usage = reported or structs.replace(output.usage or output.estimated(), input=input_tokens)
+        due, miss = (0, "") if reported is None else self._cache(request, usage, began_at)
+        if request.purpose != "compaction":  # which is not part of the conversation: the next answer follows the last
             self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)
-        self.emit(events.Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
+        self.emit(events.Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=reported is None))
 
     def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
         """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
@@ -155,7 +153,7 @@ class _CostRecorder:
     def _other_head(self, last: LastRequest, request: Request) -> str:
         if self.sent is not None:
             return _describe_head_change(self.sent, request)
-        # The log tells no more than that it is another one; a session keeps its system prompt, so it is the tools.
+        # The log only shows that it is another one; a session keeps its system prompt, so it is the tools.
         return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
 
 
@@ -184,26 +182,24 @@ class _AttemptOutput:
                 self._reasoning.append(text)
             case events.CallDelta(name=name, arguments=arguments):
                 self._text += name, arguments
-            case _:
-                pass
 
 
 def estimate_request_tokens(request: Request) -> int:
     """An estimate of a request's input that nobody measured, on the high side: a cap must hold without a number."""
-    told = [list(request.messages), request.notes, request.partial]
+    content = [list(request.messages), request.notes, request.partial]
     users = (message for message in request.messages if isinstance(message, User))
     media = sum(isinstance(part, Media) for user in users for part in user.parts)
     return (
         estimate_head_tokens(request.system, request.tools)
-        + len(msgspec.json.encode(told)) // 3
+        + len(msgspec.json.encode(content)) // 3
         + media * TOKENS_PER_MEDIUM
     )
 
 
 def estimate_head_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
     """An estimate of the tokens before the messages, on the low side: so much both requests surely share."""
-    told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
-    return len(msgspec.json.encode(told)) // 4
+    head = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
+    return len(msgspec.json.encode(head)) // 4
 
 
 def _describe_head_change(before: Request, request: Request) -> str:

@@ -38,8 +38,8 @@ class AnswerAttempts:
             request = replace(request, notes=(*request.notes, EMPTY_ANSWER_NUDGE if able else NUDGE_WITHOUT_TOOLS))
         return replace(request, partial=self._held.assistant()) if self._kept else request
 
-    def hear(self, delta: Delta) -> None:
-        """Take in what the reader is about to get. Raises instead where an answer ends without word and call."""
+    def add(self, delta: Delta) -> None:
+        """Join one delta that the reader is about to get. Raises instead where an answer ends without word and call."""
         self._silent = False
         if isinstance(delta, Finish) and not self._said():
             raise _empty_answer_error(delta.reason)

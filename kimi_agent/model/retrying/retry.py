@@ -118,7 +118,7 @@ def decide_retry(error: Unavailable, policy: RetryPolicy, tally: FailureTally, r
 
 
 def _is_tried_enough(error: Unavailable, policy: RetryPolicy, tally: FailureTally) -> bool:
-    """Whether this was tried often enough."""
+    """Whether another try is not worth it."""
     if tally.tries >= policy.tries:
         return True
     if isinstance(error, LikelyPermanent):
@@ -164,12 +164,12 @@ class _RetryingModel:
             try:
                 async with closing_stream(self.model.stream(answer.next_request(tally.empties))) as deltas:
                     async for delta in deltas:
-                        answer.hear(delta)
+                        answer.add(delta)
                         yield delta
                 return
             except Unavailable as error:
                 tally = tally.failed(error, self._counted_s(policy, tally, began_at))
-                wait = self._decided(error, policy, tally, answer.attempt)
+                wait = self._decide(error, policy, tally, answer.attempt)
                 retrying = answer.break_off(str(error), wait.seconds)
             except (Refused, TooLong) as error:
                 if not answer.continuation_refused(error):
@@ -187,7 +187,7 @@ class _RetryingModel:
             return 0.0
         return min(max(0.0, self.clock() - began_at), _MAX_COUNTED_ATTEMPT_S)
 
-    def _decided(self, error: Unavailable, policy: RetryPolicy, tally: FailureTally, attempt: int) -> WaitAndRetry:
+    def _decide(self, error: Unavailable, policy: RetryPolicy, tally: FailureTally, attempt: int) -> WaitAndRetry:
         """The wait until the next attempt; raises where there is none."""
         match decide_retry(error, policy, tally, self.random()):
             case WaitAndRetry() as wait:

@@ -62,7 +62,7 @@ class TapeRequest:
 
     @cached_property
     def mark(self) -> TapeMark | None:
-        """The newest mark in what the user said, where a summary replaces what was before."""
+        """The newest mark in the user messages, where a summary replaces what was before."""
         found = max(
             ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK_PATTERN.finditer(text)),
             key=lambda each: each[:2],

@@ -57,14 +57,12 @@ class TapePlayer:
         return fill_answer(self.tape, choose_entry(self.tape, request), request, count)
 
     def fault(self, answer: ScriptedAnswer, session: str) -> Fault | None:
-        """The fault of this line, if it has still to happen in this conversation."""
-        fault = answer.fault
-        if fault is None:
+        """The fault of this line, if it has yet to happen in this conversation."""
+        if answer.fault is None:
             return None
         self._fault_counts[session, answer.number] += 1
-        if fault.times != "always" and self._fault_counts[session, answer.number] > fault.times:
-            return None
-        return fault
+        times = answer.fault.times
+        return answer.fault if times == "always" or self._fault_counts[session, answer.number] <= times else None
 
     def reply(self, answer: ScriptedAnswer, model: str, *, include_usage: bool, fault: Fault | None) -> PlayedReply:
         """The streamed answer, as fast as the tape or `pace` says, and with what goes wrong this time."""
