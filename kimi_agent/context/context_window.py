@@ -135,7 +135,7 @@ class ContextWindow:
             if hard is not None and hard.tokens <= layout.limit:
                 return True
             raise TooLong(_format_too_long(request, layout))
-        await self._compact(model, request, layout, draft, why="overflow" if overflow else "window")
+        await self._compact(model, request, draft, why="overflow" if overflow else "window")
         return True
 
     async def compact(self, model: Model, request: Request, *, focus: str = "") -> Compacted:
@@ -144,17 +144,15 @@ class ContextWindow:
         Raises UserError where there is nothing to gain or the model cannot be asked, and Stopped.
         """
         request = self.measure(request)
-        layout = self._layout(model, request)
-        draft = self._draft_for_person(request, layout)
-        return await self._compact(model, request, layout, draft, why="asked", focus=focus)
+        draft = self._draft_for_person(model, request)
+        return await self._compact(model, request, draft, why="asked", focus=focus)
 
     def preview(self, model: Model, request: Request) -> CompactionPreview:
         """What `compact` would do. Raises UserError where there is nothing to gain."""
         request = self.measure(request)
-        layout = self._layout(model, request)
-        draft = self._draft_for_person(request, layout)
+        draft = self._draft_for_person(model, request)
         text = render_facts(draft.preserved)
-        after = self._after(request, draft, text) + min(layout.narrative, _USUAL_NARRATIVE_TOKENS)
+        after = self._after(request, draft, text) + min(draft.layout.narrative, _USUAL_NARRATIVE_TOKENS)
         return CompactionPreview(draft.mark.length, request.tokens, after, text)
 
     def undo(self, model: Model, request: Request) -> Restored:
@@ -230,10 +228,11 @@ class ContextWindow:
         gone = preserved_facts.drop_messages(all_facts, (item.origin[0] for item in kept))
         words = tuple(word for word in all_facts.words if word not in gone.words)
         preserved = preserved_facts.fit_to_tokens(gone, layout.preserved)
-        return CompactionDraft(mark, preserved, sum(item.size for item in kept), words)
+        return CompactionDraft(layout, mark, preserved, sum(item.size for item in kept), words)
 
-    def _draft_for_person(self, request: Request, layout: WindowLayout) -> CompactionDraft:
+    def _draft_for_person(self, model: Model, request: Request) -> CompactionDraft:
         """A draft for a person who asked. Raises UserError where there is nothing to gain."""
+        layout = self._layout(model, request)
         size = sum(self._estimator.sizes(request))
         draft = self._draft(request, layout, min(layout.tail, size // 5))
         if draft is None or self._after(request, draft, render_facts(draft.preserved)) >= request.tokens:
@@ -244,16 +243,9 @@ class ContextWindow:
         return self._estimator.estimate_overhead(request) + self._estimator.estimate_text(summary) + draft.tail
 
     async def _compact(
-        self,
-        model: Model,
-        request: Request,
-        layout: WindowLayout,
-        draft: CompactionDraft,
-        *,
-        why: CompactionReason,
-        focus: str = "",
+        self, model: Model, request: Request, draft: CompactionDraft, *, why: CompactionReason, focus: str = ""
     ) -> Compacted:
-        count = draft.mark.length
+        layout, count = draft.layout, draft.mark.length
         self._say(
             f"Making room: {count:,} messages become a summary (about {request.tokens:,} of {layout.window:,} tokens "
             "are in use)."

@@ -56,6 +56,9 @@ def collect_preserved_facts(facts: SessionFacts, plan: PlanView | None) -> Prese
     files, gone = facts.files.newest_first(), facts.files.dropped
     changed = tuple(_format_file(file) for file in files if file.change)
     read = tuple(_format_file(file) for file in files if not file.change)
+    evidence = tuple(map(_format_test_run, facts.runs.newest_first()))
+    if facts.evidence is not None:
+        evidence = (_format_evidence(facts.evidence), *evidence)
     commands = tuple(map(_format_command, facts.commands.newest_first()))
     sections = (
         FactSection("What the user refused; keep to it", tuple(_refusals(facts)), 0.05, "refused"),
@@ -64,7 +67,7 @@ def collect_preserved_facts(facts: SessionFacts, plan: PlanView | None) -> Prese
         FactSection("Files that you changed (sha256, and the lines you saw)", changed, 0.1, "path of a file", gone),
         FactSection("Files that you read (read again what you need of them)", read, 0.05, "path of a file", gone),
         FactSection("Commands that ran, and how they ended last", commands, 0.08, "a command", facts.commands.dropped),
-        FactSection("Test runs and evidence", tuple(_evidence(facts)), 0.05, "run_tests"),
+        FactSection("Test runs and evidence", evidence, 0.05, "run_tests"),
         FactSection("Already done, do not repeat", tuple(_done_items(facts, plan)), 0.05, "commit"),
     )
     return PreservedFacts(words, facts.turn_is_open, tuple(each for each in sections if each.rows), facts.words.dropped)
@@ -106,12 +109,6 @@ def _format_command(command: session_facts.CommandFact) -> str:
     times = f", {command.times} times" if command.times > 1 else ""
     last = f"; it ended with {to_code_span(command.last_line, _TEXT)}" if command.last_line else ""
     return f"- {to_code_span(command.command, _COMMAND)}: {command.outcome}{times}{last}"
-
-
-def _evidence(facts: SessionFacts) -> Iterator[str]:
-    if facts.evidence is not None:
-        yield _format_evidence(facts.evidence)
-    yield from map(_format_test_run, facts.runs.newest_first())
 
 
 def _format_test_run(run: session_facts.LatestTestRun) -> str:
@@ -159,10 +156,8 @@ def fit_to_tokens(preserved: PreservedFacts, max_tokens: int) -> PreservedFacts:
     is counted, with a word on how to find it.
     """
     room = max_tokens - estimate_tokens(_INTRO) - estimate_tokens(_WORDS) - estimate_tokens(_GO_ON_NOTE) - 60
-    room -= sum(
-        estimate_tokens(_heading(section)) + estimate_tokens(_more_row(section, 1_000))
-        for section in preserved.sections
-    )
+    frames = (row for section in preserved.sections for row in (_heading(section), _more_row(section, 1_000)))
+    room -= sum(map(estimate_tokens, frames))
     needs = [sum(map(_token_cost, section.rows)) for section in preserved.sections]
     shares = [int(room * section.share) for section in preserved.sections]
     spare = room - sum(min(need, share) for need, share in zip(needs, shares, strict=True))
@@ -223,14 +218,11 @@ def _fit_excerpt(word: UserExcerpt, room: int) -> UserExcerpt:
 def render_excerpt(word: UserExcerpt) -> str:
     """Render one message of the person."""
     media = f"\n[{word.media} images or videos went with it; recall shows where]" if word.media else ""
-    return f'<user-message id="{word.seq}">\n{_excerpt_text(word)}{media}\n</user-message>'
-
-
-def _excerpt_text(word: UserExcerpt) -> str:
-    if word.whole:
-        return word.head
-    missing = word.size - len(word.head) - len(word.tail)
-    return f'{word.head}\n[... {missing:,} characters left out; recall(id="{word.seq}") shows all ...]\n{word.tail}'
+    text = word.head
+    if not word.whole:
+        missing = word.size - len(word.head) - len(word.tail)
+        text += f'\n[... {missing:,} characters left out; recall(id="{word.seq}") shows all ...]\n{word.tail}'
+    return f'<user-message id="{word.seq}">\n{text}{media}\n</user-message>'
 
 
 def _heading(section: FactSection) -> str:

@@ -62,14 +62,13 @@ class Sessions:
         if word == "last":  # one that was opened and left without a word is not what people mean
             return next((one for one in all_ if one.turns), all_[0])
         title = word.casefold()
-        readings: tuple[Callable[[SessionSummary], bool], ...] = (
-            lambda one: one.id == word,
-            lambda one: bool(word) and one.id.startswith(word),
-            lambda one: bool(word) and one.title.casefold() == title,
-            lambda one: bool(word) and title in one.title.casefold(),
+        readings = (
+            [one for one in all_ if one.id == word],
+            [one for one in all_ if word and one.id.startswith(word)],
+            [one for one in all_ if word and one.title.casefold() == title],
+            [one for one in all_ if word and title in one.title.casefold()],
         )
-        for reads in readings:
-            meant = tuple(one for one in all_ if reads(one))
+        for meant in readings:
             if len(meant) == 1:
                 return meant[0]
             if meant:
@@ -189,5 +188,5 @@ def _written(folder: Path) -> tuple[float, str]:
         return 0.0, folder.name
 
 
-def _named(found: tuple[SessionSummary, ...]) -> str:
+def _named(found: Iterable[SessionSummary]) -> str:
     return join_some([f"{one.id} ({one.title})" if one.title else one.id for one in found], _MOST_CANDIDATES)

@@ -63,11 +63,11 @@ class _Writer:
             case events.Restored(compaction) if compaction in self._fold.replaced[-1:] and compaction in self._block_of:
                 at = self._block_of[compaction]
                 self._blocks[at] = f"{self._blocks[at].removesuffix('.*')}; taken back at {self._clock(stamped.at)}.*"
-        self._blocks += self._written(stamped)
+        self._blocks += self._render(stamped)
         self._fold.add(stamped)
         self._cost.add(stamped.event)
 
-    def _written(self, stamped: events.Stamped) -> list[str]:
+    def _render(self, stamped: events.Stamped) -> list[str]:
         match stamped.event:
             case events.Opened() as opened:
                 fork = f", forked from {opened.forked_from}" if opened.forked_from else ""
@@ -78,27 +78,27 @@ class _Writer:
                 head = f"## User, {self._clock(stamped.at)}"
                 return [head, message.text, *([f"*{media} images or videos*"] if media else [])]
             case events.Said(message=Assistant() as message):
-                return ["## Kimi", *_reasoned(message.reasoning), *([message.text] if message.text else [])]
+                return ["## Kimi", *_quote_reasoning(message.reasoning), *([message.text] if message.text else [])]
             case events.Partial() as partial:
-                return _broken_off(partial)
+                return _format_partial(partial)
             case events.CallStarted(answer, index):
                 call = self._calls.get((answer, index))
-                return [] if call is None else [f"### {call.name}", _fenced(call.arguments, "json")]
+                return [] if call is None else [f"### {call.name}", _fence(call.arguments, "json")]
             case events.Returned(answer, index, result):
                 call = self._calls.get((answer, index))
                 failed = ", failed" if result.failed else ""
-                return [f"*Result of {call.name if call else 'a call'}{failed}:*", _fenced(result.content)]
+                return [f"*Result of {call.name if call else 'a call'}{failed}:*", _fence(result.content)]
             case events.TurnEnded(status, steps, text):
                 return [f"*Turn ended: {status}, {steps} steps{f'; {text}' if text else ''}.*", "---"]
             case events.Compacted() as compacted:
                 heading = f"## Compaction, {self._clock(stamped.at)}"
-                return [heading, f"*{self._summed_up(compacted)}.*", self._shorten(compacted.summary)]
+                return [heading, f"*{self._describe_compaction(compacted)}.*", self._shorten(compacted.summary)]
             case events.Shortened() as shortened:
-                return [f"*{self._cut_down(shortened)}.*"]
+                return [f"*{self._describe_shortening(shortened)}.*"]
             case events.Rewound(to, what):
                 return [f"*Went back to before record {to} ({what}).*"]
             case events.Judged(evidence):
-                return [f"*Evidence: {_proven(evidence)}.*"]
+                return [f"*Evidence: {_format_evidence(evidence)}.*"]
             case events.Committed(commit, branch, files):
                 return [f"*Committed {len(files)} files on {branch} as {commit[:10]}.*"]
             case events.Renamed(title):
@@ -107,7 +107,7 @@ class _Writer:
                 return [f"*Recovered: {cut} bytes cut off, {bad} records passed over.*"]
         return []
 
-    def _summed_up(self, event: events.Compacted) -> str:
+    def _describe_compaction(self, event: events.Compacted) -> str:
         """Why, what went, and how much."""
         focus = f" with the focus {' '.join(event.focus.split())!r}" if event.focus else ""
         mark = next((each for each in reversed(self._fold.marks) if each.seq <= event.through), None)
@@ -120,13 +120,14 @@ class _Writer:
         ]
         turn = self._fold.turn_of(event.through)
         what = f"{format_count(len(gone), 'message')} up to turn {turn} ({', '.join(parts)})" if gone else "nothing"
-        return f"{_WHY[event.why]}{focus}: {what} became this summary{_tokens(event)}"
+        return f"{_WHY[event.why]}{focus}: {what} became this summary{_token_change(event)}"
 
-    def _cut_down(self, event: events.Shortened) -> str:
+    def _describe_shortening(self, event: events.Shortened) -> str:
         calls = (self._calls.get((each.answer, each.index)) for each in event.results)
         names = Counter(call.name for call in calls if call is not None)
         by_name = ", ".join(f"{count} of {name}" for name, count in names.most_common())
-        return f"{format_count(len(event.results), 'old result')} shortened to make room ({by_name}){_tokens(event)}"
+        results = format_count(len(event.results), "old result")
+        return f"{results} shortened to make room ({by_name}){_token_change(event)}"
 
     def _shorten(self, summary: str) -> str:
         lines = summary.splitlines()
@@ -136,7 +137,7 @@ class _Writer:
         return "\n".join([*lines[:most], f"… {format_count(len(lines) - most, 'more line')} of the summary"])
 
 
-def _tokens(event: events.Compacted | events.Shortened) -> str:
+def _token_change(event: events.Compacted | events.Shortened) -> str:
     if not event.tokens_before:
         return ""
     return f"; the request went from about {event.tokens_before:,} tokens to {event.tokens_after:,}"
@@ -170,24 +171,24 @@ class _SessionCost:
         return [f"*Cost: {usage.input:,} tokens in ({usage.cached:,} cached), {usage.output:,} out; {price}.*"]
 
 
-def _broken_off(partial: events.Partial) -> list[str]:
+def _format_partial(partial: events.Partial) -> list[str]:
     why = f" ({partial.why})" if partial.why else ""
     if partial.retried:
         return [f"*The answer broke off{why} and was asked for again.*"]
-    return ["## Kimi", *_reasoned(partial.reasoning), partial.text, f"*The answer broke off{why}.*"]
+    return ["## Kimi", *_quote_reasoning(partial.reasoning), partial.text, f"*The answer broke off{why}.*"]
 
 
-def _proven(evidence: Evidence) -> str:
+def _format_evidence(evidence: Evidence) -> str:
     counts = f"{evidence.passed} passed, {evidence.failed} failed" if evidence.last is not None else "no tests were run"
     since = f", {len(evidence.changed_since)} files changed since" if evidence.changed_since else ""
     return f"{evidence.verdict.replace('_', ' ')}; {counts}{since}"
 
 
-def _reasoned(text: str | None) -> list[str]:
+def _quote_reasoning(text: str | None) -> list[str]:
     return ["\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())] if text and text.strip() else []
 
 
-def _fenced(text: str, language: str = "") -> str:
+def _fence(text: str, language: str = "") -> str:
     """`text` in a fence longer than any run of backticks in it."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)

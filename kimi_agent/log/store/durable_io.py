@@ -3,8 +3,11 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+Sync = Callable[[int], None]
+"""Makes what was written to an open file survive a power loss, as `sync_data` does. Raises OSError."""
 _CHUNK = 1 << 20
 
 

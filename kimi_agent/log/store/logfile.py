@@ -6,13 +6,13 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.store.codec import ReadBlob
-from kimi_agent.log.store.durable_io import copy_bytes, make_private_folder, sync_folder, write_all
+from kimi_agent.log.store.durable_io import Sync, copy_bytes, make_private_folder, sync_folder, write_all
 from kimi_agent.log.store.lock import SessionLock
 from kimi_agent.log.store.log_scan import LogScan
 
@@ -25,7 +25,7 @@ class LogFile:
     Bytes are out of our hands when `append` returns (kill -9 loses nothing); `sync` is for the loss of power.
     """
 
-    def __init__(self, path: Path, lock: SessionLock, sync: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, lock: SessionLock, sync: Sync) -> None:
         self.path = path
         self._lock = lock
         self._sync = sync

@@ -13,7 +13,7 @@ from kimi_agent.log.events import Event, Fleeting, Listener, Notice, Opened, Rec
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import encode_record
-from kimi_agent.log.store.durable_io import sync_data
+from kimi_agent.log.store.durable_io import Sync, sync_data
 from kimi_agent.log.store.lock import SessionLock
 from kimi_agent.log.store.log_writer import LogWriter
 from kimi_agent.log.store.logfile import LogFile
@@ -26,7 +26,7 @@ class Session:
     it anew each time.
     """
 
-    def __init__(self, folder: Path, agent: str, now: Callable[[], float], sync: Callable[[int], None]) -> None:
+    def __init__(self, folder: Path, agent: str, now: Callable[[], float], sync: Sync) -> None:
         self.folder = folder
         self.agent = agent
         self.path = folder / f"{agent}.jsonl"
@@ -47,13 +47,7 @@ class Session:
 
     @classmethod
     def create(
-        cls,
-        folder: Path,
-        opened: Opened,
-        *,
-        now: Callable[[], float],
-        agent: str = "main",
-        sync: Callable[[int], None] = sync_data,
+        cls, folder: Path, opened: Opened, *, now: Callable[[], float], agent: str = "main", sync: Sync = sync_data
     ) -> "Session":
         """Start a log in `folder` (made if missing, 0700) with `opened` as its first record.
 
@@ -67,12 +61,7 @@ class Session:
 
     @classmethod
     def resume(
-        cls,
-        folder: Path,
-        *,
-        now: Callable[[], float],
-        agent: str = "main",
-        sync: Callable[[int], None] = sync_data,
+        cls, folder: Path, *, now: Callable[[], float], agent: str = "main", sync: Sync = sync_data
     ) -> "Session":
         """Open the log in `folder`, mend what a crash left, and fold it.
 

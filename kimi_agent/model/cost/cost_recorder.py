@@ -16,8 +16,7 @@ from msgspec import structs
 
 from kimi_agent.log import events
 from kimi_agent.log.messages import Media, Message, Usage, User
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, fingerprint_prompt_head
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, closing_stream, fingerprint_prompt_head
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
 
@@ -151,10 +150,13 @@ class _CostRecorder:
         return (HISTORY_EDITED if edited else ""), None
 
     def _other_head(self, last: LastRequest, request: Request) -> str:
-        if self.sent is not None:
-            return _describe_head_change(self.sent, request)
-        # The log only shows that it is another one; a session keeps its system prompt, so it is the tools.
-        return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
+        sent = self.sent
+        if sent is None:
+            # The log only shows that it is another one; a session keeps its system prompt, so it is the tools.
+            return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
+        if sent.tools is not request.tools and sent.tools != request.tools:
+            return OTHER_TOOLS
+        return "" if sent.system == request.system else OTHER_SYSTEM
 
 
 @dataclass
@@ -189,23 +191,14 @@ def estimate_request_tokens(request: Request) -> int:
     content = [list(request.messages), request.notes, request.partial]
     users = (message for message in request.messages if isinstance(message, User))
     media = sum(isinstance(part, Media) for user in users for part in user.parts)
-    return (
-        estimate_head_tokens(request.system, request.tools)
-        + len(msgspec.json.encode(content)) // 3
-        + media * TOKENS_PER_MEDIUM
-    )
+    head = estimate_head_tokens(request.system, request.tools)
+    return head + len(msgspec.json.encode(content)) // 3 + media * TOKENS_PER_MEDIUM
 
 
 def estimate_head_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
     """An estimate of the tokens before the messages, on the low side: so much both requests surely share."""
     head = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
     return len(msgspec.json.encode(head)) // 4
-
-
-def _describe_head_change(before: Request, request: Request) -> str:
-    if before.tools is not request.tools and before.tools != request.tools:
-        return OTHER_TOOLS
-    return "" if before.system == request.system else OTHER_SYSTEM
 
 
 def _begins_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bool:

@@ -1,20 +1,19 @@
 """Retry wrapper: asks again after a failure that may pass, and continues an answer that broke off.
 
-How often and how long is the policy's to say. One attempt is one stream, and nothing of it is history before it is
+The policy says how often and how long. One attempt is one stream, and nothing of it is history before it is
 complete. At a break in the middle a `Retrying` asks every reader to forget what had been streamed, or to keep it
 because the next attempt goes on behind it.
 """
 
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import Refused, TooLong, Unavailable
-from kimi_agent.model.base import Delta, Model, Request, WrappedModel
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Delta, Model, Request, Sleep, UnixClock, WrappedModel, closing_stream
 from kimi_agent.model.retrying.attempts import AnswerAttempts, EmptyAnswer
 from kimi_agent.model.wire.http_errors import LikelyPermanent
 
@@ -129,17 +128,11 @@ def _is_tried_enough(error: Unavailable, policy: RetryPolicy, tally: FailureTall
 
 
 def wrap_with_retry(
-    model: Model,
-    policy: RetryPolicy,
-    *,
-    partial: bool,
-    sleep: Callable[[float], Awaitable[None]],
-    random: Callable[[], float],
-    clock: Callable[[], float],
+    model: Model, policy: RetryPolicy, *, partial: bool, sleep: Sleep, random: Callable[[], float], clock: UnixClock
 ) -> Model:
     """`model`, but what is Unavailable and may pass is asked again.
 
-    `partial` says that it goes on with the start of an answer (`Request.partial`): then text that was streamed before
+    `partial` says that it continues the start of an answer (`Request.partial`): then text that was streamed before
     a break is kept. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
     counts as Unavailable here, for every kind of model, so that history never gets one: servers refuse it for ever.
     """
@@ -151,9 +144,9 @@ class _RetryingModel:
     model: Model
     policy: RetryPolicy
     partial: bool
-    sleep: Callable[[float], Awaitable[None]]
+    sleep: Sleep
     random: Callable[[], float]
-    clock: Callable[[], float]
+    clock: UnixClock
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the first attempt that succeeds, each failed one before it ended by a Retrying."""

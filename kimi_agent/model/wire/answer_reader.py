@@ -98,13 +98,13 @@ class AnswerReader:
                     break
                 self._read(name, data)
         finally:
-            yield from self._taken()
+            yield from self._take_deltas()
 
     def read_whole(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         """The deltas of a whole answer that was not streamed. Raises what `read` raises."""
         self._take(event, mended=False)
-        self._check()
-        yield from self._taken()
+        self._check_size()
+        yield from self._take_deltas()
 
     def end(self) -> list[Delta]:
         """The last deltas. Raises Unavailable where the answer is not complete: neither finish_reason nor [DONE]."""
@@ -130,7 +130,7 @@ class AnswerReader:
             for each in tokens.tool_calls or ():
                 function = each.function
                 self._call(each.index, _non_blank(each.id), _non_blank(function.name), function.arguments or "")
-        self._check()
+        self._check_size()
 
     def _read_with_care(self, data: bytes) -> None:
         if data == b"[DONE]":
@@ -212,13 +212,13 @@ class AnswerReader:
         self._kind = None
         self._run.clear()
 
-    def _taken(self) -> list[Delta]:
+    def _take_deltas(self) -> list[Delta]:
         """The deltas since the last time."""
         self._end_run()
         taken, self._deltas = self._deltas, []
         return taken
 
-    def _check(self) -> None:
+    def _check_size(self) -> None:
         if self._size > MAX_ANSWER_CHARS:
             raise Unavailable("The answer grew over 4 MiB and was cut off: the model may be in a loop.", retry=False)
 

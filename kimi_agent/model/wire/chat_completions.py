@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
-from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.base import Delta, Request, UnixClock
 from kimi_agent.model.endpoint import profiles
 from kimi_agent.model.endpoint.keys import ApiKey
 from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, ModelSettings
 from kimi_agent.model.wire import http_errors
 from kimi_agent.model.wire.http_errors import Endpoint, LikelyPermanent, error_from_connection
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder
-from kimi_agent.model.wire.stream import UnixClock, read_answer
+from kimi_agent.model.wire.stream import read_answer
 
 if TYPE_CHECKING:
     import httpx2
@@ -225,10 +225,8 @@ class ChatCompletions:
         body = bytearray()
         # A body that breaks off, stalls or never ends takes nothing from what the status says.
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with (
-                asyncio.timeout(self._settings.clocks.after_finish_s),
-                contextlib.aclosing(self._chunks(response)) as chunks,
-            ):
+            timeout = asyncio.timeout(self._settings.clocks.after_finish_s)
+            async with timeout, contextlib.aclosing(self._chunks(response)) as chunks:
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > _ERROR_BYTES:

@@ -54,11 +54,8 @@ def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls,
 def flush_pending(waiting: PendingCalls) -> tuple[Message, ...]:
     """The messages to send if no more come: a result for each call without one, and what waited behind them."""
     early = dict(waiting.results)
-    results = (
-        early.get(place) or ToolReturn(call.id, call.name, MISSING_RESULT_TEXT)
-        for place, call in enumerate(waiting.calls)
-        if place >= waiting.placed
-    )
+    pending = list(enumerate(waiting.calls))[waiting.placed :]
+    results = (early.get(place) or ToolReturn(call.id, call.name, MISSING_RESULT_TEXT) for place, call in pending)
     return (*results, *waiting.behind)
 
 

@@ -68,10 +68,9 @@ class RequestEncoder:
         # A start without text cannot be gone on with: the server refuses an empty message.
         if request.partial is not None and request.partial.text:
             tail.append(encode_wire_json(self._assistant(request.partial) | {"partial": True}))
+        head = kept.start + self._switches(request, kept.offers) + kept.end
         comma = b"," if kept.joined and tail else b""
-        return b"".join(
-            (kept.start, self._switches(request, kept.offers), kept.end, kept.joined, comma, b",".join(tail), b"]}")
-        )
+        return b"".join((head, kept.joined, comma, b",".join(tail), b"]}"))
 
     def _switches(self, request: Request, offers: bool) -> bytes:
         """The fields that may differ from request to request without changing the prompt."""

@@ -117,11 +117,9 @@ class _SchemaRepair:
         """A schema of one type: of the keywords those that fit it, in their order."""
         names: dict[str, Any] = {}
         if kind == "object":
-            names = {
-                name: self.node(child, depth + 1, seen)
-                for name, child in _mapping(flat.get("properties")).items()
-                if name not in moonshot_schema.FORBIDDEN_PROPERTY_NAMES
-            }
+            children = _mapping(flat.get("properties")).items()
+            forbidden = moonshot_schema.FORBIDDEN_PROPERTY_NAMES
+            names = {name: self.node(child, depth + 1, seen) for name, child in children if name not in forbidden}
         found: dict[str, Any] = {} if "type" in flat else {"type": kind}
         fitting = moonshot_schema.allowed_keywords(kind)
         for key, value in flat.items():

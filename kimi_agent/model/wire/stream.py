@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
-from kimi_agent.model.base import Delta
+from kimi_agent.model.base import Delta, UnixClock
 from kimi_agent.model.endpoint.profiles import Clocks
 from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
 from kimi_agent.model.wire.call_markers import recover_marked_calls
@@ -19,9 +19,6 @@ from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, SseEvent, S
 
 _AHEAD_BYTES = 1024 * 1024
 _DRAIN_S = 0.25
-
-UnixClock = Callable[[], float]
-"""Unix time in seconds."""
 
 
 def read_answer(
@@ -94,7 +91,7 @@ def _decode_whole_answer(body: bytes) -> Mapping[str, Any] | None:
 
 
 class _ReadAhead:
-    """Reads ahead of who reads the answer, so that a burst of chunks is taken (and timed) as one.
+    """Reads ahead of the answer's reader, so that a burst of chunks is taken (and timed) as one.
 
     It reads at most _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
     """
@@ -196,7 +193,7 @@ class _TimeoutWatch:
         if finished and self._finished_at is None:
             self._finished_at = self._time()
         try:
-            # Who always sends is stopped here, who sends nothing by the ahead.
+            # A server that always sends is stopped here, one that sends nothing by the read-ahead.
             if not finished and self._time() >= self._ends_at:
                 raise TimeoutError
             taken = await ahead.take(self._deadline())
