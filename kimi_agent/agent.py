@@ -41,10 +41,10 @@ class AgentConfig:
 class Compactor(Protocol):
     """Keeps the conversation within the model's window: measures each request, and compacts where it must."""
 
-    def measured(self, request: Request) -> Request:
+    def measure(self, request: Request) -> Request:
         """The request with its size."""
 
-    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+    async def make_room(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         """Make room if it is needed (with `overflow`: in any case); whether the conversation is another one now."""
 
 
@@ -140,12 +140,12 @@ class Agent:
     async def _ask_model(self) -> tuple[int, Assistant, str]:
         """One answer; room is made for it before, and once more where the server says that there was none."""
         request = self.request()
-        if await self._compactor.make(self.model, request):
+        if await self._compactor.make_room(self.model, request):
             request = self.request()
         try:
             return await self._answer(request)
         except TooLong:
-            if not await self._compactor.make(self.model, self.request(), overflow=True):
+            if not await self._compactor.make_room(self.model, self.request(), overflow=True):
                 raise
             return await self._answer(self.request())
 
@@ -154,7 +154,7 @@ class Agent:
         conversation = self.session.conversation
         notes = tuple(text for note in self._notes if (text := note(conversation)))
         request = Request(self.config.system, self.toolbox.specs, conversation.messages(), notes, self.session.id)
-        return self._compactor.measured(request)
+        return self._compactor.measure(request)
 
     @cached_property
     def _head(self) -> str:

@@ -7,8 +7,7 @@ from kimi_agent.log.events import Noted, Partial, Requested, Retrying, Said
 from kimi_agent.log.messages import Assistant, Usage
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Finish, Model, Request
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Finish, Model, Request, closing_stream
 
 
 async def stream_answer(model: Model, request: Request, head: str, session: Session) -> tuple[int, Assistant, str]:

@@ -69,10 +69,10 @@ class Scripted:
 class Boundless:
     """Room without end."""
 
-    def measured(self, request: Request) -> Request:
+    def measure(self, request: Request) -> Request:
         return request
 
-    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+    async def make_room(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         return False
 
 

@@ -328,7 +328,7 @@ class Shrinking(Boundless):
         self.session = session
         self.helps = helps
 
-    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+    async def make_room(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
         if overflow and self.helps:
             self.session.emit(Compacted(self.session.conversation.marks[-1].seq, "All that was said.", "overflow"))
         return overflow and self.helps

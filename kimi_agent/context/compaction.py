@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from kimi_agent.context.preserved_facts import PreservedFacts, render_facts
 from kimi_agent.context.session_facts import UserExcerpt
 from kimi_agent.context.shortening import SizedMessage, find_newest_step
+from kimi_agent.context.window_layout import WindowLayout
 from kimi_agent.errors import ModelError, Stopped
 from kimi_agent.log.events import Emit, Retrying
 from kimi_agent.log.fold.rewindable import CutPoint
 from kimi_agent.log.messages import Usage
 from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Finish, Model, Request
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Finish, Model, Request, closing_stream
 from kimi_agent.model.token_estimate import estimate_tokens
 
 MAX_NARRATIVE_CHARS = 12_000
@@ -24,11 +24,12 @@ _TRUNCATED_NOTE = "[cut here: the story was too long]"
 
 @dataclass(frozen=True)
 class CompactionDraft:
-    """A compaction before the model was asked: everything up to `mark` goes, `pins` stand for it.
+    """A compaction before the model was asked: everything up to `mark` goes, and `preserved` replaces it.
 
-    What stays takes `tail` tokens; these `words` of the person are in it.
+    `layout` says what fits. What stays takes `tail` tokens; these `words` of the person are in it.
     """
 
+    layout: WindowLayout
     mark: CutPoint
     preserved: PreservedFacts
     tail: int
@@ -55,8 +56,8 @@ def choose_cut_point(
 
 
 def _count_leading_summaries(marks: Sequence[CutPoint], items: Sequence[SizedMessage]) -> int:
-    """1 where the conversation begins with the summary of an earlier compaction, else 0."""
-    # A compaction is newer than the first record that can be cut behind: its summary stands for that one.
+    """1 where the conversation begins with an earlier compaction's summary, else 0."""
+    # A compaction is newer than the first record that can be cut behind: its summary replaced that one.
     return int(bool(items and marks) and marks[0].length == 1 and items[0].origin[0] > marks[0].seq)
 
 
@@ -89,18 +90,16 @@ async def ask_for_narrative(model: Model, request: Request, emit: Emit) -> Narra
     return Narrative(narrative, "" if narrative else "its answer held no text")
 
 
-def compose_summary(preserved: PreservedFacts, told: Narrative, max_tokens: int) -> str:
+def compose_summary(preserved: PreservedFacts, narrative: Narrative, max_tokens: int) -> str:
     """The text that replaces the conversation: the preserved facts, then the model's narrative."""
-    if not told.text:
-        story = f"[There is none: the model could not be asked for it ({told.error}).]"
+    if not narrative.text:
+        story = f"[There is none: the model could not be asked for it ({narrative.error}).]"
     else:
         # Nothing in the story may pass for the person's own words, or move a cursor.
-        story = _USER_TAG.sub(r"\1user message", _strip_unprintable(_truncate_narrative(told.text, max_tokens)))
+        story = _truncate_narrative(narrative.text, max_tokens)
+        story = "".join(char for char in story if char.isprintable() or char in "\n\t")
+        story = _USER_TAG.sub(r"\1user message", story)
     return f"{render_facts(preserved)}\n\n{_NARRATIVE_TITLE}\n\n{story}"
-
-
-def _strip_unprintable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
 def _truncate_narrative(narrative: str, max_tokens: int) -> str:

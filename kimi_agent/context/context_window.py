@@ -6,21 +6,9 @@ from itertools import chain
 from sys import maxsize
 from typing import Literal
 
-from kimi_agent.context.compaction import (
-    CompactionDraft,
-    Narrative,
-    ask_for_narrative,
-    choose_cut_point,
-    compose_summary,
-)
-from kimi_agent.context.preserved_facts import (
-    PreservedFacts,
-    collect_preserved_facts,
-    drop_messages,
-    find_missing_facts,
-    fit_to_tokens,
-    render_facts,
-)
+from kimi_agent.context import compaction, preserved_facts
+from kimi_agent.context.compaction import CompactionDraft
+from kimi_agent.context.preserved_facts import render_facts
 from kimi_agent.context.progress_tracker import ProgressTracker
 from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
@@ -54,8 +42,8 @@ class CompactionPreview:
 class ContextWindow:
     """Keeps one session's conversation within the model's window, by shortening and compaction.
 
-    `template` is the text of prompts/compact.md; `keep` stores a whole text and gives its `output:ID` (OSError where it
-    cannot). It hears every event of the session, and at a resume the whole log.
+    `template` is the text of prompts/compact.md; `keep` stores a whole text and returns its `output:ID` (OSError where
+    it cannot). It is a listener of the session, and at a resume is given the whole log first.
     """
 
     def __init__(
@@ -71,13 +59,13 @@ class ContextWindow:
         self._keep = keep
         self._settings = settings
         self._estimator = TokenEstimator()
-        self._chronicle = SessionFacts()
+        self._session_facts = SessionFacts()
         self._current = CurrentRecords()
         self._rewound = False
         self._progress = ProgressTracker(session.workspace)
-        self._told: tuple[int, Usage] | None = None
-        self._patient = False
-        self._ceilings: dict[str, float] = {}
+        self._reported: tuple[int, Usage] | None = None  # the last answer's seq and what the server counted for it
+        self._undone = False
+        self._ceilings: dict[str, float] = {}  # by model: the estimate at which the server said the window was over
 
     def hear(self, stamped: Stamped) -> None:
         """Take one event in."""
@@ -88,50 +76,49 @@ class ContextWindow:
         self._current.add(stamped)
         match event:
             case Said(message=Assistant(), usage=Usage() as usage):
-                self._told = (stamped.seq, usage)
+                self._reported = (stamped.seq, usage)
             case Compacted() | Shortened() | Restored():
-                self._patient = isinstance(event, Restored)
-                self._anew()
+                self._undone = isinstance(event, Restored)
+                self._forget_counts()
             case Rewound(what=what) if what != "code":
                 self._rewound = True
-                self._anew()
-            case _:
-                pass
+                self._forget_counts()
         if not self._rewound:
-            self._chronicle.add(stamped)
+            self._session_facts.add(stamped)
 
-    def _anew(self) -> None:
+    def _forget_counts(self) -> None:
         """Forget token counts: the messages are other ones now."""
-        self._told = None
+        self._reported = None
         self._estimator.forget()
 
-    def measured(self, request: Request) -> Request:
-        """`request` with its size in tokens."""
-        told, self._told = self._told, None
-        if told is not None:
+    def measure(self, request: Request) -> Request:
+        """Add its size in tokens to `request`."""
+        reported, self._reported = self._reported, None
+        if reported is not None:
+            seq, usage = reported
             origins = self._session.conversation.origins()
-            # The answer stands near the end; one without text and calls stands nowhere.
-            at = next((at for at in range(len(origins) - 1, -1, -1) if origins[at] == (told[0], -1)), -1)
+            # The answer is near the end; one without text and calls is not there at all.
+            at = next((at for at in range(len(origins) - 1, -1, -1) if origins[at] == (seq, -1)), -1)
             if 0 <= at < len(request.messages):
-                self._estimator.learn(request, at, told[1])
+                self._estimator.learn(request, at, usage)
         return replace(request, tokens=self._estimator.measure(request))
 
-    async def make(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
-        """Make room where the window is nearly full, or where the server said that it is over (`overflow`).
+    async def make_room(self, model: Model, request: Request, *, overflow: bool = False) -> bool:
+        """Make room where the window is nearly full, or where the server reported that it is over (`overflow`).
 
-        `request` was `measured`. True: the conversation is another one now, build the request anew. Raises TooLong
+        `request` is a measured one. True: the conversation is another one now, build the request anew. Raises TooLong
         where that cannot help, and Stopped where the window fills up again and again with nothing coming of it.
         """
         if overflow:
             self._ceilings[model.name] = min(request.tokens / self._estimator.ratio, self._ceiling(model))
-        share = self._shares(model, request)
-        act = share.limit if self._patient else share.trigger
+        layout = self._layout(model, request)
+        act = layout.limit if self._undone else layout.trigger
         if request.tokens < act and not overflow:
             return False
-        shorter = self._shorten(request, share, act, hard=overflow)
+        shorter = self._shorten(request, layout, act, hard=overflow)
         if shorter is not None:
             request = shorter
-            if request.tokens < (share.target if overflow else act):
+            if request.tokens < (layout.target if overflow else act):
                 return True
         if not self._progress.since_compaction:
             raise Stopped(
@@ -140,15 +127,15 @@ class ContextWindow:
                 "failed",
                 1,
             )
-        draft = self._draft(request, share, share.tail)
+        draft = self._draft(request, layout, layout.tail)
         if draft is None:
-            if request.tokens <= share.limit and not overflow:
+            if request.tokens <= layout.limit and not overflow:
                 return shorter is not None  # nothing can be gained, and nothing has to be
-            hard = None if overflow else self._shorten(request, share, act, hard=True)
-            if hard is not None and hard.tokens <= share.limit:
+            hard = None if overflow else self._shorten(request, layout, act, hard=True)
+            if hard is not None and hard.tokens <= layout.limit:
                 return True
-            raise TooLong(_format_too_long(request, share))
-        await self._compact(model, request, share, draft, why="overflow" if overflow else "window")
+            raise TooLong(_format_too_long(request, layout))
+        await self._compact(model, request, draft, why="overflow" if overflow else "window")
         return True
 
     async def compact(self, model: Model, request: Request, *, focus: str = "") -> Compacted:
@@ -156,23 +143,20 @@ class ContextWindow:
 
         Raises UserError where there is nothing to gain or the model cannot be asked, and Stopped.
         """
-        request = self.measured(request)
-        share = self._shares(model, request)
-        draft = self._asked(request, share)
-        return await self._compact(model, request, share, draft, why="asked", focus=focus)
+        request = self.measure(request)
+        draft = self._draft_for_person(model, request)
+        return await self._compact(model, request, draft, why="asked", focus=focus)
 
     def preview(self, model: Model, request: Request) -> CompactionPreview:
         """What `compact` would do. Raises UserError where there is nothing to gain."""
-        request = self.measured(request)
-        share = self._shares(model, request)
-        draft = self._asked(request, share)
-        after = self._after(request, draft, render_facts(draft.preserved)) + min(
-            share.narrative, _USUAL_NARRATIVE_TOKENS
-        )
-        return CompactionPreview(draft.mark.length, request.tokens, after, render_facts(draft.preserved))
+        request = self.measure(request)
+        draft = self._draft_for_person(model, request)
+        text = render_facts(draft.preserved)
+        after = self._after(request, draft, text) + min(draft.layout.narrative, _USUAL_NARRATIVE_TOKENS)
+        return CompactionPreview(draft.mark.length, request.tokens, after, text)
 
     def undo(self, model: Model, request: Request) -> Restored:
-        """Take back the last compaction or shortening that stands. Raises UserError where that cannot be."""
+        """Take back the last compaction or shortening in effect. Raises UserError where that cannot be."""
         session = self._session
         if not session.conversation.replaced:
             raise UserError("There is no compaction to take back.")
@@ -180,7 +164,7 @@ class ContextWindow:
         trial = Stamped(session.agent, maxsize, 0.0, restored)
         then = fold_conversation(lambda: chain(session.events(), (trial,)), keep_replaced=True)
         size = self._estimator.estimate_request(replace(request, messages=then.messages()))
-        limit = self._shares(model, request).limit
+        limit = self._layout(model, request).limit
         if size > limit:
             raise UserError(
                 f"What was replaced no longer fits: about {size:,} tokens of the {limit:,} that leave room for an "
@@ -190,38 +174,36 @@ class ContextWindow:
         return restored
 
     def _ceiling(self, model: Model) -> float:
-        """The estimate at which a server once said that the window was over, whatever it was said to hold."""
         return self._ceilings.get(model.name, float("inf"))
 
-    def _shares(self, model: Model, request: Request) -> WindowLayout:
+    def _layout(self, model: Model, request: Request) -> WindowLayout:
         window = int(min(model.window, self._ceiling(model) * self._estimator.ratio))
         return lay_out_window(self._settings, window, self._estimator.estimate_overhead(request))
 
     def _items(self, request: Request) -> list[SizedMessage]:
         origins = self._session.conversation.origins()
-        return [
-            SizedMessage(*each) for each in zip(request.messages, origins, self._estimator.sizes(request), strict=True)
-        ]
+        sized = zip(request.messages, origins, self._estimator.sizes(request), strict=True)
+        return [SizedMessage(*each) for each in sized]
 
-    def _shorten(self, request: Request, share: WindowLayout, act: int, *, hard: bool) -> Request | None:
+    def _shorten(self, request: Request, layout: WindowLayout, act: int, *, hard: bool) -> Request | None:
         """Shorten what is too big or stale, where that is enough (or `hard`); the request as it reads then."""
         items = self._items(request)
         done = Shortening()
-        if sum(item.size for item in items[find_newest_step(items) :]) > share.step:
-            done = shorten_oversized(items, share.step, self._keep)
+        if sum(item.size for item in items[find_newest_step(items) :]) > layout.step:
+            done = shorten_oversized(items, layout.step, self._keep)
         written = self._written()
         if hard:
             done += shorten_stale(items, wanted=maxsize, least=0, recent=0, written=written)
         elif self._progress.since_reduction:
-            wanted = request.tokens - done.freed - share.target
-            old = shorten_stale(items, wanted=wanted, least=share.least, recent=share.recent, written=written)
+            wanted = request.tokens - done.freed - layout.target
+            old = shorten_stale(items, wanted=wanted, least=layout.least, recent=layout.recent, written=written)
             if request.tokens - done.freed - old.freed < act:
                 done += old
         if not done.results:
             return None
         after = max(0, request.tokens - done.freed)
         self._session.emit(Shortened(done.results, request.tokens, after))
-        return self.measured(replace(request, messages=self._session.conversation.messages()))
+        return self.measure(replace(request, messages=self._session.conversation.messages()))
 
     def _written(self) -> Mapping[str, int]:
         """When each file was last written by the agent, by every spelling of its path that is likely."""
@@ -231,29 +213,28 @@ class ContextWindow:
 
     def _facts(self) -> SessionFacts:
         if self._rewound:
-            self._chronicle = fold_session_facts(self._session.events(), self._current, self._session.agent)
+            self._session_facts = fold_session_facts(self._session.events(), self._current, self._session.agent)
             self._rewound = False
-        return self._chronicle
+        return self._session_facts
 
-    def _pinned(self) -> PreservedFacts:
-        return collect_preserved_facts(self._facts(), self._session.conversation.plan)
-
-    def _draft(self, request: Request, share: WindowLayout, tail: int) -> CompactionDraft | None:
+    def _draft(self, request: Request, layout: WindowLayout, tail: int) -> CompactionDraft | None:
         """The cut point and the facts to preserve; None where that would replace nothing."""
         items = self._items(request)
-        mark = choose_cut_point(self._session.conversation.marks, items, tail, share.most_tail)
-        if mark is None or share.preserved < MIN_FACT_TOKENS:
+        mark = compaction.choose_cut_point(self._session.conversation.marks, items, tail, layout.most_tail)
+        if mark is None or layout.preserved < MIN_FACT_TOKENS:
             return None
         kept = items[mark.length :]
-        pinned = self._pinned()
-        gone = drop_messages(pinned, (item.origin[0] for item in kept))
-        words = tuple(word for word in pinned.words if word not in gone.words)
-        return CompactionDraft(mark, fit_to_tokens(gone, share.preserved), sum(item.size for item in kept), words)
+        all_facts = preserved_facts.collect_preserved_facts(self._facts(), self._session.conversation.plan)
+        gone = preserved_facts.drop_messages(all_facts, (item.origin[0] for item in kept))
+        words = tuple(word for word in all_facts.words if word not in gone.words)
+        preserved = preserved_facts.fit_to_tokens(gone, layout.preserved)
+        return CompactionDraft(layout, mark, preserved, sum(item.size for item in kept), words)
 
-    def _asked(self, request: Request, share: WindowLayout) -> CompactionDraft:
+    def _draft_for_person(self, model: Model, request: Request) -> CompactionDraft:
         """A draft for a person who asked. Raises UserError where there is nothing to gain."""
+        layout = self._layout(model, request)
         size = sum(self._estimator.sizes(request))
-        draft = self._draft(request, share, min(share.tail, size // 5))
+        draft = self._draft(request, layout, min(layout.tail, size // 5))
         if draft is None or self._after(request, draft, render_facts(draft.preserved)) >= request.tokens:
             raise UserError("There is nothing to compact yet: what the conversation holds is shorter than its summary.")
         return draft
@@ -262,54 +243,46 @@ class ContextWindow:
         return self._estimator.estimate_overhead(request) + self._estimator.estimate_text(summary) + draft.tail
 
     async def _compact(
-        self,
-        model: Model,
-        request: Request,
-        share: WindowLayout,
-        draft: CompactionDraft,
-        *,
-        why: CompactionReason,
-        focus: str = "",
+        self, model: Model, request: Request, draft: CompactionDraft, *, why: CompactionReason, focus: str = ""
     ) -> Compacted:
-        count = draft.mark.length
+        layout, count = draft.layout, draft.mark.length
         self._say(
-            f"Making room: {count:,} messages become a summary (about {request.tokens:,} of {share.window:,} tokens "
+            f"Making room: {count:,} messages become a summary (about {request.tokens:,} of {layout.window:,} tokens "
             "are in use)."
         )
-        told = await self._ask(model, request, share, focus)
-        if told.error and why == "asked":
-            raise UserError(f"Nothing was compacted: the model could not be asked for a summary ({told.error}).", 1)
-        if told.error:
-            self._say(
-                f"The model could not be asked for a summary ({told.error}); the harness's own record stands alone."
-            )
-        text = compose_summary(draft.preserved, told, share.narrative)
-        pinned = replace(draft.preserved, words=(*draft.preserved.words, *draft.words))
-        if lost := find_missing_facts(pinned, [user_message(text), *request.messages[count:]]):
+        narrative = await self._ask(model, request, layout, focus)
+        if narrative.error:
+            failed = f"the model could not be asked for a summary ({narrative.error})"
+            if why == "asked":
+                raise UserError(f"Nothing was compacted: {failed}.", 1)
+            self._say(f"{failed[0].upper()}{failed[1:]}; the harness's own record stands alone.")
+        text = compaction.compose_summary(draft.preserved, narrative, layout.narrative)
+        all_facts = replace(draft.preserved, words=(*draft.preserved.words, *draft.words))
+        if lost := preserved_facts.find_missing_facts(all_facts, [user_message(text), *request.messages[count:]]):
             raise RuntimeError(f"a compaction would lose {lost[0]!r}")
         after = self._after(request, draft, text)
-        if why != "asked" and (after > share.limit or after >= request.tokens):
-            raise TooLong(_format_too_long(request, share))
+        if why != "asked" and (after > layout.limit or after >= request.tokens):
+            raise TooLong(_format_too_long(request, layout))
         event = Compacted(draft.mark.seq, text, why, count, request.tokens, after, focus)
         self._session.emit(event)
         return event
 
-    async def _ask(self, model: Model, request: Request, share: WindowLayout, focus: str) -> Narrative:
+    async def _ask(self, model: Model, request: Request, layout: WindowLayout, focus: str) -> compaction.Narrative:
         about = f"The user asks to keep above all: {focus.strip()}" if focus.strip() else ""
         note = fill_template(self._template, {"focus": about}).strip()
         asked = replace(
-            request, notes=(note,), purpose="compaction", partial=None, tools_off=True, max_output=share.output
+            request, notes=(note,), purpose="compaction", partial=None, tools_off=True, max_output=layout.output
         )
         self._session.emit(Requested(model.name, len(asked.messages)))
-        return await ask_for_narrative(model, self.measured(asked), self._session.emit)
+        return await compaction.ask_for_narrative(model, self.measure(asked), self._session.emit)
 
     def _say(self, text: str) -> None:
         self._session.emit(Notice(text))
 
 
-def _format_too_long(request: Request, share: WindowLayout) -> str:
+def _format_too_long(request: Request, layout: WindowLayout) -> str:
     return (
-        f"The conversation does not fit the window: about {request.tokens:,} tokens, and {share.limit:,} of "
-        f"{share.window:,} leave room for an answer. Take a model with a larger window (/model), or set `window` if "
+        f"The conversation does not fit the window: about {request.tokens:,} tokens, and {layout.limit:,} of "
+        f"{layout.window:,} leave room for an answer. Take a model with a larger window (/model), or set `window` if "
         "this one holds more."
     )

@@ -4,28 +4,17 @@ They are what must outlive a compaction: the user's messages and refusals, files
 One example: `pytest -q` that ran three times is one `CommandFact` with `times=3` and how it ended last.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from kimi_agent.context.call_arguments import decode_call_arguments
-from kimi_agent.log.events import (
-    Answered,
-    CallStarted,
-    Committed,
-    Judged,
-    Returned,
-    Rewound,
-    Said,
-    Seen,
-    Stamped,
-    TurnEnded,
-)
+from kimi_agent.log import events
 from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Call, Media, User
-from kimi_agent.log.views import DiffView, Evidence, OutputView, Result, TestCase, TestReport
+from kimi_agent.log.views import FAILED_OUTCOMES, DiffView, Evidence, OutputView, Result, TestCase, TestReport
 from kimi_agent.workspace.files.seen_files import KnownFile, add_seen
 
 MAX_WHOLE_CHARS, EXCERPT_END_CHARS = 20_000, 9_000
@@ -42,39 +31,24 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class NewestMap(Generic[K, V]):
-    """A map of the `most` entries that were put last; `dropped` counts those that it evicted."""
+class NewestMap(dict[K, V]):
+    """The `most` entries that were put last, the oldest first; `dropped` counts those that were evicted."""
 
     def __init__(self, most: int) -> None:
+        super().__init__()
         self._most = most
-        self._kept: dict[K, V] = {}
         self.dropped = 0
 
     def put(self, key: K, value: V) -> None:
-        """It is the newest now, also if it was there before."""
-        self._kept.pop(key, None)
-        self._kept[key] = value
-        if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+        """Add an entry as the newest, also if the key was there before."""
+        self.pop(key, None)
+        self[key] = value
+        if len(self) > self._most:
+            del self[next(iter(self))]
             self.dropped += 1
 
-    def get(self, key: K) -> V | None:
-        return self._kept.get(key)
-
-    def remove(self, key: K) -> None:
-        """Remove the entry of `key`, if there is one."""
-        self._kept.pop(key, None)
-
-    def clear(self) -> None:
-        self._kept.clear()
-        self.dropped = 0
-
     def newest_first(self) -> tuple[V, ...]:
-        return tuple(reversed(self._kept.values()))
-
-    def items(self) -> tuple[tuple[K, V], ...]:
-        """All, the oldest first."""
-        return tuple(self._kept.items())
+        return tuple(reversed(self.values()))
 
 
 @dataclass(frozen=True)
@@ -93,7 +67,7 @@ class UserExcerpt:
 
 
 def excerpt_message(seq: int, message: User) -> UserExcerpt:
-    """The person's message of record `seq`, cut if it is very long."""
+    """An excerpt of the person's message of record `seq`: all of it, or both ends if it is very long."""
     text = message.text
     media = sum(isinstance(part, Media) for part in message.parts)
     if len(text) <= MAX_WHOLE_CHARS:
@@ -105,7 +79,7 @@ def excerpt_message(seq: int, message: User) -> UserExcerpt:
 class FileFact:
     """A file as the agent last saw it; `change` says what the agent did to it ("" nothing, else M, A, D or R).
 
-    `seq` is the last record that tells of it, `written` the last one that changed it.
+    `seq` is the last record about it, `written` the last one that changed it.
     """
 
     path: str
@@ -161,43 +135,41 @@ class SessionFacts:
         self.failing: NewestMap[str, TestCase] = NewestMap(MAX_FAILING_TESTS)
         self.fixed: NewestMap[str, str] = NewestMap(MAX_OTHER_FACTS)
         self.refusals: NewestMap[int, RefusalFact] = NewestMap(MAX_OTHER_FACTS)
-        self.commits: NewestMap[str, Committed] = NewestMap(MAX_OTHER_FACTS)
+        self.commits: NewestMap[str, events.Committed] = NewestMap(MAX_OTHER_FACTS)
         self.evidence: Evidence | None = None
         self._calls: dict[tuple[int, int], Call] = {}
         self._running: dict[tuple[int, int], int] = {}
 
-    def add(self, stamped: Stamped) -> None:
+    def add(self, stamped: events.Stamped) -> None:
         """Take one record in."""
         seq = stamped.seq
         match stamped.event:
-            case Said(message=User() as message, queued=queued):
+            case events.Said(message=User() as message, queued=queued):
                 self._said(excerpt_message(seq, message), queued=queued)
-            case Said(message=Assistant(calls=calls)):
+            case events.Said(message=Assistant(calls=calls)):
                 self._cut_off()
                 self._calls = {(seq, index): call for index, call in enumerate(calls)}
-            case CallStarted(answer, index):
+            case events.CallStarted(answer, index):
                 self._running[answer, index] = seq
-            case Returned(answer, index, result):
+            case events.Returned(answer, index, result):
                 self._running.pop((answer, index), None)
                 self._returned(seq, result)
-            case Seen() as seen:
+            case events.Seen() as seen:
                 self._seen(seq, seen)
-            case Answered(question, decision) if not decision.allowed and decision.by == "person":
+            case events.Answered(question, decision) if not decision.allowed and decision.by == "person":
                 if not question.choices:
                     self.refusals.put(seq, RefusalFact(question.title, decision.message.strip(), seq))
-            case Judged(evidence):
+            case events.Judged(evidence):
                 self.evidence = evidence
                 for test in evidence.fixed:
                     self.fixed.put(test, test)
-            case Committed() as committed:
+            case events.Committed() as committed:
                 self.commits.put(committed.commit, committed)
-            case Rewound() as rewound:
+            case events.Rewound() as rewound:
                 self._put_back(rewound)
-            case TurnEnded():
+            case events.TurnEnded():
                 self._cut_off()
                 self.turn_is_open = False
-            case _:
-                pass
 
     def _said(self, said: UserExcerpt, *, queued: int) -> None:
         self._cut_off()
@@ -208,7 +180,7 @@ class SessionFacts:
             self.words.put(said.seq, said)
 
     def _cut_off(self) -> None:
-        """Commands that began and have no result may have done anything."""
+        """End the commands that began and have no result: they may have done anything."""
         for place, seq in self._running.items():
             if place in self._calls and (command := _command_of(self._calls[place])):
                 self._ran(command, "interrupted: it may or may not have taken effect", "", seq)
@@ -228,8 +200,6 @@ class SessionFacts:
                     self._changed(seq, each.path, each.change)
                     if each.old_path:
                         self._changed(seq, each.old_path, "D")
-            case _:
-                pass
 
     def _ran(self, command: str, outcome: str, last_line: str, seq: int) -> None:
         key = command[:_COMMAND_CHARS]
@@ -237,22 +207,20 @@ class SessionFacts:
         self.commands.put(key, CommandFact(key, outcome, last_line, before.times + 1 if before else 1, seq))
 
     def _tested(self, seq: int, report: TestReport) -> None:
-        failed = report.count("failed") + report.count("error")
+        failed = sum(map(report.count, FAILED_OUTCOMES))
         counts = report.count("passed"), failed, report.count("skipped")
         key = report.command[:_COMMAND_CHARS]
         self.runs.put(key, LatestTestRun(key, report.verdict, *counts, report.trouble[:_LINE_CHARS], seq))
         if report.whole and report.verdict in ("passed", "failed"):
             self.failing.clear()
         for case in report.cases:
-            if case.outcome in ("failed", "error"):
-                self.fixed.remove(case.id)
+            if case.outcome in FAILED_OUTCOMES:
+                self.fixed.pop(case.id, None)
                 self.failing.put(case.id, msgspec.structs.replace(case, detail=""))
-            elif self.failing.get(case.id) is not None:
-                self.failing.remove(case.id)
-                if case.outcome == "passed":
-                    self.fixed.put(case.id, case.id)
+            elif self.failing.pop(case.id, None) is not None and case.outcome == "passed":
+                self.fixed.put(case.id, case.id)
 
-    def _seen(self, seq: int, seen: Seen) -> None:
+    def _seen(self, seq: int, seen: events.Seen) -> None:
         old = self.files.get(seen.path)
         change, written = (old.change, old.written) if old else ("", 0)
         if seen.by == "write":
@@ -267,21 +235,21 @@ class SessionFacts:
         known = old.known if old else KnownFile("")
         self.files.put(path, FileFact(path, known, shown, seq, seq))
 
-    def _put_back(self, rewound: Rewound) -> None:
-        """Of files that went back nothing is known for sure."""
+    def _put_back(self, rewound: events.Rewound) -> None:
+        """Forget the files that went back: nothing is known of them for sure."""
         if rewound.what != "chat":
-            for path, file in self.files.items():
+            for path, file in list(self.files.items()):
                 if file.seq >= rewound.to and (not rewound.paths or path in rewound.paths):
-                    self.files.remove(path)
+                    del self.files[path]
 
 
-def fold_session_facts(log: Iterable[Stamped], current: CurrentRecords, agent: str = "main") -> SessionFacts:
+def fold_session_facts(log: Iterable[events.Stamped], current: CurrentRecords, agent: str = "main") -> SessionFacts:
     """The facts in the records of `agent` that are `current`."""
-    fold = SessionFacts()
+    facts = SessionFacts()
     for stamped in log:
         if stamped.agent == agent and current.is_current(stamped.seq):
-            fold.add(stamped)
-    return fold
+            facts.add(stamped)
+    return facts
 
 
 def _command_of(call: Call) -> str:
@@ -291,8 +259,8 @@ def _command_of(call: Call) -> str:
 
 
 def _last_line(text: str) -> str:
-    lines: Iterator[str] = (line.strip() for line in reversed(text[-2 * _LINE_CHARS :].splitlines()))
-    return next((line for line in lines if line), "")[-_LINE_CHARS:]
+    lines = text[-2 * _LINE_CHARS :].rstrip().splitlines()
+    return lines[-1].strip()[-_LINE_CHARS:] if lines else ""
 
 
 def shorten_excerpt(word: UserExcerpt, chars: int) -> UserExcerpt:

@@ -116,12 +116,8 @@ def _find_superseded(items: Sequence[SizedMessage], written: Mapping[str, int]) 
 
 
 def _results_newest_first(items: Sequence[SizedMessage]) -> Iterator[tuple[MessageOrigin, Call, str]]:
-    calls = {
-        (item.origin[0], index): call
-        for item in items
-        if isinstance(item.message, Assistant)
-        for index, call in enumerate(item.message.calls)
-    }
+    answers = ((item.origin[0], item.message.calls) for item in items if isinstance(item.message, Assistant))
+    calls = {(seq, index): call for seq, answer_calls in answers for index, call in enumerate(answer_calls)}
     for item in reversed(items):
         if isinstance(item.message, ToolReturn) and (call := calls.get(item.origin)) is not None:
             yield item.origin, call, item.message.content

@@ -50,24 +50,25 @@ class TokenEstimator:
     def measure(self, request: Request) -> int:
         """The tokens of `request`: those that the server counted, and the estimate of what came behind them."""
         self._follow(request)
-        return self._counted + ceil(self.ratio * (self._sum(request) - self._known))
+        total = self._head + self._sums[-1] + _estimate_tail(request)
+        known = self._head + self._sums[self._covered] if self._covered else 0
+        return self._counted + ceil(self.ratio * (total - known))
 
     def learn(self, request: Request, at: int, usage: Usage) -> None:
-        """`usage` came with the answer that is message `at` of `request`; one that makes no sense is passed over."""
+        """`usage` came with the answer that is message `at` of `request`; an implausible one is ignored."""
         self._follow(request)
-        guess = self._head + self._sums[at]
-        if usage.input <= 0 or usage.input < _MIN_PLAUSIBLE_SHARE * guess:
+        estimate = self._head + self._sums[at]
+        if usage.input <= 0 or usage.input < _MIN_PLAUSIBLE_SHARE * estimate:
             return
-        newest = usage.input / guess
+        newest = usage.input / estimate
         self.ratio = min(MAX_RATIO, max(MIN_RATIO, (1 - _NEWEST_WEIGHT) * self.ratio + _NEWEST_WEIGHT * newest))
         self._covered, self._counted = at + 1, usage.input + usage.output
 
     def estimate_request(self, request: Request) -> int:
         """The estimate for a whole request that may never be sent."""
         self._know_head(request)
-        return ceil(
-            self.ratio * (self._head + sum(map(estimate_message_tokens, request.messages)) + _estimate_tail(request))
-        )
+        messages = sum(map(estimate_message_tokens, request.messages))
+        return ceil(self.ratio * (self._head + messages + _estimate_tail(request)))
 
     def estimate_text(self, text: str) -> int:
         """The estimate for a message of this text."""
@@ -91,20 +92,13 @@ class TokenEstimator:
             self._head = TOKENS_PER_MESSAGE + estimate_tokens(request.system) + estimate_tokens(schemas)
             self._covered = self._counted = 0
 
-    @property
-    def _known(self) -> int:
-        return self._head + self._sums[self._covered] if self._covered else 0
-
-    def _sum(self, request: Request) -> int:
-        return self._head + self._sums[-1] + _estimate_tail(request)
-
     def forget(self) -> None:
         """The next request holds other messages; the ratio stays."""
         self._messages, self._sums = [], [0]
         self._covered = self._counted = 0
 
     def _follow(self, request: Request) -> None:
-        """Know the messages of `request`. A session's list only grows, until it is forgotten: the last one tells."""
+        """Know the messages of `request`. A session's list only grows, until it is forgotten: the last is enough."""
         self._know_head(request)
         messages, known = request.messages, len(self._messages)
         if known and not (known <= len(messages) and messages[known - 1] is self._messages[-1]):

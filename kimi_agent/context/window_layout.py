@@ -26,7 +26,7 @@ class WindowLayout:
 
     `target`: shortening goes on until there. `least`: what it must free, else it is not worth a broken cache.
     `recent`: the newest results, which are not stale. `step`: the newest step may take this much. `tail`: what a
-    compaction leaves word for word, up to `most_tail` for the newest step. `pins` and `narrative`: what it writes.
+    compaction leaves word for word, up to `most_tail` for the newest step. `preserved` and `narrative`: what it writes.
     """
 
     window: int
@@ -44,7 +44,7 @@ class WindowLayout:
 
 
 def lay_out_window(settings: CompactionSettings, window: int, around: int) -> WindowLayout:
-    """The shares of `window`, of which the system prompt, the tools and the notes take `around`."""
+    """Lay out `window`, of which the system prompt, the tools and the notes take `around`."""
     output = min(DEFAULT_OUTPUT_TOKENS, window // 4)
     limit = max(0, window - output - 1_024)
     room = max(0, limit - around)

@@ -41,7 +41,7 @@ class Said(msgspec.Struct, frozen=True, tag="Said"):
 class Requested(msgspec.Struct, frozen=True, tag="Requested"):
     """A request is on its way, with so many messages; a cap or the guard against loops may still keep it back.
 
-    `head` is a fingerprint (hex) of the system prompt and the tools that stood before the messages.
+    `head` is a fingerprint (hex) of the system prompt and the tools, which come before the messages.
     """
 
     model: str
@@ -52,7 +52,7 @@ class Requested(msgspec.Struct, frozen=True, tag="Requested"):
 class Partial(msgspec.Struct, frozen=True, tag="Partial"):
     """What had been streamed when an answer broke off. Never holds calls: half a call is never history.
 
-    `retried` says that it is asked for again; what comes then stands in this one's place.
+    `retried` says that it is asked for again; what comes then replaces this one.
     """
 
     text: str
@@ -110,7 +110,7 @@ class Seen(msgspec.Struct, frozen=True, tag="Seen"):
 
 
 class Noted(msgspec.Struct, frozen=True, tag="Noted"):
-    """A note stood at the tail of the requests from here on ("" ends it)."""
+    """A note is at the tail of the requests from here on ("" ends it)."""
 
     text: str
 
@@ -139,7 +139,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
     """Everything up to and with record `through` reads as this summary from here on.
 
-    `why`: the window was nearly full, the server said that it is over, or a person asked (with this `focus`).
+    `why`: the window was nearly full, the server reported that it is over, or a person asked (with this `focus`).
     `messages` is how many were replaced; tokens are those of the whole request, estimated.
     """
 
@@ -177,7 +177,7 @@ class Restored(msgspec.Struct, frozen=True, tag="Restored"):
 class Spent(msgspec.Struct, frozen=True, tag="Spent"):
     """One request was paid for, whatever came of it; `usd` is None where the model's price is not known.
 
-    `estimated` says that the server told no usage. `due` is how many of the input tokens the provider's cache could
+    `estimated` says that the server reported no usage. `due` is how many of the input tokens the provider's cache could
     have held; where clearly fewer were, `miss` says why.
     """
 
@@ -194,8 +194,7 @@ class Rewound(msgspec.Struct, frozen=True, tag="Rewound"):
     """The conversation (and, by `what`, the files) went back to just before record `to`.
 
     `was` and `tree` name the tree before and after the files went back ("" where none did); `paths` those that went,
-    where not all did. With `undoes` it takes an earlier Rewound of that seq back: what stood before that one stands
-    again.
+    where not all did. With `undoes` it takes an earlier Rewound of that seq back: all is again as before that one.
     """
 
     to: int
@@ -242,7 +241,7 @@ class OpenCall(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True, tag="Recovered"):
-    """A break was mended: bytes of a torn record cut off, bad records passed over, open calls settled."""
+    """Damage was repaired: bytes of a torn record cut off, bad records skipped, open calls answered."""
 
     cut_bytes: int = 0
     bad_records: int = 0
@@ -278,7 +277,7 @@ class Progress(msgspec.Struct, frozen=True, tag="Progress"):
 class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
     """The attempt failed, the next one starts in `wait_s` seconds. What it had streamed is void, unless `kept`.
 
-    `kept`: its text and reasoning stand, the next attempt goes on behind them (its calls are void in any case).
+    `kept`: its text and reasoning stay, the next attempt goes on behind them (its calls are void in any case).
     """
 
     why: str

@@ -77,12 +77,8 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input + other.input,
-            self.output + other.output,
-            self.cached + other.cached,
-            self.reasoning + other.reasoning,
-        )
+        cached, reasoning = self.cached + other.cached, self.reasoning + other.reasoning
+        return Usage(self.input + other.input, self.output + other.output, cached, reasoning)
 
 
 def user_message(text: str) -> User:

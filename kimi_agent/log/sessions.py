@@ -5,7 +5,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -20,13 +20,13 @@ from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
 from kimi_agent.log.store.durable_io import sync_data
 from kimi_agent.log.store.fork import fork_session
 from kimi_agent.log.store.lock import SessionInUse, SessionLock
-from kimi_agent.log.store.log_scan import read_events
+from kimi_agent.log.store.log_scan import list_logs, read_events
 from kimi_agent.log.store.logfile import LogFile
 from kimi_agent.log.store.session import Session
 from kimi_agent.printable import format_time, join_some
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Of an id: no letter that is easily taken for another."""
+"""The letters of an id: none that is easily taken for another."""
 _MOST_CANDIDATES = 8
 _MOST_OF_ONE = 5
 """Hits of one session, so that it does not hide the others."""
@@ -45,12 +45,11 @@ class Sessions:
 
     def list(self) -> tuple[SessionSummary, ...]:
         """The sessions of this workspace, the last used first."""
-        return _summaries(self.folder)
+        return _summaries([self.folder])
 
     def list_all(self) -> tuple[SessionSummary, ...]:
         """The sessions of all workspaces, the last used first."""
-        found = [one for folder in _folders(self._all) for one in _summaries(folder)]
-        return tuple(sorted(found, key=_recency, reverse=True))
+        return _summaries(_folders(self._all))
 
     def find(self, word: str) -> SessionSummary:
         """The one session that `word` means: its id, the start of it, "last", or (part of) its title.
@@ -63,14 +62,13 @@ class Sessions:
         if word == "last":  # one that was opened and left without a word is not what people mean
             return next((one for one in all_ if one.turns), all_[0])
         title = word.casefold()
-        readings: tuple[Callable[[SessionSummary], bool], ...] = (
-            lambda one: one.id == word,
-            lambda one: bool(word) and one.id.startswith(word),
-            lambda one: bool(word) and one.title.casefold() == title,
-            lambda one: bool(word) and title in one.title.casefold(),
+        readings = (
+            [one for one in all_ if one.id == word],
+            [one for one in all_ if word and one.id.startswith(word)],
+            [one for one in all_ if word and one.title.casefold() == title],
+            [one for one in all_ if word and title in one.title.casefold()],
         )
-        for reads in readings:
-            meant = tuple(one for one in all_ if reads(one))
+        for meant in readings:
             if len(meant) == 1:
                 return meant[0]
             if meant:
@@ -93,9 +91,8 @@ class Sessions:
 
         At most `most` hits in all are given; `everything` looks at the sessions of every workspace.
         """
-        folders = (
-            [each for one in _folders(self._all) for each in _folders(one)] if everything else _folders(self.folder)
-        )
+        workspaces = _folders(self._all) if everything else [self.folder]
+        folders = [session for workspace in workspaces for session in _folders(workspace)]
         for folder in sorted(folders, key=_written, reverse=True):
             if most <= 0:
                 return
@@ -142,26 +139,17 @@ class Sessions:
 
     def log(self, word: str) -> Iterator[Stamped]:
         """The records of the session that `word` means, which may be in use. Raises UserError."""
-        path = self.find(word).folder / "main.jsonl"
-        try:
-            yield from read_events(path)
-        except OSError as error:
-            raise UserError(f"session {path.parent.name} cannot be read: {error.strerror} ({path})", 1) from error
+        yield from _read_log(self.find(word).folder / "main.jsonl")
 
     def export(self, word: str, form: Literal["markdown", "brief", "json"] = "markdown") -> str:
         """The session as one text; JSON holds the records of its sub-agents too, each log behind the other.
 
         "brief" is Markdown that leaves out most of a compaction's summary.
         """
-        folder = self.find(word).folder
-        try:
-            if form != "json":
-                most = _SUMMARY_LINES if form == "brief" else None
-                return export_markdown(read_events(folder / "main.jsonl"), clock=format_time, summary_lines=most)
-            logs = sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
-            return export_json(stamped for log in logs for stamped in read_events(log))
-        except OSError as error:
-            raise UserError(f"session {folder.name} cannot be read: {error.strerror} ({error.filename})", 1) from error
+        if form != "json":
+            most = _SUMMARY_LINES if form == "brief" else None
+            return export_markdown(self.log(word), clock=format_time, summary_lines=most)
+        return export_json(stamped for log in list_logs(self.find(word).folder) for stamped in _read_log(log))
 
     def _new_folder(self) -> Path:
         """Sorts by time, and is free: two sessions of one second differ in their letters."""
@@ -172,6 +160,13 @@ class Sessions:
                 return folder
 
 
+def _read_log(path: Path) -> Iterator[Stamped]:
+    try:
+        yield from read_events(path)
+    except OSError as error:
+        raise UserError(f"session {path.parent.name} cannot be read: {error.strerror} ({path})", 1) from error
+
+
 def _folders(folder: Path) -> list[Path]:
     try:
         return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
@@ -179,9 +174,10 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _summaries(folder: Path) -> tuple[SessionSummary, ...]:
-    found = [one for one in map(read_session_summary, _folders(folder)) if one is not None]
-    return tuple(sorted(found, key=_recency, reverse=True))
+def _summaries(workspaces: Iterable[Path]) -> tuple[SessionSummary, ...]:
+    sessions = (read_session_summary(session) for workspace in workspaces for session in _folders(workspace))
+    found = [session for session in sessions if session is not None]
+    return tuple(sorted(found, key=lambda session: (session.last_used, session.id), reverse=True))
 
 
 def _written(folder: Path) -> tuple[float, str]:
@@ -192,9 +188,5 @@ def _written(folder: Path) -> tuple[float, str]:
         return 0.0, folder.name
 
 
-def _recency(one: SessionSummary) -> tuple[float, str]:
-    return one.last_used, one.id
-
-
-def _named(found: tuple[SessionSummary, ...]) -> str:
+def _named(found: Iterable[SessionSummary]) -> str:
     return join_some([f"{one.id} ({one.title})" if one.title else one.id for one in found], _MOST_CANDIDATES)

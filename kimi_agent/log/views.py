@@ -9,7 +9,7 @@ import msgspec
 
 
 class TextView(msgspec.Struct, frozen=True, tag="text"):
-    """Plain text, "" where it is what the model read; `title` stands on the line of the call, such as "120 lines"."""
+    """Plain text, "" where it is what the model read; `title` is shown on the line of the call, such as "120 lines"."""
 
     text: str
     title: str = ""
@@ -77,7 +77,7 @@ class TestCase(msgspec.Struct, frozen=True):
 
 
 class TestReport(msgspec.Struct, frozen=True, tag="tests"):
-    """One run of a repository's tests, as the harness read it (never as a model told it).
+    """One run of a repository's tests, as the harness read it (never as a model reported it).
 
     `verdict`: `passed` and `failed` come from parsed results; `none_ran` is its own outcome, not success; `broken`
     means that it stopped before testing; `timed_out` that it was killed. `exit_code` is None after a kill. `tree` names
@@ -114,7 +114,7 @@ class PlanItem(msgspec.Struct, frozen=True):
 
 
 class PlanView(msgspec.Struct, frozen=True, tag="plan"):
-    """The plan as it stands."""
+    """The plan as it is now."""
 
     items: tuple[PlanItem, ...]
 

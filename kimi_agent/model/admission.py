@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from kimi_agent.model.base import Delta, Model, Request, WrappedModel
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Delta, Model, Request, WrappedModel, closing_stream
 
 Admission = Callable[[Request], AbstractAsyncContextManager[Request]]
 """Entered before a request, left when its answer has ended; gives the request as it may go out."""
@@ -22,7 +21,7 @@ def wrap_with_admission(model: Model, admission: Admission) -> Model:
 
 
 def wrap_with_check(model: Model, check: Callable[[], Awaitable[None]]) -> Model:
-    """`model`, asked only after `check`, which raises Stopped to end the turn; what only wraps up passes it by."""
+    """`model`, asked only after `check`, which raises Stopped to end the turn; a wrap-up is not checked."""
 
     @asynccontextmanager
     async def checked(request: Request) -> AsyncIterator[Request]:

@@ -1,6 +1,6 @@
 """Answer assembly: joins streamed deltas into one assistant message."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Call
@@ -9,9 +9,9 @@ from kimi_agent.model.base import Delta
 
 @dataclass
 class _AssembledCall:
-    id: str
-    name: str
-    arguments: list[str]
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
 
 
 class Assembly:
@@ -39,7 +39,7 @@ class Assembly:
                     self._field = field
                 self._reasoning.append(text)
             case CallDelta(index, wire_id, name, arguments):
-                call = self._calls.setdefault(index, _AssembledCall("", "", []))
+                call = self._calls.setdefault(index, _AssembledCall())
                 call.id = call.id or wire_id
                 call.name = call.name or name
                 call.arguments.append(arguments)
@@ -47,8 +47,6 @@ class Assembly:
                 self._calls.clear()
             case Retrying():
                 self._start()
-            case _:
-                pass
 
     @property
     def text(self) -> str:

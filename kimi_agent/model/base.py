@@ -5,7 +5,8 @@ raises a `ModelError`; a `Retrying` in it voids what came before it, unless it s
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,6 +19,11 @@ DEFAULT_OUTPUT_TOKENS = 32_768
 """Tokens of an answer where nobody says: the documented default of kimi-k2.6, which also counts for its rate limits."""
 WRAP_UP_OUTPUT_TOKENS = 8_192
 """Tokens of the one answer that only says how far the work came."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
+UnixClock = Callable[[], float]
+"""Unix time in seconds."""
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -83,8 +89,18 @@ class Model(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give back connections."""
+        """Close its connections."""
         ...
+
+
+@asynccontextmanager
+async def closing_stream(deltas: AsyncIterator[Delta]) -> AsyncIterator[AsyncIterator[Delta]]:
+    """`deltas`, closed at the end of the block: else its connection is kept until the garbage collector comes."""
+    try:
+        yield deltas
+    finally:
+        if isinstance(deltas, AsyncGenerator):
+            await deltas.aclose()
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class MockServer:
         self.connections += 1
         exchange = HttpExchange(reader, writer, self.left)
         try:
-            while await self._one(exchange):
+            while await self._answer_one(exchange):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -109,7 +109,7 @@ class MockServer:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _one(self, exchange: HttpExchange) -> bool:
+    async def _answer_one(self, exchange: HttpExchange) -> bool:
         """Answer one request; whether the connection can take another."""
         request = await exchange.request()
         if request is None:
@@ -191,7 +191,7 @@ async def _serve_until_signal(server: MockServer, say: Callable[[str], None]) ->
 
 
 def _make_body_saver(folder: Path, say: Callable[[str], None]) -> Callable[[ReceivedRequest], object]:
-    """What keeps the bodies of a served tape: numbered files, going on from those that are there."""
+    """A callable that saves request bodies as numbered files, going on from those that are there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         kept = max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal()), default=0)

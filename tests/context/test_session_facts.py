@@ -140,7 +140,7 @@ def test_files_are_told_with_their_hash_and_what_was_seen() -> None:
 
 def test_an_edit_that_failed_changed_nothing() -> None:
     diff = DiffView((FileDiff("b.py", "M", 3, 0, ""),))
-    assert told(Returned(0, 0, Result("Error [stale]: no", diff, failed=True, code="stale"))).files.items() == ()
+    assert told(Returned(0, 0, Result("Error [stale]: no", diff, failed=True, code="stale"))).files == {}
 
 
 def test_commands_are_told_once_with_how_they_ended_last() -> None:

@@ -138,17 +138,17 @@ class Play:
 
     def request(self) -> Request:
         messages = self.session.conversation.messages()
-        return self.room.measured(Request(SYSTEM, TOOLS, messages, (), self.session.id))
+        return self.room.measure(Request(SYSTEM, TOOLS, messages, (), self.session.id))
 
     async def asked(self) -> Request:
         """One request, as the agent makes it; it is answered."""
         request = self.request()
-        if await self.room.make(self.model, request):
+        if await self.room.make_room(self.model, request):
             request = self.request()
         try:
             await self._answered(request)
         except TooLong:
-            assert await self.room.make(self.model, self.request(), overflow=True)
+            assert await self.room.make_room(self.model, self.request(), overflow=True)
             request = self.request()
             await self._answered(request)
         return request

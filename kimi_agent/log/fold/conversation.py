@@ -9,23 +9,7 @@ as soon as something follows that cannot come between a call and its result: the
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
-from kimi_agent.log.events import (
-    CallStarted,
-    Compacted,
-    Noted,
-    Partial,
-    Queued,
-    Recovered,
-    Renamed,
-    Requested,
-    Restored,
-    Returned,
-    Rewound,
-    Said,
-    Shortened,
-    Stamped,
-    TurnEnded,
-)
+from kimi_agent.log import events
 from kimi_agent.log.fold.open_answer import ChangedByCall, OpenAnswer
 from kimi_agent.log.fold.rewindable import CutPoint, MessageOrigin, RewindableState
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
@@ -58,7 +42,7 @@ class Conversation:
         self._state = RewindableState()
         self._before_rewinds: dict[int, RewindableState] = {}
         self._answer: OpenAnswer | None = None
-        self._partial: Partial | None = None
+        self._partial: events.Partial | None = None
         self._partial_seq = 0
         self._renamed = False
         self._seq = 0
@@ -70,7 +54,7 @@ class Conversation:
 
     @property
     def plan(self) -> PlanView | None:
-        """The plan that stands."""
+        """The plan in effect."""
         return self._state.plan
 
     def messages(self) -> list[Message]:
@@ -92,7 +76,7 @@ class Conversation:
 
     @property
     def replaced(self) -> tuple[int, ...]:
-        """The compactions and shortenings that stand, by their seq; a `Restored` takes the last one back."""
+        """The compactions and shortenings in effect, by their seq; a `Restored` takes the last one back."""
         return tuple(each.seq for each in self._state.replaced)
 
     @property
@@ -106,56 +90,56 @@ class Conversation:
         return tuple(self._state.queued.items())
 
     @property
-    def taken_back(self) -> tuple[Rewound, ...]:
+    def taken_back(self) -> tuple[events.Rewound, ...]:
         """The rewinds of files alone since the last turn ended: the messages still report changes that are gone."""
         return tuple(self._state.taken_back.values())
 
     def turn_of(self, seq: int) -> int:
-        """The number (from 1) of the turn, among those that stand, that record `seq` belongs to; 0 for none."""
+        """The number (from 1) of the turn that record `seq` belongs to, rewound turns not counted; 0 for none."""
         return bisect_right(self._state.turns, seq)
 
     def length_before(self, to: int) -> int | None:
-        """How many messages stand after a rewind to `to`; None where a compaction replaced what would tell."""
+        """How many messages a rewind to `to` leaves; None where a compaction replaced what would show it."""
         return self._state.length_before(to)
 
-    def add(self, stamped: Stamped) -> None:
+    def add(self, stamped: events.Stamped) -> None:
         """Take one record in; what says nothing about the conversation changes nothing."""
         match stamped.event:
-            case Said():
+            case events.Said():
                 self._said(stamped.seq, stamped.event)
-            case CallStarted() as started:
+            case events.CallStarted() as started:
                 if self._answer is not None and started.answer == self._answer.seq:
                     self._answer.started[started.index] = started
-            case Returned() as returned:
+            case events.Returned() as returned:
                 self._returned(stamped.seq, returned)
-            case Requested():
+            case events.Requested():
                 self._close()
-            case Recovered(calls=calls) if calls:
+            case events.Recovered(calls=calls) if calls:
                 self._close({(call.answer, call.index): call.changed for call in calls})
-            case TurnEnded():
+            case events.TurnEnded():
                 self._close()
                 self._keep_partial()
                 self._state.taken_back.clear()
-            case Partial() as partial:
+            case events.Partial() as partial:
                 if partial.text.strip() or self._partial is None:
                     self._partial, self._partial_seq = partial, stamped.seq
-            case Queued(message):
+            case events.Queued(message):
                 self._state.queued[stamped.seq] = message
-            case Compacted(through, summary):
+            case events.Compacted(through, summary):
                 self._close()
                 self._state.compact(stamped.seq, through, user_message(_SUMMARY + summary), keep=self._keep_replaced)
-            case Shortened(results):
+            case events.Shortened(results):
                 self._close()
                 self._state.shorten(stamped.seq, results, keep=self._keep_replaced)
-            case Restored(compaction):
+            case events.Restored(compaction):
                 self._close()
                 whole = self._state.restore(stamped.seq, compaction, keep=self._keep_replaced)
                 self.needs_refold = self.needs_refold or not whole
-            case Rewound() as rewound:
+            case events.Rewound() as rewound:
                 self._rewind(stamped.seq, rewound)
-            case Renamed(title):
+            case events.Renamed(title):
                 self._state.title, self._renamed = one_line(title), True
-            case Noted(text):
+            case events.Noted(text):
                 self.noted = text
         self._seq = max(self._seq, stamped.seq)
 
@@ -164,7 +148,7 @@ class Conversation:
         self._keep_replaced = False
         self._state.drop_replaced()
 
-    def _said(self, seq: int, event: Said) -> None:
+    def _said(self, seq: int, event: events.Said) -> None:
         self._close()
         self._before_rewinds.clear()
         message = event.message
@@ -196,7 +180,7 @@ class Conversation:
             if not self._renamed:
                 self._state.title = first if len(first) <= _TITLE_CHARS else first[: _TITLE_CHARS - 1] + "…"
 
-    def _returned(self, seq: int, event: Returned) -> None:
+    def _returned(self, seq: int, event: events.Returned) -> None:
         answer = self._answer
         if answer is None or event.answer != answer.seq or not answer.take(event.index, event.result.content):
             return
@@ -223,7 +207,7 @@ class Conversation:
             text = f"{partial.text}\n\n[the answer broke off: {why}]"
             self._place(self._seq, Assistant(text, partial.reasoning or None), self._partial_seq)
 
-    def _rewind(self, seq: int, event: Rewound) -> None:
+    def _rewind(self, seq: int, event: events.Rewound) -> None:
         if event.what == "code":
             if self._state.taken_back.pop(event.undoes, None) is None:
                 self._state.taken_back[seq] = event
@@ -233,8 +217,8 @@ class Conversation:
         if not event.undoes:
             then = self._state.state_before(event.to, renamed=self._renamed)
             self.needs_refold = self.needs_refold or then is None
-        elif (stood := self._before_rewinds.get(event.undoes)) is not None:
-            then = stood.copy()
+        elif (before := self._before_rewinds.get(event.undoes)) is not None:
+            then = before.copy()
             then.queued |= {at: message for at, message in self._state.queued.items() if at > event.undoes}
             then.title = self._state.title if self._renamed else then.title
         else:
@@ -243,7 +227,7 @@ class Conversation:
             self._before_rewinds[seq], self._state = self._state, then
 
 
-def fold_conversation(read: Callable[[], Iterable[Stamped]], *, keep_replaced: bool = False) -> Conversation:
+def fold_conversation(read: Callable[[], Iterable[events.Stamped]], *, keep_replaced: bool = False) -> Conversation:
     """The fold of what `read` gives; it is read twice where something that was replaced came back."""
     fold = Conversation(keep_replaced=keep_replaced)
     for stamped in read():

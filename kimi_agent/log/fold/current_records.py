@@ -1,4 +1,4 @@
-"""Current records: tells which records of a log still count after its rewinds and their undos. Pure."""
+"""Current records: which records of a log still count after its rewinds and their undos. Pure."""
 
 from typing import Literal
 
@@ -28,8 +28,6 @@ class CurrentRecords:
                 then = self._undoable.get(undoes) if undoes else (*self.rewinds, (stamped.seq, rewound))
                 if then is not None:
                     self._undoable[stamped.seq], self.rewinds = self.rewinds, then
-            case _:
-                pass
 
     def is_current(self, seq: int) -> bool:
         """Whether no rewind in effect took record `seq` back."""

@@ -14,7 +14,7 @@ MessageOrigin = tuple[int, int]
 
 @dataclass(frozen=True)
 class CutPoint:
-    """After record `seq` the list held `length` messages, every call among them answered, and this plan stood."""
+    """After record `seq` the list held `length` messages, every call among them answered, and this plan in effect."""
 
     seq: int
     length: int
@@ -23,10 +23,7 @@ class CutPoint:
 
 @dataclass(frozen=True)
 class MessageReplacement:
-    """A `Compacted` or `Shortened` in effect: it left `length` messages in place of those `before`.
-
-    `before` is None where they were dropped.
-    """
+    """A `Compacted` or `Shortened` in effect: it left `length` messages in place of `before` (None: dropped)."""
 
     seq: int
     length: int
@@ -71,7 +68,7 @@ class RewindableState(MessageLists):
         self.origins.append(origin)
 
     def mark(self, seq: int) -> None:
-        """Let the messages be cut after record `seq`: every call is answered there."""
+        """Note that the messages can be cut after record `seq`: every call is answered there."""
         if self.marks and self.marks[-1].seq == seq:
             self.marks.pop()
         self.marks.append(CutPoint(seq, len(self.messages), self.plan))
@@ -96,8 +93,7 @@ class RewindableState(MessageLists):
         if not found:
             return
         before = self._change(seq, keep=keep)
-        self.messages, self.marks = list(self.messages), list(self.marks)
-        self.origins = list(self.origins)
+        self.messages, self.marks, self.origins = list(self.messages), list(self.marks), list(self.origins)
         for at, text in found:
             old = self.messages[at]
             assert isinstance(old, ToolReturn)

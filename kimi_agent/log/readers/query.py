@@ -29,7 +29,7 @@ class Query:
     def find(self, text: str) -> tuple[int, int] | None:
         """Where the match starts and ends (of the longest phrase, if there are more), or None."""
         if self.pattern is not None:
-            return _found(self.pattern, text)
+            return _find_in_pieces(self.pattern, text)
         low = text.lower()
         if not self.phrases or any(word not in low for word in self._words):
             return None
@@ -87,8 +87,8 @@ def _ways(bare: str) -> int:
     return ways
 
 
-def _found(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
-    """The first match within a few lines: even what is tame takes long on a long text, so it goes in pieces."""
+def _find_in_pieces(pattern: re.Pattern[str], text: str) -> tuple[int, int] | None:
+    """Find the first match within a few lines: on a long text even a tame pattern takes long, so it goes in pieces."""
     start = 0
     while start < len(text):
         limit = start + _PIECE

@@ -22,7 +22,7 @@ RecallStatus = Literal["", "shortened", "summed up", "taken back"]
 class Hit:
     """A text that matched. `age_s` counts back from the last record.
 
-    `now` is how the conversation holds it today, "" where as it was.
+    `status` is what became of it in the conversation, "" where it is as it was.
     """
 
     place: str
@@ -61,12 +61,12 @@ class SessionRecall:
     def search(self, query: str, *, limit: int, without: str = "") -> RecallHits:
         """The newest texts that match (see `query.parse_query`), but nothing of the tool `without`."""
         wanted = parse_query(query)
-        log_texts, fold, past = LogTexts(), Conversation(), _RecordFates()
+        log_texts, fold, fates = LogTexts(), Conversation(), _RecordFates()
         found: deque[tuple[Stamped, LogText, tuple[int, int], int]] = deque(maxlen=limit)
         total, last_at = 0, 0.0
         for stamped in self._events():
             fold.add(stamped)
-            past.add(stamped)
+            fates.add(stamped)
             last_at = stamped.at
             for log_text in log_texts.texts_of(stamped):
                 span = wanted.find(log_text.text) if not without or log_text.tool != without else None
@@ -81,7 +81,7 @@ class SessionRecall:
                 age_s=max(0.0, last_at - stamped.at),
                 kind=log_text.kind,
                 excerpt=cut_excerpt(log_text.text, span, max_chars=_EXCERPT_CHARS),
-                status=past.status_in(fold, log_text.origin, stamped.seq),
+                status=fates.status_in(fold, log_text.origin, stamped.seq),
             )
             for stamped, log_text, span, turn in reversed(found)
         )

@@ -12,7 +12,7 @@ from kimi_agent.log.readers.query import Query, cut_excerpt
 from kimi_agent.log.readers.texts import LogTexts
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import decode_record
-from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, open_log, read_log_lines
+from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, list_logs, open_log, read_log_lines
 
 _ANSWER = b'Said","message":{"type":"assistant"'
 _RETURNED = b'Returned"'
@@ -39,9 +39,9 @@ def search_session(folder: Path, query: Query, *, most: int) -> tuple[tuple[Sear
     and how many there were in all. A log that cannot be read has none."""
     found: list[SearchHit] = []
     total = 0
-    for log in sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name)):
+    for log in list_logs(folder):
         newest: deque[SearchHit] = deque(maxlen=most)
-        with suppress(OSError), open_log(log) as fd:  # what was found before an error stands
+        with suppress(OSError), open_log(log) as fd:  # what was found before an error counts
             for hit in _hits(fd, BlobStore(folder / "blobs"), query):
                 newest.append(hit)
                 total += 1

@@ -40,10 +40,6 @@ class Payment:
     estimated: bool
 
 
-def _order(entry: Payment) -> tuple[float, str, str]:
-    return entry.at, entry.session, entry.agent
-
-
 _Key = tuple[str, str, int, float]
 
 
@@ -55,7 +51,7 @@ class _Log:
     session: str
     workspace: str = ""
     at: int = 0
-    entries: dict[_Key, Payment] = field(default_factory=dict)
+    payments: dict[_Key, Payment] = field(default_factory=dict)
 
 
 class SpendingReader:
@@ -74,8 +70,9 @@ class SpendingReader:
                 log = self._logs[path] = _Log(status.st_ino, Path(path).parent.name)
             if status.st_size > log.at:
                 _read_on(path, log)
-            found |= log.entries
-        return sorted((each for each in found.values() if each.at >= at), key=_order)
+            found |= log.payments
+        payments = (payment for payment in found.values() if payment.at >= at)
+        return sorted(payments, key=lambda payment: (payment.at, payment.session, payment.agent))
 
     def others(self, at: float, session: str) -> tuple[float, int]:
         """What all sessions but `session` spent since `at`: USD as far as prices are known, and tokens."""
@@ -116,11 +113,8 @@ def _take(record: DecodedRecord, log: _Log) -> None:
         case Stamped(event=Opened(session, workspace)):
             log.session, log.workspace = session, workspace
         case Stamped(agent, seq, at, Spent(model, usage, usd, purpose, estimated=estimated)):
-            log.entries[log.session, agent, seq, at] = Payment(
-                at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated
-            )
-        case _:
-            pass
+            payment = Payment(at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated)
+            log.payments[log.session, agent, seq, at] = payment
 
 
 def _folders(folder: Path | str) -> list[str]:

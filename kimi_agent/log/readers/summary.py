@@ -10,7 +10,7 @@ from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import decode_record
 from kimi_agent.log.store.lock import LockHolder, is_holder_alive, read_lock_holder
-from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line
+from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, open_log, read_log_lines
 
 _NAMING = (b'Opened"', b'Renamed"')
 _AT = re.compile(rb'"seq":[0-9]+,"at":([0-9.e+]+),')
@@ -41,13 +41,12 @@ def read_session_summary(folder: Path) -> SessionSummary | None:
     """The summary of a session's folder, or None where it holds no log with a whole record."""
     path = folder / "main.jsonl"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
+        with open_log(path) as fd:
             status = os.fstat(fd)
             found = _SummaryScan(BlobStore(folder / "blobs"))
-            for line in file:
+            for line, start in read_log_lines(fd):
                 found.note(line.rstrip(b"\n"))
-                if file.tell() > _MOST_BYTES:
+                if start + len(line) > _MOST_BYTES:
                     break
     except OSError:
         return None
@@ -71,7 +70,7 @@ def read_session_summary(folder: Path) -> SessionSummary | None:
 
 
 class _SummaryScan:
-    """What the lines of a log tell: only those that name the session are parsed."""
+    """A pass over the lines of a log: only those that name the session are parsed."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self.first: Stamped | None = None

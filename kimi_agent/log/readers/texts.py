@@ -12,7 +12,7 @@ from kimi_agent.log.messages import Assistant, Call, User
 class LogText:
     """A text; `place` is what a reader asks for: "12.0" for a call and its result, else the seq of the record.
 
-    `origin` is that of the message it stands in, None for one that stands in none.
+    `origin` is that of the message it is part of, None where there is none.
     """
 
     place: str
@@ -23,14 +23,14 @@ class LogText:
 
 
 class LogTexts:
-    """Reader of the texts of a log: give it the records in their order. Reasoning is not among the texts."""
+    """The texts of a log, whose records are given in their order. Reasoning is not among the texts."""
 
     def __init__(self) -> None:
         self._answer = 0
         self._calls: tuple[Call, ...] = ()
 
     def note_calls(self, stamped: Stamped) -> None:
-        """Know the calls of the next record, if it is an answer."""
+        """Remember the calls of the next record, if it is an answer."""
         if isinstance(stamped.event, Said) and isinstance(stamped.event.message, Assistant):
             self._answer, self._calls = stamped.seq, stamped.event.message.calls
 

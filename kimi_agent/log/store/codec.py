@@ -2,7 +2,7 @@
 
     {"v":1,"crc":"89abcdef","seq":7,"at":1795307680.25,"agent":"main","event":{"type":"Said",...}}
 
-`crc` is the CRC-32 of everything behind its comma, so that it stands at a fixed place and is checked before anything
+`crc` is the CRC-32 of everything behind its comma, so that it has a fixed place and is checked before anything
 is parsed. Bytes 10 never occur inside a line. Long strings of big records lie in blobs: {"$blob": sha256, "chars":
 n}.
 """
@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _RecordBody(msgspec.Struct, frozen=True):
-    """A record behind its checksum; its fields stand in the order of the line."""
+    """A record behind its checksum; its fields are in the order of the line."""
 
     seq: int
     at: float
@@ -71,7 +71,8 @@ def encode_record(stamped: Stamped) -> EncodedRecord:
 
     Lone surrogates and NUL become U+FFFD, numbers that JSON has no room for become ones it has.
     """
-    rest = _rest(stamped)
+    event: Any = stamped.event  # never a fleeting one: Session.emit does not save those
+    rest = _RecordBody(stamped.seq, stamped.at, stamped.agent, event)
     try:
         body = msgspec.json.encode(rest)
         # NaN is written as null, and a null where a number must be could not be read again.
@@ -79,11 +80,11 @@ def encode_record(stamped: Stamped) -> EncodedRecord:
     except ValueError:
         doubtful = True
     if doubtful:
-        rest = msgspec.convert(_cleaned(msgspec.to_builtins(rest)), _RecordBody)
+        rest = msgspec.convert(_clean(msgspec.to_builtins(rest)), _RecordBody)
         body = msgspec.json.encode(rest)
     blobs: dict[str, bytes] = {}
     if len(body) > BIG_RECORD:
-        body = msgspec.json.encode(_with_blobs(msgspec.to_builtins(rest), blobs))
+        body = msgspec.json.encode(_move_to_blobs(msgspec.to_builtins(rest), blobs))
     tail = body[1:]
     return EncodedRecord(
         data=b'%s%08x",%s\n' % (RECORD_PREFIX, crc32(tail), tail),
@@ -92,22 +93,17 @@ def encode_record(stamped: Stamped) -> EncodedRecord:
     )
 
 
-def _rest(stamped: Stamped) -> _RecordBody:
-    event: Any = stamped.event  # fleeting events never come here: Session.emit tells them apart
-    return _RecordBody(stamped.seq, stamped.at, stamped.agent, event)
-
-
 def decode_record(line: bytes, read_blob: ReadBlob) -> DecodedRecord:
     """The record of one line (without its newline)."""
     if not line.startswith(RECORD_PREFIX):
-        return _newer(line)
+        return _decode_newer(line)
     rest = line[_REST_AT:]
     if b'%08x",' % crc32(rest) != line[len(RECORD_PREFIX) : _REST_AT]:
         return DamagedRecord()
     body = b"{" + rest
     try:
         if b'{"$blob":"' in body:
-            found = msgspec.convert(_without_blobs(msgspec.json.decode(body), read_blob), _RecordBody)
+            found = msgspec.convert(_restore_blobs(msgspec.json.decode(body), read_blob), _RecordBody)
         else:
             found = msgspec.json.decode(body, type=_RecordBody)
     except msgspec.ValidationError:  # sound bytes, so it is news to us, not damage
@@ -133,7 +129,7 @@ def salvage_records(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[DecodedR
         yield record, stop if isinstance(record, DamagedRecord) else end
 
 
-def _newer(line: bytes) -> UnknownRecord | DamagedRecord:
+def _decode_newer(line: bytes) -> UnknownRecord | DamagedRecord:
     version = _NEWER.match(line)
     if version is None or int(version[1]) < 2:
         return DamagedRecord()
@@ -148,16 +144,16 @@ def _seq(record: Any) -> int:
     return seq if isinstance(seq, int) and 0 < seq < _MOST else 0
 
 
-def _cleaned(value: Any) -> Any:
+def _clean(value: Any) -> Any:
     match value:
         case str():
-            # UTF-16 joins the surrogates that belong together and replaces those that stand alone.
+            # UTF-16 joins the surrogates that belong together and replaces those that are alone.
             whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
             return whole.replace("\0", "\ufffd")
         case dict():
-            return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+            return {_clean(key): _clean(item) for key, item in value.items()}
         case list() | tuple():
-            return [_cleaned(item) for item in value]
+            return [_clean(item) for item in value]
         case float():
             return value if math.isfinite(value) else 0.0
         case int() if not isinstance(value, bool):
@@ -166,7 +162,7 @@ def _cleaned(value: Any) -> Any:
             return value
 
 
-def _with_blobs(value: Any, blobs: dict[str, bytes]) -> Any:
+def _move_to_blobs(value: Any, blobs: dict[str, bytes]) -> Any:
     match value:
         case str() if len(value) > LONG_STRING:
             data = value.encode()
@@ -174,27 +170,27 @@ def _with_blobs(value: Any, blobs: dict[str, bytes]) -> Any:
             blobs[sha256] = data
             return {"$blob": sha256, "chars": len(value)}
         case dict():
-            return {key: _with_blobs(item, blobs) for key, item in value.items()}
+            return {key: _move_to_blobs(item, blobs) for key, item in value.items()}
         case list() | tuple():
-            return [_with_blobs(item, blobs) for item in value]
+            return [_move_to_blobs(item, blobs) for item in value]
         case _:
             return value
 
 
-def _without_blobs(value: Any, read_blob: ReadBlob, key: str = "") -> Any:
+def _restore_blobs(value: Any, read_blob: ReadBlob, key: str = "") -> Any:
     match value:
         case {"$blob": str(sha256)}:
             text = read_blob(sha256) if _SHA256.fullmatch(sha256) else None
-            return _lost(value.get("chars"), key) if text is None else text
+            return _lost_text(value.get("chars"), key) if text is None else text
         case dict():
-            return {name: _without_blobs(item, read_blob, name) for name, item in value.items()}
+            return {name: _restore_blobs(item, read_blob, name) for name, item in value.items()}
         case list():
-            return [_without_blobs(item, read_blob) for item in value]
+            return [_restore_blobs(item, read_blob) for item in value]
         case _:
             return value
 
 
-def _lost(chars: Any, key: str) -> str:
+def _lost_text(chars: Any, key: str) -> str:
     text = f"[{chars:,} characters stood here; their blob is lost or damaged]" if isinstance(chars, int) else "[lost]"
     # The arguments of a call go back to the server, which wants a JSON object there.
     return msgspec.json.encode({"lost": text}).decode() if key == "arguments" else text

@@ -3,7 +3,12 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+Sync = Callable[[int], None]
+"""Makes what was written to an open file survive a power loss, as `sync_data` does. Raises OSError."""
+_CHUNK = 1 << 20
 
 
 def make_private_folder(path: Path) -> None:
@@ -25,6 +30,13 @@ def write_all(fd: int, data: bytes) -> None:
     written = os.write(fd, data)
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
+
+
+def copy_bytes(source: int, target: int, start: int, stop: int | None = None) -> None:
+    """Copy the bytes `start` to `stop` (None: to the end) of the open file `source` to `target`. Raises OSError."""
+    while chunk := os.pread(source, _CHUNK if stop is None else min(_CHUNK, stop - start), start):
+        write_all(target, chunk)
+        start += len(chunk)
 
 
 def sync_data(fd: int) -> None:

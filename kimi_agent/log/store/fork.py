@@ -10,7 +10,7 @@ import msgspec
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.store.blobs import BlobStore
-from kimi_agent.log.store.durable_io import make_private_folder, sync_folder
+from kimi_agent.log.store.durable_io import copy_bytes, make_private_folder, sync_folder
 from kimi_agent.log.store.log_scan import LogScan, open_log
 from kimi_agent.log.store.session import Session
 
@@ -62,10 +62,7 @@ def _copy_log(log: Path, target: Path) -> None:
         for _ in scan:
             pass
         with _private(target) as new:
-            at = 0
-            while chunk := os.pread(fd, min(1 << 20, scan.end - at), at):
-                new.write(chunk)
-                at += len(chunk)
+            copy_bytes(fd, new.fileno(), 0, scan.end)
 
 
 def _private(path: Path) -> BinaryIO:

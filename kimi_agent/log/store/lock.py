@@ -103,7 +103,7 @@ class SessionLock:
         if holder is not None and holder.pid == os.getpid() and holder.host == os.uname().nodename:
             with contextlib.suppress(OSError):
                 self._record.unlink()
-        # Said aloud, for a duplicate of `fd` (a reader, a sync on its way) would keep the lock beyond its close.
+        # Explicitly, for a duplicate of `fd` (a reader, a running sync) would keep the lock beyond its close.
         with contextlib.suppress(OSError):
             self._flock(fd, fcntl.LOCK_UN)
 
@@ -132,7 +132,7 @@ def is_holder_alive(holder: LockHolder) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """Clock ticks from boot to the start of `pid`; "" where the system does not tell."""
+    """Clock ticks from boot to the start of `pid`; "" where the system does not report it."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

@@ -6,15 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_agent.log.events import Stamped
+from kimi_agent.log.store import codec
 from kimi_agent.log.store.blobs import BlobStore
-from kimi_agent.log.store.codec import (
-    DamagedRecord,
-    DecodedRecord,
-    ReadBlob,
-    UnknownRecord,
-    decode_record,
-    salvage_records,
-)
 
 _CHUNK = 1 << 20
 _EVENT = b'"event":{"type":"'
@@ -25,11 +18,11 @@ _NOT_QUEUED = (b'"queued":0}}', b'"queued":0}}\n')
 class LogScan:
     """One pass over the log open as `fd`, up to the byte `stop` (None: to its end). Iterate it once.
 
-    After the pass `end` is where the next record belongs (what lies behind it is torn), `lead` what must stand before
-    that record, `seq` the last number given, `bad` and `unknown` what was passed over.
+    After the pass `end` is where the next record belongs (what lies behind it is torn), `lead` what must be written
+    before that record, `seq` the last number given, `bad` and `unknown` what was passed over.
     """
 
-    def __init__(self, fd: int, read_blob: ReadBlob, stop: int | None = None) -> None:
+    def __init__(self, fd: int, read_blob: codec.ReadBlob, stop: int | None = None) -> None:
         self.end = 0
         self.lead = b""
         self.seq = 0
@@ -43,7 +36,7 @@ class LogScan:
         for line, start in read_log_lines(self._fd, self._stop):
             whole = line.endswith(b"\n")
             found = list(decode_log_line(line.removesuffix(b"\n"), self._read_blob))
-            while found and not whole and isinstance(found[-1][0], DamagedRecord):
+            while found and not whole and isinstance(found[-1][0], codec.DamagedRecord):
                 found.pop()  # a torn tail is no damage: its record was never complete
             for record, end in found:
                 self.end, self.lead = start + end, b"\n"
@@ -53,25 +46,25 @@ class LogScan:
             if whole:
                 self.end, self.lead = start + len(line), b""
 
-    def _count(self, record: DecodedRecord) -> None:
+    def _count(self, record: codec.DecodedRecord) -> None:
         match record:
             case Stamped(seq=seq):
                 self.seq = max(self.seq, seq)
-            case UnknownRecord(seq):
+            case codec.UnknownRecord(seq):
                 self.seq = max(self.seq, seq)
                 self.unknown += 1
-            case DamagedRecord():
+            case codec.DamagedRecord():
                 self.seq += 1  # it had a number too
                 self.bad += 1
 
 
-def decode_log_line(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[DecodedRecord, int]]:
+def decode_log_line(line: bytes, read_blob: codec.ReadBlob) -> Iterator[tuple[codec.DecodedRecord, int]]:
     """The record of a line without its newline, or what a damaged one still holds, each with the offset of its end."""
-    record = decode_record(line, read_blob)
-    if not isinstance(record, DamagedRecord):
+    record = codec.decode_record(line, read_blob)
+    if not isinstance(record, codec.DamagedRecord):
         yield record, len(line)
     elif line:
-        yield from salvage_records(line, read_blob)
+        yield from codec.salvage_records(line, read_blob)
 
 
 def read_log_lines(fd: int, stop: int | None = None, *, start: int = 0) -> Iterator[tuple[bytes, int]]:
@@ -94,7 +87,7 @@ def read_log_lines(fd: int, stop: int | None = None, *, start: int = 0) -> Itera
 
 
 def find_event_name(line: bytes) -> int:
-    """Where the name of the event stands in a sound line, so that most lines need not be parsed."""
+    """The offset of the event's name in a sound line, so that most lines need not be parsed."""
     # No string of a record can hold the mark: its quotes would be escaped.
     return line.find(_EVENT, 0, 200) + len(_EVENT)
 
@@ -102,6 +95,11 @@ def find_event_name(line: bytes) -> int:
 def is_prompt_line(line: bytes, at: int) -> bool:
     """Whether the line, its event's name `at`, is a message of the person that starts a turn."""
     return line.startswith(_USER, at) and line.endswith(_NOT_QUEUED)
+
+
+def list_logs(folder: Path) -> list[Path]:
+    """The logs in a session's folder, one an agent, the main agent's first."""
+    return sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
 
 
 @contextmanager

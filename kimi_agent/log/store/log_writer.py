@@ -1,6 +1,6 @@
 """The log writer: records go to the disk at once, or stay in memory and are retried at each later one.
 
-The disk is waited for only where a power loss must not undo what was promised: what the person said, a call that is
+The disk is waited for only where a power loss must not undo what was promised: a message of the person, a call that is
 about to change something, the end of a turn. Between those a thread syncs, at most every two seconds.
 """
 

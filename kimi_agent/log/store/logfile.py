@@ -6,18 +6,17 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.store.codec import ReadBlob
-from kimi_agent.log.store.durable_io import make_private_folder, sync_folder, write_all
+from kimi_agent.log.store.durable_io import Sync, copy_bytes, make_private_folder, sync_folder, write_all
 from kimi_agent.log.store.lock import SessionLock
 from kimi_agent.log.store.log_scan import LogScan
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-_CHUNK = 1 << 20
 
 
 class LogFile:
@@ -26,14 +25,14 @@ class LogFile:
     Bytes are out of our hands when `append` returns (kill -9 loses nothing); `sync` is for the loss of power.
     """
 
-    def __init__(self, path: Path, lock: SessionLock, sync: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, lock: SessionLock, sync: Sync) -> None:
         self.path = path
         self._lock = lock
         self._sync = sync
         self._fd = -1
         self._end = 0
         self._lead = b""
-        self._ragged = False  # bytes may lie behind _end that are no record
+        self._ragged = False  # there may be bytes behind _end that are no record
         self._new_names = False  # made, and its folder not yet synced
         self._syncing: threading.Thread | None = None
 
@@ -82,10 +81,7 @@ class LogFile:
         aside = self.path.with_suffix(".torn")
         fd = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            at = self._end
-            while chunk := os.pread(self._fd, _CHUNK, at):
-                write_all(fd, chunk)
-                at += len(chunk)
+            copy_bytes(self._fd, fd, self._end)
             write_all(fd, b"\n")
         finally:
             os.close(fd)
@@ -125,10 +121,7 @@ class LogFile:
         try:
             self._lock.release(self._fd)
             self._lock.take(fd)
-            at = 0
-            while chunk := os.pread(self._fd, min(_CHUNK, self._end - at), at):
-                write_all(fd, chunk)
-                at += len(chunk)
+            copy_bytes(self._fd, fd, 0, self._end)
             self._set_aside()
             new.rename(self.path)
         except BaseException:

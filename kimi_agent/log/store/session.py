@@ -1,6 +1,6 @@
 """The open session of one agent: it stamps each event, saves it, folds it, and notifies the listeners.
 
-`emit` writes a durable event first, then folds it, then tells the listeners. It never fails for the disk: what
+`emit` writes a durable event first, then folds it, then calls the listeners. It never fails for the disk: what
 cannot be written is kept in memory, reported once, and written as soon as that is possible again.
 """
 
@@ -13,16 +13,20 @@ from kimi_agent.log.events import Event, Fleeting, Listener, Notice, Opened, Rec
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import encode_record
-from kimi_agent.log.store.durable_io import sync_data
+from kimi_agent.log.store.durable_io import Sync, sync_data
 from kimi_agent.log.store.lock import SessionLock
 from kimi_agent.log.store.log_writer import LogWriter
 from kimi_agent.log.store.logfile import LogFile
 
 
 class Session:
-    """An open session; get one from `create` or `resume`, and `close` it. Safe to emit to from any thread."""
+    """An open session; get one from `create` or `resume`, and `close` it. Safe to emit to from any thread.
 
-    def __init__(self, folder: Path, agent: str, now: Callable[[], float], sync: Callable[[int], None]) -> None:
+    `opened` is its last `Opened` (a fork has two), `conversation` the fold so far: a deep rewind replaces it, so read
+    it anew each time.
+    """
+
+    def __init__(self, folder: Path, agent: str, now: Callable[[], float], sync: Sync) -> None:
         self.folder = folder
         self.agent = agent
         self.path = folder / f"{agent}.jsonl"
@@ -32,9 +36,9 @@ class Session:
         self.unknown = 0
         self._now = now
         lock = SessionLock(folder / f"{agent}.lock", session=folder.name, now=now)
-        self._saver = LogWriter(LogFile(self.path, lock, sync), self.blobs)
-        self._opened = Opened(folder.name, "", "", "")
-        self._conversation = Conversation()
+        self._writer = LogWriter(LogFile(self.path, lock, sync), self.blobs)
+        self.opened = Opened(folder.name, "", "", "")
+        self.conversation = Conversation()
         self._past: list[Stamped] = []
         self._seq = 0
         self._listeners: list[Listener] = []
@@ -43,13 +47,7 @@ class Session:
 
     @classmethod
     def create(
-        cls,
-        folder: Path,
-        opened: Opened,
-        *,
-        now: Callable[[], float],
-        agent: str = "main",
-        sync: Callable[[int], None] = sync_data,
+        cls, folder: Path, opened: Opened, *, now: Callable[[], float], agent: str = "main", sync: Sync = sync_data
     ) -> "Session":
         """Start a log in `folder` (made if missing, 0700) with `opened` as its first record.
 
@@ -57,18 +55,13 @@ class Session:
         there or another process holds it.
         """
         session = cls(folder, agent, now, sync)
-        session._saver.make()
+        session._writer.make()
         session.emit(opened)
         return session
 
     @classmethod
     def resume(
-        cls,
-        folder: Path,
-        *,
-        now: Callable[[], float],
-        agent: str = "main",
-        sync: Callable[[int], None] = sync_data,
+        cls, folder: Path, *, now: Callable[[], float], agent: str = "main", sync: Sync = sync_data
     ) -> "Session":
         """Open the log in `folder`, mend what a crash left, and fold it.
 
@@ -78,7 +71,7 @@ class Session:
         """
         session = cls(folder, agent, now, sync)
         try:
-            session._saver.file.open()
+            session._writer.file.open()
         except OSError as error:
             why = error.strerror or str(error)
             raise UserError(
@@ -87,60 +80,50 @@ class Session:
         try:
             session._load()
         except BaseException:
-            session._saver.file.close()
+            session._writer.file.close()
             raise
         return session
 
     def _load(self) -> None:
-        scan = self._saver.file.scan(self.blobs.text)
+        scan = self._writer.file.scan(self.blobs.text)
         self._past = past = list(scan)
         if not past and not scan.unknown:
             raise UserError(f"session {self.folder.name} holds no whole record; start a new one", 1)
-        self._conversation = fold_conversation(lambda: past)
-        self._opened = next((each.event for each in reversed(past) if isinstance(each.event, Opened)), self._opened)
+        self.conversation = fold_conversation(lambda: past)
+        self.opened = next((each.event for each in reversed(past) if isinstance(each.event, Opened)), self.opened)
         known_bad = max((each.event.bad_records for each in past if isinstance(each.event, Recovered)), default=0)
         self._seq, self.unknown = scan.seq, scan.unknown
-        torn = self._saver.file.mend(scan)
+        torn = self._writer.file.mend(scan)
         if scan.unknown:
-            self._saver.notices.append(f"{scan.unknown:,} records of a newer version are kept, but not read")
+            self._writer.notices.append(f"{scan.unknown:,} records of a newer version are kept, but not read")
         if torn or scan.bad > known_bad:
-            self._saver.notices.append(_mended(torn, scan.bad))
+            self._writer.notices.append(_mended(torn, scan.bad))
             self.recovered = Recovered(cut_bytes=torn, bad_records=scan.bad)
             past.append(self.emit(self.recovered))
 
     @property
     def id(self) -> str:
-        """The session's name, as its last `Opened` gives it (a fork has two)."""
-        return self._opened.session
+        return self.opened.session
 
     @property
     def workspace(self) -> str:
-        return self._opened.workspace
-
-    @property
-    def opened(self) -> Opened:
-        return self._opened
-
-    @property
-    def conversation(self) -> Conversation:
-        """The fold so far; ask for it anew each time, for a deep rewind replaces it."""
-        return self._conversation
+        return self.opened.workspace
 
     @property
     def unsaved(self) -> int:
         """How many records are in memory alone."""
-        return self._saver.unsaved
+        return self._writer.unsaved
 
     def listen(self, *listeners: Listener) -> None:
-        """Tell `listeners` of everything from here on; what is still to be said to a person they hear at once."""
+        """Call `listeners` with every event from here on, and at once with the notices that wait for a person."""
         with self._guard:
             self._listeners += listeners
-            self._tell_notices()
+            self._emit_notices()
 
     def emit(self, event: Event) -> Stamped:
-        """Stamp `event`, save it if it is durable, fold it, tell the listeners; gives it back as saved.
+        """Stamp `event`, save it if it is durable, fold it, call the listeners; returns it as saved.
 
-        A listener that raises neither loses the record nor keeps the others from hearing; then its error rises.
+        A listener that raises neither loses the record nor keeps it from the others; then its error rises.
         """
         with self._guard:
             if self._closed:
@@ -149,31 +132,27 @@ class Session:
                 stamped = Stamped(self.agent, 0, self._now(), event)
             else:
                 stamped = self._record(Stamped(self.agent, self._seq + 1, self._now(), event))
-            self._tell(stamped)
-            if self._saver.notices:
-                self._tell_notices()
+            _notify(iter(self._listeners), stamped)
+            self._emit_notices()
             return stamped
 
     def _record(self, stamped: Stamped) -> Stamped:
         line = encode_record(stamped)
         saved = line.stamped
         self._seq = saved.seq
-        self._saver.save(line)
+        self._writer.save(line)
         if isinstance(saved.event, Opened):
-            self._opened = saved.event
-        self._conversation.add(saved)
-        if self._conversation.needs_refold:
-            self._conversation = fold_conversation(self.events, keep_replaced=True)
-            self._conversation.drop_replaced()
+            self.opened = saved.event
+        self.conversation.add(saved)
+        if self.conversation.needs_refold:
+            self.conversation = fold_conversation(self.events, keep_replaced=True)
+            self.conversation.drop_replaced()
         return saved
 
-    def _tell(self, stamped: Stamped) -> None:
-        _tell_all(iter(self._listeners), stamped)
-
-    def _tell_notices(self) -> None:
-        if self._listeners:
-            for text in self._saver.take_notices():
-                self._tell(Stamped(self.agent, 0, self._now(), Notice(text)))
+    def _emit_notices(self) -> None:
+        if self._listeners and self._writer.notices:
+            for text in self._writer.take_notices():
+                _notify(iter(self._listeners), Stamped(self.agent, 0, self._now(), Notice(text)))
 
     def take_past(self) -> list[Stamped]:
         """The records that a resume found; it read the file once for them, and they are let go with this."""
@@ -183,27 +162,27 @@ class Session:
     def events(self) -> Iterator[Stamped]:
         """Every record so far, read back from the file (nothing is kept in memory), then the unsaved ones."""
         with self._guard:
-            return self._saver.events()
+            return self._writer.events()
 
     def close(self) -> None:
         """Write what waits, sync, and give the lock back. Records that still cannot be written are lost."""
         with self._guard:
             if not self._closed:
-                self._saver.close()
+                self._writer.close()
                 self._closed = True
-                self._tell_notices()
+                self._emit_notices()
 
 
-def _tell_all(listeners: Iterator[Listener], stamped: Stamped) -> None:
-    """Tell them all; what one of them raises rises when all have heard. An ExitStack took twice the time."""
-    heard_by_all = False
+def _notify(listeners: Iterator[Listener], stamped: Stamped) -> None:
+    """Call all of them; what one of them raises rises when all were called. An ExitStack took twice the time."""
+    called_all = False
     try:
         for listener in listeners:
             listener(stamped)
-        heard_by_all = True
+        called_all = True
     finally:
-        if not heard_by_all:
-            _tell_all(listeners, stamped)
+        if not called_all:
+            _notify(listeners, stamped)
 
 
 def _mended(torn: int, bad: int) -> str:

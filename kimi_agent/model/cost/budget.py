@@ -12,9 +12,10 @@ at all.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from kimi_agent.errors import Stopped
 from kimi_agent.log.ask_person import ask_person
@@ -34,6 +35,13 @@ MIN_ANSWER_TOKENS = 4_096
 WARN_AT_SHARE = 0.8
 DAY_TOTAL_MAX_AGE_S = 2.0
 """The total of other sessions may be so old: to read a thousand of them takes 40 ms."""
+
+_STOP_STATUSES: Mapping[CapUnit, tuple[Literal["budget", "step_limit", "time_limit"], int]] = {
+    "usd": ("budget", 54),
+    "tokens": ("budget", 54),
+    "steps": ("step_limit", 53),
+    "s": ("time_limit", 55),
+}
 
 
 @dataclass(frozen=True)
@@ -55,18 +63,12 @@ class _StopDecision:
 
     def error(self, agent: str) -> Stopped:
         """Only the main agent wraps up: one last answer of each of its helpers could cost more than the whole cap."""
-        note = self.note if agent == MAIN_AGENT else ""
-        match self.unit:
-            case "steps":
-                return Stopped(self.why, "step_limit", 53, wrap_up=note)
-            case "s":
-                return Stopped(self.why, "time_limit", 55, wrap_up=note)
-            case _:
-                return Stopped(self.why, "budget", 54, wrap_up=note)
+        status, exit_code = _STOP_STATUSES[self.unit]
+        return Stopped(self.why, status, exit_code, wrap_up=self.note if agent == MAIN_AGENT else "")
 
 
 class Budget:
-    """One for all agents of a session. Feed it the log at a resume, then `begin_run`; it is a listener from there on.
+    """The budget of all agents of a session: give it the log at a resume, then `begin_run`, then each new event.
 
     `clock` is Unix time. `day` gives what other sessions spent today (USD, tokens); it is looked at before a request
     where the day has a cap.
@@ -100,7 +102,7 @@ class Budget:
             self._renew("turn")
 
     def begin_run(self) -> None:
-        """From here on it is this process that spends."""
+        """Begin a run: from here on it is this process that spends."""
         self.totals.begin_run()
 
     def wrap(self, model: Model, price: Price | None, *, most_output: int = DEFAULT_OUTPUT_TOKENS) -> Model:
@@ -174,7 +176,7 @@ class Budget:
         """The output tokens that fit now; below `least` only because of what is under way. Raises Stopped."""
         while self._stop is not None or self._block(request, price, least) is not None:
             async with self._asking:
-                # While this request waited for its turn, a person may have settled it.
+                # While this request waited for its turn, a person may have decided.
                 block = None if self._stop is not None else self._block(request, price, least)
                 if block is not None:
                     await self._decide(block)
@@ -185,20 +187,16 @@ class Budget:
 
     def _block(self, request: Request, price: Price | None, least: int) -> _CapReached | None:
         """What keeps the request from going out, were nothing else under way."""
-        turn = self.totals.in_turn
         for cap in self._caps:
+            used = self._used(cap)
+            full = self.totals.in_turn and used >= cap.limit
             match cap.unit:
-                case "steps":
-                    if turn and request.agent == MAIN_AGENT and self.totals.steps >= cap.limit:
-                        return _CapReached(cap, self.totals.steps, 1)
-                case "s":
-                    if turn and (worked_s := self.totals.turn_s()) >= cap.limit:
-                        return _CapReached(cap, worked_s, 0)
-                case "usd" | "tokens":
-                    spent = self._spent(cap.scope)
-                    if cap.output_left(spent, price, request.tokens) < least:
-                        worst = _worst_case(price, request.tokens, least)
-                        return _CapReached(cap, cap.used(spent), cap.used(worst))
+                case "steps" if full and request.agent == MAIN_AGENT:
+                    return _CapReached(cap, used, 1)
+                case "s" if full:
+                    return _CapReached(cap, used, 0)
+                case "usd" | "tokens" if cap.output_left(self._spent(cap.scope), price, request.tokens) < least:
+                    return _CapReached(cap, used, cap.used(_worst_case(price, request.tokens, least)))
         return None
 
     async def _decide(self, block: _CapReached) -> None:
@@ -252,6 +250,15 @@ class Budget:
     def _money(self) -> list[Cap]:
         return [cap for cap in self._caps if cap.unit in ("usd", "tokens")]
 
+    def _used(self, cap: Cap) -> float:
+        match cap.unit:
+            case "steps":
+                return self.totals.steps
+            case "s":
+                return self.totals.turn_s()
+            case "usd" | "tokens":
+                return cap.used(self._spent(cap.scope))
+
     def _spent(self, scope: SpendScope) -> Amount:
         return self.totals.spent(scope) + (self._others if scope == "day" else Amount())
 
@@ -278,15 +285,9 @@ class Budget:
         self._warned = {each for each in self._warned if each[0] != scope}
 
     def _warn(self) -> None:
-        """Say once of each cap that most of it is used."""
+        """Warn once for each cap that most of it is used."""
         for cap in self._caps:
-            match cap.unit:
-                case "steps":
-                    used = float(self.totals.steps)
-                case "s":
-                    used = self.totals.turn_s()
-                case "usd" | "tokens":
-                    used = cap.used(self._spent(cap.scope))
+            used = self._used(cap)
             if WARN_AT_SHARE <= round(used / cap.limit, 6) < 1 and (cap.scope, cap.unit) not in self._warned:
                 self._warned.add((cap.scope, cap.unit))
                 self._emit(Notice(budget_messages.format_cap_warning(cap, used, self.totals.recent_steps)))

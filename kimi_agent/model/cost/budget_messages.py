@@ -60,15 +60,12 @@ def _mean_step_cost(cap: Cap, steps: Sequence[Cost]) -> float:
 
 def format_spike(spike: CostSpike) -> str:
     """What cost far more than its like, and why if the cache knows."""
-    if spike.cost.usd is not None and spike.usual.usd is not None:
-        text = (
-            f"This {spike.what} cost {format_usd(spike.cost.usd)}, others like it about {format_usd(spike.usual.usd)}"
-        )
+    cost, usual = spike.cost, spike.usual
+    if cost.usd is not None and usual.usd is not None:
+        text = f"This {spike.what} cost {format_usd(cost.usd)}, others like it about {format_usd(usual.usd)}"
     else:
-        text = (
-            f"This {spike.what} took {spike.cost.uncached:,} input tokens that were not cached, "
-            f"others like it about {spike.usual.uncached:,}"
-        )
+        took = f"{cost.uncached:,} input tokens that were not cached"
+        text = f"This {spike.what} took {took}, others like it about {usual.uncached:,}"
     return f"{text}; the provider's cache did not help: {spike.miss}." if spike.miss else f"{text}."
 
 

@@ -12,24 +12,11 @@ from operator import is_
 from typing import Literal
 
 import msgspec
-from msgspec.structs import replace as replaced
+from msgspec import structs
 
-from kimi_agent.log.events import (
-    CallDelta,
-    Compacted,
-    Emit,
-    ReasoningDelta,
-    Requested,
-    Restored,
-    Rewound,
-    Shortened,
-    Spent,
-    Stamped,
-    TextDelta,
-)
+from kimi_agent.log import events
 from kimi_agent.log.messages import Media, Message, Usage, User
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, fingerprint_prompt_head
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, closing_stream, fingerprint_prompt_head
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
 
@@ -64,29 +51,31 @@ class LastRequest:
     edited: Literal["", "some", "all"] = ""
 
 
-def find_last_request(log: Iterable[Stamped]) -> LastRequest | None:
+def find_last_request(log: Iterable[events.Stamped]) -> LastRequest | None:
     """The last request in one agent's log; None where the log says too little to expect anything cached."""
-    asked: Requested | None = None
+    asked: events.Requested | None = None
     last: LastRequest | None = None
     for stamped in log:
         match stamped.event:
-            case Requested() as requested:
+            case events.Requested() as requested:
                 asked = requested
-            case Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
+            case events.Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
                 last = LastRequest(asked.model, asked.head, asked.messages, usage.input, stamped.at)
-            case Compacted() if last is not None:
+            case events.Compacted() if last is not None:
                 last = replace(last, edited="all")
-            case Shortened() | Restored() | Rewound(what="chat" | "both") if last is not None and not last.edited:
+            case events.Shortened() | events.Restored() | events.Rewound(what="chat" | "both") if (
+                last is not None and not last.edited
+            ):
                 last = replace(last, edited="some")
     return last
 
 
 def wrap_with_cost_recorder(
-    model: Model, *, price: Price | None, emit: Emit, clock: Callable[[], float], last: LastRequest | None = None
+    model: Model, *, price: Price | None, emit: events.Emit, clock: Callable[[], float], last: LastRequest | None = None
 ) -> Model:
     """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
 
-    One account is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
+    One recorder is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
     or on another model).
     """
     return WrappedModel(model, _CostRecorder(model, price, emit, clock, last).stream)
@@ -96,7 +85,7 @@ def wrap_with_cost_recorder(
 class _CostRecorder:
     model: Model
     price: Price | None
-    emit: Emit
+    emit: events.Emit
     clock: Callable[[], float]
     last: LastRequest | None
     sent: Request | None = None
@@ -105,28 +94,26 @@ class _CostRecorder:
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
         began_at = self.clock()
-        heard = _AttemptOutput()
+        output = _AttemptOutput()
         try:
             async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
-                    heard.note(delta)
+                    output.note(delta)
                     yield delta
         finally:
-            if heard.anything:
-                self._spend(request, heard, began_at)
+            if output.anything:
+                self._spend(request, output, began_at)
 
-    def _spend(self, request: Request, heard: "_AttemptOutput", began_at: float) -> None:
-        told = heard.usage if heard.usage is not None and heard.usage.input else None
-        usage = told or replaced(
-            heard.usage or heard.estimated(),
-            input=request.tokens or estimate_request_tokens(request),
-        )
-        due, miss = (0, "") if told is None else self._cache(request, usage, began_at)
-        if request.purpose != "compaction":  # which stands beside the conversation: the next answer follows the last
+    def _spend(self, request: Request, output: "_AttemptOutput", began_at: float) -> None:
+        reported = output.usage if output.usage is not None and output.usage.input else None
+        input_tokens = request.tokens or estimate_request_tokens(request)
+        usage = reported or structs.replace(output.usage or output.estimated(), input=input_tokens)
+        due, miss = (0, "") if reported is None else self._cache(request, usage, began_at)
+        if request.purpose != "compaction":  # which is not part of the conversation: the next answer follows the last
             self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)
-        self.emit(Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=told is None))
+        self.emit(events.Spent(self.model.name, usage, usd, request.purpose, due, miss, estimated=reported is None))
 
     def _cache(self, request: Request, usage: Usage, began_at: float) -> tuple[int, str]:
         """How many tokens could have come from the cache, and why clearly fewer did ("" where they did)."""
@@ -163,10 +150,13 @@ class _CostRecorder:
         return (HISTORY_EDITED if edited else ""), None
 
     def _other_head(self, last: LastRequest, request: Request) -> str:
-        if self.sent is not None:
-            return _describe_head_change(self.sent, request)
-        # The log tells no more than that it is another one; a session keeps its system prompt, so it is the tools.
-        return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
+        sent = self.sent
+        if sent is None:
+            # The log only shows that it is another one; a session keeps its system prompt, so it is the tools.
+            return "" if last.head == fingerprint_prompt_head(request.system, request.tools) else OTHER_TOOLS
+        if sent.tools is not request.tools and sent.tools != request.tools:
+            return OTHER_TOOLS
+        return "" if sent.system == request.system else OTHER_SYSTEM
 
 
 @dataclass
@@ -188,38 +178,27 @@ class _AttemptOutput:
         match delta:
             case Usage(input, output) if input > 0 or output > 0:  # some servers send one of zeros
                 self.usage = delta
-            case TextDelta(text):
+            case events.TextDelta(text):
                 self._text.append(text)
-            case ReasoningDelta(text):
+            case events.ReasoningDelta(text):
                 self._reasoning.append(text)
-            case CallDelta(name=name, arguments=arguments):
+            case events.CallDelta(name=name, arguments=arguments):
                 self._text += name, arguments
-            case _:
-                pass
 
 
 def estimate_request_tokens(request: Request) -> int:
     """An estimate of a request's input that nobody measured, on the high side: a cap must hold without a number."""
-    told = [list(request.messages), request.notes, request.partial]
+    content = [list(request.messages), request.notes, request.partial]
     users = (message for message in request.messages if isinstance(message, User))
     media = sum(isinstance(part, Media) for user in users for part in user.parts)
-    return (
-        estimate_head_tokens(request.system, request.tools)
-        + len(msgspec.json.encode(told)) // 3
-        + media * TOKENS_PER_MEDIUM
-    )
+    head = estimate_head_tokens(request.system, request.tools)
+    return head + len(msgspec.json.encode(content)) // 3 + media * TOKENS_PER_MEDIUM
 
 
 def estimate_head_tokens(system: str, tools: Sequence[ToolSpec]) -> int:
     """An estimate of the tokens before the messages, on the low side: so much both requests surely share."""
-    told = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
-    return len(msgspec.json.encode(told)) // 4
-
-
-def _describe_head_change(before: Request, request: Request) -> str:
-    if before.tools is not request.tools and before.tools != request.tools:
-        return OTHER_TOOLS
-    return "" if before.system == request.system else OTHER_SYSTEM
+    head = [system, *([tool.name, tool.description, tool.schema] for tool in tools)]
+    return len(msgspec.json.encode(head)) // 4
 
 
 def _begins_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bool:

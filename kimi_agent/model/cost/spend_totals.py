@@ -108,7 +108,7 @@ class SpendTotals:
         self._missed: dict[str, int] = {}
 
     def begin_run(self) -> None:
-        """Begin a run: what came before was an earlier process's, and is not reported."""
+        """Begin a run: what came before belongs to an earlier process, and is not reported."""
         self._purposes["run"] = {}
         self.spikes.clear()
         self._step.clear()
@@ -134,8 +134,6 @@ class SpendTotals:
                 return "ends"
             case Opened(forked_from=source) if source and stamped.seq and main:
                 self._begin_session()
-            case _:
-                pass
         return ""
 
     def purposes(self, scope: SpendScope) -> Mapping[SpendPurpose, Amount]:

@@ -8,8 +8,6 @@ from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import ModelSettings, find_profile
 from kimi_agent.printable import one_line
 
-_COMMAND_TIMEOUT_S = 10.0
-
 
 @dataclass(frozen=True)
 class ApiKey:
@@ -22,9 +20,7 @@ class ApiKey:
         return f"{self.source} (…{self.value[-4:]})" if len(self.value) > 12 else self.source
 
 
-def find_api_key(
-    settings: ModelSettings, environ: Mapping[str, str], *, timeout_s: float = _COMMAND_TIMEOUT_S
-) -> ApiKey | None:
+def find_api_key(settings: ModelSettings, environ: Mapping[str, str], *, timeout_s: float = 10.0) -> ApiKey | None:
     """The key to send: from `key_env`, KIMI_API_KEY, MOONSHOT_API_KEY or `key_command`, in this order.
 
     None where none is set and the endpoint needs none (loopback). Raises UserError (78) where one is needed, where

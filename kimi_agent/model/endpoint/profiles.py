@@ -19,7 +19,7 @@ class EndpointProfile:
 
     `reasoning`: "reasoning_content" puts earlier reasoning under that name on every assistant message; "seen" under
     the name it came with, on every one; "only seen" leaves the field out where none came. `aliases` says that this
-    host is known to call kimi-k2.6-thinking by its real name; `partial` that it goes on with an answer that broke off
+    host is known to call kimi-k2.6-thinking by its real name; `partial` that it continues an answer that broke off
     (Moonshot's partial mode); `markers` that its raw tool-call markers may leak into the text. `cap` is the name under
     which it takes the most tokens of an answer.
     """

@@ -38,10 +38,10 @@ class AnswerAttempts:
             request = replace(request, notes=(*request.notes, EMPTY_ANSWER_NUDGE if able else NUDGE_WITHOUT_TOOLS))
         return replace(request, partial=self._held.assistant()) if self._kept else request
 
-    def hear(self, delta: Delta) -> None:
-        """Take in what the reader is about to get. Raises instead where an answer ends without word and call."""
+    def add(self, delta: Delta) -> None:
+        """Join one delta that the reader is about to get. Raises instead where an answer ends without word and call."""
         self._silent = False
-        if isinstance(delta, Finish) and not self._said():
+        if isinstance(delta, Finish) and not self._has_content():
             raise _empty_answer_error(delta.reason)
         self._held.add(delta)
 
@@ -60,7 +60,7 @@ class AnswerAttempts:
         self._goes_on = False
         return True
 
-    def _said(self) -> bool:
+    def _has_content(self) -> bool:
         held = self._held
         return self._request.partial is not None or _has_visible_text(held.text) or bool(held.assistant().calls)
 

@@ -92,7 +92,7 @@ class LimiterState:
     def refused(self, now: float, most_s: float = MAX_HOLD_S) -> Unavailable | None:
         """The answer to what starts just after the server asked for a wait of more than `most_s` seconds.
 
-        Others need not hear it from there. Only for a minute: by then the account may have been mended, and the next
+        So others need not ask it in vain. Only for a minute: by then the account may have been mended, and the next
         request finds that out.
         """
         left_s, by = self._held_until - now, self._held_by

@@ -2,25 +2,23 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from kimi_agent.errors import Unavailable
 from kimi_agent.model.admission import wrap_with_admission
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Model, Request
+from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Model, Request, Sleep
 from kimi_agent.model.retrying.limiter_state import MAX_HOLD_S, Delay, LimiterState
 
 _REPORT_EVERY_S = 10.0
 _WRAP_UP_HOLD_S = 10.0
-"""So long what only wraps up waits for the server's patience: the turn is over."""
+"""How long a wrap-up waits at most because the server asked for it: the turn is over."""
 
 
 class RateLimiter:
     """Lets requests start in the order they came, as many and as fast as the account is known to allow."""
 
-    def __init__(
-        self, *, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]], most: int = 64
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float], sleep: Sleep, most: int = 64) -> None:
         """`clock` gives seconds that never go back."""
         self._clock = clock
         self._sleep = sleep

@@ -1,20 +1,19 @@
 """Retry wrapper: asks again after a failure that may pass, and continues an answer that broke off.
 
-How often and how long is the policy's to say. One attempt is one stream, and nothing of it is history before it is
+The policy says how often and how long. One attempt is one stream, and nothing of it is history before it is
 complete. At a break in the middle a `Retrying` asks every reader to forget what had been streamed, or to keep it
 because the next attempt goes on behind it.
 """
 
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import Refused, TooLong, Unavailable
-from kimi_agent.model.base import Delta, Model, Request, WrappedModel
-from kimi_agent.model.closing_stream import closing_stream
+from kimi_agent.model.base import Delta, Model, Request, Sleep, UnixClock, WrappedModel, closing_stream
 from kimi_agent.model.retrying.attempts import AnswerAttempts, EmptyAnswer
 from kimi_agent.model.wire.http_errors import LikelyPermanent
 
@@ -118,7 +117,7 @@ def decide_retry(error: Unavailable, policy: RetryPolicy, tally: FailureTally, r
 
 
 def _is_tried_enough(error: Unavailable, policy: RetryPolicy, tally: FailureTally) -> bool:
-    """Whether this was tried often enough."""
+    """Whether another try is not worth it."""
     if tally.tries >= policy.tries:
         return True
     if isinstance(error, LikelyPermanent):
@@ -129,17 +128,11 @@ def _is_tried_enough(error: Unavailable, policy: RetryPolicy, tally: FailureTall
 
 
 def wrap_with_retry(
-    model: Model,
-    policy: RetryPolicy,
-    *,
-    partial: bool,
-    sleep: Callable[[float], Awaitable[None]],
-    random: Callable[[], float],
-    clock: Callable[[], float],
+    model: Model, policy: RetryPolicy, *, partial: bool, sleep: Sleep, random: Callable[[], float], clock: UnixClock
 ) -> Model:
     """`model`, but what is Unavailable and may pass is asked again.
 
-    `partial` says that it goes on with the start of an answer (`Request.partial`): then text that was streamed before
+    `partial` says that it continues the start of an answer (`Request.partial`): then text that was streamed before
     a break is kept. `random` gives numbers in [0, 1), `clock` Unix time. An answer without text and without calls
     counts as Unavailable here, for every kind of model, so that history never gets one: servers refuse it for ever.
     """
@@ -151,9 +144,9 @@ class _RetryingModel:
     model: Model
     policy: RetryPolicy
     partial: bool
-    sleep: Callable[[float], Awaitable[None]]
+    sleep: Sleep
     random: Callable[[], float]
-    clock: Callable[[], float]
+    clock: UnixClock
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the first attempt that succeeds, each failed one before it ended by a Retrying."""
@@ -164,12 +157,12 @@ class _RetryingModel:
             try:
                 async with closing_stream(self.model.stream(answer.next_request(tally.empties))) as deltas:
                     async for delta in deltas:
-                        answer.hear(delta)
+                        answer.add(delta)
                         yield delta
                 return
             except Unavailable as error:
                 tally = tally.failed(error, self._counted_s(policy, tally, began_at))
-                wait = self._decided(error, policy, tally, answer.attempt)
+                wait = self._decide(error, policy, tally, answer.attempt)
                 retrying = answer.break_off(str(error), wait.seconds)
             except (Refused, TooLong) as error:
                 if not answer.continuation_refused(error):
@@ -187,7 +180,7 @@ class _RetryingModel:
             return 0.0
         return min(max(0.0, self.clock() - began_at), _MAX_COUNTED_ATTEMPT_S)
 
-    def _decided(self, error: Unavailable, policy: RetryPolicy, tally: FailureTally, attempt: int) -> WaitAndRetry:
+    def _decide(self, error: Unavailable, policy: RetryPolicy, tally: FailureTally, attempt: int) -> WaitAndRetry:
         """The wait until the next attempt; raises where there is none."""
         match decide_retry(error, policy, tally, self.random()):
             case WaitAndRetry() as wait:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -41,9 +41,8 @@ class TapeRequest:
         messages: list[dict[str, Any]] = self.body["messages"]
         start = messages[-1] if messages and messages[-1].get("partial") is True else None
         messages = messages[:-1] if start is not None else messages
-        if messages and _is_note(messages[-1]):
-            return messages[:-1], content_text(messages[-1]), start
-        return messages, "", start
+        note = content_text(messages[-1]) if messages and messages[-1].get("role") == "user" else ""
+        return (messages[:-1], note, start) if note.startswith("<note>") else (messages, "", start)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -62,15 +61,13 @@ class TapeRequest:
 
     @cached_property
     def mark(self) -> TapeMark | None:
-        """The newest mark in what the user said, where a summary replaces what was before."""
-        found = max(
-            ((int(each[1]), index, each) for index, text in self._user_texts for each in _MARK_PATTERN.finditer(text)),
-            key=lambda each: each[:2],
-            default=None,
-        )
-        if found is None:
+        """The newest mark in the user messages, where a summary replaces what was before."""
+        texts = ((i, content_text(each)) for i, each in enumerate(self.messages) if each.get("role") == "user")
+        marks = ((int(match[1]), index, match) for index, text in texts for match in _MARK_PATTERN.finditer(text))
+        newest = max(marks, key=lambda mark: mark[:2], default=None)
+        if newest is None:
             return None
-        count, start, match = found
+        count, start, match = newest
         pairs = (pair.split("=") for pair in match[3].split())
         given = {int(script): int(number) for script, number in pairs}
         return TapeMark(start, _find_last_counted(self.messages, start, match[2].split()), count, given)
@@ -83,10 +80,6 @@ class TapeRequest:
     def answers_after(self, index: int) -> list[int]:
         """The indices of the answers behind a message."""
         return [i for i in range(index + 1, len(self.messages)) if self.messages[i].get("role") == "assistant"]
-
-    @property
-    def _user_texts(self) -> Iterator[tuple[int, str]]:
-        return ((i, content_text(each)) for i, each in enumerate(self.messages) if each.get("role") == "user")
 
     @cached_property
     def text(self) -> str:
@@ -172,10 +165,6 @@ def text_since_answer(messages: Sequence[dict[str, Any]], end: int) -> str:
     while start and messages[start - 1].get("role") in ("tool", "user"):
         start -= 1
     return "\n".join(content_text(message) for message in messages[start:end])
-
-
-def _is_note(message: dict[str, Any]) -> bool:
-    return message.get("role") == "user" and content_text(message).startswith("<note>")
 
 
 def quote_excerpt(text: str) -> str:

@@ -251,7 +251,4 @@ def _scripts(lines: Iterable[tuple[int, TapeLine]], name: str) -> tuple[TapeScri
         if start is None or any(start < (each.end or start + 1) and start >= each.start for each in own):
             raise UserError(f"{name}, line {number}: a line before it already gives this answer.", 78)
         own.append(TapeEntry(number, line, start, None if line.repeat is True else start + line.repeat))
-    return tuple(
-        TapeScript(agent, when, tuple(own), tuple(interludes.get((agent, when), ())))
-        for (agent, when), own in entries.items()
-    )
+    return tuple(TapeScript(*key, tuple(own), tuple(interludes.get(key, ()))) for key, own in entries.items())

@@ -139,7 +139,6 @@ def _call_ids(message: dict[str, Any]) -> list[str]:
 
 def _is_empty(content: Any) -> bool:
     if isinstance(content, list):
-        return not content or any(
-            isinstance(part, dict) and part.get("type") == "text" and not part.get("text") for part in content
-        )
+        texts = (part for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return not content or not all(part.get("text") for part in texts)
     return not content

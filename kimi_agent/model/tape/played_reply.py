@@ -13,6 +13,8 @@ from kimi_agent.model.tape.format import Fault, Pace
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
 from kimi_agent.model.wire.request_encoder import wire_calls
 
+Pieces = Iterator[tuple[bytes, float]]
+"""Bytes to send, each with the seconds to wait before it."""
 SSE_DONE = b"data: [DONE]\n\n"
 _TOKEN = re.compile(r"\s{0,64}\S{1,64}|\s{1,64}")
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +27,7 @@ class PlayedReply:
     `ending`: "end" as it should be, "cut" without the closing of the transfer, "stall" never, "drop" before any byte.
     """
 
-    pieces: Iterator[tuple[bytes, float]]
+    pieces: Pieces
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     ending: Literal["end", "cut", "stall", "drop"] = "end"
@@ -76,9 +78,7 @@ def parse_pace(value: float | Pace | None) -> Pace | None:
     return Pace(0, 1 / value if value > 0 else 0.0)
 
 
-def _encode_events(
-    answer: ScriptedAnswer, model: str, pace: Pace, include_usage: bool
-) -> Iterator[tuple[bytes, float]]:
+def _encode_events(answer: ScriptedAnswer, model: str, pace: Pace, include_usage: bool) -> Pieces:
     """Kimi's order: the role, the reasoning, the text, the calls, the finish, the usage, [DONE]."""
     frame = _completion_fields(model, "chat.completion.chunk")
 
@@ -112,12 +112,12 @@ def _split_text(text: str, pace: Pace) -> Iterator[str]:
     return (text[start : start + pace.chunk] for start in range(0, len(text), pace.chunk))
 
 
-def _break_event(events: Iterator[tuple[bytes, float]], at: int) -> Iterator[tuple[bytes, float]]:
+def _break_event(events: Pieces, at: int) -> Pieces:
     for number, (data, delay_s) in enumerate(events):
         yield (b'data: {"choices": [{"delta": \n\n' if number == at else data), delay_s
 
 
-def _first_bytes(events: Iterator[tuple[bytes, float]], count: int) -> Iterator[tuple[bytes, float]]:
+def _first_bytes(events: Pieces, count: int) -> Pieces:
     for data, delay_s in events:
         yield data[:count], delay_s
         count -= len(data)

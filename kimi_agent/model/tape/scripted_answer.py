@@ -70,7 +70,7 @@ class _PlaceholderFiller:
     def __init__(self, tape: Tape, entry: TapeEntry, request: TapeRequest) -> None:
         self._where = f"{tape.name}, line {entry.number}"
         self._tape = tape
-        self._asking = request
+        self._request = request
 
     def fill(self, text: str) -> str:
         """`text` with its placeholders replaced."""
@@ -86,11 +86,11 @@ class _PlaceholderFiller:
         return match[1] if match.re.groups else match[0]
 
     def _value(self, kind: str, number: int, placeholder: str) -> str:
-        messages = self._asking.messages
+        messages = self._request.messages
         if kind == "step":
-            return str(self._asking.count + 1)
+            return str(self._request.count + 1)
         if kind == "place":
-            return format_mark(self._tape, self._asking)
+            return format_mark(self._tape, self._request)
         if kind == "prompt":
             texts = [content_text(message) for message in messages if message.get("role") == "user"]
         else:

@@ -27,7 +27,7 @@ def render_prompt(body: dict[str, Any]) -> str:
 
 
 def _replace_media(text: str) -> str:
-    """The text, or for the bytes of an image or a video what stands for so many tokens of its own."""
+    """The text, or in place of the bytes of an image or a video a text of as many tokens as it counts."""
     if text.startswith("data:") and ";base64," in text[:100]:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         return (digest * (_MEDIUM_CHARS // len(digest) + 1))[:_MEDIUM_CHARS]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,7 @@ import msgspec
 
 from kimi_agent.config import DEFAULT_MODEL, DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import Refused, Unavailable
-from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.base import Delta, Request, Sleep, UnixClock
 from kimi_agent.model.endpoint.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
 from kimi_agent.model.tape.expectations import TapeRequest
 from kimi_agent.model.tape.format import Fault, Pace, Tape
@@ -23,9 +23,7 @@ from kimi_agent.model.tape.simulated_usage import PromptCache, render_prompt
 from kimi_agent.model.token_estimate import estimate_tokens
 from kimi_agent.model.wire.http_errors import Endpoint, error_from_status
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder, build_cache_key
-from kimi_agent.model.wire.stream import UnixClock, read_answer
-
-AsyncSleep = Callable[[float], Awaitable[None]]
+from kimi_agent.model.wire.stream import read_answer
 
 
 @dataclass
@@ -57,14 +55,12 @@ class TapePlayer:
         return fill_answer(self.tape, choose_entry(self.tape, request), request, count)
 
     def fault(self, answer: ScriptedAnswer, session: str) -> Fault | None:
-        """The fault of this line, if it has still to happen in this conversation."""
-        fault = answer.fault
-        if fault is None:
+        """The fault of this line, if it has yet to happen in this conversation."""
+        if answer.fault is None:
             return None
         self._fault_counts[session, answer.number] += 1
-        if fault.times != "always" and self._fault_counts[session, answer.number] > fault.times:
-            return None
-        return fault
+        times = answer.fault.times
+        return answer.fault if times == "always" or self._fault_counts[session, answer.number] <= times else None
 
     def reply(self, answer: ScriptedAnswer, model: str, *, include_usage: bool, fault: Fault | None) -> PlayedReply:
         """The streamed answer, as fast as the tape or `pace` says, and with what goes wrong this time."""
@@ -83,7 +79,7 @@ class TapeModel:
         window: int = DEFAULT_WINDOW_TOKENS,
         pace: Pace | None = None,
         clocks: Clocks = DEFAULT_CLOCKS,
-        sleep: AsyncSleep = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
         now: UnixClock = time.time,
         seen: Callable[[bytes], object] = lambda body: None,
     ) -> None:
@@ -107,7 +103,7 @@ class TapeModel:
         return self._window
 
     async def aclose(self) -> None:
-        """There is nothing to give back."""
+        """There is nothing to close."""
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the line that answers. Raises Refused where the request is not what the tape expects."""

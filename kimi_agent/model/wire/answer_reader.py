@@ -72,11 +72,11 @@ _decode_plain = msgspec.json.Decoder(_TokenEvent).decode
 class AnswerReader:
     """Reads one answer. `finish` is the wire's finish_reason once seen, `done` that `[DONE]` came."""
 
-    def __init__(self, blame: Callable[[object], ModelError]) -> None:
-        """`blame` makes the error that an `error` object inside the stream means."""
+    def __init__(self, make_error: Callable[[object], ModelError]) -> None:
+        """`make_error` makes the error that an `error` object inside the stream means."""
         self.finish = ""
         self.done = False
-        self._blame = blame
+        self._make_error = make_error
         self._usage: Usage | None = None
         self._size = 0
         self._reasoning = ""
@@ -86,25 +86,25 @@ class AnswerReader:
         self._kind: str | int | None = None
         self._run: list[str] = []
 
-    def read(self, frames: Iterable[SseEvent]) -> Iterator[Delta]:
+    def read(self, events: Iterable[SseEvent]) -> Iterator[Delta]:
         """The deltas of some events; fragments of one kind that follow each other make one delta.
 
-        Raises a ModelError for an error event, nonsense, or more than the caps allow, and whatever `frames` raises:
+        Raises a ModelError for an error event, nonsense, or more than the caps allow, and whatever `events` raises:
         always behind the deltas of what came before it.
         """
         try:
-            for name, data in frames:
+            for name, data in events:
                 if self.done:
                     break
                 self._read(name, data)
         finally:
-            yield from self._taken()
+            yield from self._take_deltas()
 
     def read_whole(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         """The deltas of a whole answer that was not streamed. Raises what `read` raises."""
         self._take(event, mended=False)
-        self._check()
-        yield from self._taken()
+        self._check_size()
+        yield from self._take_deltas()
 
     def end(self) -> list[Delta]:
         """The last deltas. Raises Unavailable where the answer is not complete: neither finish_reason nor [DONE]."""
@@ -117,7 +117,7 @@ class AnswerReader:
 
     def _read(self, name: str, data: bytes) -> None:
         if name == "error":
-            raise self._blame(_parse_error_event(data))
+            raise self._make_error(_parse_error_event(data))
         try:
             tokens = _decode_plain(data).choices[0].delta
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -130,7 +130,7 @@ class AnswerReader:
             for each in tokens.tool_calls or ():
                 function = each.function
                 self._call(each.index, _non_blank(each.id), _non_blank(function.name), function.arguments or "")
-        self._check()
+        self._check_size()
 
     def _read_with_care(self, data: bytes) -> None:
         if data == b"[DONE]":
@@ -142,7 +142,7 @@ class AnswerReader:
 
     def _take(self, event: Mapping[str, Any], *, mended: bool) -> None:
         if error := event.get("error"):
-            raise self._blame(error)
+            raise self._make_error(error)
         self._usage = _usage(event.get("usage")) or self._usage
         choice = _first_choice(event.get("choices"))
         self._usage = _usage(choice.get("usage")) or self._usage
@@ -212,13 +212,13 @@ class AnswerReader:
         self._kind = None
         self._run.clear()
 
-    def _taken(self) -> list[Delta]:
+    def _take_deltas(self) -> list[Delta]:
         """The deltas since the last time."""
         self._end_run()
         taken, self._deltas = self._deltas, []
         return taken
 
-    def _check(self) -> None:
+    def _check_size(self) -> None:
         if self._size > MAX_ANSWER_CHARS:
             raise Unavailable("The answer grew over 4 MiB and was cut off: the model may be in a loop.", retry=False)
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
-from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.base import Delta, Request, UnixClock
 from kimi_agent.model.endpoint import profiles
 from kimi_agent.model.endpoint.keys import ApiKey
 from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, ModelSettings
 from kimi_agent.model.wire import http_errors
 from kimi_agent.model.wire.http_errors import Endpoint, LikelyPermanent, error_from_connection
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder
-from kimi_agent.model.wire.stream import UnixClock, read_answer
+from kimi_agent.model.wire.stream import read_answer
 
 if TYPE_CHECKING:
     import httpx2
@@ -137,8 +137,8 @@ class ChatCompletions:
         import httpx2
         import openai
 
-        time = asyncio.get_running_loop().time
-        started = time()
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
         streaming: bool = True
         try:
             response = await client.post(
@@ -152,18 +152,16 @@ class ChatCompletions:
             broke = isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
             # A server may close a kept connection in the moment in which the next request sets out on it. One that
             # closes it later than this had read the request, and may have begun to work on it.
-            if broke and _SOCKET_EXTENSION not in error.request.extensions and time() - started < _STALE_WITHIN_S:
+            if broke and _SOCKET_EXTENSION not in error.request.extensions and clock() - started_at < _STALE_WITHIN_S:
                 raise _StaleConnection from error
-            raise self._broken(error) from error
+            failure = error_from_connection(error, self._endpoint)
+            if http_errors.is_connection_refused(error) and not self._answered:
+                # A wrong address is more likely than a restart.
+                raise LikelyPermanent(str(failure), tries=3) from error
+            raise failure from error
         assert isinstance(response, httpx2.Response)
         self._answered = True
         return response
-
-    def _broken(self, error: Exception) -> Unavailable:
-        found = error_from_connection(error, self._endpoint)
-        if http_errors.is_connection_refused(error) and not self._answered:
-            return LikelyPermanent(str(found), tries=3)  # a wrong address is more likely than a restart
-        return found
 
     async def _chunks(self, response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
         import httpx2
@@ -215,7 +213,7 @@ class ChatCompletions:
             if step.endswith("connect_tcp.complete"):
                 extensions[_SOCKET_EXTENSION] = info["return_value"]
             elif step.endswith("start_tls.failed") and (stream := extensions.get(_SOCKET_EXTENSION)):
-                # httpcore2 forgets the socket where the handshake is cancelled: the server would hear nothing of it.
+                # httpcore2 forgets the socket where the handshake is cancelled: the server would not notice.
                 await stream.aclose()
 
         extensions["trace"] = trace
@@ -227,10 +225,8 @@ class ChatCompletions:
         body = bytearray()
         # A body that breaks off, stalls or never ends takes nothing from what the status says.
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with (
-                asyncio.timeout(self._settings.clocks.after_finish_s),
-                contextlib.aclosing(self._chunks(response)) as chunks,
-            ):
+            timeout = asyncio.timeout(self._settings.clocks.after_finish_s)
+            async with timeout, contextlib.aclosing(self._chunks(response)) as chunks:
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > _ERROR_BYTES:

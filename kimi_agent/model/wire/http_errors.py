@@ -119,7 +119,7 @@ def error_from_object(error: object, endpoint: Endpoint, now: float) -> ModelErr
 
 def error_from_stray_body(content_type: str, body: bytes, endpoint: Endpoint, now: float) -> ModelError:
     """The error in a 200 that held no event at all: an error object, a web page, or nothing."""
-    error = _decoded(body)
+    error = _decode_json(body)
     if isinstance(error, dict) and (error.get("error") or error.get("detail") or error.get("message")):
         return error_from_object(error.get("error") or error, endpoint, now)
     if not body.strip():
@@ -234,7 +234,7 @@ def _guess_status(reported: _ServerError) -> int:
 
 def _parse_error_body(body: bytes) -> _ServerError:
     """Parse the error in a body, whatever shape it has."""
-    value = _decoded(body)
+    value = _decode_json(body)
     if isinstance(value, dict):
         return _parse_error_object(value.get("error") or value.get("detail") or value)
     return _ServerError(_page_title(body)) if value is None else _parse_error_object(value)
@@ -259,7 +259,7 @@ def _is_cut_off(content_type: str, body: bytes) -> bool:
     return content_type.startswith("text/event-stream") and any(each.startswith(body.lstrip()) for each in fields)
 
 
-def _decoded(body: bytes) -> Any:
+def _decode_json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -72,9 +72,8 @@ def has_json_type(value: object, kind: str) -> bool:
 
 def exceeds_enum_limits(choices: list[Any]) -> bool:
     """Whether an enum of these is over a limit."""
-    if len(choices) > LONG_ENUM_VALUES and sum(len(str(each)) for each in choices) > MAX_LONG_ENUM_CHARS:
-        return True
-    return len(choices) > MAX_ENUM_VALUES
+    too_long = len(choices) > LONG_ENUM_VALUES and sum(len(str(each)) for each in choices) > MAX_LONG_ENUM_CHARS
+    return too_long or len(choices) > MAX_ENUM_VALUES
 
 
 def find_schema_error(schema: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from kimi_agent.log.messages import Assistant, Message, ToolReturn
+from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn
 
 MISSING_RESULT_TEXT = "(no result was recorded)"
 
@@ -18,13 +18,12 @@ MISSING_RESULT_TEXT = "(no result was recorded)"
 class PendingCalls:
     """The last answer's calls that wait for their results, and what waits behind them.
 
-    `ids` are the wire's own, as the results name them; `sent` those that go out; `results` those that came before
+    `ids` are the wire's own, as the results name them; `calls` are as they go out; `results` those that came before
     their turn, by place.
     """
 
     ids: tuple[str, ...] = ()
-    sent: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = ()
     placed: int = 0
     results: tuple[tuple[int, ToolReturn], ...] = ()
     behind: tuple[Message, ...] = ()
@@ -43,9 +42,7 @@ def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls,
         case Assistant() if message.calls:
             answer = _fill_blank_ids(message)
             ids = tuple(call.id for call in message.calls)
-            sent = tuple(call.id for call in answer.calls)
-            names = tuple(call.name for call in answer.calls)
-            return PendingCalls(ids, sent, names), (*flush_pending(waiting), answer)
+            return PendingCalls(ids, answer.calls), (*flush_pending(waiting), answer)
         case Assistant():
             return NO_PENDING_CALLS, (*flush_pending(waiting), message)
         case _ if waiting is NO_PENDING_CALLS:
@@ -57,10 +54,8 @@ def pair_message(waiting: PendingCalls, message: Message) -> tuple[PendingCalls,
 def flush_pending(waiting: PendingCalls) -> tuple[Message, ...]:
     """The messages to send if no more come: a result for each call without one, and what waited behind them."""
     early = dict(waiting.results)
-    results = (
-        early.get(place) or ToolReturn(waiting.sent[place], waiting.names[place], MISSING_RESULT_TEXT)
-        for place in range(waiting.placed, len(waiting.ids))
-    )
+    pending = list(enumerate(waiting.calls))[waiting.placed :]
+    results = (early.get(place) or ToolReturn(call.id, call.name, MISSING_RESULT_TEXT) for place, call in pending)
     return (*results, *waiting.behind)
 
 
@@ -71,7 +66,7 @@ def _pair_result(waiting: PendingCalls, result: ToolReturn) -> tuple[PendingCall
     place = next((place for place in open_places if waiting.ids[place] == result.call_id), None)
     if place is None:
         return waiting, ()
-    sent = waiting.sent[place]
+    sent = waiting.calls[place].id
     early[place] = result if result.call_id == sent else msgspec.structs.replace(result, call_id=sent)
     out: list[Message] = []
     placed = waiting.placed

@@ -67,11 +67,10 @@ class RequestEncoder:
             tail.append(encode_wire_json({"role": "user", "content": notes}))
         # A start without text cannot be gone on with: the server refuses an empty message.
         if request.partial is not None and request.partial.text:
-            tail.append(self._start_of(request.partial))
+            tail.append(encode_wire_json(self._assistant(request.partial) | {"partial": True}))
+        head = kept.start + self._switches(request, kept.offers) + kept.end
         comma = b"," if kept.joined and tail else b""
-        return b"".join(
-            (kept.start, self._switches(request, kept.offers), kept.end, kept.joined, comma, b",".join(tail), b"]}")
-        )
+        return b"".join((head, kept.joined, comma, b",".join(tail), b"]}"))
 
     def _switches(self, request: Request, offers: bool) -> bytes:
         """The fields that may differ from request to request without changing the prompt."""
@@ -87,9 +86,9 @@ class RequestEncoder:
                 content = content or "(no output)"
                 return encode_wire_json({"role": "tool", "tool_call_id": call_id, "name": name, "content": content})
             case Assistant():
-                return self._assistant(message)
+                return encode_wire_json(self._assistant(message))
 
-    def _assistant(self, message: Assistant) -> bytes:
+    def _assistant(self, message: Assistant) -> dict[str, Any]:
         wire: dict[str, Any] = {"role": "assistant"}
         if message.text or not message.calls:
             wire["content"] = message.text
@@ -97,13 +96,7 @@ class RequestEncoder:
             wire |= self._reasoning(message)
         if message.calls:
             wire["tool_calls"] = wire_calls(message.calls)
-        return encode_wire_json(wire)
-
-    def _start_of(self, message: Assistant) -> bytes:
-        wire: dict[str, Any] = {"role": "assistant", "content": message.text}
-        if self.dialect.thinking:
-            wire |= self._reasoning(message)
-        return encode_wire_json(wire | {"partial": True})
+        return wire
 
     def _reasoning(self, message: Assistant) -> dict[str, Any]:
         rule = self.dialect.profile.reasoning

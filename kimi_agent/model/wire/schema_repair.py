@@ -53,8 +53,7 @@ class _SchemaRepair:
             more, also = self._flat(branch, seen, 1)
             seen |= also
             flat["properties"] = {**_mapping(more.get("properties")), **_mapping(flat.get("properties"))}
-        if flat.get("type") != "object":
-            flat["type"] = "object"
+        flat["type"] = "object"
         found = self._typed(flat, "object", 0, seen)
         return found if "properties" in found else {**found, "properties": {}}
 
@@ -69,11 +68,7 @@ class _SchemaRepair:
         kinds = _kinds(flat)
         if len(kinds) == 1:
             return self._typed(flat, kinds[0], depth, seen)
-        own = {
-            key: value
-            for key, value in flat.items()
-            if key not in ANNOTATION_KEYWORDS and key not in ("type", "default")
-        }
+        own = {key: value for key, value in flat.items() if key not in (*ANNOTATION_KEYWORDS, "type", "default")}
         typed = [self._typed(own, kind, depth + 1, seen) for kind in kinds]
         if all(len(each) == 1 for each in typed):
             return _annotations(flat) | {"type": list(kinds)}
@@ -99,11 +94,9 @@ class _SchemaRepair:
             seen |= also
             flat = _merge_schemas(flat, inner)
         if "const" in flat:
-            const = flat.pop("const")
-            flat["enum"] = [const]
+            flat["enum"] = [flat.pop("const")]
         if "oneOf" in flat:
-            branches = flat.pop("oneOf")
-            flat.setdefault("anyOf", branches)
+            flat.setdefault("anyOf", flat.pop("oneOf"))
         return flat, seen
 
     def _any_of(self, flat: Mapping[str, Any], branches: list[Any], depth: int, seen: frozenset[str]) -> dict[str, Any]:
@@ -124,11 +117,9 @@ class _SchemaRepair:
         """A schema of one type: of the keywords those that fit it, in their order."""
         names: dict[str, Any] = {}
         if kind == "object":
-            names = {
-                name: self.node(child, depth + 1, seen)
-                for name, child in _mapping(flat.get("properties")).items()
-                if name not in moonshot_schema.FORBIDDEN_PROPERTY_NAMES
-            }
+            children = _mapping(flat.get("properties")).items()
+            forbidden = moonshot_schema.FORBIDDEN_PROPERTY_NAMES
+            names = {name: self.node(child, depth + 1, seen) for name, child in children if name not in forbidden}
         found: dict[str, Any] = {} if "type" in flat else {"type": kind}
         fitting = moonshot_schema.allowed_keywords(kind)
         for key, value in flat.items():

@@ -39,7 +39,8 @@ class SseParser:
         if self._line and b"\n" in chunk:  # only then, so that a line of many chunks is joined once
             chunk = bytes(self._line) + chunk
             self._line.clear()
-        if self._amid_event() or b"\r" in chunk or len(chunk) > MAX_EVENT_BYTES:
+        amid_event = self._line or self._data or self._name or self._after_cr
+        if amid_event or b"\r" in chunk or len(chunk) > MAX_EVENT_BYTES:
             yield from self._lines(chunk)
             return
         *events, rest = chunk.split(b"\n\n")
@@ -52,9 +53,6 @@ class SseParser:
             else:
                 yield from self._lines(event + b"\n\n")
         yield from self._lines(rest)
-
-    def _amid_event(self) -> bool:
-        return bool(self._line or self._data or self._name or self._after_cr)
 
     def _lines(self, chunk: bytes) -> Iterator[SseEvent]:
         if self._after_cr and chunk:

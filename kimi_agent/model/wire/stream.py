@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
-from kimi_agent.model.base import Delta
+from kimi_agent.model.base import Delta, UnixClock
 from kimi_agent.model.endpoint.profiles import Clocks
 from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
 from kimi_agent.model.wire.call_markers import recover_marked_calls
@@ -19,9 +19,6 @@ from kimi_agent.model.wire.sse import MAX_EVENT_BYTES, EventTooLong, SseEvent, S
 
 _AHEAD_BYTES = 1024 * 1024
 _DRAIN_S = 0.25
-
-UnixClock = Callable[[], float]
-"""Unix time in seconds."""
 
 
 def read_answer(
@@ -39,24 +36,24 @@ def read_answer(
     markers in the text become calls. It ends as soon as the answer is complete. Raises a ModelError for an answer that
     breaks off, stalls, or is none.
     """
-    reading = AnswerReader(lambda error: error_from_object(error, endpoint, now()))
+    reader = AnswerReader(lambda error: error_from_object(error, endpoint, now()))
     answer = _read_deltas(
-        chunks, reading, clocks, lambda body: error_from_stray_body(content_type, body, endpoint, now())
+        chunks, reader, clocks, lambda body: error_from_stray_body(content_type, body, endpoint, now())
     )
     return answer if markers is None else recover_marked_calls(answer, markers)
 
 
 async def _read_deltas(
-    chunks: AsyncIterator[bytes], reading: AnswerReader, clocks: Clocks, blame_stray: Callable[[bytes], ModelError]
+    chunks: AsyncIterator[bytes], reader: AnswerReader, clocks: Clocks, stray_error: Callable[[bytes], ModelError]
 ) -> AsyncGenerator[Delta, None]:
-    frames = SseParser()
+    parser = SseParser()
     loop = asyncio.get_running_loop()
     watch = _TimeoutWatch(clocks, loop.time)
-    async with _ReadAhead(chunks, loop) as pump:
+    async with _ReadAhead(chunks, loop) as ahead:
         try:
-            while not reading.done:
-                taken = await watch.next(pump, finished=bool(reading.finish))
-                for delta in reading.read(frames.feed(taken) if taken is not None else _last_events(frames)):
+            while not reader.done:
+                taken = await watch.next(ahead, finished=bool(reader.finish))
+                for delta in reader.read(parser.feed(taken) if taken is not None else _last_events(parser)):
                     yield delta
                     watch.saw(delta)
                 if taken is None:
@@ -64,20 +61,20 @@ async def _read_deltas(
         except EventTooLong as error:
             text = f"The server sent an event of more than {MAX_EVENT_BYTES} bytes."
             raise Unavailable(text, retry=False) from error
-        if not frames.found_event:
-            body = bytes(frames.stray)
+        if not parser.found_event:
+            body = bytes(parser.stray)
             if (value := _decode_whole_answer(body)) is None:
-                raise blame_stray(body)
-            for delta in reading.read_whole(value):
+                raise stray_error(body)
+            for delta in reader.read_whole(value):
                 yield delta
-        for delta in reading.end():
+        for delta in reader.end():
             yield delta
-        await pump.drain()
+        await ahead.drain()
 
 
-def _last_events(frames: SseParser) -> Iterator[SseEvent]:
+def _last_events(parser: SseParser) -> Iterator[SseEvent]:
     """The events that the stream's end completes: the last blank line may be missing, half an event is passed over."""
-    for name, data in frames.end():
+    for name, data in parser.end():
         with contextlib.suppress(Unavailable):
             if data != b"[DONE]":
                 decode_lenient_json(data)
@@ -94,7 +91,7 @@ def _decode_whole_answer(body: bytes) -> Mapping[str, Any] | None:
 
 
 class _ReadAhead:
-    """Reads ahead of who reads the answer, so that a burst of chunks is taken (and timed) as one.
+    """Reads ahead of the answer's reader, so that a burst of chunks is taken (and timed) as one.
 
     It reads at most _AHEAD_BYTES ahead; what it has read is delivered before the error that came behind it.
     """
@@ -191,15 +188,15 @@ class _TimeoutWatch:
         if isinstance(delta, TextDelta | ReasoningDelta | CallDelta):
             self._content_at = self._time()
 
-    async def next(self, pump: _ReadAhead, *, finished: bool) -> bytes | None:
+    async def next(self, ahead: _ReadAhead, *, finished: bool) -> bytes | None:
         """The bytes that came; None at the end of the stream. Raises Unavailable at a timeout."""
         if finished and self._finished_at is None:
             self._finished_at = self._time()
         try:
-            # Who always sends is stopped here, who sends nothing by the pump.
+            # A server that always sends is stopped here, one that sends nothing by the read-ahead.
             if not finished and self._time() >= self._ends_at:
                 raise TimeoutError
-            taken = await pump.take(self._deadline())
+            taken = await ahead.take(self._deadline())
         except TimeoutError as error:
             if finished:
                 return None
