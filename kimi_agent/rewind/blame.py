@@ -16,7 +16,7 @@ ReadTreeText = Callable[[str, str], str | None]
 
 @dataclass(frozen=True)
 class LineAuthor:
-    """The call that wrote a line: of which session and turn, answering which prompt, when (Unix seconds)."""
+    """The call that wrote a line: its session, turn and prompt, and when it ran (Unix seconds)."""
 
     session: str
     turn: int
@@ -46,7 +46,7 @@ def parse_line_reference(text: str) -> tuple[str, int]:
 def blame_line(
     path: str, number: int, current: str, logs: Iterable[Sequence[Stamped]], text: ReadTreeText
 ) -> BlamedLine:
-    """Who wrote line `number` (1-based) of `path`, whose text is `current`.
+    """Find who wrote line `number` (1-based) of `path`, whose text is `current`.
 
     `logs` are the sessions of this workspace, the last used first; they are read only as far back as is needed.
     Raises UserError where there is no such line.
@@ -58,35 +58,32 @@ def blame_line(
         raise UserError(f"{path} has {len(lines):,} lines; there is no line {number:,}.")
     line, at, now = lines[number - 1], number - 1, current
     for log in logs:
-        for span in reversed(read_tree_changes(log)):
-            after = text(span.after, path) if span.after and not span.failed else None
-            before = text(span.before, path) if span.before and not span.failed else None
-            if after is None or after == before:
+        for change in reversed(read_tree_changes(log)):
+            if change.failed or not change.after or (after := text(change.after, path)) is None:
                 continue
-            came = _origin(after, now, at)
-            if came is None:
+            before = text(change.before, path) if change.before else None
+            if after == before:
+                continue
+            if (origin := _origin(after, now, at)) is None:
                 why = "changed by hand, or by another program, after the last recorded call"
                 return BlamedLine(number, line, None, why)
-            at, now = came, after
-            if (came := _origin(before or "", now, at)) is None:
-                return BlamedLine(number, line, _author(log, span))
-            at, now = came, before or ""
+            at, now = origin, after
+            if (origin := _origin(before or "", now, at)) is None:
+                return BlamedLine(number, line, _author(log, change))
+            at, now = origin, before or ""
     return BlamedLine(number, line, None, "older than the snapshots that are kept, or never changed by a call")
 
 
 def _origin(old: str, new: str, at: int) -> int | None:
-    """The line of `old` that line `at` of `new` comes from, None where it is new. Both numbers count from 0."""
+    """Find the line of `old` that line `at` of `new` comes from, None where it is new. Both numbers count from 0."""
     if old == new:
         return at
     before, after = old.split("\n"), new.split("\n")
-    head = 0
-    for one, other in zip(before, after, strict=False):
-        if one != other:
-            break
-        head += 1
+    most = min(len(before), len(after))
+    head = next((count for count in range(most) if before[count] != after[count]), most)
     if at < head:
         return at
-    most = min(len(before), len(after)) - head
+    most -= head
     tail = next((count for count in range(most) if before[-1 - count] != after[-1 - count]), most)
     if at >= len(after) - tail:
         return at - len(after) + len(before)
@@ -97,10 +94,10 @@ def _origin(old: str, new: str, at: int) -> int | None:
     return None
 
 
-def _author(log: Sequence[Stamped], span: TreeChange) -> LineAuthor:
+def _author(log: Sequence[Stamped], change: TreeChange) -> LineAuthor:
     session, prompt, turn, call, at = "", "", 0, None, 0.0
     for each in log:
-        if each.seq > span.seq:
+        if each.seq > change.seq:
             break
         at = each.at
         match each.event:
@@ -109,8 +106,8 @@ def _author(log: Sequence[Stamped], span: TreeChange) -> LineAuthor:
             case Said(User() as message, queued=queued):
                 turn += not queued
                 prompt = message.text
-            case Said(Assistant() as message) if each.seq == span.answer and span.index < len(message.calls):
-                call = message.calls[span.index]
+            case Said(Assistant() as message) if each.seq == change.answer and change.index < len(message.calls):
+                call = message.calls[change.index]
             case _:
                 pass
     return LineAuthor(session, turn, prompt, at, call)

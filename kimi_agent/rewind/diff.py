@@ -29,22 +29,23 @@ class DiffScope:
 
 def parse_diff_scope(text: str) -> DiffScope:
     """`turn`, `turn N` (or N alone), `session` (also ""), `since-green`. Raises UserError."""
-    match = re.fullmatch(r"(?:turn\s*)?(\d{1,6})", text.strip())
-    if match:
+    if match := re.fullmatch(r"(?:turn\s*)?(\d{1,6})", text.strip()):
         return DiffScope("turn", int(match[1]))
     match text.strip():
-        case "" | "session":
+        case "":
             return DiffScope("session")
-        case "turn":
-            return DiffScope("turn")
-        case "since-green":
-            return DiffScope("since-green")
+        case "session" | "turn" | "since-green" as kind:
+            return DiffScope(kind)
     raise UserError(f"A diff is of: turn N, session, or since-green; not {text[:60]!r}.")
 
 
 def draw_changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: DiffScope) -> tuple[FileDiff, ...]:
-    """The diffs of what our calls changed, to be drawn: long ones are cut. See `changes`."""
-    return _draw_files(find_changes(log, checkpoints, scope), checkpoints)
+    """The diffs of what `find_changes` finds, to be drawn: long ones are cut."""
+    changes = find_changes(log, checkpoints, scope)
+    drawn = [_file(change, checkpoints) for change in changes[:MAX_DIFF_FILES]]
+    if len(changes) > MAX_DIFF_FILES:
+        drawn.append(FileDiff(f"… and {len(changes) - MAX_DIFF_FILES:,} more files", "M", 0, 0, ""))
+    return tuple(drawn)
 
 
 def git_patches(found: Iterable[PathChange], checkpoints: Checkpoints) -> Iterator[bytes]:
@@ -74,31 +75,28 @@ def find_changes(log: Iterable[Stamped], checkpoints: Checkpoints, scope: DiffSc
         if not green:
             raise UserError("No test run has passed in this session, so there is no green to compare with.")
         return checkpoints.changes(green, checkpoints.take().tree)
-    done = read_tree_changes(events)
+    spans = read_tree_changes(events)
     if scope.kind == "session":
-        return _touched(done, checkpoints, now=checkpoints.take().tree)
-    return _touched(_of_turn(events, done, scope.turn), checkpoints)
+        return _touched(spans, checkpoints, now=checkpoints.take().tree)
+    return _touched(_of_turn(events, spans, scope.turn), checkpoints)
 
 
-def _of_turn(events: Sequence[Stamped], done: Sequence[TreeChange], turn: int) -> list[TreeChange]:
-    starts = [each.seq for each in events if isinstance(each.event, Said) and _is_prompt(each.event)]
+def _of_turn(events: Sequence[Stamped], spans: Sequence[TreeChange], turn: int) -> list[TreeChange]:
+    said = ((each.seq, each.event) for each in events if isinstance(each.event, Said))
+    starts = [seq for seq, event in said if isinstance(event.message, User) and not event.queued]
     if turn == 0:
-        last = max((span.seq for span in done), default=0)
+        last = max((span.seq for span in spans), default=0)
         turn = sum(start < last for start in starts)
     if not 0 < turn <= len(starts):
         raise UserError(
             f"There is no turn {turn}: this session has {len(starts)}." if turn else "No files were changed yet."
         )
     end = starts[turn] if turn < len(starts) else events[-1].seq + 1
-    return [span for span in done if starts[turn - 1] < span.seq < end]
-
-
-def _is_prompt(said: Said) -> bool:
-    return isinstance(said.message, User) and not said.queued
+    return [span for span in spans if starts[turn - 1] < span.seq < end]
 
 
 def _green_tree(events: Sequence[Stamped]) -> str:
-    """The files as the last test run that passed left them."""
+    """The tree that the last test run that passed has left."""
     trees: dict[tuple[int, int], str] = {}
     green = ""
     for each in events:
@@ -113,15 +111,15 @@ def _green_tree(events: Sequence[Stamped]) -> str:
     return green
 
 
-def _touched(done: Sequence[TreeChange], checkpoints: Checkpoints, *, now: str = "") -> list[PathChange]:
-    """Each path that the spans changed, from what it was before the first to what it was after the last of them.
+def _touched(spans: Sequence[TreeChange], checkpoints: Checkpoints, *, now: str = "") -> list[PathChange]:
+    """The paths that the tree changes touched, from their state before the first to the one after the last of them.
 
-    With `now`, to what it is in that tree. Trees are compared whole: to look each path up would take long in a folder
+    With `now`, to their state in that tree. Trees are compared whole: to look each path up would take long in a folder
     of thousands of files.
     """
     first: dict[str, TreeEntry | None] = {}
     last: dict[str, TreeEntry | None] = {}
-    runs = _joined_changes(done)
+    runs = _joined_changes(spans)
     for (before, after), (following, _) in zip(runs, [*runs[1:], (now, now)], strict=False):
         for change in checkpoints.changes(before, after):
             first.setdefault(change.path, change.before)
@@ -131,10 +129,10 @@ def _touched(done: Sequence[TreeChange], checkpoints: Checkpoints, *, now: str =
     return [PathChange(path, first[path], last[path]) for path in sorted(first) if first[path] != last[path]]
 
 
-def _joined_changes(done: Sequence[TreeChange]) -> list[tuple[str, str]]:
-    """Spans between which nobody else changed anything, joined: one look at the trees for all of them."""
+def _joined_changes(spans: Sequence[TreeChange]) -> list[tuple[str, str]]:
+    """Tree changes between which nobody else changed anything, joined: so trees are compared once for all of them."""
     runs: list[tuple[str, str]] = []
-    for span in done:
+    for span in spans:
         if span.failed or not span.before or not span.after:
             continue
         if runs and runs[-1][1] == span.before:
@@ -142,13 +140,6 @@ def _joined_changes(done: Sequence[TreeChange]) -> list[tuple[str, str]]:
         else:
             runs.append((span.before, span.after))
     return runs
-
-
-def _draw_files(changes: Sequence[PathChange], checkpoints: Checkpoints) -> tuple[FileDiff, ...]:
-    drawn = [_file(change, checkpoints) for change in changes[:MAX_DIFF_FILES]]
-    if len(changes) > MAX_DIFF_FILES:
-        drawn.append(FileDiff(f"… and {len(changes) - MAX_DIFF_FILES:,} more files", "M", 0, 0, ""))
-    return tuple(drawn)
 
 
 def _file(change: PathChange, checkpoints: Checkpoints) -> FileDiff:

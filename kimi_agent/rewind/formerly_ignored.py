@@ -11,11 +11,11 @@ _NAME = ".gitignore"
 def make_formerly_ignored_test(
     changes: Iterable[PathChange], content: Callable[[TreeEntry], bytes]
 ) -> Callable[[str], bool]:
-    """A test for paths that are not in the target of `changes`: may the path have been there, but ignored?
+    """Make a test whether a path that is not in the target of `changes` may have been there, but ignored.
 
-    Yes where a `.gitignore` above it had, in the target, a line that may match it and that is gone now, or where one
+    It may where a `.gitignore` above it had, in the target, a line that may match it and that is gone now, or where one
     got an exception since. Example: the target ignores `*.log` and today's files do not, so `a.log` may be older than
-    the target. Says yes rather too often: a file that is left can be deleted, one that is deleted is missed.
+    the target. The test is true rather too often: a file that is left can be deleted, one that is deleted is missed.
     """
     rules = [
         (change.path.removesuffix(_NAME), pattern)

@@ -1,8 +1,7 @@
 """Ignored files in a rewind: each restored only from snapshots that were asked to hold it. Pure.
 
-A snapshot holds no ignored file, but for those it was asked for: before a call that names `.env`, say. For such a
-file other snapshots prove nothing, so the tree before its first change and the state after our last are noted with
-it.
+A snapshot holds only those ignored files that it was asked for: before a call that names `.env`, for example. Other
+snapshots prove nothing about such a file, so its tree before the first change and its state after our last are noted.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +17,7 @@ class SnapshotAccess(Protocol):
 
     def take(self, also: Sequence[str] = ()) -> Snapshot: ...
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def content(self, kept: TreeEntry) -> bytes: ...
+    def content(self, entry: TreeEntry) -> bytes: ...
     def has(self, tree: str) -> bool: ...
     def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
     def held_ignored(self, tree: str) -> tuple[str, ...]: ...
@@ -26,7 +25,7 @@ class SnapshotAccess(Protocol):
 
 @dataclass(frozen=True)
 class IgnoredFile:
-    """An ignored file that a call changed: the tree `first` holds it as it was before, `last` is what we left.
+    """An ignored file that a call changed: the tree `first` holds it as it was before, `last` is how we left it.
 
     `mixed` says that somebody else may have changed it between calls of ours.
     """
@@ -36,10 +35,10 @@ class IgnoredFile:
     mixed: bool
 
 
-def find_ignored_files(done: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
+def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
     """The ignored files that these tree changes changed, or may have. Raises SnapshotError."""
     found: dict[str, IgnoredFile] = {}
-    for span in done:
+    for span in spans:
         if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
             continue
         held = set(trees.held_ignored(span.before))
@@ -58,7 +57,7 @@ def find_ignored_files(done: Sequence[TreeChange], trees: SnapshotAccess) -> dic
 
 
 def plan_ignored_files(
-    aside: Mapping[str, IgnoredFile],
+    ignored: Mapping[str, IgnoredFile],
     now: str,
     trees: SnapshotAccess,
     wanted: Callable[[str], bool],
@@ -70,9 +69,9 @@ def plan_ignored_files(
     """
     ours: list[PathChange] = []
     yours: list[PathChange] = []
-    for tree in sorted({each.first for each in aside.values()}):
+    for tree in sorted({each.first for each in ignored.values()}):
         for change in trees.changes(now, tree):
-            file = aside.get(change.path)
+            file = ignored.get(change.path)
             if file is not None and file.first == tree and wanted(change.path) and change.path not in missed:
                 (yours if file.mixed or file.last != change.before else ours).append(change)
     return ours, yours

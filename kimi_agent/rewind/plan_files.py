@@ -5,6 +5,7 @@ Our changes lie within the tree changes of the log; what changed between them, o
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from kimi_agent.printable import list_paths
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
@@ -12,8 +13,6 @@ from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ig
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.paths import parent_folders
-
-_NO_IGNORED_FILES: Mapping[str, IgnoredFile] = {}
 
 
 class RewindBlocked(Exception):
@@ -44,106 +43,105 @@ class _Transition:
 
 
 def plan_files(
-    done: Sequence[TreeChange],
+    spans: Sequence[TreeChange],
     now: Snapshot,
     trees: SnapshotAccess,
     *,
     wanted: Callable[[str], bool] = lambda path: True,
-    single: bool = False,
-    hidden: Collection[str] = (),
-    aside: Mapping[str, IgnoredFile] = _NO_IGNORED_FILES,
+    by_name: bool = False,
+    now_ignored: Collection[str] = (),
+    ignored: Mapping[str, IgnoredFile] = {},
 ) -> FilePlan:
-    """Plan the way back to the tree before the first of `done`, for the paths that are `wanted`.
+    """Plan the way back to the tree before the first of `spans`, for the paths that are `wanted`.
 
-    What only somebody else changed is not touched; asked for by name (`single`) it goes to `yours`. The paths `hidden`
-    are ignored now: nobody knows who changed them, but for those `aside`. Raises RewindBlocked where the snapshots lack
-    what is needed.
+    What only somebody else changed is not touched; asked for `by_name` it goes to `yours`. Nobody knows who changed the
+    paths that are `now_ignored`, except those in `ignored`. Raises RewindBlocked where snapshots lack what is needed.
     """
-    if not done:
+    if not spans:
         return FilePlan(now.tree)
-    _check_complete(done)
-    target = done[0].before
+    _check_complete(spans)
+    target = spans[0].before
     try:
         changes = trees.changes(now.tree, target)
-        missed = {path for path in (*now.missed, *(path for span in done for path in span.missed)) if wanted(path)}
-        older = make_formerly_ignored_test(changes, trees.content)
-        found = [each for each in changes if wanted(each.path) and each.path not in missed and each.path not in aside]
-        brought = _made_by_rewind(done[0], trees)
-        left = {each.path for each in found if each.after is None and each.path not in brought and older(each.path)}
+        missed = {path for path in chain(now.missed, *(span.missed for span in spans)) if wanted(path)}
+        may_be_older = make_formerly_ignored_test(changes, trees.content)
+        found = [each for each in changes if wanted(each.path) and each.path not in missed and each.path not in ignored]
+        created = {each.path for each in found if each.after is None} - _made_by_rewind(spans[0], trees)
+        left = set(filter(may_be_older, created))
         found = [each for each in found if each.path not in left]
-        theirs = _changed_by_others(found, _transitions(done, now.tree), trees)
-        apart, apart_yours = plan_ignored_files(aside, now.tree, trees, wanted, missed) if aside else ([], [])
+        theirs = _changed_by_others(found, _transitions(spans, now.tree), trees)
+        ignored_ours, ignored_yours = plan_ignored_files(ignored, now.tree, trees, wanted, missed)
     except SnapshotError as error:
-        raise RewindBlocked(last_lost_record(done, trees), str(error)) from error
-    foreign = {*theirs, *hidden}
-    ours = [*(each for each in found if each.path not in foreign), *apart]
-    ours.sort(key=lambda each: each.path)
-    yours = [each for each in found if each.path in foreign and (single or theirs.get(each.path, True))]
-    alone = [] if single else [each for each in found if not theirs.get(each.path, True) and each.path not in hidden]
-    yours += apart_yours
-    yours += _obstacles(alone, [*ours, *yours])
-    yours.sort(key=lambda each: each.path)
+        raise RewindBlocked(last_lost_record(spans, trees), str(error)) from error
+    foreign = {*theirs, *now_ignored}
+    only_theirs = {path for path, mixed in theirs.items() if not (by_name or mixed)}
+    ours = [*(each for each in found if each.path not in foreign), *ignored_ours]
+    yours = [each for each in found if each.path in foreign - only_theirs] + ignored_yours
+    untouched = [each for each in found if each.path in only_theirs.difference(now_ignored)]
+    yours += _obstacles(untouched, [*ours, *yours])
+    ours, yours = (sorted(changes, key=lambda each: each.path) for changes in (ours, yours))
     return FilePlan(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
 
 
-def keep_others_changes(way: FilePlan) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
-    """What can be restored while all of `yours` stays, and every path that then stays as it is."""
-    clashes = _clash_test({each.path for each in way.yours if each.before is not None})
-    blocked = {each.path for each in way.ours if each.after and clashes(each.path)}
-    kept = sorted({*(each.path for each in way.yours), *blocked})
-    return tuple(each for each in way.ours if each.path not in blocked), tuple(kept)
+def keep_others_changes(plan: FilePlan) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+    """The changes that can be made while all of `yours` stays, and every path that then stays as it is."""
+    clashes = _clash_test({each.path for each in plan.yours if each.before is not None})
+    blocked = {each.path for each in plan.ours if each.after and clashes(each.path)}
+    kept = sorted({*(each.path for each in plan.yours), *blocked})
+    return tuple(each for each in plan.ours if each.path not in blocked), tuple(kept)
 
 
-def _obstacles(alone: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
-    """What somebody else alone put where now a folder must be, or into a folder that must be a file."""
+def _obstacles(untouched: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
+    """The files of somebody else that lie where a folder must be now, or in a folder that must be a file."""
     clashes = _clash_test({each.path for each in going if each.after is not None})
-    return [each for each in alone if each.before and clashes(each.path)]
+    return [each for each in untouched if each.before and clashes(each.path)]
 
 
 def _clash_test(files: set[str]) -> Callable[[str], bool]:
-    """A test whether a file cannot be beside these `files`: it lies below one of them, or one of them below it."""
+    """Make a test whether a file cannot exist beside these `files`: it lies below one of them, or one below it."""
     above = {folder for path in files for folder in parent_folders(path)}
     return lambda path: path in above or not files.isdisjoint(parent_folders(path))
 
 
 def _made_by_rewind(first: TreeChange, trees: SnapshotAccess) -> set[str]:
-    """The files that a rewind, now to be undone, had created: it also looked for ignored ones there, and found none."""
+    """The files that a rewind, now undone, had created: it had found no ignored ones in their place."""
     if not first.rewind or not first.after:
         return set()
     return {each.path for each in trees.changes(first.before, first.after) if each.before is None}
 
 
-def _check_complete(done: Sequence[TreeChange]) -> None:
+def _check_complete(spans: Sequence[TreeChange]) -> None:
     """Raise RewindBlocked at the last tree change whose trees are not known; the very last may be open."""
-    for place, span in reversed(list(enumerate(done, 1))):
+    for place, span in reversed(list(enumerate(spans, 1))):
         if span.failed:
             raise RewindBlocked(span.seq, f"a snapshot failed ({span.failed})")
-        if not span.before or (not span.after and place < len(done)):
+        if not span.before or (not span.after and place < len(spans)):
             raise RewindBlocked(span.seq, "a snapshot is missing")
 
 
-def last_lost_record(done: Sequence[TreeChange], trees: SnapshotAccess) -> int:
-    """The record of the last span of which a snapshot is gone."""
-    gone = [span.seq for span in done if not all(trees.has(tree) for tree in (span.before, span.after) if tree)]
-    return max(gone, default=done[-1].seq)
+def last_lost_record(spans: Sequence[TreeChange], trees: SnapshotAccess) -> int:
+    """The record of the last tree change of which a snapshot is gone."""
+    gone = [span.seq for span in spans if not all(trees.has(tree) for tree in (span.before, span.after) if tree)]
+    return max(gone, default=spans[-1].seq)
 
 
-def _transitions(done: Sequence[TreeChange], now: str) -> list[_Transition]:
-    edges: list[_Transition] = []
-    at = done[0].before
-    for span in done:
-        edges.append(_Transition(at, span.before, ours=False))
-        edges.append(_Transition(span.before, span.after or now, ours=True))
-        at = span.after or now
-    edges.append(_Transition(at, now, ours=False))
-    return [edge for edge in edges if edge.old != edge.new]
+def _transitions(spans: Sequence[TreeChange], now: str) -> list[_Transition]:
+    found: list[_Transition] = []
+    at = spans[0].before
+    for span in spans:
+        after = span.after or now
+        found += _Transition(at, span.before, ours=False), _Transition(span.before, after, ours=True)
+        at = after
+    found.append(_Transition(at, now, ours=False))
+    return [each for each in found if each.old != each.new]
 
 
 def _changed_by_others(
-    found: Sequence[PathChange], edges: Sequence[_Transition], trees: SnapshotAccess
+    found: Sequence[PathChange], transitions: Sequence[_Transition], trees: SnapshotAccess
 ) -> dict[str, bool]:
     """The paths whose present state somebody else had a part in; True where we had one as well."""
-    gaps = [each for edge in edges if not edge.ours for each in trees.changes(edge.old, edge.new)]
+    by_others = (transition for transition in transitions if not transition.ours)
+    gaps = [each for transition in by_others for each in trees.changes(transition.old, transition.new)]
     foreign = {each.path for each in gaps}
     written = {each.after.id for each in gaps if each.after is not None and each.after.size}
     mixed = {each.path: each.after for each in found if each.path in foreign}
@@ -153,12 +151,12 @@ def _changed_by_others(
         return moved
     makers = {path: {value: frozenset[bool]()} for path, value in mixed.items()}
     current = {path: frozenset[bool]() for path in mixed}
-    for edge in edges:
-        for change in trees.changes(edge.old, edge.new):
+    for transition in transitions:
+        for change in trees.changes(transition.old, transition.new):
             if change.path in mixed:
                 # What was there before is there again as it was made then, whoever brought it back.
-                by = makers[change.path].setdefault(change.after, current[change.path] | {edge.ours})
-                current[change.path] = by
+                new_makers = current[change.path] | {transition.ours}
+                current[change.path] = makers[change.path].setdefault(change.after, new_makers)
     return moved | {path: True in by for path, by in current.items() if False in by}
 
 

@@ -9,9 +9,9 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
 
 MAX_DIFF_FILES = 200
-"""Diffs of so many files are drawn; the others are named."""
+"""Diffs are drawn for so many files; the others are only named."""
 MAX_DIFF_FILE_BYTES = 2_000_000
-"""The same for bytes, of one file; in all ten times as many."""
+"""Bytes of one file that are drawn; in all ten times as many."""
 _MOST_CHARS = 200_000
 
 
@@ -30,7 +30,7 @@ def preview_diffs(changes: Iterable[PathChange], content: Callable[[TreeEntry], 
 
 
 def undrawn_diff(change: PathChange, why: str = "") -> FileDiff:
-    """The name of a changed file, with `why` its lines are not shown."""
+    """A FileDiff without lines: the name of the changed file, and `why` its lines are not shown."""
     letter: Literal["M", "A", "D"] = "A" if change.before is None else "D" if change.after is None else "M"
     return FileDiff(change.path.encode("utf-8", "backslashreplace").decode(), letter, 0, 0, why)
 
@@ -43,7 +43,7 @@ def describe_mode_changes(changes: Iterable[PathChange]) -> Iterator[str]:
 
 
 def describe_mode_change(change: PathChange) -> str:
-    """What became of a file's mode where its content stays, and of its kind; "" where neither is what changed."""
+    """Describe what became of a file's kind, or of its mode where its content stays; "" where neither changed."""
     before, after = change.before, change.after
     if before is None or after is None:
         return ""

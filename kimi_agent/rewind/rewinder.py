@@ -1,6 +1,6 @@
 """The rewinder: plans a rewind and does it, files through snapshots, chat through a `Rewound` in the log.
 
-The files as they are now are kept first and named in that event, so that whatever is overwritten can come back.
+A snapshot of the present files is taken first and named in that event, so that what is overwritten can come back.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MAX_LOGGED_PATHS = 1_000
 
 @dataclass(frozen=True)
 class _LogReading:
-    """What the log holds: the turns and rewinds not taken back, and the tree changes."""
+    """The content of the log: the turns and rewinds not taken back, and the tree changes."""
 
     history: RewindHistory
     spans: list[TreeChange]
@@ -39,11 +39,11 @@ class _LogReading:
 
 @dataclass(frozen=True)
 class _FilesNow:
-    """The files as they are now, and the way back from there; `also` are ignored files that have to be kept too."""
+    """A snapshot of the files now, and the plan from there; `also` are ignored files that have to be kept too."""
 
     now: Snapshot
     also: tuple[str, ...]
-    way: FilePlan
+    file_plan: FilePlan
 
 
 class Rewinder:
@@ -58,10 +58,10 @@ class Rewinder:
     def turns(self) -> list[RewindTurn]:
         """The turns that are not taken back, in order. Blocking: it compares trees that it has not seen yet."""
         read = self._read()
-        standing = [span for span in read.spans if read.history.is_current(span.seq)]
+        current = [span for span in read.spans if read.history.is_current(span.seq)]
         ends = [*(turn.seq for turn in read.history.turns[1:]), read.history.last + 1]
         return [
-            RewindTurn(number, turn.seq, turn.prompt, turn.at, self._files_of(standing, turn.seq, end))
+            RewindTurn(number, turn.seq, turn.prompt, turn.at, self._files_of(current, turn.seq, end))
             for number, (turn, end) in enumerate(zip(read.history.turns, ends, strict=False), 1)
         ]
 
@@ -115,40 +115,40 @@ class Rewinder:
         event = Rewound(plan.to, plan.what, undoes=plan.undoes)
         changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
         if plan.what != "chat":
-            look = await asyncio.to_thread(self._look, read, plan)
-            await asyncio.to_thread(self._unchanged_since, plan, look)
-            changes, kept = _choose_changes(look.way, yours)
+            files_now = await asyncio.to_thread(self._inspect_files, read, plan)
+            await asyncio.to_thread(self._check_unchanged, plan, files_now)
+            changes, kept = _choose_changes(files_now.file_plan, yours)
             if changes:
-                tree = await self._restore(look, changes)
-                named_ = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
-                paths = tuple(each.path for each in changes) if kept or plan.paths or named_ else ()
-                event = Rewound(plan.to, plan.what, look.now.tree, tree, paths, plan.undoes)
+                tree = await self._restore(files_now, changes)
+                few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
+                paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
+                event = Rewound(plan.to, plan.what, files_now.now.tree, tree, paths, plan.undoes)
         if plan.what != "code" or changes:
             self._session.emit(event)
             await self._update_seen_files(plan.what, changes)
         return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, look: _FilesNow, changes: Sequence[PathChange]) -> str:
-        """Restore the files; the tree that they are then. Raises UserError; then they are as they were."""
-        # Were we killed in the middle, the log would take what the next start finishes for somebody else's doing.
-        self._session.emit(Checkpoint(look.now.tree, "before", missed=look.now.missed[:MAX_LOGGED_MISSED]))
+    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange]) -> str:
+        """Restore the files; gives the tree that they are then. Raises UserError; then they are as they were."""
+        # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
+        self._session.emit(Checkpoint(files_now.now.tree, "before", missed=files_now.now.missed[:MAX_LOGGED_MISSED]))
         try:
             await asyncio.to_thread(restore_files, changes, self._checkpoints.content, self._files)
         except (ToolError, UserError) as error:
-            self._session.emit(await asyncio.to_thread(self._as_it_is, look))
-            raise UserError(f"The files were not restored: {_text(error)}", 1) from error
-        after = await asyncio.to_thread(self._as_it_is, look)
-        return after.tree
+            self._session.emit(await asyncio.to_thread(self._checkpoint_after, files_now))
+            text = error.text if isinstance(error, ToolError) else error
+            raise UserError(f"The files were not restored: {text}", 1) from error
+        return (await asyncio.to_thread(self._checkpoint_after, files_now)).tree
 
-    def _as_it_is(self, look: _FilesNow) -> Checkpoint:
+    def _checkpoint_after(self, files_now: _FilesNow) -> Checkpoint:
         try:
-            now = self._checkpoints.take(look.also)
+            now = self._checkpoints.take(files_now.also)
         except SnapshotError as error:
             return Checkpoint("", "after", failed=str(error))
         return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])
 
     async def _update_seen_files(self, what: RewindScope, changes: Sequence[PathChange]) -> None:
-        """Set the seen files to what the conversation now holds; after a rewind of files alone, just their hashes."""
+        """Set the seen files to what the conversation now holds; after a rewind of files alone, only their hashes."""
         seen_files = self._files.seen_files
         if what != "code":
             await asyncio.to_thread(seen_files.rebuild, self._session.events())
@@ -164,72 +164,71 @@ class Rewinder:
 
     def _plan(self, read: _LogReading, plan: RewindPlan) -> RewindPlan:
         if plan.what != "code" and not plan.undoes:
-            plan = replace(plan, lost_messages=self._lost(plan.to))
+            plan = replace(plan, lost_messages=self._count_lost(plan.to))
         if plan.what == "chat":
             return plan
-        look = self._look(read, plan)
-        way = look.way
-        changes = sorted((*way.ours, *way.yours), key=lambda change: change.path)
-        notes = (*way.notes, *describe_mode_changes(changes))
-        if not changes and not way.notes:
+        files_now = self._inspect_files(read, plan)
+        file_plan = files_now.file_plan
+        changes = sorted((*file_plan.ours, *file_plan.yours), key=lambda change: change.path)
+        notes = (*file_plan.notes, *describe_mode_changes(changes))
+        if not changes and not file_plan.notes:
             notes = ("no file is different from then",)
         return replace(
             plan,
             diff=preview_diffs(changes, self._checkpoints.content),
-            yours=tuple(each.path for each in way.yours),
+            yours=tuple(each.path for each in file_plan.yours),
             notes=notes,
-            now=look.now.tree,
+            now=files_now.now.tree,
         )
 
-    def _look(self, read: _LogReading, plan: RewindPlan) -> _FilesNow:
-        """Keep the files as they are, and find the way back. Raises UserError."""
-        done = [span for span in read.spans if span.seq >= plan.to]
+    def _inspect_files(self, read: _LogReading, plan: RewindPlan) -> _FilesNow:
+        """Take a snapshot of the files, and plan the way back. Raises UserError."""
+        spans = [span for span in read.spans if span.seq >= plan.to]
         now = self._checkpoints.take()
-        if not done:
+        if not spans:
             return _FilesNow(now, (), FilePlan(now.tree))
         try:
-            aside = self._aside(done)
-            hidden = tuple(path for path in self._hidden(done[0].before, now) if path not in aside)
-            if also := (*hidden, *aside):
+            ignored = self._find_ignored(spans)
+            now_ignored = tuple(path for path in self._find_now_ignored(spans[0].before, now) if path not in ignored)
+            if also := (*now_ignored, *ignored):
                 now = self._checkpoints.take(also)
-            way = plan_files(
-                done,
+            file_plan = plan_files(
+                spans,
                 now,
                 self._checkpoints,
                 wanted=lambda path: not plan.paths or _lies_in(path, plan.paths),
-                single=bool(plan.paths),
-                hidden=hidden,
-                aside=aside,
+                by_name=bool(plan.paths),
+                now_ignored=now_ignored,
+                ignored=ignored,
             )
-            return _FilesNow(now, also, way)
+            return _FilesNow(now, also, file_plan)
         except RewindBlocked as error:
-            raise self._explained(error, read) from error
+            raise self._blocked_error(error, read) from error
 
-    def _aside(self, done: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
+    def _find_ignored(self, spans: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
         """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""
         try:
-            return find_ignored_files(done, self._checkpoints)
+            return find_ignored_files(spans, self._checkpoints)
         except SnapshotError as error:
-            raise RewindBlocked(last_lost_record(done, self._checkpoints), str(error)) from error
+            raise RewindBlocked(last_lost_record(spans, self._checkpoints), str(error)) from error
 
-    def _hidden(self, target: str, now: Snapshot) -> tuple[str, ...]:
-        """The files of the target that are there now, but ignored: the snapshot must hold them all the same."""
+    def _find_now_ignored(self, target: str, now: Snapshot) -> tuple[str, ...]:
+        """The files of the target that exist now, but are ignored: the snapshot must hold them all the same."""
         if not target:
             return ()
         try:
             changes = self._checkpoints.changes(now.tree, target)
         except SnapshotError:
             return ()  # the plan will say so
-        coming = [each.path for each in changes if each.before is None]
-        return tuple(path for path in coming if self._is_file(path))
+        return tuple(each.path for each in changes if each.before is None and self._is_file(each.path))
 
     def _is_file(self, path: str) -> bool:
         """Whether there is a file or link at `path`, no link leading to it."""
         whole = self._files.root / path
-        there = whole.is_symlink() or (whole.exists() and not whole.is_dir())
-        return there and os.path.realpath(whole.parent) == str(whole.parent)
+        exists = whole.is_symlink() or (whole.exists() and not whole.is_dir())
+        return exists and os.path.realpath(whole.parent) == str(whole.parent)
 
-    def _explained(self, error: RewindBlocked, read: _LogReading) -> UserError:
+    def _blocked_error(self, error: RewindBlocked, read: _LogReading) -> UserError:
         turns = read.history.turns
         late = next((number for number, turn in enumerate(turns, 1) if turn.seq > error.seq), 0)
         at = sum(turn.seq <= error.seq for turn in turns)
@@ -237,17 +236,18 @@ class Rewinder:
         why = str(error).rstrip(".")
         return UserError(f"The files cannot go back past turn {at}: {why}; {works}, and the chat alone (chat) does.", 1)
 
-    def _unchanged_since(self, plan: RewindPlan, look: _FilesNow) -> None:
+    def _check_unchanged(self, plan: RewindPlan, files_now: _FilesNow) -> None:
         """Raise UserError where a file that the person looked at is another one now."""
-        if plan.now == look.now.tree:
+        if plan.now == files_now.now.tree:
             return
-        shown = {each.path for each in (*look.way.ours, *look.way.yours)} | {each.path for each in plan.diff}
-        changes = self._checkpoints.changes(plan.now, look.now.tree) if plan.now else ()
+        file_plan = files_now.file_plan
+        shown = {each.path for each in (*file_plan.ours, *file_plan.yours)} | {each.path for each in plan.diff}
+        changes = self._checkpoints.changes(plan.now, files_now.now.tree) if plan.now else ()
         other = [each.path for each in changes if each.path in shown]
         if other or not plan.now:
             raise UserError(f"{list_paths(other) or 'Files'} changed since this was shown; look at it again.", 1)
 
-    def _lost(self, to: int) -> int:
+    def _count_lost(self, to: int) -> int:
         conversation = self._session.conversation
         left = conversation.length_before(to)
         if left is None:
@@ -255,10 +255,10 @@ class Rewinder:
             left = len(fold_conversation(lambda: chain(self._session.events(), [back]), keep_replaced=True).messages())
         return max(0, len(conversation.messages()) - left)
 
-    def _files_of(self, done: Sequence[TreeChange], first: int, end: int) -> tuple[str, ...]:
+    def _files_of(self, spans: Sequence[TreeChange], first: int, end: int) -> tuple[str, ...]:
         """The files that the calls of a turn changed, as far as that is still known."""
         found: set[str] = set()
-        for span in done:
+        for span in spans:
             if first <= span.seq < end and not span.rewind and span.answer and span.before and span.after:
                 found.update(self._between(span.before, span.after))
         return tuple(sorted(found))
@@ -276,27 +276,21 @@ class Rewinder:
         root = str(self._files.root)
         for base in (str(self._files.cwd), root):
             path = os.path.relpath(os.path.join(base, spelling), root)
-            if path != ".." and not path.startswith("../") and (base == root or self._exists(path)):
+            exists = os.path.lexists(os.path.join(root, path))
+            if path != ".." and not path.startswith("../") and (base == root or exists):
                 return "" if path == "." else path
         raise UserError(f"{escape_path(spelling)} lies outside the workspace {escape_path(root)}.")
 
-    def _exists(self, path: str) -> bool:
-        return os.path.lexists(os.path.join(self._files.root, path))
 
-
-def _choose_changes(way: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
-    """What to restore, and whose files are left. Raises UserError where they are to be refused."""
-    if yours == "overwrite" or not way.yours:
-        return (*way.ours, *way.yours), ()
+def _choose_changes(file_plan: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+    """The changes to make, and the paths that are left. Raises UserError where `yours` are to be refused."""
+    if yours == "overwrite" or not file_plan.yours:
+        return (*file_plan.ours, *file_plan.yours), ()
     if yours == "keep":
-        return keep_others_changes(way)
-    theirs = list_paths([each.path for each in way.yours])
+        return keep_others_changes(file_plan)
+    theirs = list_paths([each.path for each in file_plan.yours])
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
 
 def _lies_in(path: str, wanted: Sequence[str]) -> bool:
     return any(not each or path == each or path.startswith(each + "/") for each in wanted)
-
-
-def _text(error: Exception) -> str:
-    return error.text if isinstance(error, ToolError) else str(error)

@@ -1,4 +1,4 @@
-"""Values of a rewind: its plan, what of it is shown, and its result."""
+"""Values of a rewind: the turns to go back to, the plan that is shown, and the outcome."""
 
 from dataclasses import dataclass
 from typing import Literal

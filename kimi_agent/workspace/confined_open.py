@@ -1,4 +1,4 @@
-"""Confined open: opens files so that no link, `..` or race can lead out of a folder."""
+"""Confined opening of files: no link, `..` or race can lead out of a folder."""
 
 import errno
 import os
@@ -54,10 +54,7 @@ class ConfinedOpener:
                 return fd
             if -fd in (errno.EAGAIN, errno.EINTR):  # EAGAIN: something was renamed meanwhile
                 continue
-            if -fd == errno.ENOSYS:
-                self._openat2 = False
-                return open_by_components(top, parts, flags, mode)
-            if -fd == errno.EPERM:  # old seccomp profiles say so of calls they don't know
+            if -fd in (errno.ENOSYS, errno.EPERM):  # EPERM: from old seccomp profiles, for calls they don't know
                 opened = open_by_components(top, parts, flags, mode)
                 self._openat2 = False
                 return opened
@@ -86,7 +83,7 @@ def open_by_components(top: int, parts: list[str], flags: int, mode: int) -> int
 
 
 def load_openat2() -> Openat2Call:
-    """The system call as a function that gives a descriptor or a negative errno."""
+    """Load the system call as a function that gives a descriptor or a negative errno."""
     import ctypes  # 5 ms that a start without files need not pay
 
     class How(ctypes.Structure):

@@ -63,16 +63,16 @@ class PathResolver:
     def find(self, spelling: str, *, base: str = "") -> ResolvedPath:
         """Follow `spelling` as the kernel would. Raises ToolError for one that no file can have, or that loops.
 
-        A relative one starts at `base`; without that at the cwd, or at the workspace if there it leads to something and
-        from the cwd to nothing: results spell paths from the workspace, and the model says them again.
+        A relative one starts at `base`; without that at the cwd, or at the workspace if it leads to something there and
+        to nothing from the cwd: results spell paths from the workspace, and the model repeats them.
         """
         path = self._at_home(check_spelling(spelling))
-        place = self._follow(os.path.join(base or self._cwd, path), spelling)
-        if base or self._cwd == self._roots[0] or path.startswith("/") or place.stat is not None:
-            return place
+        resolved = self._follow(os.path.join(base or self._cwd, path), spelling)
+        if base or self._cwd == self._roots[0] or path.startswith("/") or resolved.stat is not None:
+            return resolved
         other = self._follow(os.path.join(self._roots[0], path), spelling)
-        if other.stat is None and (place.folder.is_dir() or not other.folder.is_dir()):
-            return place
+        if other.stat is None and (resolved.folder.is_dir() or not other.folder.is_dir()):
+            return resolved
         return other
 
     def _follow(self, path: str, spelling: str) -> ResolvedPath:
@@ -162,7 +162,7 @@ def check_spelling(spelling: str) -> str:
 
 
 def proc_path_error(spelling: str) -> ToolError:
-    """The refusal for what the kernel makes up: such files show processes, our own with its keys among them."""
+    """The refusal of /proc: its files show processes, our own with its keys among them."""
     return ToolError("not_regular", f"{escape_path(spelling)} leads into /proc, which holds no ordinary files")
 
 
@@ -181,7 +181,7 @@ def is_ignorable(character: str) -> bool:
 
 
 def is_sensitive(path: str) -> bool:
-    """Whether the name says that a secret is inside: reading it is for a person to allow."""
+    """Whether the name says that a secret is inside, so that a person must allow reading it."""
     folded = path.casefold()
     name = folded.rpartition("/")[2]
     if name == ".env" or name.startswith(".env."):

@@ -63,8 +63,8 @@ class InMemory:
         paths = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
         return tuple(PathChange(path, before.get(path), after.get(path)) for path in paths)
 
-    def content(self, kept: TreeEntry) -> bytes:
-        return self._contents[kept.id]
+    def content(self, entry: TreeEntry) -> bytes:
+        return self._contents[entry.id]
 
     def read(self, tree: str, path: str) -> bytes | None:
         kept = self._trees[tree].get(path)

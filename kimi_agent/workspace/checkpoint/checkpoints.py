@@ -28,9 +28,9 @@ _UNREADABLE = re.compile(r"Unable to process path (.*?)\n?\Z", re.DOTALL)
 class Checkpoints:
     """The snapshots of `workspace`, kept in the folder `store`. Blocking; may be used from several threads.
 
-    The user's repository is never written and git never reads its configuration, so this is safe before trust. Kept are
-    files and links with their permission bits, tracked or untracked, not ignored ones (but those that are tracked all
-    the same), not empty folders, not the modes of folders. `private` are folders of ours, never kept.
+    The user's repository is never written and git never reads its configuration, so this is safe before trust. Files
+    and links are kept with their permission bits, tracked or untracked; ignored files (unless they are tracked), empty
+    folders and the modes of folders are not. `private` are folders of ours, never kept.
     """
 
     def __init__(
@@ -44,33 +44,32 @@ class Checkpoints:
         private: Sequence[Path] = (),
     ) -> None:
         root = Path(os.path.realpath(workspace))
-        kept = SnapshotStore(Path(os.path.realpath(store)), clock=clock)
-        ours = (kept.folder, *(Path(os.path.realpath(folder)) for folder in private))
-        ignores = IgnoreRules(kept.folder, environ=environ, private=ours)
+        self._store = SnapshotStore(Path(os.path.realpath(store)), clock=clock)
+        ours = (self._store.folder, *(Path(os.path.realpath(folder)) for folder in private))
+        ignores = IgnoreRules(self._store.folder, environ=environ, private=ours)
         home = os.path.realpath(environ["HOME"]) if environ.get("HOME") else ""
-        self._source = SourceTree(root, kept, environ, limits, ours, ignores, home)
+        self._source = SourceTree(root, self._store, environ, limits, ours, ignores, home)
         # No bound method of self, which would be a reference cycle: these processes end as soon as self is dropped.
-        self._objects = ObjectReader(kept, environ)
+        self._objects = ObjectReader(self._store, environ)
         weakref.finalize(self, self._objects.close)
         self._trees = SnapshotReader(self._objects)
-        self._collector = GarbageCollector(kept, environ, clock=clock)
-        self._store = kept
-        self._memory: IndexCache | None = None
+        self._collector = GarbageCollector(self._store, environ, clock=clock)
+        self._cache: IndexCache | None = None
         self._lock = threading.RLock()
 
     def take(self, also: Sequence[str] = ()) -> Snapshot:
-        """The tree as it is now; `also` are ignored files or folders to keep this once. Raises SnapshotError.
+        """Take a snapshot now; `also` are ignored files or folders to keep this once. Raises SnapshotError.
 
         A file that changes while this runs is kept as it was before or after, or is missed.
         """
         with self._working("no snapshot was taken"):
             self._objects.close()
-            self._allowed()
+            self._check_allowed()
             with self._store.locked() as held:
-                return self._taken(held, also)
+                return self._take(held, also)
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
-        """Where two trees differ, by path, without looking for renames; "" is the empty tree. Raises SnapshotError.
+        """The changes from one tree to another, by path, without renames; "" is the empty tree. Raises SnapshotError.
 
         Paths that one tree knows nothing about are passed over: what it missed, and ignored files that only the other
         was asked for (example: `.env`, held by `new` alone; a tree taken with the same `also` does know).
@@ -86,15 +85,15 @@ class Checkpoints:
             except UnicodeEncodeError:
                 return None
 
-    def content(self, kept: TreeEntry) -> bytes:
+    def content(self, entry: TreeEntry) -> bytes:
         """The whole bytes of a file, or the target of a link. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
-            return self._objects.blob(kept.id)
+            return self._objects.blob(entry.id)
 
     def read(self, tree: str, path: str) -> bytes | None:
         """The bytes that `tree` holds at a path, None for nothing there. Raises SnapshotError."""
-        kept = self.entry_at(tree, path)
-        return self.content(kept) if kept else None
+        entry = self.entry_at(tree, path)
+        return self.content(entry) if entry else None
 
     def has(self, tree: str) -> bool:
         """Whether that snapshot can be read."""
@@ -106,7 +105,7 @@ class Checkpoints:
             return False
 
     def missed(self, tree: str) -> tuple[str, ...]:
-        """The paths of which that snapshot knows only that something was there. Raises SnapshotError."""
+        """The paths that existed but are not kept in that snapshot. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).missed)))
 
@@ -135,7 +134,8 @@ class Checkpoints:
             self._trees.forget()
             with self._store.locked() as held:
                 freed = self._collector.collect(held, keep_days=keep_days, max_bytes=max_bytes)
-            self._memory = self._memory if freed == 0 else None
+            if freed:
+                self._cache = None
             return freed
 
     def close(self) -> None:
@@ -145,10 +145,10 @@ class Checkpoints:
 
     @property
     def store_bytes(self) -> int:
-        """What all the snapshots take on the disk."""
+        """The size of all snapshots on the disk."""
         return self._store.bytes
 
-    def _allowed(self) -> None:
+    def _check_allowed(self) -> None:
         root, home = self._source.workspace, self._source.home
         if not root.is_dir():
             raise SnapshotError(f"the workspace {root} is gone")
@@ -156,18 +156,18 @@ class Checkpoints:
             why = "is not a project but holds the whole home folder, so no snapshots are taken"
             raise SnapshotError(f"{root} {why}: start in the folder of a project")
 
-    def _taken(self, held: StoreLock, also: Sequence[str]) -> Snapshot:
+    def _take(self, held: StoreLock, also: Sequence[str]) -> Snapshot:
         """Take a snapshot, and retry after what a retry can mend: a file that git could not read, a damaged index."""
         failures: dict[str, int] = {}
         if held.died:
             self._store.sweep()
-        if self._memory is None:
+        if self._cache is None:
             self._store.heal()
         for attempt in range(_TRIES):
-            memory, self._memory = self._memory if not held.died else None, None
+            cache, self._cache = self._cache if not held.died else None, None
             skip = {path for path, times in failures.items() if times > 1}
             try:
-                snapshot, self._memory = SnapshotBuilder(self._source, held, memory, skip).take(also)
+                snapshot, self._cache = SnapshotBuilder(self._source, held, cache, skip).take(also)
             except GitFailed as error:
                 path = _UNREADABLE.search(error.stderr)
                 if _full(error) or attempt == _TRIES - 1 or (attempt > 1 and not path):

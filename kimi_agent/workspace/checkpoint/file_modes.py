@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 LINK_PLACEHOLDER = -1
-"""A link's mode, which is no permission bits."""
+"""Stands for the mode of a link, which has no permission bits."""
 
 _PLAIN = (0o644, 0o755)
 
@@ -11,8 +11,8 @@ _PLAIN = (0o644, 0o755)
 class FileModes:
     """Permission bits by path, LINK_PLACEHOLDER for a link; stored as a blob, the same one for equal trees.
 
-    The blob names what most files have, with and without x, and the path of every file that has something else: so it
-    is small and seldom changes whatever the umask.
+    The blob names the modes of most files, with and without x, and the path of every file with another one: so it is
+    small, and seldom changes whatever the umask.
     """
 
     def __init__(self, modes: Iterable[tuple[str, int]] = ()) -> None:

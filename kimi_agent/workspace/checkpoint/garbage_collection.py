@@ -22,7 +22,7 @@ _SETTINGS = {"core.bigFileThreshold": "5m", "pack.windowMemory": "100m", "pack.w
 
 @dataclass(frozen=True)
 class _StoreContents:
-    """What the store holds: all its bytes, its loose objects (one file each), its packs."""
+    """The contents of a store: its bytes in all, its loose objects (one file each), its packs."""
 
     bytes: int
     loose: tuple[str, ...]
@@ -40,23 +40,23 @@ class GarbageCollector:
     def collect(self, held: StoreLock, *, keep_days: float, max_bytes: int) -> int:
         """See Checkpoints.collect. Cheap when nothing is to be done. Raises GitFailed, OSError."""
         freed = self._store.sweep()
-        stock, roots, now = self._stock(), self._store.roots(), self._clock()
+        contents, roots, now = self._contents(), self._store.roots(), self._clock()
         last_at, least = self._store.last_collected()
         young = [root for root in roots if now - root.at <= max(keep_days * _DAY_S, _HOUR_S)] or roots[-1:]
-        aged = len(young) < len(roots) and not 0 <= now - last_at < min(_DAY_S, keep_days * _DAY_S)
-        tight = stock.bytes > max(max_bytes, int(least * _GROWTH_BEFORE_RETRY))
-        crowded = len(stock.loose) > _MAX_LOOSE_OBJECTS or len(stock.packs) > _MAX_PACKS
-        if not (aged or tight or crowded or held.died):
+        expired = len(young) < len(roots) and not 0 <= now - last_at < min(_DAY_S, keep_days * _DAY_S)
+        too_big = contents.bytes > max(max_bytes, int(least * _GROWTH_BEFORE_RETRY))
+        too_many_files = len(contents.loose) > _MAX_LOOSE_OBJECTS or len(contents.packs) > _MAX_PACKS
+        if not (expired or too_big or too_many_files or held.died):
             return freed
-        kept = self._whole(young if aged or tight else roots)
-        if tight:
-            kept = self._within(kept, int(max_bytes * _SHRINK_TO), now)
-        self._keep_only(kept, stock, held)
-        after = self._stock().bytes
+        kept = self._complete(young if expired or too_big else roots)
+        if too_big:
+            kept = self._newest_within(kept, int(max_bytes * _SHRINK_TO), now)
+        self._keep_only(kept, contents, held)
+        after = self._contents().bytes
         self._store.note_collected(now, after if after > max_bytes else 0)
-        return freed + max(0, stock.bytes - after)
+        return freed + max(0, contents.bytes - after)
 
-    def _stock(self) -> _StoreContents:
+    def _contents(self) -> _StoreContents:
         total, loose, packs = 0, [], []
         objects = os.path.join(self._store.folder, "objects", "")
         for entry in scan_files(self._store.folder):
@@ -71,14 +71,14 @@ class GarbageCollector:
                 loose.append(entry.path)
         return _StoreContents(total, tuple(loose), tuple(packs))
 
-    def _whole(self, roots: Sequence[RecordedTree]) -> list[RecordedTree]:
+    def _complete(self, roots: Sequence[RecordedTree]) -> list[RecordedTree]:
         """The roots whose objects are all there."""
         if self._usage(roots) is not None:
             return list(roots)
         return [root for root in roots if self._usage([root]) is not None]
 
-    def _within(self, roots: list[RecordedTree], max_bytes: int, now: float) -> list[RecordedTree]:
-        """As many of the newest as fit; at least the newest one, and those of the last hour."""
+    def _newest_within(self, roots: list[RecordedTree], max_bytes: int, now: float) -> list[RecordedTree]:
+        """The newest roots, as many as fit; at least the newest one, and those of the last hour."""
         least = max(1, sum(now - root.at <= _HOUR_S for root in roots))
         low, high = min(least, len(roots)), len(roots)
         while low < high:
@@ -90,43 +90,38 @@ class GarbageCollector:
         return roots[len(roots) - low :]
 
     def _usage(self, roots: Sequence[RecordedTree]) -> int | None:
-        """Bytes of all that these trees hold, None if something is missing."""
+        """The bytes of all that these trees hold, None if something is missing."""
         if not roots:
             return 0
         try:
-            git = self._store.git(self._environ)
-            return int(git.run("rev-list", "--objects", "--disk-usage", "--stdin", stdin=_lines(roots)))
+            listing = ("rev-list", "--objects", "--disk-usage", "--stdin")
+            return int(self._store.git(self._environ).run(*listing, stdin=_lines(roots)))
         except GitFailed:
             return None
 
-    def _keep_only(self, roots: Sequence[RecordedTree], stock: _StoreContents, held: StoreLock) -> None:
-        """One new pack with just these trees, and what the index names; then the rest goes."""
+    def _keep_only(self, roots: Sequence[RecordedTree], contents: _StoreContents, held: StoreLock) -> None:
+        """Make one new pack of these trees, and of what the index names; then delete the rest."""
         base = self._store.folder / "objects" / "pack" / "pack"
-        fresh = b""
+        packed = b""
         if roots:
             pack = ("pack-objects", "--revs", "--quiet", "--delta-base-offset")
             git = self._store.git(self._environ, settings=_SETTINGS)
             try:
-                fresh = git.start(*pack, "--indexed-objects", str(base), inherit=(held.fd,)).finish(_lines(roots))
+                packed = git.start(*pack, "--indexed-objects", str(base), inherit=(held.fd,)).finish(_lines(roots))
             except GitFailed:
-                # The index names what is not there: it is made anew. Without it the pack must succeed.
+                # The index names objects that are gone: it is made anew. Without it the pack must succeed.
                 self._store.forget_index()
-                fresh = git.start(*pack, str(base), inherit=(held.fd,)).finish(_lines(roots))
+                packed = git.start(*pack, str(base), inherit=(held.fd,)).finish(_lines(roots))
         else:
             self._store.forget_index()
         self._store.keep_only(roots)
-        names = fresh.decode("ascii").split()
-        for path in stock.packs:
+        names = packed.decode("ascii").split()
+        for path in contents.packs:
             if not any(path.endswith(f"pack-{name}.pack") for name in names):
                 for end in (".idx", ".rev", ".bitmap", ".keep", ".pack"):
-                    _remove(path.removesuffix(".pack") + end)
-        for path in stock.loose:
-            _remove(path)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        Path(path).unlink()
+                    Path(path.removesuffix(".pack") + end).unlink(missing_ok=True)
+        for path in contents.loose:
+            Path(path).unlink(missing_ok=True)
 
 
 def _lines(roots: Sequence[RecordedTree]) -> bytes:

@@ -1,4 +1,4 @@
-"""Ignore rules of snapshots: what git would ignore here, read as plain text, and build litter."""
+"""Ignore rules of snapshots: the user's own, read as plain text without running git, and build litter."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _MAX_EXCLUDE = 1_000_000
 class IgnoreRules:
     """The rules for one work tree: litter, our own folders, the user's `info/exclude` and global ignore file.
 
-    The `.gitignore` files are git's own business. Nothing of a repository's configuration is read.
+    Git itself reads the `.gitignore` files. Nothing of a repository's configuration is read.
     """
 
     def __init__(self, folder: Path, *, environ: Mapping[str, str], private: Sequence[Path]) -> None:
@@ -40,8 +40,8 @@ class IgnoreRules:
 
         Returns a key that changes whenever they do, and the path of the user's global ignore file.
         """
-        lines = [*ALWAYS_IGNORED, *(line for line in (_line(folder, top) for folder in self._private) if line)]
-        text = "\n".join(lines).encode("utf-8", "surrogateescape") + b"\n"
+        private = filter(None, (_private_rule(folder, top) for folder in self._private))
+        text = "\n".join([*ALWAYS_IGNORED, *private]).encode("utf-8", "surrogateescape") + b"\n"
         if own:
             with contextlib.suppress(OSError), (own.common / "info" / "exclude").open("rb") as file:
                 text += file.read(_MAX_EXCLUDE)
@@ -63,7 +63,7 @@ class IgnoreRules:
 
 
 def _excludes_file(git: Git, config: Path) -> str:
-    """What the user's own configuration says; it is theirs, so includes count. "" if it says nothing."""
+    """The ignore file that the user's own configuration names ("" for none); it is theirs, so includes count."""
     asked = ("config", "--file", str(config), "--includes", "--type=path", "-z", "--get", "core.excludesFile")
     try:
         return os.fsdecode(git.run(*asked, ok=(0, 1)).rstrip(b"\0"))
@@ -80,7 +80,7 @@ def is_cache_tag(path: str) -> bool:
         return False
 
 
-def _line(folder: Path, top: Path) -> str:
+def _private_rule(folder: Path, top: Path) -> str:
     """An ignore rule for a folder of ours, "" if it does not lie below `top`."""
     if not folder.is_relative_to(top) or folder == top:
         return ""

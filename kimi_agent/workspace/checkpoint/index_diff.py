@@ -16,11 +16,11 @@ _CLOSED = re.compile(rb"^warning: could not open directory '(.*?)/?': ", re.MULT
 
 @dataclass
 class IndexDifferences:
-    """Paths from the workspace on.
+    """How index and disk differ, as paths relative to the workspace.
 
     `changed` are in the index and (perhaps) different on the disk, `gone` are in the index and not on the disk,
     `fresh` are new, `ignored` are in the index though a rule ignores them now, `closed` are folders that cannot be
-    read, `caches` folders (ending in "/") that call themselves caches.
+    read, `caches` are folders (ending in "/") with a cache tag.
     """
 
     changed: set[str] = field(default_factory=set)
@@ -33,21 +33,19 @@ class IndexDifferences:
 
 def find_index_differences(git: Git, root: Path, inherit: Sequence[int]) -> IndexDifferences:
     """Compare the index with the disk, by three git processes at once. Raises GitFailed."""
-    looks = (
-        git.start("diff-files", "--raw", "--relative", "--ignore-submodules=none", "-z", inherit=inherit),
-        git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit),
-        git.start("ls-files", "--cached", "--ignored", "--exclude-standard", "-z", inherit=inherit),
-    )
+    diff = git.start("diff-files", "--raw", "--relative", "--ignore-submodules=none", "-z", inherit=inherit)
+    others = git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit)
+    ignored = git.start("ls-files", "--cached", "--ignored", "--exclude-standard", "-z", inherit=inherit)
     found = IndexDifferences()
-    # The second is read first: it is the one with the most to say, and may wait for a full pipe.
-    others = split_nul_paths(looks[1].finish())
-    closed = (os.fsdecode(path) for path in _CLOSED.findall(looks[1].stderr))
+    # Read first: it prints the most, and may wait for a full pipe.
+    fresh = split_nul_paths(others.finish())
+    closed = (os.fsdecode(path) for path in _CLOSED.findall(others.stderr))
     found.closed = {path for path in closed if os.path.lexists(os.path.join(root, path))}
-    rows = looks[0].finish().split(b"\0")
+    rows = diff.finish().split(b"\0")
     for head, name in zip(rows[0:-1:2], rows[1::2], strict=True):
         (found.gone if head.endswith(b"D") else found.changed).add(os.fsdecode(name))
-    found.ignored = set(split_nul_paths(looks[2].finish()))
-    found.fresh = set(_without_nested(git, others, inherit))
+    found.ignored = set(split_nul_paths(ignored.finish()))
+    found.fresh = set(_without_nested(git, fresh, inherit))
     for path in found.fresh | found.changed:
         folder, _, last = path.rpartition("/")
         if last == CACHE_TAG_NAME and folder and is_cache_tag(os.path.join(root, path)):
@@ -56,17 +54,17 @@ def find_index_differences(git: Git, root: Path, inherit: Sequence[int]) -> Inde
 
 
 def _without_nested(git: Git, others: list[str], inherit: Sequence[int]) -> list[str]:
-    """The files of repositories inside the workspace are files like others.
+    """The files among `others`, with those of nested repositories in place of their folders.
 
-    git names a nested repository only as "folder/", unless its index already holds something in there: so it gets to
-    see something, looks again, and forgets it. Once real files of it are kept this does not happen any more.
+    Git lists a nested repository only as "folder/", unless its index holds something in there: so a seed is put into
+    the index, git lists again, and the seed is removed. Once real files of it are kept this is no longer needed.
     """
     seeded: set[str] = set()
     while nested := {path for path in others if path.endswith("/")} - seeded:
         seeded |= nested
         _seed(git, nested, "100644", inherit)
-        running = git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit)
-        others = split_nul_paths(running.finish())
+        listing = git.start("ls-files", "--others", "--exclude-standard", "-z", inherit=inherit)
+        others = split_nul_paths(listing.finish())
     if seeded:
         _seed(git, seeded, "0", inherit)
     return [path for path in others if not path.endswith("/")]
@@ -78,7 +76,7 @@ def _seed(git: Git, folders: set[str], mode: str, inherit: Sequence[int]) -> Non
 
 
 def tracked_but_ignored(git: Git) -> set[str]:
-    """Of the index that `git` was given (the user's own), the files that a rule ignores: they are kept all the same."""
+    """The files in the index of `git` (the user's own) that a rule ignores: they are kept all the same."""
     try:
         return set(split_nul_paths(git.run("ls-files", "--cached", "--ignored", "--exclude-standard", "-z")))
     except GitFailed:

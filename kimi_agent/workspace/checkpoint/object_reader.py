@@ -1,5 +1,6 @@
 """A git object reader for a snapshot store: blobs, trees and sizes, by two long-lived `git cat-file` processes."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from kimi_agent.workspace.git.command import GitProcess
 from kimi_agent.workspace.git_object_id import object_id
 
 FOLDER_BITS, LINK_BITS = 0o040000, 0o120000  # git's modes of tree entries that are no regular files
-_ASK = 400  # names in one question: fewer bytes than a pipe holds
+_MAX_NAMES = 400  # in one request: fewer bytes than a pipe holds
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class ObjectReader:
     def close(self) -> None:
         """End the processes."""
         running, self._running = self._running, {}
-        for each in running.values():
-            each.close()
+        for process in running.values():
+            process.close()
 
     def get(self, name: str) -> tuple[str, bytes]:
         """Kind and content of an object. Raises SnapshotError if it is gone or damaged."""
-        kind, size = self._ask("--batch", [name])[0]
+        kind, size = self._query("--batch", [name])[0]
         if kind:
             out = self._running["--batch"].pipes[1]
             data = out.read(size)
@@ -55,8 +56,9 @@ class ObjectReader:
         return data
 
     def sizes(self, names: Sequence[str]) -> list[int]:
-        """Their sizes in bytes. Raises SnapshotError if one is gone."""
-        found = [each for at in range(0, len(names), _ASK) for each in self._ask("--batch-check", names[at:][:_ASK])]
+        """The sizes of objects in bytes. Raises SnapshotError if one is gone."""
+        batches = (names[at : at + _MAX_NAMES] for at in range(0, len(names), _MAX_NAMES))
+        found = [answer for batch in batches for answer in self._query("--batch-check", batch)]
         for name, (kind, _) in zip(names, found, strict=True):
             if not kind:
                 raise SnapshotGone(name)
@@ -64,46 +66,44 @@ class ObjectReader:
 
     def has(self, name: str) -> bool:
         """Whether there is such an object."""
-        return bool(self._ask("--batch-check", [name])[0][0])
+        return bool(self._query("--batch-check", [name])[0][0])
 
-    def rows(self, tree: str) -> list[RawTreeEntry]:
+    def entries(self, tree: str) -> list[RawTreeEntry]:
         """The entries of a git tree. Raises SnapshotError."""
         kind, data = self.get(tree)
         if kind != "tree":
             raise SnapshotGone(tree)
-        rows, at = [], 0
+        entries, at = [], 0
         while at < len(data):
             end = data.index(b"\0", at)
             mode, _, name = data[at:end].partition(b" ")
-            rows.append(RawTreeEntry(int(mode, 8), name, data[end + 1 : end + 21].hex()))
+            entries.append(RawTreeEntry(int(mode, 8), name, data[end + 1 : end + 21].hex()))
             at = end + 21
-        return rows
+        return entries
 
-    def row(self, tree: str, path: bytes) -> RawTreeEntry | None:
+    def entry_at(self, tree: str, path: bytes) -> RawTreeEntry | None:
         """The entry at `path` below `tree`, unless it is a folder."""
         *folders, last = path.split(b"/")
         for name in folders:
-            found = next((row for row in self.rows(tree) if row.name == name), None)
+            found = next((entry for entry in self.entries(tree) if entry.name == name), None)
             if found is None or found.mode != FOLDER_BITS:
                 return None
             tree = found.id
-        return next((row for row in self.rows(tree) if row.name == last and row.mode != FOLDER_BITS), None)
+        return next((entry for entry in self.entries(tree) if entry.name == last and entry.mode != FOLDER_BITS), None)
 
-    def _ask(self, how: str, names: Sequence[str], *, again: bool = True) -> list[tuple[str, int]]:
-        """Kind and size of each, ("", 0) for one that is missing. Of `--batch` only one may be asked at a time."""
+    def _query(self, how: str, names: Sequence[str], *, again: bool = True) -> list[tuple[str, int]]:
+        """Kind and size of each object, ("", 0) for a missing one. With `--batch` only one may be named at a time."""
         if how not in self._running:
             self._running[how] = self._store.git(self._environ).start("cat-file", how)
         put, out = self._running[how].pipes
         answers: list[list[bytes]] = [[]]
-        try:
+        with contextlib.suppress(OSError):
             put.write("".join(f"{name}\n" for name in names).encode("ascii"))
             put.flush()
             answers = [out.readline().split() for _ in names]
-        except OSError:
-            pass
         if not all(answers):  # it died, or was killed
             self.close()
             if again:
-                return self._ask(how, names, again=False)
+                return self._query(how, names, again=False)
             raise SnapshotGone(names[0])
-        return [(each[1].decode(), int(each[2])) if len(each) == 3 else ("", 0) for each in answers]
+        return [(words[1].decode(), int(words[2])) if len(words) == 3 else ("", 0) for words in answers]

@@ -42,7 +42,7 @@ def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) 
 
 
 def _check_confined(path: str) -> None:
-    """Refuse what no snapshot of ours can hold. Raises ToolError."""
+    """Refuse a path that no snapshot of ours can hold. Raises ToolError."""
     parts = path.split("/")
     if "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise ToolError("outside", f"{escape_path(path)} is no path inside the workspace; nothing was changed")
@@ -50,14 +50,14 @@ def _check_confined(path: str) -> None:
         raise ToolError("git_internal", f"{escape_path(path)} lies in .git; nothing was changed")
 
 
-def _content_id(kept: TreeEntry | None) -> str | None:
-    if kept is None:
+def _content_id(entry: TreeEntry | None) -> str | None:
+    if entry is None:
         return None
-    return link_content_id(kept.id) if kept.kind == "link" else file_content_id(kept.mode, kept.id)
+    return link_content_id(entry.id) if entry.kind == "link" else file_content_id(entry.mode, entry.id)
 
 
 def _emptied_folders(steps: Sequence[CommitStep], stays: set[str]) -> list[str]:
-    """The folders that lose a file and perhaps their last, the upper ones first."""
+    """The folders that lose a file, perhaps their last one, the upper ones first."""
     found = {above for each in steps if each.deletes for above in parent_folders(each.entry.path)}
     return sorted(found - stays, key=lambda folder: (folder.count("/"), folder))
 

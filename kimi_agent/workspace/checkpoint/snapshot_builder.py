@@ -39,7 +39,7 @@ class IndexCache:
 
 @dataclass
 class IndexUpdate:
-    """What to put into the index (with the stat that was judged), what to take out, and what is missed.
+    """The paths to put into the index (with the stat they had), to take out of it, and those that are missed.
 
     `extra` are ignored files that were asked for this once.
     """
@@ -53,7 +53,7 @@ class IndexUpdate:
 class SnapshotBuilder:
     """Builds one snapshot. `skip` are paths that git failed to read, although their mode allows it."""
 
-    def __init__(self, source: SourceTree, held: StoreLock, memory: IndexCache | None, skip: set[str]) -> None:
+    def __init__(self, source: SourceTree, held: StoreLock, cache: IndexCache | None, skip: set[str]) -> None:
         self._source = source
         self._held = held
         self._skip = skip
@@ -68,33 +68,31 @@ class SnapshotBuilder:
         user_index = self._own.git_dir / "index" if self._own else None
         self._user_index = user_index if user_index and user_index.is_file() else None
         self._keys = (rules, stat_key(self._user_index) if self._user_index else ())
-        self._memory = memory if memory and memory.index == stat_key(self._index) else None
-        self._modes = self._memory.modes if self._memory else FileModes()
-        self._young = self._memory.young if self._memory else {}
+        self._cache = cache if cache and cache.index == stat_key(self._index) else None
+        self._modes = self._cache.modes if self._cache else FileModes()
+        self._young = self._cache.young if self._cache else {}
 
     def take(self, also: Sequence[str]) -> tuple[Snapshot, IndexCache]:
-        """Raises SnapshotError, GitFailed, OSError: then the index may be anything between, and the memory is void."""
+        """Take the snapshot. Raises SnapshotError, GitFailed, OSError: then the index is undefined, the cache void."""
         found = find_index_differences(self._git, self._source.workspace, (self._held.fd,))
         if len(found.fresh) > self._source.limits.max_files:
             raise self._too_many()
-        work = IndexUpdate(missed=set(found.closed))
+        update = IndexUpdate(missed=set(found.closed))
         tracked = self._tracked(found)
-        if self._memory is None:
-            self._meet()
+        if self._cache is None:
+            self._fill_cache()
         wanted = found.fresh | found.changed | {path for path in tracked if path not in self._modes}
-        work.drop |= found.gone | (found.ignored - tracked)
-        self._leave_out(found, wanted, work)
-        scope = self._also(also, found.ignored - tracked, wanted, work)
-        self._rehash_young(wanted, work)
+        update.drop |= found.gone | (found.ignored - tracked)
+        self._exclude(found, wanted, update)
+        scope = self._add_requested(also, found.ignored - tracked, wanted, update)
+        self._rehash_young(wanted, update)
         for path in sorted(wanted):
-            self._judge(path, work)
-        self._within_limits(work)
-        touched = self._carry_out(work)
-        snapshot, files = self._tree(work, scope, same=not touched)
-        if work.extra:
-            self._update("--force-remove", sorted(work.extra))
-            for path in work.extra:
-                self._modes.drop(path)
+            self._classify(path, update)
+        self._check_limits(update)
+        changed = self._apply(update)
+        snapshot, files = self._tree(update, scope, same=not changed)
+        if update.extra:
+            self._drop(sorted(update.extra))
         return snapshot, IndexCache(
             index=stat_key(self._index),
             keys=self._keys,
@@ -102,12 +100,12 @@ class SnapshotBuilder:
             ignored=found.ignored,
             modes=self._modes,
             young=self._young,
-            files="" if work.extra else files,
+            files="" if update.extra else files,
         )
 
     def _tracked(self, found: IndexDifferences) -> set[str]:
-        """What the user's own index holds although it is ignored."""
-        last = self._memory
+        """The files that the user's own index holds although they are ignored."""
+        last = self._cache
         same = last and last.keys == self._keys and last.ignored == found.ignored
         if last and same and not (found.fresh or found.changed or found.gone):
             return last.tracked
@@ -116,58 +114,58 @@ class SnapshotBuilder:
         git = self._source.git(self._own, settings=self._settings, index=self._user_index)
         return {path for path in tracked_but_ignored(git) if self._source.inside(path)}
 
-    def _meet(self) -> None:
+    def _fill_cache(self) -> None:
         """Fill the cache from the index of an earlier process. What changed in the same second as it is read again."""
-        index = stat_key(self._index)
-        if not index:
+        if not (index := stat_key(self._index)):
             return
-        for path in self._listed():
+        for path in self._index_paths():
             found = self._source.lstat(path)
             self._modes.put(path, _mode(found) if found else 0)
             if found and found.st_ctime_ns >= index[2] - _SETTLED_NS:
                 self._young[path] = -1
 
-    def _leave_out(self, found: IndexDifferences, wanted: set[str], work: IndexUpdate) -> None:
-        """Caches, folders that cannot be read, and our own: out of the index, and not into it."""
-        folders = [*found.caches, *(path + "/" for path in found.closed), *self._source.closed]
-        for folder in folders:
-            wanted -= {path for path in wanted if path.startswith(folder)}
-            work.drop |= {path for path in self._modes if path.startswith(folder)}
+    def _exclude(self, found: IndexDifferences, wanted: set[str], update: IndexUpdate) -> None:
+        """Keep caches, folders that cannot be read, and our own folders out of the index."""
+        folders = (*found.caches, *(path + "/" for path in found.closed), *self._source.closed)
+        wanted -= {path for path in wanted if path.startswith(folders)}
+        update.drop |= {path for path in self._modes if path.startswith(folders)}
 
-    def _also(self, also: Sequence[str], ignored: set[str], wanted: set[str], work: IndexUpdate) -> list[str]:
-        """Add ignored files that are asked for this once; returns their paths, relative to the workspace."""
+    def _add_requested(
+        self, also: Sequence[str], ignored: set[str], wanted: set[str], update: IndexUpdate
+    ) -> list[str]:
+        """Add the ignored files that are asked for this once; returns their paths, relative to the workspace."""
         scope = []
         for spelling in also:
             path = self._source.relative_path(spelling)
             if path is None:
-                work.missed.add(spelling if "\0" not in spelling and is_encodable(spelling) else ascii(spelling))
+                update.missed.add(spelling if "\0" not in spelling and is_encodable(spelling) else ascii(spelling))
                 continue
             scope.append(path)
             for each in self._source.files(path):
-                if len(work.extra) > self._source.limits.max_files:
+                if len(update.extra) > self._source.limits.max_files:
                     raise self._too_many()
                 known = each in wanted or (each in self._modes and each not in ignored)
                 if not known and not each.startswith(self._source.closed):
-                    work.extra.add(each)
-        work.drop -= work.extra
-        wanted |= work.extra
+                    update.extra.add(each)
+        update.drop -= update.extra
+        wanted |= update.extra
         return scope
 
-    def _rehash_young(self, wanted: set[str], work: IndexUpdate) -> None:
-        """A file that changed twice in a second can look the same to git. It forgets such a file and reads it again."""
+    def _rehash_young(self, wanted: set[str], update: IndexUpdate) -> None:
+        """Have git read young files again: one that changed twice in a second can look the same to it."""
         settled = self._held.now_ns - _SETTLED_NS
         for path, ctime_ns in list(self._young.items()):
-            found = None if path in wanted or path in work.drop else self._source.lstat(path)
+            found = None if path in wanted or path in update.drop else self._source.lstat(path)
             if found and found.st_ctime_ns != ctime_ns:
-                work.drop.add(path)
+                update.drop.add(path)
                 wanted.add(path)
             if found is None or found.st_ctime_ns < settled:
                 del self._young[path]
 
-    def _judge(self, path: str, work: IndexUpdate) -> None:
+    def _classify(self, path: str, update: IndexUpdate) -> None:
         """Put `path` into the index if it can be kept, else take it out and note it as missed."""
-        missed = path in self._skip or any(part.lower() == ".git" for part in path.split("/"))
         found = self._source.lstat(path)
+        missed = path in self._skip or any(part.lower() == ".git" for part in path.split("/"))
         missed = missed or (found is None and self._source.hidden(path))
         if found and stat.S_ISREG(found.st_mode):
             missed = missed or found.st_size > self._source.limits.max_file_bytes
@@ -177,20 +175,20 @@ class SnapshotBuilder:
         else:
             found = None  # gone again, a folder, a socket, a device
         if missed:
-            work.missed.add(path)
+            update.missed.add(path)
         if missed or found is None:
-            work.extra.discard(path)
-            work.drop.add(path)
+            update.extra.discard(path)
+            update.drop.add(path)
         else:
-            work.put[path] = found
+            update.put[path] = found
 
-    def _within_limits(self, work: IndexUpdate) -> None:
+    def _check_limits(self, update: IndexUpdate) -> None:
         limits = self._source.limits
-        fresh = sum(path not in self._modes for path in work.put)
-        less = sum(path in self._modes for path in work.drop)
+        fresh = sum(path not in self._modes for path in update.put)
+        less = sum(path in self._modes for path in update.drop)
         if len(self._modes) + fresh - less > limits.max_files:
             raise self._too_many()
-        size = sum(found.st_size for found in work.put.values())
+        size = sum(found.st_size for found in update.put.values())
         if size > limits.max_total_bytes:
             raise SnapshotError(
                 f"{size:,} new bytes are more than the {limits.max_total_bytes:,} that one snapshot may take: "
@@ -203,36 +201,37 @@ class SnapshotBuilder:
             "snapshots: name in .gitignore what is built or downloaded"
         )
 
-    def _carry_out(self, work: IndexUpdate) -> bool:
-        """Change the index; whether there was anything to change."""
-        drop = sorted(path for path in work.drop if path in self._modes)
+    def _apply(self, update: IndexUpdate) -> bool:
+        """Change the index; False where there was nothing to change."""
+        drop = sorted(path for path in update.drop if path in self._modes)
         if drop:
-            self._update("--force-remove", drop)
-        if work.put:
-            complaints = self._update("--add", list(work.put), "--remove", "--replace")
-            if b"Ignoring path" in complaints:
-                listed = set(self._listed())
-                for path in [path for path in work.put if path not in listed]:
-                    del work.put[path]
-                    work.extra.discard(path)
-                    work.missed.add(path)
-        for path in drop:
-            self._modes.drop(path)
-        for path, judged in work.put.items():
+            self._drop(drop)
+        if update.put and b"Ignoring path" in self._update("--add", update.put, "--remove", "--replace"):
+            for path in update.put.keys() - set(self._index_paths()):
+                del update.put[path]
+                update.extra.discard(path)
+                update.missed.add(path)
+        for path, seen in update.put.items():
             # After git has looked: if the mode changes later than this, git will see a new ctime.
-            found = self._source.lstat(path) or judged
+            found = self._source.lstat(path) or seen
             self._modes.put(path, _mode(found))
-            if judged.st_ctime_ns >= self._held.now_ns - _SETTLED_NS or found.st_ctime_ns != judged.st_ctime_ns:
-                self._young[path] = judged.st_ctime_ns
+            if seen.st_ctime_ns >= self._held.now_ns - _SETTLED_NS or found.st_ctime_ns != seen.st_ctime_ns:
+                self._young[path] = seen.st_ctime_ns
             else:
                 self._young.pop(path, None)
-        return bool(drop or work.put)
+        return bool(drop or update.put)
 
-    def _listed(self) -> list[str]:
+    def _index_paths(self) -> list[str]:
         """The paths of the index."""
         return split_nul_paths(self._git.start("ls-files", "--cached", "-z", inherit=(self._held.fd,)).finish())
 
+    def _drop(self, paths: Iterable[str]) -> None:
+        self._update("--force-remove", paths)
+        for path in paths:
+            self._modes.drop(path)
+
     def _update(self, how: str, paths: Iterable[str], *more: str) -> bytes:
+        """Have git update the index; gives what it printed to stderr."""
         listed = join_nul_paths(paths)
         bulk = listed.count(b"\0") > _BULK_FILES and how == "--add"
         git = self._source.git(self._own, settings=_BULK_SETTINGS) if bulk else self._git
@@ -240,9 +239,9 @@ class SnapshotBuilder:
         running.finish(listed)
         return running.stderr
 
-    def _tree(self, work: IndexUpdate, scope: Sequence[str], *, same: bool) -> tuple[Snapshot, str]:
-        """Keep the tree of the index and all that belongs to it."""
-        store, last = self._source.store, self._memory
+    def _tree(self, update: IndexUpdate, scope: Sequence[str], *, same: bool) -> tuple[Snapshot, str]:
+        """Write the snapshot of the index; gives it, and git's tree of the files."""
+        store, last = self._source.store, self._cache
         if len(self._modes) == 0:
             files = EMPTY_TREE
         elif same and last and last.files:
@@ -250,10 +249,10 @@ class SnapshotBuilder:
         else:
             prefix = (f"--prefix={self._prefix}",) if self._prefix else ()
             files = self._git.start("write-tree", *prefix, inherit=(self._held.fd,)).finish().decode("ascii").strip()
-        missed, also, extra = (_encoded(paths) for paths in (work.missed, scope, work.extra))
+        missed, also, extra = (_encoded(paths) for paths in (update.missed, scope, update.extra))
         tree = write_snapshot(store, SnapshotParts(files, self._modes.blob(), missed, also, extra))
         store.record_taken(tree)
-        return Snapshot(tree, tuple(sorted(work.missed))), files
+        return Snapshot(tree, tuple(sorted(update.missed))), files
 
 
 def _mode(found: os.stat_result) -> int:

@@ -38,18 +38,18 @@ class SnapshotParts:
 
 
 def write_snapshot(store: SnapshotStore, parts: SnapshotParts) -> str:
-    """Keep them as one tree; equal parts give an equal name. Nothing of time is in it."""
-    rows = [(b"40000", b"files", parts.files), (b"100644", b"modes", store.put("blob", parts.modes_blob))]
+    """Write the parts as one tree; equal parts give an equal name, for no time is in it."""
+    entries = [(b"40000", b"files", parts.files), (b"100644", b"modes", store.put("blob", parts.modes_blob))]
     for name, paths in ((b"also", parts.also), (b"extra", parts.extra), (b"missed", parts.missed)):
         if paths:
             blob = store.put("blob", b"".join(path + b"\0" for path in sorted(paths)))
-            rows.append((b"100644", name, blob))
-    rows.sort(key=lambda row: row[1])
-    return store.put("tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(id_)) for mode, name, id_ in rows))
+            entries.append((b"100644", name, blob))
+    entries.sort(key=lambda entry: entry[1])
+    return store.put("tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(id_)) for mode, name, id_ in entries))
 
 
 class SnapshotReader:
-    """Snapshots in a store."""
+    """Reads and compares the snapshots of a store."""
 
     def __init__(self, objects: ObjectReader) -> None:
         self._objects = objects
@@ -65,11 +65,11 @@ class SnapshotReader:
             return self._tops[tree]
         if len(tree) != 40 or tree.strip("0123456789abcdef"):
             raise SnapshotGone(tree)
-        rows = {row.name: row.id for row in self._objects.rows(tree)}
-        if b"files" not in rows or b"modes" not in rows:
+        entries = {entry.name: entry.id for entry in self._objects.entries(tree)}
+        if b"files" not in entries or b"modes" not in entries:
             raise SnapshotGone(tree)
-        missed, also, extra = (self._paths(rows.get(name)) for name in (b"missed", b"also", b"extra"))
-        top = SnapshotParts(rows[b"files"], self._objects.blob(rows[b"modes"]), missed, also, extra)
+        lists = (self._paths(entries.get(name)) for name in (b"missed", b"also", b"extra"))
+        top = SnapshotParts(entries[b"files"], self._objects.blob(entries[b"modes"]), *lists)
         while len(self._tops) >= _MAX_CACHED:
             del self._tops[next(iter(self._tops))]
         self._tops[tree] = top
@@ -79,27 +79,27 @@ class SnapshotReader:
         return frozenset(self._objects.blob(blob).split(b"\0")[:-1]) if blob else frozenset()
 
     def entry_at(self, tree: str, path: bytes) -> TreeEntry | None:
-        """What a snapshot holds at a path: None for nothing, and for a folder. Raises SnapshotError."""
+        """The entry of a snapshot at a path: None for nothing, and for a folder. Raises SnapshotError."""
         top = self.top(tree)
-        row = self._objects.row(top.files, path)
-        return _kept(path, row, top, self._objects.sizes([row.id])[0]) if row else None
+        entry = self._objects.entry_at(top.files, path)
+        return _tree_entry(path, entry, top, self._objects.sizes([entry.id])[0]) if entry else None
 
     def changes(self, old: str, new: str) -> list[PathChange]:
-        """Where two snapshots differ, by path; "" is the empty one. Raises SnapshotError.
+        """The changes between two snapshots, by path; "" is the empty one. Raises SnapshotError.
 
-        Passed over is what one of the two cannot know: what was missed, and an ignored file that only the other kept.
+        What one of the two cannot know is passed over: what was missed, and an ignored file that only the other kept.
         """
         before, after = (self.top(tree) if tree else None for tree in (old, new))
         found = dict(self._differing(before, after))
         if before and after:
             found = {path: pair for path, pair in found.items() if _known(path, pair, before, after)}
-        names = sorted({row.id for pair in found.values() for row in pair if row})
+        names = sorted({entry.id for pair in found.values() for entry in pair if entry})
         sizes = dict(zip(names, self._objects.sizes(names), strict=True))
         changes = []
         for path in sorted(found, key=os.fsdecode):
             was, now = (
-                _kept(path, row, top, sizes[row.id]) if row and top else None
-                for row, top in zip(found[path], (before, after), strict=True)
+                _tree_entry(path, entry, top, sizes[entry.id]) if entry and top else None
+                for entry, top in zip(found[path], (before, after), strict=True)
             )
             if was != now:
                 changes.append(PathChange(os.fsdecode(path), was, now))
@@ -113,22 +113,25 @@ class SnapshotReader:
             prefix, before, after = todo.pop()
             if before == after and not every:
                 continue
-            olds, news = ({row.name: row for row in self._objects.rows(id_)} if id_ else {} for id_ in (before, after))
+            olds, news = (self._entries_by_name(id_) for id_ in (before, after))
             for name in {**olds, **news}:
                 was, now = olds.get(name), news.get(name)
                 if was == now and not every:
                     continue
-                ids = [row.id if row and row.mode == FOLDER_BITS else "" for row in (was, now)]
+                ids = [entry.id if entry and entry.mode == FOLDER_BITS else "" for entry in (was, now)]
                 if any(ids):
                     todo.append((prefix + name + b"/", ids[0], ids[1]))
-                plain = [None if row and row.mode == FOLDER_BITS else row for row in (was, now)]
+                plain = [None if entry and entry.mode == FOLDER_BITS else entry for entry in (was, now)]
                 if any(plain):
                     yield prefix + name, (plain[0], plain[1])
         if old and new and not every:
             for path in {path for path, _ in old.modes.odd.items() ^ new.modes.odd.items()}:
-                was, now = (self._objects.row(top.files, path) for top in (old, new))
+                was, now = (self._objects.entry_at(top.files, path) for top in (old, new))
                 if was and now:
                     yield path, (was, now)
+
+    def _entries_by_name(self, tree: str) -> dict[bytes, RawTreeEntry]:
+        return {entry.name: entry for entry in self._objects.entries(tree)} if tree else {}
 
 
 def is_under(path: bytes, paths: frozenset[bytes]) -> bool:
@@ -144,7 +147,7 @@ def _known(path: bytes, pair: EntryPair, old: SnapshotParts, new: SnapshotParts)
     return pair[0] is not None or not old.unsure(path, new)
 
 
-def _kept(path: bytes, row: RawTreeEntry, top: SnapshotParts, size: int) -> TreeEntry:
-    if row.mode == LINK_BITS:
-        return TreeEntry("link", 0, size, row.id)
-    return TreeEntry("file", top.modes.of(path, row.mode), size, row.id)
+def _tree_entry(path: bytes, entry: RawTreeEntry, top: SnapshotParts, size: int) -> TreeEntry:
+    if entry.mode == LINK_BITS:
+        return TreeEntry("link", 0, size, entry.id)
+    return TreeEntry("file", top.modes.of(path, entry.mode), size, entry.id)

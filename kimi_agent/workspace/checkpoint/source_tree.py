@@ -45,7 +45,7 @@ class SourceTree:
         )
 
     def prefix(self, own: Repository | None) -> str:
-        """Where the workspace lies in the user's repository: "" at its top, else "folder/"."""
+        """The path of the workspace in the user's repository: "" at its top, else "folder/"."""
         relative = str(self.workspace.relative_to(own.top)) if own else "."
         return "" if relative == "." else relative + "/"
 
@@ -59,10 +59,8 @@ class SourceTree:
         """Whether the system refuses to say what is at a path of the workspace (as in a folder without x)."""
         try:
             os.lstat(os.path.join(self.workspace, path))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
         return False
 
     def inside(self, path: str) -> bool:
@@ -77,7 +75,7 @@ class SourceTree:
         return tuple(f"{folder.relative_to(self.workspace)}/" for folder in inside)
 
     def relative_path(self, spelling: str) -> str | None:
-        """Any spelling of a path as one relative to the workspace, None for what is not below it.
+        """The path relative to the workspace for any spelling of it, None for what is not below it.
 
         Links in the folders above are followed, a link at the path itself is not.
         """

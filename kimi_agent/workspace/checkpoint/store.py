@@ -16,30 +16,21 @@ from kimi_agent.workspace.git.folder import make_bare_repository, stat_key
 from kimi_agent.workspace.git_object_id import object_id
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""git knows this tree without having it."""
+"""The id of the empty tree, which git knows without having it."""
 
 STORE_GIT_SETTINGS = {
-    "core.fileMode": "true",
-    "core.symlinks": "true",
-    "core.ignoreCase": "false",
-    "core.precomposeUnicode": "false",
-    "core.protectHFS": "false",
-    "core.protectNTFS": "false",
-    "core.autocrlf": "false",
-    "core.safecrlf": "false",
+    **dict.fromkeys(("core.fileMode", "core.symlinks", "core.trustctime", "core.preloadIndex"), "true"),
+    **dict.fromkeys(("core.ignoreCase", "core.precomposeUnicode", "core.protectHFS", "core.protectNTFS"), "false"),
+    **dict.fromkeys(("core.autocrlf", "core.safecrlf"), "false"),
+    **dict.fromkeys(("core.untrackedCache", "core.splitIndex", "core.sparseCheckout"), "false"),
     "core.attributesFile": "/dev/null",
-    "core.trustctime": "true",
     "core.checkStat": "default",
-    "core.preloadIndex": "true",
-    "core.untrackedCache": "false",
-    "core.splitIndex": "false",
-    "core.sparseCheckout": "false",
     # A crash of the machine may cost snapshots; a damaged one is then reported, since every object has its hash.
     "core.fsync": "none",
     "core.compression": "1",
     "index.version": "2",
 }
-"""How git treats the store and the work tree, whatever the platform or the user would have it do."""
+"""Git's settings for the store and the work tree, whatever the platform or the user would have."""
 
 # Whatever the repository's attributes say, bytes are kept as they are on the disk.
 _ATTRIBUTES = "* -text -crlf -eol -filter -ident -working-tree-encoding\n"
@@ -84,7 +75,7 @@ class SnapshotStore:
         try:
             died = os.fstat(fd).st_size > 0
             os.pwrite(fd, b"in use\n", 0)
-            # What a killed owner's git left: it is dead too, for it held the lock as well.
+            # A killed owner's git left these, and is dead too, for it held the lock as well.
             for left in self.folder.glob("index*.lock"):
                 left.unlink(missing_ok=True)
             if not (self.folder / "objects").is_dir():
@@ -99,7 +90,7 @@ class SnapshotStore:
             os.close(fd)
 
     def sweep(self) -> int:
-        """Remove what a git that was killed, or had no room, left half written; the bytes that came free."""
+        """Remove what a git that was killed, or had no room, left half written; gives the bytes that came free."""
         freed = 0
         for left in (self.folder / "objects").glob("*/*tmp[_-]*"):
             with contextlib.suppress(FileNotFoundError):
@@ -141,7 +132,7 @@ class SnapshotStore:
             time.sleep(_POLL_S)
 
     def put(self, kind: str, data: bytes) -> str:
-        """Keep an object; returns its name."""
+        """Write an object; returns its name."""
         name = object_id(kind, len(data), [data])
         path = self.folder / "objects" / name[:2] / name[2:]
         if path.exists():
@@ -183,7 +174,7 @@ class SnapshotStore:
         self._newest = RecordedTree(at, tree), stat_key(self._roots)
 
     def keep_only(self, roots: Sequence[RecordedTree]) -> None:
-        """Rewrite the list of trees, to just these."""
+        """Rewrite the list of trees to only these."""
         fresh = self._roots.with_suffix(".new")
         fresh.write_bytes(b"".join(b"%.3f %s\n" % (root.at, root.tree.encode("ascii")) for root in roots))
         fresh.replace(self._roots)
@@ -223,7 +214,7 @@ class SnapshotStore:
 
     @property
     def bytes(self) -> int:
-        """What the folder takes on the disk, in bytes."""
+        """The size of the folder on the disk, in bytes."""
         return sum(each.stat().st_blocks * 512 for each in scan_files(self.folder))
 
 

@@ -11,11 +11,11 @@ from kimi_agent.log.events import Checkpoint, Returned, Rewound, Stamped
 
 @dataclass(frozen=True)
 class TreeChange:
-    """A call or rewind of ours that changed the tree from `before` to `after`; others made what lies between two.
+    """The span from tree `before` to tree `after`, changed by a call or rewind of ours; others made what lies between.
 
     `seq` is the record that named `before`. The call is (answer, index), (0, 0) for a rewind. `after` is "" while it
-    is not known: the call was cut off by a crash, and no snapshot was taken since. With `failed` (why) a snapshot could
-    not be taken, so that what changed is not known. `missed` are paths that the snapshots may not hold.
+    is not known: the call was cut off by a crash, and no snapshot was taken since. `failed` is why a snapshot could not
+    be taken, so that what changed is not known. `missed` are paths that the snapshots may not hold.
     """
 
     seq: int
@@ -29,19 +29,18 @@ class TreeChange:
 
 
 def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
-    """The spans in order. A call between whose snapshots nothing changed has none."""
+    """The tree changes in order. A call between whose snapshots nothing changed has none."""
     found: list[TreeChange] = []
     open_: TreeChange | None = None
     for stamped in log:
         match stamped.event:
-            case Checkpoint(when="before") as kept:
-                _add(found, open_, kept.tree)
-                place = kept.answer, kept.index
-                open_ = TreeChange(stamped.seq, kept.tree, "", *place, failed=kept.failed, missed=kept.missed)
-            case Checkpoint(when="after") as kept:
+            case Checkpoint(tree, "before", answer, index, failed=failed, missed=missed):
+                _add(found, open_, tree)
+                open_ = TreeChange(stamped.seq, tree, "", answer, index, failed=failed, missed=missed)
+            case Checkpoint(tree, "after", failed=failed, missed=missed):
                 if open_ is not None:
-                    missed = tuple(dict.fromkeys((*open_.missed, *kept.missed)))
-                    _add(found, replace(open_, failed=open_.failed or kept.failed, missed=missed), kept.tree)
+                    all_missed = tuple(dict.fromkeys((*open_.missed, *missed)))
+                    _add(found, replace(open_, failed=open_.failed or failed, missed=all_missed), tree)
                 open_ = None
             case Returned(answer, index) if open_ is not None and (answer, index) == (open_.answer, open_.index):
                 if open_.failed:  # nobody looked whether anything changed
@@ -60,7 +59,7 @@ def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
     return found
 
 
-def _add(found: list[TreeChange], span: TreeChange | None, after: str) -> None:
-    """Close `span`, if one is open, with the tree that was kept next."""
-    if span is not None and (span.failed or span.before != after):
-        found.append(replace(span, after=after))
+def _add(found: list[TreeChange], change: TreeChange | None, after: str) -> None:
+    """Close `change`, if one is open, with the tree of the next snapshot."""
+    if change is not None and (change.failed or change.before != after):
+        found.append(replace(change, after=after))

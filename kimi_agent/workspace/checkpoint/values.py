@@ -24,7 +24,7 @@ class SnapshotGone(SnapshotError):
 
 @dataclass(frozen=True)
 class SnapshotLimits:
-    """How much is kept: bytes of a single file, bytes that are new in one snapshot, and files in all.
+    """Limits of what is kept: bytes of a single file, bytes that are new in one snapshot, and files in all.
 
     A file that is too big is left out and named in `missed`; past the other two there is no snapshot.
     """
@@ -36,7 +36,7 @@ class SnapshotLimits:
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """What a tree holds at a path: permission bits (0 for a link), size in bytes, and git's name of the content."""
+    """A file or link in a tree: permission bits (0 for a link), size in bytes, and git's id of the content."""
 
     kind: Literal["file", "link"]
     mode: int

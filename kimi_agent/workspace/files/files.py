@@ -31,7 +31,7 @@ MAX_FINGERPRINT_BYTES = 100_000_000  # bytes; bigger files have no fingerprint
 
 @dataclass(frozen=True)
 class FileBytes:
-    """A file as it was read at once: `path` as `shown`, and its permission bits."""
+    """A file that was read whole: `path` as `shown`, and its permission bits."""
 
     path: str
     data: bytes
@@ -43,8 +43,8 @@ class Files:
     """Reads and writes below `root` and the `added` folders; asks for consent to read elsewhere, writes nowhere else.
 
     Every method takes any spelling (relative to `cwd`, absolute, `~`, `..`, through links) and judges where it leads.
-    `private` folders (our state and configuration) are neither read nor written; `journal` is where commits are noted.
-    `in_git` says whether the user's git holds just these bytes for a path as `shown`, so that no reading is due.
+    `private` folders (our state and configuration) are neither read nor written; `journal` is the folder of journals.
+    `in_git` says whether the user's git holds just these bytes for a path as `shown`, so that they need not be read.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class Files:
         self.outputs = outputs
         self.seen_files = seen_files
         self.in_git = in_git
-        self._beneath = ConfinedOpener()
-        self._syscalls = syscalls or FileSyscalls(self._beneath)
+        self._opener = ConfinedOpener()
+        self._syscalls = syscalls or FileSyscalls(self._opener)
         self._journal = journal
         self._private = tuple(os.path.realpath(folder) for folder in private)
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
-        self._places = PathResolver(roots, cwd=str(self.cwd), home=str(home))
+        self._resolver = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
-        return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._places.find(spelling))
+        return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
 
     def readable(self, spelling: str) -> Path:
         """The resolved path of a file or folder that may be read (for ripgrep). Raises ToolError, NeedsConsent."""
@@ -93,19 +93,19 @@ class Files:
         if spelling.startswith(OUTPUT_PREFIX):
             text = f"{escape_path(spelling)} is kept output: it can only be read"
             raise ToolError("refused", text, "name a file instead")
-        return self._shown(self._may_write(spelling, self._places.find(spelling)))
+        return self._shown(self._may_write(spelling, self._resolver.find(spelling)))
 
     def kind(self, spelling: str) -> PathKind:
         """The kind of what is at `spelling`, every link followed. Raises ToolError for what can be no path."""
         if spelling.startswith(OUTPUT_PREFIX):
             return "file" if self.outputs.path(spelling) else "missing"
-        return path_kind(self._places.find(spelling))
+        return path_kind(self._resolver.find(spelling))
 
     def read(self, spelling: str, *, max_bytes: int = 100_000_000) -> FileBytes:
         """The whole file, also `output:ID`. Raises ToolError (missing, not_regular, failed if larger), NeedsConsent."""
-        place = None if spelling.startswith(OUTPUT_PREFIX) else self._may_read(spelling)
-        shown = self._shown(place) if place else spelling
-        with self._opened(spelling, place) if place else self.open(spelling) as file:
+        resolved = None if spelling.startswith(OUTPUT_PREFIX) else self._may_read(spelling)
+        shown = self._shown(resolved) if resolved else spelling
+        with self._open_resolved(spelling, resolved) if resolved else self.open(spelling) as file:
             found = os.fstat(file.fileno())
             data = b"" if found.st_size > max_bytes else file.read(max_bytes + 1)
         if found.st_size > max_bytes or len(data) > max_bytes:
@@ -118,14 +118,14 @@ class Files:
         """A regular file to stream from, also `output:ID`. Raises ToolError (missing, not_regular), NeedsConsent."""
         if spelling.startswith(OUTPUT_PREFIX):
             return self.outputs.path(spelling).open("rb")
-        return self._opened(spelling, self._may_read(spelling))
+        return self._open_resolved(spelling, self._may_read(spelling))
 
-    def _opened(self, spelling: str, place: ResolvedPath) -> BinaryIO:
-        if place.stat is None:
-            raise self._missing(spelling, place)
-        if not stat.S_ISREG(place.stat.st_mode):
-            raise listing.not_a_file_error(spelling, place.stat.st_mode)
-        fd = self._descriptor(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    def _open_resolved(self, spelling: str, resolved: ResolvedPath) -> BinaryIO:
+        if resolved.stat is None:
+            raise self._missing(spelling, resolved)
+        if not stat.S_ISREG(resolved.stat.st_mode):
+            raise listing.not_a_file_error(spelling, resolved.stat.st_mode)
+        fd = self._descriptor(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
@@ -153,9 +153,9 @@ class Files:
         return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
     def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
-        """Carry out what a person asked for (see `checkpoint.restore`), all of it or nothing. Raises ToolError.
+        """Carry out all `steps` or none, for a person (see `checkpoint.restore`). Raises ToolError.
 
-        The places of `steps` are below `root`; the seen files are the caller's to mend.
+        Their paths are below `root`; the caller must update the seen files.
         """
         with self._writing_lock:
             self._commit(steps, emptied)
@@ -172,25 +172,25 @@ class Files:
         self._allowed.add(path)
 
     def fingerprints(self, spellings: Iterable[str]) -> tuple[Fingerprint, ...]:
-        """Hashes of what the spellings name now; "" for what is no readable regular file inside, or over 100 MB."""
+        """The hashes of files as they are now; "" for what is no readable regular file inside, or over 100 MB."""
         return tuple(self._fingerprint(spelling) for spelling in spellings)
 
     def changed(self) -> PathList:
-        """The paths whose content is no longer what was seen (also: gone, or there again)."""
-        return [path for path in self.seen_files.paths() if not self._as_known(path)]
+        """The paths whose content is no longer as it was seen (also: gone, or there again)."""
+        return [path for path in self.seen_files.paths() if not self._is_as_seen(path)]
 
     def recover(self) -> PathList:
-        """Finish or take back what a crash of an earlier process cut short; a sentence for each, [] if nothing was."""
+        """Finish or undo the commits that a crash cut short; gives a sentence for each, [] if there were none."""
         return recovery.recover_commits(self._journal, str(self.root), self._syscalls)
 
     def list(self, spelling: str) -> list[FolderEntry]:
-        """What a folder holds, by name. Raises ToolError (missing, not_regular, io), NeedsConsent."""
-        place = self._may_read(spelling)
-        if place.stat is None:
-            raise self._missing(spelling, place)
-        if not stat.S_ISDIR(place.stat.st_mode):
+        """The entries of a folder, by name. Raises ToolError (missing, not_regular, io), NeedsConsent."""
+        resolved = self._may_read(spelling)
+        if resolved.stat is None:
+            raise self._missing(spelling, resolved)
+        if not stat.S_ISDIR(resolved.stat.st_mode):
             raise ToolError("not_regular", f"{escape_path(spelling)} is not a folder", "use read_file")
-        fd = self._descriptor(place, os.O_RDONLY | FOLDER_FLAGS)
+        fd = self._descriptor(resolved, os.O_RDONLY | FOLDER_FLAGS)
         try:
             with os.scandir(fd) as entries:
                 found = [listing.folder_entry(entry) for entry in entries]
@@ -200,107 +200,108 @@ class Files:
             os.close(fd)
         return sorted(found, key=lambda entry: entry.name)
 
-    def _shown(self, place: ResolvedPath) -> str:
+    def _shown(self, resolved: ResolvedPath) -> str:
         root = str(self.root)
-        if place.path == root:
+        if resolved.path == root:
             return "."
-        if not is_beneath(place.path, root):
-            return place.path
-        path = place.path[len(root) :].lstrip("/")
-        # "~/a" and "output:a" lead elsewhere when they are said again.
+        if not is_beneath(resolved.path, root):
+            return resolved.path
+        path = resolved.path[len(root) :].lstrip("/")
+        # Passed back as a spelling, "~/a" and "output:a" would lead elsewhere.
         return f"./{path}" if path == "~" or path.startswith(("~/", OUTPUT_PREFIX)) else path
 
     def _may_read(self, spelling: str) -> ResolvedPath:
-        place = self._places.find(spelling)
-        self._not_private(place)
-        allowed = any(is_beneath(place.path, path) for path in self._allowed)
-        if not place.root and not allowed:
+        resolved = self._resolver.find(spelling)
+        self._not_private(resolved)
+        allowed = any(is_beneath(resolved.path, path) for path in self._allowed)
+        if not resolved.root and not allowed:
             hint = "ask the user to allow it, or work inside the workspace"
-            raise NeedsConsent("outside", place.path, self._describe_outside(spelling, place), hint)
-        secret = is_sensitive(place.path) or is_sensitive(spelling)
-        if secret and place.path not in self._allowed and path_kind(place) != "directory":
-            text = f"{escape_path(spelling)} may hold secrets, judging by its name ({escape_path(place.path)})"
-            raise NeedsConsent("sensitive", place.path, text, "go on without it, or ask the user to allow it")
-        return place
+            raise NeedsConsent("outside", resolved.path, self._describe_outside(spelling, resolved), hint)
+        secret = is_sensitive(resolved.path) or is_sensitive(spelling)
+        if secret and resolved.path not in self._allowed and path_kind(resolved) != "directory":
+            text = f"{escape_path(spelling)} may hold secrets, judging by its name ({escape_path(resolved.path)})"
+            raise NeedsConsent("sensitive", resolved.path, text, "go on without it, or ask the user to allow it")
+        return resolved
 
-    def _may_write(self, spelling: str, place: ResolvedPath) -> ResolvedPath:
-        if not place.root:
-            text = f"{self._describe_outside(spelling, place)}; nothing was written"
+    def _may_write(self, spelling: str, resolved: ResolvedPath) -> ResolvedPath:
+        if not resolved.root:
+            text = f"{self._describe_outside(spelling, resolved)}; nothing was written"
             raise ToolError("outside", text, "write inside the workspace, or ask the user")
-        if place.guarded == "git":
+        if resolved.guarded == "git":
             text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
             raise ToolError("git_internal", text, "use git commands in the shell")
-        if place.guarded == "project":
+        if resolved.guarded == "project":
             text = f"{escape_path(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
             raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
-        self._not_private(place)
-        if not place.relative or spelling.endswith("/"):
+        self._not_private(resolved)
+        if not resolved.relative or spelling.endswith("/"):
             text = f"{escape_path(spelling)} names a folder; nothing was written"
             raise ToolError("not_regular", text, "name a file in it")
-        return place
+        return resolved
 
-    def _describe_outside(self, spelling: str, place: ResolvedPath) -> str:
+    def _describe_outside(self, spelling: str, resolved: ResolvedPath) -> str:
         where = f"outside of the workspace {escape_path(str(self.root))}"
-        return f"{escape_path(spelling)} leads to {escape_path(place.path)}, {where}"
+        return f"{escape_path(spelling)} leads to {escape_path(resolved.path)}, {where}"
 
-    def _not_private(self, place: ResolvedPath) -> None:
-        # A worktree that we made lies in our state folder: what is in it is the person's all the same.
-        inside = [folder for folder in self._private if is_beneath(place.path, folder)]
-        if any(not (is_beneath(str(self.root), folder) and place.root == str(self.root)) for folder in inside):
-            text = f"{escape_path(place.path)} belongs to kimi-agent itself and is closed to tools"
+    def _not_private(self, resolved: ResolvedPath) -> None:
+        # A worktree that we made lies in our state folder, but its files are the person's.
+        inside = [folder for folder in self._private if is_beneath(resolved.path, folder)]
+        if any(not (is_beneath(str(self.root), folder) and resolved.root == str(self.root)) for folder in inside):
+            text = f"{escape_path(resolved.path)} belongs to kimi-agent itself and is closed to tools"
             raise ToolError("refused", text, "big results are read as output:ID")
 
     def _step(self, change: FileChange) -> CommitStep:
-        place = self._may_write(change.path, self._places.find(change.path, base=str(self.root)))
+        resolved = self._may_write(change.path, self._resolver.find(change.path, base=str(self.root)))
         if change.mode is not None and change.mode & ~0o777:
             text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             raise ToolError("refused", text)
-        return make_step(place.root, place.relative, self._shown(place), change.before, change.after, change.mode)
+        shown = self._shown(resolved)
+        return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
-    def _descriptor(self, place: ResolvedPath, flags: int) -> int:
+    def _descriptor(self, resolved: ResolvedPath, flags: int) -> int:
         try:
-            return self._beneath.open(place.root or "/", place.relative, flags)
+            return self._opener.open(resolved.root or "/", resolved.relative, flags)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                raise self._missing(place.path, place) from error
+                raise self._missing(resolved.path, resolved) from error
             if error.errno in (errno.ENXIO, errno.ENODEV):
-                raise ToolError("not_regular", f"{escape_path(place.path)} is not an ordinary file") from error
-            raise listing.cannot_read_error(place.path, error) from error
+                raise ToolError("not_regular", f"{escape_path(resolved.path)} is not an ordinary file") from error
+            raise listing.cannot_read_error(resolved.path, error) from error
 
-    def _missing(self, spelling: str, place: ResolvedPath) -> ToolError:
-        near = [escape_path(path) for path in self.similar(spelling)] if place.root else []
+    def _missing(self, spelling: str, resolved: ResolvedPath) -> ToolError:
+        near = [escape_path(path) for path in self.similar(spelling)] if resolved.root else []
         hint = f"did you mean {' or '.join(near)}?" if near else "list_files shows what is there"
         return ToolError("missing", f"there is no {escape_path(spelling)}", hint)
 
     def _fingerprint(self, spelling: str) -> Fingerprint:
         try:
-            place = self._places.find(spelling)
-            shown = self._shown(place)
-            if not place.root or path_kind(place) != "file":
+            resolved = self._resolver.find(spelling)
+            shown = self._shown(resolved)
+            if not resolved.root or path_kind(resolved) != "file":
                 return Fingerprint(shown, "")
-            return Fingerprint(shown, self._hash(place)[0])
+            return Fingerprint(shown, self._hash(resolved)[0])
         except (ToolError, OSError):
             return Fingerprint(spelling, "")
 
-    def _hash(self, place: ResolvedPath) -> tuple[str, os.stat_result | None]:
-        with os.fdopen(self._descriptor(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
+    def _hash(self, resolved: ResolvedPath) -> tuple[str, os.stat_result | None]:
+        with os.fdopen(self._descriptor(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FINGERPRINT_BYTES:
                 return "", None
             return hashlib.file_digest(file, "sha256").hexdigest(), found
 
-    def _as_known(self, path: str) -> bool:
+    def _is_as_seen(self, path: str) -> bool:
         known = self.seen_files.known(path)
         if known is None or path.startswith(OUTPUT_PREFIX):
             return True
         # A shown path is resolved and starts at the root, wherever the cwd is.
-        place = self._places.find(os.path.join(self.root, path))
-        if place.stat is None or not stat.S_ISREG(place.stat.st_mode):
-            return not known.sha256 and place.stat is None
-        if self.seen_files.same_stat(path, place.stat):
+        resolved = self._resolver.find(os.path.join(self.root, path))
+        if resolved.stat is None or not stat.S_ISREG(resolved.stat.st_mode):
+            return not known.sha256 and resolved.stat is None
+        if self.seen_files.same_stat(path, resolved.stat):
             return True
         try:
-            sha256, found = self._hash(place)
+            sha256, found = self._hash(resolved)
         except (ToolError, OSError):
             return False
         if found is None or sha256 != known.sha256:

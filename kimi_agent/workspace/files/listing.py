@@ -26,9 +26,9 @@ class FolderEntry:
     mtime: float
 
 
-def path_kind(place: ResolvedPath) -> PathKind:
+def path_kind(resolved: ResolvedPath) -> PathKind:
     """The kind of what is at a resolved path."""
-    return "missing" if place.stat is None else _mode_kind(place.stat.st_mode)
+    return "missing" if resolved.stat is None else _mode_kind(resolved.stat.st_mode)
 
 
 def folder_entry(entry: "os.DirEntry[str]") -> FolderEntry:
@@ -69,11 +69,10 @@ def not_a_file_error(spelling: str, mode: int) -> ToolError:
     """The refusal of what is no file: opening a pipe or a device may wait for ever."""
     if stat.S_ISDIR(mode):
         return ToolError("not_regular", f"{escape_path(spelling)} is a folder", "use list_files")
-    tests = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
-    what = next((name for test, name in tests if test(mode)), "a device")
+    what = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
     return ToolError("not_regular", f"{escape_path(spelling)} is {what}, not an ordinary file", "leave it alone")
 
 
 def cannot_read_error(path: str, error: OSError) -> ToolError:
-    """The system's own refusal of a read."""
+    """The error for a read that the system refused."""
     return ToolError("io", f"cannot read {escape_path(path)}: {error.strerror}")

@@ -18,7 +18,7 @@ class Outputs:
         self._folder = folder
 
     def new(self, id: str = "") -> tuple[str, int]:
-        """A fresh output as (`output:ID`, descriptor open for reading and writing); `id` gives it a set name."""
+        """Make an output: (`output:ID`, descriptor open for reading and writing); `id` gives it a fixed name."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = id or secrets.token_hex(4)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -32,7 +32,7 @@ class Outputs:
         return name
 
     def path(self, name: str) -> Path:
-        """Where `output:ID` lies. Raises ToolError for a name that is not one of ours."""
+        """The path of `output:ID`. Raises ToolError for a name that is not one of ours."""
         id = name.removeprefix(OUTPUT_PREFIX)
         path = self._folder / id
         if not _ID.fullmatch(id) or not path.is_file():

@@ -1,4 +1,4 @@
-"""Files that the model has seen, with hash and lines: the proof that a write is not made blind.
+"""Seen files: hash and lines of each file that the model read or wrote, so that no write is made blind.
 
 Fed by every read and write, reported as `Seen` events and rebuilt from them when a session is resumed.
 """
@@ -32,10 +32,10 @@ class KnownFile:
 
 
 class SeenFiles:
-    """Paths (as `Files.shown` spells them) and what is known of each; `tell` hears what is news."""
+    """The paths (as `Files.shown` spells them) and what is known of each; `report` gets each change as an event."""
 
-    def __init__(self, tell: Callable[[Seen], object]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Seen], object]) -> None:
+        self._report = report
         self._known: dict[str, KnownFile] = {}
         self._signatures: dict[str, StatSignature] = {}
 
@@ -45,14 +45,14 @@ class SeenFiles:
             self.forget_text()
 
     def apply(self, seen: Seen) -> None:
-        """Take in an event of the log, without telling it again."""
+        """Take in an event of the log, without reporting it again."""
         old = self._known.get(seen.path)
         self._known[seen.path] = add_seen(old, seen)
         if old is None or old.sha256 != seen.sha256:
             self._signatures.pop(seen.path, None)
 
     def rebuild(self, log: Iterable[Stamped]) -> None:
-        """Forget all, and read it from this log: of a session that is resumed, or after a rewind of its chat."""
+        """Forget all, and read it anew from the log: when a session is resumed, or its chat rewound."""
         self._known.clear()
         self._signatures.clear()
         for seen in seen_in_conversation(log):
@@ -75,15 +75,15 @@ class SeenFiles:
         if stat is not None:
             self._signatures[path] = stat_signature(stat)
         if self._known[path] != old:
-            self._tell(seen)
+            self._report(seen)
 
     def known(self, path: str) -> KnownFile | None:
-        """What is known of `path`, or None where the model never met it."""
+        """What is known of `path`, or None where the model never saw it."""
         return self._known.get(path)
 
     def forget_text(self, path: str = "") -> None:
-        """The text of `path` (or of all files: after a compaction) is no longer in the conversation; hashes stay."""
-        for each in [path] if path else list(self._known):
+        """Note that the text of `path` (or of all files) is no longer in the conversation; hashes stay."""
+        for each in [path] if path else self.paths():
             old = self._known.get(each)
             if old is not None and old.ranges:
                 self._known[each] = KnownFile(old.sha256, (), old.whole, old.by)
@@ -97,19 +97,19 @@ class SeenFiles:
         return self._signatures.get(path) == stat_signature(stat)
 
     def remember_stat(self, path: str, stat: os.stat_result) -> None:
-        """The content behind `stat` was hashed and is what the ledger knows."""
+        """Note that a file with this stat still has the content that was seen."""
         self._signatures[path] = stat_signature(stat)
 
 
 def add_seen(old: KnownFile | None, seen: Seen) -> KnownFile:
-    """What is known once `seen` is added to `old`: ranges of one and the same content add up."""
+    """What is known once `seen` is added to `old`: ranges of the same content add up."""
     if old is None or old.sha256 != seen.sha256:
         return KnownFile(seen.sha256, merge_ranges(seen.ranges), seen.whole, seen.by)
     return KnownFile(seen.sha256, merge_ranges((*old.ranges, *seen.ranges)), old.whole or seen.whole, seen.by)
 
 
 def seen_in_conversation(log: Iterable[Stamped]) -> list[Seen]:
-    """What the model saw and still has in its conversation: less what a rewind or a compaction took out."""
+    """The events of what the model saw and still has in its conversation, after rewinds and compactions."""
     found: list[tuple[int, Seen]] = []
     replaced: list[int] = []
     current = CurrentRecords()
@@ -139,5 +139,5 @@ def merge_ranges(ranges: Iterable[LineRange]) -> LineRanges:
 
 
 def stat_signature(stat: os.stat_result) -> StatSignature:
-    """What changes when somebody writes a file; ctime too, since a formatter may set mtime back."""
+    """The fields that change when somebody writes a file; ctime too, since a formatter may set mtime back."""
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

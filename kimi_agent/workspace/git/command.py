@@ -42,17 +42,17 @@ class GitFailed(Exception):
 
 
 def decode_line(output: bytes) -> str:
-    """What git printed on one line."""
+    """Decode what git printed on one line."""
     return os.fsdecode(output.removesuffix(b"\n"))
 
 
 def split_nul_paths(listed: bytes) -> list[str]:
-    """Paths that git wrote with -z."""
+    """Decode the paths that git wrote with -z."""
     return [os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
 def join_nul_paths(paths: Iterable[str]) -> bytes:
-    """Paths as git reads them with -z."""
+    """Encode paths as git reads them with -z."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
@@ -90,16 +90,16 @@ class Git:
         self._own = None if self._private else folder.find_repository(Path(os.path.realpath(workspace)))
         if self._own:
             git_dir, top = self._own.git_dir, self._own.top
-        self._here = git_dir is not None
+        self._found = git_dir is not None
         if git_dir is not None:
-            # Named outright, git looks for no repository: a bare one in a subfolder, or `core.worktree`, lead nowhere.
+            # So git searches for no repository: a bare one in a subfolder, or `core.worktree`, cannot mislead it.
             self._environ["GIT_DIR"] = str(git_dir)
             self._environ["GIT_WORK_TREE"] = str(top or workspace)
         if index is not None:
             self._environ["GIT_INDEX_FILE"] = str(index)
 
     def run(self, *args: str, stdin: bytes = b"", ok: Sequence[int] = (0,), env: Mapping[str, str] = {}) -> bytes:
-        """What git wrote to stdout. Refs from elsewhere belong after `--end-of-options`, paths after `--`.
+        """Run git; returns its stdout. Refs from elsewhere belong after `--end-of-options`, paths after `--`.
 
         Raises GitFailed for an exit code that is not in `ok`, ValueError for what this git never runs.
         """
@@ -119,7 +119,7 @@ class Git:
             raise ValueError(f"the harness's git does not run {refused!r}")
         if not self._workspace.is_dir():
             raise GitFailed(128, f"there is no folder {self._workspace}", args[0])
-        if not self._here:
+        if not self._found:
             raise GitFailed(128, f"there is no git repository at or above {self._workspace}", args[0])
         settings = self._settings if self._private else self._settings | hardening.override_settings(self._keys())
         return self._start([args[0], *hardening.FORCED_FLAGS.get(args[0], ()), *args[1:]], settings, env, inherit)
@@ -129,23 +129,21 @@ class Git:
 
         Listing them runs nothing. Submodules count because git starts another git in each, with our environment.
         """
-        listing = ("--list", "--name-only", "--includes", "-z")
-        listed = self._start(["config", *listing], self._settings, {}, ()).finish()
-        for inner in self._submodules():
-            for name in ("config", "config.worktree"):
-                if (inner / name).is_file():
-                    file = ("--file", str(inner / name))
-                    listed += self._start(["config", *file, *listing], self._settings, {}, ()).finish()
+        inner = (git_dir / name for git_dir in self._submodules() for name in ("config", "config.worktree"))
+        listed = b""
+        for file in ((), *(("--file", str(path)) for path in inner if path.is_file())):
+            command = ["config", *file, "--list", "--name-only", "--includes", "-z"]
+            listed += self._start(command, self._settings, {}, ()).finish()
         return set(split_nul_paths(listed))
 
     def _submodules(self) -> set[Path]:
-        """The git folders of repositories inside this one which it names as submodules, at any depth."""
+        """The git folders of its submodules, at any depth."""
         found: set[Path] = set()
         todo = [self._own] if self._own else []
         while todo:
             outer = todo.pop()
             index = outer.git_dir / "index"
-            # Listing 20,000 files costs 15 ms, looking for the mode of a submodule in the index 1.
+            # Listing 20,000 files takes 15 ms; looking for the mode of a submodule in the index takes 1.
             if not index.is_file() or _GITLINK not in index.read_bytes():
                 continue
             place = {"GIT_DIR": str(outer.git_dir), "GIT_WORK_TREE": str(outer.top), "GIT_INDEX_FILE": str(index)}
@@ -173,15 +171,14 @@ class Git:
         given = {**self._environ, **hardening.settings_as_environ(settings), **env}
         if args[0] == "check-ignore":  # which refuses to work with literal pathspecs
             given["GIT_LITERAL_PATHSPECS"] = "0"
-        # GitPython hands on our whole environment. What is not meant for git (keys above all) is blanked; of git's
-        # own variables an empty one is not the same as none, so these few cost a process that takes them out.
+        # GitPython passes on our whole environment. What is not meant for git (keys above all) is blanked. An empty
+        # variable of git's own is not the same as none, so for these few `env` is put before git to unset them.
         blank = {name: "" for name in os.environ if name not in given}
         unset = [word for name in blank if name.startswith("GIT_") for word in ("-u", name)]
         env_program = find_trusted_program("env", path="/usr/bin:/bin", root=self._workspace) or "/usr/bin/env"
-        command = [*([env_program, *unset] if unset else []), self.program, *args]
         shell = _gitpython_class(self.program)(str(cwd or self._workspace))
         process = shell.execute(
-            command,
+            [*([env_program, *unset] if unset else []), self.program, *args],
             istream=subprocess.PIPE,
             as_process=True,
             env={**blank, **given},
@@ -201,7 +198,7 @@ class GitProcess:
         self.stderr = b""
 
     def finish(self, stdin: bytes = b"", *, ok: Sequence[int] = (0,)) -> bytes:
-        """Feed it, wait for its end and return what it wrote. Raises GitFailed."""
+        """Write `stdin` to it, wait for its end and return its output. Raises GitFailed."""
         process = self._popen()
         out, self.stderr = process.communicate(stdin)
         if process.returncode not in ok:
@@ -228,13 +225,12 @@ class GitProcess:
 
 
 def make_index_check(workspace: Path, environ: Mapping[str, str]) -> Callable[[str, bytes], bool]:
-    """A test whether the user's index holds just this content for a path (relative to `workspace`), to restore it from.
+    """Make a test whether the user's index holds just this content for a path (relative to `workspace`).
 
     The index is read through a private git folder, so nothing of the repository's configuration counts; content that
-    is kept changed (line endings, filters), or in a repository of SHA-256, is taken as not held.
+    is stored converted (line endings, filters), or in a repository of SHA-256, is taken as not held.
     """
-    held = _IndexContents(workspace, environ)
-    return held.holds
+    return _IndexContents(workspace, environ).holds
 
 
 class _IndexContents:
@@ -268,10 +264,7 @@ class _IndexContents:
 
 
 def _gitpython_class(program: str) -> "type[git.cmd.Git]":
-    """GitPython's wrapper. Its import runs `git version`, of the binary that we trust, and prints nothing.
-
-    Raises GitMissing where that does not work.
-    """
+    """Import GitPython's wrapper, which runs `git version` of the binary that we trust. Raises GitMissing."""
     with _import_environ(GIT_PYTHON_GIT_EXECUTABLE=program, GIT_PYTHON_REFRESH="quiet"):
         try:
             from git.cmd import Git as Shell

@@ -1,4 +1,4 @@
-"""The git folder of a repository: found and read without running git, or made empty; and git's object ids."""
+"""The git folder of a repository: found and read without running git, or made empty."""
 
 import os
 from dataclasses import dataclass

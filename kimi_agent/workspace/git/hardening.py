@@ -11,15 +11,13 @@ ALLOWED_SUBCOMMANDS = frozenset(
     | {"rev-parse", "rm", "show", "show-ref", "status", "switch", "symbolic-ref", "tag", "unpack-objects"}
     | {"update-index", "update-ref", "var", "verify-pack", "version", "worktree", "write-tree"}
 )
-"""Built into every git that we meet, so none of them can be an alias; none speaks to a network or a shell script."""
+"""Built into every git, so none of them can be an alias; none uses a network or a shell script."""
 
+_DIFF_FLAGS = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
 FORCED_FLAGS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("diff", "diff-files", "diff-index", "diff-tree"),
-        ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"),
-    ),
-    "status": ("--ignore-submodules=dirty",),
+    **dict.fromkeys(("diff", "diff-files", "diff-index", "diff-tree"), _DIFF_FLAGS),
     **dict.fromkeys(("log", "show"), ("--no-ext-diff", "--no-textconv", "--no-show-signature")),
+    "status": ("--ignore-submodules=dirty",),
     "blame": ("--no-textconv",),
 }
 """Flags that these sub-commands always get."""
@@ -31,54 +29,32 @@ _REFUSED = (
 )
 
 GIT_ENVIRON = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
+    **dict.fromkeys(("GIT_CONFIG_NOSYSTEM", "GIT_ATTR_NOSYSTEM", "GIT_NO_LAZY_FETCH"), "1"),
+    **dict.fromkeys(("GIT_CONFIG_SYSTEM", "GIT_CONFIG_GLOBAL"), "/dev/null"),
+    **dict.fromkeys(("GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT"), "0"),
+    **dict.fromkeys(("GIT_EDITOR", "GIT_SEQUENCE_EDITOR"), ":"),
+    **dict.fromkeys(("GIT_ASKPASS", "GIT_SSH_COMMAND"), "false"),
     "GIT_PAGER": "cat",
-    "GIT_EDITOR": ":",
-    "GIT_SEQUENCE_EDITOR": ":",
-    "GIT_ASKPASS": "false",
-    "GIT_SSH_COMMAND": "false",
     # Wins over any `protocol.<name>.allow` of a repository; there is no protocol of that name.
     "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_NO_LAZY_FETCH": "1",
     # A file may be called `:(exclude)x` or `*`: pathspecs of ours are plain names.
     "GIT_LITERAL_PATHSPECS": "1",
 }
 
 SAFE_GIT_SETTINGS = {
-    "core.fsmonitor": "false",
+    **dict.fromkeys(("core.fsmonitor", "core.askPass", "core.sshCommand", "core.alternateRefsCommand"), "false"),
+    **dict.fromkeys(("log.showSignature", "merge.verifySignatures", "gpg.program"), "false"),
+    **dict.fromkeys(("commit.gpgSign", "tag.gpgSign", "push.gpgSign", "commit.status", "commit.verbose"), "false"),
+    **dict.fromkeys(("submodule.recurse", "status.submoduleSummary", "maintenance.auto"), "false"),
+    **dict.fromkeys(("core.quotePath", "color.ui"), "false"),
+    **dict.fromkeys(("core.pager", "interactive.diffFilter"), "cat"),
+    **dict.fromkeys(("core.editor", "sequence.editor"), ":"),
+    **dict.fromkeys(("core.gitProxy", "credential.helper"), ""),
+    **dict.fromkeys(("protocol.allow", "column.ui"), "never"),
     "core.hooksPath": "/dev/null",
-    "core.pager": "cat",
-    "core.editor": ":",
-    "core.askPass": "false",
-    "core.sshCommand": "false",
-    "core.gitProxy": "",
-    "core.alternateRefsCommand": "false",
-    "core.quotePath": "false",
     "safe.bareRepository": "explicit",
-    "protocol.allow": "never",
-    "submodule.recurse": "false",
-    "log.showSignature": "false",
-    "merge.verifySignatures": "false",
-    "commit.gpgSign": "false",
-    "commit.status": "false",
-    "commit.verbose": "false",
-    "status.submoduleSummary": "false",
     "diff.submodule": "short",
-    "tag.gpgSign": "false",
-    "push.gpgSign": "false",
-    "gpg.program": "false",
-    "credential.helper": "",
-    "sequence.editor": ":",
-    "interactive.diffFilter": "cat",
     "gc.auto": "0",
-    "maintenance.auto": "false",
-    "color.ui": "false",
-    "column.ui": "never",
 }
 
 # The last word of a key that names a command, and what is put over it. An empty filter is no filter. `diff.external`
@@ -89,19 +65,12 @@ _OVERRIDES_BY_KEY = {
     **dict.fromkeys(("driver", "external", "command", "cmd", "program", "askpass", "sshcommand"), "false"),
     **dict.fromkeys(("uploadpack", "receivepack", "alternaterefscommand", "defaultkeycommand"), "false"),
     **dict.fromkeys(("textconv", "pager", "difffilter"), "cat"),
-    **dict.fromkeys(("editor",), ":"),
-    **dict.fromkeys(("hookspath",), "/dev/null"),
-    **dict.fromkeys(("allow",), "never"),
-    **dict.fromkeys(("update",), "none"),
+    "editor": ":",
+    "hookspath": "/dev/null",
+    "allow": "never",
+    "update": "none",
 }
-_OVERRIDES_BY_SECTION = {
-    "pager": "cat",
-    "hook": "false",
-    "alias": "false",
-    "guitool": "false",
-    "mergetool": "false",
-    "tar": "false",
-}
+_OVERRIDES_BY_SECTION = {"pager": "cat", **dict.fromkeys(("hook", "alias", "guitool", "mergetool", "tar"), "false")}
 _TOOLS = re.compile(r"(?:^|\.)(?:[a-z]*tool|browser)\.", re.IGNORECASE)
 
 
@@ -119,7 +88,7 @@ def override_settings(keys: Iterable[str]) -> dict[str, str]:
 
 
 def settings_as_environ(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings as the environment hands them to git: over every file, and in no command line."""
+    """The variables that pass settings to git: stronger than every file, and in no command line."""
     variables = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):
         variables[f"GIT_CONFIG_KEY_{number}"] = key
@@ -128,7 +97,7 @@ def settings_as_environ(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_refused_argument(args: tuple[str, ...]) -> str:
-    """What in `args` this git never runs with, also abbreviated as git allows it; "" if nothing."""
+    """Find what in `args` this git never runs, also abbreviated as git allows it; "" for nothing."""
     if not args or args[0] not in ALLOWED_SUBCOMMANDS:
         return args[0] if args else "nothing"
     for arg in args[1:]:

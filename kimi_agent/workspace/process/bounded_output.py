@@ -42,7 +42,7 @@ class OutputCleaner:
         return self._line.rstrip("\r")
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """The text that is settled by `data`; with `final` all that was held back too."""
+        """The text that is final with `data`; with `final` all that was held back too."""
         text = self._line + self._stripped(self._decoder.decode(data, final))
         if "\r" not in text and "\b" not in text:
             body, newline, rest = text.rpartition("\n")
@@ -75,14 +75,13 @@ class OutputCleaner:
         self._in_string = last >= 0 and _STRING_BEGUN.match(text, last) is not None
         unfinished = len(text) - last if begun or self._in_string else 0
         self._escape = text[last:] if begun else ""
-        # On the whole of it, because a string sequence is also ended by the one that is unfinished.
+        # On the whole text, because an unfinished sequence also ends a string sequence before it.
         text = _ESCAPE.sub("", text)
-        text = text[: len(text) - unfinished]
-        return _CONTROLS.sub("", text)
+        return _CONTROLS.sub("", text[: len(text) - unfinished])
 
 
 def _plain(text: str) -> bool:
-    """Whether nothing in `text` has to go. ASCII is asked by a table, six times as fast as by the expression."""
+    """Whether nothing in `text` has to go. For ASCII a table is six times as fast as the expression."""
     if text.isascii():
         return not text.encode("ascii").translate(None, _ASCII_KEPT)
     return not _CONTROLS.search(text)
@@ -139,7 +138,7 @@ class HeadAndTail:
         if room > 0:
             self._head, text = self._head + text[:room], text[room:]
         if text:
-            # One character more than is shown tells whether the tail starts with a new line.
+            # One character more than is shown, to see whether the tail starts on a new line.
             text = text[-self._tail_chars - 1 :]
             self._tail.append(text)
             self._tail_held += len(text)

@@ -23,7 +23,7 @@ class CapturedOutput:
 
 
 class OutputCapture:
-    """Takes output in pieces, in the memory of its head, its tail and a small spool.
+    """Takes output in pieces, and holds only its head, its tail and a small spool in memory.
 
     `on_line` gets the newest line that is not blank, at most ten times a second of the clock `now`.
     """
@@ -46,7 +46,7 @@ class OutputCapture:
         self._spool = bytearray()
         self._log = -1
         self._output = ""
-        self._log_trouble = ""
+        self._log_error = ""
         self._line = ""
         self._shown_at = float("-inf")
         self.total_bytes = 0
@@ -75,11 +75,9 @@ class OutputCapture:
             return CapturedOutput(self._ends.text(""), self.total_bytes, self._ends.lines, "")
         self._write()
         self._close()
-        if self._log_trouble:
-            where = f"the whole output could not be kept: {self._log_trouble}"
-        else:
-            where = f"the whole output is {self._output}: read_file pages it"
-        output = "" if self._log_trouble else self._output
+        where, output = f"the whole output is {self._output}: read_file pages it", self._output
+        if self._log_error:
+            where, output = f"the whole output could not be kept: {self._log_error}", ""
         return CapturedOutput(self._ends.text(where), self.total_bytes, self._ends.lines, output)
 
     def discard(self) -> None:
@@ -97,15 +95,14 @@ class OutputCapture:
             self._write()
 
     def _write(self) -> None:
-        """Bring the spool to the file. A full disk costs the file, not the run."""
+        """Write the spool to the file. On a full disk the file is lost, not the run."""
         try:
-            if not self._output and not self._log_trouble:
+            if not self._output and not self._log_error:
                 self._output, self._log = self._outputs.new()
             while self._spool and self._log >= 0:
-                written = os.write(self._log, self._spool)
-                del self._spool[:written]
+                del self._spool[: os.write(self._log, self._spool)]
         except OSError as error:
-            self._log_trouble = error.strerror or str(error)
+            self._log_error = error.strerror or str(error)
             self._close()
         self._spool.clear()
 
@@ -116,7 +113,7 @@ class OutputCapture:
 
 
 def _last_line(text: str, unfinished: str) -> str:
-    """The last line with something on it, of settled `text` and the line being written."""
+    """The last line that is not blank, of the finished `text` and the line being written."""
     if unfinished.strip():
         return unfinished.strip()
     tail = text.rstrip()

@@ -33,8 +33,8 @@ class Pipe:
             self.write_end = -1
 
     def drain(self) -> None:
-        """Go on emptying it, and forget what comes: a closed pipe would kill who still writes."""
-        self.sink = _forget
+        """Go on emptying it, and discard what comes: a closed pipe would kill processes that still write."""
+        self.sink = lambda data: None
 
     def close(self) -> None:
         """Stop reading."""
@@ -58,7 +58,7 @@ class Pipe:
 
 
 class Child:
-    """A process with the tree that grows from it. `wake` is set when it exits, or when someone wants it looked at."""
+    """A process with the tree that grows from it. `wake` is set when it exits, or when its output is to be checked."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", tree: ProcessTree, pipes: tuple[Pipe, ...]) -> None:
         self.process = process
@@ -109,7 +109,3 @@ class Child:
                 self._loop.remove_reader(self._exit_fd)
             os.close(self._exit_fd)
             self._exit_fd = -1
-
-
-def _forget(data: bytes) -> None:
-    """Swallow what nobody reads any more."""

@@ -19,7 +19,7 @@ _DEATH_S = 10.0
 
 
 class Children:
-    """Children that run, that left something running in the background, or that are dying."""
+    """The children that run, that left something running in the background, or that are dying."""
 
     def __init__(self, register: Path, *, outer: str) -> None:
         self._register = process_tree.RunRegister(register)
@@ -35,11 +35,11 @@ class Children:
         pipes: tuple[Pipe, ...],
         inherit: Sequence[int] = (),
     ) -> Child:
-        """Start a child that writes stdout to the first and stderr to the last of `pipes`, and write it down."""
+        """Start and register a child that writes stdout to the first of `pipes` and stderr to the last."""
         tree = process_tree.ProcessTree()
         mark = f"{self._outer}/{tree.mark}" if self._outer else tree.mark
         process_tree.adopt_orphans()
-        # Before it lives: a kill -9 of ours right after the start must find the mark written down.
+        # Before it starts: if we are killed (kill -9) right after, the mark must be on disk.
         self._register.note(tree)
         try:
             process = launch_process(
@@ -73,17 +73,17 @@ class Children:
             await asyncio.sleep(0.03)
 
     def kill(self, child: Child) -> bool:
-        """Kill a tree at once, and say whether it is dead: it takes milliseconds, unless the kernel holds one back."""
+        """Kill a tree at once; True if it is dead: that takes milliseconds, unless the kernel holds one back."""
         return not process_tree.kill_trees([child.tree], within_s=_KILL_S) and child.process.poll() is not None
 
     def end(self, child: Child) -> None:
         """Kill a tree and release it. What does not die at once delays the next start (`wait_until_dead`)."""
         child.release()
-        if not self.kill(child):
+        if self.kill(child):
+            self.forget(child)
+        else:
             self._live.remove(child)
             self._dying.append(child)
-        else:
-            self.forget(child)
 
     def describe_background(self, child: Child) -> str:
         """Forget an exited child; gives a sentence about what it left running, "" for nothing."""
@@ -95,8 +95,8 @@ class Children:
         for pipe in child.pipes:
             pipe.drain()
         pids = ", ".join(map(str, sorted(process_tree.find_live_processes([child.tree]))))
-        lost = "what it prints from now on is lost"
-        return f"still running in the background until this session ends: pid {pids} ({lost})"
+        where = "in the background until this session ends"
+        return f"still running {where}: pid {pids} (what it prints from now on is lost)"
 
     def forget(self, child: Child) -> None:
         """Let go of a child that left nothing behind."""
@@ -133,7 +133,7 @@ class Children:
                 self._register.drop(child.tree)
 
     def close(self) -> None:
-        """End all that still runs, and give back what the event loop holds of it."""
+        """End all that still runs, and take it off the event loop."""
         self.kill_all()
         for child in [*self._live, *self._dying]:
             child.release()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 RUN_MARK = "KIMI_AGENT_RUN"
-"""Names the run a process belongs to, so that it is found again; runs within runs are joined by "/"."""
+"""The variable that names the run of a process, so that it is found again; nested runs are joined by "/"."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -20,54 +20,42 @@ _SECRET = re.compile(r"GOOGLE|KEY|TOKEN|SECRET|PASS|CRED|AUTH", re.IGNORECASE)
 _USERINFO = re.compile(r"//[^/\s]*@|^[^/\s]*:[^/\s]*@")
 
 _SHELL = {
+    **dict.fromkeys(("PAGER", "GIT_PAGER", "GH_PAGER", "MANPAGER"), "cat"),
+    **dict.fromkeys(("NO_COLOR", "GH_PROMPT_DISABLED", "PIP_NO_INPUT", "PYTHONUNBUFFERED"), "1"),
+    **dict.fromkeys(("GIT_ASKPASS", "GIT_EDITOR"), "true"),
     "TERM": "dumb",
-    "NO_COLOR": "1",
-    "PAGER": "cat",
-    "GIT_PAGER": "cat",
-    "GH_PAGER": "cat",
-    "MANPAGER": "cat",
     "SYSTEMD_PAGER": "",
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "true",
-    "GIT_EDITOR": "true",
     "GCM_INTERACTIVE": "never",
-    "GH_PROMPT_DISABLED": "1",
     "DEBIAN_FRONTEND": "noninteractive",
-    "PIP_NO_INPUT": "1",
     "PIP_PROGRESS_BAR": "off",
-    "PYTHONUNBUFFERED": "1",
 }
 
 
 def allowed_environ(environ: Mapping[str, str], passed: Iterable[str] = ()) -> dict[str, str]:
     """The part of `environ` that a child gets; `passed` are further names that the user's own config lets through.
 
-    Entries that no process could be given (an empty name, "=" in a name, a NUL) are dropped, values that carry a
-    user or a password in a proxy's address too.
+    Entries that no process could be given (an empty name, "=" in a name, a NUL) are dropped, and proxy addresses with
+    a user or a password in them.
     """
     extra = frozenset(passed)
     kept = {
         name: value
         for name, value in environ.items()
-        if _possible(name, value) and (name in extra or (_listed(name) and not _has_login(name, value)))
+        if _possible(name, value) and (name in extra or _allowed(name, value))
     }
     return {**kept, "PATH": kept.get("PATH") or DEFAULT_PATH}
 
 
 def shell_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` for a shell without a person: no pagers, prompts, colours or progress bars."""
-    fixed = dict(_SHELL)
-    if not any(name in environ for name in ("LC_ALL", "LC_CTYPE", "LANG")):
-        fixed["LC_ALL"] = "C.UTF-8"
-    return {**environ, **fixed}
+    has_locale = any(name in environ for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return {**environ, **_SHELL, **({} if has_locale else {"LC_ALL": "C.UTF-8"})}
 
 
-def _listed(name: str) -> bool:
-    return name in _NAMES or (name.startswith(_FAMILIES) and not _SECRET.search(name))
-
-
-def _has_login(name: str, value: str) -> bool:
-    return "PROXY" in name.upper() and _USERINFO.search(value) is not None
+def _allowed(name: str, value: str) -> bool:
+    has_login = "PROXY" in name.upper() and _USERINFO.search(value)
+    return not has_login and (name in _NAMES or (name.startswith(_FAMILIES) and not _SECRET.search(name)))
 
 
 def _possible(name: str, value: str) -> bool:

@@ -35,7 +35,7 @@ def launch_process(
         )
     except OSError as error:
         raise _start_error(error, argv[0], cwd) from error
-    # Where memory runs out the kernel shall take the command, not us.
+    # Where memory runs out the kernel shall kill the command, not us.
     with contextlib.suppress(OSError):
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_OOM_SCORE, "ascii")
     return process

@@ -32,14 +32,14 @@ def read_process_table() -> dict[int, ProcessInfo]:
     if not has_proc():
         done = subprocess.run(["/bin/ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, check=False)
         return parse_ps_output(done.stdout.decode("ascii", "replace"))
-    # After every shell call: plain descriptors here, which cost a third of what Path objects do.
+    # This runs after every shell call: plain descriptors take a third of the time of Path objects.
     with os.scandir("/proc") as folders:
         found = [read_process(int(folder.name)) for folder in folders if folder.name.isdigit()]
     return {each.pid: each for each in found if each is not None}
 
 
 def parse_ps_output(listing: str) -> dict[int, ProcessInfo]:
-    """The answer of `ps -o pid=,ppid=,pgid=,stat=` as a table; lines that are none are passed over."""
+    """The output of `ps -o pid=,ppid=,pgid=,stat=` as a table; other lines are passed over."""
     table: dict[int, ProcessInfo] = {}
     for line in listing.splitlines():
         words = line.split()
@@ -74,14 +74,14 @@ def run_marks(pid: int) -> tuple[str, ...]:
         name = RUN_MARK.encode() + b"="
         values = [entry[len(name) :].decode("ascii", "replace") for entry in entries if entry.startswith(name)]
     else:
-        asked = ["/bin/ps", "-E", "-ww", "-o", "command=", "-p", str(pid)]
-        done = subprocess.run(asked, capture_output=True, check=False)
+        command = ["/bin/ps", "-E", "-ww", "-o", "command=", "-p", str(pid)]
+        done = subprocess.run(command, capture_output=True, check=False)
         values = _MARK.findall(done.stdout.decode("utf-8", "replace"))
     return tuple(values[0].split("/")) if values else ()
 
 
 def machine_id() -> str:
-    """What must be equal for pids of two moments to mean the same: this boot and this namespace of pids."""
+    """The id of this boot and this namespace of pids: a pid means the same process only while it is equal."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -39,7 +39,7 @@ class ProcessTree:
     seen: set[tuple[int, int]] = field(default_factory=set)
 
     def begun(self, pid: int) -> None:
-        """Its first process runs, as a child of ours that leads a session."""
+        """Note its first process, a child of ours that leads a session."""
         first = read_process(pid)
         self.leader, self.since, self.ours = pid, first.start if first else 0, True
 
@@ -52,7 +52,7 @@ def adopt_orphans() -> None:
 
 
 def find_live_processes(trees: Sequence[ProcessTree]) -> dict[int, ProcessInfo]:
-    """What is alive of `trees`; the dead among them that were left to us are reaped on the way."""
+    """Find the live processes of `trees`, and reap the dead ones that were left to us."""
     table = process_table.read_process_table()
     found: set[int] = set()
     for tree in trees:
@@ -64,10 +64,10 @@ def find_live_processes(trees: Sequence[ProcessTree]) -> dict[int, ProcessInfo]:
 
 
 def send_signal(trees: Sequence[ProcessTree], number: signal.Signals) -> set[int]:
-    """Send a signal to every process of `trees`; gives those that could be sent it."""
+    """Send a signal to every process of `trees`; gives the pids that could be sent it."""
     alive = find_live_processes(trees)
     if number is signal.SIGKILL:
-        # The groups first: the kernel takes a group in one go, so that a fork bomb cannot outrun us.
+        # The groups first: the kernel kills a group in one go, so that a fork bomb cannot outrun us.
         for group in {each.sid for each in alive.values()}:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
@@ -81,7 +81,7 @@ def send_signal(trees: Sequence[ProcessTree], number: signal.Signals) -> set[int
 
 
 def kill_trees(trees: Sequence[ProcessTree], *, within_s: float) -> set[int]:
-    """Kill `trees` and wait until they are dead; gives what is still alive after `within_s` seconds."""
+    """Kill `trees` and wait until they are dead; gives the pids that are still alive after `within_s` seconds."""
     end = time.monotonic() + within_s
     pause_s = 0.001
     while alive := send_signal(trees, signal.SIGKILL):
@@ -132,7 +132,7 @@ def _reap(trees: Sequence[ProcessTree], table: dict[int, ProcessInfo]) -> None:
     for pid, each in table.items():
         if not each.zombie or each.ppid != me or pid in started:
             continue
-        # A child started here is in our session or leads its own; what is neither was adopted.
+        # A child started here is in our session or leads its own; one that is neither was adopted.
         adopted = each.sid not in (pid, own_session)
         if adopted or (pid, each.start) in seen:
             with contextlib.suppress(ChildProcessError):
@@ -141,7 +141,7 @@ def _reap(trees: Sequence[ProcessTree], table: dict[int, ProcessInfo]) -> None:
 
 @dataclass(frozen=True)
 class _Record:
-    """What a live run leaves on disk: who owns it, and how to find its processes."""
+    """The record of a live run on disk: who owns it, and how to find its processes."""
 
     machine: str
     owner: int
@@ -151,9 +151,9 @@ class _Record:
 
 
 def run_record_json(tree: ProcessTree, *, owner: int) -> str:
-    """The record of a run as it is written down."""
-    living_owner = read_process(owner)
-    start = living_owner.start if living_owner else 0
+    """The record of a run as JSON."""
+    process = read_process(owner)
+    start = process.start if process else 0
     return json.dumps(asdict(_Record(machine_id(), owner, start, tree.mark, tree.leader)))
 
 
@@ -179,13 +179,17 @@ class RunRegister:
 
 
 def kill_leftover_runs(register: Path) -> int:
-    """Kill what runs of dead owners left behind; gives the number of processes that were found alive.
+    """Kill the processes that runs of dead owners left behind; gives the number that were found alive.
 
     A process is touched only if the mark of such a run is in its environment, or in that of a process of its
     session or among its ancestors.
     """
     swept = 0
-    for path in _files(register):
+    try:
+        paths = sorted(path for path in register.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return 0
+    for path in paths:
         run = _read(path)
         if run is not None and run.machine != machine_id():
             if _age_s(path) < _FORGET_S:
@@ -206,13 +210,6 @@ def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return []
 
 
 def _read(path: Path) -> _Record | None:

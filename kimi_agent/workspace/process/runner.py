@@ -31,8 +31,8 @@ class ProcessResult:
 
     `exit_code` is None after a kill by us (`timed_out`, or `cut_off` where it printed more than is kept of any
     process) and 128 + N where signal N ended it. `text` is all output, or head and tail around a line that counts
-    what is missing and names `output`, the whole on disk. `cwd` is where the next shell call starts; `note` tells of
-    processes that still run in the background, and of a directory that could not be kept.
+    what is missing and names `output`, the whole on disk. `cwd` is where the next shell call starts; `note` reports
+    processes that still run in the background, and a directory that could not be kept.
     """
 
     exit_code: int | None
@@ -58,14 +58,12 @@ class StreamedResult:
 
 
 class ProcessRunner:
-    """Starts processes, and knows all that it started.
+    """Starts processes, and keeps track of all that it started.
 
     Each gets a session of its own, no stdin, no terminal, and the allowed part of the environment. Where a run ends
     by time, by too much output or by cancellation, its tree is killed; a run that starts later waits until it is dead.
     What a run leaves in the background lives on until `kill_all` or `aclose`.
     """
-
-    cwd: Path
 
     def __init__(
         self,
@@ -112,7 +110,7 @@ class ProcessRunner:
         env: Mapping[str, str] | None = None,
         on_output: Callable[[str], None] | None = None,
     ) -> ProcessResult:
-        """Run a command in a fresh shell. Where it ends inside the workspace, there the next one starts."""
+        """Run a command in a fresh shell. If it ends in a folder inside the workspace, the next one starts there."""
         if cwd is not None and not is_within(cwd, self.root):
             raise ToolError("outside", f"{escape_path(str(cwd))} is outside the workspace", "give a cwd inside it")
         read_end, write_end = os.pipe()
@@ -166,7 +164,7 @@ class ProcessRunner:
         try:
             timed_out = await _wait_for_wake(child, timeout_s)
             if not timed_out and not enough:
-                # All of stdout counts here: the pipe may hold more than was read when the exit was seen.
+                # All of stdout is wanted: the pipe may hold more than was read when the exit was seen.
                 await child.drained(within_s=_REST_S)
                 code = _exit_code(child.process.poll())
         finally:
@@ -189,7 +187,7 @@ class ProcessRunner:
         self._children.kill_all()
 
     async def aclose(self) -> None:
-        """End all that still runs, and give back what the event loop holds of it."""
+        """End all that still runs, and take it off the event loop."""
         self._children.close()
 
     def _capture(self, ends: HeadAndTail, on_output: Callable[[str], None] | None) -> OutputCapture:
@@ -230,7 +228,7 @@ class ProcessRunner:
                 code = _exit_code(child.process.poll())
             if code is None:
                 self._children.kill(child)
-            # Not to the end of the pipe: a process in the background may hold that for hours.
+            # Not to the end of the pipe: a process in the background may hold it open for hours.
             await child.drained(within_s=_QUIET_S)
             whole = True
         finally:
@@ -264,8 +262,8 @@ class ProcessRunner:
             self.cwd = there
             return replace(finished, cwd=there)
         outside = f"the shell ended in {escape_path(str(there))}, outside the workspace"
-        notes = (finished.note, f"{outside}; the next call starts where this one did")
-        return replace(finished, note="\n".join(filter(None, notes)))
+        note = f"{outside}; the next call starts where this one did"
+        return replace(finished, note="\n".join(filter(None, (finished.note, note))))
 
     def _shell(self) -> str:
         shell = self.which("bash") or self.which("sh")
@@ -292,7 +290,7 @@ def shell_argv(shell: str, command: str, *, report: int) -> list[str]:
 
 
 async def _wait_for_wake(child: Child, timeout_s: float) -> bool:
-    """Wait until the child exits or is to be looked at; gives True where `timeout_s` seconds passed before."""
+    """Wait until the child's `wake` is set; True where `timeout_s` seconds passed before."""
     try:
         async with asyncio.timeout(timeout_s):
             await child.wake.wait()

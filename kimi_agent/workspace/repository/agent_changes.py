@@ -35,7 +35,7 @@ class AgentChange:
 
 
 def chain_states(steps: Iterable[tuple[str, _T | None, _T | None]]) -> dict[str, list[list[_T | None]]]:
-    """For each path its chains of states: (a to b), (b to c) is one chain [a, b, c].
+    """Chain the states of each path: (a to b), (b to c) is one chain [a, b, c].
 
     Between two chains of a path somebody else has changed the file.
     """
@@ -50,7 +50,7 @@ def chain_states(steps: Iterable[tuple[str, _T | None, _T | None]]) -> dict[str,
 
 
 def find_agent_changes(checkpoints: "Checkpoints", spans: Iterable[tuple[str, str]]) -> list[AgentChange]:
-    """The changes between the trees (before, after) of each span, in order; blocking.
+    """Find the changes between the trees (before, after) of each span, in order; blocking.
 
     Raises UserError for a tree that is gone, and where there is more than anybody would commit at once.
     """

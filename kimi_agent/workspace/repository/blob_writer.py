@@ -1,8 +1,8 @@
 """A blob writer: stores a file's content as git would, with the repository's line endings and encoding.
 
-Git itself converts, in a work tree that holds nothing but these files, so the attributes that count are those of
-HEAD (and those among the files). It works on the objects of the user's repository through a private git folder, so
-of that repository's configuration nothing counts. Filter programs never run: paths that have one are named instead.
+Git itself converts, in a work tree that holds only these files, so the attributes that count are those of HEAD (and
+those among the files). It works on the objects of the user's repository through a private git folder, so nothing of
+that repository's configuration counts. Filter programs never run: paths that have one are reported instead.
 """
 
 import os
@@ -28,23 +28,22 @@ class FileContent:
 
 @dataclass(frozen=True)
 class GitEntry:
-    """What git holds at a path: its mode in octal, and the id of the blob."""
+    """An entry of a git tree or index: its mode in octal, and the id of the blob."""
 
     mode: str
     id: str
 
 
 def read_tree_entries(git: Git, tree: str, paths: Iterable[str]) -> dict[str, GitEntry]:
-    """What `tree` holds at those of the paths (from its top) where it holds anything."""
+    """The entries of `tree` at these paths (from its top), where it has one."""
     found: dict[str, GitEntry] = {}
     for some in _chunks(sorted(set(paths))):
-        output = git.run("ls-tree", "-z", "--full-tree", tree, "--", *some)
-        found |= _entries(output, id_at=2)
+        found |= _entries(git.run("ls-tree", "-z", "--full-tree", tree, "--", *some), id_at=2)
     return found
 
 
 def attribute_files(paths: Iterable[str]) -> set[str]:
-    """Where the attributes of these paths may be written."""
+    """The files that may hold the attributes of these paths."""
     return {".gitattributes"} | {f"{folder}/.gitattributes" for path in paths for folder in parent_folders(path)}
 
 
@@ -62,9 +61,9 @@ class BlobWriter:
         self._count = 0
 
     def store(self, files: Mapping[str, FileContent | None]) -> dict[str, GitEntry | None]:
-        """The entries of these files; None for one that is not there.
+        """Store these files; returns their entries, None for one that does not exist.
 
-        None too for one that only a filter program could store (git-lfs), or whose place another of the files bars.
+        None too for one that only a filter program could store (git-lfs), or that another of the files obstructs.
         """
         folder, written = self.folder(), set[str]()
         # Links go last: nothing is ever written through one.
@@ -78,18 +77,18 @@ class BlobWriter:
             self._git.run("update-index", "-z", "--index-info", stdin=index_info_lines(self._known), env=env)
         names = join_nul_paths(sorted(written))
         self._git.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=names, env=env)
-        # Attributes can be asked for in a pathspec, so one command gives the entries of what no filter would convert.
-        magic = {**env, "GIT_LITERAL_PATHSPECS": "0"}
-        output = self._git.run("ls-files", "--stage", "-z", "--", ":(attr:!filter)", ":(attr:-filter)", env=magic)
+        # A pathspec can name attributes, so one command lists the entries that no filter would convert.
+        unfiltered = ("--", ":(attr:!filter)", ":(attr:-filter)")
+        output = self._git.run("ls-files", "--stage", "-z", *unfiltered, env={**env, "GIT_LITERAL_PATHSPECS": "0"})
         entries = _entries(output, id_at=1)
         return {path: entries.get(path) if path in written else None for path in files}
 
     def blob(self, data: bytes) -> str:
-        """The id of these very bytes, stored."""
+        """Store exactly these bytes; returns their id."""
         return decode_line(self._git.run("hash-object", "-w", "--stdin", stdin=data))
 
     def read(self, *ids: str) -> list[bytes]:
-        """The bytes of blobs."""
+        """Read the bytes of blobs."""
         output = self._git.run("cat-file", "--batch", stdin="".join(f"{id}\n" for id in ids).encode())
         found, at = [], 0
         for _ in ids:
@@ -100,7 +99,7 @@ class BlobWriter:
         return found
 
     def folder(self) -> Path:
-        """A new empty folder."""
+        """Make a new empty folder."""
         self._count += 1
         made = self._scratch / str(self._count)
         made.mkdir()
@@ -115,18 +114,14 @@ def _entries(output: bytes, *, id_at: int) -> dict[str, GitEntry]:
 
 
 def index_info_lines(entries: Mapping[str, GitEntry | None], width: int = 40) -> bytes:
-    """What `update-index -z --index-info` reads; None takes a path out. Removals go first: they make room."""
-    gone = [f"0 {'0' * width}\t".encode() + os.fsencode(path) for path, entry in entries.items() if entry is None]
-    there = [
-        f"{entry.mode} {entry.id}\t".encode() + os.fsencode(path)
-        for path, entry in entries.items()
-        if entry is not None and entry.mode != TREE_MODE
-    ]
-    return b"".join(record + b"\0" for record in (*gone, *there))
+    """The input of `update-index -z --index-info`; None removes a path. Removals go first: they make room."""
+    gone = [("0", "0" * width, path) for path, entry in entries.items() if entry is None]
+    there = [(entry.mode, entry.id, path) for path, entry in entries.items() if entry and entry.mode != TREE_MODE]
+    return b"".join(f"{mode} {id}\t".encode() + os.fsencode(path) + b"\0" for mode, id, path in (*gone, *there))
 
 
 def _write(path: Path, content: FileContent) -> bool:
-    """Lay one file out; False where another of the files bars its way."""
+    """Write one file; False where another of the files obstructs it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if content.mode == 0:

@@ -12,17 +12,20 @@ from kimi_agent.workspace.repository.blob_writer import GITLINK_MODE, GitEntry
 def find_exclusions(
     git: Git, top: Path, paths: Iterable[str], held: Mapping[str, GitEntry], staged: Mapping[str, object]
 ) -> dict[str, str]:
-    """The reasons by path. `held` is what HEAD holds at the paths and above them, `staged` where the index differs."""
-    found = {}
-    new = []
+    """Find the paths to leave out, with the reason for each.
+
+    `held` is what HEAD holds at the paths and above them, `staged` where the index differs.
+    """
+    found, new = {}, []
     for path in paths:
         if why := _misplaced(top, path, held):
             found[path] = why
-        elif path not in held and path not in staged:
-            if is_sensitive(path):
-                found[path] = "its name says that a secret is inside"
-            else:
-                new.append(path)
+        elif path in held or path in staged:
+            continue
+        elif is_sensitive(path):
+            found[path] = "its name says that a secret is inside"
+        else:
+            new.append(path)
     return found | dict.fromkeys(_ignored(git, top, new), "git ignores it")
 
 
@@ -46,5 +49,4 @@ def _ignored(git: Git, top: Path, paths: Sequence[str]) -> set[str]:
         return set()
     # This command knows no literal pathspecs; absolute paths have no magic.
     output = git.run("check-ignore", "-z", "--stdin", stdin=names, ok=(0, 1), env={"GIT_LITERAL_PATHSPECS": "0"})
-    start = len(os.fspath(top).rstrip("/")) + 1
-    return {name[start:] for name in split_nul_paths(output)}
+    return {os.path.relpath(name, top) for name in split_nul_paths(output)}

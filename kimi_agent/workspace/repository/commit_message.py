@@ -15,29 +15,29 @@ _VERDICTS = {"not_verified": "NOT verified", "no_tests": "no tests were run", "n
 
 @dataclass(frozen=True)
 class CommitContext:
-    """What a commit is about: the prompt (or the session's title), the session's id, and the evidence, if any."""
+    """The origin of a commit: the prompt (or the session's title), the session's id, and the evidence, if any."""
 
     title: str
     session: str
     evidence: Evidence | None = None
 
 
-def write_commit_message(story: CommitContext, files: Sequence[tuple[str, str]]) -> str:
-    """The whole message; `files` are paths with "added", "changed" or "deleted"."""
+def write_commit_message(context: CommitContext, files: Sequence[tuple[str, str]]) -> str:
+    """Write the whole message; `files` are paths with "added", "changed" or "deleted"."""
     listed = [f"- {escape_path(path)}" + (f" ({how})" if how != "changed" else "") for path, how in files[:_MOST_FILES]]
     if len(files) > _MOST_FILES:
         listed.append(f"- and {len(files) - _MOST_FILES:,} more")
-    trailers = [f"Kimi-Agent-Session: {one_line(story.session, instead='')}"] if story.session else []
-    paragraphs = [[subject_line(story.title)], listed]
-    if story.evidence is not None:
-        paragraphs.append([f"Tests: {_proven(story.evidence)}", *_fixed_tests(story.evidence)])
-        trailers.append(f"Kimi-Agent-Evidence: {evidence_line(story.evidence)}")
+    trailers = [f"Kimi-Agent-Session: {one_line(context.session, instead='')}"] if context.session else []
+    paragraphs = [[subject_line(context.title)], listed]
+    if context.evidence is not None:
+        paragraphs.append([f"Tests: {_verdict(context.evidence)}", *_fixed_tests(context.evidence)])
+        trailers.append(f"Kimi-Agent-Evidence: {evidence_line(context.evidence)}")
     paragraphs.append(trailers)
     return "\n\n".join("\n".join(lines) for lines in paragraphs if lines) + "\n"
 
 
 def subject_line(title: str) -> str:
-    """The first line that says something, without markup, in at most 72 characters."""
+    """The first line of `title` that is not blank, without markup, in at most 72 characters."""
     lines = (one_line(text, instead="") for text in title[:20_000].splitlines())
     found = next((text for text in (re.sub(r"^[#>*\-\s]+", "", line) for line in lines) if text), "")
     if len(found) > MAX_SUBJECT_CHARS:
@@ -49,9 +49,8 @@ def subject_line(title: str) -> str:
 def branch_slug(title: str, fallback: str) -> str:
     """The end of a branch's name, from a title: lower-case words of ASCII, 40 characters at most."""
     folded = unicodedata.normalize("NFKD", subject_line(title)).encode("ascii", "ignore").decode().lower()
-    words = [word for word in re.split(r"[^a-z0-9]+", folded) if word]
     name = ""
-    for word in words:
+    for word in re.findall(r"[a-z0-9]+", folded):
         if len(name) + len(word) >= 40:
             break
         name += f"-{word}" if name else word
@@ -61,10 +60,10 @@ def branch_slug(title: str, fallback: str) -> str:
 def evidence_line(evidence: Evidence) -> str:
     """The evidence on one line: `verified, 14 passed, tree abc123`."""
     tree = [f"tree {evidence.tree[:12]}"] if evidence.tree else []
-    return ", ".join([_proven(evidence), *tree])
+    return ", ".join([_verdict(evidence), *tree])
 
 
-def _proven(evidence: Evidence) -> str:
+def _verdict(evidence: Evidence) -> str:
     return ", ".join([_VERDICTS.get(evidence.verdict, evidence.verdict), *_counts(evidence)])
 
 
@@ -75,6 +74,6 @@ def _counts(evidence: Evidence) -> list[str]:
 
 
 def _fixed_tests(evidence: Evidence) -> list[str]:
-    rows = [f"- {escape_path(test)}: red -> green" for test in evidence.fixed[:_MOST_TESTS]]
+    lines = [f"- {escape_path(test)}: red -> green" for test in evidence.fixed[:_MOST_TESTS]]
     more = len(evidence.fixed) - _MOST_TESTS
-    return [*rows, f"- and {more:,} more: red -> green"] if more > 0 else rows
+    return [*lines, f"- and {more:,} more: red -> green"] if more > 0 else lines

@@ -1,4 +1,4 @@
-"""The HEAD state of a repository: its commit, its branch, and what forbids to commit just now."""
+"""The HEAD of a repository: its commit, its branch, and what forbids to commit just now."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kimi_agent.workspace.git.command import Git
 from kimi_agent.workspace.git.folder import Repository, find_repository
 
 BRANCH_PREFIX = "kimi-agent/"
-"""How every branch that this program makes begins."""
+"""The prefix of every branch that this program makes."""
 HEADS_PREFIX = "refs/heads/"
 _UNFINISHED_OPERATIONS = {
     "rebase-merge": "a rebase",
@@ -52,7 +52,7 @@ def read_head_state(git: Git, workspace: Path, *, home: str) -> HeadState:
 
 
 def find_commit_obstacle(git_dir: Path) -> str:
-    """Why nothing can be committed here just now, as a sentence; "" where nothing forbids it."""
+    """Find what forbids to commit just now, as a sentence; "" for nothing."""
     for name, what in _UNFINISHED_OPERATIONS.items():
         if os.path.lexists(git_dir / name):
             return f"{what} is under way in this repository; finish or abort it first."

@@ -10,7 +10,7 @@ from kimi_agent.workspace.repository.user_git_config import ConfigValue
 
 
 def make_private_git_dir(own: Repository, scratch: Path, *, width: int) -> Path:
-    """A bare-bones git folder in `scratch` whose objects are those of `own`; it has no refs.
+    """Make a minimal git folder in `scratch` on the objects of `own`; it has no refs.
 
     `width` is the length of its ids: 40, or 64 for SHA-256. Raises OSError.
     """
@@ -31,7 +31,7 @@ def make_private_git_dir(own: Repository, scratch: Path, *, width: int) -> Path:
 def open_git_on_objects(
     own: Repository, scratch: Path, settings: Mapping[str, str], environ: Mapping[str, str], *, width: int
 ) -> Git:
-    """A git with a private folder in `scratch` that reads and writes the objects of `own`."""
+    """Open a git with a private folder in `scratch` that reads and writes the objects of `own`."""
     private = make_private_git_dir(own, scratch, width=width)
     return Git(scratch, git_dir=private, environ=environ, settings={**settings, "core.safecrlf": "false"})
 
@@ -39,7 +39,7 @@ def open_git_on_objects(
 def extra_header_lines(values: Sequence[ConfigValue]) -> str:
     """The repository's own headers for its remotes, as lines of a private configuration file.
 
-    By them CI hands a push its key. They are data; nothing else of the repository's own configuration is taken over.
+    CI passes the key for a push in them. They are data; nothing else of the repository's configuration is copied.
     """
     found = ""
     for each in values:

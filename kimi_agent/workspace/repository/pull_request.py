@@ -30,27 +30,24 @@ PUSH_TIMEOUT_S, GH_TIMEOUT_S = 600, 120
 _READ_KEYS = r"^(remote\.|url\.|extensions\.|branch\..*\.(pushremote|remote)$)"
 _URL = re.compile(r"https://[^\s/]+/[^\s/]+/[^\s/]+/pull/\d+")
 _MAIN = ("main", "master", "trunk")
-# Over the person's own settings: no hook, no tags, no signature, and only these ways to a remote.
-_PINS = (
+# Stronger than the person's own settings: no hook, no tags, no signature, and only these protocols.
+_PUSH_SETTINGS = (
     *("core.hooksPath=/dev/null", "core.fsmonitor=false", "push.followTags=false", "push.gpgSign=false"),
     *("push.recurseSubmodules=no", "submodule.recurse=false", "protocol.allow=never"),
     *("protocol.https.allow=always", "protocol.ssh.allow=always", "protocol.file.allow=always"),
 )
 _QUIET = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
+    **dict.fromkeys(("GIT_TERMINAL_PROMPT", "GIT_OPTIONAL_LOCKS"), "0"),
+    **dict.fromkeys(("GH_PROMPT_DISABLED", "GH_NO_UPDATE_NOTIFIER", "NO_COLOR"), "1"),
     "GCM_INTERACTIVE": "never",
-    "GH_PROMPT_DISABLED": "1",
-    "GH_NO_UPDATE_NOTIFIER": "1",
     "GH_PAGER": "cat",
-    "NO_COLOR": "1",
     "LC_ALL": "C",
 }
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """What is to be pushed, and what gh is to open. `base` is "" for the default branch of `repository`."""
+    """A pull request: what to push, and what gh is to open. `base` is "" for the default branch of `repository`."""
 
     remote: Remote
     repository: str
@@ -63,13 +60,13 @@ class PullRequest:
 
     @property
     def question(self) -> str:
-        """What a person is asked, on one line."""
+        """The question to the person, on one line."""
         into = f"{self.repository} ({self.base or 'its default branch'})"
         return f"push {self.branch} to {self.remote.shown} and open a pull request in {into}"
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What will be run, as it would be typed."""
+        """The commands to run, as a person would type them."""
         push = ("git", "push", "--no-verify", self.remote.shown, f"{self.commit[:12]}:{HEADS_PREFIX}{self.branch}")
         return shlex.join(push), shlex.join(("gh", *self.gh_arguments("BODY.md")))
 
@@ -83,52 +80,52 @@ class PullRequest:
 def plan_pull_request(
     workspace: Path, *, title: str, body: str, base: str = "", environ: Mapping[str, str]
 ) -> PullRequest:
-    """What a pull request for the checked-out branch would be; blocking, and nothing is changed yet.
+    """Plan a pull request for the checked-out branch; blocking, and nothing is changed yet.
 
-    `base` is wished for: it counts where the remote has it. Raises UserError.
+    `base` counts only where the remote has it. Raises UserError.
     """
     git = Git(workspace, environ=environ)
-    place = read_head_state(git, workspace, home=environ.get("HOME", ""))
-    if not place.branch or not place.head:
+    state = read_head_state(git, workspace, home=environ.get("HOME", ""))
+    if not state.branch or not state.head:
         raise UserError("There is no branch checked out that a pull request could be opened for.", 1)
     values = read_user_config(git.program, workspace, environ, _READ_KEYS)
-    remote = find_push_remote(values, place.branch)
+    remote = find_push_remote(values, state.branch)
     path = remote.reached.removeprefix("file://")
-    if path.startswith("/") and is_within(path, place.repository.top):
+    if path.startswith("/") and is_within(path, state.repository.top):
         raise UserError(f"The remote {escape_path(remote.name)} lies in the workspace itself ({remote.shown}).", 1)
     repository = find_base_repository(values, remote)
     if not repository:
         where = f"The remote {escape_path(remote.name)} ({remote.shown}) is no GitHub repository"
-        raise UserError(f"{where}; {place.branch} holds the work.", 1)
-    _find_gh(environ, place)
+        raise UserError(f"{where}; {state.branch} holds the work.", 1)
+    _find_gh(environ, state)
     base, default = _base(git, values, repository, base)
-    if place.branch == (base or default) or (not (base or default) and place.branch in _MAIN):
-        raise UserError(f"{place.branch} is the branch that a pull request would go into; commit on another one.", 1)
+    if state.branch == (base or default) or (not (base or default) and state.branch in _MAIN):
+        raise UserError(f"{state.branch} is the branch that a pull request would go into; commit on another one.", 1)
     if len(body) > MAX_BODY_CHARS:
         body = body[:MAX_BODY_CHARS] + "\n\n(cut here: GitHub takes no more)\n"
-    head = place.branch if remote.repository == repository else f"{remote.owner}:{place.branch}"
-    return PullRequest(remote, repository, place.branch, place.head, head, base, subject_line(title), body)
+    head = state.branch if remote.repository == repository else f"{remote.owner}:{state.branch}"
+    return PullRequest(remote, repository, state.branch, state.head, head, base, subject_line(title), body)
 
 
 async def open_pull_request(
     plan: PullRequest, *, workspace: Path, runner: ProcessRunner, environ: Mapping[str, str]
 ) -> str:
-    """Push, and open it; gives its address, also where the branch had one already.
+    """Push the branch and open the pull request; gives its address, also of one that the branch had already.
 
     Raises UserError, which says what was done until then.
     """
     git = Git(workspace, environ=environ)
-    place = await asyncio.to_thread(read_head_state, git, workspace, home=environ.get("HOME", ""))
-    env = {**user_git_environ(environ), **_QUIET, "PATH": _own_path(environ, place)}
+    state = await asyncio.to_thread(read_head_state, git, workspace, home=environ.get("HOME", ""))
+    env = {**user_git_environ(environ), **_QUIET, "PATH": _own_path(environ, state)}
     with tempfile.TemporaryDirectory(prefix="kimi-agent-pr-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        private = make_private_git_dir(place.repository, scratch, width=len(plan.commit))
+        private = make_private_git_dir(state.repository, scratch, width=len(plan.commit))
         values = await asyncio.to_thread(read_user_config, git.program, workspace, environ, r"^http\..*\.extraheader$")
         with (private / "config").open("a", encoding="utf-8", errors="surrogateescape") as config:
             config.write(extra_header_lines(values))
-        pins = [word for pin in _PINS for word in ("-c", pin)]
+        settings = [word for setting in _PUSH_SETTINGS for word in ("-c", setting)]
         refs = f"{plan.commit}:{HEADS_PREFIX}{plan.branch}"
-        push = [git.program, *pins, "push", "--quiet", "--no-verify", "--", plan.remote.url, refs]
+        push = [git.program, *settings, "push", "--quiet", "--no-verify", "--", plan.remote.url, refs]
         code, _, errors = await _run(runner, push, scratch, {**env, "GIT_DIR": str(private)}, PUSH_TIMEOUT_S)
         if code != 0:
             for address in (plan.remote.url, plan.remote.reached):
@@ -138,7 +135,7 @@ async def open_pull_request(
         await asyncio.to_thread(_set_upstream, git, plan)
         body = scratch / "body.md"
         body.write_text(plan.body, "utf-8", "replace")
-        gh = [_find_gh(environ, place), *plan.gh_arguments(str(body))]
+        gh = [_find_gh(environ, state), *plan.gh_arguments(str(body))]
         env["GIT_CEILING_DIRECTORIES"] = str(scratch.parent)
         code, out, errors = await _run(runner, gh, scratch, env, GH_TIMEOUT_S)
     # Where there is one already gh fails, and names it.
@@ -168,34 +165,34 @@ async def _run(
     return -1 if ended.exit_code is None else ended.exit_code, out.decode("utf-8", "replace"), errors
 
 
-def _base(git: Git, values: Sequence[ConfigValue], repository: str, wish: str) -> tuple[str, str]:
+def _base(git: Git, values: Sequence[ConfigValue], repository: str, wanted: str) -> tuple[str, str]:
     """The branch to merge into ("": the default), and what the default is as far as we know."""
     for remote in read_remotes(values):
         if remote.repository != repository:
             continue
         tracked = f"refs/remotes/{remote.name}/"
         default = decode_line(git.run("symbolic-ref", "--quiet", f"{tracked}HEAD", ok=(0, 1, 128)))
-        known = wish and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wish}", ok=(0, 1, 128))
-        return (wish if known else ""), default.removeprefix(tracked)
+        known = wanted and git.run("rev-parse", "--quiet", "--verify", f"{tracked}{wanted}", ok=(0, 1, 128))
+        return (wanted if known else ""), default.removeprefix(tracked)
     return "", ""
 
 
-def _find_gh(environ: Mapping[str, str], place: HeadState) -> str:
-    found = find_trusted_program("gh", path=environ.get("PATH", ""), root=place.repository.top)
+def _find_gh(environ: Mapping[str, str], state: HeadState) -> str:
+    found = find_trusted_program("gh", path=environ.get("PATH", ""), root=state.repository.top)
     if found is None:
         text = "gh was not found on PATH: install it (https://cli.github.com) and run gh auth login"
-        raise UserError(f"{text}; {place.branch} holds the work.", 69)
+        raise UserError(f"{text}; {state.branch} holds the work.", 69)
     return found
 
 
-def _own_path(environ: Mapping[str, str], place: HeadState) -> str:
+def _own_path(environ: Mapping[str, str], state: HeadState) -> str:
     """PATH without what the repository could put programs into: git and gh look there for ssh and helpers."""
-    entries, top = user_git_environ(environ)["PATH"].split(os.pathsep), place.repository.top
+    entries, top = user_git_environ(environ)["PATH"].split(os.pathsep), state.repository.top
     return os.pathsep.join(entry for entry in entries if entry.startswith("/") and not is_within(entry, top))
 
 
 def _set_upstream(git: Git, plan: PullRequest) -> None:
-    """What `git push -u` would have noted: where the branch was pushed to."""
+    """Note where the branch was pushed to, as `git push -u` does."""
     branch, remote = plan.branch, plan.remote.name
     with contextlib.suppress(GitFailed, ValueError):
         git.run("update-ref", f"refs/remotes/{remote}/{branch}", plan.commit)
@@ -205,7 +202,7 @@ def _set_upstream(git: Git, plan: PullRequest) -> None:
 
 
 def _error_line(errors: str) -> str:
-    """The line that says why."""
+    """The line of `errors` that gives the reason."""
     lines = [row.strip() for row in errors.splitlines() if row.strip()]
     found = [row for row in lines if re.match(r"(fatal|error|remote|ERROR|HTTP|! |GraphQL|pull request)", row)]
     return escape_path((found or lines or ["it said nothing"])[0], 300)

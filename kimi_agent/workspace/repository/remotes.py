@@ -17,7 +17,7 @@ _PATH = re.compile(r"/?([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9._-]+?)(?:\.git)?/?
 class Remote:
     """A remote: its name, its repository on GitHub ("host/owner/name", or ""), and the address as it is written.
 
-    `reached` is what the person's own insteadOf settings make of that.
+    `reached` is that address after the person's own insteadOf settings.
     """
 
     name: str
@@ -27,17 +27,17 @@ class Remote:
 
     @property
     def owner(self) -> str:
-        """Whose repository it is."""
+        """The owner of the repository, "" if it is not on GitHub."""
         return self.repository.split("/")[1] if self.repository else ""
 
     @property
     def shown(self) -> str:
-        """The address for people: without a password."""
+        """The address without a password, for people."""
         return escape_path(re.sub(r"(?<=//)[^/@]*@", "***@", self.reached))
 
 
 def github_repository(url: str) -> str:
-    """What gh calls the repository at `url`: "github.com/owner/name"; "" for what can be no GitHub."""
+    """The name that gh has for the repository at `url`: "github.com/owner/name"; "" for what can be no GitHub."""
     scp = _SCP.fullmatch(url) if "://" not in url else None
     try:
         parts = urlsplit(url)
@@ -64,7 +64,7 @@ def read_remotes(values: Sequence[ConfigValue]) -> list[Remote]:
 
 
 def resolve_push_url(values: Sequence[ConfigValue], url: str) -> str:
-    """Where a push to `url` goes by the person's own settings; those of the repository itself do not count."""
+    """The address that a push to `url` goes to by the person's own settings; the repository's do not count."""
     for last_word in (".pushinsteadof", ".insteadof"):
         rules = [
             (each.value, each.key.removeprefix("url.").removesuffix(last_word))

@@ -31,7 +31,7 @@ class ThreeWayMerger:
         self._writer = writer
 
     def onto(self, ours: GitEntry | None, changes: Sequence[StoredChange]) -> GitEntry | None:
-        """`ours` with the changes; None where the file is then gone. Raises MergeConflict."""
+        """Merge the changes into `ours`; None where the file is then gone. Raises MergeConflict."""
         for change in changes:
             ours = self._one(ours, change)
         return ours
@@ -60,11 +60,11 @@ class ThreeWayMerger:
             if ours == before:
                 return self._writer.blob(after)
         folder = self._writer.folder()
-        names = [folder / name for name in ("ours", "before", "after")]
-        for name, data in zip(names, (ours, before, after), strict=True):
-            name.write_bytes(data)
+        files = {folder / "ours": ours, folder / "before": before, folder / "after": after}
+        for path, data in files.items():
+            path.write_bytes(data)
         try:
-            merged = self._git.run("merge-file", "-p", "-q", *map(os.fspath, names))
+            merged = self._git.run("merge-file", "-p", "-q", *map(os.fspath, files))
         except GitFailed as error:  # the number of conflicts, or 255 for what is no text
             raise MergeConflict from error
         return self._writer.blob(merged)
@@ -73,9 +73,9 @@ class ThreeWayMerger:
 def store_changes(
     writer: BlobWriter, head: Mapping[str, GitEntry], chains: Mapping[str, Sequence[AgentChange]], width: int
 ) -> tuple[dict[str, list[StoredChange]], set[str]]:
-    """The changes as git would store them, and the paths that cannot be stored here.
+    """Store the changes as git would; returns them, and the paths that cannot be stored here.
 
-    Each round takes one change of every path, because one path can be laid out but once.
+    Each round takes one change of every path, because a path can be written only once at a time.
     """
     found: dict[str, list[StoredChange]] = {path: [] for path in chains}
     barred: set[str] = set()
@@ -94,7 +94,7 @@ def store_changes(
 
 
 def _unchanged(head: GitEntry | None, before: FileContent | None, width: int) -> GitEntry | None:
-    """The entry of a file that the person had not touched: its very bytes are in HEAD."""
+    """The entry of a file that the person had not touched, because HEAD has exactly its bytes; else None."""
     if head is None or before is None or blob_id(before.data, width) != head.id:
         return None
     if (before.mode == 0) != (head.mode == SYMLINK_MODE):

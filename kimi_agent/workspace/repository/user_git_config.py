@@ -34,7 +34,7 @@ class ConfigValue:
 
 @dataclass(frozen=True)
 class GitIdentity:
-    """Who commits, as git would write it."""
+    """The name and address of who commits."""
 
     name: str
     email: str
@@ -84,13 +84,13 @@ def read_user_config(git: str, folder: Path, environ: Mapping[str, str], pattern
 
 
 def effective_value(values: Sequence[ConfigValue], key: str, *scopes: ConfigScope) -> str:
-    """What holds for `key`: its strongest value (of `scopes`, if any are given), "" where there is none."""
-    found = [each.value for each in values if each.key == key and (not scopes or each.scope in scopes)]
-    return found[-1] if found else ""
+    """The strongest value of `key` (in `scopes`, if any are given), "" where there is none."""
+    found = (each.value for each in reversed(values) if each.key == key and (not scopes or each.scope in scopes))
+    return next(found, "")
 
 
 def find_identity(values: Sequence[ConfigValue], environ: Mapping[str, str]) -> GitIdentity:
-    """Who commits: by the environment, else by the configuration. Raises UserError with the mend."""
+    """Find who commits, by the environment, else by the configuration. Raises UserError with the mend."""
     name, email = (
         environ.get(f"GIT_AUTHOR_{part.upper()}", "").strip()
         or effective_value(values, f"author.{part}")

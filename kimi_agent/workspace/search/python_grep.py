@@ -1,7 +1,7 @@
 """Slow substitute for ripgrep, run as a script where that is missing: the few flags we use, the same output.
 
-Python's regular expressions instead of Rust's; ignore files and file types are not known. It is a process of its own
-so that a pattern that never ends can be killed.
+It takes Python's regular expressions instead of Rust's, and knows no ignore files and no file types. It is a process
+of its own so that a pattern that never ends can be killed.
 """
 
 import argparse
@@ -16,14 +16,13 @@ _MAX_BYTES = 50_000_000
 
 
 class SearchFailure(Exception):
-    """What ripgrep would print and exit with 2 for."""
+    """A failure that ripgrep would print, and exit with 2."""
 
 
 def run_search(argv: list[str], out: BinaryIO) -> int:
     """Search or list; 0 for hits, 1 for none, 2 for what could not be read or understood."""
     options = _options(argv)
-    troubles = 0
-    hits = searched = 0
+    errors = hits = searched = 0
     try:
         globs = [(glob.startswith("!"), _glob(glob.removeprefix("!"))) for glob in options.glob]
         regex = None if options.files else _regex(options)
@@ -36,28 +35,29 @@ def run_search(argv: list[str], out: BinaryIO) -> int:
             try:
                 data = _read(path)
             except OSError as error:
-                troubles += 1
-                _complain(f"{path}: {error.strerror}")
+                errors += 1
+                _print_error(f"{path}: {error.strerror}")
                 continue
             searched += 1
             if b"\0" not in data:
                 hits += _search(path, data, regex, options, out)
     except SearchFailure as error:
-        _complain(str(error))
+        _print_error(str(error))
         return 2
     if regex is not None:
         out.write(b"\n%d matched lines\n%d files searched\n" % (hits, searched))
-    return 2 if troubles else 0 if hits else 1
+    return 2 if errors else 0 if hits else 1
 
 
 def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="rg", allow_abbrev=False)
     for flag in ("files", "count", "fixed-strings", "ignore-case", "case-sensitive", "multiline", "multiline-dotall"):
         parser.add_argument(f"--{flag}", action="store_true")
-    # Taken as given: this stand-in always does so, or never could.
-    for flag in ("no-config", "hidden", "null", "with-filename", "no-heading", "no-context-separator", "stats"):
-        parser.add_argument(f"--{flag}", action="store_true")
-    for flag in ("max-columns-preview", "line-number", "no-ignore", "no-require-git", "no-ignore-parent", "smart-case"):
+    # Accepted and not looked at: this substitute always does so, or never could.
+    for flag in (
+        *("no-config", "hidden", "null", "with-filename", "no-heading", "no-context-separator", "stats", "smart-case"),
+        *("max-columns-preview", "line-number", "no-ignore", "no-require-git", "no-ignore-parent"),
+    ):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--color")
     parser.add_argument("--engine")
@@ -137,15 +137,14 @@ def _walk(path: str, globs: "list[tuple[bool, re.Pattern[str]]]") -> Iterator[st
         with os.scandir(path) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        _complain(f"{path}: {error.strerror}")
+        _print_error(f"{path}: {error.strerror}")
         return
     for entry in entries:
         inner = os.path.join(path, entry.name)
         relative = inner.removeprefix("./")
-        folder = entry.is_dir(follow_symlinks=False)
         if any(negated and glob.fullmatch(relative) for negated, glob in globs):
             continue
-        if folder:
+        if entry.is_dir(follow_symlinks=False):
             yield from _walk(inner, globs)
         elif entry.is_file(follow_symlinks=False):
             wanted = [glob for negated, glob in globs if not negated]
@@ -154,7 +153,7 @@ def _walk(path: str, globs: "list[tuple[bool, re.Pattern[str]]]") -> Iterator[st
 
 
 def _glob(glob: str) -> re.Pattern[str]:
-    """A glob as gitignore reads it: without a slash inside it holds at any depth."""
+    """Compile a glob as gitignore reads it: without a slash inside it matches at any depth."""
     parts = [] if "/" in glob.rstrip("/") else ["(?:.*/)?"]
     for token in re.findall(r"\*\*/|/\*\*$|\*\*|\*|\?|\[[^\]]+\]|\{|\}|,|\\.|.", glob.strip("/"), re.DOTALL):
         match token:
@@ -182,7 +181,7 @@ def _glob(glob: str) -> re.Pattern[str]:
         raise SearchFailure(f"error parsing glob '{glob}': {error}") from error
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     sys.stderr.buffer.write(f"rg: {text}\n".encode("utf-8", "surrogateescape"))
 
 

@@ -90,12 +90,12 @@ class Ripgrep:
         before, after = (max(0, min(lines, MAX_CONTEXT)) for lines in (before, after))
         limit, offset = max(1, min(limit, MAX_LIMIT)), max(0, min(offset, MAX_OFFSET))
         target = self._target(path)
-        what = [*_match_flags(pattern, case=case, literal=literal, multiline=multiline), *_file_flags(glob, file_type)]
-        how = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
+        flags = _match_flags(pattern, case=case, literal=literal, multiline=multiline) + _file_flags(glob, file_type)
+        output_flags = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
         order = order_by_path if mode == "content" else ripgrep_output.order_by_count
         page = MatchPage(offset + limit, after, order, target.secret)
-        ignored = ["--no-ignore"] if include_ignored else self._ignoring()
-        fed = await self._ask([*what, *how, *ignored], pattern, target, page, timeout_s)
+        ignore_flags = ["--no-ignore"] if include_ignored else self._ignore_flags()
+        result = await self._run([*flags, *output_flags, *ignore_flags], pattern, target, page, timeout_s)
         if mode == "content":
             hits = _content(page.groups, offset, limit, before, after)
             shown = sum(line.match for hit in hits for line in hit.lines)
@@ -103,8 +103,8 @@ class Ripgrep:
             hits = page.groups[offset : offset + limit]
             shown = len(hits)
         hidden = None
-        if not page.matches and not include_ignored and not fed.timed_out:
-            hidden = await self._ignored(what, pattern, target)
+        if not page.matches and not include_ignored and not result.timed_out:
+            hidden = await self._count_ignored(flags, pattern, target)
         return Found(
             hits=tuple(FileMatches(target.name(group.path), group.matches, tuple(group.lines)) for group in hits),
             first=offset + 1 if shown else 0,
@@ -113,12 +113,12 @@ class Ripgrep:
             files=page.files,
             searched=page.searched,
             where=target.shown,
-            engine="python" if self._slow else "ripgrep",
+            engine="python" if self._is_slow else "ripgrep",
             ignored_matches=hidden,
             secret_matches=page.secret_matches,
             secret_files=tuple(sorted(map(target.name, page.secret_files))),
-            unreadable=_unreadable(fed.errors),
-            partial=_partial(fed, timeout_s),
+            unreadable=_unreadable(result.errors),
+            partial=_partial(result, timeout_s),
         )
 
     async def files(
@@ -130,33 +130,33 @@ class Ripgrep:
         """
         target = self._target(path)
         names = ripgrep_output.NulPaths()
-        ignored = ["--no-ignore"] if include_ignored else self._ignoring()
-        argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *_file_flags(glob, ""), *ignored, "--", target.argument]
-        fed = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
-        if fed.timed_out:
+        flags = _file_flags(glob, "") + (["--no-ignore"] if include_ignored else self._ignore_flags())
+        argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *flags, "--", target.argument]
+        result = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
+        if result.timed_out:
             raise ToolError("timeout", f"listing {target.shown} took over {timeout_s:g} s", "list a smaller folder")
         return sorted(target.spelled(name) for name in names.paths)
 
     @property
-    def _slow(self) -> bool:
+    def _is_slow(self) -> bool:
         return self._program()[-1] == python_grep.__file__
 
-    async def _ask(
+    async def _run(
         self, words: list[str], pattern: str, target: "_Target", page: MatchPage, timeout_s: float
     ) -> StreamedResult:
         argv = [*self._program(), *_ALWAYS_FLAGS, *_SEARCH_FLAGS, *words, f"--regexp={pattern}", "--", target.argument]
-        fed = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
+        result = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
         page.finish()
         # Exit 1 is "no match" and 2 "something could not be read", but 2 without statistics is "nothing was done".
-        if fed.exit_code not in (0, 1, None) and not page.searched and not page.matches and fed.errors:
-            raise _refusal(fed.errors, target)
-        return fed
+        if result.exit_code not in (0, 1, None) and not page.searched and not page.matches and result.errors:
+            raise _refusal(result.errors, target)
+        return result
 
-    async def _ignored(self, what: list[str], pattern: str, target: "_Target") -> int | None:
+    async def _count_ignored(self, match_flags: list[str], pattern: str, target: "_Target") -> int | None:
         """How many lines match in files that the search passed over, or None if five seconds were not enough."""
         page = MatchPage(1, 0, order_by_path, target.secret)
-        fed = await self._ask([*what, "--count", "--no-ignore"], pattern, target, page, 5.0)
-        return None if fed.timed_out else page.matches
+        result = await self._run([*match_flags, "--count", "--no-ignore"], pattern, target, page, 5.0)
+        return None if result.timed_out else page.matches
 
     def _target(self, path: str) -> "_Target":
         resolved = self._files.readable(path)
@@ -170,15 +170,15 @@ class Ripgrep:
             case _:
                 return _Target(resolved, self._files.root, self._files.shown(path))
 
-    def _ignoring(self) -> list[str]:
-        """Outside of a git repository the ignore files of the workspace count too, those above it do not."""
+    def _ignore_flags(self) -> list[str]:
+        """Outside of a git repository, flags by which ignore files count in the workspace, but not those above it."""
         root = self._files.root
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             return []
         return ["--no-require-git", "--no-ignore-parent"]
 
     def _program(self) -> tuple[str, ...]:
-        """ripgrep: the one installed with us, else the one on PATH, else our own slow stand-in."""
+        """The program: the ripgrep installed with us, else the one on PATH, else our own slow substitute."""
         if not self._engine:
             beside = Path(sysconfig.get_path("scripts")) / "rg"
             found = str(beside) if os.access(beside, os.X_OK) else self._runner.which("rg")
@@ -269,10 +269,10 @@ def _content(groups: list[MatchGroup], offset: int, limit: int, before: int, aft
     return page
 
 
-def _partial(fed: StreamedResult, timeout_s: float) -> str:
-    if fed.timed_out:
+def _partial(result: StreamedResult, timeout_s: float) -> str:
+    if result.timed_out:
         return f"stopped after {timeout_s:g} s"
-    return f"stopped after {ripgrep_output.MAX_MATCHING_LINES:,} matches" if fed.stopped else ""
+    return f"stopped after {ripgrep_output.MAX_MATCHING_LINES:,} matches" if result.stopped else ""
 
 
 def _unreadable(errors: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ _MAX_BUFFER = 1_000_000
 _MAX_KEPT = 8_000_000
 
 MAX_MATCHING_LINES = 200_000
-"""Matching lines after which a search is broken off."""
+"""Matching lines after which a search is stopped."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def order_by_count(group: MatchGroup) -> tuple[int, bytes]:
 class MatchPage:
     """Hits as they come, of which the first `need` in `order` are kept: matches with their context, or counted files.
 
-    Memory is bounded by `need` and by 8 MB; the counts are of all hits. `secret` says of which files the hits are only
-    counted.
+    Memory is bounded by `need` and by 8 MB; the counts are of all hits. Hits in `secret` files are only counted.
     """
 
     need: int
@@ -95,7 +94,7 @@ class MatchPage:
         return self.matches < MAX_MATCHING_LINES
 
     def finish(self) -> None:
-        """All has come: close the last file and read the statistics."""
+        """Close the last file and read the statistics, once all output was taken in."""
         self._close()
         searched = _SEARCHED.search(self._buffer)
         self.searched = int(searched[1]) if searched else 0

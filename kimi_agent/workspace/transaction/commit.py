@@ -1,9 +1,9 @@
 """A file transaction: changes many files, all or none, also when the disk is full or the process is killed.
 
-The order: look and compare hashes; journal; folders; new contents under temporary names; originals under a second
-name; journal says "ready"; compare again, rename, file by file; deletes; journal says "done"; second names and
-journal go. Before "ready" a crash is answered by tidying up, after it by finishing (`recovery`); an error is
-answered by undoing. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
+The order: compare hashes; write the journal; make folders; write new contents under temporary names; give originals a
+second name; mark the journal "ready"; compare again and rename, file by file; delete; mark the journal "done"; remove
+second names and journal. After a crash before "ready" the next start tidies up, after it it finishes (`recovery`);
+an error is undone. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
 takes the place of a folder, or a folder that of a file, the deletes that make room come before all other renames
 (`file_folder_swaps`).
 """
@@ -32,10 +32,10 @@ NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, er
 
 @dataclass(frozen=True)
 class CommitStep:
-    """A change whose path is resolved: `entry` says where and from what to what, `data` is the new content.
+    """A change of one file: `entry` is its path with the content ids before and after, `data` the new content.
 
-    `load` gives that content (of a link: its target) where it is not to be held until it is written. With
-    `over_folder` a folder at the file's place gives way, if this commit deletes all that is in it.
+    `load` gives that content (of a link: its target) only when it is written. With `over_folder` a folder in the
+    file's place is removed, if this commit deletes all that is in it.
     """
 
     entry: JournalEntry
@@ -50,7 +50,7 @@ class CommitStep:
         return self.entry.after is None
 
     def content(self) -> bytes:
-        """What to write. Raises ToolError where it is not what the entry names."""
+        """The content to write. Raises ToolError where it is not what the entry names."""
         if self.load is None:
             return self.data or b""
         data = self.load()
@@ -61,7 +61,7 @@ class CommitStep:
 
 @dataclass(frozen=True)
 class CommittedFile:
-    """A step that was carried out; `stat` is the new file's, None after a delete or if somebody was there since."""
+    """A step that was carried out; `stat` is the new file's, None after a delete or if somebody wrote it since."""
 
     entry: JournalEntry
     stat: os.stat_result | None
@@ -146,7 +146,7 @@ class FileTransaction:
             self._undo(journal, error)
             raise
         self._finish(journal)
-        return [self._done(index) for index in range(len(self._steps))]
+        return [self._committed(index) for index in range(len(self._steps))]
 
     def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
@@ -159,7 +159,7 @@ class FileTransaction:
         if self._several:
             for index, each in enumerate(self._steps):
                 with os_error_as_tool_error(each.entry.shown):
-                    self._keep(index)
+                    self._keep_original(index)
             with os_error_as_tool_error("the journal"):
                 if self._many:
                     self._syscalls.sync_all()
@@ -183,18 +183,18 @@ class FileTransaction:
             os_error_as_tool_error(entry.shown),
             recovery.open_entry_and_stage(self._syscalls, entry) as (folder, stage),
         ):
-            self._look_again(folder, index)
+            self._check_unchanged(folder, index)
             if entry.after is None and self._several:
                 self._syscalls.rename(folder, entry.name, self._record.old(index), stage)
             elif entry.after is None:
                 self._syscalls.unlink(folder, entry.name)
             elif entry.before is None:
-                self._appear(stage, new, folder, entry)
+                self._link_new(stage, new, folder, entry)
             else:
                 self._syscalls.rename(stage, new, entry.name, folder)
 
-    def _appear(self, stage: int, new: str, folder: int, entry: JournalEntry) -> None:
-        """Link a new file into its place, where nothing may be yet: a rename would overwrite what came meanwhile."""
+    def _link_new(self, stage: int, new: str, folder: int, entry: JournalEntry) -> None:
+        """Link a new file into its place, where nothing may be: a rename would overwrite what was written meanwhile."""
         try:
             self._syscalls.link(stage, new, entry.name, folder)
         except OSError as error:
@@ -217,7 +217,7 @@ class FileTransaction:
             raise ToolError("io", text, "tell the user; look at these files before anything else") from error
 
     def _finish(self, journal: Journal) -> None:
-        """The commit holds; what fails here leaves at most a second name, which the next start removes."""
+        """Clean up after the commit; what fails here leaves at most a second name, which the next start removes."""
         with contextlib.suppress(OSError):
             self._syscalls.mark(journal, "D")
         if self._many:
@@ -238,7 +238,7 @@ class FileTransaction:
         return recovery.open_folder(self._syscalls, entry.root, entry.folder)
 
     def _write(self, index: int, data: bytes) -> None:
-        """The new content under its temporary name, with the mode that it will have."""
+        """Write the new content under its temporary name, with the mode that it will have."""
         each, found = self._steps[index], self._found[index]
         new = self._record.new(index)
         with recovery.open_folder(self._syscalls, each.entry.root, each.entry.stage_folder) as stage:
@@ -263,7 +263,7 @@ class FileTransaction:
             finally:
                 os.close(fd)
 
-    def _keep(self, index: int) -> None:
+    def _keep_original(self, index: int) -> None:
         """Give the original a second name, or a copy where there are no hard links."""
         entry, found = self._steps[index].entry, self._found[index]
         if found is None or entry.after is None:
@@ -305,17 +305,17 @@ class FileTransaction:
         finally:
             os.close(original)
 
-    def _look_again(self, folder: int, index: int) -> None:
-        """Look just before its rename: whoever wrote the file since must not lose it."""
+    def _check_unchanged(self, folder: int, index: int) -> None:
+        """Compare again just before the rename: what somebody wrote since must not be lost."""
         entry, found = self._steps[index].entry, self._found[index]
         if found is None:
-            return  # `_appear` takes care
+            return  # `_link_new` checks that nothing is there
         now = content_id.lstat_at(folder, entry.name)
         same = now is not None and is_same_file(now, found)
         if not same and (now is None or not content_id.path_matches(folder, entry.name, entry.before)):
             raise preconditions.changed_on_disk_error(entry.shown)
 
-    def _done(self, index: int) -> CommittedFile:
+    def _committed(self, index: int) -> CommittedFile:
         entry, written, found = self._steps[index].entry, self._written[index], self._found[index]
         now = None
         if written is not None:

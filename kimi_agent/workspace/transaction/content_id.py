@@ -1,7 +1,7 @@
-"""A path's kind, mode and content hash as one string, for the journal to hold and a later start to compare.
+"""Content ids: a path's kind, mode and content hash as one string, written to the journal and compared later.
 
-Such a content id is a sha256 (a regular file of these bytes, whatever its mode), `file MODE ID` (octal permission
-bits, git's blob id) or `link ID` (of its target); None is the id of nothing.
+A content id is a sha256 (a regular file of these bytes, whatever its mode), `file MODE ID` (octal permission bits,
+git's blob id) or `link ID` (of its target); None is the id of nothing.
 """
 
 import hashlib
@@ -61,16 +61,14 @@ def lstat_at(folder: int, name: str) -> os.stat_result | None:
 
 def hash_file_at(folder: int, name: str) -> str:
     """The sha256 of a regular file, "" for anything else or nothing."""
-    fd = _opened(folder, name)
-    if fd is None:
+    if (fd := _opened(folder, name)) is None:
         return ""
     with os.fdopen(fd, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file_is(folder: int, name: str, mode: int, blob: str) -> bool:
-    fd = _opened(folder, name)
-    if fd is None:
+    if (fd := _opened(folder, name)) is None:
         return False
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(fd)

@@ -1,6 +1,6 @@
 """File/folder swaps: the order of moves in a transaction where a file replaces a folder, or a folder a file.
 
-Temporary and second names lie beside their file. They cannot where its folder comes or goes within the commit: then
+Temporary and second names lie beside their file, except where its folder is made or removed within the commit: then
 they lie beside the uppermost path that is swapped.
 """
 
@@ -11,11 +11,11 @@ from kimi_agent.workspace.paths import parent_folders
 from kimi_agent.workspace.transaction.journal import JournalEntry
 
 RootedPath = tuple[str, str]
-"""A root and what lies below it."""
+"""A root, and a path below it."""
 
 
 def find_swapped(entries: Sequence[JournalEntry]) -> set[RootedPath]:
-    """The paths that are a file on one side of the commit and a folder on the other."""
+    """Find the paths that are a file before the commit and a folder after it, or the reverse."""
     files = {(entry.root, entry.path) for entry in entries}
     return files & {(entry.root, above) for entry in entries for above in parent_folders(entry.path)}
 
@@ -28,7 +28,7 @@ def topmost_swap(entry: JournalEntry, among: set[RootedPath]) -> str | None:
 
 
 def assign_stage_folders(entries: Sequence[JournalEntry]) -> tuple[JournalEntry, ...]:
-    """The entries; those under a swapped path with the folder (`stage`) in which their other names lie."""
+    """Give each entry under a swapped path the folder (`stage`) in which its other names lie."""
     among = find_swapped(entries)
     tops = ((entry, topmost_swap(entry, among)) for entry in entries)
     return tuple(entry if top is None else replace(entry, stage=top.rpartition("/")[0]) for entry, top in tops)

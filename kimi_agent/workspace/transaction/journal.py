@@ -20,10 +20,10 @@ JOURNAL_STATES: dict[bytes, JournalState] = {b"P": "P", b"R": "R", b"U": "U", b"
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One file of a commit: `folder` (below `root`) and `name` say where, `before` and `after` what is there.
+    """One file of a commit: `name` in `folder` (below `root`), with its content ids `before` and `after`.
 
-    Both are content ids, or None for nothing. The other names of the file lie in the folder `stage` where they
-    cannot lie beside it (see `file_folder_swaps`).
+    A content id is None for nothing. The other names of the file lie in the folder `stage` where they cannot lie
+    beside it (see `file_folder_swaps`).
     """
 
     root: str
@@ -47,10 +47,10 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class CommitRecord:
-    """One commit: its files, the stem of its temporary names, and what it does to folders (root, relative).
+    """One commit: its files, the stem of its temporary names, and the folders (root, relative) that come or go.
 
-    `made` are made before all else, `late` when the file at their place has gone; `cleared` (with its mode) goes, with
-    what is below, so that a file can take its place; `emptied` goes at the end if nothing is left in it.
+    `made` are made before all else, `late` when the file in their place has gone; `cleared` (with their modes) go, with
+    what is below, so that a file can take their place; `emptied` go at the end if nothing is left in them.
     """
 
     workspace: str
@@ -78,11 +78,11 @@ class Journal:
         self.fd = fd
 
     def mark(self, state: JournalState) -> None:
-        """Go over to `state`."""
+        """Write the new state."""
         os.pwrite(self.fd, state.encode(), 0)
 
     def remove(self) -> None:
-        """The commit is over."""
+        """Delete the journal: the commit is over."""
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Journal:
         os.close(self.fd)
 
     def read(self) -> tuple[JournalState, CommitRecord] | None:
-        """What it says, or None if it was not complete, so that nothing was touched."""
+        """Its content, or None if it was not complete, so that nothing was touched."""
         with os.fdopen(os.dup(self.fd), "rb") as file:
             file.seek(0)
             raw = file.read()
@@ -99,11 +99,9 @@ class Journal:
             return None
         record = json.loads(body)
         entries = tuple(JournalEntry(**entry) for entry in record["entries"])
-        made, late, emptied = (
-            tuple((root, folder) for root, folder in record.get(name, ())) for name in ("made", "late", "emptied")
-        )
-        cleared = tuple((root, folder, mode) for root, folder, mode in record.get("cleared", ()))
-        return state, CommitRecord(record["workspace"], record["stem"], entries, made, late, cleared, emptied)
+        names = ("made", "late", "cleared", "emptied")
+        folders = {name: tuple(map(tuple, record.get(name, ()))) for name in names}
+        return state, CommitRecord(record["workspace"], record["stem"], entries, **folders)
 
 
 def write_journal(folder: Path, record: CommitRecord) -> Journal:

@@ -17,7 +17,7 @@ _WRITTEN_STATE = attrgetter("st_ino", "st_mode", "st_size", "st_mtime_ns")
 
 
 def check_before_state(entry: JournalEntry, syscalls: FileSyscalls) -> os.stat_result | None:
-    """The stat of the file at `entry`, None for nothing; raises ToolError where it is not as `entry.before` says."""
+    """The stat of the file at `entry`, None for nothing. Raises ToolError where it is not as `entry.before` says."""
     fits = False
     try:
         with recovery.open_folder(syscalls, entry.root, entry.folder) as folder:
@@ -44,7 +44,7 @@ def check_before_state(entry: JournalEntry, syscalls: FileSyscalls) -> os.stat_r
 
 
 def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterator[tuple[str, str]]:
-    """The folders above `entry` that must be made (root, relative), the upper ones first. Raises ToolError."""
+    """Find the folders above `entry` that must be made (root, relative), the upper ones first. Raises ToolError."""
     for relative in parent_folders(entry.path):
         try:
             os.close(syscalls.folder(entry.root, relative))
@@ -60,7 +60,7 @@ def find_missing_folders(entry: JournalEntry, syscalls: FileSyscalls) -> Iterato
 def find_folders_to_clear(
     coming: Sequence[JournalEntry], entries: Sequence[JournalEntry], syscalls: FileSyscalls
 ) -> tuple[tuple[str, str, int], ...]:
-    """The folders in the place of files of `coming`, and those below (root, relative, mode), the upper ones first.
+    """Find the folders in the place of `coming` files, with those below (root, relative, mode), the upper ones first.
 
     Raises ToolError where such a folder holds more than what `entries` delete.
     """

@@ -1,6 +1,6 @@
-"""Recovery of a cut-short file transaction: tidies up before it, finishes it, or undoes it.
+"""Recovery of a file transaction that a crash cut short: tidies up before it, finishes it, or undoes it.
 
-Every function may be cut short and called again; none touches a file that somebody else has written since.
+Every function may be interrupted and called again; none touches a file that somebody else has written since.
 """
 
 import contextlib
@@ -28,24 +28,23 @@ _MOST_NAMES = 20
 
 @dataclass
 class RecoveryOutcome:
-    """What could not be recovered so far: `failed` may work another time, `left` was written by others and stays."""
+    """The files that were not recovered: `failed` may work another time, `left` were written by others and stay."""
 
     failed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
 def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
-    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each, [] for none."""
+    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each."""
     notes: list[str] = []
     for journal in unfinished_journals(journals):
-        content = journal.read()
-        if content is None:
+        if (content := journal.read()) is None:
             syscalls.remove(journal)
             continue
         state, record = content
         if record.workspace != workspace:
             continue
-        names = describe_files(record)
+        names = join_some([entry.shown for entry in record.entries], _MOST_NAMES)
         outcome = RecoveryOutcome()
         if state == "R":
             notes.append(f"finished a change that was cut short: {names}")
@@ -54,15 +53,9 @@ def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> l
             notes.append(f"took back a change that was cut short: {names}")
             outcome = undo_commit(record, syscalls)
         notes += (*outcome.failed, *outcome.left)
-        failed = outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))
-        if not failed:
+        if not (outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))):
             syscalls.remove(journal)
     return notes
-
-
-def describe_files(record: CommitRecord) -> str:
-    """The files of a commit, in a sentence."""
-    return join_some([entry.shown for entry in record.entries], _MOST_NAMES)
 
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
@@ -106,7 +99,7 @@ def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome
     outcome = RecoveryOutcome()
     room, puts, deletes = order_moves(record.entries)
     for index in (*reversed(deletes), *reversed(puts)):
-        _take_back_one(record, index, syscalls, outcome)
+        _undo_one(record, index, syscalls, outcome)
     for root, relative in reversed(record.late):
         with contextlib.suppress(OSError):
             remove_empty_folder(syscalls, root, relative)
@@ -114,13 +107,13 @@ def undo_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome
         with contextlib.suppress(OSError):  # then what belongs into it says so
             make_folder(syscalls, root, relative, mode)
     for index in reversed(room):
-        _take_back_one(record, index, syscalls, outcome)
+        _undo_one(record, index, syscalls, outcome)
     if not outcome.failed:
         outcome.failed += remove_temporaries(record, syscalls)
     return outcome
 
 
-def _take_back_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
+def _undo_one(record: CommitRecord, index: int, syscalls: FileSyscalls, outcome: RecoveryOutcome) -> None:
     entry, new, old = record.entries[index], record.new(index), record.old(index)
     with open_if_present(syscalls, entry, outcome.failed) as (folder, stage):
         if stage is None:

@@ -15,19 +15,19 @@ NO_SYNC_ERRORS = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)  # file systems that
 class FileSyscalls:
     """Each method is one thing that can go wrong. All names are relative to a folder opened by `folder`."""
 
-    def __init__(self, beneath: ConfinedOpener) -> None:
-        self._beneath = beneath
+    def __init__(self, opener: ConfinedOpener) -> None:
+        self._opener = opener
 
     def folder(self, root: str, relative: str) -> int:
         """A descriptor of a folder below `root`."""
-        return self._beneath.open(root, relative, os.O_RDONLY | FOLDER_FLAGS)
+        return self._opener.open(root, relative, os.O_RDONLY | FOLDER_FLAGS)
 
     def open(self, folder: int, name: str, flags: int, mode: int = 0) -> int:
         """A descriptor of a file; never waits on a pipe, never follows a link."""
         return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
 
     def write(self, fd: int, data: memoryview) -> int:
-        """How many bytes went out."""
+        """Write some of `data`; returns how many bytes."""
         return os.write(fd, data)
 
     def like(self, fd: int, original: int, mode: int) -> None:
@@ -48,7 +48,7 @@ class FileSyscalls:
         os.fchmod(fd, mode)
 
     def sync(self, fd: int) -> None:
-        """Have a file or folder on the disk."""
+        """Flush a file or folder to the disk."""
         try:
             os.fsync(fd)
         except OSError as error:
@@ -56,7 +56,7 @@ class FileSyscalls:
                 raise
 
     def sync_all(self) -> None:
-        """Have everything on the disk: for many files far quicker than one after the other."""
+        """Flush everything to the disk: for many files far quicker than one after the other."""
         os.sync()
 
     def mkdir(self, folder: int, name: str) -> None:
@@ -76,7 +76,7 @@ class FileSyscalls:
         os.symlink(target, os.fsencode(name), dir_fd=folder)
 
     def rename(self, folder: int, name: str, other: str, into: int) -> None:
-        """Put one name in the place of another (in the folder `into`)."""
+        """Rename a file to `other` (in the folder `into`), which it replaces."""
         os.rename(name, other, src_dir_fd=folder, dst_dir_fd=into)
 
     def unlink(self, folder: int, name: str) -> None:
@@ -88,9 +88,9 @@ class FileSyscalls:
         return write_journal(folder, record)
 
     def mark(self, journal: Journal, state: JournalState) -> None:
-        """Move the journal on."""
+        """Write the journal's new state."""
         journal.mark(state)
 
     def remove(self, journal: Journal) -> None:
-        """End the journal."""
+        """Delete the journal."""
         journal.remove()

@@ -57,7 +57,7 @@ class ListedWorktree:
 
 
 def describe_losses(found: ListedWorktree) -> str:
-    """What would be lost with it, "" for nothing."""
+    """Describe what its removal would lose, "" for nothing."""
     reasons = []
     if found.locked:
         reasons.append("it is locked" + (f" ({escape_path(found.locked)})" if found.locked != "yes" else ""))

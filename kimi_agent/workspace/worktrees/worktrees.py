@@ -1,6 +1,6 @@
 """Git worktrees for sessions: made on a new branch, listed, and removed only when nothing would be lost.
 
-They lie in `base/KEY/NAME`, where KEY names the repository; every other worktree of it is none of ours.
+They lie in `base/KEY/NAME`, where KEY names the repository; its other worktrees are not ours and are left alone.
 """
 
 import contextlib
@@ -34,25 +34,24 @@ class Worktrees:
         self._prefix = real.relative_to(own.top)
         self._top = own.top
         self._environ = environ
-        # The main worktree, if there is one: what is run there survives the removal of a linked one.
+        # In the main worktree, if there is one: git still works there when a linked one is removed.
         main = common.parent if common.name == ".git" else own.top
         self._git = Git(main, environ=environ)
         self.folder = Path(os.path.realpath(base)) / workspace_key(main if common.name == ".git" else common)
 
     def make(self, name: str, *, now: Callable[[], float], rng: random.Random) -> Worktree:
-        """A worktree on the branch kimi-agent/NAME, made from HEAD; one that exists already is opened again.
+        """Make a worktree on the branch kimi-agent/NAME from HEAD, or open the one that exists. Raises UserError.
 
-        Without a name one is made up. Raises UserError.
+        Without a name one is made up.
         """
         if name:
             check_worktree_name(name)
-        with self._alone():
-            standing = self._registered()
+        with self._locked():
+            registered = self._registered()
             name = name or next(each for each in generate_worktree_names(now, rng) if self._is_free(each))
             path = self.folder / name
-            if path in standing and _exists_on_disk(path):
-                return self._opened(path, ())
-            return self._opened(path, self._added(path, again=path in standing))
+            exists = path in registered and _exists_on_disk(path)
+            return self._open(path, () if exists else self._create(path, again=path in registered))
 
     def workspaces(self, name: str) -> tuple[Path, ...]:
         """The folders in which a session of that worktree may work."""
@@ -68,7 +67,7 @@ class Worktrees:
 
         Raises WorktreeNotRemoved where work would be lost and `force` is not given, UserError where there is none.
         """
-        with self._alone():
+        with self._locked():
             path = self.folder / check_worktree_name(name)
             entry = self._registered().get(path)
             if entry is None:
@@ -95,7 +94,7 @@ class Worktrees:
         return f"There is no worktree {path.name!r} of this repository; there are: {there}."
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """One process at a time makes or removes worktrees of this repository."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,8 +111,8 @@ class Worktrees:
         ref = f"{HEADS_PREFIX}{BRANCH_PREFIX}{name}"
         return not self._git.resolve(ref) and not os.path.lexists(self.folder / name)
 
-    def _added(self, path: Path, *, again: bool) -> tuple[str, ...]:
-        """Make it; gives notes. With `again` its folder was removed by hand, and git remembers it still."""
+    def _create(self, path: Path, *, again: bool) -> tuple[str, ...]:
+        """Make it; gives notes. With `again` git still remembers it, but its folder was removed by hand."""
         branch = BRANCH_PREFIX + path.name
         known = self._git.resolve(f"{HEADS_PREFIX}{branch}^{{commit}}")
         head = Git(self._top, environ=self._environ).resolve("HEAD^{commit}")
@@ -128,25 +127,22 @@ class Worktrees:
             raise UserError(f"The worktree {path.name} could not be made: {_git_message(error)}.", 1) from error
         return self._notes(branch if known else "", path)
 
-    def _opened(self, path: Path, notes: tuple[str, ...]) -> Worktree:
+    def _open(self, path: Path, notes: tuple[str, ...]) -> Worktree:
         branch = Git(path, environ=self._environ).head_ref().removeprefix(HEADS_PREFIX)
         workspace = path / self._prefix
         return Worktree(path, branch, path.name, workspace if workspace.is_dir() else path, notes)
 
     def _notes(self, taken_up: str, path: Path) -> tuple[str, ...]:
         notes = [f"It goes on with the branch {taken_up}, which was there."] if taken_up else []
-        here = Git(self._top, environ=self._environ)
-        dirty = _dirty(here)
-        if dirty:
+        if dirty := _dirty(Git(self._top, environ=self._environ)):
             notes.append(f"Uncommitted work on {format_count(len(dirty), 'file')} stays behind in {self._top}.")
-        filtered = _files_with_filters(Git(path, environ=self._environ))
-        if filtered:
+        if filtered := _files_with_filters(Git(path, environ=self._environ)):
             shown = ", ".join(map(escape_path, filtered[:3])) + (" ..." if len(filtered) > 3 else "")
             notes.append(f"Filters (git-lfs and the like) did not run: {shown} stand as they are stored.")
         return tuple(notes)
 
     def _registered(self) -> dict[Path, dict[str, str]]:
-        """What git knows of the worktrees in our folder."""
+        """The worktrees in our folder that git knows, with the fields that it lists."""
         found = {}
         for block in os.fsdecode(self._git.run("worktree", "list", "--porcelain")).split("\n\n"):
             entry = {key: value for key, _, value in (row.partition(" ") for row in block.split("\n")) if key}
@@ -172,8 +168,7 @@ class Worktrees:
         if not tips:
             return 0, ()
         others = ("--not", f"--exclude={branch}", "--branches", "--remotes", "--tags")
-        output = os.fsdecode(self._git.run("log", "--format=%h %s", *tips, *others, "--"))
-        commits = output.splitlines()
+        commits = os.fsdecode(self._git.run("log", "--format=%h %s", *tips, *others, "--")).splitlines()
         return len(commits), tuple(commits[:20])
 
     def _drop_branch(self, name: str) -> None:
@@ -199,8 +194,7 @@ def _dirty(git: Git) -> tuple[str, ...]:
 def _files_with_filters(git: Git) -> list[str]:
     """The files that a filter program would have changed at the checkout."""
     outside = (":(exclude,attr:!filter)", ":(exclude,attr:-filter)")
-    output = git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"})
-    return split_nul_paths(output)
+    return split_nul_paths(git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"}))
 
 
 def _has_submodules(own: Repository | None) -> bool:
