@@ -12,7 +12,7 @@ from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestS
 
 # What a shell answers for a command that could not be started.
 NOT_STARTED_EXIT_CODES = (126, 127)
-# From here on stand a project's own tasks, such as `make test`, of which only the exit code is known.
+# The orders from here on are those of a project's own tasks, such as `make test`: only their exit code is known.
 FIRST_TASK = 80
 
 
@@ -26,6 +26,31 @@ class RunnerEnvironment:
     runner: ProcessRunner
     interpreters: InterpreterFinder
     report_path: Path
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """The tests to run: `selection` in `folder`; `why` is the evidence for the runner, which its command passes on."""
+
+    folder: ProjectFolder
+    selection: TestSelection
+    why: str
+    environment: RunnerEnvironment
+
+    @property
+    def report_path(self) -> Path:
+        """Where the runner's report may be written."""
+        return self.environment.report_path
+
+    def which(self, program: str) -> str | None:
+        """The path of an installed program, None where it is missing."""
+        return self.environment.runner.which(program)
+
+    def command(
+        self, runner: str, argv: tuple[str, ...], shown: tuple[str, ...], env: Mapping[str, str] | None = None
+    ) -> TestCommand:
+        """The command of `runner` that starts `argv` in the folder; `shown` are the words that a person would type."""
+        return TestCommand(runner, self.why, argv, shlex.join(shown), self.folder.path, env or {})
 
 
 @dataclass(frozen=True)
@@ -81,7 +106,7 @@ class RunResult:
     selection: TestSelection = field(default_factory=TestSelection)
 
 
-Launcher = Callable[[ProjectFolder, TestSelection, str, RunnerEnvironment], Awaitable[TestCommand | None]]
+Launcher = Callable[[LaunchRequest], Awaitable[TestCommand | None]]
 ReportParser = Callable[[RunResult], ParsedReport]
 
 

@@ -7,9 +7,7 @@ is there must hold `contains` (a regular expression too). The first of `programs
 
 import os
 import re
-import shlex
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +15,8 @@ import msgspec
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.runner import FIRST_TASK, RunnerEnvironment, TestRunner, read_exit_code
-from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
+from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, TestRunner, read_exit_code
+from kimi_agent.workspace.testrun.values import TestCommand
 
 _Some = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
@@ -41,14 +39,13 @@ class _RunnerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         holds = found and re.search(self.contains, folder.text(found[0]), re.MULTILINE)
         return self.evidence.replace("{file}", found[0]) if holds else ""
 
-    async def launch(
-        self, folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-    ) -> TestCommand | None:
-        found = _find_program(self.programs, folder, environment)
-        if found is None or selection.targets or selection.name:
+    async def launch(self, request: LaunchRequest) -> TestCommand | None:
+        if not request.selection.is_whole:
             return None
-        shown = shlex.join((found[0], *self.arguments))
-        return TestCommand(self.name, why, (found[1], *self.arguments), shown, folder.path)
+        for name in self.programs:
+            if path := _find_program(name, request):
+                return request.command(self.name, (path, *self.arguments), (name, *self.arguments))
+        return None
 
 
 def read_runner_file(text: str) -> TestRunner:
@@ -71,15 +68,9 @@ def read_runner_file(text: str) -> TestRunner:
     )
 
 
-def _find_program(
-    names: Sequence[str], folder: ProjectFolder, environment: RunnerEnvironment
-) -> tuple[str, str] | None:
-    """The first of the programs that is here: as it is shown, and its path."""
-    for name in names:
-        path = Path(os.path.realpath(folder.path / name))
-        if "/" not in name:
-            if found := environment.runner.which(name):
-                return name, found
-        elif os.access(path, os.X_OK) and path.is_relative_to(folder.root):
-            return name, str(path)
-    return None
+def _find_program(name: str, request: LaunchRequest) -> str | None:
+    """The path of a program, None where it is missing or not the project's own."""
+    if "/" not in name:
+        return request.which(name)
+    path = Path(os.path.realpath(request.folder.path / name))
+    return str(path) if os.access(path, os.X_OK) and path.is_relative_to(request.folder.root) else None

@@ -27,6 +27,11 @@ class TestSelection:
     targets: tuple[Target, ...] = ()
     name: str = ""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all tests are to run."""
+        return not (self.targets or self.name)
+
 
 @dataclass(frozen=True)
 class TestCommand:

@@ -15,7 +15,7 @@ from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.process.runner import ProcessRunner
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, TestRunner
+from kimi_agent.workspace.testrun.runner import LaunchRequest, RunnerEnvironment, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST, ctest_arguments
 from kimi_agent.workspace.testrun.runners.dotnet import DOTNET, dotnet_arguments
 from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_arguments, maven_arguments
@@ -82,7 +82,7 @@ async def launched(
     folder = ProjectFolder(context.files, context.files.root)
     why = row.evidence(folder)
     assert why
-    return await row.launch(folder, selection, why, environment)
+    return await row.launch(LaunchRequest(folder, selection, why, environment))
 
 
 async def shown(row: TestRunner, context: Context, environment: RunnerEnvironment) -> str:
@@ -186,11 +186,11 @@ async def test_maven_starts_where_all_modules_are_known(
     put(workspace, {"pom.xml": "<modules><module>a</module></modules>", "a/pom.xml": "<module>./b/</module>"})
     put(workspace, {"a/b/pom.xml": "", "other/pom.xml": ""})
     inner = ProjectFolder(context.files, workspace / "a" / "b")
-    launch = await MAVEN.launch(inner, TestSelection(), "pom.xml", environment)
+    launch = await MAVEN.launch(LaunchRequest(inner, TestSelection(), "pom.xml", environment))
     assert launch is not None
     assert (launch.folder, launch.shown) == (workspace, "mvn -q -B -pl a/b -am test")
     alone = await MAVEN.launch(
-        ProjectFolder(context.files, workspace / "other"), TestSelection(), "pom.xml", environment
+        LaunchRequest(ProjectFolder(context.files, workspace / "other"), TestSelection(), "pom.xml", environment)
     )
     assert alone is not None
     assert alone.folder == workspace / "other"
@@ -206,7 +206,7 @@ async def test_a_wrapper_is_used_if_it_can_be_started_and_is_the_projects(
     assert launch is not None
     assert (launch.argv[0], launch.shown) == (str(workspace / "gradlew"), "./gradlew cleanTest test")
     below = await GRADLE.launch(
-        ProjectFolder(context.files, workspace / "sub"), TestSelection(), "build.gradle", environment
+        LaunchRequest(ProjectFolder(context.files, workspace / "sub"), TestSelection(), "build.gradle", environment)
     )
     assert below is not None
     assert (below.shown, below.folder) == ("../gradlew cleanTest test", workspace / "sub")
@@ -403,12 +403,8 @@ async def test_dotnet_names_the_solution(context: Context, workspace: Path, envi
     put(workspace, {"App.csproj": "<Project/>", "T.csproj": '<PackageReference Include="Microsoft.NET.Test.Sdk"/>'})
     assert await shown(DOTNET, context, environment) == "dotnet test T.csproj"
     put(workspace, {"All.sln": ""})
-    launch = await DOTNET.launch(
-        ProjectFolder(context.files, workspace),
-        TestSelection(),
-        "AGENTS.md; All.sln; also found: make test",
-        environment,
-    )
+    folder, why = ProjectFolder(context.files, workspace), "AGENTS.md; All.sln; also found: make test"
+    launch = await DOTNET.launch(LaunchRequest(folder, TestSelection(), why, environment))
     assert launch is not None
     assert launch.shown == "dotnet test All.sln"
     assert launch.argv[-2:] == ("--results-directory", str(environment.report_path.parent / "trx"))

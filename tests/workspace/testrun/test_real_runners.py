@@ -9,7 +9,7 @@ import pytest
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import LaunchRequest, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.runners.ctest import CTEST
 from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN
 from kimi_agent.workspace.testrun.runners.mix import MIX
@@ -49,7 +49,7 @@ class Played:
             self._context.runner, InterpreterFinder(root, self._context.runner, own=sys.executable), report
         )
         folder = ProjectFolder(self._context.files, root)
-        launch = await self._row.launch(folder, wanted, self._row.evidence(folder), environment)
+        launch = await self._row.launch(LaunchRequest(folder, wanted, self._row.evidence(folder), environment))
         assert launch is not None
         for beside, text in launch.extra_files.items():
             report.with_name(beside).write_text(text)

@@ -16,7 +16,7 @@ from kimi_agent.workspace.testrun.choosing.documented_commands import find_agent
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
 from kimi_agent.workspace.testrun.choosing.run_plan import RememberedCommand, RunPlan
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
-from kimi_agent.workspace.testrun.runner import FIRST_TASK, RunnerEnvironment, TestRunner
+from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, RunnerEnvironment, TestRunner
 from kimi_agent.workspace.testrun.values import Target, TestSelection
 
 _AGENTS_FILE = "AGENTS.md"
@@ -42,25 +42,23 @@ class PlanChooser:
         The first of these that can do it is taken. A whole command cannot be narrowed, so the first three serve only
         where no target and no name is chosen. Raises ToolError where nothing is found.
         """
-        chosen = bool(selection.targets or selection.name)
         start = _start_folder(self._files, selection.targets)
         why = ""
-        if not chosen:
+        if selection.is_whole:
             if configured:
                 return self.plan_command(configured, self._files.root, "configured test command", whole=True)
-            told, why = await asyncio.to_thread(self._plan_from_agents_file, start)
-            if told is not None:
-                return told
+            documented, why = await asyncio.to_thread(self._plan_from_agents_file, start)
+            if documented is not None:
+                return documented
             if worked is not None and worked.has_cases:
                 return self.plan_command(worked.command, worked.folder, "it worked in this session")
         refused: list[str] = []
-        found = await self._plan_from_runners(selection, start, why, refused)
-        if found is not None:
+        if found := await self._plan_from_runners(selection, start, why, refused):
             return found
-        if worked is not None and not chosen:
-            # Only its exit code spoke for it, so it comes after what is known to run tests.
+        if worked is not None and selection.is_whole:
+            # Only its exit code is known, so it comes after what is known to run tests.
             return self.plan_command(worked.command, worked.folder, "it worked in this session")
-        raise await asyncio.to_thread(self._nothing_found_error, start, refused, chosen=chosen)
+        raise await asyncio.to_thread(self._nothing_found_error, start, refused, chosen=not selection.is_whole)
 
     def _plan_from_agents_file(self, start: Path) -> tuple[RunPlan | None, str]:
         """The plan of the nearest AGENTS.md's command, if it can be started; else what is reported about it."""
@@ -91,10 +89,9 @@ class PlanChooser:
                 if not _accepts_targets(runner, selection, [other for other, _ in hits]):
                     continue
                 also = f"; also found: {', '.join(others)}" if others else ""
-                command = await runner.launch(folder, selection, before + why + also, self._environment)
-                if command is not None:
-                    whole = not (selection.targets or selection.name)
-                    return RunPlan(command, runner.read, folder, selection, whole=whole)
+                request = LaunchRequest(folder, selection, before + why + also, self._environment)
+                if command := await runner.launch(request):
+                    return RunPlan(command, runner.read, folder, selection, whole=selection.is_whole)
                 refused.append(f"{runner.name} ({why})")
         return None
 

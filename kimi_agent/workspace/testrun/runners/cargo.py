@@ -5,7 +5,6 @@ Not nextest where it is installed: it runs no documentation tests, and reports o
 
 import os
 import re
-import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     path_argument,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
+from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CARGO_TOML = "Cargo.toml"
@@ -79,14 +78,12 @@ def read_cargo_output(ran: RunResult) -> ParsedReport:
     return ParsedReport(cases, running=", ".join(running[:5]), trouble=trouble, is_complete=not text.died)
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    cargo, words = environment.runner.which("cargo"), cargo_arguments(selection, folder)
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    cargo, words = request.which("cargo"), cargo_arguments(request.selection, request.folder)
     if cargo is None:
         return None
-    shown = shlex.join(("cargo", "test", "--no-fail-fast", *words))
-    return TestCommand("cargo test", why, (cargo, "test", "--no-fail-fast", *words), shown, folder.path, CARGO_ENV)
+    rest = ("test", "--no-fail-fast", *words)
+    return request.command("cargo test", (cargo, *rest), ("cargo", *rest), CARGO_ENV)
 
 
 @dataclass(frozen=True)

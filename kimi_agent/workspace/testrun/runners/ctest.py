@@ -25,7 +25,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
@@ -60,31 +60,29 @@ def ctest_evidence(folder: ProjectFolder) -> str:
     return "CMakeLists.txt declares tests" if _TESTS.search(folder.text("CMakeLists.txt")) else ""
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    cmake, ctest = environment.runner.which("cmake"), environment.runner.which("ctest")
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    cmake, ctest = request.which("cmake"), request.which("ctest")
     if cmake is None or ctest is None:
         return None
-    tree = _find_build_folder(folder)
+    tree = _find_build_folder(request.folder)
     if tree is None:
         raise ToolError(
             "not_found",
             "CMakeLists.txt declares tests, but there is no build folder, so nothing can be run yet",
             "run `cmake -S . -B build` in the shell, then run_tests: it builds and runs ctest",
         )
-    words = ctest_arguments(folder, selection, tree.name)
+    words = ctest_arguments(request.folder, request.selection, tree.name)
     if words is None:
         return None
     configured = ("--config", tree.configuration) if tree.configuration else ()
     build = ("--build", tree.name, *configured)
-    options = (*_report_options(environment.report_path), "--no-tests=ignore")
+    options = (*_report_options(request.report_path), "--no-tests=ignore")
     chosen = (*words, *(("-C", tree.configuration) if tree.configuration else ()))
     # ctest alone would test what was built some time ago: evidence about other sources than these.
     script = f"{shlex.join((cmake, *build))} && exec {shlex.join((ctest, *chosen, *options))}"
     shown = f"{shlex.join(('cmake', *build))} && {shlex.join(('ctest', *chosen))}"
     env = {"CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1), "CLICOLOR_FORCE": "0"}
-    return TestCommand("ctest", why, ("/bin/sh", "-c", script), shown, folder.path, env)
+    return TestCommand("ctest", request.why, ("/bin/sh", "-c", script), shown, request.folder.path, env)
 
 
 def _report_options(report: Path) -> tuple[str, ...]:

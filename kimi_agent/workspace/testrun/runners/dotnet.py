@@ -1,7 +1,6 @@
 """dotnet runner (.NET): `dotnet test`, parsed from the TRX reports of its projects."""
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex, find_declared_types
 from kimi_agent.workspace.testrun.reports.trx import TrxResult, read_trx_report
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
 DOTNET_SOURCE_SUFFIXES = (".cs", ".fs", ".vb")
@@ -29,6 +28,12 @@ _TEST_SDK = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true|MSTest
 _FRAME = re.compile(r"\s*\S+ .+\(.*\) \S+ (?P<path>\S.*):\S+ (?P<line>\d+)")
 _BUILD_ERROR = re.compile(r"\b(?:error|fatal) ?(?:[A-Z]+\d+|:)|MSB\d{4}|Unhandled exception")
 _MOST_REPORTS = 500
+_ENV = {
+    "DOTNET_CLI_TELEMETRY_OPTOUT": "1",
+    "DOTNET_NOLOGO": "1",
+    "DOTNET_CLI_UI_LANGUAGE": "en",
+    "MSBUILDDISABLENODEREUSE": "1",  # the build's helper processes would outlive the run
+}
 
 
 def dotnet_evidence(folder: ProjectFolder) -> str:
@@ -39,25 +44,15 @@ def dotnet_evidence(folder: ProjectFolder) -> str:
     return solution or (tested or [""])[0]
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    dotnet = environment.runner.which("dotnet")
-    words = dotnet_arguments(folder, selection)
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    dotnet = request.which("dotnet")
+    words = dotnet_arguments(request.folder, request.selection)
     if dotnet is None or words is None:
         return None
     # `dotnet test` refuses to choose where several stand beside each other.
-    words = words if words[:1] and not words[0].startswith("-") else (dotnet_evidence(folder), *words)
-    options = ("--nologo", "--logger", "trx", "--results-directory", str(_trx_folder(environment.report_path)))
-    env = {"DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1", "DOTNET_CLI_UI_LANGUAGE": "en"}
-    return TestCommand(
-        "dotnet",
-        why,
-        (dotnet, "test", *words, *options),
-        shlex.join(("dotnet", "test", *words)),
-        folder.path,
-        {**env, "MSBUILDDISABLENODEREUSE": "1"},  # the build's helper processes would outlive the run
-    )
+    words = words if words[:1] and not words[0].startswith("-") else (dotnet_evidence(request.folder), *words)
+    options = ("--nologo", "--logger", "trx", "--results-directory", str(_trx_folder(request.report_path)))
+    return request.command("dotnet", (dotnet, "test", *words, *options), ("dotnet", "test", *words), _ENV)
 
 
 def dotnet_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:

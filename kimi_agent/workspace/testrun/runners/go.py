@@ -2,12 +2,11 @@
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msgspec.structs import replace
+import msgspec
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
@@ -20,7 +19,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
@@ -70,17 +69,14 @@ def read_go_output(ran: RunResult) -> ParsedReport:
     return ParsedReport(cases, fatal_error=broken, running=", ".join(running[:5]), log=events.log())
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    go = environment.runner.which("go")
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    go = request.which("go")
     if go is None:
         return None
-    words = go_arguments(selection, folder)
-    shown = f"go test {shlex.join(words)}"
+    words = go_arguments(request.selection, request.folder)
     # A result out of the cache would be no result of this run; how long it may take is said by us.
     argv = (go, "test", "-json", "-count=1", "-timeout=0", *words)
-    return TestCommand("go test", why, argv, shown, folder.path, show_line=printed_text)
+    return replace(request.command("go test", argv, ("go", "test", *words)), show_line=printed_text)
 
 
 def _all_packages(folder: ProjectFolder) -> tuple[str, ...]:
@@ -236,7 +232,7 @@ class _IdMaker:
         if not package.unbuilt:
             case = self._case(node_id, "error", package.output, place, [])
             ended = next((line.strip() for line in package.output if line.startswith("exit status")), "it failed")
-            return case if case.message else replace(case, message=f"{ended}, but no test of it did")
+            return case if case.message else msgspec.structs.replace(case, message=f"{ended}, but no test of it did")
         for line in self._compiler:
             hit = _COMPILER.match(line)
             if hit and Path(hit["path"]).parent == Path(place):

@@ -2,8 +2,8 @@
 
 import os
 import re
-import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, 
 from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES, JvmReportReader, find_fresh_reports
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.runners.jvm_targets import JvmSelection, select_jvm_tests
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
@@ -29,32 +29,26 @@ _MAVEN_FAILS = re.compile(r"\[ERROR\] (?!COMPILATION ERROR)\S|JAVA_HOME")
 _NOT_RUN_AGAIN = re.compile(r":(?!clean|compile)(?:\w+Test|test) (?:UP-TO-DATE|FROM-CACHE)$")
 _DEEPEST = 8
 _RUN_STARTED_FILE = "began"  # a file that is written when the run begins: reports of earlier runs are older
+_RUN_STARTED_FILES = {_RUN_STARTED_FILE: ""}
 
 
-async def _launch_gradle(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    program = _find_program("gradlew", "gradle", folder.path, environment)
-    tasks = gradle_arguments(folder, selection)
+async def _launch_gradle(request: LaunchRequest) -> TestCommand | None:
+    program = _find_program(request, "gradlew", "gradle", request.folder.path)
+    tasks = gradle_arguments(request.folder, request.selection)
     if program is None or tasks is None:
         return None
-    argv = (program[0], *_GRADLE_OPTIONS, *tasks)
-    shown = shlex.join((program[1], *tasks))
-    return TestCommand("gradle", why, argv, shown, folder.path, extra_files={_RUN_STARTED_FILE: ""})
+    command = request.command("gradle", (program[0], *_GRADLE_OPTIONS, *tasks), (program[1], *tasks))
+    return replace(command, extra_files=_RUN_STARTED_FILES)
 
 
-async def _launch_maven(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    reactor = _find_reactor(folder)
-    program = _find_program("mvnw", "mvn", reactor, environment)
-    words = maven_arguments(folder, selection, reactor)
+async def _launch_maven(request: LaunchRequest) -> TestCommand | None:
+    reactor = _find_reactor(request.folder)
+    program = _find_program(request, "mvnw", "mvn", reactor)
+    words = maven_arguments(request.folder, request.selection, reactor)
     if program is None or words is None:
         return None
-    argv = (program[0], *_MAVEN_OPTIONS, *words)
-    return TestCommand(
-        "maven", why, argv, shlex.join((program[1], "-q", "-B", *words)), reactor, extra_files={_RUN_STARTED_FILE: ""}
-    )
+    command = request.command("maven", (program[0], *_MAVEN_OPTIONS, *words), (program[1], "-q", "-B", *words))
+    return replace(command, folder=reactor, extra_files=_RUN_STARTED_FILES)
 
 
 def gradle_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:
@@ -159,16 +153,17 @@ def _surefire_filter(each: JvmSelection, name: str) -> str:
     return f"*{method}" if method else ""
 
 
-def _find_program(wrapper: str, program: str, folder: Path, environment: RunnerEnvironment) -> tuple[str, str] | None:
+def _find_program(request: LaunchRequest, wrapper: str, program: str, folder: Path) -> tuple[str, str] | None:
     """The project's own wrapper (as it is started, as it is shown), else the program on the PATH."""
-    for place in walk_up(folder, environment.runner.root):
+    root = request.environment.runner.root
+    for place in walk_up(folder, root):
         path = place / wrapper
         if path.is_file() and os.access(path, os.X_OK):
-            if not path.resolve().is_relative_to(environment.runner.root):
+            if not path.resolve().is_relative_to(root):
                 break
             shown = os.path.relpath(path, folder)
             return str(path), shown if shown.startswith("../") else f"./{shown}"
-    found = environment.runner.which(program)
+    found = request.which(program)
     return (found, program) if found else None
 
 
@@ -190,7 +185,7 @@ def _any_line_matches(lines: Iterable[str], pattern: re.Pattern[str]) -> bool:
 
 def _adopt(runner: str, programs: tuple[str, ...], goals: set[str], given: GivenCommand) -> TestCommand | None:
     tests = given.program in programs and goals & set(given.words)
-    return given.run_as(runner, extra_files={_RUN_STARTED_FILE: ""}) if tests else None
+    return given.run_as(runner, extra_files=_RUN_STARTED_FILES) if tests else None
 
 
 GRADLE = TestRunner(

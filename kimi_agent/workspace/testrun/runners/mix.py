@@ -1,7 +1,6 @@
 """mix runner (Elixir): `mix test`, parsed from the text of its trace."""
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     targets_of_one_kind,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import RunnerEnvironment, RunResult, TestRunner, first_file
+from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^(?P<module>\S+) \[(?P<path>.+)\]$")
@@ -35,15 +34,12 @@ _TRACE_OPTIONS = ("--trace", "--no-color")  # without the trace only failing tes
 _ENV = {"LC_ALL": "C.UTF-8"}
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    mix = environment.runner.which("mix")
-    words = mix_arguments(folder, selection)
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    mix = request.which("mix")
+    words = mix_arguments(request.folder, request.selection)
     if mix is None or words is None:
         return None
-    argv = (mix, "test", *_TRACE_OPTIONS, *words)
-    return TestCommand("mix", why, argv, shlex.join(("mix", "test", *words)), folder.path, _ENV)
+    return request.command("mix", (mix, "test", *_TRACE_OPTIONS, *words), ("mix", "test", *words), _ENV)
 
 
 def mix_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[str, ...] | None:

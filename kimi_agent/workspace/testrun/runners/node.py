@@ -29,8 +29,8 @@ from kimi_agent.workspace.testrun.reports.node_reporters import (
 from kimi_agent.workspace.testrun.reports.node_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
 from kimi_agent.workspace.testrun.runner import (
     GivenCommand,
+    LaunchRequest,
     ReportParser,
-    RunnerEnvironment,
     TestRunner,
     read_exit_code,
 )
@@ -109,15 +109,14 @@ def _evidence(runner: str) -> Callable[[ProjectFolder], str]:
     return evidence
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    folder, selection, report = request.folder, request.selection, request.report_path
     found = inspect_node_project(folder)
     runner = found.runner
     program = _PROGRAMS[runner].partition(" ")[0]
     missing = ""
     if runner in ("node", "bun"):
-        if environment.runner.which(program) is None and not is_installed(program, folder):
+        if request.which(program) is None and not is_installed(program, folder):
             return None
     elif not is_installed(program, folder):
         missing = f"; {program} is not in node_modules/.bin: install the dependencies first"
@@ -126,30 +125,27 @@ async def _launch(
     if chosen is None or (selection.targets and re.search(r"\bcd\s", before)):
         return None
     named, paths = chosen
-    options = [*node_report_options(runner, environment.report_path), *named]
+    options = [*node_report_options(runner, report), *named]
     if runner == "node":
         text = " ".join(filter(None, (_insert_node_options(base, options), shlex.join(paths))))
     else:
         text = f"{base} {shlex.join([*options, *paths])}"
     shown = " ".join(filter(None, (before + base, shlex.join([*named, *paths]))))
     argv = ("/bin/sh", "-c", _path_prefix(folder) + before + text)
-    return TestCommand(
-        runner, why + missing, argv, shown, folder.path, _ENV, node_reporter_files(runner, environment.report_path)
-    )
+    files = node_reporter_files(runner, report)
+    return TestCommand(runner, request.why + missing, argv, shown, folder.path, _ENV, files)
 
 
-async def _launch_script(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    if selection.targets or selection.name:
+async def _launch_script(request: LaunchRequest) -> TestCommand | None:
+    if not request.selection.is_whole:
         return None
-    manager = inspect_node_project(folder).package_manager
-    found = environment.runner.which(manager)
-    if found:
-        return TestCommand(f"{manager} test", why, (found, "test"), f"{manager} test", folder.path, _ENV)
-    text = test_script_text(folder)
-    argv = ("/bin/sh", "-c", _path_prefix(folder) + text)
-    return TestCommand("test script", f"{why}; there is no {manager} here", argv, text, folder.path, _ENV)
+    manager = inspect_node_project(request.folder).package_manager
+    if found := request.which(manager):
+        return request.command(f"{manager} test", (found, "test"), (manager, "test"), _ENV)
+    text = test_script_text(request.folder)
+    argv = ("/bin/sh", "-c", _path_prefix(request.folder) + text)
+    why = f"{request.why}; there is no {manager} here"
+    return TestCommand("test script", why, argv, text, request.folder.path, _ENV)
 
 
 def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner, first_file
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
 _CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
@@ -42,16 +41,14 @@ def phpunit_evidence(folder: ProjectFolder) -> str:
     return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    words = phpunit_arguments(folder.path, selection)
-    program = _find_program(folder.path, environment)
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    words = phpunit_arguments(request.folder.path, request.selection)
+    program = _find_program(request)
     if words is None or program is None:
         return None
     # Its cache of results would be written into the workspace.
-    options = ("--log-junit", str(environment.report_path), "--do-not-cache-result", "--colors=never")
-    return TestCommand("phpunit", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
+    options = ("--log-junit", str(request.report_path), "--do-not-cache-result", "--colors=never")
+    return request.command("phpunit", (program[0], *options, *words), (program[1], *words))
 
 
 def phpunit_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...] | None:
@@ -87,9 +84,8 @@ def _read(ran: RunResult) -> ParsedReport:
     if report.total > len(report.elements):
         trouble = f"{report.total:,} tests were reported; the first {MAX_JUNIT_CASES:,} and every failure are kept"
     bad = any(case.outcome in FAILED_OUTCOMES for case in cases)
-    odd = bool(
-        ran.exit_code and cases and not bad
-    )  # a warning, a deprecation, a coverage limit that it was told to mind
+    # A warning, a deprecation or a coverage limit that its configuration makes a failure.
+    odd = bool(ran.exit_code and cases and not bad)
     return ParsedReport(cases, stated_result="failed" if odd else "", trouble=trouble, is_complete=not report.trouble)
 
 
@@ -116,13 +112,13 @@ def _case(element: JUnitCase, spelled: Callable[[str], str], *, strict: bool) ->
     return TestCase(node_id, element.outcome, place, first_nonblank_line(text or element.message), shortened.detail)
 
 
-def _find_program(folder: Path, environment: RunnerEnvironment) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _find_program(request: LaunchRequest) -> tuple[str, str] | None:
     """The project's own PHPUnit, else the one on the PATH; as it is started and as it is shown."""
-    own = folder / "vendor" / "bin" / "phpunit"
-    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(environment.runner.root):
-        return (str(own),), ("vendor/bin/phpunit",)
-    found = environment.runner.which("phpunit")
-    return ((found,), ("phpunit",)) if found else None
+    own = request.folder.path / "vendor" / "bin" / "phpunit"
+    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(request.environment.runner.root):
+        return str(own), "vendor/bin/phpunit"
+    found = request.which("phpunit")
+    return (found, "phpunit") if found else None
 
 
 def _escape_regex(text: str) -> str:

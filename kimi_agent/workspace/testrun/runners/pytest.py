@@ -15,7 +15,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport, read_junit_report
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _WORDS: Mapping[str, TestOutcome] = {
@@ -70,14 +70,12 @@ def pytest_evidence(folder: ProjectFolder) -> str:
     return next((f"{path} has plain test functions" for path in others if _TEST_FUNCTION.search(folder.text(path))), "")
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand:
-    python = await environment.interpreters.choose(folder.path, pytest=True)
-    words = pytest_arguments(selection, folder.path)
-    options = pytest_report_options(str(environment.report_path), folder)
+async def _launch(request: LaunchRequest) -> TestCommand:
+    python = await request.environment.interpreters.choose(request.folder.path, pytest=True)
+    words = pytest_arguments(request.selection, request.folder.path)
+    options = pytest_report_options(str(request.report_path), request.folder)
     shown = ("-m", "pytest", *words)
-    return python.command("pytest", why, ("-m", "pytest", *options, *words), folder.path, shown=shown)
+    return python.command("pytest", request.why, ("-m", "pytest", *options, *words), request.folder.path, shown=shown)
 
 
 def _adopt(given: GivenCommand) -> TestCommand | None:

@@ -18,7 +18,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
@@ -56,39 +56,33 @@ def minitest_evidence(folder: ProjectFolder) -> str:
     return f"{rakefile} has a task test" if rakefile else first
 
 
-async def _launch_rspec(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    program = _find_bundled_program("rspec", ("rspec", "rspec-core"), folder, environment)
-    words = rspec_arguments(folder.path, selection)
+async def _launch_rspec(request: LaunchRequest) -> TestCommand | None:
+    program = _find_bundled_program(request, "rspec", ("rspec", "rspec-core"))
+    words = rspec_arguments(request.folder.path, request.selection)
     if program is None or words is None:
         return None
-    options = _rspec_options(environment.report_path)
-    return TestCommand("rspec", why, (*program[0], *options, *words), shlex.join((*program[1], *words)), folder.path)
+    options = _rspec_options(request.report_path)
+    return request.command("rspec", (*program[0], *options, *words), (*program[1], *words))
 
 
-async def _launch_minitest(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    selected = minitest_arguments(folder, selection)
+async def _launch_minitest(request: LaunchRequest) -> TestCommand | None:
+    selected = minitest_arguments(request.folder, request.selection)
     if selected is None:
         return None
     files, pattern = selected
     # rake takes every word without a dash for a file.
     choice = (f"--name={pattern}",) if pattern else ()
-    program = _find_bundled_program("ruby", ("minitest", "test-unit"), folder, environment)
-    if minitest_evidence(folder) == _RAILS:
+    program = _find_bundled_program(request, "ruby", ("minitest", "test-unit"))
+    if minitest_evidence(request.folder) == _RAILS:
         rest: tuple[str, ...] = ("bin/rails", "test", *files, "-v", *choice)
-    elif not files and _rakefile(folder):
-        program = _find_bundled_program("rake", ("rake",), folder, environment)
+    elif not files and _rakefile(request.folder):
+        program = _find_bundled_program(request, "rake", ("rake",))
         # rake hands the value to a shell, so the pattern is quoted for that one.
         rest = ("test", f"TESTOPTS={shlex.join(('-v', *choice))}")
     else:
-        loaded = files or tuple(_tests(folder))
+        loaded = files or tuple(_tests(request.folder))
         rest = ("-I", "lib", "-I", "test", *(f"-r./{file}" for file in loaded), "-e", "", "--", "-v", *choice)
-    if program is None:
-        return None
-    return TestCommand("minitest", why, (*program[0], *rest), shlex.join((*program[1], *rest)), folder.path)
+    return request.command("minitest", (*program[0], *rest), (*program[1], *rest)) if program else None
 
 
 def _rspec_options(report: Path) -> tuple[str, ...]:
@@ -191,14 +185,14 @@ def _make_frame_matcher(spelled: Callable[[str], str]) -> FrameMatcher:
 
 
 def _find_bundled_program(
-    name: str, gems: tuple[str, ...], folder: ProjectFolder, environment: RunnerEnvironment
+    request: LaunchRequest, name: str, gems: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """The program as it is started and as it is shown: by bundler where the lock file names one of `gems`."""
-    lock = folder.text("Gemfile.lock") or folder.text("gems.locked")
-    bundle = environment.runner.which("bundle")
+    lock = request.folder.text("Gemfile.lock") or request.folder.text("gems.locked")
+    bundle = request.which("bundle")
     if bundle and any(re.search(rf"^ +{re.escape(gem)}(?: \(|!|$)", lock, re.MULTILINE) for gem in gems):
         return (bundle, "exec", name), ("bundle", "exec", name)
-    found = environment.runner.which(name)
+    found = request.which(name)
     return ((found,), (name,)) if found else None
 
 

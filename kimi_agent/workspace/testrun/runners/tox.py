@@ -15,7 +15,7 @@ from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.runner import (
     Launcher,
-    RunnerEnvironment,
+    LaunchRequest,
     RunResult,
     TestRunner,
     first_file,
@@ -23,14 +23,14 @@ from kimi_agent.workspace.testrun.runner import (
 )
 from kimi_agent.workspace.testrun.runners import pytest as pytest_row
 from kimi_agent.workspace.testrun.runners import unittest as unittest_row
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand
 
 _STARTS = re.compile(r"^=+ test session starts =+$")
 _SUMMARY_LINE = re.compile(r"^(?:FAILED|ERROR) (?P<id>\S+?::.+?)(?: - (?P<message>.*))?$")
 _UNITTEST_RAN = re.compile(r"^Ran \d+ tests? in ")
 _TESTED_BY_TOX = re.compile(r"^\[(?:tox|testenv|tool\.tox)\b", re.MULTILINE)
 # One line for each test; nox passes it on, tox where it is told to.
-_PYTEST_OPTIONS = "--verbosity=1 --tb=short"
+_ENV = {"PYTEST_ADDOPTS": "--verbosity=1 --tb=short"}
 
 
 def tox_evidence(folder: ProjectFolder) -> str:
@@ -41,14 +41,10 @@ def tox_evidence(folder: ProjectFolder) -> str:
     return "tox.toml" if "tox.toml" in folder.names() else ""
 
 
-def _launcher(program: str, *options: str, shown: str) -> Launcher:
-    async def launch(
-        folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-    ) -> TestCommand | None:
-        found = environment.runner.which(program)
-        if found is None or selection.targets or selection.name:
-            return None
-        return TestCommand(program, why, (found, *options), shown, folder.path, {"PYTEST_ADDOPTS": _PYTEST_OPTIONS})
+def _launcher(program: str, *options: str, shown: tuple[str, ...]) -> Launcher:
+    async def launch(request: LaunchRequest) -> TestCommand | None:
+        found = request.which(program) if request.selection.is_whole else None
+        return request.command(program, (found, *options), shown, _ENV) if found else None
 
     return launch
 
@@ -82,7 +78,7 @@ def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) 
         yield replace(case, message=messages.get(case.id, "")) if case.outcome in FAILED_OUTCOMES else case
 
 
-_LAUNCH_TOX = _launcher("tox", "run", "-q", "-x", "testenv.pass_env+=PYTEST_ADDOPTS", shown="tox -q")
+_LAUNCH_TOX = _launcher("tox", "run", "-q", "-x", "testenv.pass_env+=PYTEST_ADDOPTS", shown=("tox", "-q"))
 TOX = TestRunner(
     *("tox", "Python", tox_evidence, _LAUNCH_TOX, read_tox_output, (".py",)),
     adopt=lambda given: given.run_as("tox") if given.program == "tox" else None,
@@ -90,7 +86,7 @@ TOX = TestRunner(
     order=60,
 )
 NOX = TestRunner(
-    *("nox", "Python", first_file("noxfile.py"), _launcher("nox", shown="nox"), read_tox_output, (".py",)),
+    *("nox", "Python", first_file("noxfile.py"), _launcher("nox", shown=("nox",)), read_tox_output, (".py",)),
     adopt=lambda given: given.run_as("nox") if given.program == "nox" else None,
     manifests=(r"noxfile\.py",),
     order=61,

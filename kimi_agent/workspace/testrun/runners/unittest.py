@@ -16,7 +16,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _HEAD = re.compile(r"^\s*(?P<name>[\w<>]+) \((?P<where>[\w.<>]+)\)(?P<rest>.*)$")
@@ -41,12 +41,10 @@ def unittest_evidence(folder: ProjectFolder) -> str:
     return f"{importing[0]} imports unittest" if importing else ""
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand:
-    python = await environment.interpreters.choose(folder.path, pytest=False)
-    words = ("-m", "unittest", *unittest_arguments(selection, folder))
-    return python.command("unittest", why, words, folder.path)
+async def _launch(request: LaunchRequest) -> TestCommand:
+    python = await request.environment.interpreters.choose(request.folder.path, pytest=False)
+    words = ("-m", "unittest", *unittest_arguments(request.selection, request.folder))
+    return python.command("unittest", request.why, words, request.folder.path)
 
 
 def _adopt(given: GivenCommand) -> TestCommand | None:

@@ -1,7 +1,6 @@
 """zig runner: `zig build test --summary all`, whose text names failing tests and counts the others."""
 
 import re
-import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.runner import GivenCommand, RunnerEnvironment, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 BUILD_ZIG = "build.zig"
@@ -95,14 +94,12 @@ def read_zig_output(ran: RunResult) -> ParsedReport:
     return ParsedReport(merge_cases((*bad, *rest)), fatal_error="\n".join(text.errors), trouble=trouble)
 
 
-async def _launch(
-    folder: ProjectFolder, selection: TestSelection, why: str, environment: RunnerEnvironment
-) -> TestCommand | None:
-    zig, words = environment.runner.which("zig"), zig_arguments(selection, folder)
+async def _launch(request: LaunchRequest) -> TestCommand | None:
+    zig, words = request.which("zig"), zig_arguments(request.selection, request.folder)
     if zig is None or words is None:
         return None
-    real = ("build", "test", "--summary", "all", *words)
-    return TestCommand("zig build test", why, (zig, *real), shlex.join(("zig", *real)), folder.path)
+    rest = ("build", "test", "--summary", "all", *words)
+    return request.command("zig build test", (zig, *rest), ("zig", *rest))
 
 
 def _parse_output(lines: Iterable[str]) -> _ZigOutput:
