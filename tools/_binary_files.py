@@ -36,8 +36,8 @@ def describe_binary(head: bytes) -> tuple[str, str]:
 
 def render_notebook(raw: bytes, max_output: int = 500) -> Iterator[str]:
     """The cells of a Jupyter notebook as lines of text. Raises ValueError for what is none."""
-    told = json.loads(raw)
-    cells = told.get("cells") if isinstance(told, dict) else None
+    notebook = json.loads(raw)
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list):
         raise ValueError("no cells")
     for number, cell in enumerate(cells, 1):

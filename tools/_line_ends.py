@@ -49,9 +49,8 @@ def expand_braces(pattern: str) -> list[str]:
     if braces is None:
         return [pattern]
     before, after = pattern[: braces.start()], pattern[braces.end() :]
-    return [each for choice in braces[1].split(",")[:50] for each in expand_braces(before + choice.strip() + after)][
-        :200
-    ]
+    choices = [before + choice.strip() + after for choice in braces[1].split(",")[:50]]
+    return [each for choice in choices for each in expand_braces(choice)][:200]
 
 
 def matches_pattern(path: str, pattern: str) -> bool:

@@ -58,9 +58,8 @@ def read_page(file: BinaryIO, bytes_: int, wanted: PageRequest, *, forgiving: bo
     elif is_binary(head):
         what, next_step = describe_binary(head)
         shown = escape_name(wanted.path)
-        raise ToolError(
-            "binary", f"{shown} is {what} ({format_size(bytes_)})", next_step.format(path=shlex.quote(shown))
-        )
+        text = f"{shown} is {what} ({format_size(bytes_)})"
+        raise ToolError("binary", text, next_step.format(path=shlex.quote(shown)))
     else:
         how = detect_coding(head)
         cells = notebook_text(file, wanted.path, bytes_)
@@ -83,27 +82,17 @@ def take_page(pieces: Callable[[], Iterator[str]], wanted: PageRequest) -> tuple
     if wanted.offset < 0:
         counted = TextPage(PAST_EVERY_LINE, 1)
         if not fill_page(counted, pieces()):
-            raise ToolError(
-                "failed",
-                f"{escape_name(wanted.path)} is too big to count from its end",
-                "use shell: tail, or a positive offset",
-            )
+            text = f"{escape_name(wanted.path)} is too big to count from its end"
+            raise ToolError("failed", text, "use shell: tail, or a positive offset")
         first = max(1, counted.total + wanted.offset + 1)
     page = TextPage(first, wanted.limit, wanted.column)
     complete = fill_page(page, pieces())
     if not page.lines and (page.total or first > 1):
-        has = (
-            f"has {format_count(page.total, 'line')}"
-            if complete
-            else "has so many bytes that the search for it was given up"
-        )
-        raise ToolError(
-            "bad_arguments",
-            f"{escape_name(wanted.path)} {has}; line {first:,} is past its end"
-            if complete
-            else f"{escape_name(wanted.path)} {has}",
-            "give a smaller offset, or a negative one to count from the end" if complete else "use shell: sed -n",
-        )
+        has, next_step = "has so many bytes that the search for it was given up", "use shell: sed -n"
+        if complete:
+            has = f"has {format_count(page.total, 'line')}; line {first:,} is past its end"
+            next_step = "give a smaller offset, or a negative one to count from the end"
+        raise ToolError("bad_arguments", f"{escape_name(wanted.path)} {has}", next_step)
     return page, complete
 
 

@@ -24,15 +24,14 @@ async def list_files(
     """List a folder, folders first; or find files by name with pattern (all levels). Use search_code for contents."""
     kind = ctx.files.kind(path)
     if kind != "directory":
-        ctx.files.list(path)  # raises what a missing folder, or one outside, is to be told
+        ctx.files.list(path)  # raises the error for a missing folder, or one outside
         raise ToolError("not_regular", f"{escape_name(path)} is a file", "use read_file")
     base = ctx.files.shown(path)
     found = await ctx.ripgrep.files(path, include_ignored=include_ignored)
     if pattern:
         # A glob given to ripgrep brings ignored files back, hence the second list.
-        matching = set(
-            await ctx.ripgrep.files(path, glob=make_rooted_glob(base, pattern), include_ignored=include_ignored)
-        )
+        rooted = make_rooted_glob(base, pattern)
+        matching = set(await ctx.ripgrep.files(path, glob=rooted, include_ignored=include_ignored))
         found = [each for each in found if each in matching]
     known = FolderStats(ctx, base)
     if pattern:

@@ -43,9 +43,8 @@ async def read_file(
         seen = record_seen(ctx, ctx.files.shown(path), got, stat)
         if seen:
             text = f"{escape_name(path)} is unchanged since you read {seen} above."
-            return Result(
-                f"{text}\nNext: use that text; call again only if you no longer have it", TextView("", "unchanged")
-            )
+            next_step = "use that text; call again only if you no longer have it"
+            return Result(f"{text}\nNext: {next_step}", TextView("", "unchanged"))
     text = "".join(f"{line}\n" for line in got.page.numbered())
     info = "; ".join([describe_extent(got, stat.st_size), *got.page.notes(), *got.notes])
     return Result(f"{text}<file-info>{info}</file-info>", TextView("", format_count(len(got.page.lines), "line")))
@@ -93,9 +92,6 @@ def list_folder(ctx: Context, path: str) -> Result:
     entries = sorted(ctx.files.list(path), key=lambda each: each.kind != "directory")
     rows = [format_entry(each.name, each.kind, each.size) for each in entries[:MAX_ENTRIES]]
     more = [f"… {len(entries) - MAX_ENTRIES} more; use list_files"] if len(entries) > MAX_ENTRIES else []
-    text = (
-        "\n".join([f"{escape_name(ctx.files.shown(path))} is a folder:", *rows, *more])
-        if rows
-        else "the folder is empty"
-    )
+    head = f"{escape_name(ctx.files.shown(path))} is a folder:"
+    text = "\n".join([head, *rows, *more]) if rows else "the folder is empty"
     return Result(text, TextView("", f"{len(entries)} entries"))

@@ -28,10 +28,8 @@ async def recall(
         raise ToolError("bad_arguments", "neither query nor id was given", "pass words to search for, or an id")
     found = await asyncio.to_thread(ctx.history.search, query, limit=MAX_HITS, without="recall")
     if not found.total:
-        return Result(
-            f"Nothing in this session holds {found.asked}.\nNext: try fewer or other words",
-            TextView("", "no hits"),
-        )
+        text = f"Nothing in this session holds {found.asked}.\nNext: try fewer or other words"
+        return Result(text, TextView("", "no hits"))
     hits = format_count(found.total, "hit")
     newest = f", the newest {len(found.newest)} shown" if len(found.newest) < found.total else ""
     rows = [f"{hits} for {found.asked}{newest}; read one whole with its id:", *map(_row, found.newest)]

@@ -44,17 +44,15 @@ async def run_tests(
         timeout_s=timeout_s,
         progress=ctx.progress,
     )
-    lines = [*_head(report), *_body(ctx, report), *_foot(ctx, report)]
+    lines = [*_head(report), *_body(report), *_foot(ctx, report)]
     return Result("\n".join(lines), report)
 
 
 def _head(report: TestReport) -> list[str]:
     ended = "killed" if report.exit_code is None else f"exit {report.exit_code}"
     runs = f", {report.repeats} runs" if report.repeats > 1 else ""
-    first = (
-        f"{report.runner} (detected: {report.evidence}; {report.command}) {ended} in {report.duration_s:.1f} s{runs}"
-    )
-    return [first, _outcome(report)]
+    detected = f"detected: {report.evidence}; {report.command}"
+    return [f"{report.runner} ({detected}) {ended} in {report.duration_s:.1f} s{runs}", _outcome(report)]
 
 
 def _outcome(report: TestReport) -> str:
@@ -76,7 +74,7 @@ def _counts(report: TestReport) -> str:
     red = "failed" if report.count("failed") else "error"
     flaky = sum(0 < case.failures < case.runs for case in report.cases)
     notes = [f"{new} new since the last run" if new else "", f"{flaky} flaky" if flaky else ""]
-    said = {
+    remarks = {
         "passed": f" ({fixed} fixed since the last run)" if fixed else "",
         red: f" ({', '.join(filter(None, notes))})" if any(notes) else "",
     }
@@ -84,11 +82,11 @@ def _counts(report: TestReport) -> str:
     for outcome in ("passed", "failed", "error", "skipped"):
         if number := report.count(outcome):
             word = "errors" if outcome == "error" and number > 1 else outcome
-            parts.append(f"{number:,} {word}{said.get(outcome, '')}")
+            parts.append(f"{number:,} {word}{remarks.get(outcome, '')}")
     return ", ".join(parts)
 
 
-def _body(ctx: Context, report: TestReport) -> list[str]:
+def _body(report: TestReport) -> list[str]:
     lines = []
     bad = [case for case in report.cases if case.outcome in ("failed", "error")]
     for number, case in enumerate(bad[:MOST_IN_FULL], start=1):

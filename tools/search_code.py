@@ -64,9 +64,9 @@ def _format_hits(found: Found, mode: str) -> Sequence[str]:
     total = found.matches if mode == "content" else found.files
     totals = f"{matches} in {files}"
     if page != f"1-{total:,}":
-        totals = (
-            f"matches {page} of {total:,} in {files}" if mode == "content" else f"files {page} of {total:,}; {matches}"
-        )
+        totals = f"files {page} of {total:,}; {matches}"
+        if mode == "content":
+            totals = f"matches {page} of {total:,} in {files}"
     scope = f"; {format_count(found.searched, 'file')} searched" if found.searched else ""
     more = f"; continue with offset={found.last}" if found.last < total else ""
     trailer = f"[{totals}{scope}{more}]"

@@ -48,15 +48,11 @@ async def shell(
     place = escape_path(ctx.files.shown(str(done.cwd)), MAX_VIEW)
     outcome, next_step = f"exit {done.exit_code}", ""
     if done.timed_out:
-        outcome, next_step = (
-            f"killed after {timeout_s:g} s",
-            "pass a larger timeout_s (at most 600), or do less at once",
-        )
+        outcome = f"killed after {timeout_s:g} s"
+        next_step = "pass a larger timeout_s (at most 600), or do less at once"
     elif done.cut_off:
-        outcome, next_step = (
-            f"killed: over {done.total_bytes:,} bytes of output",
-            "print less: filter, or write to a file",
-        )
+        outcome = f"killed: over {done.total_bytes:,} bytes of output"
+        next_step = "print less: filter, or write to a file"
     notes = [_explain_exit_code(command, done.exit_code), done.note]
     if changed:
         shown = join_some(changed, _MOST_CHANGED, lambda path: escape_path(path, MAX_VIEW))

@@ -30,9 +30,8 @@ async def update_plan(
     if len(plan) > MAX_ITEMS:
         raise ToolError("bad_arguments", f"{len(plan)} steps; a plan has at most {MAX_ITEMS}:\n{kept}", "join some")
     if sum(item.status == "in_progress" for item in plan) > 1:
-        raise ToolError(
-            "bad_arguments", f"more than one step is in_progress:\n{kept}", "leave one, make others pending"
-        )
+        text = f"more than one step is in_progress:\n{kept}"
+        raise ToolError("bad_arguments", text, "leave one, make others pending")
     if not all(item.step for item in plan):
         raise ToolError("bad_arguments", f"a step has no text:\n{kept}", "say what each step is")
     return Result(f"Plan kept:\n{kept}" if plan else "The plan is empty now.", PlanView(plan))

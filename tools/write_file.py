@@ -16,9 +16,8 @@ MAX_RULES_BYTES = 100_000  # bytes of a .gitattributes or .editorconfig
 async def _preview(ctx: Context, path: str, content: str, overwrite: bool = False) -> Preview:
     """The diff that the call would make."""
     change, diff, _ = await asyncio.to_thread(plan_write, ctx, path, content, overwrite)
-    return Preview(
-        f"{'create' if change.before is None else 'overwrite'} {escape_name(change.path)}", DiffView((diff,))
-    )
+    verb = "create" if change.before is None else "overwrite"
+    return Preview(f"{verb} {escape_name(change.path)}", DiffView((diff,)))
 
 
 @tool(effect="write", preview=_preview)
@@ -50,25 +49,18 @@ def plan_write(ctx: Context, path: str, content: str, overwrite: bool) -> tuple[
         end = choose_line_end(shown, lambda rules: read_rules(ctx, rules))
         text = content.replace("\r\n", "\n").replace("\n", end) if end == "\r\n" else content
         after = encode_characters(text, TextCodec(), escape_name(shown))
-        return (
-            FileChange(shown, None, after),
-            make_file_diff(shown, None, after),
-            find_new_syntax_error(shown, None, after),
-        )
+        diff, wrong = make_file_diff(shown, None, after), find_new_syntax_error(shown, None, after)
+        return FileChange(shown, None, after), diff, wrong
     if kind != "file":
         raise ToolError("not_regular", f"{escape_name(shown)} is a folder or no ordinary file", "choose another path")
     if not overwrite:
-        raise ToolError(
-            "exists",
-            f"{escape_name(shown)} exists; nothing was written",
-            "edit_file changes it; overwrite=true replaces it whole",
-        )
+        text = f"{escape_name(shown)} exists; nothing was written"
+        raise ToolError("exists", text, "edit_file changes it; overwrite=true replaces it whole")
     old = ctx.files.read(path)
     known = ctx.files.seen_files.known(shown)
     if known is None or not known.whole:
-        text = (
-            f"{escape_name(shown)} was not read whole, so nobody knows what overwriting would lose; nothing was written"
-        )
+        why = "was not read whole, so nobody knows what overwriting would lose; nothing was written"
+        text = f"{escape_name(shown)} {why}"
         raise ToolError("unread", text, f"read_file({shown!r}) to its end, or use edit_file")
     if known.sha256 != old.sha256:
         text = f"{escape_name(shown)} changed since you saw it; nothing was written"

@@ -1,4 +1,4 @@
-"""The patch engine: parse a patch, place its hunks, plan the change. Pure but for `workspace_files` and `standalone`.
+"""The patch engine: parse a patch, place its hunks, plan the change. Pure but for workspace_files.py, standalone.py.
 
 The workspace commits what is planned. Other programs need one function of it: `apply(root, patch)`, which gives a
 report or raises EditError.

@@ -34,7 +34,7 @@ def diff_lines(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Dif
         elif a == b or c == d or b - a + d - c > MAX_DIFFLIB_LINES:
             yield block
         else:
-            # autojunk bounds the work on repetitive texts; what it misses is told as changed.
+            # autojunk bounds the work on repetitive texts; what it misses is reported as changed.
             for tag, i, j, k, m in SequenceMatcher(None, old[a:b], new[c:d]).get_opcodes():
                 if tag != "equal":
                     yield DiffBlock((a + i, a + j), (c + k, c + m))

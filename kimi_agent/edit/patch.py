@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class HunkLine:
-    """One line of a hunk: `op` is " ", "-" or "+"; `bare` says that it stands without a newline at the file's end."""
+    """One line of a hunk: `op` is " ", "-" or "+"; `bare` says that it has no newline, at the file's end."""
 
     op: str
     text: str
@@ -19,9 +19,9 @@ class HunkLine:
 class Hunk:
     """Lines that stand together. `at` is its line in the patch, `anchors` the texts of its `@@` lines.
 
-    `declared` is where it says it begins (0-based line of the old file), None where it does not say or its counts
-    were wrong (`numbered` still tells that it tried); `at_end` pins it to the end of the file. `literal` says that it
-    shows carriage returns; then they are compared and written as they stand.
+    `declared` is where its header says it begins (0-based line of the old file), None without numbers or with wrong
+    counts (`numbered`: it has numbers, right or wrong); `at_end` fixes it to the end of the file. With `literal` its
+    carriage returns are part of its lines, compared and written as they are.
     """
 
     number: int

@@ -53,8 +53,8 @@ def apply(root: Path, patch: str, *, journal: Path | None = None) -> PatchReport
         change = plan_patch(patch, _Everything(files))
         notes = [*recovered, *commit_plan(change, files, around=0)]
         view = make_diff_view(change)
-        told = tuple(f"{done.path}: {note}" for done in change.files for note in done.notes)
-        return PatchReport(view.files, (*told, *notes), format_patch_result(change, view, notes))
+        file_notes = (f"{done.path}: {note}" for done in change.files for note in done.notes)
+        return PatchReport(view.files, (*file_notes, *notes), format_patch_result(change, view, notes))
 
 
 class _Everything(WorkspaceFiles):
@@ -76,12 +76,11 @@ class _Everything(WorkspaceFiles):
 
 
 def _files(root: Path, journal: Path) -> Files:
+    mend = "give the folder that the patch's paths start at"
     if not root.exists():
-        raise ToolError(
-            "missing", f"there is no folder {str(root)!r}", "give the folder that the patch's paths start at"
-        )
+        raise ToolError("missing", f"there is no folder {str(root)!r}", mend)
     if not root.is_dir():
-        raise ToolError("not_regular", f"{str(root)!r} is no folder", "give the folder that the patch's paths start at")
+        raise ToolError("not_regular", f"{str(root)!r} is no folder", mend)
     return Files(
         root,
         outputs=Outputs(journal / "outputs"),  # never made: nothing is kept
@@ -99,9 +98,8 @@ def _journal() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise ToolError(
-            "io", f"{folder} is not private to this user", "pass journal=, a folder that only you can write"
-        )
+        why = f"{folder} is not private to this user"
+        raise ToolError("io", why, "pass journal=, a folder that only you can write")
     return folder
 
 
@@ -113,6 +111,5 @@ def _one_error() -> Iterator[None]:
     except ToolError as error:
         raise EditError(error.code, error.text, error.next_step) from error
     except OSError as error:
-        raise EditError(
-            "io", f"{error.filename or 'the tree'}: {error.strerror or error}; nothing was changed"
-        ) from error
+        why = f"{error.filename or 'the tree'}: {error.strerror or error}; nothing was changed"
+        raise EditError("io", why) from error

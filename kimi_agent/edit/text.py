@@ -11,11 +11,7 @@ from dataclasses import dataclass
 
 from kimi_agent.errors import ToolError
 
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # Every byte is one character and comes back as that byte: a view on what is not UTF-8, never a guess at its encoding.
 SINGLE_BYTE = "latin-1"
 

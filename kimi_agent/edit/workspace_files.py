@@ -11,7 +11,7 @@ from kimi_agent.workspace.files.files import Files
 
 
 class WorkspaceFiles:
-    """A `View` of the workspace as it is now."""
+    """A `FileView` of the workspace as it is now."""
 
     def __init__(self, files: Files) -> None:
         self._files = files

@@ -115,12 +115,9 @@ class ToolSignature:
         return None
 
     def _cut(self, at: int) -> ToolError:
-        return ToolError(
-            "truncated",
-            f"{self.name}: nothing ran: the arguments were cut off at character {at:,}, most likely by the output "
-            "limit",
-            "send it in smaller pieces, for example a long text in several calls",
-        )
+        cut = f"the arguments were cut off at character {at:,}, most likely by the output limit"
+        mend = "send it in smaller pieces, for example a long text in several calls"
+        return ToolError("truncated", f"{self.name}: nothing ran: {cut}", mend)
 
     def _bad(self, why: str) -> ToolError:
         lines = [

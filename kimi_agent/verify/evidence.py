@@ -16,12 +16,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Stamped
 from kimi_agent.log.views import Evidence, TestReport, Weakened
 from kimi_agent.verify.outcomes import TestOutcomes, file_of_test, find_lost_and_skipped, leaf_name, track_outcomes
-from kimi_agent.verify.run_history import (
-    FileChangingCall,
-    TestRunHistory,
-    TestRunRecord,
-    read_run_history,
-)
+from kimi_agent.verify.run_history import FileChangingCall, TestRunHistory, TestRunRecord, read_run_history
 
 ChangedPathsOf = Callable[[str, str], Sequence[str]]
 """The paths that differ between two trees. May raise UserError where one of them is gone."""
@@ -147,18 +142,16 @@ class _EvidenceBuilder:
             seen = found or ()
             if changing_call.is_run:
                 looked_at = seen[:MAX_COMPARED_FILES]
-                stood = {path for path in looked_at if path not in litter and self._existed(changing_call.before, path)}
-                litter.update(path for path in seen if path not in stood)
-                yield _Change(changing_call, tuple(path for path in seen if path in stood), (), known=True)
+                old = {path for path in looked_at if path not in litter and self._existed(changing_call.before, path)}
+                litter.update(path for path in seen if path not in old)
+                yield _Change(changing_call, tuple(path for path in seen if path in old), (), known=True)
             else:
                 apart = self._trees.held_ignored(changing_call.before, changing_call.after) if seen else set()
-                told = [path for path in changing_call.reported_paths if path not in seen] + [
-                    path for path in seen if path in apart
-                ]
-                seen = tuple(path for path in seen if path not in apart)
-                yield _Change(
-                    changing_call, seen, tuple(told), known=changing_call.is_fully_reported or found is not None
-                )
+                reported = [path for path in changing_call.reported_paths if path not in seen]
+                reported += [path for path in seen if path in apart]
+                in_trees = tuple(path for path in seen if path not in apart)
+                known = changing_call.is_fully_reported or found is not None
+                yield _Change(changing_call, in_trees, tuple(reported), known)
 
     def _existed(self, tree: str, path: str) -> bool:
         """Whether a path existed in `tree`: a test run edits such a file (a golden one), and a new one is litter."""
@@ -178,17 +171,16 @@ class _EvidenceBuilder:
         last = self._past.runs[-1] if self._past.runs else None
         if last is None or last.seq > self._past.turn:
             return last
-        return (
-            last if self._trees.diff(last.after, self._trees.now) == () and not self._changed_since(last)[0] else None
-        )
+        same = self._trees.diff(last.after, self._trees.now) == () and not self._changed_since(last)[0]
+        return last if same else None
 
     def _changed_since(self, run: TestRunRecord) -> tuple[tuple[str, ...], bool]:
         """What changed after a run, and whether that is all."""
         later = [change for change in self._changes if change.call.seq > run.seq]
-        told = [path for change in later for path in change.only_reported]
         found = self._trees.diff(run.after, self._trees.now)
         if found is not None:
-            return tuple(dict.fromkeys([*found, *told])), True
+            reported = (path for change in later for path in change.only_reported)
+            return tuple(dict.fromkeys([*found, *reported])), True
         touched = dict.fromkeys(path for change in later for path in change.touched)
         return tuple(touched), all(change.known for change in later)
 
@@ -210,15 +202,11 @@ class _EvidenceBuilder:
             return replace(found, verdict="not_verified", trouble=CHANGES_UNKNOWN) if unknown else found
         since, sure = self._changed_since(last)
         quieted = self._quieted(weakened, outcomes)
-        trouble = (
-            CHANGES_SINCE_RUN_UNKNOWN
-            if not sure
-            else ONLY_EXIT_CODE_KNOWN
-            if self._proves_nothing(last)
-            else FAILED_TEST_WEAKENED
-            if quieted
-            else ""
-        )
+        trouble = FAILED_TEST_WEAKENED if quieted else ""
+        if not sure:
+            trouble = CHANGES_SINCE_RUN_UNKNOWN
+        elif self._proves_nothing(last):
+            trouble = ONLY_EXIT_CODE_KNOWN
         bad = last.report.verdict != "passed" or since or trouble or still_red or outcomes.flaky
         verdict: Literal["verified", "not_verified"] = "not_verified" if bad else "verified"
         return replace(
@@ -244,9 +232,8 @@ class _EvidenceBuilder:
 
     def _proves_nothing(self, last: TestRunRecord) -> bool:
         """Whether a command of the model's own choice ended well and nothing says that it ever could have failed."""
-        if not (
-            last.only_exit_code and last.report.verdict == "passed" and (last.own_command or self._steered(last.report))
-        ):
+        chosen = last.own_command or self._steered(last.report)
+        if not (last.only_exit_code and last.report.verdict == "passed" and chosen):
             return False
         return not any(last.report.command in run.red for run in self._past.runs)
 
@@ -274,26 +261,21 @@ class _EvidenceBuilder:
 
     def _weakened(self, outcomes: TestOutcomes) -> tuple[tuple[Weakened, ...], Mapping[str, str]]:
         """The tests that prove less than when the turn began, and the new ids of those that only moved."""
-        from kimi_agent.verify.weakened.compare import (  # not needed before a turn has ended
-            compare_test_files,
-            may_hold_tests,
-        )
+        from kimi_agent.verify.weakened import compare  # not needed before a turn has ended
 
         start, now = self._start, self._trees.now
-        paths = [path for path in self._files if may_hold_tests(path)][:MAX_COMPARED_FILES] if start and now else []
-        compared = compare_test_files(
-            (path, self._trees.text(start, path), self._trees.text(now, path)) for path in paths
-        )
+        files = self._files if start and now else ()
+        paths = [path for path in files if compare.may_hold_tests(path)][:MAX_COMPARED_FILES]
+        texts = ((path, self._trees.text(start, path), self._trees.text(now, path)) for path in paths)
+        compared = compare.compare_test_files(texts)
         found = list(compared.weakened)
-        told = {name for each in found for name in (each.test, leaf_name(each.test))}
-        told |= {name for test in compared.moved for name in (test, leaf_name(test))}
-        told.discard("")
-        for test, how in find_lost_and_skipped(
-            self._past.runs, outcomes, turn=self._past.turn, first_edit=self._first_edit
-        ):
+        named = (*(each.test for each in found), *compared.moved)
+        known = {name for test in named for name in (test, leaf_name(test))} - {""}
+        past = self._past
+        for test, how in find_lost_and_skipped(past.runs, outcomes, turn=past.turn, first_edit=self._first_edit):
             if len(found) >= MAX_EVIDENCE_IDS:
                 break
-            if told.isdisjoint((test.partition("[")[0], leaf_name(test))):
+            if known.isdisjoint((test.partition("[")[0], leaf_name(test))):
                 found += self._lost(test, how)
         return tuple(found[:MAX_EVIDENCE_IDS]), compared.moved
 
@@ -301,7 +283,7 @@ class _EvidenceBuilder:
         if how == "deleted" and self._trees.has_test(self._start, test) is False:
             return []  # it was gone before this turn
         if how == "deleted" and test.endswith(leaf_name(test)) and self._trees.has_test(self._trees.now, test):
-            how = "skipped"  # it stands in its file as before, so something keeps it from running
+            how = "skipped"  # its file still holds it, so something keeps it from running
         return [Weakened(file_of_test(test), test, how)]
 
     def _is_gone(self, test: str, seen_in: TestRunRecord, outcomes: TestOutcomes, moved: Mapping[str, str]) -> bool:
@@ -310,5 +292,5 @@ class _EvidenceBuilder:
         if base in moved:
             new = moved[base] + test[len(base) :]
             return new in outcomes.last
-        stood = self._trees.has_test(seen_in.before or self._start, test)
-        return bool(stood) and not self._trees.has_test(self._trees.now, test) and bool(self._trees.now)
+        existed = self._trees.has_test(seen_in.before or self._start, test)
+        return bool(existed) and not self._trees.has_test(self._trees.now, test) and bool(self._trees.now)

@@ -9,8 +9,7 @@ from kimi_agent.verify.run_history import TestRunRecord
 
 TestState = Literal["red", "green", "skipped"]
 
-_MOST_CASES = 20_000
-"""A report of so many cases may have left some out."""
+_MOST_CASES = 20_000  # a report of so many may have left some out
 _SEPARATOR = re.compile(r"::| > ")
 
 
@@ -103,9 +102,8 @@ def _files_loaded_again(run: TestRunRecord, unloaded: set[str]) -> set[str]:
     """Files that could not be loaded once, of which tests ran now: they are never reported as green themselves."""
     if not unloaded:
         return set()
-    return unloaded.intersection(file_of_test(test) for test in run.test_ids if leaf_name(test)).difference(
-        run.test_ids
-    )
+    files = {file_of_test(test) for test in run.test_ids if leaf_name(test)}
+    return (unloaded & files).difference(run.test_ids)
 
 
 def _drop_removed_tests(red: Mapping[str, TestRunRecord], runs: Sequence[TestRunRecord]) -> dict[str, TestRunRecord]:
@@ -145,7 +143,7 @@ def _flaky(runs: Sequence[TestRunRecord], epochs: Sequence[int]) -> tuple[str, .
 def find_lost_and_skipped(
     runs: Sequence[TestRunRecord], outcomes: TestOutcomes, *, turn: int, first_edit: int
 ) -> Iterator[tuple[str, Literal["deleted", "skipped"]]]:
-    """The tests that ran when the turn began and no longer do, as the runs tell it."""
+    """The tests that ran when the turn began and no longer do, by the runs."""
     for test in outcomes.touched:
         if outcomes.last[test][1] == "skipped" and outcomes.at_turn_start.get(test, "skipped") != "skipped":
             yield test, "skipped"

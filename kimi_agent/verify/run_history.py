@@ -86,9 +86,7 @@ class _OpenCall:
 
     def trees(self) -> tuple[str, str]:
         before = self.before.tree if self.before is not None else ""
-        if self.after is not None:
-            return before, self.after.tree
-        return before, before  # an "after" is logged only where something differs
+        return before, self.after.tree if self.after is not None else before  # logged only where something differs
 
 
 @dataclass

@@ -31,7 +31,7 @@ def _is_pair(lines: list[str], place: int) -> bool:
 
 @dataclass
 class _File:
-    """What the headers of one file said."""
+    """One file of the diff, by its headers."""
 
     at: int
     old: str = ""
@@ -55,9 +55,8 @@ def parse_unified_diff(lines: list[str], *, whole: bool) -> tuple[PatchSection, 
                 _must_be_complete(lines, file.hunks[-1:])
             sections.append(_section(lines, file))
         elif lines[place].startswith("@@"):
-            raise patch_syntax_error(
-                place, lines[place], "a hunk needs `--- a/path` and `+++ b/path` before it", UNIFIED_EXAMPLE
-            )
+            expected = "a hunk needs `--- a/path` and `+++ b/path` before it"
+            raise patch_syntax_error(place, lines[place], expected, UNIFIED_EXAMPLE)
         elif lines[place].startswith("Binary files ") and lines[place].rstrip().endswith(" differ"):
             raise _binary(place, lines[place])
         else:

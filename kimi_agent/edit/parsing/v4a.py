@@ -30,10 +30,7 @@ def parse_v4a(lines: list[str], start: int, *, whole: bool) -> tuple[PatchSectio
     place: int | None = start
     while place is not None:
         sections += reader.envelope(place)
-        place = next(
-            (at for at in range(reader.place, len(reader.lines)) if reader.lines[at].strip() == BEGIN),
-            None,
-        )
+        place = next((at for at in range(reader.place, len(reader.lines)) if reader.lines[at].strip() == BEGIN), None)
     return tuple(sections)
 
 
@@ -77,9 +74,8 @@ class _Reader:
             if found and found[2].strip():
                 sections.append(self._section(found[1], found[2].strip()))
             elif text and (sections or text[0] in "*+-@"):
-                expected = (
-                    "expected `*** Add File: path`, `*** Update File: path`, `*** Delete File: path` or `*** End Patch`"
-                )
+                headers = "`*** Add File: path`, `*** Update File: path`, `*** Delete File: path`"
+                expected = f"expected {headers} or `*** End Patch`"
                 raise patch_syntax_error(self.place, line, expected, V4A_EXAMPLE)
             else:
                 self.place += 1
@@ -152,9 +148,8 @@ class _Reader:
         self._skip_blank(only_before=("@@", "***"))
         while (line := self._line()) is not None and not self._is_header(line):
             if hunks and not line.startswith("@@"):
-                raise patch_syntax_error(
-                    self.place, line, "expected `@@`, a file header or `*** End Patch`", V4A_EXAMPLE
-                )
+                expected = "expected `@@`, a file header or `*** End Patch`"
+                raise patch_syntax_error(self.place, line, expected, V4A_EXAMPLE)
             body = self._hunk()
             hunk = build_hunk(len(hunks) + 1, body.at, body.lines, body.head, anchors=body.anchors, at_end=body.at_end)
             hunks.append(hunk)

@@ -7,7 +7,7 @@ from kimi_agent.edit.patch import Hunk
 from kimi_agent.edit.placing.indent import IndentChange
 from kimi_agent.errors import ErrorCode
 
-MAX_PLACES_NAMED = 100  # that a misfit names
+MAX_PLACES_NAMED = 100  # of an unplaced hunk
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class UnplacedHunk:
 
 @dataclass
 class HunkCandidates:
-    """A hunk while it is placed: the places where it may still go, or why there is none (`misfit`)."""
+    """A hunk while it is placed: the places where it may still go, or why there is none (`unplaced`)."""
 
     hunk: Hunk
     places: Sequence[int] = ()

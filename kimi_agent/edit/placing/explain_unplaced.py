@@ -28,17 +28,17 @@ class EditProblem:
     next_step: str = ""
 
 
-def join_problems(troubles: Sequence[EditProblem], fits: Sequence[str]) -> tuple[str, str]:
+def join_problems(problems: Sequence[EditProblem], fits: Sequence[str]) -> tuple[str, str]:
     """All reasons as one text and one next step."""
-    nexts = list(dict.fromkeys(each.next_step for each in troubles if each.next_step))
-    if len(troubles) == 1:
-        text = f"{troubles[0].text}\nNothing was changed."
+    nexts = list(dict.fromkeys(each.next_step for each in problems if each.next_step))
+    if len(problems) == 1:
+        text = f"{problems[0].text}\nNothing was changed."
     else:
-        room = MAX_REASONS_CHARS // min(len(troubles), MAX_PROBLEMS_SHOWN)
-        parts = [_capped(f"[{each.code}] {each.text}", room) for each in troubles[:MAX_PROBLEMS_SHOWN]]
-        if len(troubles) > MAX_PROBLEMS_SHOWN:
-            parts.append(f"... and {len(troubles) - MAX_PROBLEMS_SHOWN} more")
-        text = f"nothing was changed, for {len(troubles)} reasons\n" + "\n".join(parts)
+        room = MAX_REASONS_CHARS // min(len(problems), MAX_PROBLEMS_SHOWN)
+        parts = [_capped(f"[{each.code}] {each.text}", room) for each in problems[:MAX_PROBLEMS_SHOWN]]
+        if len(problems) > MAX_PROBLEMS_SHOWN:
+            parts.append(f"... and {len(problems) - MAX_PROBLEMS_SHOWN} more")
+        text = f"nothing was changed, for {len(problems)} reasons\n" + "\n".join(parts)
     if fits:
         text += _capped(f"\nWould have fitted: {'; '.join(dict.fromkeys(fits))}", 500)
     return _capped(text, MAX_REASONS_CHARS), "; ".join(nexts[:4])
@@ -49,9 +49,8 @@ def explain_unplaced(path: str, unplaced: UnplacedHunk, views: LineIndexes) -> E
     hunk, lines = unplaced.hunk, views.lines_for(unplaced.hunk)
     where = f"{escape_path(path)} hunk {hunk.number} (line {hunk.at + 1} of the patch)"
     if unplaced.rival:
-        return EditProblem(
-            path, unplaced.code, f"{where} changes the same lines as hunk {unplaced.rival}", "join the two hunks"
-        )
+        text = f"{where} changes the same lines as hunk {unplaced.rival}"
+        return EditProblem(path, unplaced.code, text, "join the two hunks")
     match unplaced.code:
         case "ambiguous" if not unplaced.places:
             text = f"{where} has no context, and its line numbers do not agree with its lines"
@@ -63,9 +62,8 @@ def explain_unplaced(path: str, unplaced: UnplacedHunk, views: LineIndexes) -> E
                 text += f"; {', '.join(loose)} but for blanks or the kind of quotes and dashes"
             if unplaced.anchor:
                 text += f"; its anchor {unplaced.anchor!r} does not decide between them"
-            return EditProblem(
-                path, "ambiguous", text, "add a context line that differs, or `@@ ` with the def or class line"
-            )
+            mend = "add a context line that differs, or `@@ ` with the def or class line"
+            return EditProblem(path, "ambiguous", text, mend)
         case "already_applied":
             spans = ", ".join(f"{start + 1}-{start + len(hunk.new)}" for start in unplaced.places[:5])
             text = f"{where}: its new lines stand already at lines {spans}"
@@ -76,18 +74,10 @@ def explain_unplaced(path: str, unplaced: UnplacedHunk, views: LineIndexes) -> E
     if unplaced.anchor:
         text += f" at or below its anchor {unplaced.anchor!r}"
         if unplaced.places:
-            return EditProblem(
-                path,
-                "not_found",
-                f"{text}; its lines stand at {describe_places(lines, unplaced.places, unplaced.count)}",
-                "use the anchor that stands above them",
-            )
-    return EditProblem(
-        path,
-        "not_found",
-        f"{text}. {describe_nearest(hunk.old, lines)}",
-        "send this hunk again with the file's lines as shown; fewer context lines are enough",
-    )
+            text += f"; its lines stand at {describe_places(lines, unplaced.places, unplaced.count)}"
+            return EditProblem(path, "not_found", text, "use the anchor that stands above them")
+    mend = "send this hunk again with the file's lines as shown; fewer context lines are enough"
+    return EditProblem(path, "not_found", f"{text}. {describe_nearest(hunk.old, lines)}", mend)
 
 
 def describe_places(lines: LineIndex, starts: Sequence[int], count: int) -> str:
@@ -128,9 +118,8 @@ def describe_nearest(old: Sequence[str], lines: LineIndex) -> str:
         choices: dict[str, int] = {}
         for number, line in enumerate(lines.shown[:20_000], 1):
             choices.setdefault(line[:MAX_LINE_CHARS], number)
-        close = (
-            get_close_matches(wanted[:MAX_LINE_CHARS], list(choices)[:3_000], n=1, cutoff=0.6) if wanted.strip() else []
-        )
+        near = list(choices)[:3_000] if wanted.strip() else []
+        close = get_close_matches(wanted[:MAX_LINE_CHARS], near, n=1, cutoff=0.6)
         hint = f"\nThe closest line is {choices[close[0]]}: `{format_line(close[0])}`" if close else ""
         return f"None of its lines is in the file.{lost}{hint}"
     differs = next((at for at, line in enumerate(old) if _at(lines, start + at) != line), 0)
@@ -164,9 +153,8 @@ def _anchor(path: str, where: str, unplaced: UnplacedHunk, lines: LineIndex) -> 
     close = get_close_matches(unplaced.anchor.strip()[:MAX_LINE_CHARS], list(choices)[:3_000], n=3, cutoff=0.4)
     if close:
         text += "; closest: " + ", ".join(f"`{format_line(line)}` (line {choices[line]})" for line in close)
-    return EditProblem(
-        path, "anchor_not_found", text, "copy the anchor from the file, or leave it out and add context lines"
-    )
+    mend = "copy the anchor from the file, or leave it out and add context lines"
+    return EditProblem(path, "anchor_not_found", text, mend)
 
 
 def _at(lines: LineIndex, number: int) -> str | None:

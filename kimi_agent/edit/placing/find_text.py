@@ -22,7 +22,7 @@ _NUMBERED = re.compile(r" *(\d+)\t")
 
 @dataclass(frozen=True)
 class TextMatch:
-    """One place, by characters of `Found.text`. With `hunk` it is whole lines, and that is what happens to them."""
+    """One place, by characters of `TextMatches.text`; whole lines if it has a `hunk`, which changes them."""
 
     start: int
     end: int
@@ -73,10 +73,8 @@ def _readings(text: FileText, old: str, new: str) -> "Iterator[tuple[_TextSearch
         repair = "line ends of old_string ignored"
     yield _TextSearch(lines, whole, lf_old, lf_new, literal=False), repair
     if bare := _unnumbered(lf_old):
-        yield (
-            _TextSearch(lines, whole, bare, _unnumbered(lf_new) or lf_new, literal=False),
-            "pasted line numbers removed",
-        )
+        new = _unnumbered(lf_new) or lf_new
+        yield _TextSearch(lines, whole, bare, new, literal=False), "pasted line numbers removed"
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ PUNCTUATION: Mapping[int, str] = {
     ord("\u2026"): "...",
 }
 MAX_REINDENTED = 1_000
-MAX_NAIVE_COMPARISONS = (
-    1_000_000  # comparisons of lines, beyond which a search that never looks back is worth its setting up
-)
+# Comparisons of lines, beyond which a search that never looks back is worth its setting up.
+MAX_NAIVE_COMPARISONS = 1_000_000
 
 
 def trim_line(line: str) -> str:
@@ -137,14 +136,9 @@ class LineIndex:
         wanted = self._key(text).strip()
         if not wanted:
             return []
-        equal = self._stripped.where.get(wanted, ())
-        deep = [
-            number
-            for number in equal
-            if leading_blanks(text) and leading_blanks(self.shown[number]) == leading_blanks(text)
-        ]
-        if equal:
-            return deep or list(equal)
+        if equal := self._stripped.where.get(wanted, ()):
+            lead = leading_blanks(text)
+            return [number for number in equal if lead and leading_blanks(self.shown[number]) == lead] or list(equal)
         first = bisect_left(self._sorted, wanted)
         begun = takewhile(lambda line: line.startswith(wanted), islice(self._sorted, first, None))
         return sorted(number for line in begun for number in self._stripped.where[line])

@@ -15,7 +15,7 @@ from kimi_agent.edit.placing.line_index import MAX_REINDENTED, REINDENTED, LineI
 from kimi_agent.edit.placing.tolerances import describe_tolerances, reindent_hunk
 from kimi_agent.printable import format_count
 
-MAX_SHIFTS = 1_000  # that are tried: lines that stand everywhere tell no distance
+MAX_SHIFTS = 1_000  # that are tried: lines that occur everywhere give no distance
 BLANK_TAIL_NOTE = "blank context at its end ignored"
 
 
@@ -43,7 +43,7 @@ class Placement:
     """All hunks placed in the order of the file, or some that are not (then `placed` would have fitted)."""
 
     placed: tuple[PlacedHunk, ...]
-    misfits: tuple[UnplacedHunk, ...] = ()
+    unplaced: tuple[UnplacedHunk, ...] = ()
 
 
 def place_hunks(hunks: Sequence[Hunk], views: LineIndexes) -> Placement:
@@ -58,10 +58,10 @@ def place_hunks(hunks: Sequence[Hunk], views: LineIndexes) -> Placement:
             _insertion(search, views)
     fits = [search for search in searches if search.unplaced is None]
     starts = _assigned(fits)
-    misfits = tuple(search.unplaced for search in searches if search.unplaced)
-    if misfits:
+    unplaced = tuple(search.unplaced for search in searches if search.unplaced)
+    if unplaced:
         fits = [search for search in fits if search.unplaced is None]
-        return Placement(tuple(_settled(search, search.places[0], views) for search in fits), misfits)
+        return Placement(tuple(_settled(search, search.places[0], views) for search in fits), unplaced)
     placed = [_settled(search, start, views) for search, start in zip(fits, starts, strict=True)]
     ordered = sorted(placed, key=lambda each: each.core)
     if ordered != placed:
@@ -111,10 +111,9 @@ def _meet(places: Sequence[int], size: int, start: int, count: int) -> bool:
 def _numbered(searches: list[HunkCandidates], views: LineIndexes) -> list[PlacedHunk]:
     """All hunks at their declared lines, or all at one common distance from them; else nothing."""
     size = len(views.text.bodies)
-    told = [(search.hunk.declared, search.places) for search in searches if search.unplaced is None]
-    sought = [(declared, places) for declared, places in told if declared is not None and places]
-    if len(told) < len(searches) or any(declared is None for declared, _ in told):
+    if any(search.unplaced or search.hunk.declared is None for search in searches):
         return []
+    sought = [(search.hunk.declared or 0, search.places) for search in searches if search.places]
     shifts = [0]
     if not all(_has(places, declared) for declared, places in sought):
         first, fewest = min(sought, key=lambda each: len(each[1]))
@@ -135,12 +134,12 @@ def _numbered(searches: list[HunkCandidates], views: LineIndexes) -> list[Placed
         placed.append(_settled(search, start, views, note))
     inside = all(0 <= each.start <= size - len(each.hunk.old) for each in placed)
     ordered = all(one.core[1] <= other.core[0] for one, other in pairwise(placed))
-    pinned = all(each.start + len(each.hunk.old) == size for each in placed if each.hunk.at_end)
-    return placed if inside and ordered and pinned else []
+    at_end = all(each.start + len(each.hunk.old) == size for each in placed if each.hunk.at_end)
+    return placed if inside and ordered and at_end else []
 
 
 def _insertion(search: HunkCandidates, views: LineIndexes) -> None:
-    """A place for + lines alone: at their number, at the end they are pinned to, in an empty file, noted at the end."""
+    """Place + lines alone: at their number, at the end that fixes them, in an empty file; else at the end, noted."""
     hunk, size = search.hunk, len(views.text.bodies)
     if hunk.declared is not None and hunk.declared <= size and not hunk.at_end:
         search.places = [hunk.declared]
@@ -153,7 +152,7 @@ def _insertion(search: HunkCandidates, views: LineIndexes) -> None:
 
 
 def _assigned(searches: list[HunkCandidates]) -> list[int]:
-    """The one way to place all hunks in order; marks those that could go several ways, or collide, as misfits."""
+    """The one way to place all hunks in order; marks those that could go several ways, or collide, as unplaced."""
     for touching in (False, True):
         ways = _ways(searches, touching=touching)
         if ways and all(last - first == 1 for first, last in ways):

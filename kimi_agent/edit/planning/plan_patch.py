@@ -11,14 +11,9 @@ from kimi_agent.edit.patch import Hunk, PatchSection
 from kimi_agent.edit.placing.explain_unplaced import MAX_PROBLEMS_SHOWN, EditProblem, explain_unplaced, join_problems
 from kimi_agent.edit.placing.line_index import LineIndexes
 from kimi_agent.edit.placing.place_hunks import PlacedHunk, Placement, place_hunks
+from kimi_agent.edit.planning import file_state
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileDraft, make_file_change, make_file_result
-from kimi_agent.edit.planning.file_state import (
-    FileView,
-    missing_file_error,
-    require_known,
-    stale_file_error,
-    unknown_encoding_error,
-)
+from kimi_agent.edit.planning.file_state import FileView, require_known
 from kimi_agent.edit.planning.write_hunks import ChangedSpan, WrittenText, write_hunks
 from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import NeedsConsent, ToolError
@@ -30,10 +25,10 @@ IN_GIT_NOTE = "was not read whole; git holds it as it was"
 class PlanError(ToolError):
     """Everything that keeps a patch from being applied; nothing was changed. Its code is that of the first reason."""
 
-    def __init__(self, troubles: Sequence[EditProblem], fits: Sequence[str] = ()) -> None:
-        text, next_step = join_problems(troubles, fits)
-        super().__init__(troubles[0].code, text, next_step)
-        self.troubles = tuple(troubles)
+    def __init__(self, problems: Sequence[EditProblem], fits: Sequence[str] = ()) -> None:
+        text, next_step = join_problems(problems, fits)
+        super().__init__(problems[0].code, text, next_step)
+        self.problems = tuple(problems)
 
 
 def plan_patch(patch: str, view: FileView) -> EditPlan:
@@ -51,12 +46,12 @@ class _Plan:
         self._files: dict[str, FileDraft] = {}
         self._leaving = Counter(name for section in sections for name in self._left_by(section))
         self._aside: dict[str, FileDraft] = {}
-        self._troubles: list[EditProblem] = []
+        self._problems: list[EditProblem] = []
         self._fits: list[str] = []
 
     def take(self, section: PatchSection) -> None:
         """Add one section, or note why it cannot be."""
-        known = len(self._troubles)
+        known = len(self._problems)
         name = section.paths[0]
         self._leaving.subtract(self._left_by(section))
         try:
@@ -75,10 +70,10 @@ class _Plan:
         except NeedsConsent:
             raise
         except ToolError as error:
-            self._troubles.append(EditProblem(name, error.code, error.text, error.next_step))
-        if len(self._troubles) > known and name in self._files:
+            self._problems.append(EditProblem(name, error.code, error.text, error.next_step))
+        if len(self._problems) > known and name in self._files:
             self._files[name].failed = True
-        elif len(self._troubles) == known:
+        elif len(self._problems) == known:
             self._fits.append(name)
 
     def _left_by(self, section: PatchSection) -> list[str]:
@@ -102,15 +97,11 @@ class _Plan:
 
     def change(self) -> EditPlan:
         """The whole plan. Raises PlanError, or ToolError (noop) where nothing would change."""
-        if self._troubles:
-            raise PlanError(self._troubles, self._fits)
+        if self._problems:
+            raise PlanError(self._problems, self._fits)
         moved = {now.origin for now in self._files.values() if now.origin and now.data is not None}
-        files = [
-            each
-            for name, now in self._files.items()
-            if not (name in moved and now.data is None)
-            and (each := make_file_result(name, now, self._files)) is not None
-        ]
+        shown = [(name, now) for name, now in self._files.items() if now.data is not None or name not in moved]
+        files = [done for name, now in shown if (done := make_file_result(name, now, self._files)) is not None]
         changes = [change for name, now in self._files.items() if (change := make_file_change(name, now)) is not None]
         if not changes:
             raise ToolError("noop", "the files already are as this patch would make them", "go on; nothing was changed")
@@ -189,11 +180,8 @@ class _Plan:
             return
         goal = self._free(target) if section.at_once else self._now(target)
         if goal is None or goal.data is not None:
-            raise ToolError(
-                "exists",
-                f"cannot move {escape_path(name)}: {escape_path(target)} exists already",
-                "choose another path",
-            )
+            why = f"cannot move {escape_path(name)}: {escape_path(target)} exists already"
+            raise ToolError("exists", why, "choose another path")
         if not require_known(name, now.disk):
             notes = (*notes, IN_GIT_NOTE)
         origin = now.origin or (name if now.disk else "")
@@ -207,15 +195,15 @@ class _Plan:
         self._readable(name, text, hunks)
         views = LineIndexes(text)
         placement = place_hunks(hunks, views)
-        if placement.misfits:
-            self._misfits(name, placement, views)
+        if placement.unplaced:
+            self._raise_unplaced(name, placement, views)
         changed = now.disk is not None and now.disk.changed
         blind = [each for each in placement.placed if not each.proved or each.tier > 1]
         if changed and blind:
             fits = [str(each.hunk.number) for each in placement.placed if each not in blind]
             still = f"; placed by their own lines: hunk {', '.join(fits)}" if fits else ""
             why = f"and hunk {blind[0].hunk.number} is not placed by its own lines alone{still}"
-            raise stale_file_error(name, why, blind[0].start + 1)
+            raise file_state.stale_file_error(name, why, blind[0].start + 1)
         written = write_hunks(text, placement.placed)
         notes = [f"hunk {each.hunk.number}: {note}" for each in placement.placed for note in each.notes]
         if changed:
@@ -226,26 +214,27 @@ class _Plan:
             notes.append(text.codec.note)
         return written, notes
 
-    def _misfits(self, name: str, placement: Placement, views: LineIndexes) -> NoReturn:
+    def _raise_unplaced(self, name: str, placement: Placement, views: LineIndexes) -> NoReturn:
         # What is past counting is not shown: looking for the nearest place takes its time.
-        shown = max(1, MAX_PROBLEMS_SHOWN - len(self._troubles))
-        troubles = [explain_unplaced(name, unplaced, views) for unplaced in placement.misfits[:shown]]
-        troubles += [EditProblem(name, unplaced.code, "") for unplaced in placement.misfits[shown:]]
-        self._troubles += troubles[:-1]
+        shown = max(1, MAX_PROBLEMS_SHOWN - len(self._problems))
+        problems = [explain_unplaced(name, unplaced, views) for unplaced in placement.unplaced[:shown]]
+        problems += [EditProblem(name, unplaced.code, "") for unplaced in placement.unplaced[shown:]]
+        self._problems += problems[:-1]
         fitting = ", ".join(str(each.hunk.number) for each in placement.placed)
         if fitting:
             self._fits.append(f"{name} hunk {fitting}")
-        raise ToolError(troubles[-1].code, troubles[-1].text, troubles[-1].next_step)
+        raise ToolError(problems[-1].code, problems[-1].text, problems[-1].next_step)
 
     def _there(self, name: str, now: FileDraft) -> bytes:
         if now.data is None:
-            raise missing_file_error(name, self._view, "check the path; a new file needs `*** Add File: path`")
+            next_step = "check the path; a new file needs `*** Add File: path`"
+            raise file_state.missing_file_error(name, self._view, next_step)
         return now.data
 
     def _readable(self, name: str, text: FileText, hunks: Sequence[Hunk]) -> None:
-        char = find_non_ascii(line.text for hunk in hunks for line in hunk.lines) if text.codec.opaque else ""
-        if char:
-            raise unknown_encoding_error(name, char)
+        texts = (line.text for hunk in hunks for line in hunk.lines)
+        if text.codec.opaque and (char := find_non_ascii(texts)):
+            raise file_state.unknown_encoding_error(name, char)
 
 
 def _with_execute_bit(mode: int, wanted: int) -> int:

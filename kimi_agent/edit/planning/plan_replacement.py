@@ -14,14 +14,9 @@ from kimi_agent.edit.placing.explain_unplaced import describe_nearest, describe_
 from kimi_agent.edit.placing.find_text import TextMatch, TextMatches, find_text, make_hunk_lines
 from kimi_agent.edit.placing.line_index import LineIndex
 from kimi_agent.edit.placing.place_hunks import PlacedHunk
+from kimi_agent.edit.planning import file_state
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
-from kimi_agent.edit.planning.file_state import (
-    FileState,
-    FileView,
-    missing_file_error,
-    stale_file_error,
-    unknown_encoding_error,
-)
+from kimi_agent.edit.planning.file_state import FileState, FileView
 from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
 from kimi_agent.edit.planning.write_hunks import write_hunks
 from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
@@ -52,20 +47,19 @@ def plan_replacement(wanted: Replacement, view: FileView) -> EditPlan:
     name = view.name(wanted.path)
     state = view.file(name)
     if state is None:
-        raise missing_file_error(name, view, "check the path; write_file makes a new file")
+        raise file_state.missing_file_error(name, view, "check the path; write_file makes a new file")
     text = decode_text(state.data, name)
     char = find_non_ascii((wanted.old, wanted.new)) if text.codec.opaque else ""
     if char:
-        raise unknown_encoding_error(name, char)
+        raise file_state.unknown_encoding_error(name, char)
     found = find_text(text, wanted.old, wanted.new, everywhere=wanted.everywhere)
     if found is None:
         raise _not_found(name, text, wanted)
     if len(found.hits) > 1 and not wanted.everywhere:
         raise _ambiguous(name, text, found)
     if state.changed and (wanted.everywhere or any(hit.tier > 1 for hit in found.hits)):
-        raise stale_file_error(
-            name, "and replace_all needs to know all of it" if wanted.everywhere else "and old_string fits loosely"
-        )
+        why = "and replace_all needs to know all of it" if wanted.everywhere else "and old_string fits loosely"
+        raise file_state.stale_file_error(name, why)
     return _change(name, state, text, found)
 
 
@@ -89,9 +83,8 @@ def _change(name: str, state: FileState, text: FileText, found: TextMatches) -> 
     written = write_hunks(text, _hunks(text, found))
     data = encode_text(written.text, name)
     if data == state.data:
-        raise ToolError(
-            "noop", f"{escape_path(name)} already is as this edit would make it", "go on; nothing was changed"
-        )
+        why = f"{escape_path(name)} already is as this edit would make it"
+        raise ToolError("noop", why, "go on; nothing was changed")
     loose = tuple(dict.fromkeys(note for hit in found.hits for note in hit.notes))
     how = f"{found.repair}, then " if found.repair else ""
     how += "as its notes say" if loose else "exact match"
@@ -155,7 +148,7 @@ def _hunk(text: FileText, lines: Sequence[str], span: tuple[int, int], piece: st
 def _not_found(name: str, text: FileText, wanted: Replacement) -> ToolError:
     lines = LineIndex(text, literal=False)
     whole = "\n".join(lines.shown)
-    old, new = _lf(wanted.old), _lf(wanted.new)
+    old, new = (each.replace("\r\n", "\n") for each in (wanted.old, wanted.new))
     real = old.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
     if real != old and real in whole:
         return ToolError(
@@ -165,12 +158,12 @@ def _not_found(name: str, text: FileText, wanted: Replacement) -> ToolError:
         )
     if len(new.strip()) >= 8 and new.strip("\n") in whole:
         line = whole[: whole.index(new.strip("\n"))].count("\n") + 1
-        text_ = f"old_string is not in {escape_path(name)}, and new_string stands already at line {line}"
-        return ToolError("already_applied", text_, "go on; read the file if you are not sure")
+        why = f"old_string is not in {escape_path(name)}, and new_string stands already at line {line}"
+        return ToolError("already_applied", why, "go on; read the file if you are not sure")
+    nearest = describe_nearest(old.removesuffix("\n").split("\n"), lines)
     return ToolError(
         "not_found",
-        f"old_string is not in {escape_path(name)}. "
-        + describe_nearest(old.removesuffix(chr(10)).split(chr(10)), lines),
+        f"old_string is not in {escape_path(name)}. {nearest}",
         "send the text as the file has it; a shorter old_string is enough if it is unique",
     )
 
@@ -204,7 +197,3 @@ def _longer(found: TextMatches, hit: TextMatch) -> str:
         if found.fits(text) == 1:
             return text if len(text) <= 600 else ""
     return ""
-
-
-def _lf(text: str) -> str:
-    return text.replace("\r\n", "\n")

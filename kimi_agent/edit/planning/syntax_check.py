@@ -67,9 +67,8 @@ def _python(data: bytes) -> str | None:
             warnings.simplefilter("ignore")
             ast.parse(data)
     except SyntaxError as error:
-        return _format_error(
-            error.lineno, error.msg, f" (as Python {sys.version_info.major}.{sys.version_info.minor} reads it)"
-        )
+        by = f" (as Python {sys.version_info.major}.{sys.version_info.minor} reads it)"
+        return _format_error(error.lineno, error.msg, by)
     return ""
 
 

@@ -1,6 +1,7 @@
 """Diff views: an edit plan as unified diffs, for a person to approve and to see once it is done."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from kimi_agent.edit.line_diff import DiffBlock, diff_lines
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
@@ -21,9 +22,8 @@ def make_diff_view(change: EditPlan) -> DiffView:
 
 def make_file_diff(path: str, before: bytes | None, after: bytes | None, max_chars: int = MAX_DIFF_CHARS) -> FileDiff:
     """What becomes of the bytes of one file (None: not there), as a diff that is capped and counts all the same."""
-    return _file_diff(
-        FileResult(path, "A" if before is None else "D" if after is None else "M", before, after), max_chars
-    )
+    change: Literal["A", "D", "M"] = "A" if before is None else "D" if after is None else "M"
+    return _file_diff(FileResult(path, change, before, after), max_chars)
 
 
 def _file_diff(done: FileResult, most: int) -> FileDiff:

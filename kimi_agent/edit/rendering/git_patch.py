@@ -29,9 +29,8 @@ class FileVersion:
 def format_git_patch(path: bytes, before: FileVersion | None, after: FileVersion | None) -> bytes:
     """What becomes of the file at `path`; None is "not there"."""
     if before is not None and after is not None and before.mode[:2] != after.mode[:2]:
-        return format_git_patch(path, before, None) + format_git_patch(
-            path, None, after
-        )  # a link never becomes a file in one step
+        # A link never becomes a file in one step.
+        return format_git_patch(path, before, None) + format_git_patch(path, None, after)
     old, new = _quoted(b"a/" + path), _quoted(b"b/" + path)
     head = [b"diff --git %s %s" % (old, new)]
     if before is None and after is not None:

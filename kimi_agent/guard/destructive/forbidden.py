@@ -43,9 +43,9 @@ def find_forbidden_effect(text: str, *, home: Path, workspace: Path, cwd: Path |
     """The worst that `text` is seen to do; None if nothing is seen. It starts in `cwd`, by default the workspace."""
     if len(text) > MAX_SHELL_CHARS:
         return ForbiddenEffect(f"it has more than {MAX_SHELL_CHARS:,} characters, too many to be read", certain=False)
-    place = ShellState(home, workspace, (split_path(cwd or workspace),))
+    state = ShellState(home, workspace, (split_path(cwd or workspace),))
     reader = _ForbiddenFinder()
-    found = list(reader.dangers(text, place, 0))
+    found = list(reader.dangers(text, state, 0))
     return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
 
 
@@ -55,7 +55,7 @@ class CommandContext:
 
     segment: CommandSegment
     fed: Sequence[CommandSegment]
-    place: ShellState
+    state: ShellState
     depth: int
 
 
@@ -66,7 +66,7 @@ class _ForbiddenFinder:
         self._texts = 0
         self._words = 0
 
-    def dangers(self, text: str, place: ShellState, depth: int) -> Iterator[ForbiddenEffect]:
+    def dangers(self, text: str, state: ShellState, depth: int) -> Iterator[ForbiddenEffect]:
         self._texts += 1
         if depth > MAX_COMMAND_DEPTH or self._texts > MAX_NESTED_TEXTS:
             yield TOO_DEEP
@@ -78,16 +78,16 @@ class _ForbiddenFinder:
         if self._words > MAX_WORDS:
             yield ForbiddenEffect(f"it has more than {MAX_WORDS:,} words, too many to be read", certain=False)
             return
-        place = replace(place, variables=collect_assignments(reading.segments, place))
+        state = replace(state, variables=collect_assignments(reading.segments, state))
         for inner in reading.substitutions:
-            yield from self.dangers(inner, place, depth + 1)
-        folders = [place.cwds]
+            yield from self.dangers(inner, state, depth + 1)
+        folders = [state.cwds]
         fed: list[CommandSegment] = []
         for segment in reading.segments:
             while len(folders) <= segment.depth:
                 folders.append(folders[-1])
             del folders[segment.depth + 1 :]
-            here = replace(place, cwds=folders[-1])
+            here = replace(state, cwds=folders[-1])
             fed = [*fed[-MAX_PIPE_SOURCES:], segment] if segment.before in {"|", "|&"} else [segment]
             yield from self._of_segment(CommandContext(segment, fed[:-1], here, depth))
             if "|" not in (segment.before, segment.after):
@@ -95,7 +95,7 @@ class _ForbiddenFinder:
 
     def _of_segment(self, context: CommandContext) -> Iterator[ForbiddenEffect]:
         for target in context.segment.targets:
-            if any(_DISK.match(spelling.text) for spelling in expand_word(target, context.place)):
+            if any(_DISK.match(value.text) for value in expand_word(target, context.state)):
                 yield ForbiddenEffect("it would write over a disk", certain=True)
         if words := skip_assignments(context.segment.words):
             yield from self._of_command(words, context)
@@ -104,38 +104,38 @@ class _ForbiddenFinder:
         if context.depth > MAX_COMMAND_DEPTH:
             yield TOO_DEEP
             return
-        args, place = words[1:], context.place
-        for spelling in expand_word(words[0], place):
-            name = command_basename(spelling.text)
-            if spelling.starts_unknown:
+        args, state = words[1:], context.state
+        for value in expand_word(words[0], state):
+            name = command_basename(value.text)
+            if value.starts_unknown:
                 # `$TOOL -rf /`: whatever it is, it is not to be tried.
-                found = _harm("rm", args, place)
+                found = _harm("rm", args, state)
                 yield from (replace(forbidden, certain=False) for forbidden in found if forbidden.certain)
                 continue
             if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
                 for payload in find_payloads(name, args, context):
-                    yield from self.dangers(payload, place, context.depth + 1)
+                    yield from self.dangers(payload, state, context.depth + 1)
             elif name in LAUNCHERS or name in SHELL_KEYWORDS:
                 yield from self._of_wrapped(words, context)
-            yield from _harm(name, args, place)
+            yield from _harm(name, args, state)
 
     def _of_wrapped(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[ForbiddenEffect]:
         """The command within `sudo ...`: the first word that names something harmful, and any word that is a script."""
-        place, deeper = context.place, replace(context, depth=context.depth + 1)
-        wrapper = command_basename(expand_word(words[0], place)[0].text)
+        state, deeper = context.state, replace(context, depth=context.depth + 1)
+        wrapper = command_basename(expand_word(words[0], state)[0].text)
         for at, word in enumerate(words[1:], 1):
             text = unparse_words((word,))
             if " " in text or "\n" in text:
-                yield from self.dangers(text, place, deeper.depth)
-            name = command_basename(expand_word(word, place)[0].text)
+                yield from self.dangers(text, state, deeper.depth)
+            name = command_basename(expand_word(word, state)[0].text)
             if name in _HARMFUL or name in LAUNCHERS or name in SHELL_KEYWORDS or name.startswith(("mkfs", "newfs")):
                 rest = words[at:]
                 if wrapper == "find":
                     if name in SHELL_PROGRAMS:
                         yield from self._of_command(rest, deeper)
                     continue
-                if wrapper in {"xargs", "parallel"} and name in REMOVERS and _recursive(rest[1:], place):
-                    yield from _named_by(context.fed, place)
+                if wrapper in {"xargs", "parallel"} and name in REMOVERS and _recursive(rest[1:], state):
+                    yield from _named_by(context.fed, state)
                 yield from self._of_command(rest, deeper)
                 return
 
@@ -156,10 +156,10 @@ def command_basename(text: str) -> str:
 
 
 def collect_assignments(
-    segments: tuple[CommandSegment, ...], place: ShellState
+    segments: tuple[CommandSegment, ...], state: ShellState
 ) -> dict[str, tuple[ShellWord, ...] | None]:
     """What variables may hold, from assignments and `for x in ...` anywhere in the text; None is not known."""
-    known = dict(place.variables)
+    known = dict(state.variables)
     for segment in segments:
         for word in segment.words:
             if match := _assignment(word):
@@ -176,19 +176,19 @@ def collect_assignments(
     return known
 
 
-def follow_cd(segment: CommandSegment, place: ShellState) -> tuple[PathParts | None, ...]:
+def follow_cd(segment: CommandSegment, state: ShellState) -> tuple[PathParts | None, ...]:
     """Where the shell may be after `segment`: a `cd` that is not joined by && may have failed."""
     words = segment.words
     if not words or unparse_words(words[:1]) not in {"cd", "pushd", "popd"}:
-        return place.cwds
+        return state.cwds
     targets = [word for word in words[1:] if not re.fullmatch(r"-[LPe@]*-?", unparse_words((word,)) or "-")]
     goals: list[PathParts | None] = []
-    for spelling in expand_word(targets[0], place) if targets else []:
-        for cwd in place.cwds:
-            goals.append(None if spelling.has_unknown else protected_paths.resolve_parts(spelling.text, cwd, place))
+    for value in expand_word(targets[0], state) if targets else []:
+        for cwd in state.cwds:
+            goals.append(None if value.has_unknown else protected_paths.resolve_parts(value.text, cwd, state))
     if not targets:
-        goals = [split_path(place.home) if unparse_words(words[:1]) == "cd" and len(words) == 1 else None]
-    kept = () if segment.after == "&&" else place.cwds
+        goals = [split_path(state.home) if unparse_words(words[:1]) == "cd" and len(words) == 1 else None]
+    kept = () if segment.after == "&&" else state.cwds
     return tuple(dict.fromkeys([*goals, *kept]))[:8]
 
 
@@ -212,50 +212,46 @@ def find_payloads(name: str, args: tuple[ShellWord, ...], context: CommandContex
             yield from feeder.documents
 
 
-def _named_by(fed: Sequence[CommandSegment], place: ShellState) -> Iterator[ForbiddenEffect]:
+def _named_by(fed: Sequence[CommandSegment], state: ShellState) -> Iterator[ForbiddenEffect]:
     """What `... | xargs rm -r` may be handed, as far as the commands before it name it."""
     for segment in fed:
         if command_basename(unparse_words(segment.words[:1])) == "find":
-            yield from _find(segment.words[1:], place, removes=True)
+            yield from _find(segment.words[1:], state, removes=True)
             continue
-        for word in segment.words[1:]:
-            for spelling in expand_word(word, place):
-                forbidden = protected_paths.check_removal(spelling, place)
-                if forbidden:
-                    yield forbidden
+        yield from _removals(segment.words[1:], state)
 
 
-def _harm(name: str, args: tuple[ShellWord, ...], place: ShellState) -> Iterator[ForbiddenEffect]:
+def _harm(name: str, args: tuple[ShellWord, ...], state: ShellState) -> Iterator[ForbiddenEffect]:
     """What one command with its own arguments would do."""
     if name in REMOVERS:
-        removals = _removals(operands(args), place)
-        if name == "rimraf" or _recursive(args, place):
+        removals = _removals(operands(args), state)
+        if name == "rimraf" or _recursive(args, state):
             yield from removals
         elif any(len(word) == 1 and word[0].kind != "text" and not word[0].quoted for word in args):
             # `rm $OPTIONS /`: the options are open, what they would be used on is not.
             yield from (replace(forbidden, certain=False) for forbidden in removals if forbidden.certain)
     elif name in _MODE_CHANGERS:
-        if _recursive(args, place, letters="R"):
-            for forbidden in _removals(operands(args), place, workspace_too=False):
+        if _recursive(args, state, letters="R"):
+            for forbidden in _removals(operands(args), state, workspace_too=False):
                 yield replace(forbidden, why=forbidden.why.replace("it would remove", "it would change the modes of"))
     elif name == "find":
-        yield from _find(args, place, removes=False)
+        yield from _find(args, state, removes=False)
     elif name == "mv":
         given = operands(args)
-        yield from (forbidden for forbidden in _removals(given[:-1], place) if forbidden.certain)
-        if any(spelling.text == "/dev/null" for word in given[-1:] for spelling in expand_word(word, place)):
+        yield from (forbidden for forbidden in _removals(given[:-1], state) if forbidden.certain)
+        if any(value.text == "/dev/null" for word in given[-1:] for value in expand_word(word, state)):
             yield ForbiddenEffect("it would put files in the place of /dev/null", certain=True)
     elif name.startswith(("mkfs", "newfs", "mke2fs", "mkswap")):
-        texts = [spelling for word in operands(args) for spelling in expand_word(word, place)]
+        texts = [value for word in operands(args) for value in expand_word(word, state)]
         if not texts or any(text.has_unknown or text.text.startswith("/dev") for text in texts):
             yield ForbiddenEffect("it would make a new file system over a disk", certain=True)
     elif name == "dd":
-        texts = [spelling for word in args for spelling in expand_word(word, place)]
+        texts = [value for word in args for value in expand_word(word, state)]
         if any(text.text.startswith("of=") and _DISK.match(text.text[3:]) for text in texts):
             yield ForbiddenEffect("it would write over a disk", certain=True)
     elif name in _DISK_WRITERS - {"cat"}:
         given = operands(args)[-1:] if name == "cp" else operands(args)
-        if any(_DISK.match(spelling.text) for word in given for spelling in expand_word(word, place)):
+        if any(_DISK.match(value.text) for word in given for value in expand_word(word, state)):
             yield ForbiddenEffect("it would write over a disk", certain=True)
 
 
@@ -267,13 +263,13 @@ def operands(args: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
     return before + args[end + 1 :]
 
 
-def _recursive(args: tuple[ShellWord, ...], place: ShellState, letters: str = "rR") -> bool:
+def _recursive(args: tuple[ShellWord, ...], state: ShellState, letters: str = "rR") -> bool:
     """Whether an option asks for the whole tree, or an unquoted expansion may."""
     for word in args:
         if unparse_words((word,)) == "--":
             break
-        for spelling in expand_word(word, place):
-            text = spelling.text
+        for value in expand_word(word, state):
+            text = value.text
             long = len(text) > 2 and text.startswith("--") and "--recursive".startswith(text)
             if long or re.match(rf"-[A-Za-z]*[{letters}]", text):
                 return True
@@ -281,16 +277,15 @@ def _recursive(args: tuple[ShellWord, ...], place: ShellState, letters: str = "r
 
 
 def _removals(
-    words: tuple[ShellWord, ...], place: ShellState, *, workspace_too: bool = True
+    words: tuple[ShellWord, ...], state: ShellState, *, workspace_too: bool = True
 ) -> Iterator[ForbiddenEffect]:
     for word in words:
-        for spelling in expand_word(word, place):
-            forbidden = protected_paths.check_removal(spelling, place, workspace_too=workspace_too)
-            if forbidden:
+        for value in expand_word(word, state):
+            if forbidden := protected_paths.check_removal(value, state, workspace_too=workspace_too):
                 yield forbidden
 
 
-def _find(args: tuple[ShellWord, ...], place: ShellState, *, removes: bool) -> Iterator[ForbiddenEffect]:
+def _find(args: tuple[ShellWord, ...], state: ShellState, *, removes: bool) -> Iterator[ForbiddenEffect]:
     """`find ROOTS TESTS -delete`: without a test that chooses, all of the roots goes."""
     texts = [unparse_words((word,)) for word in args]
     executed = [command_basename(after) for text, after in pairwise(texts) if re.match(r"-(exec|ok)", text)]
@@ -302,7 +297,7 @@ def _find(args: tuple[ShellWord, ...], place: ShellState, *, removes: bool) -> I
         _FILTERS.fullmatch(text) and not re.fullmatch(r"[*.?]*", after)
         for text, after in zip(texts, [*texts[1:], "-"], strict=True)
     )
-    for forbidden in _removals(tuple(roots) or parse_shell(".").segments[0].words, place):
+    for forbidden in _removals(tuple(roots) or parse_shell(".").segments[0].words, state):
         if not chosen:
             yield forbidden
         elif "workspace itself" not in forbidden.why:

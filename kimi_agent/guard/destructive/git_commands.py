@@ -143,7 +143,6 @@ def _when(pattern: str, what: str, *, covered: bool) -> Callable[[list[str]], It
     return read
 
 
-_ABORTED = "discards a half-done merge (git --abort)"
 _READERS: Mapping[str, Callable[[list[str]], Iterator[Loss]]] = {
     "reset": _reset,
     "checkout": _checkout,
@@ -165,11 +164,10 @@ _READERS: Mapping[str, Callable[[list[str]], Iterator[Loss]]] = {
     "update-ref": _when(r"(^| )(-d|--stdin)", "deletes a ref", covered=False),
     "worktree": _when(r"^remove .*(-f|--force)|^remove -f", "removes a worktree with its changes", covered=False),
     "submodule": _when(r"^deinit .*(-f|--force|--all)", "removes the files of submodules", covered=True),
-    "merge": _when(r"--abort", _ABORTED, covered=True),
-    "rebase": _when(r"--abort", _ABORTED, covered=True),
-    "cherry-pick": _when(r"--abort", _ABORTED, covered=True),
-    "am": _when(r"--abort", _ABORTED, covered=True),
-    "revert": _when(r"--abort", _ABORTED, covered=True),
+    **dict.fromkeys(
+        ("merge", "rebase", "cherry-pick", "am", "revert"),
+        _when(r"--abort", "discards a half-done merge (git --abort)", covered=True),
+    ),
     "svn": _when(r"reset", "forgets revisions", covered=False),
     "replace": _when(r"(^| )-d", "deletes a replacement", covered=False),
     "remote": _when(r"^(rm|remove|prune) ", "forgets the branches of a remote", covered=False),

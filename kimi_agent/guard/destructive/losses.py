@@ -50,8 +50,8 @@ def find_losses(
     """
     if len(text) > forbidden.MAX_SHELL_CHARS:
         return ()  # `find_forbidden_effect` has it asked about
-    place = ShellState(home, workspace, (split_path(cwd or workspace),))
-    return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, place, 0)))
+    state = ShellState(home, workspace, (split_path(cwd or workspace),))
+    return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, state, 0)))
 
 
 class _LossFinder:
@@ -61,38 +61,38 @@ class _LossFinder:
         self._left = MAX_COMMANDS
         self._exists = exists
 
-    def of_text(self, text: str, place: ShellState, depth: int) -> Iterator[Loss]:
+    def of_text(self, text: str, state: ShellState, depth: int) -> Iterator[Loss]:
         if depth > forbidden.MAX_COMMAND_DEPTH:
             return
         reading = parse_shell(text)
-        place = replace(place, variables=forbidden.collect_assignments(reading.segments, place))
+        state = replace(state, variables=forbidden.collect_assignments(reading.segments, state))
         for inner in reading.substitutions:
-            yield from self.of_text(inner, place, depth + 1)
+            yield from self.of_text(inner, state, depth + 1)
         fed: list[CommandSegment] = []
         for segment in reading.segments:
             self._left -= 1
             if self._left < 0:
                 return
             fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
-            yield from self._of_segment(CommandContext(segment, fed[:-1], place, depth))
+            yield from self._of_segment(CommandContext(segment, fed[:-1], state, depth))
             if "|" not in (segment.before, segment.after):
-                place = replace(place, cwds=forbidden.follow_cd(segment, place))
+                state = replace(state, cwds=forbidden.follow_cd(segment, state))
 
     def _of_segment(self, context: CommandContext) -> Iterator[Loss]:
-        segment, place = context.segment, context.place
+        segment, state = context.segment, context.state
         for operator, target in zip(segment.redirects, segment.targets, strict=False):
             if operator in _OVERWRITING:
-                for text in _plains(target, place):
-                    yield from self._overwritten(text, place)
+                for text in _plains(target, state):
+                    yield from self._overwritten(text, state)
         yield from self._of_command(forbidden.skip_assignments(segment.words), context)
 
     def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
         if not words or context.depth > forbidden.MAX_COMMAND_DEPTH:
             return
-        name, args = command_basename(expand_word(words[0], context.place)[0].text), words[1:]
+        name, args = command_basename(expand_word(words[0], context.state)[0].text), words[1:]
         if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
             for payload in forbidden.find_payloads(name, args, context):
-                yield from self.of_text(payload, context.place, context.depth + 1)
+                yield from self.of_text(payload, context.state, context.depth + 1)
         elif name in LAUNCHERS or name in SHELL_KEYWORDS:
             yield from self._of_wrapped(name, words, context)
         yield from self._of_name(name, args, context)
@@ -100,12 +100,12 @@ class _LossFinder:
     def _of_wrapped(self, wrapper: str, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
         if wrapper == "find":
             return
-        place, deeper = context.place, replace(context, depth=context.depth + 1)
+        state, deeper = context.state, replace(context, depth=context.depth + 1)
         remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
         for at, word in enumerate(words[1:], 1):
             text = unparse_words((word,))
-            found = list(self.of_text(text, place, deeper.depth)) if re.search(r"\s", text) else []
-            name = command_basename(expand_word(word, place)[0].text)
+            found = list(self.of_text(text, state, deeper.depth)) if re.search(r"\s", text) else []
+            name = command_basename(expand_word(word, state)[0].text)
             if not found and (name == "git" or any(name in each for each in _RUN_BY_LAUNCHERS)):
                 found = list(self._of_command(words[at:], deeper))
             if found:
@@ -113,20 +113,20 @@ class _LossFinder:
                 return
 
     def _of_name(self, name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
-        place = context.place
-        texts = [_plain(word, place) for word in args]
+        state = context.state
+        texts = [_plain(word, state) for word in args]
         if name == "git":
             yield from find_git_losses(texts)
         elif name in LOSSY_COMMANDS:
             loss = LOSSY_COMMANDS[name](texts)
             if loss is not None:
-                yield from self._placed(loss, operands(args), name, place)
+                yield from self._placed(loss, operands(args), name, state)
         elif name == "find":
-            yield from self._of_find(args, texts, place)
+            yield from self._of_find(args, texts, state)
         elif name in COPY_COMMANDS:
-            files = [_plain(word, place) for word in operands(args)]
-            for target in targets.find_copy_targets(name, files, texts, self._is_folder(place)):
-                yield from self._overwritten(target, place)
+            files = [_plain(word, state) for word in operands(args)]
+            for target in targets.find_copy_targets(name, files, texts, self._is_folder(state)):
+                yield from self._overwritten(target, state)
         elif name in _SQL_CLIENTS:
             yield from self._of_database(name, texts, context)
         if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
@@ -141,27 +141,27 @@ class _LossFinder:
             return
         what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
         files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
-        if name in _FILE_DATABASES and files and (path := self._inside(files[0], context.place)) is not None:
+        if name in _FILE_DATABASES and files and (path := self._inside(files[0], context.state)) is not None:
             yield Loss(what, paths=(path,), exact=True)
         else:
             yield Loss(what, covered=False)
 
-    def _placed(self, loss: Loss, words: tuple[ShellWord, ...], name: str, place: ShellState) -> Iterator[Loss]:
+    def _placed(self, loss: Loss, words: tuple[ShellWord, ...], name: str, state: ShellState) -> Iterator[Loss]:
         """`loss` with the files that it destroys: those of the workspace can be kept, also ignored ones; others not."""
         if loss.covered is False or name not in FILE_DESTROYERS:
             yield loss
             return
         paths: list[str] = []
         harmful, exact = not words, bool(words)
-        for spelling in (each for word in words for each in expand_word(word, place)):
-            text = "" if spelling.has_unknown else unescape_pattern(spelling.text)
-            if text and self._is_scratch(text, place):
+        for value in (each for word in words for each in expand_word(word, state)):
+            text = "" if value.has_unknown else unescape_pattern(value.text)
+            if text and self._is_scratch(text, state):
                 continue
             harmful = True
-            matches, all_ = self._matching(spelling.text, place) if text else ([""], True)
+            matches, all_ = self._matching(value.text, state) if text else ([""], True)
             exact = exact and all_
             for each in matches:
-                path = self._inside(each, place)
+                path = self._inside(each, state)
                 if path is None:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
@@ -171,7 +171,7 @@ class _LossFinder:
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
 
-    def _of_find(self, args: tuple[ShellWord, ...], texts: list[str], place: ShellState) -> Iterator[Loss]:
+    def _of_find(self, args: tuple[ShellWord, ...], texts: list[str], state: ShellState) -> Iterator[Loss]:
         removes = "-delete" in texts or any(
             text in ("-exec", "-execdir", "-ok") and command_basename(after) in {"rm", "unlink", "shred"}
             for text, after in pairwise(texts)
@@ -180,69 +180,69 @@ class _LossFinder:
             return
         first = next((at for at, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))
         patterns = [after for text, after in pairwise(texts) if text in ("-name", "-iname")]
-        for loss in self._placed(Loss("deletes the files that it finds"), args[:first], "find", place):
+        for loss in self._placed(Loss("deletes the files that it finds"), args[:first], "find", state):
             if not loss.covered:
                 yield loss
                 continue
-            roots = [_absolute(text, place) for text in texts[:first] or ["."]]
+            roots = [_absolute(text, state) for text in texts[:first] or ["."]]
             paths, all_ = targets.walk_find_matches(roots, patterns)
-            inside = [path for each in paths if (path := self._inside(each, place))]
+            inside = [path for each in paths if (path := self._inside(each, state))]
             yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
 
-    def _matching(self, pattern: str, place: ShellState) -> tuple[list[str], bool]:
+    def _matching(self, pattern: str, state: ShellState) -> tuple[list[str], bool]:
         """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
         text = unescape_pattern(pattern)
         if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
             return [text], True
-        whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', place))}/{pattern}"
+        whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', state))}/{pattern}"
         found = list(islice(glob.iglob(whole), MAX_PATH_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
         return found[:MAX_PATH_MATCHES], len(found) <= MAX_PATH_MATCHES
 
-    def _is_scratch(self, text: str, place: ShellState) -> bool:
+    def _is_scratch(self, text: str, state: ShellState) -> bool:
         """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
-        places = [replace(place, cwds=(cwd,)) for cwd in place.cwds]
-        if None in place.cwds and not text.startswith("/"):
+        places = [replace(state, cwds=(cwd,)) for cwd in state.cwds]
+        if None in state.cwds and not text.startswith("/"):
             return False
         return all(self._inside(text, each) is None and targets.is_scratch(_absolute(text, each)) for each in places)
 
-    def _is_folder(self, place: ShellState) -> Callable[[str], bool]:
-        return lambda text: bool(text) and self._exists(_absolute(text, place) + "/.")
+    def _is_folder(self, state: ShellState) -> Callable[[str], bool]:
+        return lambda text: bool(text) and self._exists(_absolute(text, state) + "/.")
 
-    def _overwritten(self, text: str, place: ShellState) -> Iterator[Loss]:
-        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, place):
+    def _overwritten(self, text: str, state: ShellState) -> Iterator[Loss]:
+        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, state):
             return
-        path = self._inside(text, place)
+        path = self._inside(text, state)
         if path is None:
-            if self._exists(_absolute(text, place)):
+            if self._exists(_absolute(text, state)):
                 yield Loss(f"overwrites {text[:80]}, outside the workspace", covered=False)
-        elif path and self._exists(os.path.join(place.workspace, path)):
+        elif path and self._exists(os.path.join(state.workspace, path)):
             yield Loss(f"overwrites {path[:80]}", paths=(path,), exact=True)
 
-    def _inside(self, text: str, place: ShellState) -> str | None:
+    def _inside(self, text: str, state: ShellState) -> str | None:
         """`text` as a path of the workspace ("" for one that is not known), None where it lies outside."""
         if not text:
             return ""
-        root = os.path.realpath(place.workspace)
-        whole = _absolute(text, place)
+        root = os.path.realpath(state.workspace)
+        whole = _absolute(text, state)
         for each in (whole, os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))):
             if each == root or each.startswith(root.rstrip("/") + "/"):
                 return each[len(root) :].lstrip("/")
         return None
 
 
-def _absolute(text: str, place: ShellState) -> str:
+def _absolute(text: str, state: ShellState) -> str:
     if text == "~" or text.startswith("~/"):
-        text = str(place.home) + text[1:]
-    cwd = next((each for each in place.cwds if each is not None), None)
+        text = str(state.home) + text[1:]
+    cwd = next((each for each in state.cwds if each is not None), None)
     parts = () if cwd is None else (re.sub(r"\[(.)\]", r"\1", part) for part in cwd)
-    folder = place.workspace if cwd is None else Path("/", *parts)
+    folder = state.workspace if cwd is None else Path("/", *parts)
     return os.path.normpath(os.path.join(folder, text))
 
 
-def _plains(word: ShellWord, place: ShellState) -> list[str]:
+def _plains(word: ShellWord, state: ShellState) -> list[str]:
     """What `word` may be, as plain texts; "" for what only the run shows."""
-    return ["" if each.has_unknown else unescape_pattern(each.text) for each in expand_word(word, place)]
+    return ["" if each.has_unknown else unescape_pattern(each.text) for each in expand_word(word, state)]
 
 
-def _plain(word: ShellWord, place: ShellState) -> str:
-    return _plains(word, place)[0]
+def _plain(word: ShellWord, state: ShellState) -> str:
+    return _plains(word, state)[0]

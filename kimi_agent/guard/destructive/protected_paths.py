@@ -66,16 +66,14 @@ def unescape_pattern(text: str) -> str:
     return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
 
 
-def expand_word(word: ShellWord, place: ShellState) -> list[WordValue]:
+def expand_word(word: ShellWord, state: ShellState) -> list[WordValue]:
     """Every value that `word` may have, as far as the text alone shows it."""
     if len(word) > MAX_PATH_PARTS:
         return [_UNKNOWN]
     made = [WordValue("")]
     for piece in word:
-        made = [_joined(left, right) for left, right in product(made, _values(piece, place))][:MAX_WORD_VALUES]
-    return [
-        replace(spelling, text=text) for spelling in made for text in _without_braces(spelling.text)[:MAX_WORD_VALUES]
-    ]
+        made = [_joined(left, right) for left, right in product(made, _values(piece, state))][:MAX_WORD_VALUES]
+    return [replace(value, text=text) for value in made for text in _without_braces(value.text)[:MAX_WORD_VALUES]]
 
 
 def _joined(left: WordValue, right: WordValue) -> WordValue:
@@ -83,18 +81,18 @@ def _joined(left: WordValue, right: WordValue) -> WordValue:
     return WordValue(left.text + right.text, left.has_unknown or right.has_unknown, starts_unknown)
 
 
-def _values(piece: WordPiece, place: ShellState) -> list[WordValue]:
+def _values(piece: WordPiece, state: ShellState) -> list[WordValue]:
     if piece.kind == "text":
         return [WordValue(_literal(piece.text) if piece.quoted else piece.text)]
-    if piece.kind == "variable" and piece.text in place.variables:
-        words = place.variables[piece.text]
-        inner = ShellState(place.home, place.workspace, place.cwds, {})
+    if piece.kind == "variable" and piece.text in state.variables:
+        words = state.variables[piece.text]
+        inner = ShellState(state.home, state.workspace, state.cwds, {})
         if words is not None:
             return [value for word in words for value in expand_word(word, inner)]
     elif piece.kind == "variable" and piece.text == "HOME":
-        return [WordValue(_literal(str(place.home)))]
+        return [WordValue(_literal(str(state.home)))]
     elif piece.kind == "variable" and piece.text == "PWD":
-        return [_UNKNOWN if cwd is None else WordValue(_path(cwd)) for cwd in place.cwds]
+        return [_UNKNOWN if cwd is None else WordValue(_path(cwd)) for cwd in state.cwds]
     return [_UNKNOWN]
 
 
@@ -118,28 +116,27 @@ def _without_braces(text: str) -> list[str]:
     return done or [text]
 
 
-def check_removal(spelling: WordValue, place: ShellState, *, workspace_too: bool = True) -> ForbiddenEffect | None:
-    """What would be lost if the tree at `spelling` went; None if nothing that must stay.
+def check_removal(value: WordValue, state: ShellState, *, workspace_too: bool = True) -> ForbiddenEffect | None:
+    """What would be lost if the tree at `value` went; None if nothing that must stay.
 
     Without `workspace_too` the workspace itself may be meant (to change modes in it is everyday work).
     """
-    if spelling.starts_unknown:
-        shown = unescape_pattern(spelling.text) or "an expansion"
+    if value.starts_unknown:
+        shown = unescape_pattern(value.text) or "an expansion"
         return ForbiddenEffect(f"what it removes is only known when it runs ({shown})", certain=False)
-    sure = not spelling.has_unknown and len(place.cwds) == 1
-    for cwd in place.cwds:
-        forbidden = _loss(resolve_parts(spelling.text, cwd, place), place, workspace_too=workspace_too)
-        if forbidden:
+    sure = not value.has_unknown and len(state.cwds) == 1
+    for cwd in state.cwds:
+        if forbidden := _loss(resolve_parts(value.text, cwd, state), state, workspace_too=workspace_too):
             return ForbiddenEffect(forbidden.why, forbidden.certain and sure)
     return None
 
 
-def resolve_parts(text: str, cwd: PathParts | None, place: ShellState) -> PathParts | None:
+def resolve_parts(text: str, cwd: PathParts | None, state: ShellState) -> PathParts | None:
     """The absolute components of `text`; None where an unknown folder decides."""
     start: PathParts | None = cwd
     if text.startswith("~"):
         user, _, text = text[1:].partition("/")
-        start = {"": split_path(place.home), "+": cwd}.get(user, ("home", user))
+        start = {"": split_path(state.home), "+": cwd}.get(user, ("home", user))
     elif text.startswith("/"):
         start = ()
     names = [name for name in text.split("/") if name not in {"", "."}]
@@ -170,14 +167,14 @@ _TOP = (
 _USR = frozenset({"bin", "sbin", "lib", "lib64", "local", "share", "include", "libexec"})
 
 
-def _loss(parts: PathParts | None, place: ShellState, *, workspace_too: bool) -> ForbiddenEffect | None:
+def _loss(parts: PathParts | None, state: ShellState, *, workspace_too: bool) -> ForbiddenEffect | None:
     """Why `parts` must stay; None if it need not."""
     if parts is None:
         return ForbiddenEffect("it would remove all of a folder that is only known when it runs", certain=False)
     contents = bool(parts) and _is_all(parts[-1])
     while parts and _is_all(parts[-1]):
         parts = parts[:-1]
-    workspace, home = split_path(place.workspace), split_path(place.home)
+    workspace, home = split_path(state.workspace), split_path(state.home)
     shown = _path(parts)
     why = ""
     if not parts:

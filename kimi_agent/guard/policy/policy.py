@@ -42,15 +42,14 @@ def parse_permission_mode(text: str) -> PermissionMode:
     """The mode that `text` names, also in Claude Code's spelling. Raises UserError."""
     mode = _SPELLINGS.get(text.strip().casefold())
     if mode is None:
-        raise UserError(
-            f"There is no mode {text[:60]!r}; use {', '.join(PERMISSION_MODES[:-1])} or {PERMISSION_MODES[-1]}."
-        )
+        *others, last = PERMISSION_MODES
+        raise UserError(f"There is no mode {text[:60]!r}; use {', '.join(others)} or {last}.")
     return mode
 
 
 @dataclass(frozen=True)
 class PolicyVerdict:
-    """`why` is for whoever hears it; `rule` what "don't ask again" would add ("": not to be offered)."""
+    """What becomes of a call. `why` is for its reader; `rule` is what "don't ask again" would add ("": not offered)."""
 
     kind: Literal["allow", "ask", "deny"]
     why: str = ""
@@ -60,7 +59,7 @@ class PolicyVerdict:
 
 @dataclass(frozen=True)
 class _Call:
-    """What a verdict depends on. `paths` holds every reading of each named path, first as it is shown."""
+    """A call as the policy sees it. `paths` holds every reading of each named path, first as it is shown."""
 
     tool: Tool
     command: str | None
@@ -91,7 +90,7 @@ class Policy:
             self._session.append(rule)
 
     def judge(self, parsed: ParsedCall, *, cwd: Path | None = None, start: Path | None = None) -> PolicyVerdict:
-        """The verdict on one call. `cwd` is where the shell stands, `start` where relative paths begin."""
+        """The verdict on one call. `cwd` is the folder of the shell, `start` where relative paths begin."""
         call = self._call(parsed, cwd, start)
         denied = next((rule for rule in self.rules.deny if _denies(rule, call)), None)
         if denied:
@@ -123,9 +122,8 @@ class Policy:
             return PolicyVerdict("ask", f"{protected} decides what other programs run here")
         if self.mode == "yolo":
             if call.command and any(rule.words for rule in self.rules.deny) and hides_program_name(call.command):
-                return PolicyVerdict(
-                    "ask", "it hides what it runs, so that the rules that deny commands cannot be held"
-                )
+                why = "it hides what it runs, so that the rules that deny commands cannot be held"
+                return PolicyVerdict("ask", why)
             return PolicyVerdict("allow")
         if allowing or (self.mode == "accept-edits" and call.tool.effect == "write" and not call.outside):
             return PolicyVerdict("allow")
@@ -225,10 +223,9 @@ def _reason(call: _Call) -> str:
     if call.outside:
         return "it reaches outside the workspace"
     if isinstance(call.reading, SimpleCommand):
-        risky = find_risky_options(call.reading.words)
-        if _secrets(call.reading.words):
-            return f"{_secrets(call.reading.words)[0][:60]} may hold secrets, judging by its name"
-        if risky:
+        if secrets := _secrets(call.reading.words):
+            return f"{secrets[0][:60]} may hold secrets, judging by its name"
+        if risky := find_risky_options(call.reading.words):
             return f"{risky[0][:60]} can make it run or write more than its name says"
         if find_launched_index(call.reading.words) > 0:
             return "it runs another command"

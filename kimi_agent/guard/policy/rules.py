@@ -36,7 +36,7 @@ class Rule:
 
     @property
     def covers_tool(self) -> bool:
-        """Whether it speaks of every call of its tool."""
+        """Whether it covers every call of its tool."""
         return not self.words and not self.glob
 
     def allows_command(self, words: tuple[str, ...]) -> bool:
@@ -49,9 +49,9 @@ class Rule:
     def matches_command(self, command: str) -> bool:
         """Whether this denial is for `command`, however it is spelled or wrapped."""
         words = (program_name(self.words[0]), *self.words[1:])
-        return (
-            may_match_name(words[0], find_program_names(command)) if len(words) == 1 else contains_words(words, command)
-        )
+        if len(words) == 1:
+            return may_match_name(words[0], find_program_names(command))
+        return contains_words(words, command)
 
     def matches_path(self, path: str, *, any_case: bool) -> bool:
         """Whether `path` ("/" between its parts) is one that the glob names; a denial holds in any case."""
@@ -75,9 +75,8 @@ def parse_rule(text: str) -> Rule:
     """Read one rule. Raises UserError."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        raise UserError(
-            f"The rule {text[:200]!r} cannot be read; write it like shell(git log), write(docs/**) or run_tests."
-        )
+        examples = "shell(git log), write(docs/**) or run_tests"
+        raise UserError(f"The rule {text[:200]!r} cannot be read; write it like {examples}.")
     tool, inner = match[1], (match[2] or "").strip()
     if not inner:
         return Rule(text.strip(), tool)

@@ -68,9 +68,8 @@ def _content(path: Path, folder: Path, left: int) -> tuple[bytes, bytes]:
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-                raise UserError(
-                    f"{path} leads out of {folder}, so its content cannot be trusted; replace it by a file."
-                )
+                why = f"{path} leads out of {folder}, so its content cannot be trusted"
+                raise UserError(f"{why}; replace it by a file.")
             return b"link", os.fsencode(path.readlink())
         if stat.S_ISDIR(info.st_mode):
             return b"folder", b""
@@ -80,9 +79,8 @@ def _content(path: Path, folder: Path, left: int) -> tuple[bytes, bytes]:
     if content is None:
         raise UserError(f"{path} is not a regular file, so {folder} cannot be trusted; remove it.")
     if len(content) > left:
-        raise UserError(
-            f"{folder} holds more than {MAX_TRUSTED_BYTES // 1_000_000} MB; take out what is not kimi-agent's."
-        )
+        limit = f"{MAX_TRUSTED_BYTES // 1_000_000} MB"
+        raise UserError(f"{folder} holds more than {limit}; take out what is not kimi-agent's.")
     # Of the mode only this bit is kept by git; the others differ by umask from clone to clone.
     return (b"program" if opened.st_mode & 0o111 else b"file"), content
 

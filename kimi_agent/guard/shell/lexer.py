@@ -1,6 +1,6 @@
 """A tolerant shell lexer for the checks that look for harm: commands and words, expansions left open.
 
-`simple_command.parse_simple_command` decides what is surely simple; this one never refuses:
+`parse_simple_command` decides what is surely simple; this one never refuses:
 it reads any text as far as it can.
 """
 
@@ -120,9 +120,7 @@ def unparse_words(words: tuple[ShellWord, ...]) -> str:
 
 
 def _piece_source(piece: WordPiece) -> str:
-    if piece.kind == "text":
-        return piece.text
-    return f"${{{piece.text or '_'}}}"
+    return piece.text if piece.kind == "text" else f"${{{piece.text or '_'}}}"
 
 
 class _Lexer:

@@ -115,14 +115,12 @@ class _Gate:
 
 
 def _refusal(decision: Decision) -> ToolError:
-    said = decision.message.strip()
+    message = decision.message.strip()
     if decision.by == "policy":
-        text = said or "nobody is there to allow it"
+        text = message or "nobody is there to allow it"
         return ToolError("denied", text, "go on without it; if the work cannot be done so, say what is missing")
-    if said:
-        return ToolError(
-            "denied", f"the user refused: {said}", "do what the user says instead; do not repeat this call"
-        )
-    return ToolError(
-        "denied", "the user refused this call", "do not repeat it; find another way, or ask what they want"
-    )
+    if message:
+        next_step = "do what the user says instead; do not repeat this call"
+        return ToolError("denied", f"the user refused: {message}", next_step)
+    next_step = "do not repeat it; find another way, or ask what they want"
+    return ToolError("denied", "the user refused this call", next_step)

@@ -156,11 +156,11 @@ class LoopGuard:
 
 
 def _nudge(times: int) -> str:
-    told = f"Note: this same call gave this same result {times} times"
+    note = f"Note: this same call gave this same result {times} times"
     if times < INSIST_AT:
-        return f"{told}; go on with what it says (to wait for something, sleep longer between two looks)."
+        return f"{note}; go on with what it says (to wait for something, sleep longer between two looks)."
     return (
-        f"{told}. Do not send it again: take the next step, try another way, or tell the user what stands in the way; "
+        f"{note}. Do not send it again: take the next step, try another way, or tell the user what stands in the way; "
         f"at {PAUSE_AT} times the turn is stopped."
     )
 
@@ -181,9 +181,9 @@ def _shown(call: ParsedCall) -> str:
 
 
 def _current(call: ParsedCall, ctx: Context) -> str:
-    """Numbered lines, as they stand now, of the first file that the call names; "" where there is none to show."""
+    """Numbered lines, as they are now, of the first file that the call names; "" where there is none to show."""
     try:
-        path = next(iter(path for path in call.paths if ctx.files.kind(path) == "file"), None)
+        path = next((path for path in call.paths if ctx.files.kind(path) == "file"), None)
         if path is None:
             return ""
         data = ctx.files.read(path, max_bytes=MAX_FILE).data

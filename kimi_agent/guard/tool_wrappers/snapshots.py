@@ -1,6 +1,6 @@
 """The snapshot tool wrapper: it keeps the files before and after each call that may change them, for undo.
 
-It stands between the approval and the effect: what is asked about is not kept yet, what runs is. A command that
+It is between the approval and the effect: nothing is kept for a call that is only asked about. A command that
 would destroy what a snapshot holds says in its result how to bring it back; one whose files could not be kept is
 asked about once more, in every mode.
 """
@@ -44,7 +44,7 @@ class SnapshotWrapper:
     resolve_ref: ResolveRef
     session: str
     _failures: int = field(default=0, init=False)
-    _told: str = field(default="", init=False)
+    _reported: str = field(default="", init=False)
     _closing: "asyncio.Task[None] | None" = field(default=None, init=False)
 
     def wrap(self, tool: Tool) -> Tool:
@@ -84,15 +84,15 @@ class SnapshotWrapper:
             self._closing = None
         kept, missed = await self._take(ctx, also)
         self.emit(kept)
-        if kept.failed and kept.failed != self._told:
-            self._told = kept.failed
+        if kept.failed and kept.failed != self._reported:
+            self._reported = kept.failed
             self.emit(Notice(f"The files could not be kept, so this step cannot be undone: {kept.failed}"))
         return kept, missed
 
     async def _take(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
         answer, index = ctx.place
         if self._failures >= MAX_SNAPSHOT_FAILURES:
-            return Checkpoint("", "before", answer, index, failed=self._told), ()
+            return Checkpoint("", "before", answer, index, failed=self._reported), ()
         try:
             found = await self._snapshot(also)
         except SnapshotError as error:

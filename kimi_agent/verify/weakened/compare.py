@@ -102,7 +102,7 @@ def _read(path: str, before: str, after: str, language: LanguagePatterns) -> _Pa
 
 
 def _added_assertions(pairs: Iterable[_Pair]) -> Counter[str]:
-    """The assertions that stand where none stood: in new tests and in grown ones.
+    """The assertions that are new where they are: in new tests and in grown ones.
 
     Not those of other functions: a test that is renamed so that no runner finds it would live on in them.
     """
@@ -143,7 +143,7 @@ def _fewer_assertions(path: str, here: str, old: ParsedTest, new: ParsedTest, po
 
 
 def _compare_whole_file(pair: _Pair) -> list[Weakened]:
-    """A file in which no single test can be told."""
+    """A file in which no single test was recognised."""
     if pair.new.skips > pair.old.skips:
         return [Weakened(pair.path, "", "skipped")]
     lost = len(pair.new.other_assertions) < len(pair.old.other_assertions) and not pair.new.tests

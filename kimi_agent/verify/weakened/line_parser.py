@@ -33,7 +33,7 @@ class _CompiledPatterns:
 
 @dataclass
 class _Section:
-    """From the line where something begins to where the next thing does; `heads` are the marks that stood before it."""
+    """From the line where something begins to where the next thing does; `heads` are the marks before it."""
 
     name: str = ""
     group: bool = False
@@ -43,7 +43,7 @@ class _Section:
 
 
 def parse_test_lines(text: str, language: LanguagePatterns) -> ParsedTestFile:
-    """What the file holds, as far as its lines tell."""
+    """The tests of a file, as far as its lines show them."""
     text = text.replace("\r\n", "\n")
     if language is PYTHON_PATTERNS:
         text = _TRIPLES.sub(lambda found: '""' + "\n" * found.group().count("\n"), text)
@@ -62,9 +62,8 @@ def parse_test_lines(text: str, language: LanguagePatterns) -> ParsedTestFile:
             continue
         known = tests.get(section.name, ParsedTest(section.name))
         body = " ".join(" ".join([known.body, *section.lines]).split())
-        tests[section.name] = ParsedTest(
-            section.name, known.assertions + checks, known.skips + stops, body, is_group=section.group
-        )
+        checks, stops = known.assertions + checks, known.skips + stops
+        tests[section.name] = ParsedTest(section.name, checks, stops, body, is_group=section.group)
     return ParsedTestFile(tests, tuple(other), skips)
 
 

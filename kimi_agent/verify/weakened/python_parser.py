@@ -22,7 +22,7 @@ def parse_python_tests(text: str) -> ParsedTestFile | None:
     """What the file holds, None where it can't be parsed."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        with warnings.catch_warnings():  # of invalid escapes and the like, which are not ours to tell
+        with warnings.catch_warnings():  # of invalid escapes and the like, which are not ours to report
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
         return _Reader(text.split("\n"), tree).file()
@@ -151,10 +151,8 @@ def _is_test(function: _Function) -> bool:
 
 
 def _is_collected(given: ast.ClassDef) -> bool:
-    off = any(
-        isinstance(each, ast.Assign) and _named(each.targets, "__test__") and _is_false(each.value)
-        for each in given.body
-    )
+    assigned = (each for each in given.body if isinstance(each, ast.Assign))
+    off = any(_named(each.targets, "__test__") and _is_false(each.value) for each in assigned)
     return not off and (given.name.startswith("Test") or bool(given.bases))
 
 
@@ -224,13 +222,9 @@ def _swallows(handler: ast.ExceptHandler) -> bool:
     if handler.type is not None and not any(_name(each) in _BROAD for each in caught):
         return False
     nodes = [node for each in handler.body for node in ast.walk(each)]
-    return not any(
-        isinstance(node, ast.Raise | ast.Assert)
-        or (
-            isinstance(node, ast.Call) and (_name(node) in _ASSERTING_CALLS or bool(_ASSERTING_NAME.match(_name(node))))
-        )
-        for node in nodes
-    )
+    calls = [_name(node) for node in nodes if isinstance(node, ast.Call)]
+    asserts = any(name in _ASSERTING_CALLS or _ASSERTING_NAME.match(name) for name in calls)
+    return not asserts and not any(isinstance(node, ast.Raise | ast.Assert) for node in nodes)
 
 
 def _suppresses(item: ast.withitem) -> bool:

@@ -79,8 +79,8 @@ class ProjectTests:
         Nothing of the repository runs for it.
         """
         report = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
-        launch = (await self._plan(targets, name, command, failed_only, report)).command
-        return launch.argv[2] if launch.argv[:2] == ("/bin/sh", "-c") else shlex.join(launch.argv)
+        argv = (await self._plan(targets, name, command, failed_only, report)).command.argv
+        return argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
 
     async def run(
         self,
@@ -103,9 +103,8 @@ class ProjectTests:
         try:
             temp = tempfile.TemporaryDirectory(prefix=_TEMP, ignore_cleanup_errors=True)
         except OSError as error:
-            raise ToolError(
-                "io", f"no temporary folder for the report: {error.strerror}", "free space in TMPDIR"
-            ) from error
+            why = f"no temporary folder for the report: {error.strerror}"
+            raise ToolError("io", why, "free space in TMPDIR") from error
         with temp as made:
             report = Path(made) / "run" / "report.xml"
             plan = await self._plan(targets, name, command, failed_only, report)
@@ -194,7 +193,7 @@ class ProjectTests:
     def _mended(self, cases: tuple[TestCase, ...]) -> Iterator[TestCase]:
         """Files, packages and suites that failed as a whole when last run, and whose tests ran now.
 
-        No runner tells of them when all is well, so without this they would stay red for ever.
+        No runner reports them when all is well, so without this they would stay red for ever.
         """
         ids = {case.id for case in cases}
         for red in [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES and each not in ids]:
@@ -221,12 +220,12 @@ class ProjectTests:
         return tuple(compared)
 
 
-def _prepare_report_folder(place: Path, launch: TestCommand) -> None:
-    """An empty folder for the report, with what has to stand beside it: nothing of an earlier run is read again."""
+def _prepare_report_folder(place: Path, command: TestCommand) -> None:
+    """Make an empty folder for the report and its extra files: nothing of an earlier run is read again."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(place)
     place.mkdir()
-    for name, text in launch.extra_files.items():
+    for name, text in command.extra_files.items():
         (place / name).write_text(text, "utf-8")
 
 
@@ -247,11 +246,11 @@ class _PrintedLines:
 
 
 def _progress_callback(
-    progress: Callable[[str], None], said: Callable[[str], str], count: str
+    progress: Callable[[str], None], show_line: Callable[[str], str], count: str
 ) -> Callable[[str], None]:
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         last = next((line.strip() for line in reversed(strip_escapes(text).split("\n")) if line.strip()), "")
-        if last := strip_escapes(said(last)).strip():
+        if last := strip_escapes(show_line(last)).strip():
             progress(f"{count}{last[:160]}")
 
-    return tell
+    return report

@@ -26,7 +26,7 @@ def combine_runs(runs: Sequence[TestReport], asked: int, *, late: str = "") -> T
     last = runs[-1]
     red = [run for run in runs if run.verdict == "failed"]
     shown = last if stops_repeating(last) else (red or runs)[0]
-    verdict, trouble = (last if stops_repeating(last) else shown).verdict, shown.trouble
+    verdict, trouble = shown.verdict, shown.trouble
     if stops_repeating(last) and len(runs) > 1:
         trouble = f"{trouble}, in run {len(runs)} of {asked}" if trouble else f"in run {len(runs)} of {asked}"
     elif late:

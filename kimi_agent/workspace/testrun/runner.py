@@ -68,7 +68,7 @@ class GivenCommand:
 
     @property
     def program(self) -> str:
-        """The program's name, without its folder; "" where only a shell can tell."""
+        """The program's name, without its folder; "" where only a shell can know it."""
         return PurePath(self.words[0]).name if self.words else ""
 
     def starts(self, program: str, *words: str) -> bool:

@@ -57,12 +57,7 @@ def read_runner_file(text: str) -> TestRunner:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, re.error) as error:
         raise UserError(f"it describes no test runner: {error}") from error
     return TestRunner(
-        found.name,
-        found.ecosystem,
-        found.find_evidence,
-        found.launch,
-        read_exit_code,
-        found.suffixes,
+        *(found.name, found.ecosystem, found.find_evidence, found.launch, read_exit_code, found.suffixes),
         manifests=found.files,
         order=found.order,
     )

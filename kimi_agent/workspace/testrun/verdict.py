@@ -25,10 +25,8 @@ def judge_run(
     if reading.fatal_error:
         return "broken", reading.fatal_error
     if reading.by_exit_code:
-        return (
-            "passed" if reading.stated_result == "passed" else "failed",
-            "judged by its exit code; no test was read one by one",
-        )
+        verdict: RunVerdict = "passed" if reading.stated_result == "passed" else "failed"
+        return verdict, "judged by its exit code; no test was read one by one"
     bad = sum(case.outcome in FAILED_OUTCOMES for case in reading.cases)
     if not reading.is_complete:
         why = f"the run ended (exit {exit_code}) without a whole report"
@@ -38,9 +36,8 @@ def judge_run(
         odd = "the exit code is 0 although tests failed" if exit_code == 0 else ""
         return "failed", "; ".join(filter(None, (odd, reading.trouble)))
     if reading.stated_result == "failed" and exit_code != NO_TESTS_EXIT_CODE:
-        return "failed", "; ".join(
-            filter(None, ("the runner says FAILED, but no failing test was read", reading.trouble))
-        )
+        odd = "the runner says FAILED, but no failing test was read"
+        return "failed", "; ".join(filter(None, (odd, reading.trouble)))
     if not reading.cases:
         if exit_code in (0, NO_TESTS_EXIT_CODE) or reading.stated_result == "none":
             return "none_ran", reading.trouble

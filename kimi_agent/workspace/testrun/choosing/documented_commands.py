@@ -132,11 +132,11 @@ def _fenced(text: str) -> Iterator[str]:
                 number += 1
             closed = number < len(lines)
             number += 1
-            said = [each.strip() for each in body if each.strip() and not each.lstrip().startswith("#")]
-            if about and closed and fence[2].lower() in _SHELLS and said:
+            commands = [each.strip() for each in body if each.strip() and not each.lstrip().startswith("#")]
+            if about and closed and fence[2].lower() in _SHELLS and commands:
                 # Of several commands none is plainly the one.
-                command = said[0].removeprefix("$ ")
-                yield command if len(said) == 1 and _is_simple(command) and not _has_placeholder(command) else " "
+                command = commands[0].removeprefix("$ ")
+                yield command if len(commands) == 1 and _is_simple(command) and not _has_placeholder(command) else " "
 
 
 def _has_placeholder(command: str) -> bool:
@@ -148,17 +148,17 @@ def _ci_steps(text: str) -> Iterator[str]:
     block, kind, continued = 0, "", False
     for raw in text.split("\n"):
         line = raw.rstrip()
-        said = line.strip()
-        if not said or said.startswith("#"):
+        content = line.strip()
+        if not content or content.startswith("#"):
             continue
         indent = len(line) - len(line.lstrip(" "))
         if kind == "text" and indent > block:
             if not continued:
-                yield said
-            continued = said.endswith("\\")
+                yield content
+            continued = content.endswith("\\")
             continue
-        if kind == "list" and indent >= block and said.startswith("- "):
-            yield _unquote(said.removeprefix("- "))
+        if kind == "list" and indent >= block and content.startswith("- "):
+            yield _unquote(content.removeprefix("- "))
             continue
         kind, continued = "", False
         key = _KEY.match(line)

@@ -46,7 +46,7 @@ def may_run_subset(command: str) -> bool:
 
 
 def first_program(command: str) -> str:
-    """The program that a plain command starts; "" where only a shell can tell."""
+    """The program that a plain command starts; "" where only a shell can know it."""
     return next((word for word in split_plain_command(command) if not _ASSIGNMENT.fullmatch(word)), "")
 
 

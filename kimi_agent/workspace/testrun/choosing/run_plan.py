@@ -23,7 +23,7 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RememberedCommand:
-    """A command of an earlier call; `parsed` says that single tests were read from its run."""
+    """A command of an earlier call; `has_cases` says that single tests were read from its run."""
 
     command: str
     folder: Path

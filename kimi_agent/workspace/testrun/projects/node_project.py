@@ -32,7 +32,7 @@ _MOST_READ = 20
 
 @dataclass(frozen=True)
 class NodeProject:
-    """`runner` is vitest, jest, mocha, node or bun; "script" where only the script's exit tells; "" for none at all.
+    """`runner` is vitest, jest, mocha, node or bun; "script" where only its exit code is known; "" for no tests.
 
     `script` is the test script, if it ends in that runner.
     """
@@ -53,11 +53,7 @@ def inspect_node_project(folder: ProjectFolder) -> NodeProject:
     if _NO_TESTS in scripts.get("test", ""):
         scripts.pop("test")
     if ".pnp.cjs" in folder.names():  # without yarn itself nothing can be imported
-        return (
-            NodeProject("script", f"{PACKAGE_JSON} script test", "yarn")
-            if scripts.get("test", "").strip()
-            else NodeProject("")
-        )
+        return _script_project(scripts, "yarn")
     script = parse_package_script(scripts)
     if script.runner:
         return NodeProject(script.runner, f"{PACKAGE_JSON} script test", manager, script)
@@ -69,6 +65,10 @@ def inspect_node_project(folder: ProjectFolder) -> NodeProject:
         for path in _test_files(folder)[:_MOST_READ]:
             if pattern.search(folder.text(path)):
                 return NodeProject(runner, f"{path} imports {runner}:test", manager)
+    return _script_project(scripts, manager)
+
+
+def _script_project(scripts: Mapping[str, str], manager: str) -> NodeProject:
     return (
         NodeProject("script", f"{PACKAGE_JSON} script test", manager)
         if scripts.get("test", "").strip()
@@ -93,7 +93,8 @@ def test_files_below(folder: ProjectFolder, below: str) -> tuple[str, ...]:
 
 def bin_folders(folder: ProjectFolder) -> tuple[Path, ...]:
     """The `node_modules/.bin` folders, nearest first: a workspace's packages share those of its top."""
-    return tuple(place / "node_modules" / ".bin" for place in walk_up(folder.path, folder.root) if _has_bin(place))
+    folders = (place / "node_modules" / ".bin" for place in walk_up(folder.path, folder.root))
+    return tuple(place for place in folders if place.is_dir())
 
 
 def is_installed(name: str, folder: ProjectFolder) -> bool:
@@ -102,13 +103,9 @@ def is_installed(name: str, folder: ProjectFolder) -> bool:
 
 
 def _test_files(folder: ProjectFolder) -> tuple[str, ...]:
-    named = folder.find_files(NODE_TEST_FILE)
-    below = [
-        path
-        for path in folder.find_files(_IN_TEST_FOLDER)
-        if {"test", "tests", "__tests__"} & set(path.split("/")[:-1])
-    ]
-    return tuple(dict.fromkeys([*named, *below]))
+    test_folders = {"test", "tests", "__tests__"}
+    below = [path for path in folder.find_files(_IN_TEST_FOLDER) if test_folders & set(path.split("/")[:-1])]
+    return tuple(dict.fromkeys([*folder.find_files(NODE_TEST_FILE), *below]))
 
 
 def _scripts(folder: ProjectFolder) -> dict[str, str]:
@@ -137,7 +134,3 @@ def _manager(folder: ProjectFolder, package: Mapping[str, object]) -> str:
             if any((place / lock).is_file() for lock in locks):
                 return manager
     return "npm"
-
-
-def _has_bin(place: Path) -> bool:
-    return (place / "node_modules" / ".bin").is_dir()

@@ -7,27 +7,16 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 _ALIAS = re.compile(r"^(?:(?:npm|pnpm|yarn|bun) run|pnpm|yarn)(?: -s| --silent)? ([\w:.-]+)$")
 _WATCH = re.compile(r"\s(?:--watch(?:All)?(?:=\S+)?|-w)(?=\s|$)")
 # They start another program: what follows is that program's. c8 and nyc take options of their own before it.
-_WRAPPER_PROGRAMS = {
-    "cross-env",
-    "c8",
-    "nyc",
-    "npx",
-    "bunx",
-    "env",
-    "dotenv",
-    "dotenvx",
-    "env-cmd",
-    "yarn",
-    "exec",
-    "run",
-    "pnpm",
-}
+_WRAPPER_PROGRAMS = frozenset(
+    ["cross-env", "c8", "nyc", "npx", "bunx", "env", "dotenv", "dotenvx", "env-cmd", "yarn", "exec", "run", "pnpm"]
+)
 _PROGRAMS = {"vitest": "vitest", "jest": "jest", "mocha": "mocha", "_mocha": "mocha"}
 _NODES = {"node", "tsx", "nodejs"}
 # Options whose value is the next word, so that this word is no path to run.
@@ -71,11 +60,9 @@ def parse_package_script(scripts: Mapping[str, str], name: str = "test", depth: 
     last = _WATCH.sub("", last).strip()
     words = split_plain_command(last)
     runner, length = identify_runner(words)
-    return (
-        PackageScript(runner, before, last, words[:length], _option_words(words[length:]))
-        if runner
-        else PackageScript("")
-    )
+    if not runner:
+        return PackageScript("")
+    return PackageScript(runner, before, last, words[:length], _option_words(words[length:]))
 
 
 def split_plain_command(text: str) -> tuple[str, ...]:
@@ -130,7 +117,7 @@ def _of_node(rest: tuple[str, ...], at: int) -> tuple[str, int]:
 
 
 def _is_wrapper_option(words: tuple[str, ...], at: int) -> bool:
-    """An option of a carrier, which stands before the program that it starts."""
+    """Whether the word at `at` is an option of a wrapper, before the program that it starts."""
     return at > 0 and words[at].startswith("-") and any(word in _WRAPPER_PROGRAMS for word in words[:at])
 
 
@@ -142,9 +129,5 @@ def _split_chain(text: str) -> tuple[str, str]:
 
 def _option_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that are options or their values: what is left names files, which a call's own targets replace."""
-    kept: list[str] = []
-    for number, word in enumerate(words):
-        valued = number > 0 and _OPTION_WITH_VALUE.fullmatch(words[number - 1])
-        if word.startswith("-") or valued:
-            kept.append(word)
-    return tuple(kept)
+    pairs = pairwise(("", *words))
+    return tuple(word for before, word in pairs if word.startswith("-") or _OPTION_WITH_VALUE.fullmatch(before))

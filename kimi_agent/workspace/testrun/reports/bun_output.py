@@ -52,20 +52,19 @@ class _BunOutput:
         elif test := _TEST.match(line):
             outcome = _WORDS.get(test["word"] or test["mark"], "skipped")
             node_id = f"{self._path}::{clean_test_name(test['node'])}"
-            self.cases.append(
-                self._told(node_id, outcome) if outcome in FAILED_OUTCOMES else TestCase(node_id, outcome)
-            )
+            failed = outcome in FAILED_OUTCOMES
+            self.cases.append(self._failed(node_id, outcome) if failed else TestCase(node_id, outcome))
             self._block = []
         elif line == _UNHANDLED_ERROR:
             self._loose, self._block = True, []
         elif self._loose and line and set(line) == {"-"}:
             if self._block:
-                self.cases.append(self._told(self._path, "error"))
+                self.cases.append(self._failed(self._path, "error"))
                 self._loose, self._block = False, []
         else:
             self.done = self.done or _RAN.match(line) is not None
             self.none = self.none or line.startswith(_NONE)
             self._block = [*self._block[1 - _MOST_BLOCK :], line]
 
-    def _told(self, node_id: str, outcome: TestOutcome) -> TestCase:
+    def _failed(self, node_id: str, outcome: TestOutcome) -> TestCase:
         return make_failed_case(node_id, outcome, "\n".join(self._block), self._path, self._ran)

@@ -23,6 +23,23 @@ FrameMatcher = Callable[[str], str | None]
 """Gives for a line: "path:line" of a frame in the workspace, "" for a frame elsewhere, None for what is no frame."""
 
 
+def match_frames(pattern: re.Pattern[str], spelled: Callable[[str], str], elsewhere: str = r"(?!)") -> FrameMatcher:
+    """The matcher of frames that `pattern` matches whole, by its groups `path` and `line`.
+
+    A line that begins as `elsewhere` is a frame too, but one without a place.
+    """
+    begins = re.compile(elsewhere)
+
+    def match(line: str) -> str | None:
+        found = pattern.fullmatch(line)
+        if found is None:
+            return "" if begins.match(line) else None
+        path = spelled(found["path"])
+        return f"{path}:{found['line']}" if path else ""
+
+    return match
+
+
 def excerpt_innermost_first(text: str, frame: FrameMatcher, test_file: str = "") -> FailureExcerpt:
     """A failure's text in at most 15 lines: the message, and the frames in the workspace, which follow it.
 

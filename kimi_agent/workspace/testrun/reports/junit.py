@@ -14,7 +14,7 @@ _OUTCOMES: Mapping[str, TestOutcome] = {"failure": "failed", "error": "error", "
 
 @dataclass
 class JUnitCase:
-    """One `testcase` as it stood in the report."""
+    """One `testcase` of the report, as written."""
 
     classname: str
     name: str
@@ -56,7 +56,7 @@ class _Reader:
             get = attributes.get
             self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
         elif self._case is not None and tag in _OUTCOMES:
-            # A test can fail and its teardown too: the first thing told is the one to mend first.
+            # A test can fail and its teardown too: the first of them is the one to mend first.
             self._taking = self._case.outcome in ("passed", "skipped")
             if self._taking:
                 self._case.outcome = _OUTCOMES[tag]

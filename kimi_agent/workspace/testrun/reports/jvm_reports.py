@@ -6,12 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
-from kimi_agent.workspace.testrun.reports.cases import (
-    MAX_CASES,
-    clean_test_name,
-    excerpt_innermost_first,
-    merge_cases,
-)
+from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, clean_test_name, excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line
 from kimi_agent.workspace.testrun.reports.junit import JUnitCase, read_junit_report
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
@@ -27,7 +22,7 @@ _WHOLE_CLASS = {"", "classMethod", "initializationError", "executionError"}
 def find_fresh_reports(folder: Path, since_ns: int) -> tuple[list[Path], str]:
     """The reports written below `folder` since then, and what is troubling about them. Links are not followed.
 
-    Reports of earlier runs stay in the build folders, so a time has to tell; the run itself takes longer to start
+    Reports of earlier runs stay in the build folders, so their time decides; the run itself takes longer to start
     than any file system's clock is coarse.
     """
     found: list[Path] = []
@@ -94,14 +89,9 @@ class JvmReportReader:
         node_id = "::".join([file, *nested, *([name] if name else [])])
         if element.outcome not in FAILED_OUTCOMES:
             return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message))
-        shortened = excerpt_innermost_first(element.text or element.message, self._frame, file)
-        return TestCase(
-            node_id,
-            element.outcome,
-            shortened.place,
-            first_nonblank_line(element.text or element.message),
-            shortened.detail,
-        )
+        text = element.text or element.message
+        shortened = excerpt_innermost_first(text, self._frame, file)
+        return TestCase(node_id, element.outcome, shortened.place, first_nonblank_line(text), shortened.detail)
 
     def _file(self, classname: str, module: Path) -> tuple[str, list[str]]:
         """The source file of a class and the classes inside it; for an unknown one its module and its full name."""

@@ -17,12 +17,12 @@ from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
 _LETTERS: dict[str, TestOutcome] = {
     ".": "passed",
+    "N": "passed",
     "F": "failed",
     "E": "error",
     "S": "skipped",
     "O": "skipped",
     "P": "skipped",
-    "N": "passed",
 }
 _MOST_BLOCK = 200
 # minitest: "CalcTest#test_add = 0.00 s = F", where what the test prints may stand in between
@@ -133,7 +133,7 @@ class MinitestOutput:
 
 
 def parse_minitest_output(lines: Iterable[str], *, frame: FrameMatcher, file_of: Callable[[str], str]) -> ParsedReport:
-    """What the run told; `file_of` gives the file (or folder) that a test's name begins with in its id."""
+    """The report of a run; `file_of` gives the file (or folder) that a test's name begins with in its id."""
     text = MinitestOutput()
     for line in lines:
         text.take(strip_escapes(line).rstrip())
@@ -157,17 +157,14 @@ def parse_minitest_output(lines: Iterable[str], *, frame: FrameMatcher, file_of:
 def _case(found: _MinitestResult, frame: FrameMatcher, file_of: Callable[[str], str]) -> TestCase:
     outcome = found.outcome or "passed"
     file = file_of(found.test)
+    node_id = f"{file}::{found.test}"
     body = [line for line in found.block if line.strip() and not line.startswith("bin/rails test ")]
     if head := _UNIT_BLOCK.match(body[0]) if body else None:
-        told = head["why"] or head["says"] or ""
-        body = [*([told] if told else []), *(line for line in body[1:] if not _SOURCE_LINE.match(line))]
+        why = head["why"] or head["says"] or ""
+        body = [*([why] if why else []), *(line for line in body[1:] if not _SOURCE_LINE.match(line))]
     says = next((line for line in body if frame(line) is None), "")
     if outcome not in FAILED_OUTCOMES:
-        return TestCase(
-            f"{file}::{found.test}", outcome, message=first_nonblank_line(says) if outcome == "skipped" else ""
-        )
+        return TestCase(node_id, outcome, message=first_nonblank_line(says) if outcome == "skipped" else "")
     shortened = excerpt_innermost_first("\n".join(body), frame, file)
     place = frame(f"{found.place}:in `x'") or "" if found.place else ""
-    return TestCase(
-        f"{file}::{found.test}", outcome, place or shortened.place, first_nonblank_line(says), shortened.detail
-    )
+    return TestCase(node_id, outcome, place or shortened.place, first_nonblank_line(says), shortened.detail)

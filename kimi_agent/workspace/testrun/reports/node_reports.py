@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -27,7 +26,7 @@ _OUTCOMES: Mapping[str, TestOutcome] = {"passed": "passed", "failed": "failed", 
 
 
 def read_jest_json(ran: RunResult) -> ParsedReport:
-    """The report of `jest --json` or of vitest's json reporter; of a killed run what its lines tell."""
+    """The report of `jest --json` or of vitest's json reporter; that of a killed run is read from its lines."""
     spelled = make_path_mapper(ran.root, ran.folder.path)
     try:
         data = read_report_bytes(ran.report_path)
@@ -42,10 +41,7 @@ def read_jest_json(ran: RunResult) -> ParsedReport:
         return ParsedReport(_read_live_lines(ran.lines, spelled), is_complete=False)
     files = _items(report, "testResults")
     cases = merge_cases(case for each in files for case in _of_file(each, spelled, ran))
-    unloaded = [
-        case for case in cases if case.outcome == "error" and TITLE_SEPARATOR not in case.id and "::" not in case.id
-    ]
-    broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(cases) else ""
+    broken = _error_of_unloaded([case for case in cases if TITLE_SEPARATOR not in case.id], len(cases))
     bad = any(case.outcome in FAILED_OUTCOMES for case in cases)
     failed = report.get("success") is False and not bad
     if not cases and (not failed or _says_none(ran.lines)):
@@ -74,17 +70,22 @@ def read_reporter_lines(ran: RunResult) -> ParsedReport:
                 open_tests.pop(key, None)
             case "end":
                 open_tests.pop(key, None)
-                if not _left_out(line, ran):
+                if not (line.get("outcome") == "skipped" and _selected(ran)):
                     cases.append(_of_line(line, path, titles, ran))
             case "done":
                 done = True
     if not done and ran.exit_code is not None and not cases and _says_none(ran.lines):
         return ParsedReport(stated_result="none")
     found = merge_cases(cases)
-    unloaded = [case for case in found if case.outcome == "error" and "::" not in case.id]
-    broken = unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == len(found) else ""
+    broken = _error_of_unloaded(found, len(found))
     running = [each for (path, title), each in open_tests.items() if not title.endswith(path) or len(open_tests) == 1]
     return ParsedReport(found, fatal_error=broken, running=", ".join(running[:5]), is_complete=done)
+
+
+def _error_of_unloaded(cases: Iterable[TestCase], count: int) -> str:
+    """The first error where all of the `count` cases are files that could not be loaded, else ""."""
+    unloaded = [case for case in cases if case.outcome == "error" and "::" not in case.id]
+    return unloaded[0].detail or unloaded[0].message if unloaded and len(unloaded) == count else ""
 
 
 def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: RunResult) -> Iterable[TestCase]:
@@ -95,16 +96,13 @@ def _of_file(found: Mapping[str, object], spelled: Callable[[str], str], ran: Ru
         yield make_failed_case(path, "error", _HEADING.sub("", strip_escapes(_text(found.get("message")))), path, ran)
     for test in tests:
         outcome = _STATUS.get(_text(test.get("status")), "skipped")
-        # A run of some tests by name tells of all the others as skipped.
+        # A run of some tests by name reports all others as skipped.
         if outcome == "skipped" and _selected(ran):
             continue
         node_id = _id(path, [*_texts(test.get("ancestorTitles")), _text(test.get("title"))])
         text = "\n".join(_texts(test.get("failureMessages")))
-        yield (
-            make_failed_case(node_id, outcome, text, path, ran)
-            if outcome in FAILED_OUTCOMES
-            else TestCase(node_id, outcome)
-        )
+        failed = outcome in FAILED_OUTCOMES
+        yield make_failed_case(node_id, outcome, text, path, ran) if failed else TestCase(node_id, outcome)
 
 
 def _of_line(line: Mapping[str, object], path: str, titles: list[str], ran: RunResult) -> TestCase:
@@ -120,9 +118,9 @@ def _of_line(line: Mapping[str, object], path: str, titles: list[str], ran: RunR
 def make_failed_case(node_id: str, outcome: TestOutcome, text: str, path: str, ran: RunResult) -> TestCase:
     """The case of a test that failed with `text`, a message and JavaScript's frames below it."""
     cut = excerpt_innermost_first(text, _frames(make_path_mapper(ran.root, ran.folder.path)), path)
-    detail = _shortened(cut.detail, ran.root)
+    detail = cut.detail.replace("file://", "").replace(f"{ran.root}/", "")
     lines = [line.strip() for line in detail.split("\n") if line.strip()]
-    # Of a file that could not be loaded, and of bun, the source comes first; what is wrong is said later.
+    # Of a file that could not be loaded, and of bun, the source comes first, the error later.
     at = next((number for number, line in enumerate(lines) if _ERROR_LINE.match(line)), 0)
     head = " ".join(lines[at : at + 2]) if lines and lines[at].endswith(":") else "".join(lines[at : at + 1])
     return TestCase(node_id, outcome, cut.place, first_nonblank_line(head), detail)
@@ -154,10 +152,6 @@ def _read_live_lines(lines: Iterable[str], spelled: Callable[[str], str]) -> tup
     return merge_cases(found)
 
 
-def _left_out(line: Mapping[str, object], ran: RunResult) -> bool:
-    return line.get("outcome") == "skipped" and _selected(ran)
-
-
 def _selected(ran: RunResult) -> bool:
     return bool(ran.selection.name) or any(target.node for target in ran.selection.targets)
 
@@ -169,10 +163,6 @@ def _says_none(lines: Iterable[str]) -> bool:
 def _id(path: str, titles: list[str]) -> str:
     node = TITLE_SEPARATOR.join(" ".join(strip_escapes(title).split()) for title in titles)
     return "::".join(part for part in (path, node) if part)
-
-
-def _shortened(text: str, root: Path) -> str:
-    return text.replace("file://", "").replace(f"{root}/", "")
 
 
 def _objects(lines: Iterable[bytes]) -> Iterable[Mapping[str, object]]:

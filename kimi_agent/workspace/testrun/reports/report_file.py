@@ -18,7 +18,7 @@ class ReportRejected(Exception):
 
 
 def open_report(path: Path) -> BinaryIO | None:
-    """The regular file at `path`, None where there is nothing. Raises Refused for a link, a pipe and the like."""
+    """The regular file at `path`, None where there is nothing. Raises ReportRejected for a link or a pipe."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def open_report(path: Path) -> BinaryIO | None:
 
 
 def read_report_bytes(path: Path, most: int = MAX_JSON_BYTES) -> bytes | None:
-    """All of a report of at most `most` bytes, None where there is none. Raises Refused."""
+    """All of a report of at most `most` bytes, None where there is none. Raises ReportRejected."""
     file = open_report(path)
     if file is None:
         return None

@@ -56,14 +56,13 @@ class _Report(msgspec.Struct):
 
 
 def parse_rspec_report(path: Path, frame: FrameMatcher, spelled: Callable[[str], str]) -> ParsedReport | None:
-    """What the report at `path` tells, None where there is none."""
+    """The report at `path`, None where there is none."""
     try:
         data = read_report_bytes(path)
         report = msgspec.json.decode(data, type=_Report) if data is not None else None
     except (ReportRejected, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return ParsedReport(
-            trouble=f"the report could not be read: {first_nonblank_line(str(error))}", is_complete=False
-        )
+        trouble = f"the report could not be read: {first_nonblank_line(str(error))}"
+        return ParsedReport(trouble=trouble, is_complete=False)
     if report is None:
         return None
     cases = merge_cases(_cases(report.examples, frame, spelled))

@@ -10,19 +10,9 @@ from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, ope
 _DECLARED = re.compile(r"\b(?:class|object|interface|struct|record|module|trait)\s+([A-Za-z_]\w*(?:::\w+)*)")
 _SPEC = re.compile(r"""\b(?:describe|context)[ (]+["']?([\w:]+)""")
 _MOST_ENTRIES, _MOST_FILES, _MOST_BYTES = 100_000, 5_000, 300_000
-_GENERATED_FOLDERS = {
-    "node_modules",
-    "target",
-    "build",
-    "_build",
-    "deps",
-    "bin",
-    "obj",
-    "dist",
-    "out",
-    "vendor",
-    "coverage",
-}
+_GENERATED_FOLDERS = frozenset(
+    ["node_modules", "target", "build", "_build", "deps", "bin", "obj", "dist", "out", "vendor", "coverage"]
+)
 
 
 def find_declared_types(text: str) -> list[str]:

@@ -74,7 +74,7 @@ class _Reader:
         get = attributes.get
         match tag:
             case "UnitTestResult":
-                # A test of many rows is a result with results in it: the inner ones count, not the one around them.
+                # A test with many rows of data is a result with results in it: only the inner ones count.
                 outcome = _OUTCOMES.get(get("outcome", "Passed"), "error")
                 self._result = TrxResult(get("testId", ""), get("testName", ""), outcome)
             case "UnitTest":

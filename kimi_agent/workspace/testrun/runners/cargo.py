@@ -141,7 +141,7 @@ def _manifest(folder: ProjectFolder, below: str) -> Mapping[str, object]:
 
 
 def _needs_workspace_flag(manifest: Mapping[str, object]) -> bool:
-    """Whether cargo would pass over the workspace's other packages here, though nobody said that it shall."""
+    """Whether cargo would pass over the workspace's other packages here, though no setting says so."""
     workspace = manifest.get("workspace")
     return isinstance(workspace, dict) and "package" in manifest and "default-members" not in workspace
 
@@ -167,10 +167,8 @@ class _IdMaker:
         parts = found.name.split("::")
         directory = (base / source).parent
         for length in range(len(parts) - 1, 0, -1):
-            for path in (
-                directory.joinpath(*parts[:length]).with_suffix(".rs"),
-                directory.joinpath(*parts[:length], "mod.rs"),
-            ):
+            module = directory.joinpath(*parts[:length])
+            for path in (module.with_suffix(".rs"), module / "mod.rs"):
                 if path.is_file():
                     return "::".join([self._spelled(str(path)) or str(path), *parts[length:]])
         return "::".join([self._spelled(str(base / source)) or source, *parts])
@@ -198,7 +196,7 @@ class _IdMaker:
         return f"{spelled}:{line}" if spelled else ""
 
     def _place(self, path: str) -> str:
-        """A path as rustc tells it: relative to the workspace of packages, which may lie above the folder."""
+        """A path as rustc prints it: relative to the workspace of packages, which may lie above the folder."""
         for base in (self._top, self._ran.folder.path):
             if (base / path).is_file():
                 return self._spelled(str(base / path))
@@ -234,12 +232,8 @@ class _IdMaker:
             if (place / CARGO_TOML).is_file():
                 found.append(place)
             if depth < _DEEPEST:
-                below = [
-                    name
-                    for name in list_subfolders(place)
-                    if not name.startswith(".") and name not in ("target", "src")
-                ]
-                waiting += [(place / name, depth + 1) for name in below]
+                below = (name for name in list_subfolders(place) if not name.startswith("."))
+                waiting += [(place / name, depth + 1) for name in below if name not in ("target", "src")]
         return found
 
 

@@ -90,7 +90,7 @@ def _report_options(report: Path) -> tuple[str, ...]:
 
 
 def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) -> tuple[str, ...] | None:
-    """The words that select what is wished; None for what ctest cannot select."""
+    """The words that select the tests; None for what ctest cannot select."""
     names: list[str] = []
     below = ""
     for target in selection.targets:
@@ -109,20 +109,20 @@ def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) 
 
 
 def _read(ran: RunResult) -> ParsedReport:
-    told = _read_live_outcomes(ran.lines)
+    live = _read_live_outcomes(ran.lines)
     report = _JUnitHandler()
     trouble = stream_xml(ran.report_path, start=report.start, end=report.end, text=report.text)
     spelled = make_path_mapper(ran.root, ran.folder.path)
     anchor = spelled(str(ran.folder.path / _id_file(ran.folder)))
     if trouble is None or (trouble and not report.tests):
-        cases = merge_cases(TestCase(f"{anchor}::{name}", outcome) for name, (outcome, _) in told.ended.items())
+        cases = merge_cases(TestCase(f"{anchor}::{name}", outcome) for name, (outcome, _) in live.ended.items())
         # Nothing was started: the build, or ctest itself, ended before.
-        stopped = not told.started and not cases and ran.exit_code is not None
+        stopped = not live.started and not cases and ran.exit_code is not None
         why = excerpt_first_error(ran.lines, _ERROR) if stopped else ""
-        running = ", ".join(f"{anchor}::{name}" for name in told.started)
+        running = ", ".join(f"{anchor}::{name}" for name in live.started)
         return ParsedReport(cases, why, running, trouble=trouble or "", is_complete=False)
     cases = merge_cases(
-        _case(test, anchor, told.ended.get(test.name, ("passed", ""))[1], spelled) for test in report.tests
+        _case(test, anchor, live.ended.get(test.name, ("passed", ""))[1], spelled) for test in report.tests
     )
     return ParsedReport(cases, trouble=trouble, is_complete=not trouble)
 
@@ -181,24 +181,24 @@ class _JUnitHandler:
 
 @dataclass
 class _LiveOutcomes:
-    """What the lines say: how each test ended (its outcome and ctest's words), and which began and did not end."""
+    """How each test ended (its outcome and ctest's words), by the lines, and which began and did not end."""
 
     ended: dict[str, tuple[TestOutcome, str]] = field(default_factory=dict)
     started: dict[str, None] = field(default_factory=dict)
 
 
 def _read_live_outcomes(lines: Iterable[str]) -> _LiveOutcomes:
-    told = _LiveOutcomes()
+    live = _LiveOutcomes()
     for raw in lines:
         line = strip_escapes(raw).rstrip()
         if ended := _ENDED.match(line):
-            told.started.pop(clean_test_name(ended["name"]), None)
-            if len(told.ended) < MAX_CASES:
+            live.started.pop(clean_test_name(ended["name"]), None)
+            if len(live.ended) < MAX_CASES:
                 how = (ended["how"] or "").strip()
-                told.ended[clean_test_name(ended["name"])] = (_outcome(how), how)
+                live.ended[clean_test_name(ended["name"])] = (_outcome(how), how)
         elif started := _STARTED.match(line):
-            told.started[clean_test_name(started[1])] = None
-    return told
+            live.started[clean_test_name(started[1])] = None
+    return live
 
 
 def _outcome(how: str) -> TestOutcome:

@@ -11,6 +11,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_first_error,
     excerpt_innermost_first,
     make_build_report,
+    match_frames,
     merge_cases,
     path_argument,
     targets_of_one_kind,
@@ -104,9 +105,9 @@ def _read(ran: RunResult) -> ParsedReport:
     spelled = make_path_mapper(ran.root, ran.folder.path)
     sources = SourceIndex(ran.folder.path, DOTNET_SOURCE_SUFFIXES)
     cases = merge_cases(_case(result, sources, spelled) for result in results)
-    told = "; ".join([*trouble, *(first_nonblank_line(error) for error in errors[:3])])
-    why = excerpt_first_error(ran.lines, _BUILD_ERROR) or "\n".join(first_nonblank_line(error) for error in errors)
-    return make_build_report(cases, exit_code=ran.exit_code, why=why, trouble=told)
+    errors = [first_nonblank_line(error) for error in errors]
+    why = excerpt_first_error(ran.lines, _BUILD_ERROR) or "\n".join(errors)
+    return make_build_report(cases, exit_code=ran.exit_code, why=why, trouble="; ".join([*trouble, *errors[:3]]))
 
 
 def _case(result: TrxResult, sources: SourceIndex, spelled: Callable[[str], str]) -> TestCase:
@@ -120,14 +121,7 @@ def _case(result: TrxResult, sources: SourceIndex, spelled: Callable[[str], str]
     node_id = f"{file}::{clean_test_name(full)}"
     if result.outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, result.outcome, message=first_nonblank_line(result.message))
-
-    def frame(line: str) -> str | None:
-        found = _FRAME.fullmatch(line)
-        if found is None:
-            return "" if re.match(r"\s+at \S+\(|\s*--- End of", line) else None
-        place = spelled(found["path"])
-        return f"{place}:{found['line']}" if place else ""
-
+    frame = match_frames(_FRAME, spelled, elsewhere=r"\s+at \S+\(|\s*--- End of")
     shortened = excerpt_innermost_first(f"{result.message}\n{result.stack}", frame, file)
     return TestCase(node_id, result.outcome, shortened.place, first_nonblank_line(result.message), shortened.detail)
 

@@ -37,7 +37,7 @@ _MOST_OUTPUT, _MOST_LOG = 400, 5_000_000
 
 
 def go_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...]:
-    """The packages and the `-run` that make what is wished. Raises ToolError for a name beside node ids."""
+    """The packages and the `-run` that select the tests. Raises ToolError for a name beside node ids."""
     if selection.name and any(target.node for target in selection.targets):
         raise ToolError("bad_arguments", "go test takes a name or node ids, not both", "give one of the two")
     if not selection.targets:
@@ -74,7 +74,7 @@ async def _launch(request: LaunchRequest) -> TestCommand | None:
     if go is None:
         return None
     words = go_arguments(request.selection, request.folder)
-    # A result out of the cache would be no result of this run; how long it may take is said by us.
+    # A result out of the cache would be no result of this run; how long it may take is our limit.
     argv = (go, "test", "-json", "-count=1", "-timeout=0", *words)
     return replace(request.command("go test", argv, ("go", "test", *words)), show_line=printed_text)
 
@@ -82,9 +82,8 @@ async def _launch(request: LaunchRequest) -> TestCommand | None:
 def _all_packages(folder: ProjectFolder) -> tuple[str, ...]:
     if "go.mod" in folder.names() or "go.work" not in folder.names():
         return ("./...",)
-    return tuple(f"{used.rstrip('/')}/..." for used in dict.fromkeys(_USED.findall(folder.text("go.work")))) or (
-        "./...",
-    )
+    used = dict.fromkeys(_USED.findall(folder.text("go.work")))
+    return tuple(f"{module.rstrip('/')}/..." for module in used) or ("./...",)
 
 
 def _package(target: Target, folder: ProjectFolder) -> str:
@@ -105,7 +104,7 @@ def _selected(targets: Iterable[Target], folder: ProjectFolder) -> str:
             wanted += [[name] for name in declared]
         else:
             return ""
-    # One pattern holds for all packages, level by level: where the depths differ, only the first levels can be said.
+    # One pattern holds for all packages, level by level: where the depths differ, only the first levels count.
     depth = min(len(levels) for levels in wanted)
     return "/".join(f"^({'|'.join(dict.fromkeys(_escaped(each[n]) for each in wanted))})$" for n in range(depth))
 
@@ -160,10 +159,8 @@ class _EventReader:
         action, text = event.get("Action"), event.get("Output")
         output = text if isinstance(text, str) else ""
         self._print(output)
-        if action == "build-output":
-            self.compiler += (
-                [strip_escapes(output).rstrip()[:MAX_EXCERPT_LINE_CHARS]] if len(self.compiler) < _MOST_OUTPUT else []
-            )
+        if action == "build-output" and len(self.compiler) < _MOST_OUTPUT:
+            self.compiler.append(strip_escapes(output).rstrip()[:MAX_EXCERPT_LINE_CHARS])
         name = event.get("Package")
         if not isinstance(name, str):
             return
@@ -262,27 +259,23 @@ class _IdMaker:
     def _case(self, node_id: str, outcome: TestOutcome, output: list[str], place: str, errors: list[str]) -> TestCase:
         if outcome == "passed":
             return TestCase(node_id, outcome)
-        told = [
-            strip_escapes(line).rstrip()[:MAX_EXCERPT_LINE_CHARS]
-            for line in output
-            if line.strip() and not _NOISE.match(line)
-        ]
-        said_ = [hit for line in errors or told if (hit := _LOGGED.match(strip_escapes(line).rstrip()))]
-        # What a test logged may come before what failed it; older versions print both alike.
-        word = said_[0 if errors else -1] if said_ else None
-        message, at = (word["message"], self._at(f"{place}/{word['file']}", word["line"])) if word else ("", "")
-        frames = [hit for line in told if (hit := _FRAME.match(line))]
-        panic = next((line for line in told if _PANIC.match(line)), "")
-        if panic:
-            message, at = (
-                panic,
-                next((spelled for hit in frames if (spelled := self._at(hit["path"], hit["line"]))), at),
-            )
+        kept = (line for line in output if line.strip() and not _NOISE.match(line))
+        lines = [strip_escapes(line).rstrip()[:MAX_EXCERPT_LINE_CHARS] for line in kept]
+        logged = [hit for line in errors or lines if (hit := _LOGGED.match(strip_escapes(line).rstrip()))]
+        message = at = ""
+        if logged:
+            # What a test logged may come before what failed it; older versions print both alike.
+            fault = logged[0 if errors else -1]
+            message, at = fault["message"], self._at(f"{place}/{fault['file']}", fault["line"])
+        if panic := next((line for line in lines if _PANIC.match(line)), ""):
+            frames = (hit for line in lines if (hit := _FRAME.match(line)))
+            message = panic
+            at = next((spelled for hit in frames if (spelled := self._at(hit["path"], hit["line"]))), at)
         if outcome == "skipped":
             return TestCase(node_id, outcome, message=first_nonblank_line(message))
-        kept = [line for line in told if not self._elsewhere(line)][:MAX_EXCERPT_LINES]
-        message = message or "\n".join(told) or "\n".join(errors)
-        return TestCase(node_id, outcome, at, first_nonblank_line(message), "\n".join(kept))
+        detail = [line for line in lines if not self._elsewhere(line)][:MAX_EXCERPT_LINES]
+        message = message or "\n".join(lines) or "\n".join(errors)
+        return TestCase(node_id, outcome, at, first_nonblank_line(message), "\n".join(detail))
 
     def _elsewhere(self, line: str) -> bool:
         """A frame outside the workspace, or the call that stands above one."""

@@ -67,11 +67,10 @@ def gradle_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple[s
         whole = [each for each in chosen if each.module == module and not (each.cls or each.package)]
         words += ["cleanTest", "test"] if whole and not module else [f"{prefix}cleanTest", f"{prefix}test"]
         patterns = [] if whole else [each for each in chosen if each.module == module]
-        filters = [_gradle_filter(each, selection.name) for each in patterns] or (
-            [f"*{selection.name}*"] if selection.name else []
-        )
-        for each in dict.fromkeys(filters):
-            words += ["--tests", each]
+        filters = [_gradle_filter(each, selection.name) for each in patterns]
+        if not filters and selection.name:
+            filters = [f"*{selection.name}*"]
+        words += [word for each in dict.fromkeys(filters) for word in ("--tests", each)]
     return tuple(words)
 
 
@@ -87,7 +86,7 @@ def maven_arguments(folder: ProjectFolder, selection: TestSelection, reactor: Pa
     if not chosen and selection.name:
         filters = [f"*#*{selection.name}*"]
     if "" in filters and any(filters):
-        return None  # the filter holds for all modules: a whole one beside a class of another can't be said
+        return None  # the filter holds for all modules: it can't take a whole one beside a class of another
     if not any(filters):
         return (*chosen_modules, "test")
     return (*chosen_modules, "test", f"-Dtest={','.join(dict.fromkeys(filters))}", *_ALLOW_EMPTY_MODULES)
@@ -99,10 +98,8 @@ def read_gradle_reports(ran: RunResult) -> ParsedReport:
     if ran.exit_code and not reading.cases and _any_line_matches(ran.lines, _GRADLE_NONE):
         return ParsedReport(stated_result="none", trouble="no test matches what was asked for")
     if ran.exit_code == 0 and not reading.cases and _any_line_matches(ran.lines, _NOT_RUN_AGAIN):
-        return ParsedReport(
-            fatal_error="Gradle took its tests as up to date and ran none of them: "
-            "pass command='gradle test --rerun-tasks'"
-        )
+        mend = "pass command='gradle test --rerun-tasks'"
+        return ParsedReport(fatal_error=f"Gradle took its tests as up to date and ran none of them: {mend}")
     return reading
 
 

@@ -7,25 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from kimi_agent.workspace.testrun.projects.node_project import (
-    NodeProject,
-    bin_folders,
-    inspect_node_project,
-    is_installed,
-    read_package_script,
-    test_files_below,
-    test_script_text,
-)
+from kimi_agent.workspace.testrun.projects import node_project
+from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project, is_installed
 from kimi_agent.workspace.testrun.projects.package_script import identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.reports import node_reporters
 from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
 from kimi_agent.workspace.testrun.reports.cases import path_argument
-from kimi_agent.workspace.testrun.reports.node_reporters import (
-    MOCHA_REPORTER_FILE,
-    NODE_REPORTER_FILE,
-    mocha_reporter,
-    node_reporter,
-)
 from kimi_agent.workspace.testrun.reports.node_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
 from kimi_agent.workspace.testrun.runner import (
     GivenCommand,
@@ -49,17 +37,17 @@ _MOST_PATTERN = 60_000  # the kernel takes 128 kB in one argument
 
 
 def node_report_options(runner: str, report: Path) -> tuple[str, ...]:
-    """The options that make a runner write its report to `report`; `beside` gives the files that they name."""
+    """The options that make a runner write to `report`; `node_reporter_files` gives the files that they name."""
     match runner:
         case "vitest":
-            # The lines of the verbose one tell of a run that was killed.
+            # A run that was killed is read from the lines of the verbose one.
             return ("--reporter=verbose", "--reporter=json", f"--outputFile.json={report}")
         case "jest":
             return ("--ci", "--json", f"--outputFile={report}")
         case "mocha":
-            return ("--reporter", str(report.parent / MOCHA_REPORTER_FILE))
+            return ("--reporter", str(report.parent / node_reporters.MOCHA_REPORTER_FILE))
         case "node":
-            ours, spec = str(report.parent / NODE_REPORTER_FILE), "--test-reporter=spec"
+            ours, spec = str(report.parent / node_reporters.NODE_REPORTER_FILE), "--test-reporter=spec"
             to = "--test-reporter-destination"
             return (f"--test-reporter={ours}", f"{to}={report}", spec, f"{to}=stdout")
         case _:
@@ -67,12 +55,12 @@ def node_report_options(runner: str, report: Path) -> tuple[str, ...]:
 
 
 def node_reporter_files(runner: str, report: Path) -> Mapping[str, str]:
-    """The files that `reporting` names."""
+    """The files that `node_report_options` names."""
     match runner:
         case "mocha":
-            return mocha_reporter(report)
+            return node_reporters.mocha_reporter(report)
         case "node":
-            return node_reporter()
+            return node_reporters.node_reporter()
         case _:
             return {}
 
@@ -95,7 +83,7 @@ def _adopt(runner: str, given: GivenCommand) -> TestCommand | None:
     command = _SCRIPT.fullmatch(given.text)
     if command is None:
         return None
-    script = read_package_script(given.folder, "test" if command["name"] == "t" else command["name"])
+    script = node_project.read_package_script(given.folder, "test" if command["name"] == "t" else command["name"])
     if script.runner != runner or (runner == "node" and not script.text.endswith("--test")):
         return None
     return given.run_as(runner, *(("--",) if command["npm"] else ()), *options, extra_files=files)
@@ -142,7 +130,7 @@ async def _launch_script(request: LaunchRequest) -> TestCommand | None:
     manager = inspect_node_project(request.folder).package_manager
     if found := request.which(manager):
         return request.command(f"{manager} test", (found, "test"), (manager, "test"), _ENV)
-    text = test_script_text(request.folder)
+    text = node_project.test_script_text(request.folder)
     argv = ("/bin/sh", "-c", _path_prefix(request.folder) + text)
     why = f"{request.why}; there is no {manager} here"
     return TestCommand("test script", why, argv, text, request.folder.path, _ENV)
@@ -159,7 +147,7 @@ def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, st
 
 
 def _select_targets(runner: str, folder: ProjectFolder, selection: TestSelection) -> tuple[list[str], list[str]] | None:
-    """The options for names and the paths that make `runner` run what is wished; None where that cannot be said."""
+    """The options for names and the paths that select the tests; None for what `runner` cannot select."""
     paths = list(dict.fromkeys(path_argument(target.path, folder.path) for target in selection.targets))
     pattern = _pattern(selection)
     match runner:
@@ -188,7 +176,7 @@ def _select_node(folder: ProjectFolder, selection: TestSelection, pattern: str) 
     for target in selection.targets:
         below = path_argument(target.path, folder.path)
         if target.path.is_dir():
-            paths += test_files_below(folder, "" if below == "." else below)
+            paths += node_project.test_files_below(folder, "" if below == "." else below)
         else:
             paths.append(below)
     if selection.targets and not paths:
@@ -205,9 +193,7 @@ def _pattern(selection: TestSelection) -> str:
 
     A node may be a suite, so more may follow. Where one target is a whole file, all tests of all of them run.
     """
-    nodes = (
-        _regexes(selection.targets) if selection.targets and all(target.node for target in selection.targets) else ""
-    )
+    nodes = _regexes(selection.targets) if all(target.node for target in selection.targets) else ""
     name = _REGEX_CHARACTER.sub(r"\\\1", selection.name)
     if nodes and name:
         return f"^(?=.*{name}) ?(?:{nodes})(?: |$)"
@@ -224,7 +210,7 @@ def _regexes(targets: Iterable[Target]) -> str:
 
 def _path_prefix(folder: ProjectFolder) -> str:
     """As npm does it: the installed programs come first on the PATH of a script."""
-    places = [os.path.relpath(place, folder.path) for place in bin_folders(folder)]
+    places = [os.path.relpath(place, folder.path) for place in node_project.bin_folders(folder)]
     return "".join(f'PATH="$PWD/{place}:$PATH"; ' for place in reversed(places))
 
 

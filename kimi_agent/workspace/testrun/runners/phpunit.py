@@ -11,6 +11,7 @@ from kimi_agent.workspace.testrun.reports.cases import (
     clean_test_name,
     excerpt_first_error,
     excerpt_innermost_first,
+    match_frames,
     merge_cases,
     path_argument,
     targets_of_one_kind,
@@ -22,7 +23,7 @@ from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestS
 
 _CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
 _REQUIRED = re.compile(r'"phpunit/phpunit"\s*:')
-_FRAME = re.compile(r"(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)")
+_FRAME = re.compile(r"\s*(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)\s*")
 _FATAL_ERROR = re.compile(
     r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
 )
@@ -99,15 +100,7 @@ def _case(element: JUnitCase, spelled: Callable[[str], str], *, strict: bool) ->
         return TestCase(node_id, "passed", message=f"risky: {first_nonblank_line(text)}")
     if element.outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message or text))
-
-    def frame(line: str) -> str | None:
-        found = _FRAME.fullmatch(line.strip())
-        if found is None:
-            return None
-        path = spelled(found["path"])
-        return f"{path}:{found['line']}" if path else ""
-
-    shortened = excerpt_innermost_first(text, frame, file)
+    shortened = excerpt_innermost_first(text, match_frames(_FRAME, spelled), file)
     place = shortened.place or (f"{file}:{element.line}" if element.line.isdigit() else "")
     return TestCase(node_id, element.outcome, place, first_nonblank_line(text or element.message), shortened.detail)
 

@@ -7,18 +7,17 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.reports import minitest_output as ruby_text
-from kimi_agent.workspace.testrun.reports import rspec as rspec_report
+from kimi_agent.workspace.testrun.reports import minitest_output, rspec
 from kimi_agent.workspace.testrun.reports.cases import (
-    FrameMatcher,
     excerpt_first_error,
     list_subfolders,
+    match_frames,
     path_argument,
     targets_of_one_kind,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
-from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
@@ -134,20 +133,18 @@ def minitest_arguments(folder: ProjectFolder, selection: TestSelection) -> tuple
 
 def _read_rspec(ran: RunResult) -> ParsedReport:
     spelled = make_path_mapper(ran.root, ran.folder.path)
-    reading = rspec_report.parse_rspec_report(ran.report_path, _make_frame_matcher(spelled), spelled)
+    reading = rspec.parse_rspec_report(ran.report_path, match_frames(_FRAME, spelled), spelled)
     if reading is not None:
         return reading
     # It ends without a report where it could not start: an unknown option, a gem that is not installed.
-    return ParsedReport(
-        fatal_error=excerpt_first_error(ran.lines, _STARTUP_ERROR) if ran.exit_code else "", is_complete=False
-    )
+    why = excerpt_first_error(ran.lines, _STARTUP_ERROR) if ran.exit_code else ""
+    return ParsedReport(fatal_error=why, is_complete=False)
 
 
 def _read_minitest(ran: RunResult) -> ParsedReport:
     spelled = make_path_mapper(ran.root, ran.folder.path)
-    reading = ruby_text.parse_minitest_output(
-        ran.lines, frame=_make_frame_matcher(spelled), file_of=_TestFileFinder(ran.folder, spelled).of
-    )
+    finder = _TestFileFinder(ran.folder, spelled)
+    reading = minitest_output.parse_minitest_output(ran.lines, frame=match_frames(_FRAME, spelled), file_of=finder.of)
     if reading.is_complete or not ran.exit_code or reading.cases:
         return reading
     return replace(reading, fatal_error=excerpt_first_error(ran.lines, _STARTUP_ERROR))
@@ -173,17 +170,6 @@ class _TestFileFinder:
         return self._known[name]
 
 
-def _make_frame_matcher(spelled: Callable[[str], str]) -> FrameMatcher:
-    def place(line: str) -> str | None:
-        frame = _FRAME.fullmatch(line)
-        if frame is None:
-            return None
-        path = spelled(frame["path"])
-        return f"{path}:{frame['line']}" if path else ""
-
-    return place
-
-
 def _find_bundled_program(
     request: LaunchRequest, name: str, gems: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
@@ -205,7 +191,7 @@ def _file_requiring_gem(folder: ProjectFolder, *gems: str) -> str:
 
 
 def _rakefile(folder: ProjectFolder) -> str:
-    name = next((name for name in _RAKEFILES if name in folder.names()), "")
+    name = first_file(*_RAKEFILES)(folder)
     return name if name and _TEST_TASK.search(folder.text(name)) else ""
 
 

@@ -21,15 +21,14 @@ from kimi_agent.workspace.testrun.runner import (
     first_file,
     read_exit_code,
 )
-from kimi_agent.workspace.testrun.runners import pytest as pytest_row
-from kimi_agent.workspace.testrun.runners import unittest as unittest_row
+from kimi_agent.workspace.testrun.runners import pytest, unittest
 from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand
 
 _STARTS = re.compile(r"^=+ test session starts =+$")
 _SUMMARY_LINE = re.compile(r"^(?:FAILED|ERROR) (?P<id>\S+?::.+?)(?: - (?P<message>.*))?$")
 _UNITTEST_RAN = re.compile(r"^Ran \d+ tests? in ")
 _TESTED_BY_TOX = re.compile(r"^\[(?:tox|testenv|tool\.tox)\b", re.MULTILINE)
-# One line for each test; nox passes it on, tox where it is told to.
+# One line for each test; nox passes it on, tox by an option.
 _ENV = {"PYTEST_ADDOPTS": "--verbosity=1 --tb=short"}
 
 
@@ -54,7 +53,7 @@ def read_tox_output(ran: RunResult) -> ParsedReport:
     lines = [strip_escapes(line).rstrip() for line in ran.lines]
     cases = merge_cases(_with_messages(_of_sessions(lines, ran), lines, ran))
     if not cases and any(_UNITTEST_RAN.match(line) for line in lines):
-        return unittest_row.parse_unittest_output(lines, root=ran.root, folder=ran.folder)
+        return unittest.parse_unittest_output(lines, root=ran.root, folder=ran.folder)
     if not cases:
         return read_exit_code(ran)
     failed = ran.exit_code not in (0, None) and not any(case.outcome in FAILED_OUTCOMES for case in cases)
@@ -64,7 +63,7 @@ def read_tox_output(ran: RunResult) -> ParsedReport:
 def _of_sessions(lines: list[str], ran: RunResult) -> Iterator[TestCase]:
     starts = [number for number, line in enumerate(lines) if _STARTS.match(line)]
     for start, end in itertools.pairwise([*starts, len(lines)]):
-        yield from pytest_row.parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path).cases
+        yield from pytest.parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path).cases
 
 
 def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) -> Iterator[TestCase]:

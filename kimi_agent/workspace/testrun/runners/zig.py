@@ -56,7 +56,7 @@ def zig_evidence(folder: ProjectFolder) -> str:
 
 
 def zig_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, ...] | None:
-    """The words after `zig build test --summary all`; None where the build script has no filter for what is wished."""
+    """The words after `zig build test --summary all`; None where the build script has no filter for them."""
     nodes = [target.node for target in selection.targets]
     if selection.targets and not all(nodes):
         return None
@@ -169,14 +169,16 @@ def _case(failure: _Failure, node_id: str, text: _ZigOutput, ran: RunResult) -> 
 
     def frame(line: str) -> str | None:
         found = _FRAME.match(line)
-        inside = spelled(found["path"]) if found else ""
-        return (f"{inside}:{found['line']}" if inside else "") if found else None
+        if found is None:
+            return None
+        path = spelled(found["path"])
+        return f"{path}:{found['line']}" if path else ""
 
     lines = list(_without_sources(failure.block))
     cut = excerpt_innermost_first("\n".join(lines), frame, node_id.partition("::")[0])
-    said = first_nonblank_line("\n".join(line for line in lines if not _FRAME.match(line)))
-    # After "with stderr:" and the like comes what it said.
-    message = said if not failure.message or failure.message.endswith("stderr:") else failure.message
+    message = failure.message
+    if not message or message.endswith("stderr:"):  # its message is in the lines that follow
+        message = first_nonblank_line("\n".join(line for line in lines if not _FRAME.match(line)))
     detail = cut.detail.replace(f"{ran.root}/", "")
     path, line = text.places.get(_split(failure.name)[1], ("", ""))
     own = f"{spelled(path)}:{line}" if path and spelled(path) else ""
