@@ -86,11 +86,9 @@ class Model(Protocol):
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of one answer. Raises Unavailable, Refused or TooLong."""
-        ...
 
     async def aclose(self) -> None:
         """Close its connections."""
-        ...
 
 
 @asynccontextmanager

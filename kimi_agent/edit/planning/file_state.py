@@ -37,15 +37,12 @@ class FileView(Protocol):
 
     def name(self, spelling: str, /) -> str:
         """The one spelling that every other spelling of a path becomes."""
-        ...
 
     def file(self, name: str, /) -> FileState | None:
         """The file of that name, None where nothing stands."""
-        ...
 
     def similar(self, name: str, /) -> Sequence[str]:
         """A few existing paths that may have been meant."""
-        ...
 
 
 def unknown_encoding_error(name: str, char: str) -> ToolError:
