@@ -16,8 +16,8 @@ from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
 from kimi_agent.log.messages import Assistant, User
 from kimi_agent.log.store.session import Session
-from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Model, Request, fingerprint_prompt_head
-from kimi_agent.stream_answer import stream_answer
+from kimi_agent.model.protocol import WRAP_UP_OUTPUT_TOKENS, Model, Request, fingerprint_prompt_head
+from kimi_agent.record_answer import record_answer
 from kimi_agent.toolbox import Toolbox
 
 NoteSource = Callable[[Conversation], str | None]
@@ -161,7 +161,7 @@ class Agent:
         return fingerprint_prompt_head(self.config.system, self.toolbox.specs)
 
     async def _answer(self, request: Request) -> tuple[int, Assistant, str]:
-        answered = await stream_answer(self.model, request, self._head, self.session)
+        answered = await record_answer(self.model, request, self._head, self.session)
         self._steps += request.purpose == "answer"
         return answered
 

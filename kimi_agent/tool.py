@@ -26,7 +26,7 @@ from kimi_agent.printable import escape_name, escape_path, format_count, join_so
 from kimi_agent.schema import Field, ToolSignature
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
 

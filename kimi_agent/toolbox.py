@@ -10,7 +10,7 @@ from kimi_agent.layers import Layer
 from kimi_agent.log.events import CallStarted, Emit, Progress, Returned
 from kimi_agent.log.messages import Call
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import ToolSpec
+from kimi_agent.model.protocol import ToolSpec
 from kimi_agent.plugins import BrokenPlugin, load_plugins
 from kimi_agent.tool import Context, ParsedCall, Tool, ToolFunction
 

@@ -7,7 +7,7 @@ from typing import Any
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 
 
 def make_files(root: Path, state: Path, **given: Any) -> Files:

@@ -18,7 +18,7 @@ from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.mock_server import MockServer
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
-from kimi_agent.model.tape.format import Fault, Tape
+from kimi_agent.model.tape.tape_format import Fault, Tape
 
 WINDOW = 32_000
 FAULTS = (

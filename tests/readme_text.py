@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.cli.commands import main as manage
+from kimi_agent.cli.commands import main
 from kimi_agent.cli.commands.completion import command_tree
 from kimi_agent.cli.run import flags
 from kimi_agent.config import SETTINGS
@@ -25,7 +25,7 @@ def blocks(language: str, marker: str = "") -> list[str]:
 
 def commands() -> dict[str, Any]:
     """The typer commands by their words; "" is a run, "sessions list" a subcommand."""
-    return command_tree(flags.run_app, manage.commands_app)
+    return command_tree(flags.run_app, main.commands_app)
 
 
 def reference() -> str:

@@ -13,7 +13,7 @@ from kimi_agent.log.events import CallDelta, Opened, ReasoningDelta, TextDelta
 from kimi_agent.log.fold.unanswered_calls import settle_calls
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.store.session import Session
-from kimi_agent.model.base import Delta, Finish, Model, Request
+from kimi_agent.model.protocol import Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import Toolbox, ToolWrapper
 

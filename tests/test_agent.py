@@ -37,7 +37,7 @@ from kimi_agent.log.messages import Assistant, Call, ToolReturn, User, user_mess
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
+from kimi_agent.model.protocol import WRAP_UP_OUTPUT_TOKENS, Delta, Finish, Model, Request
 from kimi_agent.tool import Context, Field, ParsedCall, Preview, Tool, tool
 from tests.scripted_model import Boundless, Scripted, Step, agent_on, calls, says
 

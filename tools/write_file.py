@@ -4,7 +4,14 @@ import asyncio
 from typing import Annotated
 
 from kimi_agent.edit import find_new_syntax_error, make_file_diff
-from kimi_agent.edit.text import FileText, TextCodec, decode_text, encode_characters, find_non_ascii, find_usual_ending
+from kimi_agent.edit.file_text import (
+    FileText,
+    TextCodec,
+    decode_text,
+    encode_characters,
+    find_non_ascii,
+    find_usual_ending,
+)
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.tool import Context, Field, FileChange, Preview, Result, ToolError, escape_name, format_count, tool
 

@@ -1,4 +1,4 @@
-"""Crash recovery: ends what a killed run left running, reports it, and settles its calls in the log."""
+"""Crash recovery: ends what a killed run left running, and finds which files its interrupted calls changed."""
 
 import contextlib
 from collections.abc import Sequence

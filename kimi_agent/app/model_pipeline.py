@@ -17,13 +17,13 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Emit, Notice, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.model.admission import wrap_with_check
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Model
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import Caps
 from kimi_agent.model.cost.cost_recorder import LastRequest, wrap_with_cost_recorder
 from kimi_agent.model.cost.prices import Price, look_up_price
 from kimi_agent.model.endpoint.profiles import Clocks, ModelSettings, find_profile
 from kimi_agent.model.open_model import TAPE_PREFIX, open_model
+from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS, Model
 from kimi_agent.model.retrying.limiter_state import Delay
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, UNATTENDED_RETRY, RetryPolicy, wrap_with_retry

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
-from kimi_agent.app import crash_recovery, model_pipeline, parts
+from kimi_agent.app import crash_recovery, factories, model_pipeline
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
@@ -36,19 +36,19 @@ from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.store.tracebacks import write_traceback
 from kimi_agent.log.views import FileDiff, Result, TestReport
-from kimi_agent.model.base import Model
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
+from kimi_agent.model.protocol import Model
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
-from kimi_agent.model.token_estimate import CHARS_PER_TOKEN
+from kimi_agent.model.text_tokens import CHARS_PER_TOKEN
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import ContextFactory, Toolbox, load_tools
 from kimi_agent.verify.turn_verifier import TurnVerifier
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
 from kimi_agent.workspace.testrun.registry import load_runners
@@ -101,7 +101,7 @@ class OpenAgent:
 
     async def diff(self, scope: str) -> tuple[FileDiff, ...]:
         """What was changed in the files, over `scope` (see `rewind.diff`). Raises UserError."""
-        from kimi_agent.rewind.diff import draw_changes, parse_diff_scope  # only who asks waits for it
+        from kimi_agent.rewind.session_diff import draw_changes, parse_diff_scope  # only who asks waits for it
 
         wanted = parse_diff_scope(scope)
         return await asyncio.to_thread(draw_changes, self.session.events(), self.checkpoints, wanted)
@@ -126,7 +126,7 @@ class OpenAgent:
         """End every process, close the connection, then the log; one in which nothing was said is not kept."""
         await self.runner.aclose()
         await self.model.aclose()
-        await asyncio.to_thread(parts.collect_old_snapshots, self.checkpoints, self.setup.config)
+        await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
         session = self.session
         kept = () if session.conversation.messages() else tuple(session.events())
@@ -160,18 +160,18 @@ async def open_agent(
     config, state = setup.config, setup.user_folders.state
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
-    policy = parts.make_policy(setup)
+    policy = factories.make_policy(setup)
     settings = model_pipeline.read_model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, parts.make_system_prompt(setup))
+    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = parts.make_files_and_runner(setup, session)
+        files, runner = factories.make_files_and_runner(setup, session)
         log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
-        budget, context_window = _make_budget(setup, session, ask), parts.make_context_window(setup, session, files)
+        budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
@@ -180,15 +180,15 @@ async def open_agent(
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
         pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = parts.make_checkpoints(setup)
-        hooks = parts.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
+        checkpoints = factories.make_checkpoints(setup)
+        hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),
             # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
             guards=[
-                parts.make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
+                factories.make_snapshot_wrapper(setup, policy, ask, session, checkpoints).wrap,
                 lambda tool: wrap_with_approval(tool, policy=policy, ask=ask, emit=session.emit),
             ],
             wrappers=[

@@ -16,7 +16,7 @@ from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
 from kimi_agent.workspace.checkpoint import Checkpoints
 from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.agent_changes import find_agent_changes
 from kimi_agent.workspace.repository.commit_message import CommitContext
 from kimi_agent.workspace.repository.git_commit import BranchChoice, CommitResult, commit_agent_changes

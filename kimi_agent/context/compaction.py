@@ -12,9 +12,9 @@ from kimi_agent.errors import ModelError, Stopped
 from kimi_agent.log.events import Emit, Retrying
 from kimi_agent.log.fold.rewindable import CutPoint
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Finish, Model, Request, closing_stream
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Finish, Model, Request, closing_stream
+from kimi_agent.model.text_tokens import estimate_tokens
 
 MAX_NARRATIVE_CHARS = 12_000
 _USER_TAG = re.compile(r"(<\s*/?\s*)user-message", re.IGNORECASE)

@@ -10,9 +10,9 @@ from kimi_agent.context import compaction, preserved_facts
 from kimi_agent.context.compaction import CompactionDraft
 from kimi_agent.context.preserved_facts import render_facts
 from kimi_agent.context.progress_tracker import ProgressTracker
+from kimi_agent.context.request_tokens import TokenEstimator
 from kimi_agent.context.session_facts import SessionFacts, fold_session_facts
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
-from kimi_agent.context.token_estimator import TokenEstimator
 from kimi_agent.context.window_layout import DEFAULT_COMPACTION, CompactionSettings, WindowLayout, lay_out_window
 from kimi_agent.errors import Stopped, TooLong, UserError
 from kimi_agent.log.events import Compacted, Notice, Requested, Restored, Rewound, Said, Shortened, Stamped
@@ -20,7 +20,7 @@ from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.store.session import Session
-from kimi_agent.model.base import Model, Request
+from kimi_agent.model.protocol import Model, Request
 from kimi_agent.prompts import fill_template
 
 CompactionReason = Literal["window", "overflow", "asked"]

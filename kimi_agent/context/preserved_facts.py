@@ -8,7 +8,7 @@ from kimi_agent.context.markdown_quoting import to_code_span
 from kimi_agent.context.session_facts import SessionFacts, UserExcerpt, shorten_excerpt
 from kimi_agent.log.messages import Message, User
 from kimi_agent.log.views import Evidence, PlanView, TestCase
-from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, estimate_tokens
+from kimi_agent.model.text_tokens import CHARS_PER_TOKEN, estimate_tokens
 from kimi_agent.printable import one_line
 
 _INTRO = (

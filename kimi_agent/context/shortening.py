@@ -8,7 +8,7 @@ from kimi_agent.context.call_arguments import decode_call_arguments
 from kimi_agent.log.events import Short
 from kimi_agent.log.fold.rewindable import MessageOrigin
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.text_tokens import estimate_tokens
 
 STUB_CHARS = 200
 MIN_SHORTENED_CHARS = 600

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS
+from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS
 
 
 @dataclass(frozen=True)

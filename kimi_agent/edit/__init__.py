@@ -4,6 +4,7 @@ The workspace commits what is planned. Other programs need one function of it: `
 report or raises EditError.
 """
 
+from kimi_agent.edit.files_adapter import WorkspaceFiles, commit_plan
 from kimi_agent.edit.parsing.parse_patch import parse_patch
 from kimi_agent.edit.patch import PatchSection
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
@@ -14,7 +15,6 @@ from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
 from kimi_agent.edit.rendering.diff_view import make_diff_view, make_file_diff
 from kimi_agent.edit.rendering.result_text import format_edit_result, format_patch_result
 from kimi_agent.edit.standalone import EditError, PatchReport, apply
-from kimi_agent.edit.workspace_files import WorkspaceFiles, commit_plan
 
 __all__ = [
     "EditError",

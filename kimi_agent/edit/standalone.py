@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kimi_agent.edit.files_adapter import WorkspaceFiles, commit_plan
 from kimi_agent.edit.planning.file_state import FileState
 from kimi_agent.edit.planning.plan_patch import plan_patch
 from kimi_agent.edit.rendering.diff_view import make_diff_view
 from kimi_agent.edit.rendering.result_text import format_patch_result
-from kimi_agent.edit.workspace_files import WorkspaceFiles, commit_plan
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import FileDiff
 from kimi_agent.workspace.files.files import Files

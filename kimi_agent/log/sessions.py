@@ -14,8 +14,8 @@ from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.readers.export import export_json, export_markdown
-from kimi_agent.log.readers.query import Query
-from kimi_agent.log.readers.search import SearchHit, search_session
+from kimi_agent.log.readers.search_query import Query
+from kimi_agent.log.readers.search_sessions import SearchHit, search_session
 from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
 from kimi_agent.log.store.durable_io import sync_data
 from kimi_agent.log.store.fork import fork_session

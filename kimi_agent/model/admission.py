@@ -1,9 +1,9 @@
-"""Admission wrapper of a model: acts before and after each request, and leaves its deltas alone."""
+"""Model middleware: a context manager around each request, for checks, budget and rate limiter; deltas pass it by."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from kimi_agent.model.base import Delta, Model, Request, WrappedModel, closing_stream
+from kimi_agent.model.protocol import Delta, Model, Request, WrappedModel, closing_stream
 
 Admission = Callable[[Request], AbstractAsyncContextManager[Request]]
 """Entered before a request, left when its answer has ended; gives the request as it may go out."""

@@ -16,12 +16,12 @@ import msgspec
 from kimi_agent.config import DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import UserError
 from kimi_agent.model.endpoint.profiles import is_loopback
-from kimi_agent.model.tape.format import Fault, Pace, Tape
+from kimi_agent.model.tape.choose_entry import TapeMismatch
 from kimi_agent.model.tape.http_exchange import MAX_HEAD_BYTES, HttpExchange, ReceivedRequest
 from kimi_agent.model.tape.moonshot_rules import MOONSHOT_MODELS, RequestRefusal
 from kimi_agent.model.tape.played_reply import build_completion
-from kimi_agent.model.tape.position import TapeMismatch
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
+from kimi_agent.model.tape.tape_format import Fault, Pace, Tape
 from kimi_agent.model.tape.tape_model import TapePlayer
 
 

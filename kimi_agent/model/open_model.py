@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from kimi_agent.model.base import Model
-from kimi_agent.model.endpoint.keys import find_api_key
+from kimi_agent.model.endpoint.api_keys import find_api_key
 from kimi_agent.model.endpoint.profiles import ModelSettings
-from kimi_agent.model.tape.format import Tape
+from kimi_agent.model.protocol import Model
+from kimi_agent.model.tape.tape_format import Tape
 from kimi_agent.model.tape.tape_model import TapeModel
 from kimi_agent.model.wire.chat_completions import ChatCompletions
 from kimi_agent.model.wire.request_encoder import BlobReader

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 
 _NAME = ".gitignore"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, Snapshot, TreeEntry
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, TreeEntry
 
 
 class SnapshotAccess(Protocol):

@@ -10,8 +10,8 @@ from itertools import chain
 from kimi_agent.printable import list_paths
 from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ignored_files
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.paths import parent_folders
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from kimi_agent.edit.rendering.diff_view import make_file_diff
 from kimi_agent.log.views import FileDiff
 from kimi_agent.printable import escape_path
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 
 MAX_DIFF_FILES = 200
 """Diffs are drawn for so many files; the others are only named."""

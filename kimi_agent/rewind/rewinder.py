@@ -17,8 +17,8 @@ from kimi_agent.printable import escape_path, list_paths
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
 from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
-from kimi_agent.rewind.turn_history import RewindHistory
-from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
+from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
+from kimi_agent.rewind.rewindable_turns import RewindHistory
 from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from kimi_agent.errors import ToolError
-from kimi_agent.schema.arguments import is_cut_off, parse_arguments
 from kimi_agent.schema.coerce import Field, coerce_value, typed_dict_fields, unwrap_optional
+from kimi_agent.schema.parse_arguments import is_cut_off, parse_arguments
 
 __all__ = ["TOOL_NAME", "Field", "ToolSignature"]
 

@@ -8,7 +8,7 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from kimi_agent.schema.arguments import parse_arguments
+from kimi_agent.schema.parse_arguments import parse_arguments
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import partial
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.model.endpoint.profiles import Clocks
 from kimi_agent.model.wire.http_errors import Endpoint
-from kimi_agent.model.wire.stream import read_answer
+from kimi_agent.model.wire.response_stream import read_answer
 
 TOKENS = 100_000
 Row = Callable[[str, str, str, str], None]

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.tape.format import Tape
+from kimi_agent.model.tape.tape_format import Tape
 from tests.cli.conftest import Place, Start
 from tests.readme_text import blocks
 

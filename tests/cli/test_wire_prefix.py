@@ -14,7 +14,7 @@ import pytest
 
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.tape.format import Tape
+from kimi_agent.model.tape.tape_format import Tape
 from tests.cli.conftest import PROGRAM, Place
 from tests.model.requests import all_of, ask_for, client
 

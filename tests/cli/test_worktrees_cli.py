@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kimi_agent.cli.commands.worktrees import worktrees_app
 from kimi_agent.errors import UserError
 from kimi_agent.log.sessions import Sessions
-from kimi_agent.workspace.worktrees.values import WorktreeNotRemoved
+from kimi_agent.workspace.worktrees.worktree import WorktreeNotRemoved
 from kimi_agent.workspace.worktrees.worktrees import Worktrees
 from tests.golden_texts import Golden
 from tests.workspace.own_repository import OwnRepository, own_repository

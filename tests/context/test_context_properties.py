@@ -9,7 +9,7 @@ from kimi_agent.errors import ModelError, Refused, Stopped, TooLong, Unavailable
 from kimi_agent.log.events import Compacted, Rewound, Said, Seen, Shortened
 from kimi_agent.log.messages import Assistant
 from kimi_agent.log.views import OutputView, PlanItem, PlanView, Result, TestCase, TestReport
-from kimi_agent.model.base import Request
+from kimi_agent.model.protocol import Request
 from tests.context.windowed_session import Done, Play, Windowed, assert_valid, content, long_text, read
 
 

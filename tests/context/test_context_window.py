@@ -11,7 +11,7 @@ from kimi_agent.log.events import Compacted, Notice, Restored, Rewound, Said, Se
 from kimi_agent.log.messages import Assistant, ToolReturn, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import OutputView, PlanItem, PlanView, Result
-from kimi_agent.model.base import Delta, Request
+from kimi_agent.model.protocol import Delta, Request
 from tests.context.windowed_session import SYSTEM, Done, Play, Story, Windowed, assert_valid, content, long_text, read
 
 

@@ -16,7 +16,7 @@ from kimi_agent.log.views import (
     TestCase,
     TestReport,
 )
-from kimi_agent.model.base import Request
+from kimi_agent.model.protocol import Request
 from tests.context.windowed_session import SYSTEM, Done, Play, Windowed, assert_valid, content, long_text, read
 
 CONSTRAINT = "Fix the flaky pool.\nConstraint: the public API of `pool.py` stays as it is, byte for byte — wirklich.\n"

@@ -26,7 +26,7 @@ from kimi_agent.log.events import (
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, OutputView, PlanItem, PlanView, Result, TestCase, TestReport
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.text_tokens import estimate_tokens
 from tests.log.fold_helpers import current_in
 
 PLAN = PlanView((PlanItem("find it", "done"), PlanItem("mend it", "in_progress"), PlanItem("prove it", "pending")))

@@ -2,8 +2,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kimi_agent.context.request_tokens import estimate_message_tokens
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
-from kimi_agent.context.token_estimator import estimate_message_tokens
 from kimi_agent.log.events import Short
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 

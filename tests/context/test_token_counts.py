@@ -3,15 +3,15 @@ from typing import Any
 
 import pytest
 
-from kimi_agent.context.token_estimator import (
+from kimi_agent.context.request_tokens import (
     MAX_RATIO,
     MIN_RATIO,
     TokenEstimator,
     estimate_message_tokens,
 )
 from kimi_agent.log.messages import Assistant, Call, Media, Text, ToolReturn, Usage, User, user_message
-from kimi_agent.model.base import Request, ToolSpec
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.protocol import Request, ToolSpec
+from kimi_agent.model.text_tokens import estimate_tokens
 
 
 def request(*messages: User | Assistant | ToolReturn, system: str = "x" * 400) -> Request:

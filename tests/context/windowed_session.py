@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent.context.context_window import ContextWindow
-from kimi_agent.context.token_estimator import estimate_message_tokens
+from kimi_agent.context.request_tokens import estimate_message_tokens
 from kimi_agent.errors import ModelError, TooLong
 from kimi_agent.log.events import CallStarted, Effect, Event, Opened, Returned, Said, Stamped, TextDelta, TurnEnded
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, User, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
-from kimi_agent.model.base import Delta, Finish, Request, ToolSpec
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.protocol import Delta, Finish, Request, ToolSpec
+from kimi_agent.model.text_tokens import estimate_tokens
 
 SYSTEM = 'You are a test.\n\n<repository-instructions path="AGENTS.md">\nUse tabs.\n</repository-instructions>\n'
 TOOLS = (ToolSpec("read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}}),)

@@ -9,8 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from kimi_agent.edit import format_patch_result, make_diff_view, plan_patch
+from kimi_agent.edit.file_text import decode_text, encode_text
 from kimi_agent.edit.line_diff import diff_lines
-from kimi_agent.edit.text import decode_text, encode_text
 from kimi_agent.errors import ToolError
 from tests.edit.example_counts import effort, examples
 from tests.edit.file_trees import Tree

@@ -54,7 +54,7 @@ from kimi_agent.log.views import (
 
 if TYPE_CHECKING:
     from kimi_agent.context.context_window import CompactionPreview
-    from kimi_agent.rewind.values import RewindOutcome, RewindPlan, RewindScope, RewindTurn
+    from kimi_agent.rewind.rewind_plan import RewindOutcome, RewindPlan, RewindScope, RewindTurn
 
 HEAVY = ("rich", "openai", "git", "typer", "markdown_it", "pygments", "httpx2", "pydantic", "difflib")
 DIFF = """--- a/src/a.py
@@ -309,7 +309,7 @@ class FakeRewinding:
         self._note = note
 
     def turns(self) -> "list[RewindTurn]":
-        from kimi_agent.rewind.values import RewindTurn
+        from kimi_agent.rewind.rewind_plan import RewindTurn
 
         return [
             RewindTurn(1, 2, "make it \x1b[31mred", time.time() - 7300, ("src/a.py",)),
@@ -317,7 +317,7 @@ class FakeRewinding:
         ]
 
     async def plan(self, to: int, what: "RewindScope" = "both", *, paths: Sequence[str] = ()) -> "RewindPlan":
-        from kimi_agent.rewind.values import RewindPlan
+        from kimi_agent.rewind.rewind_plan import RewindPlan
 
         self._note("plan", f"{to} {what} {' '.join(paths)}")
         files = () if what == "chat" else (FileDiff("src/a.py", "M", 1, 1, DIFF),)
@@ -330,7 +330,7 @@ class FakeRewinding:
         raise UserError("There is nothing to bring back.")
 
     async def carry_out(self, plan: "RewindPlan", *, yours: str = "refuse") -> "RewindOutcome":
-        from kimi_agent.rewind.values import RewindOutcome
+        from kimi_agent.rewind.rewind_plan import RewindOutcome
 
         self._note("went", f"{plan.to} {plan.what} {yours}")
         kept = plan.yours if yours == "keep" else ()

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import Retrying
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Finish, Model, Request
 from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Finish, Model, Request
 from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, RetryPolicy, wrap_with_retry
 from tests.model.requests import ask_for, client
 

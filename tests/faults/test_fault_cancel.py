@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.base import Delta, Model
+from kimi_agent.model.protocol import Delta, Model
 from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY, wrap_with_retry
 from tests.faults.outcome import ask
 from tests.faults.server import Do, FaultServer, Script, answer, streamed

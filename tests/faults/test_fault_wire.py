@@ -16,8 +16,8 @@ import pytest
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.base import Finish
 from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.protocol import Finish
 from kimi_agent.model.retrying.retry import INTERACTIVE_RETRY
 from tests.faults.outcome import ONCE, PATIENT, Patient, ask, ask_at
 from tests.faults.server import BelowTls, Do, Drip, FaultServer, Flood, Pause, Script, answer, streamed

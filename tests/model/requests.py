@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 
 from kimi_agent.log.messages import Message, user_message
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec
-from kimi_agent.model.endpoint.keys import ApiKey
+from kimi_agent.model.endpoint.api_keys import ApiKey
 from kimi_agent.model.endpoint.profiles import Clocks, ModelSettings
+from kimi_agent.model.protocol import Delta, Model, Request, ToolSpec
 from kimi_agent.model.wire.chat_completions import ChatCompletions
 
 READ_FILE = ToolSpec(

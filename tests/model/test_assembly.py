@@ -1,7 +1,7 @@
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish
 
 
 def put_together(*deltas: Delta) -> Assistant:

@@ -16,8 +16,8 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.model.mock_server import MockServer, serve_tape
-from kimi_agent.model.tape.format import Fault, Tape
 from kimi_agent.model.tape.moonshot_rules import check_request
+from kimi_agent.model.tape.tape_format import Fault, Tape
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 CALL = {"id": "f:0", "type": "function", "function": {"name": "look", "arguments": "{}"}}

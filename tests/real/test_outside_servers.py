@@ -23,9 +23,9 @@ import pytest
 
 from kimi_agent.errors import ModelError, TooLong
 from kimi_agent.log.messages import Assistant, ToolReturn
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Model
 from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Model
 from kimi_agent.model.retrying.retry import RetryPolicy, wrap_with_retry
 from tests.model.requests import ask_for, client
 

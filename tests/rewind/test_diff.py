@@ -10,7 +10,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.events import Checkpoint, Event, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.views import Result, TestReport
-from kimi_agent.rewind.diff import DiffScope, draw_changes, parse_diff_scope
+from kimi_agent.rewind.session_diff import DiffScope, draw_changes, parse_diff_scope
 from kimi_agent.workspace.checkpoint import Checkpoints
 
 

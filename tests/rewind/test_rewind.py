@@ -13,7 +13,7 @@ from kimi_agent.log.events import Checkpoint, Returned, Rewound, Said
 from kimi_agent.log.messages import Assistant, Call, User, user_message
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewind_note import rewind_note
-from kimi_agent.rewind.values import RewindOutcome
+from kimi_agent.rewind.rewind_plan import RewindOutcome
 from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from tests.rewind.rewindable_session import Play, begin, delete, named, resumed, stands, write
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Rewound, Stamped
-from kimi_agent.rewind.values import ConflictChoice, RewindPlan, RewindScope
+from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindPlan, RewindScope
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from tests.rewind.rewindable_session import begin, resumed, stands
 

@@ -19,7 +19,7 @@ from kimi_agent.log.events import Checkpoint, Judged, Stamped
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, FileDiff
 from kimi_agent.printable import format_count, format_time
-from kimi_agent.rewind.values import ConflictChoice, RewindScope, RewindTurn
+from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindScope, RewindTurn
 
 SessionOption = Annotated[str, Option("-s", "--session", metavar="ID", help="Which session (default: the newest).")]
 _TREE = re.compile(r"[0-9a-f]{7,40}")
@@ -33,8 +33,8 @@ def show_diff(
     directory: Directory = "",
 ) -> None:
     """What a session changed in the files: drawn on a terminal, else a patch for git apply."""
-    from kimi_agent.app.parts import make_checkpoints
-    from kimi_agent.rewind.diff import draw_changes, find_changes, git_patches, parse_diff_scope
+    from kimi_agent.app.factories import make_checkpoints
+    from kimi_agent.rewind.session_diff import draw_changes, find_changes, git_patches, parse_diff_scope
 
     setup = setup_in(directory)
     checkpoints = make_checkpoints(setup)
@@ -81,7 +81,7 @@ def rewind_session(
 async def _rewind(
     setup: Setup, id: str, to: str, what: RewindScope, *, paths: Sequence[str], yours: ConflictChoice | None, yes: bool
 ) -> int:
-    from kimi_agent.app.parts import make_checkpoints, make_files_and_runner
+    from kimi_agent.app.factories import make_checkpoints, make_files_and_runner
     from kimi_agent.faces.repl.rewind_commands import confirm_and_rewind, join_paths
     from kimi_agent.rewind.rewinder import Rewinder
 
@@ -152,7 +152,7 @@ def show_blame(
     directory: Directory = "",
 ) -> None:
     """Which session, turn, prompt and call wrote a line."""
-    from kimi_agent.app.parts import make_checkpoints
+    from kimi_agent.app.factories import make_checkpoints
     from kimi_agent.rewind.blame import blame_line, parse_line_reference
     from kimi_agent.workspace.checkpoint import SnapshotError
 
@@ -236,7 +236,7 @@ def _judge_again(setup: Setup, id: str) -> Evidence:
 
     Raises UserError where nothing was ever changed or run in the session.
     """
-    from kimi_agent.app.parts import make_checkpoints
+    from kimi_agent.app.factories import make_checkpoints
     from kimi_agent.verify.turn_verifier import verify_log
 
     log = list(setup.sessions.log(id))

@@ -69,7 +69,7 @@ def config_show(
         typer.echo(f"{key} = {sanitize_line(shown)}  # {source}: {SETTINGS[key].meaning}")
     for notice in setup.notices:
         typer.echo(sanitize_line(notice), err=True)
-    from kimi_agent.app.parts import make_policy
+    from kimi_agent.app.factories import make_policy
 
     make_policy(setup)
 

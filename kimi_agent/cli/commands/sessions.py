@@ -13,8 +13,8 @@ from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize, sanitize_line, wrap_line
 from kimi_agent.faces.screen.terminal import terminal_columns
-from kimi_agent.log.readers.query import parse_query
-from kimi_agent.log.readers.search import SearchHit
+from kimi_agent.log.readers.search_query import parse_query
+from kimi_agent.log.readers.search_sessions import SearchHit
 from kimi_agent.log.readers.summary import SessionSummary
 from kimi_agent.printable import format_count, format_time
 

@@ -13,7 +13,7 @@ from kimi_agent.cli.commands.workspace import Directory, setup_in
 from kimi_agent.errors import UserError
 from kimi_agent.faces.sanitize import sanitize_line
 from kimi_agent.printable import format_count
-from kimi_agent.workspace.worktrees.values import ListedWorktree
+from kimi_agent.workspace.worktrees.worktree import ListedWorktree
 from kimi_agent.workspace.worktrees.worktrees import Worktrees
 
 worktrees_app = typer.Typer(help="List and remove the git worktrees made by -w.", invoke_without_command=True)

@@ -21,7 +21,7 @@ from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.faces.headless import github_actions, stdin
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line
 from kimi_agent.faces.headless.outcome import RunOutcome, build_result_object
-from kimi_agent.faces.headless.text import TextPrinter
+from kimi_agent.faces.headless.text_output import TextPrinter
 from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
 from kimi_agent.log.events import Listener, Stamped

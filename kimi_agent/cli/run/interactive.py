@@ -25,7 +25,7 @@ from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 from kimi_agent.printable import format_time
 from kimi_agent.prompts import find_prompt_commands, read_prompt_file
-from kimi_agent.workspace.git.folder import current_branch
+from kimi_agent.workspace.git.git_folder import current_branch
 
 if TYPE_CHECKING:
     from kimi_agent.app.open_agent import OpenAgent

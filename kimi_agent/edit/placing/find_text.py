@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+from kimi_agent.edit.file_text import FileText
 from kimi_agent.edit.line_diff import diff_lines
 from kimi_agent.edit.patch import Hunk, HunkLine
 from kimi_agent.edit.placing.line_index import PUNCTUATED, PUNCTUATION, REINDENTED, LineIndex
 from kimi_agent.edit.placing.tolerances import describe_tolerances, reindent_hunk
-from kimi_agent.edit.text import FileText
 
 _NUMBERED = re.compile(r" *(\d+)\t")
 

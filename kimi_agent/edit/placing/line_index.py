@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice, takewhile
 
+from kimi_agent.edit.file_text import FileText
 from kimi_agent.edit.patch import Hunk
 from kimi_agent.edit.placing.indent import BLANKS, IndentChange, find_indent_change, leading_blanks
 from kimi_agent.edit.placing.scope import find_scope_end
-from kimi_agent.edit.text import FileText
 
 # What editors and models put in the place of plain characters; the dashes, quotes and spaces are those of Codex.
 PUNCTUATION: Mapping[int, str] = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from kimi_agent.edit.file_text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.edit.parsing.parse_patch import parse_patch
 from kimi_agent.edit.patch import Hunk, PatchSection
 from kimi_agent.edit.placing.explain_unplaced import MAX_PROBLEMS_SHOWN, EditProblem, explain_unplaced, join_problems
@@ -15,7 +16,6 @@ from kimi_agent.edit.planning import file_state
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileDraft, make_file_change, make_file_result
 from kimi_agent.edit.planning.file_state import FileView, require_known
 from kimi_agent.edit.planning.write_hunks import ChangedSpan, WrittenText, write_hunks
-from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.printable import escape_path
 

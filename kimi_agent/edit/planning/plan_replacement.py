@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from kimi_agent.edit.file_text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.edit.patch import Hunk
 from kimi_agent.edit.placing.explain_unplaced import describe_nearest, describe_places, format_line
 from kimi_agent.edit.placing.find_text import TextMatch, TextMatches, find_text, make_hunk_lines
@@ -19,7 +20,6 @@ from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
 from kimi_agent.edit.planning.file_state import FileState, FileView
 from kimi_agent.edit.planning.syntax_check import find_new_syntax_error
 from kimi_agent.edit.planning.write_hunks import write_hunks
-from kimi_agent.edit.text import FileText, decode_text, encode_text, find_non_ascii
 from kimi_agent.errors import ToolError
 from kimi_agent.printable import escape_path
 from kimi_agent.workspace.file_change import FileChange

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kimi_agent.edit.file_text import FileText, find_usual_ending
 from kimi_agent.edit.patch import Hunk, HunkLine
 from kimi_agent.edit.placing.place_hunks import PlacedHunk
-from kimi_agent.edit.text import FileText, find_usual_ending
 
 
 @dataclass(frozen=True)

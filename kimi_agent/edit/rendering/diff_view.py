@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from kimi_agent.edit.file_text import decode_text
 from kimi_agent.edit.line_diff import DiffBlock, diff_lines
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
 from kimi_agent.edit.planning.write_hunks import ChangedSpan
-from kimi_agent.edit.text import decode_text
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff
 

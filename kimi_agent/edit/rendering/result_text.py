@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from kimi_agent.edit.file_text import decode_text, split_text
 from kimi_agent.edit.placing.explain_unplaced import format_line
 from kimi_agent.edit.planning.edit_plan import EditPlan, FileResult
 from kimi_agent.edit.planning.write_hunks import ChangedSpan
-from kimi_agent.edit.text import decode_text, split_text
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.printable import escape_path, format_count

@@ -17,7 +17,7 @@ from kimi_agent.faces.theme import Theme
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import DiffView, FileDiff
 from kimi_agent.printable import format_count, join_some
-from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
+from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 
 _MOST_NAMES = 5
 _MOST_TURNS = 20

@@ -18,7 +18,7 @@ from prompt_toolkit.styles import Style
 from kimi_agent.faces.screen.approvals import question_rows
 from kimi_agent.faces.screen.frame_output import FrameOutput
 from kimi_agent.faces.screen.input_history import InputHistory
-from kimi_agent.faces.screen.keys import prompt_keys, question_keys
+from kimi_agent.faces.screen.key_bindings import prompt_keys, question_keys
 from kimi_agent.faces.screen.layout import build_layout, prompt_styles
 from kimi_agent.faces.screen.prompt import Prompt
 from kimi_agent.faces.screen_protocol import ScreenHost

@@ -12,12 +12,12 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
-from kimi_agent.guard.destructive import forbidden, targets
+from kimi_agent.guard.destructive import forbidden, target_files
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
 from kimi_agent.guard.destructive.forbidden import CommandContext, command_basename, operands
 from kimi_agent.guard.destructive.git_commands import find_git_losses
 from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path, unescape_pattern
-from kimi_agent.guard.destructive.targets import COPY_COMMANDS, MAX_PATH_MATCHES
+from kimi_agent.guard.destructive.target_files import COPY_COMMANDS, MAX_PATH_MATCHES
 from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
 from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
 
@@ -125,7 +125,7 @@ class _LossFinder:
             yield from self._of_find(args, texts, state)
         elif name in COPY_COMMANDS:
             files = [_plain(word, state) for word in operands(args)]
-            for target in targets.find_copy_targets(name, files, texts, self._is_folder(state)):
+            for target in target_files.find_copy_targets(name, files, texts, self._is_folder(state)):
                 yield from self._overwritten(target, state)
         elif name in _SQL_CLIENTS:
             yield from self._of_database(name, texts, context)
@@ -166,7 +166,7 @@ class _LossFinder:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not targets.is_build_output(path):
+                elif not target_files.is_build_output(path):
                     paths.append(path)
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
@@ -185,7 +185,7 @@ class _LossFinder:
                 yield loss
                 continue
             roots = [_absolute(text, state) for text in texts[:first] or ["."]]
-            paths, all_ = targets.walk_find_matches(roots, patterns)
+            paths, all_ = target_files.walk_find_matches(roots, patterns)
             inside = [path for each in paths if (path := self._inside(each, state))]
             yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
 
@@ -203,7 +203,9 @@ class _LossFinder:
         places = [replace(state, cwds=(cwd,)) for cwd in state.cwds]
         if None in state.cwds and not text.startswith("/"):
             return False
-        return all(self._inside(text, each) is None and targets.is_scratch(_absolute(text, each)) for each in places)
+        return all(
+            self._inside(text, each) is None and target_files.is_scratch(_absolute(text, each)) for each in places
+        )
 
     def _is_folder(self, state: ShellState) -> Callable[[str], bool]:
         return lambda text: bool(text) and self._exists(_absolute(text, state) + "/.")

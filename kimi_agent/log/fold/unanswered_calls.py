@@ -1,4 +1,4 @@
-"""Result texts for unanswered calls: those that a crash or Ctrl-C left without a result."""
+"""Unanswered calls after a crash or Ctrl-C: the result text that answers each, and the files that changed since."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

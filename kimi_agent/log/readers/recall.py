@@ -10,8 +10,8 @@ from kimi_agent.log.events import Said, Shortened, Stamped
 from kimi_agent.log.fold.conversation import Conversation, fold_conversation
 from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.fold.rewindable import MessageOrigin
-from kimi_agent.log.readers.query import cut_excerpt, parse_query
-from kimi_agent.log.readers.texts import LogText, LogTexts
+from kimi_agent.log.readers.record_texts import LogText, LogTexts
+from kimi_agent.log.readers.search_query import cut_excerpt, parse_query
 
 _EXCERPT_CHARS = 240
 _PLACE = re.compile(r"#?(([0-9]{1,15})(?:\.[0-9]{1,6})?)")

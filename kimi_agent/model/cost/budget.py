@@ -23,12 +23,12 @@ from kimi_agent.log.events import Emit, Notice, Stamped
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.admission import wrap_with_admission
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Model, Request
 from kimi_agent.model.cost import budget_messages
 from kimi_agent.model.cost.caps import SPEND_SCOPES, BudgetState, Cap, Caps, CapUnit, list_caps_set
 from kimi_agent.model.cost.cost_recorder import estimate_request_tokens
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.cost.spend_totals import MAIN_AGENT, Amount, SpendScope, SpendTotals
+from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Model, Request
 
 MIN_ANSWER_TOKENS = 4_096
 """Tokens that must be left for an answer: with less it would end in the middle of a thought."""

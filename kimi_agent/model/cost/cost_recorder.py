@@ -16,9 +16,17 @@ from msgspec import structs
 
 from kimi_agent.log import events
 from kimi_agent.log.messages import Media, Message, Usage, User
-from kimi_agent.model.base import Delta, Model, Request, ToolSpec, WrappedModel, closing_stream, fingerprint_prompt_head
 from kimi_agent.model.cost.prices import Price
-from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
+from kimi_agent.model.protocol import (
+    Delta,
+    Model,
+    Request,
+    ToolSpec,
+    WrappedModel,
+    closing_stream,
+    fingerprint_prompt_head,
+)
+from kimi_agent.model.text_tokens import TOKENS_PER_MEDIUM, estimate_tokens
 
 MIN_CACHEABLE_TOKENS = 256
 """Tokens that a prompt must exceed to be cached at all."""

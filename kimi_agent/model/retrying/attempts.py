@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from kimi_agent.errors import ModelError, Refused, Unavailable
 from kimi_agent.log.events import Retrying
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish, Request
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish, Request
 
 EMPTY_ANSWER_NUDGE = "Your last answer was empty. Answer the user in words, or call a tool."
 NUDGE_WITHOUT_TOOLS = "Your last answer was empty. Answer in words."

@@ -1,4 +1,4 @@
-"""Rate limiter state: the requests in flight, and when the next one may start. Pure: times are given."""
+"""Rate limiter arithmetic: requests in flight, halved by a 429, grown back in quiet minutes. Pure."""
 
 import math
 import re

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from kimi_agent.errors import Unavailable
 from kimi_agent.model.admission import wrap_with_admission
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Model, Request, Sleep
+from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS, Model, Request, Sleep
 from kimi_agent.model.retrying.limiter_state import MAX_HOLD_S, Delay, LimiterState
 
 _REPORT_EVERY_S = 10.0

@@ -13,7 +13,7 @@ from typing import Literal
 
 from kimi_agent.config import SETTINGS
 from kimi_agent.errors import Refused, TooLong, Unavailable
-from kimi_agent.model.base import Delta, Model, Request, Sleep, UnixClock, WrappedModel, closing_stream
+from kimi_agent.model.protocol import Delta, Model, Request, Sleep, UnixClock, WrappedModel, closing_stream
 from kimi_agent.model.retrying.attempts import AnswerAttempts, EmptyAnswer
 from kimi_agent.model.wire.http_errors import LikelyPermanent
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from kimi_agent.model.tape.format import Expectation, ExpectedText, walk_strings
+from kimi_agent.model.tape.tape_format import Expectation, ExpectedText, walk_strings
 
 _MARK_PATTERN = re.compile(r"\[tape (\d{1,9})((?: [0-9a-f]{8})*)((?: \d{1,9}=\d{1,9})*)\]")
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.tape.format import Fault, Pace
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer
+from kimi_agent.model.tape.tape_format import Fault, Pace
 from kimi_agent.model.wire.request_encoder import wire_calls
 
 Pieces = Iterator[tuple[bytes, float]]

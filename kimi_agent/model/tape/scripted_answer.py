@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from kimi_agent.log.messages import Call, Usage
+from kimi_agent.model.tape.choose_entry import TapeMismatch, format_mark
 from kimi_agent.model.tape.expectations import TapeRequest, content_text, find_unmet, quote_excerpt
-from kimi_agent.model.tape.format import PLACEHOLDER, Fault, Pace, Tape, TapeEntry
-from kimi_agent.model.tape.position import TapeMismatch, format_mark
+from kimi_agent.model.tape.tape_format import PLACEHOLDER, Fault, Pace, Tape, TapeEntry
 
 UsageCounter = Callable[[str, str, tuple[Call, ...]], Usage]
 """The usage of an answer with this text, reasoning and calls, where its line gives none."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from kimi_agent.log.messages import Call, Usage
-from kimi_agent.model.tape.format import walk_strings
-from kimi_agent.model.token_estimate import CHARS_PER_TOKEN, TOKENS_PER_MEDIUM, estimate_tokens
+from kimi_agent.model.tape.tape_format import walk_strings
+from kimi_agent.model.text_tokens import CHARS_PER_TOKEN, TOKENS_PER_MEDIUM, estimate_tokens
 
 _BLOCK = 256
 _MEDIUM_CHARS = TOKENS_PER_MEDIUM * CHARS_PER_TOKEN

@@ -11,19 +11,19 @@ import msgspec
 
 from kimi_agent.config import DEFAULT_MODEL, DEFAULT_WINDOW_TOKENS
 from kimi_agent.errors import Refused, Unavailable
-from kimi_agent.model.base import Delta, Request, Sleep, UnixClock
 from kimi_agent.model.endpoint.profiles import DEFAULT_CLOCKS, MOONSHOT, Clocks
+from kimi_agent.model.protocol import Delta, Request, Sleep, UnixClock
+from kimi_agent.model.tape.choose_entry import TapeMismatch, choose_entry
 from kimi_agent.model.tape.expectations import TapeRequest
-from kimi_agent.model.tape.format import Fault, Pace, Tape
 from kimi_agent.model.tape.moonshot_rules import RequestRefusal, check_request, check_window
 from kimi_agent.model.tape.played_reply import PlayedReply, build_reply, parse_pace
-from kimi_agent.model.tape.position import TapeMismatch, choose_entry
 from kimi_agent.model.tape.scripted_answer import ScriptedAnswer, fill_answer
 from kimi_agent.model.tape.simulated_usage import PromptCache, render_prompt
-from kimi_agent.model.token_estimate import estimate_tokens
+from kimi_agent.model.tape.tape_format import Fault, Pace, Tape
+from kimi_agent.model.text_tokens import estimate_tokens
 from kimi_agent.model.wire.http_errors import Endpoint, error_from_status
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder, build_cache_key
-from kimi_agent.model.wire.stream import read_answer
+from kimi_agent.model.wire.response_stream import read_answer
 
 
 @dataclass

@@ -12,7 +12,7 @@ import msgspec
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Usage
-from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.protocol import Delta, Finish
 from kimi_agent.model.wire.call_fragments import CallAssembler
 from kimi_agent.model.wire.http_errors import LikelyPermanent
 from kimi_agent.model.wire.sse import SseEvent

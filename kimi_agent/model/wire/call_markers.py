@@ -16,7 +16,7 @@ from contextlib import aclosing
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Call, Usage
-from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.protocol import Delta, Finish
 from kimi_agent.model.wire.call_fragments import MAX_CALLS
 
 _SECTIONS = ("<|tool_calls_section_begin|>", "<|tool_call_section_begin|>")  # the model is known to write either

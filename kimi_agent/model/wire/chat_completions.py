@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kimi_agent.errors import Refused, Unavailable
-from kimi_agent.model.base import Delta, Request, UnixClock
 from kimi_agent.model.endpoint import profiles
-from kimi_agent.model.endpoint.keys import ApiKey
+from kimi_agent.model.endpoint.api_keys import ApiKey
 from kimi_agent.model.endpoint.profiles import THINKING_ALIAS, THINKING_TARGET, ModelSettings
+from kimi_agent.model.protocol import Delta, Request, UnixClock
 from kimi_agent.model.wire import http_errors
 from kimi_agent.model.wire.http_errors import Endpoint, LikelyPermanent, error_from_connection
 from kimi_agent.model.wire.request_encoder import BlobReader, RequestDialect, RequestEncoder
-from kimi_agent.model.wire.stream import read_answer
+from kimi_agent.model.wire.response_stream import read_answer
 
 if TYPE_CHECKING:
     import httpx2

@@ -17,8 +17,8 @@ import msgspec
 
 from kimi_agent.config import DEFAULT_WINDOW_TOKENS
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User
-from kimi_agent.model.base import DEFAULT_OUTPUT_TOKENS, Request, ToolSpec
 from kimi_agent.model.endpoint.profiles import EndpointProfile
+from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS, Request, ToolSpec
 from kimi_agent.model.wire.pairing import NO_PENDING_CALLS, PendingCalls, flush_pending, pair_message
 from kimi_agent.model.wire.schema_repair import repair_schema
 from kimi_agent.schema import TOOL_NAME

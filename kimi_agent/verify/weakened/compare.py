@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from kimi_agent.log.views import Weakened
 from kimi_agent.verify.weakened.language_patterns import INLINE_TEST_SUFFIXES, LanguagePatterns, find_language
 from kimi_agent.verify.weakened.line_parser import parse_test_lines
+from kimi_agent.verify.weakened.parsed_tests import ParsedTest, ParsedTestFile, is_test_file
 from kimi_agent.verify.weakened.python_parser import parse_python_tests
-from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile, is_test_file
 
 __all__ = ["TestComparison", "compare_test_files", "is_test_file", "may_hold_tests"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kimi_agent.verify.weakened.language_patterns import PYTHON_PATTERNS, LanguagePatterns
-from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile
+from kimi_agent.verify.weakened.parsed_tests import ParsedTest, ParsedTestFile
 
 _MOST_LINE = 2_000
 _MOST_HEADS = 60

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kimi_agent.verify.weakened.values import ParsedTest, ParsedTestFile
+from kimi_agent.verify.weakened.parsed_tests import ParsedTest, ParsedTestFile
 
 _SKIP = re.compile(r"^(?:skip|xfail|expectedFailure|importorskip)")
 _ASSERTING_NAME = re.compile(r"^_?(?:assert|verify|check|expect|should)(?:_|[A-Z]|$)")

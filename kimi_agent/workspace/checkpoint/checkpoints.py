@@ -13,10 +13,16 @@ from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
 from kimi_agent.workspace.checkpoint.object_reader import ObjectReader
 from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
-from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotReader
+from kimi_agent.workspace.checkpoint.snapshot_format import SnapshotReader
+from kimi_agent.workspace.checkpoint.snapshot_values import (
+    PathChange,
+    Snapshot,
+    SnapshotError,
+    SnapshotLimits,
+    TreeEntry,
+)
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SnapshotStore, StoreLock
-from kimi_agent.workspace.checkpoint.values import PathChange, Snapshot, SnapshotError, SnapshotLimits, TreeEntry
 from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
 _TRIES = 12

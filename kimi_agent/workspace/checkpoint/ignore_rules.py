@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git, GitFailed
-from kimi_agent.workspace.git.folder import Repository, stat_key
+from kimi_agent.workspace.git.git_folder import Repository, stat_key
 
 # What runs of programs and tests leave behind, whether or not the repository ignores it: it comes back by itself, and
 # a tree that changes with every test run could not say that nothing changed since. A folder with a CACHEDIR.TAG

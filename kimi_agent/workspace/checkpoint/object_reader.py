@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kimi_agent.workspace.checkpoint.snapshot_values import SnapshotGone
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
-from kimi_agent.workspace.checkpoint.values import SnapshotGone
 from kimi_agent.workspace.git.command import GitProcess
 from kimi_agent.workspace.git_object_id import object_id
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from kimi_agent.errors import ToolError
 from kimi_agent.printable import escape_path
-from kimi_agent.workspace.checkpoint.values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import find_protected_folder, parent_folders
 from kimi_agent.workspace.transaction.commit import CommitStep

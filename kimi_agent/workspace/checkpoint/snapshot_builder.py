@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from kimi_agent.workspace.checkpoint.file_modes import LINK_PLACEHOLDER, FileModes
 from kimi_agent.workspace.checkpoint.index_diff import IndexDifferences, find_index_differences, tracked_but_ignored
-from kimi_agent.workspace.checkpoint.snapshot_reader import SnapshotParts, write_snapshot
+from kimi_agent.workspace.checkpoint.snapshot_format import SnapshotParts, write_snapshot
+from kimi_agent.workspace.checkpoint.snapshot_values import Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree, is_encodable
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, StoreLock
-from kimi_agent.workspace.checkpoint.values import Snapshot, SnapshotError
 from kimi_agent.workspace.git.command import join_nul_paths, split_nul_paths
-from kimi_agent.workspace.git.folder import stat_key
+from kimi_agent.workspace.git.git_folder import stat_key
 
 # Beyond so many new files they go into one pack: 20,000 as files of their own take twice as long (3.2 s of CPU, not 6).
 _BULK_FILES = 100

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
+from kimi_agent.workspace.checkpoint.snapshot_values import SnapshotLimits
 from kimi_agent.workspace.checkpoint.store import STORE_GIT_SETTINGS, SnapshotStore
-from kimi_agent.workspace.checkpoint.values import SnapshotLimits
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import Repository, find_repository
+from kimi_agent.workspace.git.git_folder import Repository, find_repository
 
 
 @dataclass(frozen=True)

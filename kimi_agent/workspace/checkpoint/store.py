@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.checkpoint.values import SnapshotError
+from kimi_agent.workspace.checkpoint.snapshot_values import SnapshotError
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import make_bare_repository, stat_key
+from kimi_agent.workspace.git.git_folder import make_bare_repository, stat_key
 from kimi_agent.workspace.git_object_id import object_id
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.git import folder, hardening
-from kimi_agent.workspace.git.folder import Repository
+from kimi_agent.workspace.git import git_folder, hardening
+from kimi_agent.workspace.git.git_folder import Repository
 from kimi_agent.workspace.git_object_id import blob_id
 from kimi_agent.workspace.process.environ import allowed_environ
 from kimi_agent.workspace.process.launch import find_trusted_program
@@ -87,7 +87,7 @@ class Git:
         self._private = git_dir is not None
         self._settings = {**hardening.SAFE_GIT_SETTINGS, **(settings or {})}
         self._environ = {**allowed_environ(environ), **hardening.GIT_ENVIRON}
-        self._own = None if self._private else folder.find_repository(Path(os.path.realpath(workspace)))
+        self._own = None if self._private else git_folder.find_repository(Path(os.path.realpath(workspace)))
         if self._own:
             git_dir, top = self._own.git_dir, self._own.top
         self._found = git_dir is not None
@@ -151,7 +151,7 @@ class Git:
             for row in listing.finish().split(b"\0"):
                 if row[:6] != b"160000":
                     continue
-                inner = folder.repository_at(outer.top / os.fsdecode(row.partition(b"\t")[2]))
+                inner = git_folder.repository_at(outer.top / os.fsdecode(row.partition(b"\t")[2]))
                 if inner and inner.git_dir not in found:
                     if len(found) >= _MAX_SUBMODULES:
                         raise GitFailed(128, f"there are more than {_MAX_SUBMODULES} submodules", "ls-files")
@@ -241,11 +241,11 @@ class _IndexContents:
         self._ids: dict[str, str] = {}
 
     def holds(self, path: str, content: bytes) -> bool:
-        own = folder.find_repository(self._workspace)
+        own = git_folder.find_repository(self._workspace)
         if own is None:
             return False
         index = own.git_dir / "index"
-        key = folder.stat_key(index)
+        key = git_folder.stat_key(index)
         if key != self._key:
             self._key, self._ids = key, self._listed(own, index) if key else {}
         return self._ids.get(path) == blob_id(content)
@@ -253,7 +253,7 @@ class _IndexContents:
     def _listed(self, own: Repository, index: Path) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="kimi-agent-") as name:
             private = Path(name)
-            folder.make_bare_repository(private)
+            git_folder.make_bare_repository(private)
             try:
                 git = Git(self._workspace, git_dir=private, index=index, top=own.top, environ=self._environ)
                 listed = git.run("ls-files", "--stage", "-z")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import Repository, find_repository
+from kimi_agent.workspace.git.git_folder import Repository, find_repository
 
 BRANCH_PREFIX = "kimi-agent/"
 """The prefix of every branch that this program makes."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.workspace.git.command import Git
-from kimi_agent.workspace.git.folder import Repository
+from kimi_agent.workspace.git.git_folder import Repository
 from kimi_agent.workspace.repository.user_git_config import ConfigValue
 
 

@@ -18,7 +18,7 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.printable import escape_path
 from kimi_agent.workspace.git.command import Git, GitFailed, decode_line
 from kimi_agent.workspace.process.launch import find_trusted_program, is_within
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.commit_message import subject_line
 from kimi_agent.workspace.repository.head_state import HEADS_PREFIX, HeadState, read_head_state
 from kimi_agent.workspace.repository.private_git_dir import extra_header_lines, make_private_git_dir

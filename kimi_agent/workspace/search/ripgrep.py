@@ -13,7 +13,7 @@ from kimi_agent.errors import ToolError
 from kimi_agent.printable import escape_name
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import is_sensitive
-from kimi_agent.workspace.process.runner import ProcessRunner, StreamedResult
+from kimi_agent.workspace.process.process_runner import ProcessRunner, StreamedResult
 from kimi_agent.workspace.search import python_grep, ripgrep_output
 from kimi_agent.workspace.search.ripgrep_output import MatchGroup, MatchLine, MatchPage, order_by_path
 

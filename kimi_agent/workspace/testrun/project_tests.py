@@ -15,14 +15,14 @@ from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.environ import shell_environ
-from kimi_agent.workspace.process.runner import ProcessResult, ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessResult, ProcessRunner
 from kimi_agent.workspace.testrun.choosing.run_plan import GIVEN_COMMAND_EVIDENCE, RememberedCommand, RunPlan
-from kimi_agent.workspace.testrun.choosing.targets import check_test_name, parse_targets
+from kimi_agent.workspace.testrun.choosing.target_parser import check_test_name, parse_targets
+from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
 from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
 from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.verdict import judge_run
 
 MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestSelection
 
 # What a shell answers for a command that could not be started.
 NOT_STARTED_EXIT_CODES = (126, 127)

@@ -14,9 +14,9 @@ from typing import Annotated
 import msgspec
 
 from kimi_agent.errors import UserError
+from kimi_agent.workspace.testrun.commands_and_reports import TestCommand
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, TestRunner, read_exit_code
-from kimi_agent.workspace.testrun.values import TestCommand
 
 _Some = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from kimi_agent.log.views import FAILED_OUTCOMES
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
-from kimi_agent.workspace.testrun.values import ParsedReport
 
 RunVerdict = Literal["passed", "failed", "none_ran", "broken", "timed_out"]
 _ERROR = re.compile(r"ERROR(?!: usage:)\b|INTERNALERROR|.*: No module named |.*\b\w+(?:Error|Exception)\b|.*\berror: ")

@@ -14,10 +14,10 @@ from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
-from kimi_agent.workspace.git.folder import Repository, find_repository
+from kimi_agent.workspace.git.git_folder import Repository, find_repository
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
-from kimi_agent.workspace.worktrees.values import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
+from kimi_agent.workspace.worktrees.worktree import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
 
 
 class Worktrees:

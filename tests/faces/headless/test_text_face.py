@@ -6,7 +6,7 @@ import json
 import pytest
 
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
-from kimi_agent.faces.headless.text import TextPrinter
+from kimi_agent.faces.headless.text_output import TextPrinter
 from kimi_agent.faces.repl.render_queue import RenderQueue
 from kimi_agent.faces.theme import Theme
 from kimi_agent.log.events import (

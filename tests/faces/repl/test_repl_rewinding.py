@@ -9,7 +9,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.faces.repl.rewind_commands import RewindRequest, parse_rewind_request, run_rewind_command
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import DiffView, FileDiff
-from kimi_agent.rewind.values import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
+from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from tests.faces.terminal_driver import Terminal
 from tests.golden_texts import Golden
 

@@ -13,7 +13,7 @@ from kimi_agent.log.fold.current_records import CurrentRecords
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.readers.recall import SessionRecall
 from kimi_agent.log.views import Result, TestReport
-from kimi_agent.rewind.turn_history import RewindHistory
+from kimi_agent.rewind.rewindable_turns import RewindHistory
 from kimi_agent.verify.run_history import read_run_history
 from kimi_agent.workspace.files.seen_files import seen_in_conversation
 from tests.log.fold_helpers import current_in, logged

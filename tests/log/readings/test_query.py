@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kimi_agent.log.readers.query import cut_excerpt, parse_query
+from kimi_agent.log.readers.search_query import cut_excerpt, parse_query
 
 
 @pytest.mark.parametrize(

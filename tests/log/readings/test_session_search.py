@@ -9,9 +9,9 @@ import pytest
 
 from kimi_agent.log.events import Compacted, Durable, Opened, Queued, Requested, Returned, Rewound, Said, Spent
 from kimi_agent.log.messages import Assistant, Call, Usage, user_message
-from kimi_agent.log.readers.query import parse_query
 from kimi_agent.log.readers.recall import SessionRecall
-from kimi_agent.log.readers.search import SearchHit
+from kimi_agent.log.readers.search_query import parse_query
+from kimi_agent.log.readers.search_sessions import SearchHit
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.session import Session

@@ -25,12 +25,12 @@ from kimi_agent.log.events import (
 )
 from kimi_agent.log.messages import Assistant, Usage, user_message
 from kimi_agent.log.questions import Decision, Question
-from kimi_agent.model.base import Delta, Finish, Model, Request
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import Cap, Caps, list_caps_set
 from kimi_agent.model.cost.cost_recorder import wrap_with_cost_recorder
 from kimi_agent.model.cost.prices import Price
 from kimi_agent.model.cost.spend_totals import Amount, Cost, SpendTotals
+from kimi_agent.model.protocol import Delta, Finish, Model, Request
 from tests.golden_texts import Golden
 from tests.model.requests import READ_FILE, all_of
 

@@ -24,7 +24,6 @@ from kimi_agent.log.events import (
     TextDelta,
 )
 from kimi_agent.log.messages import Assistant, Media, Message, ToolReturn, Usage, User, user_message
-from kimi_agent.model.base import Delta, Finish, Model, Request, ToolSpec, fingerprint_prompt_head
 from kimi_agent.model.cost.cost_recorder import (
     HISTORY_EDITED,
     OTHER_MODEL,
@@ -37,6 +36,7 @@ from kimi_agent.model.cost.cost_recorder import (
     wrap_with_cost_recorder,
 )
 from kimi_agent.model.cost.prices import Price
+from kimi_agent.model.protocol import Delta, Finish, Model, Request, ToolSpec, fingerprint_prompt_head
 from tests.model.requests import READ_FILE, all_of
 
 PRICE = Price(1.0, 0.1, 4.0)

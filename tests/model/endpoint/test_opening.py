@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.model.endpoint.keys import find_api_key
+from kimi_agent.model.endpoint.api_keys import find_api_key
 from kimi_agent.model.endpoint.profiles import (
     LOOPBACK_SERVER,
     MOONSHOT,

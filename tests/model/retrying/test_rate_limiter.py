@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import TextDelta
-from kimi_agent.model.base import Delta, Finish, Model, Request, closing_stream
+from kimi_agent.model.protocol import Delta, Finish, Model, Request, closing_stream
 from kimi_agent.model.retrying.limiter_state import Delay, LimiterState
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from tests.golden_texts import Golden

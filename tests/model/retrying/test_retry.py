@@ -11,9 +11,9 @@ import pytest
 from kimi_agent.errors import AccountLimit, ModelError, Refused, TooLong, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish, Model, Request
+from kimi_agent.model.message_assembly import Assembly
 from kimi_agent.model.mock_server import MockServer
+from kimi_agent.model.protocol import Delta, Finish, Model, Request
 from kimi_agent.model.retrying.attempts import EMPTY_ANSWER_NUDGE, NUDGE_WITHOUT_TOOLS
 from kimi_agent.model.retrying.retry import (
     INTERACTIVE_RETRY,
@@ -25,7 +25,7 @@ from kimi_agent.model.retrying.retry import (
     decide_retry,
     wrap_with_retry,
 )
-from kimi_agent.model.tape.format import Tape
+from kimi_agent.model.tape.tape_format import Tape
 from kimi_agent.model.wire.http_errors import LikelyPermanent
 from tests.golden_texts import Golden
 from tests.model.requests import Attempt, Attempts, all_of, ask_for, client

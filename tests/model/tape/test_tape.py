@@ -12,11 +12,11 @@ import pytest
 from kimi_agent.errors import Refused, TooLong, Unavailable, UserError
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, Usage, user_message
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish, Request
 from kimi_agent.model.endpoint.profiles import Clocks
-from kimi_agent.model.tape import format
-from kimi_agent.model.tape.format import Pace, Tape
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish, Request
+from kimi_agent.model.tape import tape_format
+from kimi_agent.model.tape.tape_format import Pace, Tape
 from kimi_agent.model.tape.tape_model import TapeModel
 from tests.model.requests import all_of, ask_for, no_blob
 
@@ -422,12 +422,12 @@ def test_a_tape_that_cannot_be_read_is_one_sentence(kind: str, tmp_path: Path) -
 
 
 def test_the_example_in_the_documentation_is_a_tape() -> None:
-    assert format.__doc__ is not None
-    example = "\n".join(line[4:] for line in format.__doc__.split("\n") if line.startswith(('    {"', "    # ")))
+    assert tape_format.__doc__ is not None
+    example = "\n".join(line[4:] for line in tape_format.__doc__.split("\n") if line.startswith(('    {"', "    # ")))
     parsed = Tape.parse(example)
     assert len(parsed.scripts[0].entries) == 3
-    keys = {field.encode_name for field in msgspec.structs.fields(format.TapeLine)}
-    assert all(f"  {key} " in format.__doc__ for key in keys - {"expect"}), "every key is explained"
+    keys = {field.encode_name for field in msgspec.structs.fields(tape_format.TapeLine)}
+    assert all(f"  {key} " in tape_format.__doc__ for key in keys - {"expect"}), "every key is explained"
 
 
 async def test_what_the_tape_sees_is_the_body_that_would_be_sent() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish
 from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
 from kimi_agent.model.wire.call_fragments import MAX_CALLS
 from kimi_agent.model.wire.http_errors import LikelyPermanent

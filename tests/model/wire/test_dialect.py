@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kimi_agent.log.messages import Assistant, Call, Media, Message, Text, ToolReturn, User, user_message
-from kimi_agent.model.base import Request, ToolSpec
 from kimi_agent.model.endpoint.profiles import LOOPBACK_SERVER, MOONSHOT, UNKNOWN_ENDPOINT, EndpointProfile
+from kimi_agent.model.protocol import Request, ToolSpec
 from kimi_agent.model.tape.moonshot_rules import check_request
 from kimi_agent.model.wire.request_encoder import RequestDialect, RequestEncoder
 from tests.model.requests import READ_FILE, ask_for, no_blob

@@ -12,11 +12,11 @@ from kimi_agent.app.model_pipeline import supports_partial
 from kimi_agent.errors import ModelError
 from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant, Message, ToolReturn, user_message
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Model, Request
 from kimi_agent.model.endpoint.profiles import ModelSettings
+from kimi_agent.model.message_assembly import Assembly
 from kimi_agent.model.mock_server import MockServer
-from kimi_agent.model.tape.format import Pace, Tape
+from kimi_agent.model.protocol import Model, Request
+from kimi_agent.model.tape.tape_format import Pace, Tape
 from kimi_agent.model.wire.chat_completions import find_proxy
 from tests.model.requests import all_of, ask_for, client
 

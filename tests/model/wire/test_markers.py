@@ -4,8 +4,8 @@ import pytest
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish
 from kimi_agent.model.wire.call_markers import CallMarkerParser
 
 TOOLS = frozenset({"read_file", "shell"})

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
-from kimi_agent.model.base import Request
 from kimi_agent.model.endpoint.profiles import MOONSHOT
+from kimi_agent.model.protocol import Request
 from kimi_agent.model.tape.moonshot_rules import check_request
 from kimi_agent.model.wire.pairing import MISSING_RESULT_TEXT, NO_PENDING_CALLS, flush_pending, pair_message
 from kimi_agent.model.wire.request_encoder import RequestDialect, RequestEncoder

@@ -10,11 +10,11 @@ import pytest
 from kimi_agent.errors import ModelError, Refused, TooLong, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Call, Usage
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish, Model, Request
+from kimi_agent.model.message_assembly import Assembly
 from kimi_agent.model.mock_server import MockServer
+from kimi_agent.model.protocol import Delta, Finish, Model, Request
 from kimi_agent.model.retrying.retry import RetryPolicy, wrap_with_retry
-from kimi_agent.model.tape.format import Tape
+from kimi_agent.model.tape.tape_format import Tape
 from tests.model.requests import Attempt, Attempts, all_of, ask_for, client
 
 CUT = Unavailable("The answer broke off.")

@@ -9,11 +9,11 @@ import pytest
 from kimi_agent.errors import Unavailable
 from kimi_agent.log.events import TextDelta
 from kimi_agent.log.messages import Assistant, Call
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Delta, Finish
 from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Delta, Finish
 from kimi_agent.model.wire.http_errors import Endpoint
-from kimi_agent.model.wire.stream import read_answer
+from kimi_agent.model.wire.response_stream import read_answer
 
 FAST = Clocks(first_byte_s=0.05, no_bytes_s=0.05, no_content_s=0.05, after_finish_s=0.02)
 TEXT = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'

@@ -12,7 +12,7 @@ import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.checkpoint.restore import restore_files
-from kimi_agent.workspace.checkpoint.values import PathChange, SnapshotError, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, SnapshotError, TreeEntry
 from kimi_agent.workspace.files.files import Files
 from tests.workspace.fault_injection import Tree, WatchedSyscalls, journals, open_files, read_tree, write_tree
 

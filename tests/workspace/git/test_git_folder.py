@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.workspace.git.folder import current_branch
+from kimi_agent.workspace.git.git_folder import current_branch
 from kimi_agent.workspace.git_object_id import blob_id
 
 COMMIT = b"da39a3ee5e6b4b0d3255bfef95601890afd80709\n"

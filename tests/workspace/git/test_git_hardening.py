@@ -12,7 +12,7 @@ import pytest
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.checkpoint import Checkpoints
 from kimi_agent.workspace.git.command import Git, GitFailed, GitMissing, find_git, make_index_check
-from kimi_agent.workspace.git.folder import find_repository
+from kimi_agent.workspace.git.git_folder import find_repository
 from kimi_agent.workspace.git.hardening import ALLOWED_SUBCOMMANDS, find_refused_argument, override_settings
 
 HOOKS = (

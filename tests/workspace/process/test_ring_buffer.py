@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.workspace.process.bounded_output import HeadAndTail, OutputCleaner
+from kimi_agent.workspace.process.head_and_tail import HeadAndTail, OutputCleaner
 
 
 def cleaned(*pieces: bytes) -> str:

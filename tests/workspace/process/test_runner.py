@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.process.runner import ProcessRunner, shell_argv
+from kimi_agent.workspace.process.process_runner import ProcessRunner, shell_argv
 from tests.builders import make_runner
 
 CANARY = "sk-canary-0123456789"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.workspace.process import process_tree
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.process.process_table import has_proc, parse_ps_output, read_process_table
 from kimi_agent.workspace.process.process_tree import kill_leftover_runs
-from kimi_agent.workspace.process.runner import ProcessRunner
 from tests.builders import make_runner
 
 pytestmark = pytest.mark.skipif(not has_proc(), reason="looks for survivors in /proc")

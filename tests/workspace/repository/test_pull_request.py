@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.private_git_dir import extra_header_lines
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
 from kimi_agent.workspace.repository.remotes import (

@@ -9,10 +9,10 @@ from typing import Any
 
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.registry import list_runners
 from kimi_agent.workspace.testrun.runner import RunResult
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestSelection
 
 RUNNERS = {runner.name: runner for runner in list_runners({})}
 RECORDED = Path(__file__).parent / "recorded"

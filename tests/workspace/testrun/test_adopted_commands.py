@@ -12,7 +12,8 @@ from kimi_agent.tool import Context
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
+from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunnerEnvironment, TestRunner
@@ -22,7 +23,6 @@ from kimi_agent.workspace.testrun.runners.jvm import GRADLE, MAVEN, gradle_argum
 from kimi_agent.workspace.testrun.runners.mix import MIX, mix_arguments
 from kimi_agent.workspace.testrun.runners.phpunit import PHPUNIT, phpunit_arguments
 from kimi_agent.workspace.testrun.runners.ruby import MINITEST, RSPEC, minitest_arguments, rspec_arguments
-from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 from tests.workspace.testrun.project_files import RUNNERS, put, selection
 
 MAKE, JUST, TASK = RUNNERS["make test"], RUNNERS["just test"], RUNNERS["task test"]

@@ -9,7 +9,7 @@ import pytest
 
 from kimi_agent.log.views import TestCase, TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.testrun import ProjectTests
 
 OFF = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"  # the plugins of our own environment only cost time here

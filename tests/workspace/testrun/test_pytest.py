@@ -10,7 +10,7 @@ import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.testrun import ProjectTests
 from tests.workspace.testrun.project_files import outcomes, put
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.tool import Context
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.testrun import ProjectTests
 from tests.workspace.testrun.project_files import put
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import RunResult
-from kimi_agent.workspace.testrun.values import ParsedReport
 from kimi_agent.workspace.testrun.verdict import judge_run
 from tests.workspace.testrun.project_files import RECORDED, RUNNERS, expectation, outcomes, put, read_recorded, unfold
 

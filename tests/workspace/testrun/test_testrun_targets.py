@@ -6,11 +6,9 @@ import pytest
 
 from kimi_agent.errors import ToolError
 from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun.commands_and_reports import TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.runners import cargo as rust_row
-from kimi_agent.workspace.testrun.runners import go as go_row
-from kimi_agent.workspace.testrun.runners import zig as zig_row
-from kimi_agent.workspace.testrun.values import TestSelection
+from kimi_agent.workspace.testrun.runners import cargo, go, zig
 from tests.workspace.testrun.project_files import put, selection
 
 GO = {
@@ -39,22 +37,20 @@ GO = {
 )
 async def test_go(context: Context, workspace: Path, targets: list[str], name: str, words: tuple[str, ...]) -> None:
     put(workspace, GO)
-    assert (
-        go_row.go_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace)) == words
-    )
+    assert go.go_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace)) == words
 
 
 async def test_go_takes_no_name_beside_ids(context: Context, workspace: Path) -> None:
     put(workspace, GO)
     with pytest.raises(ToolError, match="not both"):
-        go_row.go_arguments(selection(workspace, "a_test.go::TestA", name="x"), ProjectFolder(context.files, workspace))
+        go.go_arguments(selection(workspace, "a_test.go::TestA", name="x"), ProjectFolder(context.files, workspace))
 
 
 async def test_a_go_workspace_runs_all_its_modules(context: Context, workspace: Path) -> None:
     put(workspace, {"go.work": "go 1.21\n\nuse (\n\t./a\n\t./b/c // why\n)\n", "a/go.mod": "", "b/c/go.mod": ""})
     folder = ProjectFolder(context.files, workspace)
-    assert go_row.GO.evidence(folder) == "go.work"
-    assert go_row.go_arguments(TestSelection(), folder) == ("./a/...", "./b/c/...")
+    assert go.GO.evidence(folder) == "go.work"
+    assert go.go_arguments(TestSelection(), folder) == ("./a/...", "./b/c/...")
 
 
 RUST = {
@@ -93,16 +89,16 @@ RUST = {
 async def test_cargo(context: Context, workspace: Path, targets: list[str], name: str, words: tuple[str, ...]) -> None:
     put(workspace, RUST)
     assert (
-        rust_row.cargo_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace))
+        cargo.cargo_arguments(selection(workspace, *targets, name=name), ProjectFolder(context.files, workspace))
         == words
     )
 
 
 async def test_cargo_keeps_to_the_packages_that_a_workspace_names_itself(context: Context, workspace: Path) -> None:
     put(workspace, {"Cargo.toml": '[workspace]\nmembers = ["a"]\n'})
-    assert rust_row.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
+    assert cargo.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
     put(workspace, {"Cargo.toml": "not [ toml"})
-    assert rust_row.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
+    assert cargo.cargo_arguments(TestSelection(), ProjectFolder(context.files, workspace)) == ()
 
 
 @pytest.mark.parametrize(
@@ -128,5 +124,5 @@ async def test_zig(
 ) -> None:
     put(workspace, {"build.zig": f'b.step("test", "Run"); {option}', "src/a.zig": ""})
     folder = ProjectFolder(context.files, workspace)
-    assert zig_row.zig_evidence(folder) == "build.zig"
-    assert zig_row.zig_arguments(selection(workspace, *targets, name=name), folder) == words
+    assert zig.zig_evidence(folder) == "build.zig"
+    assert zig.zig_arguments(selection(workspace, *targets, name=name), folder) == words

@@ -9,7 +9,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.workspace.worktrees.names import check_worktree_name
-from kimi_agent.workspace.worktrees.values import Worktree, WorktreeNotRemoved
+from kimi_agent.workspace.worktrees.worktree import Worktree, WorktreeNotRemoved
 from kimi_agent.workspace.worktrees.worktrees import Worktrees
 from tests.golden_texts import Golden
 from tests.workspace.own_repository import OwnRepository, own_repository

@@ -15,9 +15,9 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
 from kimi_agent.workspace.testrun.choosing.run_plan import RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.commands_and_reports import Target, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, RunnerEnvironment, TestRunner
-from kimi_agent.workspace.testrun.values import Target, TestSelection
 
 _AGENTS_FILE = "AGENTS.md"
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
 from kimi_agent.workspace.testrun.projects.package_script import split_plain_command
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import GivenCommand, ReportParser, RunResult, TestRunner, read_exit_code
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand
 
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 _SELECTING_OPTION = re.compile(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import ReportParser
-from kimi_agent.workspace.testrun.values import TestCommand, TestSelection
 
 GIVEN_COMMAND_EVIDENCE = "command of this call"
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
+from kimi_agent.workspace.testrun.commands_and_reports import TestCommand
 from kimi_agent.workspace.testrun.projects.project_folder import walk_up
-from kimi_agent.workspace.testrun.values import TestCommand
 
 # The first entry of sys.path is the current folder, which is the repository's: nothing of it may load here, because
 # this also runs for the preview that a person sees before anything was allowed.

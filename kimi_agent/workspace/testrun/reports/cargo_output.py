@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from kimi_agent.workspace.testrun.commands_and_reports import TestOutcome
 from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
-from kimi_agent.workspace.testrun.values import TestOutcome
 
 _RUNNING = re.compile(r"^\s+Running (?P<unit>unittests )?(?P<source>\S.*?) \((?P<binary>.*)\)$")
 _DOC = re.compile(r"^\s+Doc-tests (?P<crate>\S+)$")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestSelection
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     MAX_EXCERPT_LINE_CHARS,
     MAX_EXCERPT_LINES,
@@ -15,7 +16,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     first_nonblank_line,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestSelection
 
 MAX_CASES = 20_000
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES
+from kimi_agent.workspace.testrun.commands_and_reports import TestOutcome
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
-from kimi_agent.workspace.testrun.values import TestOutcome
 
 MAX_JUNIT_CASES, MAX_JUNIT_DETAILED, MAX_JUNIT_TEXT = 20_000, 1_000, 20_000
 _OUTCOMES: Mapping[str, TestOutcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}

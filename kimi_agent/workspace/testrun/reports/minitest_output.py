@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestOutcome
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
     FrameMatcher,
@@ -13,7 +14,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
     merge_cases,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
-from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
 _LETTERS: dict[str, TestOutcome] = {
     ".": "passed",

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestOutcome
 from kimi_agent.workspace.testrun.reports.cases import (
     FrameMatcher,
     clean_test_name,
@@ -20,7 +21,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
-from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
 _OUTCOMES: dict[str, TestOutcome] = {"passed": "passed", "failed": "failed", "pending": "skipped"}
 _ID = re.compile(r"(?P<path>.*?)(?P<ordinal>\[[\d:]+\])")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES
+from kimi_agent.workspace.testrun.commands_and_reports import TestOutcome
 from kimi_agent.workspace.testrun.reports.cases import MAX_CASES
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
-from kimi_agent.workspace.testrun.values import TestOutcome
 
 _MOST_DETAILED, _MOST_TEXT = 1_000, 20_000
 # The words of the schema; what ends in none of them did not come to an end.

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import (
+    ParsedReport,
+    Target,
+    TestCommand,
+    TestOutcome,
+    TestSelection,
+)
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.reports.cases import (
@@ -21,7 +28,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner, first_file
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CARGO_TOML = "Cargo.toml"
 CARGO_ENV = {"CARGO_TERM_COLOR": "never", "CARGO_TERM_PROGRESS_WHEN": "never"}

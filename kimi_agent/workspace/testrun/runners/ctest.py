@@ -9,6 +9,13 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import (
+    ParsedReport,
+    Target,
+    TestCommand,
+    TestOutcome,
+    TestSelection,
+)
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
@@ -26,7 +33,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
 )
 from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
 _BUILD = re.compile(r"(?:build|Build|_build|out|cmake-build-.+|build[-_.].+)")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     clean_test_name,
@@ -20,7 +21,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex, find_declared_types
 from kimi_agent.workspace.testrun.reports.trx import TrxResult, read_trx_report
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
 DOTNET_SOURCE_SUFFIXES = (".cs", ".fs", ".vb")
 _PROJECT = re.compile(r".+\.(?:csproj|fsproj|vbproj)")

@@ -10,6 +10,13 @@ import msgspec
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import (
+    ParsedReport,
+    Target,
+    TestCommand,
+    TestOutcome,
+    TestSelection,
+)
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases, path_argument
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -20,7 +27,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
 _USED = re.compile(r"^\s*(?:use\s+)?(\.[\w./-]*)\s*(?://.*)?$", re.MULTILINE)

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kimi_agent.workspace.testrun.commands_and_reports import Target
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES
 from kimi_agent.workspace.testrun.reports.source_index import find_declared_types
-from kimi_agent.workspace.testrun.values import Target
 
 _LANGUAGES = ("java", "kotlin", "groovy", "scala")
 _PACKAGE = re.compile(r"^\s*package\s+([\w.`]+)", re.MULTILINE)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
@@ -18,7 +19,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner, first_file
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 _MODULE = re.compile(r"^(?P<module>\S+) \[(?P<path>.+)\]$")
 _PROJECT = re.compile(r"^==> (\w+)$")

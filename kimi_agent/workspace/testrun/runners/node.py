@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from kimi_agent.workspace.testrun.commands_and_reports import Target, TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects import node_project
 from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project, is_installed
 from kimi_agent.workspace.testrun.projects.package_script import identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.reports import node_reporters
+from kimi_agent.workspace.testrun.reports import injected_js_reporters
 from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
 from kimi_agent.workspace.testrun.reports.cases import path_argument
-from kimi_agent.workspace.testrun.reports.node_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
+from kimi_agent.workspace.testrun.reports.js_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
 from kimi_agent.workspace.testrun.runner import (
     GivenCommand,
     LaunchRequest,
@@ -22,7 +23,6 @@ from kimi_agent.workspace.testrun.runner import (
     TestRunner,
     read_exit_code,
 )
-from kimi_agent.workspace.testrun.values import Target, TestCommand, TestSelection
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
 # npx would install what is missing, corepack's pnpm and yarn would download themselves: no run of tests does that.
@@ -45,9 +45,9 @@ def node_report_options(runner: str, report: Path) -> tuple[str, ...]:
         case "jest":
             return ("--ci", "--json", f"--outputFile={report}")
         case "mocha":
-            return ("--reporter", str(report.parent / node_reporters.MOCHA_REPORTER_FILE))
+            return ("--reporter", str(report.parent / injected_js_reporters.MOCHA_REPORTER_FILE))
         case "node":
-            ours, spec = str(report.parent / node_reporters.NODE_REPORTER_FILE), "--test-reporter=spec"
+            ours, spec = str(report.parent / injected_js_reporters.NODE_REPORTER_FILE), "--test-reporter=spec"
             to = "--test-reporter-destination"
             return (f"--test-reporter={ours}", f"{to}={report}", spec, f"{to}=stdout")
         case _:
@@ -58,9 +58,9 @@ def node_reporter_files(runner: str, report: Path) -> Mapping[str, str]:
     """The files that `node_report_options` names."""
     match runner:
         case "mocha":
-            return node_reporters.mocha_reporter(report)
+            return injected_js_reporters.mocha_reporter(report)
         case "node":
-            return node_reporters.node_reporter()
+            return injected_js_reporters.node_reporter()
         case _:
             return {}
 

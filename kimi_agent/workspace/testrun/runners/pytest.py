@@ -1,10 +1,17 @@
-"""pytest runner (Python): its evidence and command, and the parser of its JUnit report and its live lines."""
+"""pytest runner (Python): its command, and its JUnit cases and live lines read as pytest node ids."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import (
+    ParsedReport,
+    Target,
+    TestCommand,
+    TestOutcome,
+    TestSelection,
+)
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
@@ -16,7 +23,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
 )
 from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport, read_junit_report
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _WORDS: Mapping[str, TestOutcome] = {
     "PASSED": "passed",

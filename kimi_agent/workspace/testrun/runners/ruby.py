@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports import minitest_output, rspec
 from kimi_agent.workspace.testrun.reports.cases import (
@@ -18,7 +19,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestSelection
 
 _RAKEFILES = ("Rakefile", "rakefile", "Rakefile.rb", "rakefile.rb")
 _RAILS = "bin/rails"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
@@ -22,7 +23,6 @@ from kimi_agent.workspace.testrun.runner import (
     read_exit_code,
 )
 from kimi_agent.workspace.testrun.runners import pytest, unittest
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand
 
 _STARTS = re.compile(r"^=+ test session starts =+$")
 _SUMMARY_LINE = re.compile(r"^(?:FAILED|ERROR) (?P<id>\S+?::.+?)(?: - (?P<message>.*))?$")

@@ -8,6 +8,13 @@ from typing import Literal
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import (
+    ParsedReport,
+    Target,
+    TestCommand,
+    TestOutcome,
+    TestSelection,
+)
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -17,7 +24,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     strip_escapes,
 )
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import ParsedReport, Target, TestCommand, TestOutcome, TestSelection
 
 _HEAD = re.compile(r"^\s*(?P<name>[\w<>]+) \((?P<where>[\w.<>]+)\)(?P<rest>.*)$")
 _OUTCOME = re.compile(r"(?P<word>ok|FAIL|ERROR|skipped (?P<why>['\"].*)|expected failure|unexpected success)$")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kimi_agent.log.views import TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
-from kimi_agent.workspace.testrun.values import ParsedReport, TestCommand, TestOutcome, TestSelection
 
 BUILD_ZIG = "build.zig"
 _FILTER = re.compile(r"""\boption\(\s*[^,()]+,\s*"(?P<name>[\w-]*filters?)\"""")

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from kimi_agent.errors import ModelError, Unavailable
 from kimi_agent.log.events import CallDelta, ReasoningDelta, TextDelta
-from kimi_agent.model.base import Delta, UnixClock
 from kimi_agent.model.endpoint.profiles import Clocks
+from kimi_agent.model.protocol import Delta, UnixClock
 from kimi_agent.model.wire.answer_reader import AnswerReader, decode_lenient_json
 from kimi_agent.model.wire.call_markers import recover_marked_calls
 from kimi_agent.model.wire.http_errors import Endpoint, error_from_object, error_from_stray_body

@@ -6,11 +6,11 @@ from kimi_agent.errors import ModelError
 from kimi_agent.log.events import Noted, Partial, Requested, Retrying, Said
 from kimi_agent.log.messages import Assistant, Usage
 from kimi_agent.log.store.session import Session
-from kimi_agent.model.assembly import Assembly
-from kimi_agent.model.base import Finish, Model, Request, closing_stream
+from kimi_agent.model.message_assembly import Assembly
+from kimi_agent.model.protocol import Finish, Model, Request, closing_stream
 
 
-async def stream_answer(model: Model, request: Request, head: str, session: Session) -> tuple[int, Assistant, str]:
+async def record_answer(model: Model, request: Request, head: str, session: Session) -> tuple[int, Assistant, str]:
     """The answer with its seq in the log and why it ended; `head` is the hash of the prompt's. Raises ModelError."""
     if (noted := "\n".join(request.notes)) != session.conversation.noted:
         session.emit(Noted(noted))

@@ -1,4 +1,4 @@
-"""Workspace files for the patch engine: shows a plan the files as they are, and commits the plan."""
+"""Adapter from the workspace files to the patch engine: shows a plan the files as they are, and commits the plan."""
 
 import os
 from collections.abc import Sequence

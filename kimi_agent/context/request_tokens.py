@@ -8,8 +8,8 @@ from itertools import accumulate, pairwise
 from math import ceil
 
 from kimi_agent.log.messages import Assistant, Message, Text, ToolReturn, Usage, User
-from kimi_agent.model.base import Request, ToolSpec
-from kimi_agent.model.token_estimate import TOKENS_PER_MEDIUM, estimate_tokens
+from kimi_agent.model.protocol import Request, ToolSpec
+from kimi_agent.model.text_tokens import TOKENS_PER_MEDIUM, estimate_tokens
 
 TOKENS_PER_MESSAGE = 3
 """The framing of a message, in tokens."""

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from kimi_agent.workspace.checkpoint.file_modes import StoredModes
 from kimi_agent.workspace.checkpoint.object_reader import FOLDER_BITS, LINK_BITS, ObjectReader, RawTreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, SnapshotGone, TreeEntry
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
-from kimi_agent.workspace.checkpoint.values import PathChange, SnapshotGone, TreeEntry
 from kimi_agent.workspace.paths import parent_folders
 
 _MAX_CACHED = 6

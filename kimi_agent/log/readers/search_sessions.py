@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kimi_agent.log.events import Returned, Stamped
 from kimi_agent.log.fold.conversation import Conversation
-from kimi_agent.log.readers.query import Query, cut_excerpt
-from kimi_agent.log.readers.texts import LogTexts
+from kimi_agent.log.readers.record_texts import LogTexts
+from kimi_agent.log.readers.search_query import Query, cut_excerpt
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.codec import decode_record
 from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, list_logs, open_log, read_log_lines

@@ -1,4 +1,4 @@
-"""Turns and rewinds of a log that still count (none taken back), folded one record at a time. Pure."""
+"""Index of the turns that a person can rewind to, and of the rewinds that can be undone. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Answer assembly: joins streamed deltas into one assistant message."""
+"""Message assembly: joins streamed deltas into one assistant message."""
 
 from dataclasses import dataclass, field
 
 from kimi_agent.log.events import CallDelta, ReasoningDelta, Retrying, TextDelta
 from kimi_agent.log.messages import Assistant, Call
-from kimi_agent.model.base import Delta
+from kimi_agent.model.protocol import Delta
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.testrun.values import Target
+from kimi_agent.workspace.testrun.commands_and_reports import Target
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 MAX_TARGETS = 500

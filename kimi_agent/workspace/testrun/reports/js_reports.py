@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec.structs import replace
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestOutcome
 from kimi_agent.workspace.testrun.reports.cases import excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
 from kimi_agent.workspace.testrun.runner import RunResult
-from kimi_agent.workspace.testrun.values import ParsedReport, TestOutcome
 
 TITLE_SEPARATOR = " > "  # between the titles of a test's suites and its own, as vitest shows them
 _FRAME = re.compile(r"^\s+at (?:.*? \()?(?:file://)?(?P<path>[^()]+?):(?P<line>\d+):\d+\)?$")

@@ -27,7 +27,7 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
-from kimi_agent.workspace.process.runner import ProcessRunner
+from kimi_agent.workspace.process.process_runner import ProcessRunner
 
 
 def make_policy(setup: Setup) -> Policy:

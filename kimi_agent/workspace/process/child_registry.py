@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.process import process_tree
-from kimi_agent.workspace.process.child import Child, Pipe
+from kimi_agent.workspace.process.child_process import Child, Pipe
 from kimi_agent.workspace.process.environ import RUN_MARK
 from kimi_agent.workspace.process.launch import launch_process
 

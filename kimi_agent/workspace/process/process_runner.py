@@ -10,12 +10,12 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.printable import escape_path
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.bounded_output import HeadAndTail
-from kimi_agent.workspace.process.capture import OutputCapture
-from kimi_agent.workspace.process.child import Child, Pipe
-from kimi_agent.workspace.process.children import Children
+from kimi_agent.workspace.process.child_process import Child, Pipe
+from kimi_agent.workspace.process.child_registry import Children
 from kimi_agent.workspace.process.environ import RUN_MARK, allowed_environ, shell_environ
+from kimi_agent.workspace.process.head_and_tail import HeadAndTail
 from kimi_agent.workspace.process.launch import find_trusted_program, is_within
+from kimi_agent.workspace.process.output_capture import OutputCapture
 from kimi_agent.workspace.process.sandbox import WrapCommand, no_sandbox
 
 HEAD_CHARS = 8_000

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kimi_agent.workspace.files.outputs import Outputs
-from kimi_agent.workspace.process.bounded_output import HeadAndTail, OutputCleaner
+from kimi_agent.workspace.process.head_and_tail import HeadAndTail, OutputCleaner
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 _SPOOL_BYTES = 64 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kimi_agent.model.tape.expectations import TapeRequest, content_text, find_unmet, fingerprint_answer
-from kimi_agent.model.tape.format import Tape, TapeEntry, TapeScript
+from kimi_agent.model.tape.tape_format import Tape, TapeEntry, TapeScript
 
 _TRACES = 3
 
