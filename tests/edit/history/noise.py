@@ -129,7 +129,16 @@ def _grown(case: Case, places: Sequence[int]) -> Trial | None:
         place: [Line(UNRELATED.format(f"{place}.{number}"), a[0].end) for number in range(case.dice.randint(1, 60))]
         for place in places
     }
-    return case.on(a, case.text(), extra)
+    grown = [line.body for at, line in enumerate(a) for line in (*extra.get(at, ()), line)]
+    fits = [_fits(grown, hunk.old, hunk.old_start) for hunk in case.hunks()]
+    moved = {sum(len(extra[place]) for place in places if place <= hunk.old_start) for hunk in case.hunks()}
+    # Where all hunks fit at another distance from their numbers than they moved, nobody can know which is meant.
+    return None if set.intersection(*fits) - moved else case.on(a, case.text(), extra)
+
+
+def _fits(lines: Sequence[str], old: Sequence[str], start: int) -> set[int]:
+    """The distances from `start` at which `old` stands in the lines."""
+    return {at - start for at in range(len(lines) - len(old) + 1) if lines[at : at + len(old)] == old}
 
 
 TYPOGRAPHIC = {'"': "“”", "'": "‘’", "-": "‐–—", " ": "\u00a0\u2009", ".": "."}

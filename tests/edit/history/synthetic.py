@@ -1,20 +1,36 @@
-"""A history that never was: this repository's own sources, changed by dice as people change sources."""
+"""A history that never was: sources of the standard library, changed by dice as people change sources."""
 
 import random
+import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import kimi_agent
 from tests.edit.history.versions import File
 
-ROOT = Path(kimi_agent.__file__).resolve().parent.parent
+ROOT = Path(sysconfig.get_path("stdlib"))
+PACKAGES = (
+    "asyncio",
+    "concurrent",
+    "email",
+    "html",
+    "http",
+    "importlib",
+    "json",
+    "logging",
+    "unittest",
+    "urllib",
+    "xml",
+)
 WORDS = ("total", "name", "index", "result", "value", "found", "other", "state", "limit", "order")
 
 
 def sources(max_lines: int = 220) -> dict[str, list[str]]:
-    """Lines of the sources by path, the small ones, so that many changes take little time."""
-    paths = [*(ROOT / "kimi_agent").rglob("*.py"), *(ROOT / "prompts").rglob("*.md"), *(ROOT / "tools").glob("*.py")]
-    texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").split("\n") for path in sorted(paths)}
+    """Lines of the sources by path, the small ones, so that many changes take little time.
+
+    They are nobody's of this project: its own would be other dice with each change of it.
+    """
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").split("\n") for path in paths}
     return {path: lines[:-1] for path, lines in texts.items() if 12 <= len(lines) <= max_lines}
 
 
@@ -126,7 +142,7 @@ def versions(
 
 def pulp(dice: random.Random) -> Iterator[tuple[str, File, File]]:
     """Texts of a few different lines, in which nearly every place has a twin."""
-    blob_writer = [
+    few_lines = [
         "def one():",
         "def two():",
         "class A:",
@@ -139,16 +155,14 @@ def pulp(dice: random.Random) -> Iterator[tuple[str, File, File]]:
     ]
     number = 0
     while True:
-        few = dice.sample(blob_writer, dice.randint(2, len(blob_writer)))
+        few = dice.sample(few_lines, dice.randint(2, len(few_lines)))
         lines = [dice.choice(few) for _ in range(dice.randint(8, 60))]
         if dice.random() < 0.5:
             lines = lines[: dice.randint(2, 12)] * dice.randint(2, 6)
         before = data(lines)
         for _ in range(dice.randint(1, 4)):
             at = dice.randrange(len(lines))
-            lines[at : at + dice.randint(0, 2)] = [dice.choice([*blob_writer, f"    c = {number}"])] * dice.randint(
-                0, 2
-            )
+            lines[at : at + dice.randint(0, 2)] = [dice.choice([*few_lines, f"    c = {number}"])] * dice.randint(0, 2)
             lines = lines or [""]
         if data(lines) != before:
             yield f"pulp{number}.py", File(before), File(data(lines))
