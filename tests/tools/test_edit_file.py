@@ -9,6 +9,7 @@ import pytest
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.views import DiffView, FileDiff, Result
 from kimi_agent.tool import Context, Tool
+from tests.golden_texts import Golden
 from tests.tool_calls import preview_tool, run_tool
 
 Load = Callable[[str], Tool]
@@ -24,13 +25,15 @@ async def refused(call: Tool, context: Context, raw: str) -> ToolError:
     return caught.value
 
 
-async def test_the_answer_shows_the_new_lines_with_numbers(tool: Load, context: Context, workspace: Path) -> None:
+async def test_the_answer_shows_the_new_lines_with_numbers(
+    golden: Golden, tool: Load, context: Context, workspace: Path
+) -> None:
     (workspace / "a.py").write_text("".join(f"{n}\n" for n in range(1, 13)))
     (workspace / "a.py").chmod(0o755)
     result = await run_tool(tool("edit_file"), context, edit("6\n7\n", "six\nnull\nseven\n"))
+    golden(result.content)
     assert result == Result(
-        "Edited a.py (1 place, lines 6-8): exact match.\n"
-        "3\t3\n4\t4\n5\t5\n6\tsix\n7\tnull\n8\tseven\n9\t8\n10\t9\n11\t10",
+        result.content,
         DiffView(
             (FileDiff("a.py", "M", 3, 2, "@@ -3,8 +3,9 @@\n 3\n 4\n 5\n-6\n-7\n+six\n+null\n+seven\n 8\n 9\n 10"),)
         ),
@@ -48,36 +51,31 @@ async def test_the_preview_writes_nothing(tool: Load, context: Context, workspac
     assert preview.view == (await run_tool(tool("edit_file"), context, edit("x", "y"))).view
 
 
-async def test_replace_all_names_every_place(tool: Load, context: Context, workspace: Path) -> None:
+async def test_replace_all_names_every_place(golden: Golden, tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_text("x\ny\nx\nx x\n")
     result = await run_tool(tool("edit_file"), context, edit("x", "z", replace_all=True))
-    assert result.content.startswith("Edited a.py (3 places, lines 1, 3, 4): exact match.\n")
+    golden(result.content)
     assert (workspace / "a.py").read_text() == "z\ny\nz\nz z\n"
 
 
 async def test_a_text_that_is_not_unique_is_answered_with_lines_and_longer_texts(
-    tool: Load, context: Context, workspace: Path
+    golden: Golden, tool: Load, context: Context, workspace: Path
 ) -> None:
     before = "def f():\n    x = 1\n    return x\n\ndef g():\n    x = 1\n    return x\n"
     (workspace / "a.py").write_text(before)
     error = await refused(tool("edit_file"), context, edit("    return x", "    return 2"))
-    assert str(error) == (
-        "Error [ambiguous]: old_string stands 2 times in a.py: lines 3 (in `def f():`), 7 (in `def g():`); "
-        "nothing was changed\n"
-        "Unique for line 3:\ndef f():\n    x = 1\n    return x\n"
-        "Unique for line 7:\ndef g():\n    x = 1\n    return x\n"
-        "Next: add lines around it so that it is unique, or set replace_all=true to change all"
-    )
+    assert error.code == "ambiguous"
+    golden(str(error))
     assert (workspace / "a.py").read_text() == before
 
 
 async def test_a_text_that_is_not_there_is_answered_with_the_line_that_differs(
-    tool: Load, context: Context, workspace: Path
+    golden: Golden, tool: Load, context: Context, workspace: Path
 ) -> None:
     (workspace / "a.py").write_text("def f():\n    x = 1\n    return x\n")
     error = await refused(tool("edit_file"), context, edit("def f():\n    x = 2\n    return x", "?"))
     assert error.code == "not_found"
-    assert "  1\tdef f():\n> 2\t    x = 1\n  yours:\t    x = 2\n  3\t    return x" in error.text
+    golden(error.text)
 
 
 async def test_escapes_that_should_have_been_characters_are_told_not_guessed(
@@ -89,27 +87,27 @@ async def test_escapes_that_should_have_been_characters_are_told_not_guessed(
     assert (workspace / "a.py").read_text() == "a\nb\n"
 
 
-async def test_repairs_are_told(tool: Load, context: Context, workspace: Path) -> None:
+async def test_repairs_are_told(golden: Golden, tool: Load, context: Context, workspace: Path) -> None:
     (workspace / "a.py").write_bytes(b"a\r\nb\r\n")
     result = await run_tool(tool("edit_file"), context, edit("1\ta\n2\tb", "c"))
-    assert result.content == (
-        "Edited a.py (1 place, line 1): pasted line numbers removed, then exact match.\nNote: a.py CRLF kept\n1\tc"
-    )
+    golden(result.content)
+    assert (workspace / "a.py").read_bytes() == b"c\r\n"
 
 
 async def test_a_changed_file_is_edited_where_the_text_proves_itself(
-    tool: Load, context: Context, workspace: Path
+    golden: Golden, tool: Load, context: Context, workspace: Path
 ) -> None:
     (workspace / "a.py").write_text("x\ny\n")
     context.files.seen_files.record("a.py", context.files.read("a.py").sha256, whole=True)
     (workspace / "a.py").write_text("x\nz\n")
     assert (await refused(tool("edit_file"), context, edit("x", "q", replace_all=True))).code == "stale"
     result = await run_tool(tool("edit_file"), context, edit("x", "q"))
-    assert "Note: a.py changed on disk since you last saw it; old_string still fitted" in result.content
+    golden(result.content)
+    assert (workspace / "a.py").read_text() == "q\nz\n"
 
 
 async def test_where_nothing_can_be_edited_it_says_so(
-    tool: Load, context: Context, workspace: Path, tmp_path: Path
+    golden: Golden, tool: Load, context: Context, workspace: Path, tmp_path: Path
 ) -> None:
     (workspace / "lib").mkdir()
     (workspace / "lib/abc.py").write_text("x\n")
@@ -117,7 +115,8 @@ async def test_where_nothing_can_be_edited_it_says_so(
     (tmp_path / "out").write_text("x\n")
     call = tool("edit_file")
     missing = await refused(call, context, edit("x", "y", "abc.py"))
-    assert (missing.code, missing.text) == ("missing", "there is no file abc.py; similar: lib/abc.py")
+    assert missing.code == "missing"
+    golden(missing.text)
     assert (await refused(call, context, edit("x", "y", "lib"))).code == "not_regular"
     assert (await refused(call, context, edit("x", "y", "../out"))).code == "outside"
     assert (await refused(call, context, edit("x", "y", "output:a1"))).code == "refused"

@@ -12,6 +12,7 @@ import pytest
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, NeedsConsent, Tool, ToolError
 from kimi_agent.workspace.files.seen_files import KnownFile
+from tests.golden_texts import Golden
 from tests.tool_calls import run_tool
 
 Get = Callable[[str], Tool]
@@ -33,9 +34,14 @@ async def refused(read: Callable[..., Any], path: str, **more: Any) -> ToolError
     return caught.value
 
 
-async def test_lines_are_numbered_and_the_trailer_says_how_many(read: Any, workspace: Path) -> None:
+def info(text: str) -> str:
+    """The last line: which lines these are, and what is unusual."""
+    return text.rpartition("\n")[2]
+
+
+async def test_lines_are_numbered_and_the_trailer_says_how_many(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "a.py").write_text("one\n\ntwo\n")
-    assert await read("a.py") == "1\tone\n2\t\n3\ttwo\n<file-info>lines 1-3 of 3</file-info>"
+    golden(await read("a.py"))
 
 
 async def test_the_person_sees_the_number_of_lines(tool: Get, context: Context, workspace: Path) -> None:
@@ -45,60 +51,58 @@ async def test_the_person_sees_the_number_of_lines(tool: Get, context: Context, 
     assert result.view.title == "1,999 lines"
 
 
-async def test_a_long_file_is_read_in_pages(read: Any, workspace: Path) -> None:
+async def test_a_long_file_is_read_in_pages(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "a").write_text("".join(f"{n}\n" for n in range(1, 5001)))
     first = await read("a")
-    assert first.endswith("2000\t2000\n<file-info>lines 1-2000 of 5,000; continue with offset=2001</file-info>")
-    assert await read("a", offset=2001, limit=2) == (
-        "2001\t2001\n2002\t2002\n<file-info>lines 2001-2002 of 5,000; continue with offset=2003</file-info>"
-    )
-    assert await read("a", offset=-2) == "4999\t4999\n5000\t5000\n<file-info>lines 4999-5000 of 5,000</file-info>"
+    assert first.splitlines()[-2] == "2000\t2000"
+    pages = [await read("a", **page) for page in ({"offset": 2001, "limit": 2}, {"offset": -2})]
     assert (await read("a", offset=-3, limit=1)).startswith("4998\t4998\n<")
-    assert (await read("a", offset=-9999)).startswith("a is unchanged since you read lines 1-2000 above.")
+    golden(info(first), *pages, await read("a", offset=-9999))
 
 
-async def test_a_page_ends_at_60_kilobytes(read: Any, workspace: Path) -> None:
+async def test_a_page_ends_at_60_kilobytes(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "a").write_text(f"{'ก' * 300}\n" * 1000)
     text = await read("a")
     assert 55_000 < len(text.encode()) < 61_000
-    assert text.endswith("lines 1-66 of 1,000; continue with offset=67</file-info>")
+    golden(info(text))
 
 
-async def test_long_lines_are_cut_and_their_rest_can_be_read(read: Any, workspace: Path, context: Context) -> None:
+async def test_long_lines_are_cut_and_their_rest_can_be_read(
+    golden: Golden, read: Any, workspace: Path, context: Context
+) -> None:
     (workspace / "a").write_text("short\n" + "x" * 2000 + "\n" + "y" * 2000 + "END\nlast\n")
     text = await read("a")
-    assert text.endswith("<file-info>lines 1-4 of 4; lines 3 cut at 2000 characters; use column_offset</file-info>")
     assert f"3\t{'y' * 2000}\n" in text
-    assert await read("a", offset=3, limit=1, column_offset=2001) == (
-        "3\tEND\n<file-info>lines 3-3 of 4; continue with offset=4</file-info>"
-    )
+    golden(info(text), await read("a", offset=3, limit=1, column_offset=2001))
     known = context.files.seen_files.known("a")
     assert known is not None
     assert (known.ranges, known.whole) == (((1, 2), (4, 4)), False)
 
 
-@pytest.mark.parametrize(
-    ("data", "lines", "notes"),
-    [
-        (b"a\r\nb\r\n", "1\ta\n2\tb\n", "CRLF line ends"),
-        (b"a\r\nb", "1\ta\n2\tb\n", "CRLF line ends; no final newline"),
-        (b"a\r\nb\nc\rd\n", "1\ta␍\n2\tb\n3\tc␍d\n", "mixed line ends (CR shown as ␍)"),
-        (b"a\rb\n", "1\ta␍b\n", "CR within lines (shown as ␍)"),
-        (b"a", "1\ta\n", "no final newline"),
-        (b"\xef\xbb\xbfa\n", "1\ta\n", "UTF-8 BOM"),
-        ("\ufeffaก\n".encode("utf-16-le"), "1\taก\n", "encoding UTF-16-LE with BOM"),
-        ("\ufeffa\r\nb\r\n".encode("utf-16-be"), "1\ta\n2\tb\n", "CRLF line ends; encoding UTF-16-BE with BOM"),
-        (b"caf\xe9\n", "1\tcafé\n", "encoding cp1252 (detected)"),
-        (b"caf\x81\n", "1\tcaf\x81\n", "encoding unknown, shown as latin-1"),
-        ("ก".encode() + b"\xff\n", "1\tก\\xff\n", "not valid UTF-8 (other bytes shown as \\xNN)"),
-        ("a\x0cb\x85c\u2028d\x0be\n".encode(), "1\ta\x0cb\x85c\u2028d\x0be\n", ""),
-    ],
-)
-async def test_what_is_unusual_is_told(read: Any, workspace: Path, data: bytes, lines: str, notes: str) -> None:
-    (workspace / "a").write_bytes(data)
-    count = lines.count("\n")
-    info = f"lines 1-{count} of {count}" + (f"; {notes}" if notes else "")
-    assert await read("a") == f"{lines}<file-info>{info}</file-info>"
+UNUSUAL = [
+    (b"a\r\nb\r\n", "1\ta\n2\tb\n"),
+    (b"a\r\nb", "1\ta\n2\tb\n"),
+    (b"a\r\nb\nc\rd\n", "1\ta␍\n2\tb\n3\tc␍d\n"),
+    (b"a\rb\n", "1\ta␍b\n"),
+    (b"a", "1\ta\n"),
+    (b"\xef\xbb\xbfa\n", "1\ta\n"),
+    ("\ufeffaก\n".encode("utf-16-le"), "1\taก\n"),
+    ("\ufeffa\r\nb\r\n".encode("utf-16-be"), "1\ta\n2\tb\n"),
+    (b"caf\xe9\n", "1\tcafé\n"),
+    (b"caf\x81\n", "1\tcaf\x81\n"),
+    ("ก".encode() + b"\xff\n", "1\tก\\xff\n"),
+    ("a\x0cb\x85c\u2028d\x0be\n".encode(), "1\ta\x0cb\x85c\u2028d\x0be\n"),
+]
+
+
+async def test_what_is_unusual_is_told(golden: Golden, read: Any, workspace: Path) -> None:
+    infos = []
+    for number, (data, lines) in enumerate(UNUSUAL):
+        (workspace / f"a{number}").write_bytes(data)
+        text = await read(f"a{number}")
+        assert text.startswith(f"{lines}<file-info>"), data
+        infos.append(f"{data!r}: {info(text)}")
+    golden(*infos)
 
 
 async def test_line_ends_that_fall_between_two_pieces_are_seen(read: Any, workspace: Path) -> None:
@@ -111,27 +115,27 @@ async def test_line_ends_that_fall_between_two_pieces_are_seen(read: Any, worksp
 
 
 async def test_an_empty_file_is_said_to_be_empty_and_counts_as_read(
-    read: Any, workspace: Path, context: Context
+    golden: Golden, read: Any, workspace: Path, context: Context
 ) -> None:
     (workspace / "a").write_bytes(b"")
-    assert await read("a") == "<file-info>file is empty</file-info>"
+    golden(await read("a"))
     known = context.files.seen_files.known("a")
     assert known is not None
     assert known.whole
 
 
-async def test_a_line_past_the_end_is_an_error_with_the_length(read: Any, workspace: Path) -> None:
+async def test_a_line_past_the_end_is_an_error_with_the_length(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "a").write_text("1\n2\n")
     error = await refused(read, "a", offset=5)
     assert error.code == "bad_arguments"
-    assert "a has 2 lines; line 5 is past its end" in str(error)
+    golden(str(error))
 
 
-async def test_a_folder_gives_its_listing(read: Any, workspace: Path) -> None:
+async def test_a_folder_gives_its_listing(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "d/sub").mkdir(parents=True)
     (workspace / "d/big").write_bytes(b"x" * 150_000)
     (workspace / "d/a\nb").write_text("")
-    assert await read("d") == "d is a folder:\nsub/\na\\nb\nbig (150.0 KB)"
+    golden(await read("d"))
 
 
 async def test_a_missing_file_is_answered_with_similar_names(read: Any, workspace: Path) -> None:
@@ -170,15 +174,15 @@ async def test_a_sparse_terabyte_and_a_pipe_are_answered_at_once(read: Any, work
         assert (await refused(read, "pipe")).code == "not_regular"
 
 
-async def test_one_endless_line_is_cut(read: Any, workspace: Path) -> None:
+async def test_one_endless_line_is_cut(golden: Golden, read: Any, workspace: Path) -> None:
     (workspace / "a").write_bytes(b"x" * 20_000_000)
     text = await read("a")
     assert len(text) < 2_200
-    assert "lines 1 cut at 2000 characters" in text
+    golden(info(text))
     assert (await read("a", column_offset=19_999_999)).startswith("1\txx\n")
 
 
-async def test_a_notebook_is_shown_as_its_cells(read: Any, workspace: Path, context: Context) -> None:
+async def test_a_notebook_is_shown_as_its_cells(golden: Golden, read: Any, workspace: Path, context: Context) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "text"]},
         {
@@ -193,11 +197,10 @@ async def test_a_notebook_is_shown_as_its_cells(read: Any, workspace: Path, cont
     ]
     (workspace / "n.ipynb").write_text(json.dumps({"cells": cells}))
     text = await read("n.ipynb")
-    assert "1\t--- cell 1 (markdown)\n2\t# Title\n3\ttext\n4\t--- cell 2 (code)\n5\tprint(1)\n6\t--- output\n" in text
     assert "more characters" in text
     assert "(image/png)" in text
     assert "KeyError: 'x'" in text
-    assert "notebook: these are its cells" in text
+    golden(*text.splitlines()[:6], info(text))
     known = context.files.seen_files.known("n.ipynb")
     assert known is not None
     assert not known.whole
@@ -209,11 +212,11 @@ async def test_a_broken_notebook_is_text(read: Any, workspace: Path) -> None:
         assert (await read("n.ipynb")).startswith(f"1\t{text[:2]}")
 
 
-async def test_an_output_is_paged_by_its_name_whatever_it_holds(read: Any, context: Context) -> None:
+async def test_an_output_is_paged_by_its_name_whatever_it_holds(golden: Golden, read: Any, context: Context) -> None:
     name = context.files.outputs.keep("a\nb\0\x01\x02\x03\x04\nc\n")
-    assert await read(name, offset=2, limit=1) == (
-        "2\tb␀\x01\x02\x03\x04\n<file-info>lines 2-2 of 3; continue with offset=3</file-info>"
-    )
+    text = await read(name, offset=2, limit=1)
+    assert text.splitlines()[0] == "2\tb␀\x01\x02\x03\x04"
+    golden(info(text))
     assert await read(name, offset=2, limit=1) == await read(name, offset=2, limit=1)
 
 
@@ -227,10 +230,12 @@ async def test_the_ledger_hears_which_lines_were_shown(read: Any, workspace: Pat
     assert context.files.changed() == []
 
 
-async def test_an_unchanged_range_is_not_sent_twice_unless_it_is_asked_a_third_time(read: Any, workspace: Path) -> None:
+async def test_an_unchanged_range_is_not_sent_twice_unless_it_is_asked_a_third_time(
+    golden: Golden, read: Any, workspace: Path
+) -> None:
     (workspace / "a").write_text("".join(f"{n}\n" for n in range(1, 101)))
     await read("a", limit=50)
-    assert (await read("a", offset=10, limit=5)).startswith("a is unchanged since you read lines 10-14 above.")
+    golden(await read("a", offset=10, limit=5))
     assert (await read("a", offset=10, limit=5)).startswith("10\t10\n")
     assert (await read("a", limit=50)).startswith("1\t1\n"), "wider than what is known"
     (workspace / "a").write_text("new\n")

@@ -14,6 +14,7 @@ from kimi_agent.log.store.log_scan import read_events
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Tool, ToolError
+from tests.golden_texts import Golden
 from tests.tool_calls import run_tool
 
 
@@ -38,34 +39,33 @@ async def run(tool: Callable[[str], Tool], context: Context, **arguments: object
     return await run_tool(tool("recall"), context, json.dumps(arguments))
 
 
-async def test_words_are_found_and_its_own_calls_are_not(tool: Callable[[str], Tool], recalling: Context) -> None:
-    assert await run(tool, recalling, query="PORT 8123") == Result(
-        '1 hit for "PORT" and "8123"; read one whole with its id:\n'
-        "2  (turn 1, 2 hours ago, user, summed up) use port 8123",
-        TextView("", "1 hit"),
-    )
+async def test_words_are_found_and_its_own_calls_are_not(
+    golden: Golden, tool: Callable[[str], Tool], recalling: Context
+) -> None:
+    found = await run(tool, recalling, query="PORT 8123")
+    assert found == Result(found.content, TextView("", "1 hit"))
     hits = (await run(tool, recalling, query="port")).content.splitlines()
-    assert hits[0] == '2 hits for "port"; read one whole with its id:'
-    assert hits[1].startswith("3.0  (turn 1, 1 hour ago, result of read_file, summed up) line 0 of port line 1 of port")
+    assert [hit.split()[0] for hit in hits[1:]] == ["3.0", "2"]
     nothing = await run(tool, recalling, query="/nowhere/")
-    assert nothing.content == "Nothing in this session holds /nowhere/.\nNext: try fewer or other words"
+    golden(found.content, *hits, nothing.content)
 
 
-async def test_a_long_text_comes_in_pages(tool: Callable[[str], Tool], recalling: Context) -> None:
+async def test_a_long_text_comes_in_pages(golden: Golden, tool: Callable[[str], Tool], recalling: Context) -> None:
     first = (await run(tool, recalling, id="3.0")).content
-    assert first.startswith('call of read_file:\n{"path":"a.log"}\n\nresult of read_file:\nline 0 of port\n')
-    assert first.endswith("\n[3.0, turn 1: characters 0-16,000 of 34,948; continue with offset=16000]")
+    head = first[: first.index("line 1 ")]
+    golden(head.rstrip(), first.splitlines()[-1])
     rest = [(await run(tool, recalling, id="3.0", offset=at)).content for at in (16_000, 32_000)]
     whole = "".join(page.rpartition("\n[")[0] for page in (first, *rest))
     assert len(whole) == 34_948
-    assert "line 999 of port\nline 1000 of port" in whole
+    assert [row.split()[1] for row in whole.splitlines() if row.startswith("line ")] == [str(n) for n in range(2_000)]
     assert rest[1].endswith("of 34,948]")
 
 
-async def test_what_cannot_be_found_is_told(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_what_cannot_be_found_is_told(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
     with pytest.raises(ToolError, match="neither query nor id"):
         await run(tool, context, query="  ")
-    with pytest.raises(ToolError, match="nothing in this session has the id '7\\.0'") as caught:
+    with pytest.raises(ToolError, match="7\\.0") as caught:
         await run(tool, context, id="7.0", query="both")
     assert caught.value.code == "not_found"
+    golden(caught.value.text)
     assert "Nothing" in (await run(tool, context, query="x")).content

@@ -1,6 +1,7 @@
 """run_tests: what the model reads, and what a person sees."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import OutputView, Result, TestReport
 from kimi_agent.tool import Context, Tool
+from tests.golden_texts import Golden
 from tests.tool_calls import preview_tool, run_tool
 
 Get = Callable[[str], Tool]
@@ -26,7 +28,7 @@ def told(result: Result) -> list[str]:
 
 
 async def test_failures_are_told_with_their_assertion_and_how_to_run_one(
-    tool: Get, context: Context, workspace: Path
+    golden: Golden, tool: Get, context: Context, workspace: Path
 ) -> None:
     (workspace / "test_a.py").write_text(
         "import unittest\nclass A(unittest.TestCase):\n"
@@ -34,15 +36,7 @@ async def test_failures_are_told_with_their_assertion_and_how_to_run_one(
         "    def test_good(self): pass\n    @unittest.skip('x')\n    def test_no(self): pass\n"
     )
     result = await run(tool, context)
-    assert told(result) == [
-        "unittest (detected: test_a.py imports unittest; python3 -m unittest discover -v) exit 1 in N s",
-        "1 passed, 1 failed, 1 skipped",
-        "1. test_a.py::A::test_bad  at test_a.py:4  AssertionError: 3 != 4",
-        '       File "test_a.py", line 4, in test_bad',
-        "         self.assertEqual(3, 4)",
-        "     AssertionError: 3 != 4",
-        'full log: output:ID; rerun one: run_tests(targets=["test_a.py::A::test_bad"])',
-    ]
+    golden(*told(result))
     assert isinstance(result.view, TestReport)
     assert not result.failed
     log = re.search(r"output:\w+", result.content)
@@ -50,26 +44,31 @@ async def test_failures_are_told_with_their_assertion_and_how_to_run_one(
     assert b"Ran 3 tests" in context.files.read(log[0]).data
 
 
-async def test_what_is_new_since_the_last_run_is_marked(tool: Get, context: Context, workspace: Path) -> None:
+async def test_what_is_new_since_the_last_run_is_marked(
+    golden: Golden, tool: Get, context: Context, workspace: Path
+) -> None:
     source = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
     (workspace / "test_a.py").write_text(source.format(1))
     assert told(await run(tool, context))[1] == "1 passed"
     (workspace / "test_a.py").write_text(source.format(0))
     lines = told(await run(tool, context))
-    assert lines[1] == "1 failed (1 new since the last run)"
-    assert lines[2].endswith("AssertionError: 0 is not true     [new]")
+    golden(*lines[1:3])
 
 
-async def test_what_is_fixed_since_the_last_run_is_told(tool: Get, context: Context, workspace: Path) -> None:
+async def test_what_is_fixed_since_the_last_run_is_told(
+    golden: Golden, tool: Get, context: Context, workspace: Path
+) -> None:
     source = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.assertTrue({})\n"
     (workspace / "test_a.py").write_text(source.format(0))
     await run(tool, context)
     (workspace / "test_a.py").write_text(source.format(1))
     lines = told(await run(tool, context))
-    assert lines[1:3] == ["1 passed (1 fixed since the last run)", "fixed: test_a.py::A::test_a"]
+    golden(*lines[1:3])
 
 
-async def test_a_flaky_test_says_how_often_it_failed(tool: Get, context: Context, workspace: Path) -> None:
+async def test_a_flaky_test_says_how_often_it_failed(
+    golden: Golden, tool: Get, context: Context, workspace: Path
+) -> None:
     (workspace / "test_a.py").write_text(
         "import pathlib, unittest\nclass A(unittest.TestCase):\n"
         "    def test_a(self):\n        if not pathlib.Path('ran').exists():\n"
@@ -77,67 +76,66 @@ async def test_a_flaky_test_says_how_often_it_failed(tool: Get, context: Context
     )
     result = await run(tool, context, repeat=3)
     lines = told(result)
-    assert lines[0].endswith(" exit 1 in N s, 3 runs")
-    assert lines[1] == "1 failed (1 flaky)"
-    assert lines[2] == "1. test_a.py::A::test_a  at test_a.py:6  flaky: failed 1 of 3: AssertionError: first"
+    golden(*lines[:3])
     assert isinstance(result.view, TestReport)
     assert result.view.repeats == 3
 
 
 async def test_a_broken_run_tells_its_first_error_and_the_end_of_its_log(
-    tool: Get, context: Context, workspace: Path
+    golden: Golden, tool: Get, context: Context, workspace: Path
 ) -> None:
     (workspace / "test_a.py").write_text("import unittest, nowhere_at_all\n")
     lines = told(await run(tool, context))
-    assert lines[1] == "broken: it ended before its tests were through (1 error)"
-    assert "ModuleNotFoundError: No module named 'nowhere_at_all'" in lines
+    golden(lines[1], *(line for line in lines if line.startswith("ModuleNotFoundError")))
     assert "  FAILED (errors=1)" in lines
 
 
-async def test_no_tests_is_said_not_to_be_success(tool: Get, context: Context, workspace: Path) -> None:
+async def test_no_tests_is_said_not_to_be_success(golden: Golden, tool: Get, context: Context, workspace: Path) -> None:
     (workspace / "test_a.py").write_text("import unittest\n")
-    assert told(await run(tool, context))[1] == "no tests ran: this is not success"
+    golden(told(await run(tool, context))[1])
 
 
 async def test_twenty_failures_are_told_in_full_and_the_rest_by_id(
-    tool: Get, context: Context, workspace: Path
+    golden: Golden, tool: Get, context: Context, workspace: Path
 ) -> None:
     tests = "".join(f"    def test_{n:03}(self): self.fail('x' * 99)\n" for n in range(300))
     (workspace / "test_a.py").write_text(f"import unittest\nclass A(unittest.TestCase):\n{tests}")
     result = await run(tool, context)
     assert "\n20. test_a.py::A::test_019  " in result.content
     assert "\n280 more failed:\n  test_a.py::A::test_020\n" in result.content
-    assert "\n  … 80 more; narrow with targets\n" in result.content
+    golden(*(line for line in told(result) if " more" in line))
     assert len(result.content) < 20_000
 
 
-async def test_a_test_that_changes_files_is_told(tool: Get, context: Context, workspace: Path) -> None:
+async def test_a_test_that_changes_files_is_told(golden: Golden, tool: Get, context: Context, workspace: Path) -> None:
     (workspace / "data.txt").write_text("old")
     read = context.files.read("data.txt")
     context.files.seen_files.record("data.txt", read.sha256, whole=True)
     (workspace / "test_a.py").write_text(
         "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): open('data.txt', 'w').write('other')\n"
     )
-    assert "changed on disk by this command: data.txt" in told(await run(tool, context))
+    golden(*(line for line in told(await run(tool, context)) if "data.txt" in line))
 
 
 async def test_a_command_is_judged_by_its_exit_and_its_end_is_shown(
-    tool: Get, context: Context, workspace: Path
+    golden: Golden, tool: Get, context: Context, workspace: Path
 ) -> None:
     lines = told(await run(tool, context, command="echo one; echo two; exit 2"))
-    assert lines[0] == "command (detected: command of this call; echo one; echo two; exit 2) exit 2 in N s"
-    assert lines[1] == "failed, judged by its exit code; no test was read one by one"
-    assert lines[2:5] == ["last lines of the output:", "  one", "  two"]
+    golden(*lines[:5])
 
 
-async def test_the_preview_is_the_command_that_will_run(tool: Get, context: Context, workspace: Path) -> None:
+async def test_the_preview_is_the_command_that_will_run(
+    golden: Golden, tool: Get, context: Context, workspace: Path
+) -> None:
     (workspace / "test_a.py").write_text("import unittest\n")
     shown = await preview_tool(tool("run_tests"), context, '{"targets": ["test_a.py"], "name": "x y"}')
     assert shown.title == "run tests: test_a.py"
     assert isinstance(shown.view, OutputView)
-    assert shown.view.command.endswith("/python3 -m unittest -v '-k=x y' test_a.py")
+    python, *options = shlex.split(shown.view.command)
+    assert python.endswith("/python3")
+    assert options == ["-m", "unittest", "-v", "-k=x y", "test_a.py"]
     often = await preview_tool(tool("run_tests"), context, '{"repeat": 5}')
-    assert often.title == "run tests 5 times: all"
+    golden(often.title)
     given = await preview_tool(tool("run_tests"), context, '{"command": "rm -rf /"}')
     assert given.view == OutputView("rm -rf /")
 

@@ -1,6 +1,7 @@
 """shell, as the model sees it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import OutputView
 from kimi_agent.tool import Context, Result, Tool
+from tests.golden_texts import Golden
 from tests.tool_calls import parse_call, preview_tool, run_tool
 
 
@@ -17,47 +19,51 @@ async def call(tool: Callable[[str], Tool], context: Context, command: str, **ar
     return await run_tool(tool("shell"), context, json.dumps({"command": command, **arguments}))
 
 
-def trailer(result: Result) -> str:
-    """The line in brackets, without the time it took."""
-    line = next(line for line in result.content.splitlines() if line.startswith("["))
-    outcome, _, place = line.strip("[]").split(" · ")
-    return f"{outcome} · {place}"
+def told(result: Result) -> list[str]:
+    """The lines of a result, with what differs from run to run taken out."""
+    text = re.sub(r" · [^·\n]+ · cwd ", " · TIME · cwd ", result.content)
+    text = re.sub(r"over 67,[\d,]+ bytes", "over 67,N bytes", re.sub(r"pid \d+", "pid PID", text))
+    return re.sub(r"output:[0-9a-z]+", "output:ID", text).split("\n")
 
 
-async def test_output_comes_first_then_how_it_ended_and_where(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_output_comes_first_then_how_it_ended_and_where(
+    golden: Golden, tool: Callable[[str], Tool], context: Context
+) -> None:
     result = await call(tool, context, "echo hi; echo oh >&2; mkdir src; cd src; exit 3")
-    assert result.content.startswith("hi\noh\n[exit 3 · ")
-    assert trailer(result) == "exit 3 · cwd src"
+    moved = await call(tool, context, "cd ..")
+    golden(*told(result), *told(moved))
     assert (result.failed, result.code) == (False, "")
     assert isinstance(result.view, OutputView)
     assert (result.view.text, result.view.exit_code, result.view.cwd) == ("hi\noh\n", 3, "src")
-    assert trailer(await call(tool, context, "cd ..")) == "exit 0 · cwd ."
+    assert isinstance(moved.view, OutputView)
+    assert (moved.view.exit_code, moved.view.cwd) == (0, ".")
 
 
-async def test_no_output_is_said(tool: Callable[[str], Tool], context: Context) -> None:
-    assert (await call(tool, context, "true")).content.startswith("(no output)\n[exit 0 · ")
+async def test_no_output_is_said(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
+    golden(*told(await call(tool, context, "true")))
 
 
 @pytest.mark.parametrize(
-    ("command", "note"),
+    "command",
     [
-        ("grep zebra notes", "exit 1 of grep means no match"),
-        ("cat notes | grep -c zebra", "exit 1 of grep means no match"),
-        ("cd . && LANG=C /usr/bin/env true; LC_ALL=C grep zebra notes", "exit 1 of grep means no match"),
-        ("diff notes other", "exit 1 of diff means they differ"),
-        ("test -e absent", "exit 1 of test means it is false"),
-        ("[ -e absent ];", "exit 1 of [ means it is false"),
+        "grep zebra notes",
+        "cat notes | grep -c zebra",
+        "cd . && LANG=C /usr/bin/env true; LC_ALL=C grep zebra notes",
+        "diff notes other",
+        "test -e absent",
+        "[ -e absent ];",
     ],
+    ids=["grep", "grep at the end of a pipe", "grep behind variables", "diff", "test", "bracket"],
 )
 async def test_exit_1_of_a_question_is_no_error(
-    tool: Callable[[str], Tool], context: Context, workspace: Path, command: str, note: str
+    golden: Golden, tool: Callable[[str], Tool], context: Context, workspace: Path, command: str
 ) -> None:
     (workspace / "notes").write_text("a\n")
     (workspace / "other").write_text("b\n")
     result = await call(tool, context, command)
-    assert trailer(result) == "exit 1 · cwd ."
-    assert note in result.content
-    assert "not an error" in result.content
+    assert isinstance(result.view, OutputView)
+    assert (result.failed, result.view.exit_code) == (False, 1)
+    golden(*told(result))
 
 
 @pytest.mark.parametrize(
@@ -70,31 +76,32 @@ async def test_exit_1_of_anything_else_has_no_excuse(
     assert "not an error" not in (await call(tool, context, command)).content
 
 
-async def test_a_timeout_keeps_the_output_and_says_what_to_do(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_a_timeout_keeps_the_output_and_says_what_to_do(
+    golden: Golden, tool: Callable[[str], Tool], context: Context
+) -> None:
     result = await call(tool, context, "echo so far; sleep 999", timeout_s=1)
-    assert result.content.startswith("Error [timeout]: the command was killed after 1 s; its output:\nso far\n[")
-    assert result.content.endswith("\nNext: pass a larger timeout_s (at most 600), or do less at once")
+    golden(*told(result))
     assert (result.failed, result.code) == (True, "timeout")
 
 
-async def test_too_much_output_is_cut_off(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_too_much_output_is_cut_off(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
     result = await call(tool, context, "yes")
-    assert result.content.startswith("Error [failed]: the command was killed: over 67,")
+    golden(told(result)[0])
     assert (result.failed, result.code) == (True, "failed")
     assert "output:" in result.content
     assert len(result.content) < 30_000
 
 
-async def test_long_output_names_the_whole(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_long_output_names_the_whole(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
     result = await call(tool, context, "seq 1 30000")
-    assert "left out; the whole output is output:" in result.content
+    golden(*(line for line in told(result) if "left out" in line))
     shown = result.content.split("the whole output is ")[1].split(":")
     whole = context.files.read(f"{shown[0]}:{shown[1]}").data
     assert whole.endswith(b"30000\n")
 
 
 async def test_files_that_the_command_changed_are_named(
-    tool: Callable[[str], Tool], context: Context, workspace: Path
+    golden: Golden, tool: Callable[[str], Tool], context: Context, workspace: Path
 ) -> None:
     for name in ("a.py", "b.py", "c.py"):
         (workspace / name).write_text("old\n")
@@ -102,19 +109,18 @@ async def test_files_that_the_command_changed_are_named(
         context.files.seen_files.record(name, read.sha256, whole=True)
     (workspace / "c.py").write_text("changed before\n")
     result = await call(tool, context, "echo new > a.py; rm b.py")
-    assert "Note: changed on disk by this command: a.py, b.py" in result.content
+    golden(*told(result))
     assert "changed on disk" not in (await call(tool, context, "true")).content
 
 
-async def test_a_background_server_is_told_of(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_a_background_server_is_told_of(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
     result = await call(tool, context, "sleep 999 >log 2>&1 & echo started")
-    assert result.content.startswith("started\n[exit 0 · ")
-    assert "Note: still running in the background" in result.content
+    golden(*told(result))
 
 
-async def test_a_death_by_signal_is_named(tool: Callable[[str], Tool], context: Context) -> None:
-    assert "perhaps out of memory" in (await call(tool, context, "kill -9 $$")).content
-    assert "Note: ended by signal 11" in (await call(tool, context, "kill -11 $$")).content
+async def test_a_death_by_signal_is_named(golden: Golden, tool: Callable[[str], Tool], context: Context) -> None:
+    results = [await call(tool, context, f"kill -{signal} $$") for signal in (9, 11)]
+    golden(*(line for result in results for line in told(result) if line.startswith("Note:")))
 
 
 async def test_cwd_is_inside_or_refused(tool: Callable[[str], Tool], context: Context, workspace: Path) -> None:
@@ -129,14 +135,17 @@ async def test_cwd_is_inside_or_refused(tool: Callable[[str], Tool], context: Co
         ("nix", "missing"),
         ("file", "missing"),
     ]:
-        with pytest.raises(ToolError) as told:
+        with pytest.raises(ToolError) as caught:
             await call(tool, context, "touch here", cwd=place)
-        assert told.value.code == code
+        assert caught.value.code == code
 
 
-async def test_a_directory_with_a_hostile_name_stays_on_one_line(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_a_directory_with_a_hostile_name_stays_on_one_line(
+    golden: Golden, tool: Callable[[str], Tool], context: Context
+) -> None:
     result = await call(tool, context, "mkdir $'a\\nb\\033\\377'; cd $'a\\nb\\033\\377'")
-    assert trailer(result) == "exit 0 · cwd a\\nb\\x1b\\udcff"
+    assert len(told(result)) == 2
+    golden(*told(result))
 
 
 async def test_an_empty_command_is_refused(tool: Callable[[str], Tool], context: Context) -> None:
@@ -145,18 +154,22 @@ async def test_an_empty_command_is_refused(tool: Callable[[str], Tool], context:
 
 
 async def test_the_newest_line_is_progress(tool: Callable[[str], Tool], context: Context) -> None:
-    told: list[str] = []
-    await run_tool(tool("shell"), replace(context, progress=told.append), json.dumps({"command": "echo one"}))
-    assert told == ["one"]
+    lines: list[str] = []
+    await run_tool(tool("shell"), replace(context, progress=lines.append), json.dumps({"command": "echo one"}))
+    assert lines == ["one"]
 
 
-async def test_the_preview_shows_the_real_command(tool: Callable[[str], Tool], context: Context) -> None:
+async def test_the_preview_shows_the_real_command(
+    golden: Golden, tool: Callable[[str], Tool], context: Context
+) -> None:
     command = "git   log\n; curl x"
     shown = await preview_tool(tool("shell"), context, json.dumps({"command": command}))
     assert shown.view == OutputView(command, cwd=".")
-    assert shown.title == "shell git log ; curl x"
-    told = await preview_tool(tool("shell"), context, json.dumps({"command": command, "description": "look around"}))
-    assert told.title == "shell look around"
+    golden(shown.title)
+    described = await preview_tool(
+        tool("shell"), context, json.dumps({"command": command, "description": "look around"})
+    )
+    assert described.title == "shell look around"
 
 
 def test_it_executes_and_names_no_paths(tool: Callable[[str], Tool]) -> None:
