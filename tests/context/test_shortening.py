@@ -44,15 +44,17 @@ class Talk:
 LONG = "a line\n" * 400
 
 
-def test_old_results_become_stubs_that_say_where_the_whole_is() -> None:
+def test_old_results_become_stubs_that_say_where_the_whole_is(golden: Golden) -> None:
     talk = Talk()
     answer = talk.step(("read_file", {"path": "a.py"}, LONG))
     talk.step(("read_file", {"path": "b.py"}, LONG))
     done = shorten_stale(talk.items, wanted=1, least=0, recent=0, written={})
-    stub = "a line\n" * 28 + f'[shortened to make room: 2,800 characters; recall(id="{answer}.0") shows it again]'
+    stub = done.results[0].text
+    assert f'recall(id="{answer}.0")' in stub
     assert done == Shortening(
         (Short(answer, 0, stub),), estimate_message_tokens(talk.items[1].message) - -(-len(stub) // 4)
     )
+    golden(stub)
 
 
 def test_a_single_long_line_is_cut_in_it() -> None:
