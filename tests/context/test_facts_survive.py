@@ -18,6 +18,7 @@ from kimi_agent.log.views import (
 )
 from kimi_agent.model.protocol import Request
 from tests.context.windowed_session import SYSTEM, Done, Play, Windowed, assert_valid, content, long_text, read
+from tests.golden_texts import Golden
 
 CONSTRAINT = "Fix the flaky pool.\nConstraint: the public API of `pool.py` stays as it is, byte for byte — wirklich.\n"
 RED = TestCase("tests/test_pool.py::test_drain", "failed", "tests/test_pool.py:41", "assert 3 == 4")
@@ -77,7 +78,12 @@ async def until_compacted(play: Play, times: int) -> Request:
     return play.model.requests[-1]
 
 
-async def test_after_three_compactions_everything_early_is_in_the_request(tmp_path: Path) -> None:
+def rows(shown: str) -> list[str]:
+    """What stands in lists, but for the commands that only made the session long."""
+    return [line for line in shown.splitlines() if line.startswith("- ") and "`grep" not in line]
+
+
+async def test_after_three_compactions_everything_early_is_in_the_request(tmp_path: Path, golden: Golden) -> None:
     stories: list[str] = []
 
     def story(request: Request) -> str:
@@ -90,21 +96,13 @@ async def test_after_three_compactions_everything_early_is_in_the_request(tmp_pa
     shown = content(request)
     assert request.system == SYSTEM  # with AGENTS.md in it
     assert CONSTRAINT in shown
-    assert "- [>] lock the queue\n- [ ] add a test" in shown
-    assert "- [x] reproduce it" in shown
-    assert "- `pool.py` beefbbbbbbbb changed, whole" in shown
-    assert "- `tests/test_pool.py::test_drain` at `tests/test_pool.py:41`: `assert 3 == 4`" in shown
-    assert "- `make lint`: exit 2; it ended with `2 problems`" in shown
-    assert "- `pytest -q tests`: failed (1 passed, 1 failed, 0 skipped)" in shown
-    assert "- `shell pip install pytest-rerun`: “no new dependencies, ever”" in shown
-    assert "not verified; still red `tests/test_pool.py::test_drain`; changed since that run `pool.py`" in shown
-    assert "- committed `0123456789ab` on `fix-pool`: `pool.py`" in shown
-    assert "Decision 2: lock around the queue" in shown
+    assert stories[2].partition(",")[0] in shown
     assert len(stories) == 3
     assert play.model.count(request) < 24_000
+    golden(*rows(shown))
 
 
-async def test_what_came_later_takes_the_place_of_what_was_early(tmp_path: Path) -> None:
+async def test_what_came_later_takes_the_place_of_what_was_early(tmp_path: Path, golden: Golden) -> None:
     play = Play(tmp_path / "s", Windowed(24_000))
     await early_work(play)
     await until_compacted(play, 1)
@@ -114,12 +112,9 @@ async def test_what_came_later_takes_the_place_of_what_was_early(tmp_path: Path)
     play.prompt("And mind the docs.")
     shown = content(await until_compacted(play, 3))
     assert "## Tests that fail" not in shown
-    assert f"- turned green: `{RED.id}`" in shown
-    assert "- `make lint`: exit 0, 2 times; it ended with `clean`" in shown
-    assert "- [>] add a test" in shown
-    assert "- [x] lock the queue" in shown
     assert CONSTRAINT in shown
-    assert "\nAnd mind the docs.\n</user-message>\nThe last of these messages is not done yet" in shown
+    said, *after = shown[shown.index("And mind the docs.") :].splitlines()[:3]
+    golden(*rows(shown), said, *after)
 
 
 async def test_a_resumed_session_pins_the_very_same(tmp_path: Path) -> None:

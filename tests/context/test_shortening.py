@@ -6,6 +6,7 @@ from kimi_agent.context.request_tokens import estimate_message_tokens
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
 from kimi_agent.log.events import Short
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
+from tests.golden_texts import Golden
 
 
 class Talk:
@@ -43,15 +44,17 @@ class Talk:
 LONG = "a line\n" * 400
 
 
-def test_old_results_become_stubs_that_say_where_the_whole_is() -> None:
+def test_old_results_become_stubs_that_say_where_the_whole_is(golden: Golden) -> None:
     talk = Talk()
     answer = talk.step(("read_file", {"path": "a.py"}, LONG))
     talk.step(("read_file", {"path": "b.py"}, LONG))
     done = shorten_stale(talk.items, wanted=1, least=0, recent=0, written={})
-    stub = "a line\n" * 28 + f'[shortened to make room: 2,800 characters; recall(id="{answer}.0") shows it again]'
+    stub = done.results[0].text
+    assert f'recall(id="{answer}.0")' in stub
     assert done == Shortening(
         (Short(answer, 0, stub),), estimate_message_tokens(talk.items[1].message) - -(-len(stub) // 4)
     )
+    golden(stub)
 
 
 def test_a_single_long_line_is_cut_in_it() -> None:
@@ -169,7 +172,7 @@ def test_the_newest_step_is_what_the_model_has_not_read() -> None:
     assert find_newest_step(talk.items) == 6
 
 
-def test_a_flood_keeps_its_ends_and_goes_to_a_file() -> None:
+def test_a_flood_keeps_its_ends_and_goes_to_a_file(golden: Golden) -> None:
     kept: dict[str, str] = {}
 
     def keep(text: str) -> str:
@@ -187,8 +190,10 @@ def test_a_flood_keeps_its_ends_and_goes_to_a_file() -> None:
     assert first.startswith("line 0\nline 1\n")
     assert first.endswith("line 5999\n")
     line = first[: first.index("[")].count("\n") + 1
-    assert f'the whole is output:0, page it with read_file(path="output:0", offset={line})]' in first
+    (notice,) = (each for each in first.splitlines() if each.startswith("["))
+    assert f'read_file(path="output:0", offset={line})]' in notice
     assert sum(item.size for item in talk.items) - done.freed < 4_400
+    golden(notice, LEFT=notice[1:].split()[0], OFFSET=f"offset={line}")
 
 
 def test_small_results_of_a_flood_leave_their_share_to_the_big_ones() -> None:

@@ -9,6 +9,7 @@ from kimi_agent.log.events import Checkpoint, Event, Opened, Returned, Said, Sta
 from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.blame import BlamedLine, LineAuthor, blame_line, parse_line_reference
+from tests.golden_texts import Golden
 
 START = "one\ntwo\nthree\n"
 FIRST = "one\nTWO\nthree\n"
@@ -39,12 +40,12 @@ def of(number: int, current: str = SECOND, logs: Iterable[list[Stamped]] = (LOG,
     return blame_line("f", number, current, logs, lambda tree, path: TREES[tree])
 
 
-def test_each_line_is_its_last_writers() -> None:
+def test_each_line_is_its_last_writers(golden: Golden) -> None:
     loud = LineAuthor("S1", 1, "make it loud", 104.0, CALLS[0])
     more = LineAuthor("S1", 2, "add more", 114.0, CALLS[1])
     assert [of(number).author for number in range(1, 6)] == [more, None, loud, None, more]
     assert of(3).line == "TWO"
-    assert of(2).why == "older than the snapshots that are kept, or never changed by a call"
+    golden(of(2).why)
 
 
 def test_what_was_changed_by_hand_since_is_nobodys() -> None:

@@ -15,6 +15,7 @@ from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.rewind.rewind_plan import RewindOutcome
 from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
+from tests.golden_texts import Golden
 from tests.rewind.rewindable_session import Play, begin, delete, named, resumed, stands, write
 
 BOTH = [pytest.param(False, id="in memory"), pytest.param(True, id="git", marks=pytest.mark.long)]
@@ -112,7 +113,7 @@ async def test_a_rewind_goes_to_any_turn_and_is_one_event(play: Play) -> None:
     assert [turn.prompt for turn in play.rewinder.turns()] == ["one"]
 
 
-async def test_chat_alone_leaves_the_files_and_files_alone_leave_the_chat(play: Play) -> None:
+async def test_chat_alone_leaves_the_files_and_files_alone_leave_the_chat(play: Play, golden: Golden) -> None:
     seqs = talk(play)
     before = stands(play.root)
     chat = await play.rewinder.plan(seqs[1], "chat")
@@ -125,13 +126,12 @@ async def test_chat_alone_leaves_the_files_and_files_alone_leave_the_chat(play: 
     assert code == RewindOutcome(4)
     assert len(texts(play)) == 3
     assert (play.root / "a.py").read_text() == "1\n"
-    files = "a.py, b.py, mine, new/deep"
-    note = f"The user took back your changes to: {files} (since turn 2). Read them again before you edit."
-    assert rewind_note(play.session.conversation) == note
+    note = rewind_note(play.session.conversation)
     assert rewind_note(resumed(play).session.conversation) == note
+    golden(str(note))
 
 
-async def test_single_files_go_back_alone_and_come_back(play: Play) -> None:
+async def test_single_files_go_back_alone_and_come_back(play: Play, golden: Golden) -> None:
     seqs = talk(play)
     before = stands(play.root)
     plan = await play.rewinder.plan(seqs[0], paths=["a.py", "./new/"])
@@ -145,14 +145,15 @@ async def test_single_files_go_back_alone_and_come_back(play: Play) -> None:
     assert stands(play.root) == before
     assert rewind_note(play.session.conversation) is None
     nothing = await play.rewinder.plan(seqs[0], paths=["mine2"])
-    assert (nothing.diff, nothing.notes) == ((), ("no file is different from then",))
+    assert nothing.diff == ()
     assert await play.rewinder.carry_out(nothing) == RewindOutcome(0)
     assert len(rewound(play)) == 2, "nothing was done, so nothing is told"
     with pytest.raises(UserError, match="lies outside the workspace"):
         await play.rewinder.plan(seqs[0], paths=["../x"])
+    golden(*nothing.notes)
 
 
-async def test_what_the_person_changed_since_is_refused_kept_or_overwritten_as_told(play: Play) -> None:
+async def test_what_the_person_changed_since_is_refused_kept_or_overwritten_as_told(play: Play, golden: Golden) -> None:
     seqs = talk(play)
     write("a.py", "by hand\n")(play.root)
     write("theirs", "untouched\n")(play.root)
@@ -160,7 +161,7 @@ async def test_what_the_person_changed_since_is_refused_kept_or_overwritten_as_t
     assert plan.yours == ("a.py",)
     assert "theirs" not in [file.path for file in plan.diff]
     before = stands(play.root)
-    with pytest.raises(UserError, match=r"^a\.py changed since by you or another program"):
+    with pytest.raises(UserError, match=r"^a\.py changed") as caught:
         await play.rewinder.carry_out(plan)
     assert (stands(play.root), rewound(play)) == (before, [])
     assert await play.rewinder.carry_out(plan, yours="keep") == RewindOutcome(2, ("a.py",), "one")
@@ -173,6 +174,7 @@ async def test_what_the_person_changed_since_is_refused_kept_or_overwritten_as_t
     assert play.checkpoints.read(rewound(play)[-1].was, "a.py") == b"by hand\n"
     await play.rewinder.carry_out(await play.rewinder.plan_redo())
     assert stands(play.root) == before
+    golden(str(caught.value))
 
 
 async def test_a_change_between_two_turns_is_the_persons_until_it_is_undone(play: Play) -> None:
@@ -237,46 +239,48 @@ async def test_a_file_that_the_person_overwrote_is_not_asked_about_again(play: P
     assert (await play.rewinder.plan_undo()).yours == ()
 
 
-async def test_a_file_that_changes_while_the_person_looks_at_the_plan_stops_it(play: Play) -> None:
+async def test_a_file_that_changes_while_the_person_looks_at_the_plan_stops_it(play: Play, golden: Golden) -> None:
     talk(play)
     plan = await play.rewinder.plan_undo()
     write("elsewhere", "x")(play.root)
     write("a.py", "just now\n")(play.root)
-    with pytest.raises(UserError, match=r"^a\.py changed since this was shown; look at it again\.$"):
+    with pytest.raises(UserError, match=r"^a\.py changed") as caught:
         await play.rewinder.carry_out(plan, yours="overwrite")
     assert (play.root / "a.py").read_text() == "just now\n"
     write("a.py", "3\n")(play.root)
     assert (await play.rewinder.carry_out(plan)).restored == 3
     assert (play.root / "elsewhere").exists()
+    golden(str(caught.value))
 
 
-async def test_a_snapshot_that_failed_closes_the_way_past_it(play: Play) -> None:
+async def test_a_snapshot_that_failed_closes_the_way_past_it(play: Play, golden: Golden) -> None:
     one = play.turn("one", write("a", "1"))
     two = play.turn("two", write("b", "1"), failed="the disk is full")
     three = play.turn("three", write("c", "1"))
+    said = []
     for to in (one, two):
         with pytest.raises(UserError) as caught:
             await play.rewinder.plan(to)
-        assert str(caught.value) == (
-            "The files cannot go back past turn 2: a snapshot failed (the disk is full); "
-            "going back to turn 3 or later works, and the chat alone (chat) does."
-        )
+        said.append(str(caught.value))
     assert (await play.rewinder.plan(one, "chat")).lost_messages > 0
     await play.rewinder.carry_out(await play.rewinder.plan(three))
     assert sorted(stands(play.root)) == ["a", "b"]
+    golden(*said)
 
 
-async def test_a_snapshot_that_was_tidied_away_closes_the_way_past_it(play: Play) -> None:
+async def test_a_snapshot_that_was_tidied_away_closes_the_way_past_it(play: Play, golden: Golden) -> None:
     talk(play)
     first = next(span for span in read_tree_changes(play.session.events()))
     play.session.emit(Said(user_message("other")))
     gone = "1" * 40
     play.session.emit(Checkpoint(gone, "before", 99, 0))
     play.session.emit(Checkpoint(first.before, "after", 99, 0))
-    with pytest.raises(UserError, match="cannot go back past turn 4"):
-        await play.rewinder.plan_undo()
-    with pytest.raises(UserError, match="cannot go back past turn 4"):
-        await play.rewinder.plan(first.seq, "code")
+    said = []
+    for plan in (play.rewinder.plan_undo(), play.rewinder.plan(first.seq, "code")):
+        with pytest.raises(UserError, match="turn 4") as caught:
+            await plan
+        said.append(str(caught.value))
+    golden(*said)
 
 
 @pytest.mark.long
@@ -321,16 +325,16 @@ async def test_a_restore_that_fails_changes_nothing_and_takes_nothing_for_ours(p
     assert (play.root / "p/x").read_text() == "1"
 
 
-async def test_a_file_that_was_only_ignored_before_is_not_deleted(kept: Play) -> None:
+async def test_a_file_that_was_only_ignored_before_is_not_deleted(kept: Play, golden: Golden) -> None:
     write(".gitignore", ".env\n*.log\n")(kept.root)
     write(".env", "SECRET=1")(kept.root)
     write("run.log", "precious")(kept.root)
     kept.turn("go", write(".gitignore", "*.tmp\n"), write("new.py", "x"))
     plan = await kept.rewinder.plan_undo()
     assert named(plan.diff) == ["M .gitignore", "D new.py"]
-    assert plan.notes == ("left, for they may have been there before, ignored by git: .env, run.log",)
     await kept.rewinder.carry_out(plan)
     assert sorted(stands(kept.root)) == [".env", ".gitignore", "run.log"]
+    golden(*plan.notes)
 
 
 async def test_a_file_that_is_ignored_since_comes_back_and_is_not_run_over(kept: Play) -> None:
@@ -349,14 +353,14 @@ async def test_a_file_that_is_ignored_since_comes_back_and_is_not_run_over(kept:
 
 
 @pytest.mark.long
-async def test_what_is_too_big_to_keep_is_named_and_left(kept: Play) -> None:
+async def test_what_is_too_big_to_keep_is_named_and_left(kept: Play, golden: Golden) -> None:
     write("big", "small")(kept.root)
     kept.turn("go", lambda root: (root / "big").write_bytes(bytes(30_000_000)), write("a", "1"))
     plan = await kept.rewinder.plan_undo()
     assert named(plan.diff) == ["D a"]
-    assert plan.notes == ("not kept by the snapshots (too big, or unreadable), so left as they are: big",)
     await kept.rewinder.carry_out(plan)
     assert (kept.root / "big").stat().st_size == 30_000_000
+    golden(*plan.notes)
 
 
 async def test_links_modes_and_swaps_go_back_and_forward(kept: Play) -> None:
@@ -379,7 +383,7 @@ async def test_links_modes_and_swaps_go_back_and_forward(kept: Play) -> None:
     assert (kept.checkpoints.take().tree, stands(kept.root)) == (after, kept.trees[after])
 
 
-async def test_a_mode_alone_and_a_kind_are_said_in_words(play: Play) -> None:
+async def test_a_mode_alone_and_a_kind_are_said_in_words(play: Play, golden: Golden) -> None:
     write("a", "x", 0o755)(play.root)
     write("b", "x")(play.root)
 
@@ -389,10 +393,8 @@ async def test_a_mode_alone_and_a_kind_are_said_in_words(play: Play) -> None:
 
     play.turn("go", write("a", "x", 0o644), link)
     plan = await play.rewinder.plan_undo()
-    assert (named(plan.diff), plan.notes) == (
-        ["M a", "M b"],
-        ("a: mode 644 becomes 755", "b: a link becomes a file"),
-    )
+    assert named(plan.diff) == ["M a", "M b"]
+    golden(*plan.notes)
 
 
 async def test_the_model_must_read_again_what_was_taken_back(play: Play) -> None:
@@ -431,17 +433,18 @@ async def test_what_was_read_in_turns_that_are_gone_was_not_read(play: Play) -> 
     assert play.files.seen_files.known("a") == known
 
 
-async def test_nothing_comes_back_once_something_was_said(play: Play) -> None:
+async def test_nothing_comes_back_once_something_was_said(play: Play, golden: Golden) -> None:
     talk(play)
     await play.rewinder.carry_out(await play.rewinder.plan_undo())
     redo = await play.rewinder.plan_redo()
     play.turn("instead", write("a.py", "other\n"))
     with pytest.raises(UserError, match="nothing to redo"):
         await play.rewinder.plan_redo()
-    with pytest.raises(UserError, match="cannot be brought back any more"):
+    with pytest.raises(UserError) as caught:
         await play.rewinder.carry_out(redo)
     assert [turn.prompt for turn in play.rewinder.turns()] == ["one", "two", "instead"]
     assert [turn.number for turn in play.rewinder.turns()] == [1, 2, 3]
+    golden(str(caught.value))
 
 
 async def test_a_turn_that_was_taken_back_is_no_place_to_go_to(play: Play) -> None:

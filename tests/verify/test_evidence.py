@@ -19,6 +19,7 @@ from kimi_agent.verify.evidence import (
     judge_turn,
 )
 from kimi_agent.verify.run_history import read_run_history
+from tests.golden_texts import Golden
 from tests.log.conftest import rich_story, stamped
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
@@ -227,21 +228,24 @@ def test_a_narrowed_run_that_passes_is_verified_and_names_its_targets() -> None:
     assert (found.verdict, found.passed, found.scope) == ("verified", 1, f"narrowed: {A}")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "scope"),
-    [
-        ({"targets": ["tests", "more"], "name": "x y"}, "narrowed: tests, more, named x y"),
-        ({"targets": "tests"}, "narrowed: tests"),
-        ({"failed_only": True}, "narrowed: those that had failed"),
-        ({"command": "make check"}, "command: make check"),
-        ({"targets": 7, "name": None}, ""),
-        (["what"], ""),
-    ],
+SCOPED: Sequence[Any] = (
+    {"targets": ["tests", "more"], "name": "x y"},
+    {"targets": "tests"},
+    {"failed_only": True},
+    {"command": "make check"},
+    {"targets": 7, "name": None},
+    ["what"],
 )
-def test_the_scope_of_a_run_is_read_from_its_call(arguments: Any, scope: str) -> None:
-    tale = Tale()
-    tale.run(green=[A], arguments=arguments)
-    assert tale.judge().scope == scope
+
+
+def test_the_scope_of_a_run_is_read_from_its_call(golden: Golden) -> None:
+    def scope(arguments: Any) -> str:
+        tale = Tale()
+        tale.run(green=[A], arguments=arguments)
+        return tale.judge().scope
+
+    assert [bool(scope(arguments)) for arguments in SCOPED] == [True] * 4 + [False] * 2
+    golden(*(f"{json.dumps(arguments)} -> {scope(arguments)}" for arguments in SCOPED[:4]))
 
 
 def test_a_narrowed_run_that_leaves_out_what_is_known_to_be_red_does_not_verify() -> None:

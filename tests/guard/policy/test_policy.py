@@ -10,6 +10,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import parse_rule
 from kimi_agent.tool import Context, Field, Tool, tool
+from tests.golden_texts import Golden
 from tests.tool_calls import parse_call
 
 
@@ -432,7 +433,14 @@ CURL = [
 def test_a_denied_command_is_denied_however_it_is_wrapped(mode: PermissionMode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell",), ("shell(curl)",))
     verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
-    assert (verdict.kind, verdict.why) == ("deny", "the rule shell(curl) denies it")
+    assert verdict.kind == "deny"
+    assert "shell(curl)" in verdict.why
+
+
+def test_a_denial_names_its_rule(workspace: Path, golden: Golden) -> None:
+    policy = made(workspace, "yolo", ("shell",), ("shell(curl)",))
+    whys = {policy.judge(parse_call(shell, json.dumps({"command": command}))).why for command in CURL}
+    golden(*whys)
 
 
 @pytest.mark.parametrize("command", ["ls", "cat curly.txt", "currl", "git log", "echo x > y"])
@@ -506,11 +514,10 @@ def test_what_each_mode_lets_through(
     assert kind(policy, run_tests) == execute
 
 
-def test_plan_mode_says_what_to_do_instead(workspace: Path) -> None:
+def test_plan_mode_says_what_to_do_instead(workspace: Path, golden: Golden) -> None:
     verdict = made(workspace, "plan", ("shell", "write")).judge(parse_call(write_file, '{"path": "a"}'))
     assert verdict.kind == "deny"
-    assert verdict.why == "plan mode is on: nothing is written or run"
-    assert "answer with the plan" in verdict.next_step
+    golden(verdict.why, verdict.next_step)
 
 
 @pytest.mark.parametrize("mode", ["ask", "accept-edits", "plan", "yolo"])
@@ -702,15 +709,12 @@ def test_a_folder_outside_takes_a_command_out_of_the_rules(workspace: Path) -> N
         assert kind(policy, shell, command="git log", cwd=cwd) == "ask"
 
 
-def test_why_a_person_is_asked_names_the_part(workspace: Path) -> None:
+def test_why_a_person_is_asked_names_the_part(workspace: Path, golden: Golden) -> None:
     def why(command: str) -> str:
         return made(workspace, allow=("shell(find)",)).judge(parse_call(shell, json.dumps({"command": command}))).why
 
-    assert why("a | b") == "no rule can speak for it: it holds an operator (|)"
-    assert why("find . -delete -name x") == "-delete can make it run or write more than its name says"
-    assert why("env x") == "it runs another command"
-    assert why("cat .env") == ".env may hold secrets, judging by its name"
     assert why("ls") == ""
+    golden(*map(why, ["a | b", "find . -delete -name x", "env x", "cat .env"]))
 
 
 @pytest.mark.parametrize(
@@ -732,9 +736,16 @@ def test_modes_are_read_in_both_spellings(text: str, mode: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "auto", "x" * 10_000, "dontAsk", "\x1b"])
 def test_other_modes_are_refused_in_one_sentence(text: str) -> None:
-    with pytest.raises(UserError, match="use ask, accept-edits, plan or yolo") as caught:
+    with pytest.raises(UserError) as caught:
         parse_permission_mode(text)
     assert len(str(caught.value)) < 300
+    assert all(mode in str(caught.value) for mode in ("ask", "accept-edits", "plan", "yolo"))
+
+
+def test_the_refusal_of_another_mode_says_which_there_are(golden: Golden) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_permission_mode("auto")
+    golden(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -765,11 +776,13 @@ def test_rules_that_cannot_be_read_are_refused_in_one_sentence(text: str) -> Non
 
 
 @pytest.mark.parametrize("mode", ["ask", "accept-edits", "yolo"])
-def test_what_no_snapshot_brings_back_is_asked_in_every_mode(mode: PermissionMode, workspace: Path) -> None:
+def test_what_no_snapshot_brings_back_is_asked_in_every_mode(
+    mode: PermissionMode, workspace: Path, golden: Golden
+) -> None:
     policy = made(workspace, mode=mode, allow=("shell(git push)", "shell"))
     verdict = policy.judge(parse_call(shell, json.dumps({"command": "git push --force"})))
     assert verdict.kind == "ask"
-    assert "no snapshot brings that back" in verdict.why
+    golden(verdict.why)
     assert kind(policy, shell, command="git push") == "allow"
     policy.add_session_rule(verdict.rule)
     assert kind(policy, shell, command="git push --force") == "allow"

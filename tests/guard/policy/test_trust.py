@@ -12,6 +12,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.guard.policy.trust import TrustStore, fingerprint_folder
+from tests.golden_texts import Golden
 
 
 @pytest.fixture
@@ -234,10 +235,18 @@ def test_a_damaged_file_trusts_nothing_says_so_and_can_be_written_again(
     trust.trust(workspace, "f")
     (tmp_path / "state" / "trust.json").write_text(text)
     assert not trust.is_trusted(workspace, "f")
-    assert trust.problem().endswith("(it is damaged); no project is trusted until you trust it again.")
+    assert "(it is damaged)" in trust.problem()
     trust.trust(workspace, "g")
     assert trust.is_trusted(workspace, "g")
     assert trust.problem() == ""
+
+
+def test_a_damaged_file_is_named_with_what_follows_from_it(
+    trust: TrustStore, workspace: Path, tmp_path: Path, golden: Golden
+) -> None:
+    trust.trust(workspace, "f")
+    (tmp_path / "state" / "trust.json").write_text("{")
+    golden(trust.problem(), TMP=str(tmp_path))
 
 
 def test_a_file_that_others_may_write_trusts_nothing(trust: TrustStore, workspace: Path, tmp_path: Path) -> None:

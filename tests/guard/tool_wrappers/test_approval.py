@@ -16,6 +16,7 @@ from kimi_agent.log.events import Answered, Asked, Event, Stamped
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import OutputView, TextView
 from kimi_agent.tool import Context, Field, Preview, Result, Tool, tool
+from tests.golden_texts import Golden
 from tests.tool_calls import run_tool
 
 YES = Decision(allowed=True)
@@ -99,13 +100,11 @@ async def test_a_question_shows_the_real_command_and_both_sides_are_kept(context
     assert person.events == [Asked(question), Answered(question, YES)]
 
 
-async def test_a_refusal_is_told_with_the_persons_words(context: Context, workspace: Path) -> None:
+async def test_a_refusal_is_told_with_the_persons_words(context: Context, workspace: Path, golden: Golden) -> None:
     person = Person([Decision(allowed=False, message="use make instead"), NO])
-    error = await denied(run(context, shell, made(workspace), person, command="ls"))
-    assert (error.code, error.text) == ("denied", "the user refused: use make instead")
-    error = await denied(run(context, shell, made(workspace), person, command="ls"))
-    assert (error.code, error.text) == ("denied", "the user refused this call")
-    assert error.next_step
+    errors = [await denied(run(context, shell, made(workspace), person, command="ls")) for _ in range(2)]
+    assert [error.code for error in errors] == ["denied"] * 2
+    golden(*map(str, errors))
 
 
 async def test_always_is_not_asked_again_for_what_the_rule_says_only(context: Context, workspace: Path) -> None:
@@ -122,15 +121,15 @@ async def test_always_where_it_was_not_offered_allows_once(context: Context, wor
     await denied(run(context, shell, policy, person, command="ls; ls"))
 
 
-async def test_a_denial_by_rule_asks_nobody_and_is_counted(context: Context, workspace: Path) -> None:
+async def test_a_denial_by_rule_asks_nobody_and_is_counted(context: Context, workspace: Path, golden: Golden) -> None:
     person = Person([])
     error = await denied(
         run(context, shell, made(workspace, "yolo", deny=("shell(curl)",)), person, command="env curl x")
     )
-    assert (error.code, error.text) == ("denied", "the rule shell(curl) denies it")
-    why = "the rule shell(curl) denies it"
-    question = Question("shell", "shell env curl x", why=why)
-    assert person.events == [Answered(question, Decision(allowed=False, message=why, by="policy"))]
+    assert error.code == "denied"
+    question = Question("shell", "shell env curl x", why=error.text)
+    assert person.events == [Answered(question, Decision(allowed=False, message=error.text, by="policy"))]
+    golden(error.text)
 
 
 async def test_plan_mode_denies_and_says_what_to_do(context: Context, workspace: Path) -> None:
@@ -141,14 +140,12 @@ async def test_plan_mode_denies_and_says_what_to_do(context: Context, workspace:
 
 async def test_with_nobody_there_the_policy_answers(context: Context, workspace: Path) -> None:
     person = Person([])
-    guarded = wrap_with_approval(
-        shell, policy=made(workspace), ask=refuse_all("nobody to ask; pass -y"), emit=person.emit
-    )
+    guarded = wrap_with_approval(shell, policy=made(workspace), ask=refuse_all("pass -y"), emit=person.emit)
     error = await denied(run_tool(guarded, context, '{"command": "ls"}'))
-    assert (error.code, error.text) == ("denied", "nobody to ask; pass -y")
+    assert (error.code, error.text) == ("denied", "pass -y")
     answered = person.events[-1]
     assert isinstance(answered, Answered)
-    assert answered.decision == Decision(allowed=False, message="nobody to ask; pass -y", by="policy")
+    assert answered.decision == Decision(allowed=False, message="pass -y", by="policy")
 
 
 async def test_a_call_that_cannot_be_read_or_shown_asks_nobody(context: Context, workspace: Path) -> None:
@@ -158,15 +155,17 @@ async def test_a_call_that_cannot_be_read_or_shown_asks_nobody(context: Context,
     assert person.events == []
 
 
-async def test_what_changed_while_asking_is_asked_about_once_more(context: Context, workspace: Path) -> None:
+async def test_what_changed_while_asking_is_asked_about_once_more(
+    context: Context, workspace: Path, golden: Golden
+) -> None:
     file = workspace / "a"
     file.write_text("one\n")
     person = Person([YES, YES])
     person.before_answering = lambda: file.write_text("two\n")
     assert (await run(context, append, made(workspace), person, path="a")).content == "done"
     assert [question.view for question in person.asked] == [TextView("one\n"), TextView("two\n")]
-    assert person.asked[1].why == "what it would do has changed while you were asked"
     assert file.read_text() == "two\nmore\n"
+    golden(person.asked[1].why)
 
 
 async def test_what_keeps_changing_while_asking_is_stale(context: Context, workspace: Path) -> None:
@@ -237,7 +236,7 @@ async def test_an_interrupted_question_frees_the_turn(context: Context, workspac
 
 
 async def test_reading_outside_is_asked_once_with_the_resolved_path(
-    context: Context, workspace: Path, tmp_path: Path
+    context: Context, workspace: Path, tmp_path: Path, golden: Golden
 ) -> None:
     outside = tmp_path.resolve() / "outside.txt"
     outside.write_text("text")
@@ -245,17 +244,18 @@ async def test_reading_outside_is_asked_once_with_the_resolved_path(
     person, policy = Person([YES]), made(workspace)
     assert (await run(context, read, policy, person, path="link")).content == "text"
     assert (await run(context, read, policy, person, path=str(outside))).content == "text"
-    assert [question.title for question in person.asked] == [f"read {outside}, outside the workspace?"]
-    assert person.asked[0].rule == ""
+    (question,) = person.asked
+    assert question.rule == ""
+    golden(question.title, OUTSIDE=str(outside))
 
 
-async def test_a_sensitive_file_is_asked_about(context: Context, workspace: Path) -> None:
+async def test_a_sensitive_file_is_asked_about(context: Context, workspace: Path, golden: Golden) -> None:
     (workspace / ".env").write_text("KEY=1")
     person = Person([NO, YES])
     error = await denied(run(context, read, made(workspace), person, path=".env"))
     assert error.code == "denied"
     assert (await run(context, read, made(workspace), person, path=".env")).content == "KEY=1"
-    assert person.asked[0].title == f"read {workspace}/.env, which may hold secrets?"
+    golden(person.asked[0].title, ROOT=str(workspace))
 
 
 async def test_a_path_outside_and_sensitive_is_asked_for_both(

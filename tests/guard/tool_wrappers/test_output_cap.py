@@ -1,6 +1,7 @@
 """The output cap."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from kimi_agent.guard.tool_wrappers.output_cap import wrap_with_output_cap
 from kimi_agent.log.views import Result, TextView
 from kimi_agent.tool import Context, Field, Tool, tool
 from kimi_agent.workspace.files.outputs import Outputs
+from tests.golden_texts import Golden
 from tests.tool_calls import run_tool
 
 
@@ -43,7 +45,7 @@ async def test_a_text_within_the_budget_passes_unchanged(context: Context) -> No
 
 
 async def test_a_longer_text_shows_head_and_tail_and_is_kept_whole(
-    context: Context, tool: Callable[[str], Tool]
+    context: Context, tool: Callable[[str], Tool], golden: Golden
 ) -> None:
     text = "\n".join(f"line {number}" for number in range(1, 10_001))
     result = await run_tool(saying(Result(text, TextView("v"), failed=True, code="failed")), context, "{}")
@@ -55,18 +57,21 @@ async def test_a_longer_text_shows_head_and_tail_and_is_kept_whole(
     shown = lines[:notice] + lines[notice + 1 :]
     left_out = 10_000 - len(shown)
     missing = len(text) - len("\n".join(lines[:notice])) - len("\n".join(lines[notice + 1 :])) - 1
-    assert lines[notice].startswith(f"[{missing:,} of {len(text):,} characters left out here ({left_out:,} lines);")
+    assert [f"{number:,}" for number in (missing, len(text), left_out)] == re.findall(r"[\d,]+", lines[notice])[:3]
     name = lines[notice].split("is ")[1].split(",")[0]
     assert context.files.read(name).data.decode() == text
     offset = int(lines[notice].rpartition("offset=")[2].rstrip(")]"))
     page = await run_tool(tool("read_file"), context, json.dumps({"path": name, "offset": offset, "limit": 1}))
     assert f"line {notice + 1}" in page.content
+    golden(lines[notice], OUTPUT=name, MISSING=f"{missing:,}", LINES=f"{left_out:,}", NEXT=str(offset))
 
 
-async def test_one_line_without_end_is_cut_in_the_line(context: Context) -> None:
+async def test_one_line_without_end_is_cut_in_the_line(context: Context, golden: Golden) -> None:
     result = await run_tool(saying(Result("é" * 1_000_000)), context, "{}")
     assert len(result.content) <= 30_000
-    assert "970,400 of 1,000,000 characters left out here (0 lines)" in result.content
+    assert re.findall(r"[\d,]+", result.content)[:3] == ["970,400", "1,000,000", "0"]
+    notice = result.content.strip("\né")
+    golden(notice, OUTPUT=notice.split("is ")[1].split(",")[0])
 
 
 async def test_a_long_error_keeps_its_code_and_what_to_do(context: Context) -> None:
@@ -75,13 +80,15 @@ async def test_a_long_error_keeps_its_code_and_what_to_do(context: Context) -> N
     assert len(str(error)) < 30_500
 
 
-async def test_an_unwritable_state_folder_does_not_lose_the_result(context: Context, tmp_path: Path) -> None:
+async def test_an_unwritable_state_folder_does_not_lose_the_result(
+    context: Context, tmp_path: Path, golden: Golden
+) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
     files = context.files
     files.outputs = Outputs(blocked / "outputs")
     result = await run_tool(saying(Result("x\n" * 40_000)), replace(context, files=files), "{}")
-    assert "the whole could not be kept" in result.content
+    golden(*(line for line in result.content.splitlines() if line != "x"), BLOCKED=str(blocked))
 
 
 @pytest.mark.parametrize("max_chars", [1_000, 3_000, 12_000])
