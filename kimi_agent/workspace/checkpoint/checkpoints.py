@@ -21,7 +21,7 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     SnapshotLimits,
     TreeEntry,
 )
-from kimi_agent.workspace.checkpoint.source_tree import SourceTree
+from kimi_agent.workspace.checkpoint.source_tree import SourceTree, is_encodable
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SnapshotStore, StoreLock
 from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
@@ -86,10 +86,7 @@ class Checkpoints:
     def entry_at(self, tree: str, path: str) -> TreeEntry | None:
         """The entry of `tree` at a path of the workspace, None for nothing or a folder. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
-            try:
-                return self._trees.entry_at(tree, os.fsencode(path)) if path else None
-            except UnicodeEncodeError:
-                return None
+            return self._trees.entry_at(tree, os.fsencode(path)) if is_encodable(path) else None
 
     def content(self, entry: TreeEntry) -> bytes:
         """The whole bytes of a file, or the target of a link. Raises SnapshotError."""
@@ -103,12 +100,10 @@ class Checkpoints:
 
     def has(self, tree: str) -> bool:
         """Whether that snapshot can be read."""
-        try:
-            with self._working("the snapshot could not be read"):
-                top = self._trees.top(tree)
-                return top.files == EMPTY_TREE or self._objects.has(top.files)
-        except SnapshotError:
-            return False
+        with contextlib.suppress(SnapshotError), self._working("the snapshot could not be read"):
+            top = self._trees.top(tree)
+            return top.files == EMPTY_TREE or self._objects.has(top.files)
+        return False
 
     def missed(self, tree: str) -> tuple[str, ...]:
         """The paths that existed but are not kept in that snapshot. Raises SnapshotError."""

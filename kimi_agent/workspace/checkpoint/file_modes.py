@@ -40,19 +40,14 @@ class FileModes:
 
     def drop(self, path: str) -> None:
         """Forget `path`."""
-        mode = self._of.pop(path, None)
-        if mode is not None:
+        if (mode := self._of.pop(path, None)) is not None:
             self._paths[mode].discard(path)
 
     def blob(self) -> bytes:
         """The bytes that `StoredModes` reads back."""
         usual = [self._usual(executable) for executable in (False, True)]
-        odd = sorted(
-            (path.encode("utf-8", "surrogateescape"), mode)
-            for mode, paths in self._paths.items()
-            if mode != LINK_PLACEHOLDER and mode not in usual
-            for path in paths
-        )
+        rare = self._paths.keys() - {LINK_PLACEHOLDER, *usual}
+        odd = sorted((path.encode("utf-8", "surrogateescape"), mode) for mode in rare for path in self._paths[mode])
         return b"%o %o\n" % (usual[0], usual[1]) + b"".join(b"%o %s\0" % (mode, path) for path, mode in odd)
 
     def _usual(self, executable: bool) -> int:

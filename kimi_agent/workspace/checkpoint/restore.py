@@ -26,8 +26,7 @@ def restore_files(changes: Iterable[PathChange], content: Callable[[TreeEntry], 
     root = str(files.root)
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
     if steps:
-        emptied = _emptied_folders(steps, _folders_in_use(files))
-        files.commit_steps(steps, emptied=[(root, folder) for folder in emptied])
+        files.commit_steps(steps, emptied=[(root, folder) for folder in _emptied_folders(steps, files)])
 
 
 def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) -> CommitStep:
@@ -56,13 +55,9 @@ def _content_id(entry: TreeEntry | None) -> str | None:
     return link_content_id(entry.id) if entry.kind == "link" else file_content_id(entry.mode, entry.id)
 
 
-def _emptied_folders(steps: Sequence[CommitStep], stays: set[str]) -> list[str]:
+def _emptied_folders(steps: Sequence[CommitStep], files: Files) -> list[str]:
     """The folders that lose a file, perhaps their last one, the upper ones first."""
     found = {above for each in steps if each.deletes for above in parent_folders(each.entry.path)}
-    return sorted(found - stays, key=lambda folder: (folder.count("/"), folder))
-
-
-def _folders_in_use(files: Files) -> set[str]:
-    """The folder that commands start in, and those above it: they stay, empty or not."""
+    # The folder that commands start in, and those above it, stay, empty or not.
     here = os.path.relpath(files.cwd, files.root)
-    return {here, *parent_folders(here)}
+    return sorted(found - {here, *parent_folders(here)}, key=lambda folder: (folder.count("/"), folder))

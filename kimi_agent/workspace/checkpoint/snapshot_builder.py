@@ -18,6 +18,7 @@ from kimi_agent.workspace.git.git_folder import stat_key
 _BULK_FILES = 100
 _BULK_SETTINGS = {"core.bigFileThreshold": "1", "pack.compression": "1"}
 _SETTLED_NS = 2_000_000_000
+_MEND = "name in .gitignore what is built or downloaded"
 
 
 @dataclass
@@ -84,7 +85,7 @@ class SnapshotBuilder:
         wanted = found.fresh | found.changed | {path for path in tracked if path not in self._modes}
         update.drop |= found.gone | (found.ignored - tracked)
         self._exclude(found, wanted, update)
-        scope = self._add_requested(also, found.ignored - tracked, wanted, update)
+        scope = self._add_extra(also, found.ignored - tracked, wanted, update)
         self._rehash_young(wanted, update)
         for path in sorted(wanted):
             self._classify(path, update)
@@ -93,15 +94,9 @@ class SnapshotBuilder:
         snapshot, files = self._tree(update, scope, same=not changed)
         if update.extra:
             self._drop(sorted(update.extra))
-        return snapshot, IndexCache(
-            index=stat_key(self._index),
-            keys=self._keys,
-            tracked=tracked,
-            ignored=found.ignored,
-            modes=self._modes,
-            young=self._young,
-            files="" if update.extra else files,
-        )
+            files = ""  # that tree is not what the index now holds
+        index = stat_key(self._index)
+        return snapshot, IndexCache(index, self._keys, tracked, found.ignored, self._modes, self._young, files)
 
     def _tracked(self, found: IndexDifferences) -> set[str]:
         """The files that the user's own index holds although they are ignored."""
@@ -130,9 +125,7 @@ class SnapshotBuilder:
         wanted -= {path for path in wanted if path.startswith(folders)}
         update.drop |= {path for path in self._modes if path.startswith(folders)}
 
-    def _add_requested(
-        self, also: Sequence[str], ignored: set[str], wanted: set[str], update: IndexUpdate
-    ) -> list[str]:
+    def _add_extra(self, also: Sequence[str], ignored: set[str], wanted: set[str], update: IndexUpdate) -> list[str]:
         """Add the ignored files that are asked for this once; returns their paths, relative to the workspace."""
         scope = []
         for spelling in also:
@@ -190,16 +183,12 @@ class SnapshotBuilder:
             raise self._too_many()
         size = sum(found.st_size for found in update.put.values())
         if size > limits.max_total_bytes:
-            raise SnapshotError(
-                f"{size:,} new bytes are more than the {limits.max_total_bytes:,} that one snapshot may take: "
-                "name in .gitignore what is built or downloaded"
-            )
+            much = f"{size:,} new bytes are more than the {limits.max_total_bytes:,} that one snapshot may take"
+            raise SnapshotError(f"{much}: {_MEND}")
 
     def _too_many(self) -> SnapshotError:
-        return SnapshotError(
-            f"there are more than {self._source.limits.max_files:,} files that git does not ignore, too many for "
-            "snapshots: name in .gitignore what is built or downloaded"
-        )
+        many = f"there are more than {self._source.limits.max_files:,} files that git does not ignore"
+        return SnapshotError(f"{many}, too many for snapshots: {_MEND}")
 
     def _apply(self, update: IndexUpdate) -> bool:
         """Change the index; False where there was nothing to change."""
@@ -222,7 +211,6 @@ class SnapshotBuilder:
         return bool(drop or update.put)
 
     def _index_paths(self) -> list[str]:
-        """The paths of the index."""
         return split_nul_paths(self._git.start("ls-files", "--cached", "-z", inherit=(self._held.fd,)).finish())
 
     def _drop(self, paths: Iterable[str]) -> None:

@@ -97,10 +97,8 @@ class SnapshotReader:
         sizes = dict(zip(names, self._objects.sizes(names), strict=True))
         changes = []
         for path in sorted(found, key=os.fsdecode):
-            was, now = (
-                _tree_entry(path, entry, top, sizes[entry.id]) if entry and top else None
-                for entry, top in zip(found[path], (before, after), strict=True)
-            )
+            ends = zip(found[path], (before, after), strict=True)
+            was, now = (_tree_entry(path, each, top, sizes[each.id]) if each and top else None for each, top in ends)
             if was != now:
                 changes.append(PathChange(os.fsdecode(path), was, now))
         return changes

@@ -17,9 +17,8 @@ class SnapshotGone(SnapshotError):
     """A tree or content is not, or no longer, in the store."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"the snapshot {name[:12]!r} is no longer kept, or is damaged: only newer ones can be gone back to"
-        )
+        gone = f"the snapshot {name[:12]!r} is no longer kept, or is damaged"
+        super().__init__(f"{gone}: only newer ones can be gone back to")
 
 
 @dataclass(frozen=True)

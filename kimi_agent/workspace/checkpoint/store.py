@@ -126,9 +126,8 @@ class SnapshotStore:
                 raise
             os.close(fd)
             if time.monotonic() > until:
-                raise SnapshotError(
-                    f"another kimi-agent has been at the snapshots in {self.folder} for {_WAIT_S:.0f} s: try again"
-                )
+                busy = f"another kimi-agent has been at the snapshots in {self.folder} for {_WAIT_S:.0f} s"
+                raise SnapshotError(f"{busy}: try again")
             time.sleep(_POLL_S)
 
     def put(self, kind: str, data: bytes) -> str:

@@ -52,11 +52,7 @@ def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
                 if was != tree:
                     failed = "" if tree else "going back ended without one"
                     found.append(TreeChange(stamped.seq, was, tree, 0, 0, rewind=True, failed=failed))
-            case _:
-                pass
-    if open_ is not None:
-        found.append(open_)
-    return found
+    return found if open_ is None else [*found, open_]
 
 
 def _add(found: list[TreeChange], change: TreeChange | None, after: str) -> None:

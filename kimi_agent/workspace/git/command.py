@@ -122,7 +122,8 @@ class Git:
         if not self._found:
             raise GitFailed(128, f"there is no git repository at or above {self._workspace}", args[0])
         settings = self._settings if self._private else self._settings | hardening.override_settings(self._keys())
-        return self._start([args[0], *hardening.FORCED_FLAGS.get(args[0], ()), *args[1:]], settings, env, inherit)
+        variables = {**hardening.settings_as_environ(settings), **env}
+        return self._start([args[0], *hardening.FORCED_FLAGS.get(args[0], ()), *args[1:]], variables, inherit)
 
     def _keys(self) -> set[str]:
         """Every key that the repository sets itself, included files too, and those of its submodules.
@@ -133,7 +134,7 @@ class Git:
         listed = b""
         for file in ((), *(("--file", str(path)) for path in inner if path.is_file())):
             command = ["config", *file, "--list", "--name-only", "--includes", "-z"]
-            listed += self._start(command, self._settings, {}, ()).finish()
+            listed += self._start(command, hardening.settings_as_environ(self._settings)).finish()
         return set(split_nul_paths(listed))
 
     def _submodules(self) -> set[Path]:
@@ -147,7 +148,8 @@ class Git:
             if not index.is_file() or _GITLINK not in index.read_bytes():
                 continue
             place = {"GIT_DIR": str(outer.git_dir), "GIT_WORK_TREE": str(outer.top), "GIT_INDEX_FILE": str(index)}
-            listing = self._start(["ls-files", "--stage", "-z"], self._settings, place, (), cwd=outer.top)
+            variables = {**hardening.settings_as_environ(self._settings), **place}
+            listing = self._start(["ls-files", "--stage", "-z"], variables, cwd=outer.top)
             for row in listing.finish().split(b"\0"):
                 if row[:6] != b"160000":
                     continue
@@ -160,15 +162,9 @@ class Git:
         return found
 
     def _start(
-        self,
-        args: Sequence[str],
-        settings: Mapping[str, str],
-        env: Mapping[str, str],
-        inherit: Sequence[int],
-        *,
-        cwd: Path | None = None,
+        self, args: Sequence[str], env: Mapping[str, str], inherit: Sequence[int] = (), *, cwd: Path | None = None
     ) -> "GitProcess":
-        given = {**self._environ, **hardening.settings_as_environ(settings), **env}
+        given = {**self._environ, **env}
         if args[0] == "check-ignore":  # which refuses to work with literal pathspecs
             given["GIT_LITERAL_PATHSPECS"] = "0"
         # GitPython passes on our whole environment. What is not meant for git (keys above all) is blanked. An empty
@@ -177,14 +173,10 @@ class Git:
         unset = [word for name in blank if name.startswith("GIT_") for word in ("-u", name)]
         env_program = find_trusted_program("env", path="/usr/bin:/bin", root=self._workspace) or "/usr/bin/env"
         shell = _gitpython_class(self.program)(str(cwd or self._workspace))
+        argv = [*([env_program, *unset] if unset else []), self.program, *args]
+        env, pipe = {**blank, **given}, subprocess.PIPE
         process = shell.execute(
-            [*([env_program, *unset] if unset else []), self.program, *args],
-            istream=subprocess.PIPE,
-            as_process=True,
-            env={**blank, **given},
-            shell=False,
-            start_new_session=True,
-            pass_fds=tuple(inherit),
+            argv, istream=pipe, as_process=True, env=env, shell=False, start_new_session=True, pass_fds=tuple(inherit)
         )
         return GitProcess(process, args[0])
 

@@ -28,6 +28,10 @@ from kimi_agent.workspace.repository.three_way_merge import MergeConflict, Store
 from kimi_agent.workspace.repository.user_git_config import ConfigScope, ConfigValue, GitIdentity, effective_value
 
 BranchChoice = Literal["own", "current"]
+# By path: what HEAD holds, what is to be put there (None: nothing), and the agent's changes.
+_Held = Mapping[str, GitEntry]
+_Entries = dict[str, GitEntry | None]
+_Stored = Mapping[str, Sequence[StoredChange]]
 _HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 _CONVERSIONS = ("core.autocrlf", "core.eol", "core.filemode", "core.symlinks", "core.attributesfile")
 _SCOPES: tuple[ConfigScope, ...] = ("system", "global", "local", "worktree")
@@ -162,11 +166,11 @@ class _CommitBuilder:
         numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
         return next(each for each in (name, *numbered) if each not in taken)
 
-    def _staged(self) -> dict[str, GitEntry | None]:
+    def _staged(self) -> _Entries:
         """The entries of the index where it differs from HEAD."""
         asked = ("--cached", "--raw", "-z", "--no-renames", "--full-index", "--ita-invisible-in-index")
         fields = self._git.run("diff-index", *asked, self._head, "--").split(b"\0")
-        found: dict[str, GitEntry | None] = {}
+        found: _Entries = {}
         for head, path in zip(fields[::2], fields[1::2], strict=False):
             _, mode, _, id, status = head.decode("ascii").split()
             if status == "U":
@@ -175,15 +179,9 @@ class _CommitBuilder:
             found[os.fsdecode(path)] = None if status == "D" else GitEntry(mode, id)
         return found
 
-    def _merge(
-        self,
-        merger: ThreeWayMerger,
-        stored: Mapping[str, Sequence[StoredChange]],
-        known: Mapping[str, GitEntry],
-        omitted: dict[str, str],
-    ) -> dict[str, GitEntry | None]:
+    def _merge(self, merger: ThreeWayMerger, stored: _Stored, known: _Held, omitted: dict[str, str]) -> _Entries:
         """The entries of the commit at each path where it differs from HEAD."""
-        found: dict[str, GitEntry | None] = {}
+        found: _Entries = {}
         for path, chain in stored.items():
             try:
                 entry = merger.onto(known.get(path), chain)
@@ -195,9 +193,7 @@ class _CommitBuilder:
                 found[path] = entry
         return found
 
-    def _create_commit(
-        self, entries: Mapping[str, GitEntry | None], known: Mapping[str, GitEntry], context: CommitContext
-    ) -> str:
+    def _create_commit(self, entries: _Entries, known: _Held, context: CommitContext) -> str:
         env = {"GIT_INDEX_FILE": os.fspath(self._scratch / "commit.index")}
         if self._state.head:
             self._objects.run("read-tree", self._head, env=env)
@@ -213,17 +209,13 @@ class _CommitBuilder:
         return decode_line(self._objects.run("commit-tree", tree, *parents, stdin=text, env=self._who))
 
     def _update_index(
-        self,
-        merger: ThreeWayMerger,
-        entries: Mapping[str, GitEntry | None],
-        stored: Mapping[str, Sequence[StoredChange]],
-        staged: Mapping[str, GitEntry | None],
+        self, merger: ThreeWayMerger, entries: _Entries, stored: _Stored, staged: _Entries
     ) -> tuple[str, ...]:
         """Put the agent's changes into the person's index too, or it would stage their opposite; gives notes.
 
         This comes before HEAD moves: a crash between the two leaves the changes staged.
         """
-        moved: dict[str, GitEntry | None] = {}
+        moved: _Entries = {}
         notes = []
         for path, entry in entries.items():
             try:

@@ -65,16 +65,12 @@ def read_remotes(values: Sequence[ConfigValue]) -> list[Remote]:
 
 def resolve_push_url(values: Sequence[ConfigValue], url: str) -> str:
     """The address that a push to `url` goes to by the person's own settings; the repository's do not count."""
+    rules = [each for each in values if each.key.startswith("url.") and each.scope in ("system", "global")]
     for last_word in (".pushinsteadof", ".insteadof"):
-        rules = [
-            (each.value, each.key.removeprefix("url.").removesuffix(last_word))
-            for each in values
-            if each.key.startswith("url.") and each.key.endswith(last_word) and each.scope in ("system", "global")
-        ]
-        fitting = [rule for rule in rules if url.startswith(rule[0])]
+        fitting = [each for each in rules if each.key.endswith(last_word) and url.startswith(each.value)]
         if fitting:
-            prefix, instead = max(fitting, key=lambda rule: len(rule[0]))
-            return instead + url[len(prefix) :]
+            longest = max(fitting, key=lambda each: len(each.value))
+            return longest.key.removeprefix("url.").removesuffix(last_word) + url[len(longest.value) :]
     return url
 
 
@@ -89,10 +85,6 @@ def find_push_remote(values: Sequence[ConfigValue], branch: str) -> Remote:
     if remote is None:
         there = ", ".join(escape_path(each.name) for each in remotes)
         raise UserError(f"Which remote to push to is not clear ({there}); set git config remote.pushDefault NAME.", 1)
-    return _allowed(remote)
-
-
-def _allowed(remote: Remote) -> Remote:
     for url in (remote.url, remote.reached):
         shape = re.match(r"(https|ssh|file)://[^-]", url) or _SCP.fullmatch(url) or url.startswith("/")
         if not shape or "::" in url or not url.isprintable():

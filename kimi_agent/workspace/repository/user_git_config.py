@@ -60,15 +60,10 @@ def read_user_config(git: str, folder: Path, environ: Mapping[str, str], pattern
     `git` is the absolute path of the program. Raises UserError where a configuration file cannot be read.
     """
     argv = [git, "config", "--null", "--show-scope", "--get-regexp", pattern]
+    env = {**user_git_environ(environ), "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            argv,
-            cwd=folder,
-            env={**user_git_environ(environ), "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
+            argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"Your git configuration could not be read: {error}.", 1) from error
@@ -76,11 +71,8 @@ def read_user_config(git: str, folder: Path, environ: Mapping[str, str], pattern
         why = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
         raise UserError(f"Your git configuration could not be read: {why or f'exit {done.returncode}'}.", 78)
     fields = done.stdout.decode("utf-8", "replace").split("\0")
-    lines = [entry.partition("\n") for entry in fields[1::2]]
-    return tuple(
-        ConfigValue(scope, key, value if newline else "true")
-        for scope, (key, newline, value) in zip(fields[::2], lines, strict=False)
-    )
+    lines = zip(fields[::2], (entry.partition("\n") for entry in fields[1::2]), strict=False)
+    return tuple(ConfigValue(scope, key, value if newline else "true") for scope, (key, newline, value) in lines)
 
 
 def effective_value(values: Sequence[ConfigValue], key: str, *scopes: ConfigScope) -> str:
@@ -98,7 +90,6 @@ def find_identity(values: Sequence[ConfigValue], environ: Mapping[str, str]) -> 
         for part in ("name", "email")
     )
     if not name or not email:
-        missing = "user.name" if not name else "user.email"
-        example = "'Your Name'" if not name else "you@example.com"
-        raise UserError(f"git does not know who you are: run git config --global {missing} {example}", 78)
+        missing = "user.name 'Your Name'" if not name else "user.email you@example.com"
+        raise UserError(f"git does not know who you are: run git config --global {missing}", 78)
     return GitIdentity(name, email)

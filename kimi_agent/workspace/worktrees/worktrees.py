@@ -14,7 +14,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
-from kimi_agent.workspace.git.git_folder import Repository, find_repository
+from kimi_agent.workspace.git.git_folder import find_repository
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
 from kimi_agent.workspace.worktrees.worktree import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
@@ -76,9 +76,8 @@ class Worktrees:
                 raise UserError(f"You are in the worktree {name}; leave it first.", 1)
             found = self._listed(path, entry)
             if not force and (why := describe_losses(found)):
-                raise WorktreeNotRemoved(
-                    f"The worktree {name} was not removed: {why}. --force removes it all the same."
-                )
+                losses = f"The worktree {name} was not removed: {why}."
+                raise WorktreeNotRemoved(f"{losses} --force removes it all the same.")
             try:
                 # Without --force git would look at it by itself, and run what its own config.worktree names.
                 self._git.run("worktree", "remove", "--force", "--force", str(path))
@@ -158,7 +157,8 @@ class Worktrees:
         own = None if gone else find_repository(path)
         locked = entry.get("locked", "") or ("yes" if "locked" in entry else "")
         branch = entry.get("branch", "").removeprefix(HEADS_PREFIX)
-        return ListedWorktree(path.name, path, branch, ahead, unmerged, dirty, _has_submodules(own), gone, locked)
+        submodules = own is not None and (own.git_dir / "modules").is_dir()
+        return ListedWorktree(path.name, path, branch, ahead, unmerged, dirty, submodules, gone, locked)
 
     def _unmerged(self, name: str, head: str) -> tuple[int, tuple[str, ...]]:
         """How many commits would be lost with the worktree and its branch, and the newest of them."""
@@ -195,10 +195,6 @@ def _files_with_filters(git: Git) -> list[str]:
     """The files that a filter program would have changed at the checkout."""
     outside = (":(exclude,attr:!filter)", ":(exclude,attr:-filter)")
     return split_nul_paths(git.run("ls-files", "-z", "--", *outside, env={"GIT_LITERAL_PATHSPECS": "0"}))
-
-
-def _has_submodules(own: Repository | None) -> bool:
-    return own is not None and (own.git_dir / "modules").is_dir()
 
 
 def _git_message(error: GitFailed) -> str:
