@@ -4,7 +4,7 @@ A snapshot holds only those ignored files that it was asked for: before a call t
 snapshots prove nothing about such a file, so its tree before the first change and its state after our last are noted.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,8 +44,7 @@ def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> di
         held = set(trees.held_ignored(span.before))
         if not span.after or trees.requested_ignored(span.after) != asked:
             for path in held:  # a call that was cut off: nobody looked at these again
-                first = found[path].first if path in found else span.before
-                found[path] = IgnoredFile(first, None, mixed=True)
+                found[path] = IgnoredFile(found[path].first if path in found else span.before, None, mixed=True)
             continue
         held.update(trees.held_ignored(span.after))
         for change in trees.changes(span.before, span.after):
@@ -57,11 +56,7 @@ def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> di
 
 
 def plan_ignored_files(
-    ignored: Mapping[str, IgnoredFile],
-    now: str,
-    trees: SnapshotAccess,
-    wanted: Callable[[str], bool],
-    missed: Collection[str],
+    ignored: Mapping[str, IgnoredFile], now: str, trees: SnapshotAccess, wanted: Callable[[str], bool], missed: set[str]
 ) -> tuple[list[PathChange], list[PathChange]]:
     """The changes that restore ignored files: those that only we changed, and those that somebody else did too.
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from kimi_agent.errors import ToolError, UserError
@@ -173,13 +174,9 @@ class Rewinder:
         notes = (*file_plan.notes, *describe_mode_changes(changes))
         if not changes and not file_plan.notes:
             notes = ("no file is different from then",)
-        return replace(
-            plan,
-            diff=preview_diffs(changes, self._checkpoints.content),
-            yours=tuple(each.path for each in file_plan.yours),
-            notes=notes,
-            now=files_now.now.tree,
-        )
+        diff = preview_diffs(changes, self._checkpoints.content)
+        yours = tuple(each.path for each in file_plan.yours)
+        return replace(plan, diff=diff, yours=yours, notes=notes, now=files_now.now.tree)
 
     def _inspect_files(self, read: _LogReading, plan: RewindPlan) -> _FilesNow:
         """Take a snapshot of the files, and plan the way back. Raises UserError."""
@@ -192,14 +189,9 @@ class Rewinder:
             now_ignored = tuple(path for path in self._find_now_ignored(spans[0].before, now) if path not in ignored)
             if also := (*now_ignored, *ignored):
                 now = self._checkpoints.take(also)
+            wanted, by_name = partial(_is_asked_for, plan.paths), bool(plan.paths)
             file_plan = plan_files(
-                spans,
-                now,
-                self._checkpoints,
-                wanted=lambda path: not plan.paths or _lies_in(path, plan.paths),
-                by_name=bool(plan.paths),
-                now_ignored=now_ignored,
-                ignored=ignored,
+                spans, now, self._checkpoints, wanted=wanted, by_name=by_name, now_ignored=now_ignored, ignored=ignored
             )
             return _FilesNow(now, also, file_plan)
         except RewindBlocked as error:
@@ -292,5 +284,5 @@ def _choose_changes(file_plan: FilePlan, yours: ConflictChoice) -> tuple[tuple[P
     raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
 
 
-def _lies_in(path: str, wanted: Sequence[str]) -> bool:
-    return any(not each or path == each or path.startswith(each + "/") for each in wanted)
+def _is_asked_for(paths: Sequence[str], path: str) -> bool:
+    return not paths or any(not each or path == each or path.startswith(each + "/") for each in paths)

@@ -88,9 +88,8 @@ def _of_turn(events: Sequence[Stamped], spans: Sequence[TreeChange], turn: int) 
         last = max((span.seq for span in spans), default=0)
         turn = sum(start < last for start in starts)
     if not 0 < turn <= len(starts):
-        raise UserError(
-            f"There is no turn {turn}: this session has {len(starts)}." if turn else "No files were changed yet."
-        )
+        why = f"There is no turn {turn}: this session has {len(starts)}." if turn else "No files were changed yet."
+        raise UserError(why)
     end = starts[turn] if turn < len(starts) else events[-1].seq + 1
     return [span for span in spans if starts[turn - 1] < span.seq < end]
 

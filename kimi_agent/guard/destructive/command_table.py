@@ -43,17 +43,15 @@ def _rsync(words: CommandWords) -> Loss | None:
     if not any(word.startswith("--del") or word == "--remove-source-files" for word in words):
         return None
     target = next((word for word in reversed(words) if not word.startswith("-")), "")
-    remote = re.match(r"[^/]*:", target)
-    return Loss(f"deletes what is only in {target[:80] or 'the destination'}", covered=not remote)
+    return Loss(f"deletes what is only in {target[:80] or 'the destination'}", covered=not re.match(r"[^/]*:", target))
 
 
-FILE_DESTROYERS = frozenset(
-    {"rm", "grm", "srm", "unlink", "rmdir", "shred", "rimraf", "del", "trash", "truncate", "find"}
-)
+_DELETERS = ("rm", "grm", "srm", "unlink", "rimraf", "del", "trash")
+FILE_DESTROYERS = frozenset({*_DELETERS, "rmdir", "shred", "truncate", "find"})
 """Commands whose operands are the files that they destroy."""
 
 LOSSY_COMMANDS: Mapping[str, LossRule] = {
-    **dict.fromkeys(("rm", "grm", "srm", "unlink", "rimraf", "del", "trash"), _always("deletes files", covered=True)),
+    **dict.fromkeys(_DELETERS, _always("deletes files", covered=True)),
     "rmdir": lambda words: None,  # only empty folders
     "shred": _always("overwrites files", covered=True),
     "truncate": _always("cuts files off", covered=True),
@@ -62,8 +60,7 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "dropdb": _always("drops a database", covered=False),
     "dropuser": _always("drops a database user", covered=False),
     "mysqladmin": _with(r"\bdrop\b", "drops a database"),
-    "rails": _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database"),
-    "rake": _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database"),
+    **dict.fromkeys(("rails", "rake"), _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database")),
     "manage.py": _with(r"\b(flush|reset_db|sqlflush)\b", "empties a database"),
     **dict.fromkeys(("python", "python3"), _with(r"manage\.py (flush|reset_db)\b", "empties a database")),
     "django-admin": _with(r"\bflush\b", "empties a database"),

@@ -22,6 +22,7 @@ MAX_NESTED_TEXTS = 400
 MAX_PIPE_SOURCES = 3
 MAX_WORDS = 4_000
 MAX_VALUES = 16
+ShellWords = tuple[ShellWord, ...]
 
 REMOVERS = frozenset(["rm", "grm", "srm", "rimraf"])
 TOO_DEEP = ForbiddenEffect("commands are nested in it too deeply to be read", certain=False)
@@ -44,8 +45,7 @@ def find_forbidden_effect(text: str, *, home: Path, workspace: Path, cwd: Path |
     if len(text) > MAX_SHELL_CHARS:
         return ForbiddenEffect(f"it has more than {MAX_SHELL_CHARS:,} characters, too many to be read", certain=False)
     state = ShellState(home, workspace, (split_path(cwd or workspace),))
-    reader = _ForbiddenFinder()
-    found = list(reader.dangers(text, state, 0))
+    found = list(_ForbiddenFinder().dangers(text, state, 0))
     return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
 
 
@@ -100,7 +100,7 @@ class _ForbiddenFinder:
         if words := skip_assignments(context.segment.words):
             yield from self._of_command(words, context)
 
-    def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[ForbiddenEffect]:
+    def _of_command(self, words: ShellWords, context: CommandContext) -> Iterator[ForbiddenEffect]:
         if context.depth > MAX_COMMAND_DEPTH:
             yield TOO_DEEP
             return
@@ -119,7 +119,7 @@ class _ForbiddenFinder:
                 yield from self._of_wrapped(words, context)
             yield from _harm(name, args, state)
 
-    def _of_wrapped(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[ForbiddenEffect]:
+    def _of_wrapped(self, words: ShellWords, context: CommandContext) -> Iterator[ForbiddenEffect]:
         """The command within `sudo ...`: the first word that names something harmful, and any word that is a script."""
         state, deeper = context.state, replace(context, depth=context.depth + 1)
         wrapper = command_basename(expand_word(words[0], state)[0].text)
@@ -145,7 +145,7 @@ def _assignment(word: ShellWord) -> re.Match[str] | None:
     return _ASSIGNMENT.match(word[0].text) if word[0].kind == "text" and not word[0].quoted else None
 
 
-def skip_assignments(words: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+def skip_assignments(words: ShellWords) -> ShellWords:
     """The words of a command without the assignments before it."""
     return tuple(dropwhile(_assignment, words))
 
@@ -155,9 +155,7 @@ def command_basename(text: str) -> str:
     return re.sub(r"\[(.)\]", r"\1", text).rpartition("/")[2].casefold()
 
 
-def collect_assignments(
-    segments: tuple[CommandSegment, ...], state: ShellState
-) -> dict[str, tuple[ShellWord, ...] | None]:
+def collect_assignments(segments: tuple[CommandSegment, ...], state: ShellState) -> dict[str, ShellWords | None]:
     """What variables may hold, from assignments and `for x in ...` anywhere in the text; None is not known."""
     known = dict(state.variables)
     for segment in segments:
@@ -188,17 +186,13 @@ def follow_cd(segment: CommandSegment, state: ShellState) -> tuple[PathParts | N
             goals.append(None if value.has_unknown else protected_paths.resolve_parts(value.text, cwd, state))
     if not targets:
         goals = [split_path(state.home) if unparse_words(words[:1]) == "cd" and len(words) == 1 else None]
-    kept = () if segment.after == "&&" else state.cwds
-    return tuple(dict.fromkeys([*goals, *kept]))[:8]
+    return tuple(dict.fromkeys([*goals, *(() if segment.after == "&&" else state.cwds)]))[:8]
 
 
-def find_payloads(name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[str]:
+def find_payloads(name: str, args: ShellWords, context: CommandContext) -> Iterator[str]:
     """Texts that a shell, `eval` or `trap` will read as commands."""
-    if name == "eval":
-        yield unparse_words(args)
-        return
-    if name == "trap":
-        yield unparse_words(args[:1])
+    if name in {"eval", "trap"}:
+        yield unparse_words(args if name == "eval" else args[:1])
         return
     texts = [unparse_words((word,)) for word in args]
     at = next((i for i, text in enumerate(texts) if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", text)), None)
@@ -221,7 +215,7 @@ def _named_by(fed: Sequence[CommandSegment], state: ShellState) -> Iterator[Forb
         yield from _removals(segment.words[1:], state)
 
 
-def _harm(name: str, args: tuple[ShellWord, ...], state: ShellState) -> Iterator[ForbiddenEffect]:
+def _harm(name: str, args: ShellWords, state: ShellState) -> Iterator[ForbiddenEffect]:
     """What one command with its own arguments would do."""
     if name in REMOVERS:
         removals = _removals(operands(args), state)
@@ -255,7 +249,7 @@ def _harm(name: str, args: tuple[ShellWord, ...], state: ShellState) -> Iterator
             yield ForbiddenEffect("it would write over a disk", certain=True)
 
 
-def operands(args: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
+def operands(args: ShellWords) -> ShellWords:
     """Arguments that are not options; GNU tools take options after operands too, up to `--`."""
     texts = [unparse_words((word,)) for word in args]
     end = texts.index("--") if "--" in texts else len(args)
@@ -263,7 +257,7 @@ def operands(args: tuple[ShellWord, ...]) -> tuple[ShellWord, ...]:
     return before + args[end + 1 :]
 
 
-def _recursive(args: tuple[ShellWord, ...], state: ShellState, letters: str = "rR") -> bool:
+def _recursive(args: ShellWords, state: ShellState, letters: str = "rR") -> bool:
     """Whether an option asks for the whole tree, or an unquoted expansion may."""
     for word in args:
         if unparse_words((word,)) == "--":
@@ -276,16 +270,14 @@ def _recursive(args: tuple[ShellWord, ...], state: ShellState, letters: str = "r
     return False
 
 
-def _removals(
-    words: tuple[ShellWord, ...], state: ShellState, *, workspace_too: bool = True
-) -> Iterator[ForbiddenEffect]:
+def _removals(words: ShellWords, state: ShellState, *, workspace_too: bool = True) -> Iterator[ForbiddenEffect]:
     for word in words:
         for value in expand_word(word, state):
             if forbidden := protected_paths.check_removal(value, state, workspace_too=workspace_too):
                 yield forbidden
 
 
-def _find(args: tuple[ShellWord, ...], state: ShellState, *, removes: bool) -> Iterator[ForbiddenEffect]:
+def _find(args: ShellWords, state: ShellState, *, removes: bool) -> Iterator[ForbiddenEffect]:
     """`find ROOTS TESTS -delete`: without a test that chooses, all of the roots goes."""
     texts = [unparse_words((word,)) for word in args]
     executed = [command_basename(after) for text, after in pairwise(texts) if re.match(r"-(exec|ok)", text)]

@@ -203,9 +203,7 @@ class _LossFinder:
         places = [replace(state, cwds=(cwd,)) for cwd in state.cwds]
         if None in state.cwds and not text.startswith("/"):
             return False
-        return all(
-            self._inside(text, each) is None and target_files.is_scratch(_absolute(text, each)) for each in places
-        )
+        return all(self._inside(text, at) is None and target_files.is_scratch(_absolute(text, at)) for at in places)
 
     def _is_folder(self, state: ShellState) -> Callable[[str], bool]:
         return lambda text: bool(text) and self._exists(_absolute(text, state) + "/.")

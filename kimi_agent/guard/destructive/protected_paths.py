@@ -145,13 +145,9 @@ def resolve_parts(text: str, cwd: PathParts | None, state: ShellState) -> PathPa
         return ("unknown", "folder", *names) if names and ".." not in names and not _is_all(names[0]) else None
     if len(start) + len(names) > MAX_PATH_PARTS:
         return None
-    parts = list(start)
     for name in names:
-        if name == "..":
-            del parts[-1:]
-        else:
-            parts.append(name)
-    return tuple(parts)
+        start = start[:-1] if name == ".." else (*start, name)
+    return start
 
 
 def _is_all(name: str) -> bool:
@@ -204,6 +200,5 @@ def _same(pattern: PathParts, path: PathParts) -> bool:
 
 
 def _name_fits(name: str, pattern: str) -> bool:
-    if name.startswith(".") and pattern[0] in "*?[":
-        return False  # a shell's pattern passes over hidden names
-    return fnmatchcase(name, pattern)
+    hidden = name.startswith(".") and pattern[0] in "*?["  # a shell's pattern passes over hidden names
+    return not hidden and fnmatchcase(name, pattern)

@@ -22,9 +22,8 @@ def find_copy_targets(
         return [text[3:] for text in texts if text.startswith("of=")]
     if name == "tee":
         return [] if any(re.match(r"-[a-z]*a|--append", text) for text in texts) else list(words)
-    if {"-n", "--no-clobber", "-d", "--directory"} & set(texts):
-        return []
-    if name == "ln" and not any(map(_FORCED.match, texts)):
+    unforced_link = name == "ln" and not any(map(_FORCED.match, texts))
+    if unforced_link or {"-n", "--no-clobber", "-d", "--directory"} & set(texts):
         return []
     into = next((after for text, after in pairwise(texts) if text in ("-t", "--target-directory")), "")
     sources, target = ([each for each in words if each != into], into) if into else (words[:-1], (words or [""])[-1])

@@ -237,11 +237,8 @@ def _offer(call: _Call) -> str:
     if call.outside:
         return ""
     if call.command is not None:
-        return (
-            suggest_rule(call.reading.words)
-            if isinstance(call.reading, SimpleCommand) and call.tool.name == "shell"
-            else ""
-        )
+        simple = call.reading if isinstance(call.reading, SimpleCommand) and call.tool.name == "shell" else None
+        return suggest_rule(simple.words) if simple else ""
     if not call.paths and call.tool.effect == "execute":
         return call.tool.name
     path = call.paths[0][0] if len(call.paths) == 1 else ""

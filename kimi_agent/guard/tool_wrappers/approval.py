@@ -26,8 +26,7 @@ T = TypeVar("T")
 def wrap_with_approval(tool: Tool, *, policy: Policy, ask: Ask, emit: Emit) -> Tool:
     """`tool` behind `policy`. Its run raises ToolError `denied` where policy or person say no, `stale` where what was
     approved is no longer what would happen; every question and every no is emitted."""
-    gate = _Gate(tool, policy, ask, emit)
-    return tool.wrapped(gate.run)
+    return tool.wrapped(_Gate(tool, policy, ask, emit).run)
 
 
 def refuse_all(reason: str) -> Ask:
@@ -109,9 +108,8 @@ class _Gate:
     async def _consent(self, need: NeedsConsent, *, asking: bool) -> None:
         outside = need.code == "outside"
         title = f"read {need.path}{', outside the workspace' if outside else ', which may hold secrets'}?"
-        question = Question(self.tool.name, title, why=need.text)
         async with contextlib.nullcontext() if asking else self.policy.question_lock:
-            await self._asked(question)
+            await self._asked(Question(self.tool.name, title, why=need.text))
 
 
 def _refusal(decision: Decision) -> ToolError:

@@ -108,13 +108,9 @@ class LoopGuard:
         decision = await ask_person(question, self._ask, self._emit)
         self._start_over(everything=True)
         if not decision.allowed:
-            raise Stopped(
-                f"Stopped in a loop: the model made {what}.",
-                "failed",
-                1,
-                wrap_up=f"The turn ends here: you made {what}. "
-                "Say in one last answer what was done, what is left, and what stood in the way.",
-            )
+            answer = "Say in one last answer what was done, what is left, and what stood in the way."
+            wrap_up = f"The turn ends here: you made {what}. {answer}"
+            raise Stopped(f"Stopped in a loop: the model made {what}.", "failed", 1, wrap_up=wrap_up)
 
     def _look(self, tree: str, when: str) -> None:
         """The files were kept: what was counted holds as long as they are the same."""
@@ -159,10 +155,8 @@ def _nudge(times: int) -> str:
     note = f"Note: this same call gave this same result {times} times"
     if times < INSIST_AT:
         return f"{note}; go on with what it says (to wait for something, sleep longer between two looks)."
-    return (
-        f"{note}. Do not send it again: take the next step, try another way, or tell the user what stands in the way; "
-        f"at {PAUSE_AT} times the turn is stopped."
-    )
+    instead = "take the next step, try another way, or tell the user what stands in the way"
+    return f"{note}. Do not send it again: {instead}; at {PAUSE_AT} times the turn is stopped."
 
 
 def _insisted(text: str, times: int, call: ParsedCall, ctx: Context) -> str:
@@ -206,9 +200,6 @@ def _texts(value: Any) -> Iterator[str]:
         for line in value.split("\n"):
             yield line
             yield re.sub(r"^[-+ ]", "", line)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
             yield from _texts(each)

@@ -7,7 +7,6 @@ equals "3 passed in 0.31s".
 import hashlib
 import json
 import re
-from typing import Any
 
 MAX_NORMALIZED_CHARS = 100_000
 """Of a longer result its beginning and its end, this much together, are compared."""
@@ -44,8 +43,7 @@ def hash_texts(*texts: str) -> bytes:
 def normalize_arguments(raw: str) -> str:
     """Arguments as the model wrote them, without what JSON leaves free: blanks and the order of keys."""
     try:
-        value: Any = json.loads(raw, strict=False)
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(json.loads(raw, strict=False), sort_keys=True)
     except (ValueError, RecursionError):
         return " ".join(raw.split())
 

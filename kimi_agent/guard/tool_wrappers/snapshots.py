@@ -134,11 +134,8 @@ class SnapshotWrapper:
         question = Question(call.tool.name, shown.title, shown.view, f"it {what}, which could not be undone ({why})")
         decision = await ask_person(question, self.ask, self.emit)
         if not decision.allowed:
-            raise ToolError(
-                "denied",
-                f"not run: it {what}, and the files could not be kept first ({why})",
-                "do it in a way that loses nothing, or tell the user what you need",
-            )
+            text = f"not run: it {what}, and the files could not be kept first ({why})"
+            raise ToolError("denied", text, "do it in a way that loses nothing, or tell the user what you need")
 
     def _ways_back(self, losses: Sequence[Loss], before: Checkpoint) -> list[str]:
         """How to bring back what the command is about to destroy."""
@@ -149,10 +146,9 @@ class SnapshotWrapper:
             if (commit := self.resolve_ref(ref))
         ]
         if any(not loss.refs for loss in losses) and before.tree:
-            name = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
-            lines.append(
-                f"The files as they were before (of ignored ones only those it names) come back with /undo or: {name}"
-            )
+            files = "The files as they were before (of ignored ones only those it names)"
+            command = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
+            lines.append(f"{files} come back with /undo or: {command}")
         return lines
 
 

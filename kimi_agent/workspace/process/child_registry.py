@@ -28,28 +28,17 @@ class Children:
         self._dying: list[Child] = []
 
     def start(
-        self,
-        argv: Sequence[str],
-        cwd: Path,
-        env: Mapping[str, str],
-        pipes: tuple[Pipe, ...],
-        inherit: Sequence[int] = (),
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], pipes: tuple[Pipe, ...], fds: Sequence[int] = ()
     ) -> Child:
-        """Start and register a child that writes stdout to the first of `pipes` and stderr to the last."""
+        """Start and register a child: stdout goes to the first of `pipes`, stderr to the last; it inherits `fds`."""
         tree = process_tree.ProcessTree()
-        mark = f"{self._outer}/{tree.mark}" if self._outer else tree.mark
+        env = {**env, RUN_MARK: f"{self._outer}/{tree.mark}" if self._outer else tree.mark}
+        out, err = pipes[0].write_end, pipes[-1].write_end
         process_tree.adopt_orphans()
         # Before it starts: if we are killed (kill -9) right after, the mark must be on disk.
         self._register.note(tree)
         try:
-            process = launch_process(
-                argv,
-                cwd=cwd,
-                env={**env, RUN_MARK: mark},
-                stdout=pipes[0].write_end,
-                stderr=pipes[-1].write_end,
-                inherit=inherit,
-            )
+            process = launch_process(argv, cwd=cwd, env=env, stdout=out, stderr=err, inherit=fds)
         except BaseException:
             self._register.drop(tree)
             for pipe in pipes:

@@ -115,14 +115,10 @@ class ProcessRunner:
             raise ToolError("outside", f"{escape_path(str(cwd))} is outside the workspace", "give a cwd inside it")
         read_end, write_end = os.pipe()
         try:
-            finished = await self._captured(
-                shell_argv(self._shell(), command, report=write_end),
-                self._capture(HeadAndTail(HEAD_CHARS, TAIL_CHARS), on_output),
-                timeout_s=timeout_s,
-                cwd=cwd,
-                env={**shell_environ(self._environ), **(env or {})},
-                inherit=(write_end,),
-            )
+            argv = shell_argv(self._shell(), command, report=write_end)
+            capture = self._capture(HeadAndTail(HEAD_CHARS, TAIL_CHARS), on_output)
+            env = {**shell_environ(self._environ), **(env or {})}
+            finished = await self._captured(argv, capture, timeout_s=timeout_s, cwd=cwd, env=env, inherit=(write_end,))
             os.set_blocking(read_end, False)
             with contextlib.suppress(BlockingIOError):
                 return self._moved(finished, os.read(read_end, 65_536))
@@ -215,8 +211,7 @@ class ProcessRunner:
 
         began = now()
         place = cwd or self._place()
-        words = self._words(argv, place)
-        child = self._children.start(words, place, env, (Pipe(take),), inherit)
+        child = self._children.start(self._words(argv, place), place, env, (Pipe(take),), inherit)
         code: int | None = None
         whole = False
         try:

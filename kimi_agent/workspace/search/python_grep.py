@@ -112,8 +112,7 @@ def _spanned(regex: re.Pattern[bytes], data: bytes, count: int) -> list[int]:
     line = at = 0
     for match in regex.finditer(data):
         line, at = line + data.count(b"\n", at, match.start()), match.start()
-        last = line + data.count(b"\n", at, max(at, match.end() - 1))
-        touched.update(range(line, last + 1))
+        touched.update(range(line, line + data.count(b"\n", at, max(at, match.end() - 1)) + 1))
     return sorted(number for number in touched if number < count)
 
 

@@ -219,10 +219,7 @@ class _Target:
 
     def spelled(self, path: bytes) -> str:
         """A path from ripgrep as the tools spell it."""
-        text = os.fsdecode(path)
-        if self.shown.startswith("output:"):
-            return self.shown
-        return text.removeprefix("./")
+        return self.shown if self.shown.startswith("output:") else os.fsdecode(path).removeprefix("./")
 
     def name(self, path: bytes) -> str:
         """As `spelled`, for a line of text: newlines, control characters and undecodable bytes are escaped."""

@@ -28,6 +28,7 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 SYNC_ONCE_FROM = 64
 """From this many files on the disk is synced once for all, not for each file."""
 NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
+Folders = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,17 @@ def make_step(root: str, path: str, shown: str, before: str | None, data: bytes 
 
 
 def commit_files(
-    steps: Sequence[CommitStep],
-    *,
-    workspace: str,
-    journals: Path,
-    syscalls: FileSyscalls,
-    emptied: Sequence[tuple[str, str]] = (),
+    steps: Sequence[CommitStep], *, workspace: str, journals: Path, syscalls: FileSyscalls, emptied: Folders = ()
 ) -> list[CommittedFile]:
     """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
 
     The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
     """
     entries = assign_stage_folders([each.entry for each in steps])
-    steps = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
+    staged = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
     late = find_late_folders(entries)
     free = set(late)
-    coming = [each.entry for each in steps if each.over_folder and not each.deletes]
+    coming = [each.entry for each in staged if each.over_folder and not each.deletes]
     clear = preconditions.find_folders_to_clear(coming, entries, syscalls)
     covered = {(root, relative) for root, relative, _ in clear}
     found: list[os.stat_result | None] = []
@@ -109,7 +105,7 @@ def commit_files(
     except OSError as error:
         raise preconditions.rolled_back_error(error, str(journals)) from error
     try:
-        return FileTransaction(steps, found, record, syscalls).run(journal)
+        return FileTransaction(staged, found, record, syscalls).run(journal)
     finally:
         journal.close()
 
@@ -118,11 +114,7 @@ class FileTransaction:
     """One transaction under way; `found` is the stat of each step's path before it."""
 
     def __init__(
-        self,
-        steps: Sequence[CommitStep],
-        found: Sequence[os.stat_result | None],
-        record: CommitRecord,
-        syscalls: FileSyscalls,
+        self, steps: list[CommitStep], found: list[os.stat_result | None], record: CommitRecord, syscalls: FileSyscalls
     ) -> None:
         self._steps = steps
         self._found = found
@@ -229,7 +221,7 @@ class FileTransaction:
             if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
                 self._syscalls.remove(journal)
 
-    def _make_folders(self, folders: Sequence[tuple[str, str]]) -> None:
+    def _make_folders(self, folders: Folders) -> None:
         for root, relative in folders:
             with os_error_as_tool_error(relative):
                 recovery.make_folder(self._syscalls, root, relative, None)
@@ -281,8 +273,7 @@ class FileTransaction:
                     self._copy(folder, entry.name, stage, old, found)
 
     def _copy(self, folder: int, name: str, stage: int, other: str, found: os.stat_result) -> None:
-        original = self._syscalls.open(folder, name, os.O_RDONLY)
-        with os.fdopen(original, "rb") as file:
+        with os.fdopen(self._syscalls.open(folder, name, os.O_RDONLY), "rb") as file:
             copy = self._syscalls.open(stage, other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 while chunk := file.read(1 << 20):

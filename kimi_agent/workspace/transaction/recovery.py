@@ -207,8 +207,7 @@ def _folder(syscalls: FileSyscalls, entry: JournalEntry, relative: str, stack: c
         folder = syscalls.folder(entry.root, relative)
     except OSError as error:
         # There is a link in place of a folder that is not made yet, or not made again yet.
-        swapped = entry.stage is not None and error.errno == errno.ELOOP
-        if error.errno in _MISSING_ERRORS or swapped:
+        if error.errno in _MISSING_ERRORS or (entry.stage is not None and error.errno == errno.ELOOP):
             return None
         raise
     stack.callback(os.close, folder)
