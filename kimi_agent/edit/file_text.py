@@ -94,11 +94,9 @@ def encode_characters(text: str, codec: TextCodec, path: str) -> bytes:
     try:
         return text.encode(codec.name)
     except UnicodeEncodeError as error:
-        raise ToolError(
-            "encoding",
-            f"{path}: character {error.object[error.start]!a} cannot be written in {codec.name.upper()}",
-            "send the text without that character (an escape like \\ud800 is half a character)",
-        ) from None
+        why = f"{path}: character {error.object[error.start]!a} cannot be written in {codec.name.upper()}"
+        mend = "send the text without that character (an escape like \\ud800 is half a character)"
+        raise ToolError("encoding", why, mend) from None
 
 
 def find_non_ascii(lines: Iterable[str]) -> str:

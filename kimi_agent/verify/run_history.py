@@ -136,10 +136,8 @@ class _HistoryReader:
             named = tuple(dict.fromkeys(path for file in view.files for path in (file.old_path, file.path) if path))
         if named or call.before is not None or call.effect in _MAY_CHANGE:
             # Our own edits land whole or not at all.
-            harmless = call.effect == "write" and event.result.failed
-            self.changing_calls.append(
-                FileChangingCall(seq, before, after, named, is_fully_reported=bool(named) or harmless)
-            )
+            sure = bool(named) or (call.effect == "write" and event.result.failed)
+            self.changing_calls.append(FileChangingCall(seq, before, after, named, is_fully_reported=sure))
 
     def _run(
         self, seq: int, event: Returned, report: TestReport, trees: tuple[str, str], asked: Call | None
@@ -176,9 +174,8 @@ class _HistoryReader:
         for call in self._open.values():
             if call.before is not None or call.effect in _MAY_CHANGE:
                 before = call.before.tree if call.before is not None else ""
-                changing_calls.append(
-                    FileChangingCall(call.seq, before, call.after.tree if call.after is not None else now)
-                )
+                after = call.after.tree if call.after is not None else now
+                changing_calls.append(FileChangingCall(call.seq, before, after))
         runs = tuple(filter(self._ran_on_files_that_stand, self.runs))
         return TestRunHistory(self.turn, runs, tuple(sorted(changing_calls, key=lambda call: call.seq)))
 

@@ -14,11 +14,9 @@ UNIFIED_EXAMPLE = "--- a/path\n+++ b/path\n@@ -1,2 +1,2 @@\n context\n-old\n+new
 def patch_syntax_error(number: int, line: str, expected: str, example: str) -> ToolError:
     """The error for line `number` (0-based) of a patch, with what may stand there."""
     shown = line if len(line) <= 120 else line[:119] + "…"
-    return ToolError(
-        "parse",
-        f"line {number + 1} of the patch: {shown!r}; {expected}. Nothing was changed",
-        f"the smallest valid form:\n{example}",
-    )
+    why = f"line {number + 1} of the patch: {shown!r}; {expected}. Nothing was changed"
+    mend = f"the smallest valid form:\n{example}"
+    return ToolError("parse", why, mend)
 
 
 _NUMBERS = re.compile(r"@@+ *-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))?\s*(?:@@.*)?$")

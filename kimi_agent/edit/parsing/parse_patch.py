@@ -28,11 +28,9 @@ def parse_patch(patch: str) -> tuple[PatchSection, ...]:
         lines = ["" if line.strip() in v4a.V4A_MARKERS else line for line in lines]
     if unified.has_header_before(lines, len(lines)):
         return unified.parse_unified_diff(lines, whole=closed or patch.endswith("\n"))
-    raise ToolError(
-        "no_patch",
-        "this is neither a V4A patch nor a unified diff; nothing was changed",
-        f"send one of these forms:\n{V4A_EXAMPLE}\nor\n{UNIFIED_EXAMPLE}",
-    )
+    why = "this is neither a V4A patch nor a unified diff; nothing was changed"
+    mend = f"send one of these forms:\n{V4A_EXAMPLE}\nor\n{UNIFIED_EXAMPLE}"
+    raise ToolError("no_patch", why, mend)
 
 
 def unwrap_patch(patch: str) -> tuple[list[str], bool]:

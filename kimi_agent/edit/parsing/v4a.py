@@ -80,11 +80,9 @@ class _Reader:
             else:
                 self.place += 1
         if not self._whole:
-            raise ToolError(
-                "truncated",
-                f"the patch breaks off after line {len(self.lines)} without `*** End Patch`; nothing was changed",
-                "send the whole patch again and end it with `*** End Patch`; split a long one into several calls",
-            )
+            why = f"the patch breaks off after line {len(self.lines)} without `*** End Patch`; nothing was changed"
+            mend = "send the whole patch again and end it with `*** End Patch`; split a long one into several calls"
+            raise ToolError("truncated", why, mend)
         return self._some(sections)
 
     def _some(self, sections: list[PatchSection]) -> list[PatchSection]:

@@ -47,11 +47,9 @@ class FileView(Protocol):
 
 def unknown_encoding_error(name: str, char: str) -> ToolError:
     """The error for a character beyond ASCII in an edit of a file whose encoding is not known."""
-    return ToolError(
-        "encoding",
-        f"{escape_path(name)} is not UTF-8, so {char!r} of your text cannot be compared with its bytes",
-        "keep to ASCII lines, or convert the file first, by shell: iconv -f ENCODING -t UTF-8",
-    )
+    why = f"{escape_path(name)} is not UTF-8, so {char!r} of your text cannot be compared with its bytes"
+    mend = "keep to ASCII lines, or convert the file first, by shell: iconv -f ENCODING -t UTF-8"
+    return ToolError("encoding", why, mend)
 
 
 def require_known(name: str, disk: FileState | None) -> bool:
@@ -81,8 +79,6 @@ def missing_file_error(name: str, view: FileView, next_step: str) -> ToolError:
 def stale_file_error(name: str, why: str, line: int = 0) -> ToolError:
     """The error for a file that somebody else changed since the model saw it; `line` is where to look again."""
     offset = f", offset={max(1, line - 20)}" if line > 20 else ""
-    return ToolError(
-        "stale",
-        f"{escape_path(name)} changed on disk since you last saw it, by somebody else, {why}",
-        f"read it again: read_file(path={escape_path(name)!r}{offset}), then send hunks with context lines",
-    )
+    why = f"{escape_path(name)} changed on disk since you last saw it, by somebody else, {why}"
+    mend = f"read it again: read_file(path={escape_path(name)!r}{offset}), then send hunks with context lines"
+    return ToolError("stale", why, mend)

@@ -131,11 +131,9 @@ class _Plan:
     def _create(self, name: str, now: FileDraft, section: PatchSection) -> None:
         goal = self._free(name) if section.at_once else now if now.data is None else None
         if goal is None:
-            raise ToolError(
-                "exists",
-                f"{escape_path(name)} exists already",
-                f"change it with `*** Update File: {escape_path(name)}`, or choose another path",
-            )
+            why = f"{escape_path(name)} exists already"
+            mend = f"change it with `*** Update File: {escape_path(name)}`, or choose another path"
+            raise ToolError("exists", why, mend)
         new = FileText()
         for hunk in section.hunks:
             new = write_hunks(new, [PlacedHunk(hunk, 0)]).text
@@ -150,12 +148,10 @@ class _Plan:
             lines = views.lines_for(hunk)
             whole = list(lines.places(hunk.old)) == [0] and lines.tier(hunk.old, 0) == 0
             if len(section.hunks) > 1 or not whole or len(hunk.old) != len(text.bodies):
-                raise ToolError(
-                    "not_found",
-                    f"{escape_path(name)} holds {len(text.bodies)} lines, "
-                    f"not the {len(hunk.old)} that this diff deletes",
-                    f"to delete it whatever it holds, read it and send `*** Delete File: {escape_path(name)}`",
-                )
+                shown = escape_path(name)
+                why = f"{shown} holds {len(text.bodies)} lines, not the {len(hunk.old)} that this diff deletes"
+                mend = f"to delete it whatever it holds, read it and send `*** Delete File: {shown}`"
+                raise ToolError("not_found", why, mend)
         elif not require_known(name, now.disk):
             now.notes = (IN_GIT_NOTE,)
         if now is not self._files[name]:

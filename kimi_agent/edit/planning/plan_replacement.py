@@ -72,11 +72,9 @@ def _sensible(wanted: Replacement) -> None:
     for line in wanted.new.split("\n"):
         comment = line.strip().startswith(("#", "//", "/*", "<!--", "--", "...", "…", ";", "*", "%"))
         if comment and line.strip() not in known and _PLACEHOLDER.match(line):
-            raise ToolError(
-                "refused",
-                f"new_string leaves code out, and would be written as it stands: `{format_line(line.strip())}`",
-                "write the whole new text, or replace a smaller part",
-            )
+            why = f"new_string leaves code out, and would be written as it stands: `{format_line(line.strip())}`"
+            mend = "write the whole new text, or replace a smaller part"
+            raise ToolError("refused", why, mend)
 
 
 def _change(name: str, state: FileState, text: FileText, found: TextMatches) -> EditPlan:
@@ -151,21 +149,17 @@ def _not_found(name: str, text: FileText, wanted: Replacement) -> ToolError:
     old, new = (each.replace("\r\n", "\n") for each in (wanted.old, wanted.new))
     real = old.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"').replace("\\\\", "\\")
     if real != old and real in whole:
-        return ToolError(
-            "not_found",
-            f"old_string is not in {escape_path(name)}; it would be if its backslash escapes were what they stand for",
-            'send real line breaks, tabs and quotes instead of \\n, \\t and \\"',
-        )
+        why = f"old_string is not in {escape_path(name)}; it would be if its backslash escapes were what they stand for"
+        mend = 'send real line breaks, tabs and quotes instead of \\n, \\t and \\"'
+        return ToolError("not_found", why, mend)
     if len(new.strip()) >= 8 and new.strip("\n") in whole:
         line = whole[: whole.index(new.strip("\n"))].count("\n") + 1
         why = f"old_string is not in {escape_path(name)}, and new_string stands already at line {line}"
         return ToolError("already_applied", why, "go on; read the file if you are not sure")
     nearest = describe_nearest(old.removesuffix("\n").split("\n"), lines)
-    return ToolError(
-        "not_found",
-        f"old_string is not in {escape_path(name)}. {nearest}",
-        "send the text as the file has it; a shorter old_string is enough if it is unique",
-    )
+    why = f"old_string is not in {escape_path(name)}. {nearest}"
+    mend = "send the text as the file has it; a shorter old_string is enough if it is unique"
+    return ToolError("not_found", why, mend)
 
 
 def _ambiguous(name: str, text: FileText, found: TextMatches) -> ToolError:
@@ -176,11 +170,9 @@ def _ambiguous(name: str, text: FileText, found: TextMatches) -> ToolError:
     count = f"{len(found.hits)} times" + (f" ({loose} of them but for blanks, quotes or dashes)" if loose else "")
     longer = [line for line in (_longer(found, hit) for hit in found.hits[:2]) if line]
     hint = "".join(f"\nUnique for line {start + 1}:\n{each}" for start, each in zip(starts, longer, strict=False))
-    return ToolError(
-        "ambiguous",
-        f"old_string stands {count} in {escape_path(name)}: {where}; nothing was changed{hint}",
-        "add lines around it so that it is unique, or set replace_all=true to change all",
-    )
+    why = f"old_string stands {count} in {escape_path(name)}: {where}; nothing was changed{hint}"
+    mend = "add lines around it so that it is unique, or set replace_all=true to change all"
+    return ToolError("ambiguous", why, mend)
 
 
 def _longer(found: TextMatches, hit: TextMatch) -> str:

@@ -143,11 +143,9 @@ class ProjectTests:
 
         name, command = check_test_name(name), command.strip()
         if command and (targets or name or failed_only):
-            raise ToolError(
-                "bad_arguments",
-                "'command' is run as written and takes no targets, name or failed_only",
-                "put them into the command, or leave 'command' out",
-            )
+            why = "'command' is run as written and takes no targets, name or failed_only"
+            mend = "put them into the command, or leave 'command' out"
+            raise ToolError("bad_arguments", why, mend)
         if failed_only:
             targets = self._failing(targets)
         selection = TestSelection(parse_targets(self._files, targets), name)

@@ -114,11 +114,9 @@ class PlanChooser:
         offered = list(dict.fromkeys(each for folder in folders for each in find_ci_commands(folder)))
         run = f"; CI runs: {'; '.join(offered[:5])}" if offered else ""
         example = f"'{offered[0]}'" if offered and "'" not in offered[0] else "'...'"
-        return ToolError(
-            "not_found",
-            f"found nothing that says how tests are run here{how} ({looked}){run}",
-            f"pass command={example} with the project's own test command",
-        )
+        why = f"found nothing that says how tests are run here{how} ({looked}){run}"
+        mend = f"pass command={example} with the project's own test command"
+        return ToolError("not_found", why, mend)
 
 
 def _accepts_targets(runner: TestRunner, selection: TestSelection, hits: list[TestRunner]) -> bool:

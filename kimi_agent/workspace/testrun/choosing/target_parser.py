@@ -34,11 +34,9 @@ def _read(files: Files, spelling: str) -> Target:
     if not path or "\x00" in spelling or "\n" in spelling:
         raise ToolError("bad_arguments", f"{spelling[:80]!r} is no test target", "give a path or a node id")
     if path.startswith("-"):
-        raise ToolError(
-            "bad_arguments",
-            f"{spelling[:80]!r} looks like an option; targets are paths or node ids",
-            "give options in 'command', or write ./ before a path that starts with -",
-        )
+        why = f"{spelling[:80]!r} looks like an option; targets are paths or node ids"
+        mend = "give options in 'command', or write ./ before a path that starts with -"
+        raise ToolError("bad_arguments", why, mend)
     if files.kind(path) == "missing" and (named := _parse_dotted_name(files, path)):
         return named
     return Target(_resolve_inside(files, path), node)

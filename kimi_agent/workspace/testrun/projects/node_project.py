@@ -69,11 +69,8 @@ def inspect_node_project(folder: ProjectFolder) -> NodeProject:
 
 
 def _script_project(scripts: Mapping[str, str], manager: str) -> NodeProject:
-    return (
-        NodeProject("script", f"{PACKAGE_JSON} script test", manager)
-        if scripts.get("test", "").strip()
-        else NodeProject("")
-    )
+    known = scripts.get("test", "").strip()
+    return NodeProject("script", f"{PACKAGE_JSON} script test", manager) if known else NodeProject("")
 
 
 def read_package_script(folder: ProjectFolder, name: str) -> PackageScript:

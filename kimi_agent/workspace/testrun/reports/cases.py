@@ -62,9 +62,8 @@ def excerpt_innermost_first(text: str, frame: FrameMatcher, test_file: str = "")
         left_out = len(message) - MAX_MESSAGE_LINES + 1
         message = [*message[: MAX_MESSAGE_LINES - 1], f"… {left_out} more lines in the full log"]
     in_test = [place for place in places if test_file and place.startswith(test_file + ":")]
-    return FailureExcerpt(
-        "\n".join([*message, *frames[: MAX_EXCERPT_LINES - len(message)]]), (in_test or places or [""])[0], last
-    )
+    detail = "\n".join([*message, *frames[: MAX_EXCERPT_LINES - len(message)]])
+    return FailureExcerpt(detail, (in_test or places or [""])[0], last)
 
 
 def merge_cases(cases: Iterable[TestCase]) -> tuple[TestCase, ...]:
@@ -120,9 +119,8 @@ def list_subfolders(path: Path, most: int = 1_000) -> list[str]:
     """The names of the real folders (no links) in `path`, sorted; [] where it cannot be listed."""
     try:
         with os.scandir(path) as entries:
-            return sorted(
-                entry.name for entry in itertools.islice(entries, most) if entry.is_dir(follow_symlinks=False)
-            )
+            first = itertools.islice(entries, most)
+            return sorted(entry.name for entry in first if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
 

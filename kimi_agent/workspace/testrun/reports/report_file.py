@@ -45,11 +45,7 @@ def read_report_bytes(path: Path, most: int = MAX_JSON_BYTES) -> bytes | None:
 
 
 def stream_xml(
-    path: Path,
-    *,
-    start: Callable[[str, dict[str, str]], None],
-    end: Callable[[str], None],
-    text: Callable[[str], None],
+    path: Path, *, start: Callable[[str, dict[str, str]], None], end: Callable[[str], None], text: Callable[[str], None]
 ) -> str | None:
     """Stream a report through the three handlers; what was wrong with it ("" for nothing), None where there is none.
 

@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.commands_and_reports import (
-    ParsedReport,
-    Target,
-    TestCommand,
-    TestOutcome,
-    TestSelection,
-)
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.reports.cases import (
@@ -47,7 +41,7 @@ def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[st
     Where targets of several kinds are chosen together, or a name beside them, more tests may run than were asked for.
     """
     manifest = _manifest(folder, "")
-    places = [_locate_target(target, folder) for target in selection.targets]
+    places = [_locate_target(target.path, target.node, folder) for target in selection.targets]
     elsewhere = any(place.package != "." for place in places)
     kinds = {place.kind for place in places}
     chosen: tuple[str, ...] = ()
@@ -106,18 +100,18 @@ class _TargetLocation:
     binary: str = ""
 
 
-def _locate_target(target: Target, folder: ProjectFolder) -> _TargetLocation:
-    package = _package_of(target.path, folder)
-    parts = PurePosixPath(path_argument(target.path, folder.path / package)).parts
-    if target.node.startswith("doc "):
+def _locate_target(path: Path, node: str, folder: ProjectFolder) -> _TargetLocation:
+    package = _package_of(path, folder)
+    parts = PurePosixPath(path_argument(path, folder.path / package)).parts
+    if node.startswith("doc "):
         # rustdoc splits its filters at blanks; the line is the last word of a name.
-        return _TargetLocation(package, "doc", target.node.split()[-1])
+        return _TargetLocation(package, "doc", node.split()[-1])
     if parts[:1] == ("src",):
-        names = (*_modules(parts), *([target.node] if target.node else []))
-        return _TargetLocation(package, "src", "::".join(names), bool(target.node))
+        names = (*_modules(parts), *([node] if node else []))
+        return _TargetLocation(package, "src", "::".join(names), bool(node))
     if parts[:1] == ("tests",) and len(parts) > 1:
-        return _TargetLocation(package, "tests", target.node, bool(target.node), parts[1].removesuffix(".rs"))
-    return _TargetLocation(package, "whole", target.node, bool(target.node))
+        return _TargetLocation(package, "tests", node, bool(node), parts[1].removesuffix(".rs"))
+    return _TargetLocation(package, "whole", node, bool(node))
 
 
 def _package_of(path: Path, folder: ProjectFolder) -> str:

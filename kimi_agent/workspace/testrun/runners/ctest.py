@@ -9,13 +9,7 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
-from kimi_agent.workspace.testrun.commands_and_reports import (
-    ParsedReport,
-    Target,
-    TestCommand,
-    TestOutcome,
-    TestSelection,
-)
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
@@ -72,11 +66,9 @@ async def _launch(request: LaunchRequest) -> TestCommand | None:
         return None
     tree = _find_build_folder(request.folder)
     if tree is None:
-        raise ToolError(
-            "not_found",
-            "CMakeLists.txt declares tests, but there is no build folder, so nothing can be run yet",
-            "run `cmake -S . -B build` in the shell, then run_tests: it builds and runs ctest",
-        )
+        why = "CMakeLists.txt declares tests, but there is no build folder, so nothing can be run yet"
+        mend = "run `cmake -S . -B build` in the shell, then run_tests: it builds and runs ctest"
+        raise ToolError("not_found", why, mend)
     words = ctest_arguments(request.folder, request.selection, tree.name)
     if words is None:
         return None
@@ -104,7 +96,7 @@ def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) 
             if target.path != folder.path / _id_file(folder):
                 return None
             names.append(_escape_regex(target.node))
-        elif (found := _build_subfolder(folder, target, tree)) is None or len(selection.targets) > 1:
+        elif (found := _build_subfolder(folder, target.path, tree)) is None or len(selection.targets) > 1:
             return None
         else:
             below = found
@@ -127,9 +119,8 @@ def _read(ran: RunResult) -> ParsedReport:
         why = excerpt_first_error(ran.lines, _ERROR) if stopped else ""
         running = ", ".join(f"{anchor}::{name}" for name in live.started)
         return ParsedReport(cases, why, running, trouble=trouble or "", is_complete=False)
-    cases = merge_cases(
-        _case(test, anchor, live.ended.get(test.name, ("passed", ""))[1], spelled) for test in report.tests
-    )
+    words = {name: how for name, (_, how) in live.ended.items()}
+    cases = merge_cases(_case(test, anchor, words.get(test.name, ""), spelled) for test in report.tests)
     return ParsedReport(cases, trouble=trouble, is_complete=not trouble)
 
 
@@ -258,11 +249,11 @@ def _candidates(path: Path) -> list[str]:
     return [".", *names, *below, *deeper]
 
 
-def _build_subfolder(folder: ProjectFolder, target: Target, tree: str) -> str | None:
+def _build_subfolder(folder: ProjectFolder, path: Path, tree: str) -> str | None:
     """The part of the build that belongs to a folder of sources: "" for all of it, None where it has none."""
-    if not target.path.is_dir() or not target.path.is_relative_to(folder.path):
+    if not path.is_dir() or not path.is_relative_to(folder.path):
         return None
-    below = target.path.relative_to(folder.path).as_posix()
+    below = path.relative_to(folder.path).as_posix()
     if below == ".":
         return ""
     return below if (folder.path / tree / below / "CTestTestfile.cmake").is_file() else None

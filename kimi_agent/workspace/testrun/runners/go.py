@@ -10,13 +10,7 @@ import msgspec
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase
-from kimi_agent.workspace.testrun.commands_and_reports import (
-    ParsedReport,
-    Target,
-    TestCommand,
-    TestOutcome,
-    TestSelection,
-)
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases, path_argument
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -48,8 +42,8 @@ def go_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[str, 
         raise ToolError("bad_arguments", "go test takes a name or node ids, not both", "give one of the two")
     if not selection.targets:
         return (*((f"-run={_escape_levels(selection.name)}",) if selection.name else ()), *_all_packages(folder))
-    packages = dict.fromkeys(_package(target, folder) for target in selection.targets)
-    run = _escape_levels(selection.name) if selection.name else _selected(selection.targets, folder)
+    packages = dict.fromkeys(_package(target.path, folder, whole=not target.node) for target in selection.targets)
+    run = _escape_levels(selection.name) if selection.name else _selected(selection, folder)
     return (*((f"-run={run}",) if run else ()), *packages)
 
 
@@ -92,18 +86,18 @@ def _all_packages(folder: ProjectFolder) -> tuple[str, ...]:
     return tuple(f"{module.rstrip('/')}/..." for module in used) or ("./...",)
 
 
-def _package(target: Target, folder: ProjectFolder) -> str:
+def _package(path: Path, folder: ProjectFolder, *, whole: bool) -> str:
     # A folder means all that is below it, a file the package that it belongs to.
-    place = target.path if target.path.is_dir() else target.path.parent
+    place = path if path.is_dir() else path.parent
     spelled = path_argument(place, folder.path)
     spelled = "." if spelled == "." else f"./{spelled.removeprefix('./')}"
-    return f"{spelled}/..." if target.path.is_dir() and not target.node else spelled
+    return f"{spelled}/..." if whole and path.is_dir() else spelled
 
 
-def _selected(targets: Iterable[Target], folder: ProjectFolder) -> str:
+def _selected(selection: TestSelection, folder: ProjectFolder) -> str:
     """`-run` for node ids and test files; "" where one of the targets means all tests of its package."""
     wanted: list[list[str]] = []
-    for target in targets:
+    for target in selection.targets:
         if target.node:
             wanted.append(target.node.split("/"))
         elif _TEST_FILE.fullmatch(target.path.name) and (declared := _declared(folder, target.path)):

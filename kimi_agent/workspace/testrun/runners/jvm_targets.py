@@ -78,6 +78,6 @@ def _in_file(target: Target, where: str, text: str) -> list[JvmSelection]:
 def _with_method(where: str, cls: str, method: str) -> JvmSelection:
     # A name for people ("1 + 2 = 3") names no method: its whole class is run.
     known = _METHOD.match(method)
-    return JvmSelection(
-        where, cls=cls, method=known["name"] if known else "", is_parametrized=bool(known and known["more"] == "[")
-    )
+    if known is None:
+        return JvmSelection(where, cls=cls)
+    return JvmSelection(where, cls=cls, method=known["name"], is_parametrized=known["more"] == "[")

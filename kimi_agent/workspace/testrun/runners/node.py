@@ -16,13 +16,7 @@ from kimi_agent.workspace.testrun.reports import injected_js_reporters
 from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
 from kimi_agent.workspace.testrun.reports.cases import path_argument
 from kimi_agent.workspace.testrun.reports.js_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
-from kimi_agent.workspace.testrun.runner import (
-    GivenCommand,
-    LaunchRequest,
-    ReportParser,
-    TestRunner,
-    read_exit_code,
-)
+from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, ReportParser, TestRunner, read_exit_code
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
 # npx would install what is missing, corepack's pnpm and yarn would download themselves: no run of tests does that.
@@ -234,6 +228,5 @@ MOCHA = _make_runner("mocha", "mocha", 22, read_reporter_lines)
 NODE = _make_runner("node --test", "node", 23, read_reporter_lines)
 BUN = _make_runner("bun test", "bun", 24, read_bun_output)
 NPM_SCRIPT = TestRunner(
-    *("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES),
-    order=25,
+    *("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES), order=25
 )

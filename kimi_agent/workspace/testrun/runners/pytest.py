@@ -5,13 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
-from kimi_agent.workspace.testrun.commands_and_reports import (
-    ParsedReport,
-    Target,
-    TestCommand,
-    TestOutcome,
-    TestSelection,
-)
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
@@ -110,8 +104,13 @@ def _needs_cache(folder: ProjectFolder) -> bool:
 
 def pytest_arguments(selection: TestSelection, folder: Path) -> tuple[str, ...]:
     """The name and the targets as pytest takes them; none of them can be read as an option."""
-    words = (f"-k={selection.name}",) if selection.name else ()
-    return (*words, *(_argument(target, folder) for target in selection.targets))
+    words = [f"-k={selection.name}"] if selection.name else []
+    for target in selection.targets:
+        spelled = str(target.path.relative_to(folder) if target.path.is_relative_to(folder) else target.path)
+        # "-x" would be an option, "@x" a file of arguments (pytest 8.2).
+        spelled = f"./{spelled}" if spelled.startswith(("-", "@")) else spelled
+        words.append(f"{spelled}::{target.node}" if target.node else spelled)
+    return tuple(words)
 
 
 def parse_pytest_report(report: JUnitReport | None, lines: Iterable[str], *, root: Path, folder: Path) -> ParsedReport:
@@ -135,20 +134,6 @@ def parse_pytest_report(report: JUnitReport | None, lines: Iterable[str], *, roo
         trouble=trouble,
         is_complete=not report.trouble,
     )
-
-
-def _argument(target: Target, folder: Path) -> str:
-    spelled = _relative(target.path, folder)
-    # "-x" would be an option, "@x" a file of arguments (pytest 8.2).
-    spelled = f"./{spelled}" if spelled.startswith(("-", "@")) else spelled
-    return f"{spelled}::{target.node}" if target.node else spelled
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return str(path.relative_to(folder))
-    except ValueError:
-        return str(path)
 
 
 def _read_live_lines(lines: Iterable[str]) -> tuple[dict[str, TestOutcome], list[str], str]:

@@ -236,7 +236,4 @@ RSPEC = TestRunner(
     manifests=("Gemfile", "Rakefile", r"\.rspec", r".*\.gemspec"),
     order=36,
 )
-MINITEST = TestRunner(
-    *("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",)),
-    order=37,
-)
+MINITEST = TestRunner(*("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",)), order=37)

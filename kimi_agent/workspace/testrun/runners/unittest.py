@@ -8,13 +8,7 @@ from typing import Literal
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
-from kimi_agent.workspace.testrun.commands_and_reports import (
-    ParsedReport,
-    Target,
-    TestCommand,
-    TestOutcome,
-    TestSelection,
-)
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -62,13 +56,11 @@ def unittest_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple
     name = (f"-k={selection.name}",) if selection.name else ()
     below = [target.path for target in selection.targets if target.path.is_dir()]
     if below and len(selection.targets) > 1:
-        raise ToolError(
-            "bad_arguments",
-            "unittest takes one folder, or several files, classes and tests, but not both",
-            "give the folder alone, or the files in it",
-        )
+        why = "unittest takes one folder, or several files, classes and tests, but not both"
+        mend = "give the folder alone, or the files in it"
+        raise ToolError("bad_arguments", why, mend)
     if selection.targets and not below:
-        return ("-v", *name, *(_dotted(target, folder.path) for target in selection.targets))
+        return ("-v", *name, *(_dotted(target.path, target.node, folder.path) for target in selection.targets))
     return ("discover", "-v", *_start(folder, _relative(below[0], folder.path) if below else "."), *name)
 
 
@@ -91,11 +83,11 @@ def parse_unittest_output(lines: Iterable[str], *, root: Path, folder: ProjectFo
     return ParsedReport(tuple(cases), broken, running, text.claim, trouble, is_complete=text.ran is not None)
 
 
-def _dotted(target: Target, folder: Path) -> str:
-    spelled = _relative(target.path, folder)
-    if not target.node:
+def _dotted(path: Path, node: str, folder: Path) -> str:
+    spelled = _relative(path, folder)
+    if not node:
         return f"./{spelled}" if spelled.startswith("-") else spelled
-    return ".".join([*PurePosixPath(spelled).with_suffix("").parts, *target.node.split("::")])
+    return ".".join([*PurePosixPath(spelled).with_suffix("").parts, *node.split("::")])
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -243,8 +235,4 @@ def _read(ran: RunResult) -> ParsedReport:
     return parse_unittest_output(ran.lines, root=ran.root, folder=ran.folder)
 
 
-UNITTEST = TestRunner(
-    *("unittest", "Python", unittest_evidence, _launch, _read, (".py",)),
-    adopt=_adopt,
-    order=11,
-)
+UNITTEST = TestRunner(*("unittest", "Python", unittest_evidence, _launch, _read, (".py",)), adopt=_adopt, order=11)
