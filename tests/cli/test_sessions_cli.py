@@ -90,7 +90,7 @@ def test_programs_get_one_object_a_hit(run: Run, sessions: Sessions) -> None:
             "excerpt": "parser.py the whole output",
         }
     ]
-    assert "--limit N" in run("search", "parser", "--limit", "1")[2]
+    assert run("search", "parser", "--limit", "1")[2] == "The newest 1 hits; --limit N shows more.\n"
     assert run("search", "nowhere", "--json") == (0, "", "")
 
 

@@ -449,7 +449,7 @@ def test_what_a_killed_process_left_stops_nothing(workspace: Path, opened: Open,
     shutil.rmtree(store / "objects")
     (store / "objects").mkdir()
     assert not opened().has(first.tree)
-    with pytest.raises(SnapshotError, match="damaged"):
+    with pytest.raises(SnapshotError, match="is no longer kept, or is damaged"):
         opened().read(first.tree, "a")
     (workspace / "b").write_text("b")
     second = checkpoints.take()
@@ -471,7 +471,7 @@ def test_a_damaged_object_is_reported(workspace: Path, opened: Open, tmp_path: P
     for damage in (b"", zlib.compress(b"blob 1\0b"), zlib.compress(b"tree 0\0"), b"no zlib"):
         path.write_bytes(damage)
         checkpoints.close()
-        with pytest.raises(SnapshotError, match="damaged"):
+        with pytest.raises(SnapshotError, match="is no longer kept, or is damaged"):
             checkpoints.content(kept)
     assert checkpoints.entry_at(taken.tree, "missing") is None
     checkpoints.close()
