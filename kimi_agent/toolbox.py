@@ -118,7 +118,8 @@ class Toolbox:
             nonlocal started
             if not started:
                 started = True
-                before = () if call.tool.effect == "read" else ctx.files.fingerprints(call.paths)
+                plan = ctx.plan or await call.tool.plan(ctx, call)
+                before = () if plan.effect == "read" else ctx.files.fingerprints(each.path for each in plan.paths)
                 self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before))
             return await call.tool.run(ctx, call)
 

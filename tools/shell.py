@@ -23,7 +23,7 @@ async def _preview(ctx: Context, command: str, cwd: str = "", timeout_s: float =
     return Preview(f"shell {description or ' '.join(command.split())[:100]}", OutputView(command, cwd=place))
 
 
-@tool(effect="execute", preview=_preview, paths=lambda arguments: ())
+@tool(effect="execute", preview=_preview)
 async def shell(
     ctx: Context,
     command: Annotated[str, Field("Bash source; may have several lines.")],

@@ -160,7 +160,7 @@ async def open_agent(
     config, state = setup.config, setup.user_folders.state
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
-    policy = factories.make_policy(setup)
+    policy = factories.make_policy(setup, tools)
     settings = model_pipeline.read_model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
     # Before the session: without a key there is none.

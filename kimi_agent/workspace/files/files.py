@@ -1,5 +1,6 @@
 """Workspace files: the only module through which tools read, list and write them."""
 
+import copy
 import errno
 import hashlib
 import os
@@ -73,11 +74,26 @@ class Files:
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
         self._resolver = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
+        self._planned: frozenset[str] = frozenset()
+        self._refusal: Callable[[str], str] = lambda path: ""
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
+
+    def bound_to(self, planned: Iterable[str], refusal: Callable[[str], str]) -> "Files":
+        """These files for one call that was judged: it may write the `planned` paths (absolute, resolved).
+
+        A path that nobody judged is written only where `refusal` has no reason against it. Everything else is shared.
+        """
+        bound = copy.copy(self)
+        bound._planned, bound._refusal = frozenset(planned), refusal
+        return bound
+
+    def resolve(self, spelling: str) -> ResolvedPath:
+        """Where a path leads, as every method here follows it. Raises ToolError for what can be no path."""
+        return self._resolver.find(spelling)
 
     def readable(self, spelling: str) -> Path:
         """The resolved path of a file or folder that may be read (for ripgrep). Raises ToolError, NeedsConsent."""
@@ -256,6 +272,9 @@ class Files:
             text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             raise ToolError("refused", text)
         shown = self._shown(resolved)
+        if resolved.path not in self._planned and (why := self._refusal(resolved.path)):
+            text = f"{escape_path(change.path)} was not named by this call, and {why} closes it; nothing was written"
+            raise ToolError("denied", text, "tell the user what you need there")
         return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
     def _descriptor(self, resolved: ResolvedPath, flags: int) -> int:

@@ -6,11 +6,12 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from kimi_agent.call_plan import PlannedCommand
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
@@ -27,6 +28,7 @@ from kimi_agent.workspace.testrun.verdict import judge_run
 
 MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000
 _TEMP = "kimi-agent-tests-"
+_SHOWN_REPORT = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
 # As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
 _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
 
@@ -78,9 +80,16 @@ class ProjectTests:
 
         Nothing of the repository runs for it.
         """
-        report = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
-        argv = (await self._plan(targets, name, command, failed_only, report)).command.argv
+        argv = (await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)).command.argv
         return argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
+
+    async def plan(
+        self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
+    ) -> tuple[Sequence[str], PlannedCommand]:
+        """What `run` would do, for the policy: the paths that it is about, and the command. Raises as `run` does."""
+        planned = await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)
+        chosen = [str(target.path) for target in planned.selection.targets]
+        return chosen or [str(planned.folder.path)], planned.judged
 
     async def run(
         self,
@@ -92,11 +101,12 @@ class ProjectTests:
         repeat: int = 1,
         timeout_s: float = 600.0,
         progress: Callable[[str], None] | None = None,
+        allowed: Collection[PlannedCommand] | None = None,
     ) -> TestReport:
         """Run the tests (`repeat` times, in `timeout_s` for all of them together) and say how they went.
 
-        Raises ToolError for targets that cannot be run, and where nothing says how to run tests here. A run that goes
-        wrong (broken, timed out) is a report, not an error.
+        Raises ToolError for targets that cannot be run, where nothing says how to run tests here, and for a command
+        that is none of those `allowed` (None: any). A run that goes wrong (broken, timed out) is a report, no error.
         """
         if not 1 <= repeat <= MAX_REPEATS:
             raise ToolError("bad_arguments", f"'repeat' must be 1 to {MAX_REPEATS}", "give a number in that range")
@@ -108,6 +118,9 @@ class ProjectTests:
         with temp as made:
             report = Path(made) / "run" / "report.xml"
             plan = await self._plan(targets, name, command, failed_only, report)
+            if allowed is not None and plan.judged not in allowed:
+                why = f"the test command is another one by now than was allowed: {plan.judged.text}"
+                raise ToolError("stale", why, "call again")
             tree = await self._tree() if self._tree else ""
             found = await self._repeated(plan, report, repeat, timeout_s, progress)
         found = replace(found, cases=self._compared(found.cases), tree=tree, whole=plan.whole and not failed_only)

@@ -71,8 +71,10 @@ async def read(ctx: Context, path: Annotated[str, Field("Path.")]) -> str:
     return ctx.files.read(path).data.decode()
 
 
-def made(workspace: Path, mode: PermissionMode = "ask", **rules: tuple[str, ...]) -> Policy:
-    return Policy(mode, Rules.parse(**rules), workspace=workspace, home=Path("/home/me"))
+def made(
+    workspace: Path, mode: PermissionMode = "ask", allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()
+) -> Policy:
+    return Policy(mode, Rules.parse(allow, deny), workspace=workspace, home=Path("/home/me"))
 
 
 async def run(context: Context, what: Tool, policy: Policy, person: Person, **arguments: object) -> Result:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from kimi_agent.call_plan import CommandSource
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
@@ -30,11 +31,13 @@ class PlanChooser:
         self._environment = environment
         self._runners = runners
 
-    def plan_command(self, command: str, folder: Path, why: str, *, whole: bool = False) -> RunPlan:
-        """A command as it is written, started in `folder`; `why` says who gave it."""
+    def plan_command(
+        self, command: str, folder: Path, why: str, source: CommandSource = "model", *, whole: bool = False
+    ) -> RunPlan:
+        """A command as it is written, started in `folder`; `why` and `source` say who gave it."""
         place = ProjectFolder(self._files, folder)
         launch, read = prepare_given_command(command, place, why, self._environment.report_path, self._runners)
-        return RunPlan(launch, read, place, whole=whole)
+        return RunPlan(launch, read, place, whole=whole, source=source, given=command)
 
     async def choose(self, selection: TestSelection, *, configured: str, worked: RememberedCommand | None) -> RunPlan:
         """The plan that runs `selection`: the person's command, AGENTS.md's, the one that worked, or a runner's.
@@ -46,7 +49,9 @@ class PlanChooser:
         why = ""
         if selection.is_whole:
             if configured:
-                return self.plan_command(configured, self._files.root, "configured test command", whole=True)
+                return self.plan_command(
+                    configured, self._files.root, "configured test command", "settings", whole=True
+                )
             documented, why = await asyncio.to_thread(self._plan_from_agents_file, start)
             if documented is not None:
                 return documented
@@ -73,7 +78,7 @@ class PlanChooser:
             which = self._environment.runner.which
             there = (path / program).exists() if "/" in program else which(program) is not None
             if there or not program:
-                return self.plan_command(command, path, name, whole=True), ""
+                return self.plan_command(command, path, name, "repository", whole=True), ""
             return None, f"{name} says {command!r}, but there is no {program}; "
         return None, ""
 
