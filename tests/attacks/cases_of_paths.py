@@ -67,7 +67,7 @@ OTHER_FILE = (
          {"releases/1/f": "1\n"}, {"current": "releases/1"}, deny=("write(current/**)",)),
     Case("R12 a denied file is a link", (read("real.txt"),), "held", (), {"real.txt": f"{CANARY}\n"},
          {"private.txt": "real.txt"}, deny=("read(private.txt)",)),
-    Case("an allowed folder, plainly", (write("docs/x.md"),), "held done done done", ("docs/x.md",),
+    Case("an allowed folder, plainly", (write("docs/x.md"),), "done", ("docs/x.md",),
          allow=("write(docs/**)",)),
 )  # fmt: skip
 
@@ -105,6 +105,7 @@ def hard_link(place: Place) -> None:
     (place.workspace / "h").hardlink_to(place.outside / "linked")
 
 
+FIND_CANARY: Call = ("search_code", {"pattern": "c4n4[r]y"})
 SHOWN = (
     *(Case(f"S1 search {arguments}, {rule}", (("search_code", {"pattern": "needle", **arguments}),), "safe", (),
            PRIVATE, deny=(rule,))
@@ -128,14 +129,15 @@ SHOWN = (
          {".env": f"KEY={CANARY}\n"}),
     Case("S1 denied, by the shell", (shell("cat private/p.txt"),), "held held held held", (), PRIVATE,
          deny=NO_PRIVATE, sandbox="a command opens files by itself; the rule speaks of the reading tools"),
-    Case("S19 our own log", (("search_code", {"pattern": CANARY}),), "safe", (), state_is="{workspace}/h",
-         settings="# " + CANARY),
-    Case("S19 our own folder, by its name", (("search_code", {"pattern": CANARY, "path": "h"}),), "safe", (),
+    Case("S19 our own log", (read(CANARY), FIND_CANARY), "safe", (), state_is="{workspace}/h"),
+    Case("S19 our own log, home is the workspace", (read(CANARY), FIND_CANARY), "safe", (), home_is="{workspace}",
+         state_is=""),
+    Case("S19 our own folder, by its name", (("search_code", {"pattern": "c4n4[r]y", "path": "h"}),), "safe", (),
+         state_is="{workspace}/h", settings="# " + CANARY),
+    Case("S19 our own folder, by a glob", (("search_code", {"pattern": "c4n4[r]y", "glob": "h/**"}),), "safe", (),
          state_is="{workspace}/h", settings="# " + CANARY),
     Case("S19 our own folder, read", (read("h/config.toml"),), "held", (), state_is="{workspace}/h",
          settings="# " + CANARY),
-    Case("S19 home is the workspace", (("search_code", {"pattern": CANARY}),), "safe", (), home_is="{workspace}",
-         state_is="", settings="# " + CANARY),
 )  # fmt: skip
 
 
@@ -177,7 +179,7 @@ WITH_DOCS = {"docs/f": "1\n"}
 PATCHED = (
     *(Case(f"patches S3 {name}", (call,), "held", ("src/a.py",), WITH_DOCS, {"s": "src"}, deny=NO_SRC)
       for name, call in PATCHES.items()),
-    *(Case(f"patches S3 created: {name}", (call,), "held", ("src/n.py",), WITH_DOCS, {"s": "src"}, deny=NO_SRC)
+    *(Case(f"patches S3 created: {name}", (call,), "safe", ("src/n.py",), WITH_DOCS, {"s": "src"}, deny=NO_SRC)
       for name, call in CREATED.items()),
     Case("patches S3 allowed by another name", (PATCHES["i/ w/"],), "held asked done done", ("src/a.py",),
          allow=("write(w/**)",)),

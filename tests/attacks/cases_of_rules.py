@@ -7,6 +7,7 @@ from tests.attacks.judging import Place, git, write_tree
 
 TESTS: Call = ("run_tests", {})
 TOUCH: Call = ("shell", {"command": "touch MARK"})
+REWRITE: Call = ("edit_file", {"path": "AGENTS.md", "old_string": "`true`", "new_string": "`touch MARK`"})
 WRITES_MARK = "def test_a():\n    open('MARK', 'w').close()\n"
 
 
@@ -78,8 +79,7 @@ RUN_TESTS = (
     Case("R1 the rule for tests and a command of the call", (("run_tests", {"command": "touch MARK"}),),
          "held held held done", allow=("run_tests",)),
     Case("R1 don't ask again, and the text is another",
-         (TESTS, write("AGENTS.md", "Test command: `touch MARK`\n"), TESTS), "held asked held any",
-         files=agents("true"), answers=("a", "y", "n")),
+         (TESTS, REWRITE, TESTS), "held asked held any", files=agents("true"), answers=("a", "y", "n")),
     Case("R1 yes to a command that worked, then the rule for tests",
          (("run_tests", {"command": "true"}), write("AGENTS.md", "Test command: `touch MARK`\n"), TESTS),
          "held asked held any", answers=("y", "y", "n")),
@@ -111,7 +111,7 @@ WHERE_IT_RUNS = (
          set_up=plant_nested, allow=("shell(git status)",)),
     Case("R2 git is led there", (shell("git -C sub status"),), "held held held any", set_up=plant_nested,
          allow=("shell(git status)",)),
-    Case("R2 the shell stands there", (shell("cd sub"), shell("git status")), "held asked held any",
+    Case("R2 the shell stands there", (shell("cd sub"), shell("git status")), "safe asked safe any",
          set_up=plant_nested, allow=("shell(git status)",), answers=("y", "n")),
     Case("a rule, in the folder it is for", (shell("git status"),), "ran", allow=("shell(git status)",)),
     Case("R2 a rule for a tool, in a subfolder", (shell("make", cwd="sub"),), "held held held done", ("sub/MARK",),
@@ -162,7 +162,7 @@ SPELLED_RULES = (
 
 SETTINGS = (
     Case("R11 a rule of the workspace, in an added folder", (write("{outside}/docs/x.md"),), "held asked done done",
-         ("{outside}/docs/x.md",), allow=("write(docs/**)",), settings='add_dirs = ["{outside}"]'),
+         ("{outside}/docs/x.md",), allow=("write(docs/**)",), settings='[workspace]\nadd_dirs = ["{outside}"]'),
     Case("C3 a project's file allows", (TOUCH,), "held held held done",
          files={".kimi-agent/config.toml": 'mode = "yolo"\n[permissions]\nallow = ["shell", "shell(touch)"]\n'}),
     Case("C3 a trusted project's file allows", (TOUCH,), "safe safe safe any", argv=("--trust",),

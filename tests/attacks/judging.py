@@ -97,3 +97,9 @@ def judge_command(
     policy = Policy(mode, Rules.parse(allow, deny), workspace=place.workspace, home=place.home)
     command = PlannedCommand(text, str(cwd or place.workspace))
     return policy.judge(CallPlan("shell", "execute", commands=(command,))).kind
+
+
+def suggest_offer(text: str, place: Place) -> str:
+    """The rule that "don't ask again" would add for the shell's call of `text` in mode ask, "" if none is offered."""
+    policy = Policy("ask", Rules.parse(), workspace=place.workspace, home=place.home)
+    return policy.judge(CallPlan("shell", "execute", commands=(PlannedCommand(text, str(place.workspace)),))).rule
