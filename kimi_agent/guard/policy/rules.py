@@ -101,7 +101,9 @@ def parse_rule(text: str, *, home: str = "") -> Rule:
     tool, inner, folder = match[1], (match[2] or "").strip(), match[3]
     if folder is not None and (tool != "shell" or not inner):
         raise UserError(f"The rule {text[:200]!r} cannot be read; only shell(...) takes a folder after it.")
-    if folder is not None and (folder.startswith(("/", "~")) or ".." in folder.split("/") or "*" in folder[:-3]):
+    if folder is not None and (
+        folder.startswith(("/", "~")) or ".." in folder.split("/") or "*" in folder.removesuffix("/**")
+    ):
         raise UserError(f"The rule {text[:200]!r} must name a folder of the workspace, like tools or tools/**.")
     if not inner:
         return Rule(text.strip(), tool)
