@@ -41,9 +41,9 @@ _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items()
 class ProjectTests:
     """A repository's tests: runs them, and remembers how each went when it last ran in this session.
 
-    `command` is the configured test command, and `command_source` who configured it; `python` is our interpreter, the last
-    resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and is
-    asked just before a run; `runners` are test runners of the person's and the project's own.
+    `command` is the configured test command, and `command_source` who configured it; `python` is our interpreter, the
+    last resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and
+    is asked just before a run; `runners` are test runners of the person's and the project's own.
     """
 
     def __init__(

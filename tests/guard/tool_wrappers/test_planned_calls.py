@@ -196,6 +196,19 @@ async def test_the_persons_own_command_and_our_runners_are_run_tests(guard: Guar
     assert await guard("yolo", deny=("shell(pytest)",)).call("run_tests") == "denied"
 
 
+async def test_a_test_command_of_a_trusted_project_is_a_text_of_the_repository(
+    guard: Guard, workspace: Path, mark: Path
+) -> None:
+    guarded = guard(allow=("run_tests",))
+    files, runner = guarded.context.files, guarded.context.runner
+    theirs = ProjectTests(files, runner, command="touch MARK", command_source="repository")
+    guarded.context = replace(guarded.context, testrun=theirs)
+    assert await guarded.call("run_tests") == "asked"
+    assert not mark.exists()
+    guarded.context = replace(guarded.context, testrun=ProjectTests(files, runner, command="touch MARK"))
+    assert await guarded.call("run_tests") == "done"
+
+
 async def test_a_denied_shell_is_denied_to_run_tests(guard: Guard, mark: Path) -> None:
     for rule in ("shell", "execute"):
         assert await guard("yolo", deny=(rule,)).call("run_tests", command="touch MARK") == "denied"
