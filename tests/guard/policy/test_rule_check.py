@@ -54,7 +54,7 @@ def test_a_refusal_names_the_spelling_that_was_meant(tools: dict[str, Tool], gol
         *("write(src/**)", "write(./src/**)", "write(src)", "edit_file(src/**)", "read(*.pem)", "write(/srv/x/**)"),
         *("read(~/notes/**)", "shell", "shell(git log)", "shell(git log:*)", "shell(=make test) in sub", "execute"),
         *("shell(make) in sub/**", "run_tests", "run_tests(slow/**)", "search_code(private/**)", "network"),
-        *("write(app/?locale?/**)", "write(a,b/c)", "shell(make) in ."),
+        *("write(app/?locale?/**)", "write(a,b/c)", "pull_request", "shell(make) in ."),
     ],
 )
 def test_a_rule_that_is_understood_is_taken(text: str, tools: dict[str, Tool]) -> None:
