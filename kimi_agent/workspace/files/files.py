@@ -85,7 +85,7 @@ class Files:
     def bound_to(self, planned: Iterable[str], refusal: Callable[[str], str]) -> "Files":
         """These files for one call that was judged: it may write the `planned` paths (absolute, resolved).
 
-        A path that nobody judged is written only where `refusal` has no reason against it. Everything else is shared.
+        A path that nobody judged is written only where `refusal` gives no reason against it. Everything else is shared.
         """
         bound = copy.copy(self)
         bound._planned, bound._refusal = frozenset(planned), refusal
@@ -273,7 +273,7 @@ class Files:
             raise ToolError("refused", text)
         shown = self._shown(resolved)
         if resolved.path not in self._planned and (why := self._refusal(resolved.path)):
-            text = f"{escape_path(change.path)} was not named by this call, and {why} closes it; nothing was written"
+            text = f"{escape_path(change.path)} was not named by this call and is not written: {why}"
             raise ToolError("denied", text, "tell the user what you need there")
         return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
