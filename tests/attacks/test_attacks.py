@@ -6,7 +6,10 @@ import pytest
 
 from tests.attacks import cases_of_commands, cases_of_paths, cases_of_rules
 from tests.attacks.attack_case import EXPECTED, MODES, Case, Mode, make_attacked_place, play_case
+from tests.attacks.judging import write_tree
+from tests.cli.conftest import PROGRAM
 from tests.cli.fork_server import ForkServer
+from tests.faces.terminal_driver import Terminal
 
 pytestmark = pytest.mark.attacks
 
@@ -36,3 +39,26 @@ def test_an_attack_comes_to_what_the_mode_allows(
 def test_the_cases_have_names_of_their_own() -> None:
     names = [case.name for case in CASES]
     assert sorted(names) == sorted(set(names))
+
+
+def test_r10_a_tool_that_changes_while_its_folder_is_asked_about_is_not_loaded(tmp_path: Path) -> None:
+    place = make_attacked_place(tmp_path)
+    mark, question = tmp_path / "MARK", "trust the folder? [y/N]"
+    write_tree(place.workspace, {".kimi-agent/tools/x.py": '"""Nothing yet."""\n'})
+    (tmp_path / "tape.jsonl").write_text('{"say": "Hello."}\n')
+    argv = ("-m", f"tape:{tmp_path / 'tape.jsonl'}")
+    terminal = Terminal(tmp_path, *argv, program=PROGRAM, cwd=place.workspace, KIMI_AGENT_HOME=str(tmp_path / "agent"))
+    try:
+        terminal.until(question)
+        write_tree(place.workspace, {".kimi-agent/tools/x.py": f"open({str(mark)!r}, 'w').close()\n"})
+        terminal.press("y\n")
+        while terminal.shown().count(question) < 2 and "mode ask" not in terminal.shown():
+            assert terminal.read()
+        if "mode ask" not in terminal.shown():
+            terminal.press("n\n")
+        terminal.ready("mode ask")
+        terminal.press("hi\r")  # the agent is open once it answers
+        terminal.ready("Hello.")
+        assert not mark.exists()
+    finally:
+        terminal.close()
