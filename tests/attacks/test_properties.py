@@ -1,13 +1,14 @@
 """Random calls: what is opened was judged, a deny rule holds for every spelling, an offer covers its own call."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -34,7 +35,6 @@ from tests.builders import make_files, make_runner
 from tests.tool_calls import run_tool
 
 HEALTH = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-T = TypeVar("T")
 
 SHELL_CALLS: st.SearchStrategy[Call] = st.builds(
     lambda folder: ("shell", {"command": "pwd -P; echo made > made", "cwd": folder}), SPELLINGS
@@ -110,19 +110,18 @@ def assert_within(plan: CallPlan, shown: str, changed: set[Path], place: Place) 
 DENIED = ("private/**", "private", "private/", "{workspace}/private/**", "~/src/app/private/**", "./private/**")
 
 
-async def hold_a_denial(base: Path, tree: Tree, calls: Sequence[Call], glob: str) -> None:
-    """Nothing below private/ is shown or changed, by whatever name it is called."""
-    place = make_tree(base, tree)
-    agent_home = base / "agent"
+async def run_denied(base: Path, place: Place, calls: Sequence[Call], glob: str) -> list[str]:
+    """What the results of `calls` say in mode yolo, where reading and writing `glob` is denied.
+
+    Empty where a rule that is not understood stopped the start.
+    """
+    agent_home, tape = base / "agent", base / "tape.jsonl"
     agent_home.mkdir()
     deny = [place.filled(f"{effect}({glob})") for effect in ("read", "write")]
     (agent_home / "config.toml").write_text(f"[permissions]\ndeny = {json.dumps(deny)}\n")
     lines = [{"calls": [{"name": name, "args": arguments}]} for name, arguments in calls]
-    tape = base / "tape.jsonl"
     tape.write_text("".join(place.filled(json.dumps(line)) + "\n" for line in [*lines, {"say": "done"}]))
     environ = {"PATH": os.environ["PATH"], "HOME": str(place.home), "KIMI_AGENT_HOME": str(agent_home)}
-    private = (place.workspace / "private").resolve()
-    before = Contents.read(private)
     told: list[str] = []
 
     def hear(stamped: Stamped) -> None:
@@ -135,16 +134,45 @@ async def hold_a_denial(base: Path, tree: Tree, calls: Sequence[Call], glob: str
         opened = await open_agent(
             setup, lambda sessions, new: sessions.create(model=new.model, version="0"), refuse_all("nobody"), [hear]
         )
-    except UserError:  # a rule that is not understood stops the start
-        return
+    except UserError:
+        return []
     try:
         await opened.run_turn(user_message("go"))
     finally:
         await opened.aclose()
-    assert len(told) == len(calls)
+    assert told
+    return told
+
+
+async def hold_a_denial(base: Path, place: Place, calls: Sequence[Call], glob: str) -> None:
+    """Nothing below private/ is shown or changed, by whatever name it is called."""
+    private = (place.workspace / "private").resolve()
+    before = Contents.read(private)
+    told = await run_denied(base, place, calls, glob)
     assert before.changed(Contents.read(private)) == set()
     closed = {needle for needle, path in needles(place).items() if private in path.parents}
     assert not [needle for needle in closed if any(needle in text for text in told)]
+
+
+@contextlib.contextmanager
+def flipping(link: Path, *targets: str) -> Iterator[None]:
+    """Until the block ends, `link` leads now here, now there: what was judged may be another file a moment later."""
+    ended = threading.Event()
+    beside = link.with_name(f".{link.name}-next")
+
+    def flip() -> None:
+        while not ended.is_set():
+            for target in targets:
+                beside.symlink_to(target)
+                beside.replace(link)
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def check_plans(tree: Tree, calls: list[Call]) -> None:
@@ -154,7 +182,7 @@ def check_plans(tree: Tree, calls: list[Call]) -> None:
 
 def check_denial(tree: Tree, calls: list[Call], glob: str) -> None:
     with tempfile.TemporaryDirectory() as base:
-        asyncio.run(hold_a_denial(Path(base), tree, calls, glob))
+        asyncio.run(hold_a_denial(Path(base), make_tree(Path(base), tree), calls, glob))
 
 
 # Shrinking takes long: it is for the long run.
@@ -177,6 +205,17 @@ def test_what_is_opened_was_judged_in_many_trees() -> None:
 @pytest.mark.timeout(900)
 def test_a_denied_folder_is_denied_in_every_spelling_in_many_trees() -> None:
     thorough(NOT_SHOWN(check_denial))()
+
+
+@pytest.mark.attacks
+def test_p7_a_link_that_flips_while_calls_run_leads_nowhere_else(tmp_path: Path) -> None:
+    place = make_tree(tmp_path, ({}, False))
+    pairs = [
+        (("write_file", {"path": f"d/f{n}.txt", "content": "new\n"}), ("read_file", {"path": "d/p.txt"}))
+        for n in range(60)
+    ]
+    with flipping(place.workspace / "d", "docs", "private"):
+        asyncio.run(hold_a_denial(tmp_path, place, [call for pair in pairs for call in pair], "private/**"))
 
 
 def test_a_rule_that_is_offered_covers_the_very_call(tmp_path: Path) -> None:
