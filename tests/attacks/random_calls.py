@@ -34,6 +34,9 @@ _wandering = st.builds(
 SPELLINGS = st.one_of(_spelled, _spelled, _wandering)
 
 
+_ALMOST = "needle of-private-p.txt-hexe"  # an error shows the line that is closest to it
+
+
 def _edit(path: str) -> Call:
     return ("edit_file", {"path": path, "old_string": "needle", "new_string": "pin"})
 
@@ -43,7 +46,7 @@ def _write(path: str, overwrite: bool) -> Call:
 
 
 def _misfit(path: str) -> Call:
-    return ("edit_file", {"path": path, "old_string": "needle 'of", "new_string": "pin"})
+    return ("edit_file", {"path": path, "old_string": _ALMOST, "new_string": "pin"})
 
 
 def _v4a(path: str, other: str, kind: str) -> Call:
@@ -51,7 +54,7 @@ def _v4a(path: str, other: str, kind: str) -> Call:
         "add": f"*** Add File: {path}\n+new\n",
         "delete": f"*** Delete File: {path}\n",
         "update": f"*** Update File: {path}\n@@\n-second\n+2nd\n",
-        "misfit": f"*** Update File: {path}\n@@\n-needle 'of\n+2nd\n",
+        "misfit": f"*** Update File: {path}\n@@\n-{_ALMOST}\n+2nd\n",
         "move": f"*** Update File: {path}\n*** Move to: {other}\n@@\n-second\n+2nd\n",
     }
     return ("apply_patch", {"patch": f"*** Begin Patch\n{bodies[kind]}*** End Patch\n"})

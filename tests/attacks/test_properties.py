@@ -18,7 +18,7 @@ from kimi_agent.app.bootstrap import load_setup
 from kimi_agent.app.open_agent import open_agent
 from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.guard.policy.policy import Policy, PolicyVerdict, Rules
+from kimi_agent.guard.policy.policy import PermissionMode, Policy, PolicyVerdict, Rules
 from kimi_agent.guard.tool_wrappers.approval import refuse_all, wrap_with_approval
 from kimi_agent.layers import Layer, built_in_root
 from kimi_agent.log.events import Event, Returned, Stamped
@@ -39,17 +39,19 @@ HEALTH = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_to
 SHELL_CALLS: st.SearchStrategy[Call] = st.builds(
     lambda folder: ("shell", {"command": "pwd -P; echo made > made", "cwd": folder}), SPELLINGS
 )
-TEST_CALLS: st.SearchStrategy[Call] = st.sampled_from([("run_tests", {}), ("run_tests", {"command": "echo x > made"})])
+TEST_CALLS: st.SearchStrategy[Call] = st.sampled_from([("run_tests", {}), ("run_tests", {"command": "touch made"})])
 CALLS = st.lists(st.one_of(FILE_CALLS, FILE_CALLS, FILE_CALLS, SHELL_CALLS, TEST_CALLS), min_size=1, max_size=8)
 
 
 class RecordingPolicy(Policy):
     """A policy that remembers what it was asked to judge."""
 
-    judged: CallPlan | None = None
+    def __init__(self, mode: PermissionMode, rules: Rules, *, workspace: Path, home: Path) -> None:
+        super().__init__(mode, rules, workspace=workspace, home=home)
+        self.judged: list[CallPlan] = []
 
     def judge(self, plan: CallPlan) -> PolicyVerdict:
-        self.judged = plan
+        self.judged.append(plan)
         return super().judge(plan)
 
 
@@ -69,7 +71,7 @@ TOOLS = load_built_in_tools()
 async def hold_calls_to_their_plans(base: Path, tree: Tree, calls: Sequence[Call]) -> None:
     """Every file that a call shows or changes is one of those that were judged, or lies below one."""
     place = make_tree(base, tree)
-    (place.workspace / "AGENTS.md").write_text("Test command: `echo x > made`\n")
+    (place.workspace / "AGENTS.md").write_text("Test command: `touch made`\n")
     state = base / "state"
     files = make_files(place.workspace, state, home=place.home)
     runner = make_runner(place.workspace, state, outputs=files.outputs)
@@ -78,7 +80,7 @@ async def hold_calls_to_their_plans(base: Path, tree: Tree, calls: Sequence[Call
     ctx = Context(files, runner, Ripgrep(files, runner), tests, "main", "1.0", lambda text: None)
     try:
         for name, arguments in calls:
-            policy.judged = None
+            policy.judged.clear()
             before = Contents.read(place.home)
             gate = wrap_with_approval(TOOLS[name], policy=policy, ask=refuse_all("nobody"), emit=emit_to_nobody)
             try:
@@ -86,8 +88,10 @@ async def hold_calls_to_their_plans(base: Path, tree: Tree, calls: Sequence[Call
             except ToolError as error:
                 shown = str(error)
             changed = before.changed(Contents.read(place.home))
-            judged = policy.judged or CallPlan(name, "read")
-            assert_within(judged, shown, changed, place)
+            if policy.judged:
+                assert_within(policy.judged[-1], shown, changed, place)
+            else:
+                assert changed == set()  # a call that can't be planned comes to nothing
     finally:
         await runner.aclose()
 
@@ -99,7 +103,7 @@ def assert_within(plan: CallPlan, shown: str, changed: set[Path], place: Place) 
     if plan.commands:
         (command,) = plan.commands
         made = {Path(command.folder) / "made"}
-        assert changed <= made if "> made" in command.text else changed == set()
+        assert changed <= made if "made" in command.text else changed == set()
         assert not shown.startswith("/") or shown.split("\n")[0] == command.folder
         return
     assert changed <= planned, plan
