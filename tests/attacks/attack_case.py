@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ _FLAGS: dict[Mode, tuple[str, ...]] = {
     "yolo": ("-y",),
 }
 Call = tuple[str, Mapping[str, Any]]
-Way = Literal["asked", "refused", "done", "not run"]
+Way = Literal["asked", "agreed", "refused", "done", "not run"]
 
 EXPECTED: dict[str, Callable[["Outcome"], bool]] = {
     "held": lambda outcome: outcome.way in ("asked", "refused") and not outcome.happened,
@@ -46,11 +47,10 @@ class Case:
     """One attack. Texts may hold `{home}`, `{workspace}` and `{outside}`.
 
     `expect` is one word of EXPECTED, or four of them, in the order of MODES, on the last of `calls`.
-    `aims` are the paths (below the workspace, or with a placeholder) that would change; a CANARY that its
-    result shows counts, too.
-    `answers` are the person's in mode ask, before a no to everything else. `start` is the folder below the workspace
-    where the program starts. `home_is` and `state_is` move HOME and KIMI_AGENT_HOME. `sandbox` says why only an OS
-    sandbox could hold it.
+    `aims` are the paths (below the workspace, or with a placeholder) that would change; a CANARY that its result
+    shows counts, too. `answers` are the person's in mode ask, before a no to everything else; `while_asked` happens
+    before the first. `start` is the folder below the workspace where the program starts. `home_is` and `state_is`
+    move HOME and KIMI_AGENT_HOME. `sandbox` says why only an OS sandbox could hold it.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Case:
     argv: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     typed_ahead: str = ""
+    while_asked: Callable[[Place], None] = lambda place: None
     start: str = "."
     path: str = ""
     home_is: str = "{home}"
@@ -102,7 +103,8 @@ def play_case(case: Case, mode: Mode, place: Place, base: Path, server: ForkServ
     aims = [place.workspace / filled(aim) for aim in case.aims]
     before = [_state(aim) for aim in aims]
     argv = ["-m", f"tape:{tape}", *_FLAGS[mode], *map(filled, case.argv), "-p", "go"]
-    with ScriptedPerson(case.answers, typed_ahead=case.typed_ahead) as person:
+    changing = partial(case.while_asked, place)
+    with ScriptedPerson(case.answers, typed_ahead=case.typed_ahead, while_asked=changing) as person:
         terminal = (person.terminal,) if mode == "ask" else ()
         done = server.run(argv, cwd=place.workspace / case.start, env=env, terminal=terminal)
     logs = [log for root in (base, place.home) for log in root.rglob("main.jsonl")]
@@ -134,7 +136,8 @@ def _way(events: Sequence[Mapping[str, Any]]) -> Way:
         if event["type"] == "Asked":
             asked = True
         elif event["type"] == "Returned":
-            way = "asked" if asked else "refused" if event["result"].get("failed") else "done"
+            failed = event["result"].get("failed")
+            way = ("asked" if failed else "agreed") if asked else ("refused" if failed else "done")
             asked = False
     return way
 

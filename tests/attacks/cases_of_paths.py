@@ -207,6 +207,21 @@ def with_programs(place: Place) -> None:
     write_tree(place.workspace, {".gitattributes": "*.py filter=x diff=x\n"})
 
 
+def with_hooks(place: Place) -> None:
+    """A repository with a hook for whatever git does."""
+    for name in (
+        "pre-commit",
+        "commit-msg",
+        "prepare-commit-msg",
+        "post-commit",
+        "post-checkout",
+        "reference-transaction",
+    ):
+        hook = place.workspace / ".git" / "hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch '{place.workspace}/MARK'\n")
+        hook.chmod(0o755)
+
+
 def with_own_programs(place: Place) -> None:
     """Programs with the names of ours, that the repository carries."""
     for name in ("git", "rg", "bash", "pytest"):
@@ -217,6 +232,8 @@ def with_own_programs(place: Place) -> None:
 HARNESS = (
     Case("G1 our own git, at an edit", (EDIT,), "safe", set_up=with_programs),
     Case("G1 our own git, at a search", (("search_code", {"pattern": "x"}),), "safe", set_up=with_programs),
+    Case("G1 our own git, at a commit", (EDIT,), "safe", set_up=with_programs, argv=("--commit",)),
+    Case("G6 a hook, at our commit", (EDIT,), "safe", set_up=with_hooks, argv=("--commit",)),
     *(Case(f"S9 a program of the repository, at {name}", (call,), "safe", set_up=with_own_programs, path=".:")
       for name, call in (("a search", ("search_code", {"pattern": "x"})), ("a list", ("list_files", {})),
                          ("an edit", EDIT))),

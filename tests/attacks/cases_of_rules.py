@@ -6,6 +6,7 @@ from tests.attacks.attack_case import CANARY, Call, Case
 from tests.attacks.judging import Place, git, write_tree
 
 TESTS: Call = ("run_tests", {})
+EDIT: Call = ("edit_file", {"path": "src/a.py", "old_string": "x = 1", "new_string": "x = 2"})
 TOUCH: Call = ("shell", {"command": "touch MARK"})
 REWRITE: Call = ("edit_file", {"path": "AGENTS.md", "old_string": "`true`", "new_string": "`touch MARK`"})
 WRITES_MARK = "def test_a():\n    open('MARK', 'w').close()\n"
@@ -83,6 +84,12 @@ RUN_TESTS = (
     Case("R1 yes to a command that worked, then the rule for tests",
          (("run_tests", {"command": "true"}), write("AGENTS.md", "Test command: `touch MARK`\n"), TESTS),
          "held asked held any", answers=("y", "y", "n")),
+    Case("R1 a trusted project's setting", (TESTS,), "held", allow=("run_tests",), deny=("shell(touch)",),
+         argv=("--trust",), files={".kimi-agent/config.toml": 'test_command = "touch MARK"\n'}),
+    Case("R1 a trusted project's setting, tests allowed", (TESTS,), "held held held done", allow=("run_tests",),
+         argv=("--trust",), files={".kimi-agent/config.toml": 'test_command = "touch MARK"\n'}),
+    Case("R1 a text of a subfolder", (TESTS,), "safe", ("MARK", "sub/MARK"), allow=("run_tests",),
+         deny=("shell(touch)",), files={"sub/AGENTS.md": "Test command: `touch MARK`\n"}, start="sub"),
     Case("tests of the table are run by the rule for them", (TESTS,), "done", files={"test_a.py": WRITES_MARK},
          allow=("run_tests",)),
     Case("tests of the table are asked about without it", (TESTS,), "asked asked asked done",
@@ -121,6 +128,39 @@ WHERE_IT_RUNS = (
     Case("S13 typed before the question", (TOUCH,), "asked asked asked done", typed_ahead="y\ny\na\n"),
 )  # fmt: skip
 
+
+def leads_to(link: str, target: str) -> Callable[[Place], None]:
+    """Let a link of the workspace lead elsewhere."""
+
+    def change(place: Place) -> None:
+        (place.workspace / link).unlink()
+        (place.workspace / link).symlink_to(place.filled(target))
+
+    return change
+
+
+def rewritten(name: str, text: str) -> Callable[[Place], None]:
+    return lambda place: write_tree(place.workspace, {name: text})
+
+
+CHANGED_WHILE_ASKED = (
+    Case("changed while asked: the test command", (TESTS,), "held asked held any", files=agents("true"),
+         answers=("y",), while_asked=rewritten("AGENTS.md", "Test command: `touch MARK`\n")),
+    Case("changed while asked: the file that is edited", (EDIT,), "held asked any any", (), answers=("y",),
+         while_asked=rewritten("src/a.py", "y = 0\nx = 1\n")),
+    Case("changed while asked: a link's target", (write("d/x"),), "safe safe any any", ("other/x",),
+         {"docs/f": "1\n", "other/f": "1\n"}, {"d": "docs"}, answers=("y",), while_asked=leads_to("d", "other")),
+    Case("changed while asked: a link into what is denied", (write("d/x"),), "safe", ("private/x",),
+         {"docs/f": "1\n", "private/f": "1\n"}, {"d": "docs"}, deny=("write(private/**)",), answers=("y",),
+         while_asked=leads_to("d", "private")),
+    Case("changed while asked: the shell's folder", (shell("touch MARK", cwd="d"),), "safe safe safe any",
+         ("other/MARK",), {"docs/f": "1\n", "other/f": "1\n"}, {"d": "docs"}, answers=("y",),
+         while_asked=leads_to("d", "other")),
+    Case("changed while asked: what is read outside", (("read_file", {"path": "l"}),), "safe safe safe any", (),
+         links={"l": "{outside}/plain.txt"}, set_up=lambda place: write_tree(place.outside, {"plain.txt": "1\n"}),
+         answers=("y",), while_asked=leads_to("l", "{outside}/secret.txt")),
+)  # fmt: skip
+
 TOOLS = (
     Case("R5 no shell", (TOUCH,), "refused", deny=("shell",)),
     Case("R5 no shell, but tests with a command", (("run_tests", {"command": "touch MARK"}),), "held",
@@ -132,8 +172,6 @@ TOOLS = (
          (("apply_patch", {"patch": "*** Begin Patch\n*** Add File: MARK\n+x\n*** End Patch\n"}),), "refused",
          deny=("write",)),
 )  # fmt: skip
-
-EDIT: Call = ("edit_file", {"path": "src/a.py", "old_string": "x = 1", "new_string": "x = 2"})
 
 
 def not_understood(rule: str, call: Call, aim: str) -> Case:
@@ -204,4 +242,4 @@ OBEYED = (
          state_is="{workspace}/h"),
 )  # fmt: skip
 
-CASES = (*RUN_TESTS, *WHERE_IT_RUNS, *TOOLS, *SPELLED_RULES, *SETTINGS, *OBEYED)
+CASES = (*RUN_TESTS, *WHERE_IT_RUNS, *CHANGED_WHILE_ASKED, *TOOLS, *SPELLED_RULES, *SETTINGS, *OBEYED)

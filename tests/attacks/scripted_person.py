@@ -4,7 +4,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 END_OF_QUESTION = b"or say what to do instead: "
@@ -13,11 +13,15 @@ END_OF_QUESTION = b"or say what to do instead: "
 class ScriptedPerson:
     """Gives `answers` in order, then a no to everything. `typed_ahead` was in the terminal before any question.
 
+    Before the first answer `while_asked` happens: the world may be another one when the yes comes.
     `terminal` is the descriptor that becomes the program's controlling terminal; `shown` is all that was drawn there.
     """
 
-    def __init__(self, answers: Sequence[str] = (), *, typed_ahead: str = "") -> None:
+    def __init__(
+        self, answers: Sequence[str] = (), *, typed_ahead: str = "", while_asked: Callable[[], None] = lambda: None
+    ) -> None:
         self._answers = list(answers)
+        self._while_asked = while_asked
         self._ours, self.terminal = os.openpty()
         self._woken, self._wake = os.pipe()
         self.shown = b""
@@ -44,6 +48,8 @@ class ScriptedPerson:
             with contextlib.suppress(OSError):
                 self.shown += os.read(self._ours, 65536)
             while answered < self.shown.count(END_OF_QUESTION):
+                if answered == 0:
+                    self._while_asked()
                 answered += 1
                 answer = self._answers.pop(0) if self._answers else "n"
                 os.write(self._ours, f"{answer}\n".encode())
