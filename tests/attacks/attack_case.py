@@ -32,6 +32,7 @@ Way = Literal["asked", "agreed", "refused", "done", "not run"]
 EXPECTED: dict[str, Callable[["Outcome"], bool]] = {
     "held": lambda outcome: outcome.way in ("asked", "refused") and not outcome.happened,
     "asked": lambda outcome: outcome.way == "asked" and not outcome.happened,
+    "agreed": lambda outcome: outcome.way == "agreed" and outcome.happened,
     "refused": lambda outcome: outcome.way == "refused" and not outcome.happened,
     "done": lambda outcome: outcome.way == "done" and outcome.happened,
     "ran": lambda outcome: outcome.way == "done",

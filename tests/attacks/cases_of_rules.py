@@ -123,8 +123,16 @@ WHERE_IT_RUNS = (
     Case("a rule, in the folder it is for", (shell("git status"),), "ran", allow=("shell(git status)",)),
     Case("R2 a rule for a tool, in a subfolder", (shell("make", cwd="sub"),), "held held held done", ("sub/MARK",),
          {"sub/Makefile": "all:\n\ttouch MARK\n", "Makefile": "all:\n\ttrue\n"}, allow=("shell(make)",)),
+    *(Case(f"R2 a rule {where}, for a command {cwd}", (shell("make", cwd=cwd),), expect, (f"{cwd}/MARK",),
+           {f"{folder}/Makefile": "all:\n\ttouch MARK\n" for folder in ("web", "web/in", "other")},
+           allow=(f"shell(make) {where}",))
+      for where, cwd, expect in (
+          ("in web", "web", "done"), ("in web", "web/in", "held asked held done"), ("in web/**", "web/in", "done"),
+          ("in web", "other", "held asked held done"), ("in web", "web/../other", "held asked held done"),
+      )),
     Case("S10 yes to one command, then another", (shell("git status"), shell("rm -rf src")), "held asked held any",
          ("src",), answers=("a", "n")),
+    Case("a yes is a yes", (TOUCH,), "asked agreed asked done", answers=("y",)),
     Case("S13 typed before the question", (TOUCH,), "asked asked asked done", typed_ahead="y\ny\na\n"),
 )  # fmt: skip
 
@@ -201,6 +209,8 @@ SPELLED_RULES = (
 SETTINGS = (
     Case("R11 a rule of the workspace, in an added folder", (write("{outside}/docs/x.md"),), "held asked done done",
          ("{outside}/docs/x.md",), allow=("write(docs/**)",), settings='[workspace]\nadd_dirs = ["{outside}"]'),
+    Case("an added folder by its absolute path", (write("{outside}/docs/x.md"),), "done", ("{outside}/docs/x.md",),
+         allow=("write({outside}/docs/**)",), settings='[workspace]\nadd_dirs = ["{outside}"]'),
     Case("C3 a project's file allows", (TOUCH,), "held held held done",
          files={".kimi-agent/config.toml": 'mode = "yolo"\n[permissions]\nallow = ["shell", "shell(touch)"]\n'}),
     Case("C3 a trusted project's file allows", (TOUCH,), "safe safe safe any", argv=("--trust",),

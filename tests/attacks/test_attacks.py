@@ -33,6 +33,7 @@ def test_an_attack_comes_to_what_the_mode_allows(
 ) -> None:
     outcome = play_case(case, mode, make_attacked_place(tmp_path), tmp_path, fork_server)
     assert "Traceback" not in outcome.stderr
+    assert outcome.exit_code != 70  # a bug of ours
     assert EXPECTED[case.expected(mode)](outcome), f"expected: {case.expected(mode)}; {outcome}"
 
 
