@@ -11,7 +11,7 @@ from tests.attacks.judging import Place, judge_command, make_place
 
 ACCEPTED = {"allow": {"allow"}, "ask": {"ask"}, "deny": {"deny"}, "held": {"ask", "deny"}, "sandbox": {"allow"}}
 SIGNS = str.maketrans("⏎␉␍␀␛", "\n\t\r\0\x1b")
-MAX_JUDGED_S = 0.005  # a question's own bound; the median, as one run may be interrupted
+MAX_JUDGED_S = 0.005  # the median, of CPU: other tests run beside this one
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def test_a_denied_command_is_denied_however_far_back_it_stands(place: Place, com
 def test_a_command_is_judged_at_once(place: Place) -> None:
     took = []
     for row in TABLE:
-        began = time.perf_counter()
+        began = time.process_time()
         judge(row, place)
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert sorted(took)[len(took) // 2] < MAX_JUDGED_S
