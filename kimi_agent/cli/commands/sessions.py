@@ -163,7 +163,7 @@ def export_session(
 def remove_sessions(
     ids: Annotated[list[str], Argument(metavar="ID...", help="Sessions to delete.")], directory: Directory = ""
 ) -> None:
-    """Delete sessions with all that was kept beside them, damaged ones too."""
+    """Delete sessions with all that was kept beside them."""
     sessions = setup_in(directory).sessions
     for id in [sessions.find(word).id for word in ids]:
         removed = sessions.remove(id)
