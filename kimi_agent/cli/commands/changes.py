@@ -169,7 +169,8 @@ def show_blame(
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     sessions = setup.sessions
-    found = blame_line(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
+    logs = (list(sessions.log(each.id)) for each in sessions.list() if not each.damaged)
+    found = blame_line(shown, number, text, logs, text_in)
     typer.echo(f"{sanitize_line(shown)}:{number}: {sanitize_line(found.line)}")
     if found.author is None:
         typer.echo(f"  {found.why}")

@@ -62,7 +62,7 @@ def _pick_session(setup: Setup) -> str:
     if not found:
         raise UserError("There is no session to resume here; just start talking: kimi-agent.")
     for number, each in enumerate(found, 1):
-        title = sanitize_line(each.title or "(nothing said)", 80)
+        title = sanitize_line(each.label, 80)
         sys.stdout.write(f"{number:3}  {format_time(each.last_used)}  {title}\n")
     sys.stdout.write("Which one? [1] ")
     sys.stdout.flush()
@@ -140,7 +140,7 @@ class _SessionSwitcher:
             branch=current_branch(setup.workspace),
             mode=lambda: self._mode,
             set_mode=self._set_mode,
-            sessions=lambda: [SavedSession(each.id, each.title, each.last_used) for each in setup.sessions.list()],
+            sessions=lambda: [SavedSession(each.id, each.label, each.last_used) for each in setup.sessions.list()],
             new_session=lambda: self._other(replace(self._options, resume=None, fork=False)),
             resume=lambda word: self._other(replace(self._options, resume=word, fork=False)),
             with_model=self._with_model,
