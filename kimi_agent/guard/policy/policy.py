@@ -155,6 +155,21 @@ class Policy:
                 return path[len(root) :].lstrip("/") or "."
         return path
 
+    def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
+        """The rule that denies `tool` to read an absolute, resolved path, or all that is below it; "" if none does."""
+        return self._denies_path(path, ("read", tool))
+
+    def denies_writing(self, path: str) -> str:
+        """The rule that denies writing an absolute, resolved path; "" if none does."""
+        return self._denies_path(path, ("write",))
+
+    def _denies_path(self, path: str, tools: tuple[str, ...]) -> str:
+        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
+        inside = self._inside(path)
+        # With a "/" behind it `x` is also what `x/**` names: who may read nothing in a folder may not list it.
+        matching = (r for r in rules if any(r.matches_path(each, any_case=True) for each in (inside, f"{inside}/")))
+        return next((rule.text for rule in matching), "")
+
     def losses(self, parsed: ParsedCall, *, cwd: Path, start: Path) -> tuple[Loss, ...]:
         """What the command of a call would destroy."""
         return self._losses(self._call(parsed, cwd, start))
