@@ -158,6 +158,7 @@ async def open_agent(
     every event, the fleeting ones too, is kept beside the log.
     """
     config, state = setup.config, setup.user_folders.state
+    setup.check_project()  # before its modules run
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
     policy = factories.make_policy(setup)
@@ -173,6 +174,7 @@ async def open_agent(
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
+        setup.check_project()  # all that was loaded of it is what was trusted
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
