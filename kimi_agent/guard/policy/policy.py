@@ -138,16 +138,20 @@ class Policy:
         )
         return tuple(dict.fromkeys(chain.from_iterable(found)))
 
-    def denies_reading(self, path: str) -> str:
-        """The rule that closes the file `path` (absolute, resolved) to reading tools, "" if none does."""
-        return self._denying(path, "read")
+    def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
+        """The rule that denies `tool` to read `path` (absolute, resolved), or all that is below it; "" if none does."""
+        return self._denying(path, ("read", tool))
 
     def denies_writing(self, path: str) -> str:
-        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
-        return self._denying(path, "write") or self._paths.find_protected((path,))
+        """The rule that denies writing `path` (absolute, resolved), "" if none does."""
+        return self._denying(path, ("write",))
 
-    def _denying(self, path: str, effect: Effect) -> str:
-        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool == effect)
+    def closes_unplanned(self, path: str) -> str:
+        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
+        return self.denies_writing(path) or self._paths.find_protected((path,))
+
+    def _denying(self, path: str, tools: tuple[str, ...]) -> str:
+        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
         return next((rule.text for rule in rules if self._paths.fits(rule, (path,), deny=True)), "")
 
     def _of_mode(self, judged: _JudgedPlan, forbidden: ForbiddenEffect | None) -> PolicyVerdict:

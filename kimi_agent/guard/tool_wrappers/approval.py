@@ -62,7 +62,7 @@ class _Gate:
         """Why a call may not write a file that its plan does not name, "" where it may."""
         if effect == "read":
             return f"{self.tool.name} is a tool that only reads"
-        why = self.policy.denies_writing(path)
+        why = self.policy.closes_unplanned(path)
         return f"{why} closes it" if why else ""
 
     async def _planned(self, ctx: Context, call: ParsedCall, *, asking: bool) -> CallPlan:
