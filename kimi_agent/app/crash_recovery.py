@@ -1,18 +1,16 @@
-"""Crash recovery: ends what a killed run left running, and finds which files its interrupted calls changed."""
+"""Crash recovery: ends what a killed run left running, and records what its interrupted calls left behind."""
 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.guard.tool_wrappers.snapshots import MAX_MISSED_PATHS
-from kimi_agent.log.events import Checkpoint, OpenCall, Said, Stamped, TurnEnded
-from kimi_agent.log.fold.unanswered_calls import UnansweredCall, settle_calls
+from kimi_agent.log.events import Checkpoint, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.store.session import Session
 from kimi_agent.toolbox import Toolbox
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
-from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.process_tree import kill_leftover_runs
 
 
@@ -52,12 +50,3 @@ def end_leftover_processes(register: Path) -> list[str]:
     """End the processes that a killed run left behind; a notice says how many they were."""
     killed = kill_leftover_runs(register)
     return [f"Ended {killed} processes that a killed run had left behind."] if killed else []
-
-
-def settle_interrupted_calls(files: Files, toolbox: Toolbox, calls: Sequence[UnansweredCall]) -> tuple[OpenCall, ...]:
-    """What changed since each interrupted call began; for a command, which names no files, whatever the model knew."""
-    commands = {(each.answer, each.index) for each in calls if toolbox.effect(each.call.name) == "execute"}
-    return tuple(
-        OpenCall(*key, tuple(files.changed())) if (key := (each.answer, each.index)) in commands else each
-        for each in settle_calls(calls, files.fingerprints)
-    )

@@ -19,6 +19,7 @@ from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
 from kimi_agent.app import crash_recovery, factories, model_pipeline
 from kimi_agent.app.bootstrap import Setup
+from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
 from kimi_agent.errors import UserError
@@ -172,15 +173,17 @@ async def open_agent(
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
+        checkpoints = factories.make_checkpoints(setup)
+        interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
+            interrupted.hear(stamped)
         budget.begin_run()
         limiter = limiter or model_pipeline.make_limiter()
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
         pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = factories.make_checkpoints(setup)
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
@@ -206,9 +209,9 @@ async def open_agent(
             AgentConfig(session.opened.system or opened.system, timeout_s),
             context_window,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
-            settle_calls=lambda calls: crash_recovery.settle_interrupted_calls(files, toolbox, calls),
+            settle_calls=interrupted.settle,
         )
-        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
+        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear, interrupted.hear)
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))

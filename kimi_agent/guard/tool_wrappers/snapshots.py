@@ -24,7 +24,8 @@ from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
 MAX_MISSED_PATHS = 20
 MAX_SNAPSHOT_FAILURES = 3
 """Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
-_INTERRUPTED_S = 0.2
+_INTERRUPTED_S = 1.0
+"""How long an interrupted call waits for the snapshot after it, by which the model is told what it changed."""
 _PATIENCE_S = 2.0
 
 FindLosses = Callable[[Context, ParsedCall], Sequence[Loss]]
@@ -63,7 +64,7 @@ class SnapshotWrapper:
                 result = await tool.run(ctx, call)
             except asyncio.CancelledError:
                 # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
-                self._closing = asyncio.ensure_future(self._compare(ctx, before, also))
+                self._closing = asyncio.ensure_future(self._compare(ctx, before, also, interrupted=True))
                 self._closing.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.wait([self._closing], timeout=_INTERRUPTED_S)
                 raise
@@ -118,12 +119,17 @@ class SnapshotWrapper:
             plain = self.checkpoints.take()
             return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))))
 
-    async def _compare(self, ctx: Context, before: Checkpoint, also: Sequence[str]) -> None:
-        """Take the snapshot after a call, and emit it if something is different now."""
+    async def _compare(
+        self, ctx: Context, before: Checkpoint, also: Sequence[str], *, interrupted: bool = False
+    ) -> None:
+        """Take the snapshot after a call, and emit it if something is different now.
+
+        After an `interrupted` one in any case: else nobody could tell "nothing changed" from "not looked yet".
+        """
         if before.failed:
             return
         after, _ = await self._take(ctx, also)  # the same, or the trees could not be compared
-        if after.tree != before.tree:
+        if interrupted or after.tree != before.tree:
             self.emit(replace(after, when="after"))
 
     async def _risk(self, ctx: Context, call: ParsedCall, losses: Sequence[Loss], before: Checkpoint) -> None:
