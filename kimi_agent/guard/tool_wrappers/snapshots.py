@@ -14,6 +14,12 @@ from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.command_table import Loss
+from kimi_agent.guard.tool_wrappers.ways_back import (
+    ResolveRef,
+    describe_ways_back,
+    find_unkept_losses,
+    select_kept_paths,
+)
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Checkpoint, Emit, Notice
 from kimi_agent.log.questions import Ask, Question
@@ -30,8 +36,6 @@ _PATIENCE_S = 2.0
 
 FindLosses = Callable[[Context, ParsedCall], Sequence[Loss]]
 """What the command of a call would destroy; none for a call without a command."""
-ResolveRef = Callable[[str], str]
-"""The commit that a ref names now, "" where there is none."""
 
 
 @dataclass
@@ -55,11 +59,13 @@ class SnapshotWrapper:
 
         async def run(ctx: Context, call: ParsedCall) -> Result:
             losses = self.find_losses(ctx, call)
-            also = [*(path for loss in losses for path in loss.paths), *_named(ctx, call)]
+            also = [*select_kept_paths(losses, ctx.files.root), *_named(ctx, call)]
             before, missed = await self._keep(ctx, also)
-            if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
+            if unkept := find_unkept_losses(losses, before, missed):
                 await self._risk(ctx, call, unkept, before)
-            back = await asyncio.to_thread(self._ways_back, losses, before)
+            back = await asyncio.to_thread(
+                describe_ways_back, losses, before, self.checkpoints, self.resolve_ref, self.session
+            )
             try:
                 result = await tool.run(ctx, call)
             except asyncio.CancelledError:
@@ -143,20 +149,6 @@ class SnapshotWrapper:
             text = f"not run: it {what}, and the files could not be kept first ({why})"
             raise ToolError("denied", text, "do it in a way that loses nothing, or tell the user what you need")
 
-    def _ways_back(self, losses: Sequence[Loss], before: Checkpoint) -> list[str]:
-        """How to bring back what the command is about to destroy."""
-        lines = [
-            f"To bring {ref.rpartition('/')[2]} back: {loss.restore.format(commit=commit)}"
-            for loss in losses
-            for ref in loss.refs
-            if (commit := self.resolve_ref(ref))
-        ]
-        if any(not loss.refs for loss in losses) and before.tree:
-            files = "The files as they were before (of ignored ones only those it names)"
-            command = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
-            lines.append(f"{files} come back with /undo or: {command}")
-        return lines
-
 
 def _named(ctx: Context, call: ParsedCall) -> list[str]:
     """The files of the workspace that an edit names: git may ignore them, and then only this keeps them."""
@@ -165,14 +157,3 @@ def _named(ctx: Context, call: ParsedCall) -> list[str]:
     root, start = (os.path.realpath(folder) for folder in (ctx.files.root, ctx.files.cwd))
     found = (os.path.normpath(os.path.join(start, path)) for path in call.paths if "\0" not in path)
     return [path for path in found if path.startswith(root.rstrip("/") + "/")]
-
-
-def _strikes(loss: Loss, missed: Sequence[str]) -> bool:
-    """Whether a command may destroy something that the snapshot missed."""
-    if loss.refs or not missed:
-        return False
-    return not loss.exact or any(_overlap(path, other) for path in loss.paths for other in missed)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
