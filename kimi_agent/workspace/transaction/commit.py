@@ -129,8 +129,11 @@ class FileTransaction:
         try:
             self._prepare(journal)
         except BaseException:
+            # It may be marked ready by now. Nothing was renamed, so what is left must be tidied up, not finished.
+            with contextlib.suppress(OSError):
+                self._syscalls.mark(journal, "P")
             if not recovery.remove_temporaries(self._record, self._syscalls):
-                self._syscalls.remove(journal)
+                recovery.close_journal(self._syscalls, journal, "P")
             raise
         try:
             self._place()
@@ -201,8 +204,8 @@ class FileTransaction:
         with contextlib.suppress(OSError):
             self._syscalls.mark(journal, "U")
         outcome = recovery.undo_commit(self._record, self._syscalls)
-        if not outcome.failed:
-            self._syscalls.remove(journal)  # else it stays: the next start tries again
+        if not outcome.failed:  # else it stays: the next start tries again
+            recovery.close_journal(self._syscalls, journal, "P")
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])

@@ -14,15 +14,20 @@ from pathlib import Path
 from kimi_agent.printable import join_some
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
 from kimi_agent.workspace.transaction.file_folder_swaps import order_moves
-from kimi_agent.workspace.transaction.journal import CommitRecord, JournalEntry, unfinished_journals
+from kimi_agent.workspace.transaction.journal import (
+    CommitRecord,
+    Journal,
+    JournalEntry,
+    JournalState,
+    unfinished_journals,
+)
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 _MISSING_ERRORS = (errno.ENOENT, errno.ENOTDIR)
-_FOLDER_STAYS_ERRORS = (
-    *(*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP),
-    *(errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS),
-)
-"""Why a folder is not removed, and trying again would not help."""
+_IN_USE_ERRORS = (*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP)
+"""Why a folder that we made is not removed: it is gone, or somebody uses it."""
+_FOLDER_STAYS_ERRORS = (*_IN_USE_ERRORS, errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS)
+"""Why a folder of the person's that was emptied is not removed, and trying again would not help."""
 _MOST_NAMES = 20
 
 
@@ -39,7 +44,8 @@ def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> l
     notes: list[str] = []
     for journal in unfinished_journals(journals):
         if (content := journal.read()) is None:
-            syscalls.remove(journal)
+            with contextlib.suppress(OSError):
+                syscalls.remove(journal)
             continue
         state, record = content
         if record.workspace != workspace:
@@ -53,9 +59,21 @@ def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> l
             notes.append(f"took back a change that was cut short: {names}")
             outcome = undo_commit(record, syscalls)
         notes += (*outcome.failed, *outcome.left)
-        if not (outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))):
-            syscalls.remove(journal)
+        done = state in ("R", "D")
+        if not (outcome.failed or remove_temporaries(record, syscalls, keep_folders=done)):
+            close_journal(syscalls, journal, "D" if done else "P")
     return notes
+
+
+def close_journal(syscalls: FileSyscalls, journal: Journal, over: JournalState) -> None:
+    """Remove the journal of a commit that is finished (D) or taken back (P).
+
+    Where it can't be removed, its mark keeps the next start from doing the same to what was written meanwhile.
+    """
+    with contextlib.suppress(OSError):
+        syscalls.mark(journal, over)
+    with contextlib.suppress(OSError):
+        syscalls.remove(journal)
 
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
@@ -153,12 +171,12 @@ def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_fol
                 for name in (record.old(index), record.new(index)):
                     with contextlib.suppress(FileNotFoundError):
                         syscalls.unlink(stage, name)
+    stays = _FOLDER_STAYS_ERRORS if keep_folders else _IN_USE_ERRORS
     for root, relative in reversed(record.emptied if keep_folders else record.made):
         try:
             remove_empty_folder(syscalls, root, relative)
         except OSError as error:
-            # Most often it is not empty: somebody (or the commit, when it was complete) uses it.
-            if keep_folders and error.errno not in _FOLDER_STAYS_ERRORS:
+            if error.errno not in stays:
                 failed.append(f"{relative}: {error.strerror}")
     return failed
 
