@@ -164,6 +164,8 @@ async def open_agent(
     policy = factories.make_policy(setup)
     settings = model_pipeline.read_model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
+    checkpoints = factories.make_checkpoints(setup)
+    recovered = crash_recovery.recover_files(state / "journal", setup.sessions, checkpoints)
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
@@ -173,7 +175,6 @@ async def open_agent(
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
-        checkpoints = factories.make_checkpoints(setup)
         interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
@@ -185,7 +186,7 @@ async def open_agent(
         pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
+        notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,29 +39,40 @@ class RecoveryOutcome:
     left: list[str] = field(default_factory=list)
 
 
-def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
-    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each."""
+def recover_commits(
+    journals: Path, workspace: str, syscalls: FileSyscalls, record: Callable[[str], bool] = lambda note: False
+) -> list[str]:
+    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each.
+
+    `record` is given the note of one that is done, and says whether it is recorded now; if not, the journal stays.
+    """
     notes: list[str] = []
     for journal in unfinished_journals(journals):
         if (content := journal.read()) is None:
             with contextlib.suppress(OSError):
                 syscalls.remove(journal)
             continue
-        state, record = content
-        if record.workspace != workspace:
+        state, commit = content
+        if commit.workspace != workspace:
             continue
-        names = join_some([entry.shown for entry in record.entries], _MOST_NAMES)
+        names = join_some([entry.shown for entry in commit.entries], _MOST_NAMES)
         outcome = RecoveryOutcome()
         if state == "R":
             notes.append(f"finished a change that was cut short: {names}")
-            outcome = finish_commit(record, syscalls)
+            outcome = finish_commit(commit, syscalls)
         elif state == "U":
             notes.append(f"took back a change that was cut short: {names}")
-            outcome = undo_commit(record, syscalls)
+            outcome = undo_commit(commit, syscalls)
         notes += (*outcome.failed, *outcome.left)
         done = state in ("R", "D")
-        if not (outcome.failed or remove_temporaries(record, syscalls, keep_folders=done)):
-            close_journal(syscalls, journal, "D" if done else "P")
+        if outcome.failed or remove_temporaries(commit, syscalls, keep_folders=done):
+            continue
+        if done and commit.note:
+            with contextlib.suppress(OSError):
+                syscalls.mark(journal, "D")
+            if not record(commit.note):
+                continue
+        close_journal(syscalls, journal, "D" if done else "P")
     return notes
 
 
