@@ -28,6 +28,7 @@ from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
+from kimi_agent.layers import PROJECT_FOLDER
 from kimi_agent.log.events import Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
@@ -161,7 +162,7 @@ async def open_agent(
     config, state = setup.config, setup.user_folders.state
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
-    policy = factories.make_policy(setup)
+    policy = factories.make_policy(setup, tools)
     settings = model_pipeline.read_model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
     checkpoints = factories.make_checkpoints(setup)
@@ -270,7 +271,16 @@ def _make_testrun(
 
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
     command = setup.config.text("test_command")
-    testrun = ProjectTests(files, runner, command=command, virtual_env=virtual_env, tree=tree, runners=runners)
+    projects = str(setup.workspace / PROJECT_FOLDER / "config.toml")
+    testrun = ProjectTests(
+        files,
+        runner,
+        command=command,
+        command_source="repository" if setup.config.sources["test_command"] == projects else "settings",
+        virtual_env=virtual_env,
+        tree=tree,
+        runners=runners,
+    )
     for stamped in log:
         match stamped.event:
             case Returned(result=Result(view=TestReport() as report)):

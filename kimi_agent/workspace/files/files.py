@@ -1,5 +1,6 @@
 """Workspace files: the only module through which tools read, list and write them."""
 
+import copy
 import errno
 import hashlib
 import os
@@ -21,7 +22,14 @@ from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, Recording, commit_files, make_step
+from kimi_agent.workspace.transaction.commit import (
+    CommitStep,
+    CommittedFile,
+    Folders,
+    Recording,
+    commit_files,
+    make_step,
+)
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 PathList = list[str]  # inside the class below, `list` is a method
@@ -73,11 +81,26 @@ class Files:
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
         self._resolver = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
+        self._planned: frozenset[str] = frozenset()
+        self._refusal: Callable[[str], str] = lambda path: ""
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
+
+    def bound_to(self, planned: Iterable[str], refusal: Callable[[str], str]) -> "Files":
+        """These files for one call that was judged: it may write the `planned` paths (absolute, resolved).
+
+        A path that nobody judged is written only where `refusal` gives no reason against it. Everything else is shared.
+        """
+        bound = copy.copy(self)
+        bound._planned, bound._refusal = frozenset(planned), refusal
+        return bound
+
+    def resolve(self, spelling: str) -> ResolvedPath:
+        """Where a path leads, as every method here follows it. Raises ToolError for what can be no path."""
+        return self._resolver.find(spelling)
 
     def readable(self, spelling: str) -> Path:
         """The resolved path of a file or folder that may be read (for ripgrep). Raises ToolError, NeedsConsent."""
@@ -152,9 +175,7 @@ class Files:
         split = [each.entry.shown for each in done if each.split]
         return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
-    def commit_steps(
-        self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]], recording: Recording | None
-    ) -> None:
+    def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Folders, recording: Recording | None) -> None:
         """Carry out all `steps` or none, for a person (see `checkpoint.restore`). Raises ToolError.
 
         Their paths are below `root`; the caller must update the seen files.
@@ -182,10 +203,7 @@ class Files:
         return [path for path in self.seen_files.paths() if not self._is_as_seen(path)]
 
     def recover(self) -> PathList:
-        """Finish or undo the commits that a crash cut short; gives a sentence for each, [] if there were none.
-
-        One that has to be recorded in its session is recorded by `app.crash_recovery`, at the next start of an agent.
-        """
+        """Finish or undo the commits that a crash cut short; gives a sentence for each, [] if there were none."""
         return recovery.recover_commits(self._journal, str(self.root), self._syscalls)
 
     def list(self, spelling: str) -> list[FolderEntry]:
@@ -261,6 +279,9 @@ class Files:
             text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             raise ToolError("refused", text)
         shown = self._shown(resolved)
+        if resolved.path not in self._planned and (why := self._refusal(resolved.path)):
+            text = f"{escape_path(change.path)} was not named by this call and is not written: {why}"
+            raise ToolError("denied", text, "tell the user what you need there")
         return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
     def _descriptor(self, resolved: ResolvedPath, flags: int) -> int:
