@@ -19,6 +19,7 @@ from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
 from kimi_agent.app import crash_recovery, factories, model_pipeline
 from kimi_agent.app.bootstrap import Setup
+from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
 from kimi_agent.errors import UserError
@@ -166,6 +167,8 @@ async def open_agent(
     access = factories.make_access_rules(setup, policy)
     settings = model_pipeline.read_model_settings(config)
     opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup, access))
+    checkpoints = factories.make_checkpoints(setup)
+    recovered = crash_recovery.recover_files(state / "journal", setup.sessions, checkpoints)
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
@@ -176,17 +179,18 @@ async def open_agent(
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
         setup.check_project()  # all that was loaded of it is what was trusted
+        interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
+            interrupted.hear(stamped)
         budget.begin_run()
         limiter = limiter or model_pipeline.make_limiter()
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
         pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = factories.make_checkpoints(setup)
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
+        notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),
@@ -210,9 +214,9 @@ async def open_agent(
             AgentConfig(session.opened.system or opened.system, timeout_s),
             context_window,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
-            settle_calls=lambda calls: crash_recovery.settle_interrupted_calls(files, toolbox, calls),
+            settle_calls=interrupted.settle,
         )
-        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
+        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear, interrupted.hear)
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))

@@ -166,7 +166,7 @@ class _LossFinder:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not target_files.is_build_output(path):
+                else:
                     paths.append(path)
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
