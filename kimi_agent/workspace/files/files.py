@@ -17,7 +17,7 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files import listing
-from kimi_agent.workspace.files.access_rules import AccessRules, HiddenReason
+from kimi_agent.workspace.files.access_rules import AccessRules, HiddenReason, check_guarded
 from kimi_agent.workspace.files.listing import FolderEntry, PathKind, path_kind
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
@@ -82,21 +82,16 @@ class Files:
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
         self._resolver = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
-        self._planned: frozenset[str] = frozenset()
-        self._refusal: Callable[[str], str] = lambda path: ""
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
 
-    def bound_to(self, planned: Iterable[str], refusal: Callable[[str], str]) -> "Files":
-        """These files for one call that was judged: it may write the `planned` paths (absolute, resolved).
-
-        A path that nobody judged is written only where `refusal` gives no reason against it. Everything else is shared.
-        """
+    def with_access(self, access: AccessRules) -> "Files":
+        """The same files with other rules, for one call; everything else is shared."""
         bound = copy.copy(self)
-        bound._planned, bound._refusal = frozenset(planned), refusal
+        bound.access = access
         return bound
 
     def resolve(self, spelling: str) -> ResolvedPath:
@@ -264,12 +259,7 @@ class Files:
         if not resolved.root:
             text = f"{self._describe_outside(spelling, resolved)}; nothing was written"
             raise ToolError("outside", text, "write inside the workspace, or ask the user")
-        if resolved.guarded == "git":
-            text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
-            raise ToolError("git_internal", text, "use git commands in the shell")
-        if resolved.guarded == "project":
-            text = f"{escape_path(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
-            raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
+        check_guarded(resolved, spelling)
         self.access.check_private(resolved.path, str(self.root))
         self.access.check_writing(resolved.path, self._shown(resolved))
         if not resolved.relative or spelling.endswith("/"):
@@ -287,9 +277,6 @@ class Files:
             text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             raise ToolError("refused", text)
         shown = self._shown(resolved)
-        if resolved.path not in self._planned and (why := self._refusal(resolved.path)):
-            text = f"{escape_path(change.path)} was not named by this call and is not written: {why}"
-            raise ToolError("denied", text, "tell the user what you need there")
         return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
     def _descriptor(self, resolved: ResolvedPath, flags: int) -> int:
