@@ -15,10 +15,12 @@ from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
-from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule, suggest_rule
+from kimi_agent.guard.policy.offers import suggest_rule
+from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
+from kimi_agent.guard.shell.command_options import find_uncovered_words
 from kimi_agent.guard.shell.launchers import find_launched_index
+from kimi_agent.guard.shell.outside_words import find_outside_words
 from kimi_agent.guard.shell.program_names import hides_program_name
-from kimi_agent.guard.shell.risky_options import find_risky_options
 from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 from kimi_agent.tool import ParsedCall, Tool
 from kimi_agent.workspace.paths import is_sensitive
@@ -59,7 +61,10 @@ class PolicyVerdict:
 
 @dataclass(frozen=True)
 class _Call:
-    """A call as the policy sees it. `paths` holds every reading of each named path, first as it is shown."""
+    """A call as the policy sees it. `paths` holds every reading of each named path, first as it is shown.
+
+    `secrets` and `abroad` are the words of its command that name secrets and that lead outside.
+    """
 
     tool: Tool
     command: str | None
@@ -67,6 +72,8 @@ class _Call:
     paths: tuple[tuple[str, ...], ...]
     outside: bool
     cwd: Path | None
+    secrets: tuple[str, ...] = ()
+    abroad: tuple[str, ...] = ()
 
 
 class Policy:
@@ -139,7 +146,9 @@ class Policy:
             outside |= any(path.startswith("/") for path in spelled)
             cwd = self._workspace / spelled[-1]
         reading = None if command is None else parse_simple_command(command)
-        return _Call(parsed.tool, command, reading, paths, outside, cwd)
+        words = reading.words if isinstance(reading, SimpleCommand) else ()
+        abroad = find_outside_words(words, folder=cwd or self._workspace, roots=self._roots, home=str(self._home))
+        return _Call(parsed.tool, command, reading, paths, outside, cwd, tuple(_secrets(words)), tuple(abroad))
 
     def _spelled(self, path: str, base: Path | None) -> tuple[str, ...]:
         """A path as seen from the workspace: as written, and where its links lead (absolute if outside)."""
@@ -189,7 +198,7 @@ def _allows(rule: Rule, call: _Call) -> bool:
     if rule.words:
         if not isinstance(call.reading, SimpleCommand) or call.tool.name != "shell" or call.outside:
             return False
-        return rule.allows_command(call.reading.words) and set(_secrets(call.reading.words)) <= set(rule.words)
+        return rule.allows_command(call.reading.words) and {*call.secrets, *call.abroad} <= set(rule.words)
     if not _names_tool(rule, call.tool):
         return False
     if rule.covers_tool:
@@ -223,12 +232,14 @@ def _reason(call: _Call) -> str:
     if call.outside:
         return "it reaches outside the workspace"
     if isinstance(call.reading, SimpleCommand):
-        if secrets := _secrets(call.reading.words):
-            return f"{secrets[0][:60]} may hold secrets, judging by its name"
-        if risky := find_risky_options(call.reading.words):
-            return f"{risky[0][:60]} can make it run or write more than its name says"
+        if call.secrets:
+            return f"{call.secrets[0][:60]} may hold secrets, judging by its name"
+        if call.abroad:
+            return f"{call.abroad[0][:60]} leads outside the workspace"
         if find_launched_index(call.reading.words) > 0:
             return "it runs another command"
+        if uncovered := find_uncovered_words(call.reading.words):
+            return f"{uncovered[0][:60]} can make it run or write more than its name says"
     return ""
 
 
@@ -238,7 +249,7 @@ def _offer(call: _Call) -> str:
         return ""
     if call.command is not None:
         simple = call.reading if isinstance(call.reading, SimpleCommand) and call.tool.name == "shell" else None
-        return suggest_rule(simple.words) if simple else ""
+        return suggest_rule(simple.words, unspoken=(*call.secrets, *call.abroad)) if simple else ""
     if not call.paths and call.tool.effect == "execute":
         return call.tool.name
     path = call.paths[0][0] if len(call.paths) == 1 else ""

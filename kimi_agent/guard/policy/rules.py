@@ -8,18 +8,14 @@ tool(glob)      calls whose paths all fit: `*` stops at `/`, `**` does not; with
 """
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kimi_agent.errors import UserError
-from kimi_agent.guard.shell.launchers import find_launched_index, program_name
+from kimi_agent.guard.shell.command_options import find_uncovered_words
+from kimi_agent.guard.shell.launchers import program_name
 from kimi_agent.guard.shell.program_names import contains_words, find_program_names, may_match_name
-from kimi_agent.guard.shell.risky_options import find_risky_options
 from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
-
-MAX_RULE_CHARS = 120
-"""A longer rule would not be read before it is agreed to."""
 
 _FORM = re.compile(r"([A-Za-z_][\w.-]*)(?:\((.+)\))?", re.DOTALL)
 
@@ -43,8 +39,7 @@ class Rule:
         """Whether this allowance is for the simple command `words`: a wrapper's does not cover what it wraps."""
         if self.exact:
             return words == self.words
-        named = words[: len(self.words)] == self.words and len(self.words) > find_launched_index(words)
-        return named and set(find_risky_options(words)) <= set(self.words)
+        return words[: len(self.words)] == self.words and set(find_uncovered_words(words)) <= set(self.words)
 
     def matches_command(self, command: str) -> bool:
         """Whether this denial is for `command`, however it is spelled or wrapped."""
@@ -99,21 +94,3 @@ def _glob_regex(pattern: str) -> str:
     for part in re.split(r"(\*\*/|\*\*|\*|\?)", bare.removeprefix("./")):
         made += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
     return f"{made}(?:/.*)?"
-
-
-_PREFIXES = frozenset(
-    {("pytest",), ("ls",), ("tree",), ("find",), ("mypy",), ("tsc",), ("ruff", "check"), ("ruff", "format")}
-    | {("python", "-m", "pytest"), ("python3", "-m", "pytest")}
-    | {("git", name) for name in ("status", "log", "diff", "show", "blame", "add", "ls-files", "rev-parse")}
-    | {("cargo", name) for name in ("build", "check", "test", "clippy", "fmt")}
-    | {("go", name) for name in ("build", "test", "vet", "fmt")}
-    | {("npm", "test"), ("pnpm", "test"), ("yarn", "test"), ("uv", "run", "pytest"), ("poetry", "run", "pytest")}
-)
-
-
-def suggest_rule(words: tuple[str, ...]) -> str:
-    """The rule that "don't ask again" would add for a simple command: a known harmless beginning, else all of it."""
-    prefix = next((words[:length] for length in (1, 2, 3) if words[:length] in _PREFIXES), ())
-    text = shlex.join(prefix) if prefix and set(find_risky_options(words)) <= set(prefix) else f"={shlex.join(words)}"
-    rule = f"shell({text})"
-    return rule if len(rule) <= MAX_RULE_CHARS and all(" " <= char <= "~" for char in rule) else ""
