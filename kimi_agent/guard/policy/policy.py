@@ -18,9 +18,9 @@ from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
 from kimi_agent.guard.policy.offers import suggest_rule
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
 from kimi_agent.guard.shell.command_options import find_uncovered_words
+from kimi_agent.guard.shell.hidden_programs import hides_program_name
 from kimi_agent.guard.shell.launchers import find_launched_index
 from kimi_agent.guard.shell.outside_words import find_outside_words
-from kimi_agent.guard.shell.program_names import hides_program_name
 from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 from kimi_agent.tool import ParsedCall, Tool
 from kimi_agent.workspace.paths import is_sensitive
@@ -120,6 +120,8 @@ class Policy:
         protected = _protected(call)
         if forbidden:
             return PolicyVerdict("ask", forbidden.why)
+        if (doubt := self._doubt_of_denials(call)) and not any(rule.exact for rule in allowing):
+            return PolicyVerdict("ask", doubt)
         lost = [loss.what for loss in self._losses(call) if not loss.covered]
         if lost and not any(rule.exact for rule in allowing):
             offer = _offer(call)  # only this very command: a yes to it says nothing of its like
@@ -128,13 +130,22 @@ class Policy:
         if protected and not any(protected in rule.glob for rule in allowing):
             return PolicyVerdict("ask", f"{protected} decides what other programs run here")
         if self.mode == "yolo":
-            if call.command and any(rule.words for rule in self.rules.deny) and hides_program_name(call.command):
-                why = "it hides what it runs, so that the rules that deny commands cannot be held"
-                return PolicyVerdict("ask", why)
             return PolicyVerdict("allow")
         if allowing or (self.mode == "accept-edits" and call.tool.effect == "write" and not call.outside):
             return PolicyVerdict("allow")
         return PolicyVerdict("ask", _reason(call), _offer(call))
+
+    def _doubt_of_denials(self, call: _Call) -> str:
+        """Why a rule that denies a command may be for this call; "" where none is."""
+        rules = [rule for rule in self.rules.deny if rule.words]
+        if not call.command or not rules:
+            return ""
+        doubtful = next((rule for rule in rules if rule.denies_command(call.command) == "ask"), None)
+        if doubtful:
+            return f"it may run what the rule {doubtful.text} denies"
+        if hides_program_name(call.command):
+            return "it hides what it runs, so that the rules that deny commands cannot be held"
+        return ""
 
     def _call(self, parsed: ParsedCall, cwd: Path | None, start: Path | None) -> _Call:
         command = _command(parsed)
@@ -188,7 +199,7 @@ def _names_tool(rule: Rule, tool: Tool) -> bool:
 
 def _denies(rule: Rule, call: _Call) -> bool:
     if rule.words:
-        return call.command is not None and rule.matches_command(call.command)
+        return call.command is not None and rule.denies_command(call.command) == "deny"
     if not _names_tool(rule, call.tool):
         return False
     return rule.covers_tool or any(rule.matches_path(path, any_case=True) for each in call.paths for path in each)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from kimi_agent.errors import UserError
 from kimi_agent.guard.shell.command_options import find_uncovered_words
-from kimi_agent.guard.shell.launchers import program_name
-from kimi_agent.guard.shell.program_names import contains_words, find_program_names, may_match_name
+from kimi_agent.guard.shell.denied_words import Denial, match_denied_words
 from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
 
 _FORM = re.compile(r"([A-Za-z_][\w.-]*)(?:\((.+)\))?", re.DOTALL)
@@ -41,12 +40,9 @@ class Rule:
             return words == self.words
         return words[: len(self.words)] == self.words and set(find_uncovered_words(words)) <= set(self.words)
 
-    def matches_command(self, command: str) -> bool:
-        """Whether this denial is for `command`, however it is spelled or wrapped."""
-        words = (program_name(self.words[0]), *self.words[1:])
-        if len(words) == 1:
-            return may_match_name(words[0], find_program_names(command))
-        return contains_words(words, command)
+    def denies_command(self, command: str) -> Denial:
+        """Whether this denial is for `command`, however it is spelled or wrapped; "ask" where it cannot be told."""
+        return match_denied_words(self.words, command)
 
     def matches_path(self, path: str, *, any_case: bool) -> bool:
         """Whether `path` ("/" between its parts) is one that the glob names; a denial holds in any case."""

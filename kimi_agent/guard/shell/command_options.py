@@ -54,6 +54,26 @@ def find_uncovered_words(words: tuple[str, ...]) -> list[str]:
     return [argument.word for argument in read_command(words) if not argument.covered]
 
 
+def find_obeyed_words(words: tuple[str, ...]) -> tuple[list[str], bool]:
+    """The words behind the name of a command that it may run or take for code, and whether it has an allow list.
+
+    Those that a list covers are data: a pattern, a message, the name of a file. An option that no list names, and the
+    word behind it, may be anything; so may all words of a command without a list, and of an interpreter.
+    """
+    name = _bare_name(words[0])
+    known = _PROGRAMS.get(name)
+    at = 1
+    if name in _WITH_COMMANDS and known:
+        at = 1 + len(list(read_arguments(words[1:], known)))
+        known = _COMMANDS.get(f"{name} {words[at - 1]}") if at > 1 else known
+    if known is None or name in _INTERPRETERS:
+        return list(words[1:]), False
+    arguments = read_command(words)
+    after_unlisted = [argument.word[:1] == "-" and not argument.covered for argument in arguments]
+    pairs = zip(arguments, [False, *after_unlisted], strict=False)
+    return [argument.word for argument, follows in pairs if follows or not argument.covered], True
+
+
 def read_command(words: tuple[str, ...]) -> list[Argument]:
     """The words behind the name of a simple command, each as the command takes it."""
     at = find_launched_index(words)
@@ -62,8 +82,7 @@ def read_command(words: tuple[str, ...]) -> list[Argument]:
     if at:
         before = [_loose(word, covered=True) for word in words[1:at]]
         return [*before, Argument(words[at], covered=False), *read_command(words[at:])]
-    name = program_name(words[0])
-    name = _ALIASES.get(name, re.sub(r"[\d.]+$", "", name) if name.startswith(("python", "lua", "perl")) else name)
+    name = _bare_name(words[0])
     spec = _PROGRAMS.get(name)
     if spec is None:
         return list(_unlisted(words[1:]))
@@ -74,10 +93,16 @@ def read_command(words: tuple[str, ...]) -> list[Argument]:
     return list(read_arguments(words[1:], spec))
 
 
+def _bare_name(word: str) -> str:
+    """The name by which a command stands in the tables: `/usr/bin/python3.11` is python."""
+    name = program_name(word)
+    return _ALIASES.get(name, re.sub(r"[\d.]+$", "", name) if name.startswith(("python", "lua", "perl")) else name)
+
+
 def _with_command(name: str, args: tuple[str, ...], spec: CommandSpec) -> list[Argument]:
     """`git [options] command ...`: a command without an allow list is not covered by a rule for all of `git`."""
     before = list(read_arguments(args, spec))
-    if not before or before[-1].word.startswith("-") or not args:
+    if not before or before[-1].word.startswith("-"):
         return before
     command, rest = before.pop().word, args[len(before) + 1 :]
     listed = _COMMANDS.get(f"{name} {command}")

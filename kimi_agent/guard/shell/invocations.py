@@ -219,7 +219,7 @@ class _Walker:
         """The commands that a launcher runs."""
         around = replace(around, launchers=(*made.launchers, Launch(made.name, made.words)))
         for words in _found_by_options(made):
-            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers), around)
+            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers, is_pattern=False), around)
         texts = [_plain(word, made.state) for word in made.words]
         found = find_launcher([made.name, *texts[1:]])
         if found is None:
@@ -259,7 +259,8 @@ def _with_name_from_disk(made: Invocation) -> Invocation:
     place = resolve_parts(value.text, made.state.cwds[0], made.state)
     found = glob.iglob(join_parts(place)) if place else ()  # noqa: PTH207 - a shell's order and dotfiles
     matches = sorted(islice(found, MAX_PIECES))
-    return replace(made, words=tuple(map(literal_word, matches[:1])) + made.words[1:]) if matches else made
+    words = (*map(literal_word, matches[:1]), *made.words[1:]) if matches else made.words
+    return replace(made, words=words, is_pattern=True)
 
 
 def _plain(word: ShellWord, state: ShellState) -> str:
