@@ -7,9 +7,10 @@ programs run (`embedded_commands`).
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from kimi_agent.guard.shell.embedded_commands import find_embedded_commands
 from kimi_agent.guard.shell.expansion import (
@@ -25,7 +26,7 @@ from kimi_agent.guard.shell.invocation import Invocation, Launch
 from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launched, find_launched_texts, find_launcher
 from kimi_agent.guard.shell.mounts import find_mounts
 from kimi_agent.guard.shell.shell_state import change_folder, collect_variables, make_links
-from kimi_agent.guard.shell.syntax.parser import parse_shell
+from kimi_agent.guard.shell.syntax.parser import TOO_DEEP, TOO_MANY_OPERATORS, parse_shell
 from kimi_agent.guard.shell.syntax.tree import ShellCommand, ShellGroup, ShellNode
 from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, literal_word, word_text, words_text
 
@@ -33,8 +34,11 @@ MAX_DEPTH = 8
 MAX_TEXTS = 400
 MAX_WORDS = 4_000
 MAX_PIECES = 200
+MAX_FITTING_FILES = 40
 
-TOO_DEEP = "commands that are nested too deeply"
+TOO_MANY_WORDS = f"more than {MAX_WORDS:,} words"
+UNREADABLE = frozenset({TOO_DEEP, TOO_MANY_WORDS, TOO_MANY_OPERATORS})
+"""Reasons by which a text is unclear because it goes past our limits."""
 _STDIN_SHELLS = frozenset({"at", "batch"})
 _BREAKS = re.compile(r"[;&|()<>`\n{}]+")
 _BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
@@ -57,19 +61,20 @@ def find_invocations(text: str, place: ShellState) -> ShellWalk:
 
 
 def describe_unclear(text: str) -> str:
-    """Why `text` could not be read whole and for sure; "" if it could."""
-    return parse_shell(text).unclear
+    """Why `text`, or a text in it that a shell is given, could not be read whole and for sure; "" if it could."""
+    return find_invocations(text, ShellState(Path("/"), Path("/"), ((),))).unclear
 
 
 @dataclass(frozen=True)
 class _Around:
-    """The surroundings of a command."""
+    """The surroundings of a command; only where `doubtful` a text that is not clear makes the whole unclear."""
 
     documents: ShellWords = ()
     fed: tuple[Invocation, ...] = ()
     launchers: tuple[Launch, ...] = ()
     remote: bool = False
     certain: bool = True
+    doubtful: bool = True
     depth: int = 0
 
     def deeper(self, *, certain: bool = True) -> "_Around":
@@ -113,7 +118,7 @@ class _Walker:
             self._walk_pieces(text, state, around.deeper(certain=False))
 
     def _doubt(self, why: str, around: _Around) -> None:
-        if around.certain:
+        if around.certain and around.doubtful:
             self.unclear = self.unclear or why
 
     def _walk_pieces(self, text: str, state: ShellState, around: _Around) -> None:
@@ -134,7 +139,7 @@ class _Walker:
         if node.kind == "pipeline":
             start = len(self.found)
             for part in node.parts:
-                fed = around.fed + tuple(self.found[start:][:MAX_PIECES])
+                fed = around.fed + tuple(self.found[start : start + MAX_PIECES])
                 self._walk(part, state, replace(around, fed=fed))
             return _Outcome(state, state)
         after = state
@@ -167,10 +172,10 @@ class _Walker:
         start = len(self.found)
         for group in command.substitutions:
             self._walk(group, state, replace(around.deeper(), fed=(), documents=()))
-        substituted = tuple(self.found[start:][:MAX_PIECES])
+        substituted = tuple(self.found[start : start + MAX_PIECES])
         self._words += 1 + len(command.words)
         if self._words > MAX_WORDS:
-            self._doubt(f"more than {MAX_WORDS:,} words", around)
+            self._doubt(TOO_MANY_WORDS, around)
             return _Outcome(state, state)
         outcome = _Outcome(state, state)
         for fields in split_fields(command.words, state):
@@ -202,7 +207,12 @@ class _Walker:
 
     def _invoke(self, made: Invocation, around: _Around) -> None:
         """Take note of a command, and go on with those that it would run."""
-        made = _with_name_from_disk(made)
+        first, *others = _names_from_disk(made)
+        for other in others:
+            # The shell runs the first file that the pattern fits; another machine may have another first.
+            self.found.append(replace(made, words=(other, *made.args), certain=False))
+        if made.words:
+            made = replace(made, words=(first, *made.args), is_pattern=first is not made.words[0])
         self.found.append(made)
         if not made.words or around.depth > MAX_DEPTH:
             if made.words:
@@ -213,13 +223,14 @@ class _Walker:
             self.walk_text(text, made.state, replace(deeper, fed=(), documents=()))
         self._launched(made, deeper)
         for text, certain in find_embedded_commands(name, made):
-            self.walk_text(text, made.state, replace(deeper.deeper(certain=certain), fed=(), documents=()))
+            inner = replace(deeper.deeper(certain=certain), fed=(), documents=(), doubtful=False)
+            self.walk_text(text, made.state, inner)
 
     def _launched(self, made: Invocation, around: _Around) -> None:
         """The commands that a launcher runs."""
         around = replace(around, launchers=(*made.launchers, Launch(made.name, made.words)))
         for words in _found_by_options(made):
-            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers, is_pattern=False), around)
+            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers), around)
         texts = [_plain(word, made.state) for word in made.words]
         found = find_launcher([made.name, *texts[1:]])
         if found is None:
@@ -249,18 +260,17 @@ def _always_ends(node: ShellNode) -> bool:
     return bool(node.words) and word_text(node.words[0]) in _EXITS
 
 
-def _with_name_from_disk(made: Invocation) -> Invocation:
-    """A command whose name is a pattern, by the file that the shell would find: `/bin/r?` may be `/bin/rm`."""
+def _names_from_disk(made: Invocation) -> Sequence[ShellWord]:
+    """The names that a command may have: those of the files that a pattern fits, `/bin/r?` may be `/bin/rm`."""
     if not made.words:
-        return made
+        return ((),)
     value = expand_word(made.words[0], made.state)[0]
     if value.has_unknown or not has_pattern(value.text) or "\0" in value.text:
-        return made
+        return made.words[:1]
     place = resolve_parts(value.text, made.state.cwds[0], made.state)
     found = glob.iglob(join_parts(place)) if place else ()  # noqa: PTH207 - a shell's order and dotfiles
-    matches = sorted(islice(found, MAX_PIECES))
-    words = (*map(literal_word, matches[:1]), *made.words[1:]) if matches else made.words
-    return replace(made, words=words, is_pattern=True)
+    matches = sorted(islice(found, MAX_PIECES))[:MAX_FITTING_FILES]
+    return tuple(map(literal_word, matches)) or made.words[:1]
 
 
 def _plain(word: ShellWord, state: ShellState) -> str:

@@ -10,7 +10,7 @@ SHELL_KEYWORDS = frozenset({"then", "else", "do", "if", "elif", "while", "until"
 
 
 @dataclass(frozen=True)
-class Launcher:
+class LauncherForm:
     """How a launcher takes its words.
 
     `values` are the short options whose value may be the next word, `long_values` the long ones; `operands` is how
@@ -28,68 +28,76 @@ class Launcher:
     remote: bool = False
 
 
-_NPM = Launcher("pw", "package workspace registry", texts="-c|--call")
+_NPM = LauncherForm("pw", "package workspace registry", texts="-c|--call")
 _CONTAINER = """
     add-host annotation attach blkio-weight cap-add cap-drop cgroup-parent cidfile cpus cpu-shares device dns entrypoint
     env env-file expose gpus group-add health-cmd hostname ip ipc isolation label label-file link log-driver log-opt
     mac-address memory memory-swap mount name net network network-alias pid pids-limit platform publish pull restart
     runtime security-opt shm-size stop-signal storage-opt sysctl tmpfs ulimit user userns uts volume volumes-from
     workdir"""
-_KUBERNETES = Launcher("cnf", "container namespace filename image context", operands=1)
+_KUBERNETES = LauncherForm("cnf", "container namespace filename image context", operands=1)
 LAUNCHERS = {
-    "sudo": Launcher("ughpCrtTUDR", "user group host prompt chdir role type other-user chroot", assigns=True),
-    "doas": Launcher("uC"),
-    "env": Launcher("uCa", "unset chdir argv0", texts="-S|--split-string", assigns=True),
-    "nice": Launcher("n", "adjustment"),
-    "ionice": Launcher("cnpPu", "class classdata"),
-    "chrt": Launcher("TPD", operands=1),
-    "taskset": Launcher(operands=1),
-    "stdbuf": Launcher("ioe", "input output error"),
-    **dict.fromkeys(("timeout", "gtimeout"), Launcher("ks", "kill-after signal", operands=1)),
-    **dict.fromkeys(("command", "builtin", "nohup", "setsid", "unbuffer", "eatmydata", "chronic"), Launcher()),
-    **dict.fromkeys(("busybox", "toybox", "ifne", "torsocks", "dbus-run-session", "setarch"), Launcher()),
-    "exec": Launcher("a"),
-    "xargs": Launcher("IdaELnPs", "max-args max-procs replace delimiter arg-file max-lines max-chars process-slot-var"),
-    **dict.fromkeys(("parallel", "sem"), Launcher("jIaSNnLC", "jobs arg-file sshlogin colsep results", joined=True)),
-    "watch": Launcher("nq", "interval", joined=True),
-    **dict.fromkeys(("strace", "ltrace"), Launcher("oeEpsuaPSIbXnl", "output trace")),
-    "script": Launcher("cEIOBTom", "command", texts="-[a-zA-Z]*c|--command"),
+    "sudo": LauncherForm("ughpCrtTUDR", "user group host prompt chdir role type other-user chroot", assigns=True),
+    "doas": LauncherForm("uC"),
+    "env": LauncherForm("uCa", "unset chdir argv0", texts="-S|--split-string", assigns=True),
+    "nice": LauncherForm("n", "adjustment"),
+    "ionice": LauncherForm("cnpPu", "class classdata"),
+    "chrt": LauncherForm("TPD", operands=1),
+    "taskset": LauncherForm(operands=1),
+    "stdbuf": LauncherForm("ioe", "input output error"),
+    **dict.fromkeys(("timeout", "gtimeout"), LauncherForm("ks", "kill-after signal", operands=1)),
+    **dict.fromkeys(("command", "builtin", "nohup", "setsid", "unbuffer", "eatmydata", "chronic"), LauncherForm()),
+    **dict.fromkeys(("busybox", "toybox", "ifne", "torsocks", "dbus-run-session", "setarch"), LauncherForm()),
+    "exec": LauncherForm("a"),
+    "xargs": LauncherForm(
+        "IdaELnPs", "max-args max-procs replace delimiter arg-file max-lines max-chars process-slot-var"
+    ),
+    **dict.fromkeys(
+        ("parallel", "sem"), LauncherForm("jIaSNnLC", "jobs arg-file sshlogin colsep results", joined=True)
+    ),
+    "watch": LauncherForm("nq", "interval", joined=True),
+    **dict.fromkeys(("strace", "ltrace"), LauncherForm("oeEpsuaPSIbXnl", "output trace")),
+    "script": LauncherForm("cEIOBTom", "command", texts="-[a-zA-Z]*c|--command"),
     **dict.fromkeys(("npx", "bunx", "pnpx"), _NPM),
-    "uvx": Launcher("pwcf", "from with python index"),
-    **dict.fromkeys(("su", "runuser"), Launcher("cgGsuw", texts="-[a-z]*c|--command|--session-command", remote=True)),
-    "ssh": Launcher("BbcDEeFIiJLlmOopQRSWw", operands=1, joined=True, remote=True),
-    "chroot": Launcher(operands=1, remote=True),
-    "unshare": Launcher("SGRw", "setuid setgid root wd map-user map-group"),
-    "nsenter": Launcher("tSGrw", "target setuid setgid", remote=True),
-    "flock": Launcher("wE", "timeout conflict-exit-code", operands=1, texts="-c|--command"),
-    "caffeinate": Launcher("tw"),
-    "systemd-run": Launcher("puEHMd", "property unit setenv host machine description slice uid gid working-directory"),
-    **dict.fromkeys(("proot", "fakeroot", "cpulimit", "rlwrap", "xvfb-run"), Launcher("rbwlsinefpS")),
-    "entr": Launcher(),
-    "gdb": Launcher("xpcds", "command pid core directory"),
-    "time": Launcher("fo", "format output"),
-    **{keyword: Launcher() for keyword in SHELL_KEYWORDS - {"time"}},
+    "uvx": LauncherForm("pwcf", "from with python index"),
+    **dict.fromkeys(
+        ("su", "runuser"), LauncherForm("cgGsuw", texts="-[a-z]*c|--command|--session-command", remote=True)
+    ),
+    "ssh": LauncherForm("BbcDEeFIiJLlmOopQRSWw", operands=1, joined=True, remote=True),
+    "chroot": LauncherForm(operands=1, remote=True),
+    "unshare": LauncherForm("SGRw", "setuid setgid root wd map-user map-group"),
+    "nsenter": LauncherForm("tSGrw", "target setuid setgid", remote=True),
+    "flock": LauncherForm("wE", "timeout conflict-exit-code", operands=1, texts="-c|--command"),
+    "caffeinate": LauncherForm("tw"),
+    "systemd-run": LauncherForm(
+        "puEHMd", "property unit setenv host machine description slice uid gid working-directory"
+    ),
+    **dict.fromkeys(("proot", "fakeroot", "cpulimit", "rlwrap", "xvfb-run"), LauncherForm("rbwlsinefpS")),
+    "entr": LauncherForm(),
+    "gdb": LauncherForm("xpcds", "command pid core directory"),
+    "time": LauncherForm("fo", "format output"),
+    **{keyword: LauncherForm() for keyword in SHELL_KEYWORDS - {"time"}},
 }
 """Launchers by name; `find` and `fd` run commands too, by their options."""
 
 RUNNERS = {
     **{
-        ("uv", word): Launcher("pfC", "with from python extra group env-file directory project")
+        ("uv", word): LauncherForm("pfC", "with from python extra group env-file directory project")
         for word in ("run", "tool")
     },
     **{
-        (name, "run"): Launcher("Cnp", "directory name prefix env")
+        (name, "run"): LauncherForm("Cnp", "directory name prefix env")
         for name in ("poetry", "pdm", "pipenv", "hatch", "conda", "pipx")
     },
     **{(name, word): _NPM for name in ("npm", "pnpm", "yarn") for word in ("exec", "x", "dlx")},
-    ("bundle", "exec"): Launcher(),
+    ("bundle", "exec"): LauncherForm(),
     **{
-        (name, "exec"): Launcher("euw", "env env-file user workdir detach-keys", operands=1)
+        (name, "exec"): LauncherForm("euw", "env env-file user workdir detach-keys", operands=1)
         for name in ("docker", "podman")
     },
-    **{(name, "run"): Launcher("acehlmpuvw", _CONTAINER, operands=1) for name in ("docker", "podman")},
+    **{(name, "run"): LauncherForm("acehlmpuvw", _CONTAINER, operands=1) for name in ("docker", "podman")},
     **{("kubectl", word): _KUBERNETES for word in ("exec", "run")},
-    **{("nix", word): Launcher("c", texts="-c|--command") for word in ("run", "develop", "shell")},
+    **{("nix", word): LauncherForm("c", texts="-c|--command") for word in ("run", "develop", "shell")},
 }
 """Programs that run a command by the first word behind their name."""
 
@@ -101,7 +109,7 @@ def program_name(word: str) -> str:
     return word.rpartition("/")[2]
 
 
-def find_launcher(words: Sequence[str]) -> tuple[Launcher, int] | None:
+def find_launcher(words: Sequence[str]) -> tuple[LauncherForm, int] | None:
     """The launcher that a command is, and how many words name it; None for a command that runs no other."""
     name = program_name(words[0])
     if name in LAUNCHERS:
@@ -114,7 +122,7 @@ def find_launcher(words: Sequence[str]) -> tuple[Launcher, int] | None:
     return None
 
 
-def find_launched(launcher: Launcher, words: Sequence[str], start: int) -> Iterator[tuple[int, bool]]:
+def find_launched(launcher: LauncherForm, words: Sequence[str], start: int) -> Iterator[tuple[int, bool]]:
     """Where the launched command may begin in `words` ("" for one that is not known): index, and whether it is sure."""
     at, operands, sure, options = start, launcher.operands, True, True
     doubtful: int | None = None
@@ -140,7 +148,7 @@ def find_launched(launcher: Launcher, words: Sequence[str], start: int) -> Itera
         yield doubtful, False
 
 
-def _takes_next(launcher: Launcher, word: str) -> bool:
+def _takes_next(launcher: LauncherForm, word: str) -> bool:
     """Whether the word behind an option is its value."""
     if launcher.texts and re.fullmatch(launcher.texts, word):
         return True
@@ -150,7 +158,7 @@ def _takes_next(launcher: Launcher, word: str) -> bool:
     return first is not None and first == len(word) - 1
 
 
-def find_launched_texts(launcher: Launcher, words: Sequence[str], start: int) -> Iterator[int]:
+def find_launched_texts(launcher: LauncherForm, words: Sequence[str], start: int) -> Iterator[int]:
     """The indexes of the words of a launcher that are shell texts by the option in front of them."""
     if launcher.texts:
         for at in range(start, len(words) - 1):

@@ -10,14 +10,14 @@ from kimi_agent.guard.shell.syntax.tree import Assignment, ShellCommand, ShellNo
 from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, WordPiece, word_text
 
 MAX_VALUES = 16
-MAX_COMMANDS = 4_000
+MAX_SCANNED_COMMANDS = 4_000
 _READING = frozenset({"read", "mapfile", "readarray", "getopts"})
 
 
 def collect_variables(root: ShellNode, state: ShellState) -> dict[str, ShellWords | None]:
     """What variables may hold, from assignments and `for x in ...` anywhere in a tree; None is not known."""
     known = dict(state.variables)
-    for command in islice(_commands(root), MAX_COMMANDS):
+    for command in islice(_commands(root), MAX_SCANNED_COMMANDS):
         for assignment in command.assignments:
             known[assignment.name] = _with_value(known, assignment)
             if assignment.name == "IFS" and not command.words:

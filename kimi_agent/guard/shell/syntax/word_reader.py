@@ -127,6 +127,7 @@ class WordReader:
             match = re.fullmatch(r"\$([A-Za-z_]\w*)", text)
         elif node.type == "expansion":
             match = _TRIMMED.fullmatch(text)
+            quoted = quoted and not re.search(r"\[[@*]\]", text)  # `"${a[@]}"` is a word for each element
         elif node.type == "command_substitution":
             command = text.removeprefix("$(").strip("`() \t\n")
             if command.split(" ", 1)[0] == "mktemp":

@@ -72,6 +72,5 @@ def words_text(words: Iterable[ShellWord]) -> str:
 
 def is_literal(word: ShellWord) -> bool:
     """Whether `word` is one text, whatever the files and variables: no expansion and no pattern in it."""
-    return not any(
-        piece.kind != "text" or (not piece.quoted and re.search(r"[*?\[{]\S|^~", piece.text)) for piece in word
-    )
+    live = "".join("q" * bool(piece.text) if piece.quoted else piece.text for piece in word)
+    return all(piece.kind == "text" for piece in word) and not re.search(r"[*?\[{]\S|[*?]|^~", live)
