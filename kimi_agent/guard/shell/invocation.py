@@ -22,6 +22,7 @@ class Invocation:
     `fed` are the commands whose output it may read through a pipe, `substituted` those whose output is in its words,
     `documents` its here-documents and here-strings. `launchers` come outermost first. `remote` says that it runs on
     another machine or as somebody else. `certain` is False where only the run would show whether it runs at all.
+    `is_pattern` says that the name was a pattern, and that of the files that fit it only the first is in `words`.
     """
 
     words: ShellWords
@@ -33,6 +34,7 @@ class Invocation:
     launchers: tuple[Launch, ...] = ()
     remote: bool = False
     certain: bool = True
+    is_pattern: bool = False
 
     @property
     def name(self) -> str:
