@@ -122,8 +122,9 @@ def find_event_name(line: bytes) -> int:
 
 
 def list_logs(folder: Path) -> list[Path]:
-    """The logs in a session's folder, one an agent, the main agent's first."""
-    return sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
+    """The logs in a session's folder, one an agent, the main agent's first. What is no file is none."""
+    found = (log for log in folder.glob("*.jsonl") if log.is_file() and not log.is_symlink())
+    return sorted(found, key=lambda log: (log.name != "main.jsonl", log.name))
 
 
 def read_events(path: Path) -> Iterator[Stamped]:
