@@ -84,10 +84,11 @@ async def _rewind(
     from kimi_agent.app.factories import make_checkpoints, make_files_and_runner
     from kimi_agent.faces.repl.rewind_commands import confirm_and_rewind, join_paths
     from kimi_agent.rewind.rewinder import Rewinder
+    from kimi_agent.workspace.files.access_rules import AccessRules
 
     session = setup.sessions.resume(id)
     try:
-        files, runner = make_files_and_runner(setup, session)
+        files, runner = make_files_and_runner(setup, session, AccessRules())  # it is the person who goes back
         for notice in files.recover():
             typer.echo(sanitize_line(notice), err=True)
         rewinder = Rewinder(session, make_checkpoints(setup), files)

@@ -39,19 +39,33 @@ def run_interactive(options: RunOptions) -> int:
     setup = open_workspace(options, trust=options.trust)
     if options.worktree is not None:
         options = replace(options, worktree=None, directory=str(setup.workspace))
-    if setup.untrusted is not None and _ask_trust(setup):
-        setup = open_workspace(options, trust=True)
+    setup = _settle_trust(setup, options)
     if options.resume == "":
         options = replace(options, resume=_pick_session(setup))
     return repl.run_repl(_SessionSwitcher(setup, options).placeholder())
 
 
-def _ask_trust(setup: Setup) -> bool:
+def _settle_trust(setup: Setup, options: RunOptions) -> Setup:
+    """Ask about a project's folder that nobody trusted yet. What changes before the yes is asked about once more."""
+    for asked_before in (False, True):
+        if setup.untrusted is None or not setup.project_content or not _ask_trust(setup, again=asked_before):
+            return setup
+        setup = open_workspace(options, trust=True, shown=setup.project_content)
+    if setup.untrusted is not None:
+        sys.stdout.write("It changed once more and is left out; start again when nothing writes to it.\n")
+    return setup
+
+
+def _ask_trust(setup: Setup, *, again: bool) -> bool:
     """Ask whether the project's own tools, test runners, prompts and settings may be used."""
-    sys.stdout.write(
-        f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and settings.\n"
-        "Tools and runners run as you. You have read them and trust the folder? [y/N] "
-    )
+    if again:
+        text = "It changed while you were asked.\nYou have read it again and trust it as it is now? [y/N] "
+    else:
+        text = (
+            f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and "
+            "settings.\nTools and runners run as you. You have read them and trust the folder? [y/N] "
+        )
+    sys.stdout.write(text)
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

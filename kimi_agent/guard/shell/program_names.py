@@ -96,6 +96,14 @@ def _has_option(option: str, words: list[str]) -> bool:
     return set(option[1:]) <= letters
 
 
+def is_denied(rule_words: tuple[str, ...], command: str) -> bool:
+    """Whether a denial by words is for `command`, however it is spelled or wrapped."""
+    words = (rule_words[0].rpartition("/")[2], *rule_words[1:])
+    if len(words) == 1:
+        return may_match_name(words[0], find_program_names(command))
+    return contains_words(words, command)
+
+
 def hides_program_name(text: str) -> bool:
     """Whether `text` runs something whose name only the run would show: `$X y`, `c{ur,}l`, `echo ... | sh`."""
     waiting, left = [text], MAX_SCANNED_TEXTS

@@ -6,12 +6,12 @@ asked about once more, in every mode.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.log.ask_person import ask_person
@@ -27,8 +27,8 @@ MAX_SNAPSHOT_FAILURES = 3
 _INTERRUPTED_S = 0.2
 _PATIENCE_S = 2.0
 
-FindLosses = Callable[[Context, ParsedCall], Sequence[Loss]]
-"""What the command of a call would destroy; none for a call without a command."""
+FindLosses = Callable[[CallPlan], Sequence[Loss]]
+"""What the commands of a call would destroy; none for a call without a command."""
 ResolveRef = Callable[[str], str]
 """The commit that a ref names now, "" where there is none."""
 
@@ -53,8 +53,9 @@ class SnapshotWrapper:
             return tool
 
         async def run(ctx: Context, call: ParsedCall) -> Result:
-            losses = self.find_losses(ctx, call)
-            also = [*(path for loss in losses for path in loss.paths), *_named(ctx, call)]
+            plan = ctx.plan or await tool.plan(ctx, call)
+            losses = self.find_losses(plan)
+            also = [*(path for loss in losses for path in loss.paths), *_written(ctx, plan)]
             before, missed = await self._keep(ctx, also)
             if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
                 await self._risk(ctx, call, unkept, before)
@@ -152,13 +153,10 @@ class SnapshotWrapper:
         return lines
 
 
-def _named(ctx: Context, call: ParsedCall) -> list[str]:
-    """The files of the workspace that an edit names: git may ignore them, and then only this keeps them."""
-    if call.tool.effect != "write":
-        return []
-    root, start = (os.path.realpath(folder) for folder in (ctx.files.root, ctx.files.cwd))
-    found = (os.path.normpath(os.path.join(start, path)) for path in call.paths if "\0" not in path)
-    return [path for path in found if path.startswith(root.rstrip("/") + "/")]
+def _written(ctx: Context, plan: CallPlan) -> list[str]:
+    """The files of the workspace that an edit writes: git may ignore them, and then only this keeps them."""
+    root = str(ctx.files.root).rstrip("/") + "/"
+    return [each.path for each in plan.paths if plan.effect == "write" and each.path.startswith(root)]
 
 
 def _strikes(loss: Loss, missed: Sequence[str]) -> bool:

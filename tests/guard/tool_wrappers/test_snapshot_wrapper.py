@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.losses import find_losses
@@ -43,9 +44,9 @@ def keeping(context: Context, workspace: Path, tmp_path: Path, told: list[Event]
         async def ask(question: Question) -> Decision:
             return Decision(allowed=answer)
 
-        def lost(ctx: Context, call: ParsedCall) -> Sequence[Loss]:
-            command = call.arguments.get("command", "")
-            return find_losses(command, home=tmp_path / "home", workspace=workspace)
+        def lost(plan: CallPlan) -> Sequence[Loss]:
+            texts = [each.text for each in plan.commands]
+            return [loss for text in texts for loss in find_losses(text, home=tmp_path / "home", workspace=workspace)]
 
         checkpoints = Checkpoints(workspace, store, environ=os.environ, limits=limits or SnapshotLimits())
         opened.append(checkpoints)
