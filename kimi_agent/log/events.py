@@ -296,12 +296,22 @@ class Notice(msgspec.Struct, frozen=True, tag="Notice"):
     wait_s: float = 0.0
 
 
+class Published(msgspec.Struct, frozen=True, tag="Published"):
+    """What came of --commit (its sha, or "") and of --pr (its address); `error` is why not, in one sentence."""
+
+    commit: str = ""
+    branch: str = ""
+    files: tuple[str, ...] = ()
+    pull_request: str = ""
+    error: str = ""
+
+
 # A row for each would make a page of what is read as one line.
 Durable = (
     Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
     | Compacted | Shortened | Restored | Spent | Rewound | Judged | Committed | Renamed | TurnEnded | Recovered
 )  # fmt: skip
-Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice | Published
 Event = Durable | Fleeting
 
 

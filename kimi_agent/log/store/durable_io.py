@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,30 @@ def make_private_folder(path: Path) -> None:
             raise
         make_private_folder(path.parent)
         make_private_folder(path)
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a file that only we should have written: no link, and never a pipe, which would be waited for.
+
+    Raises OSError, also where it is no regular file.
+    """
+    refused = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise refused from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise refused
+    return fd
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of such a file. Raises OSError."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def write_all(fd: int, data: bytes) -> None:
