@@ -94,8 +94,9 @@ class _HeadlessRun:
         )
         self._result.opened, self._result.session_id = opened, opened.session.id
         try:
-            for notice in opened.notices:
-                opened.session.emit(Notice(notice))
+            if not (self._options.quiet and self._options.output == "text"):
+                for notice in opened.notices:
+                    opened.session.emit(Notice(notice))
             if piped is not None:
                 stdin.keep_piped_input(piped, opened.files.outputs)
             await self._take_turns(opened, prompt)

@@ -59,7 +59,7 @@ class TextPrinter:
                 self._remark(stamped)
             case events.Judged(evidence):
                 self._footer = evidence_text(evidence)
-            case events.Notice(text) if not self._quiet:
+            case events.Notice(text):  # no progress, and nobody else would say it
                 self._say(notice_text(text))
             case _:
                 pass
