@@ -69,13 +69,17 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
-    """Written before the effect, with what the named paths held then."""
+    """Written before the effect, with what the named paths held then.
+
+    `commands` are those that the call runs and that its arguments do not name (AGENTS.md's test command).
+    """
 
     answer: int
     index: int
     name: str
     effect: Effect
     before: tuple[Fingerprint, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class Returned(msgspec.Struct, frozen=True, tag="Returned"):
@@ -297,11 +301,8 @@ class Notice(msgspec.Struct, frozen=True, tag="Notice"):
 
 
 class Published(msgspec.Struct, frozen=True, tag="Published"):
-    """What came of --commit (its sha, or "") and of --pr (its address); `error` is why not, in one sentence."""
+    """What else came of --commit and --pr: the address of the pull request, or in one sentence what went wrong."""
 
-    commit: str = ""
-    branch: str = ""
-    files: tuple[str, ...] = ()
     pull_request: str = ""
     error: str = ""
 

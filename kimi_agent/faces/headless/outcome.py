@@ -7,6 +7,7 @@ from typing import Any
 from kimi_agent.faces.evidence_text import evidence_json
 from kimi_agent.log.events import (
     Answered,
+    Committed,
     Judged,
     Notice,
     Partial,
@@ -34,7 +35,7 @@ class RunOutcome:
     """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
     With `require_green` a run that would end well ends with 4 where it is not green (see `Evidence.is_green`).
-    `published` is what came of --commit and --pr.
+    `committed` is the last commit, `published` what was said of --commit and --pr since.
     """
 
     require_green: bool = False
@@ -45,6 +46,7 @@ class RunOutcome:
     denials: list[dict[str, str]] = field(default_factory=list)
     ended: TurnEnded | None = None
     evidence: Evidence | None = None
+    committed: Committed | None = None
     published: Published | None = None
     notices: list[str] = field(default_factory=list)
     _words: list[str] = field(default_factory=list)
@@ -62,6 +64,8 @@ class RunOutcome:
                 self._words = [text]
             case Notice(text) if text not in self.notices and len(self.notices) < MAX_NOTICES:
                 self.notices.append(text)
+            case Committed() as committed:
+                self.committed, self.published = committed, None
             case Published() as published:
                 self.published = published
             case Said(Assistant() as message):
@@ -119,16 +123,16 @@ class RunOutcome:
         return EXIT_NOT_GREEN if code == 0 and self.require_green and not self.green else code
 
     def commit(self) -> dict[str, Any] | None:
-        """The `commit` member of the result object: null where none was asked for, or there was nothing to commit."""
-        came = self.published
-        if came is None:
+        """The `commit` member of the result object: null where none was asked for, or no turn came so far."""
+        made, said = self.committed, self.published or Published()
+        if made is None and said == Published():
             return None
         return {
-            "sha": came.commit or None,
-            "branch": came.branch or None,
-            "files": list(came.files),
-            "pull_request": came.pull_request or None,
-            "error": came.error or None,
+            "sha": made.commit if made else None,
+            "branch": made.branch if made else None,
+            "files": list(made.files) if made else [],
+            "pull_request": said.pull_request or None,
+            "error": said.error or None,
         }
 
     def tests(self) -> dict[str, Any]:

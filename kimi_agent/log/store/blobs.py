@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from kimi_agent.log.store.durable_io import make_private_folder, open_regular, read_regular, sync_folder, write_all
+from kimi_agent.log.store.durable_io import make_private_folder, open_regular, read_whole, sync_folder, write_all
 
 
 class BlobStore:
@@ -47,7 +47,7 @@ class BlobStore:
     def get(self, sha256: str) -> bytes | None:
         """The bytes named `sha256`, or None where they are lost or no longer the same."""
         try:
-            data = read_regular(self._folder / sha256)
+            data = read_whole(self._folder / sha256)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None

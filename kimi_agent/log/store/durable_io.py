@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Sync = Callable[[int], None]
@@ -26,7 +26,7 @@ def make_private_folder(path: Path) -> None:
         make_private_folder(path)
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+def open_regular(path: Path | str, flags: int) -> int:
     """Open a file that only we should have written: no link, and never a pipe, which would be waited for.
 
     Raises OSError, also where it is no regular file.
@@ -44,9 +44,19 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     return fd
 
 
-def read_regular(path: Path) -> bytes:
+@contextlib.contextmanager
+def open_to_read(path: Path | str) -> Iterator[int]:
+    """Such a file open for reading, whoever writes it meanwhile. Raises OSError."""
+    fd = open_regular(path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_whole(path: Path | str) -> bytes:
     """The bytes of such a file. Raises OSError."""
-    with os.fdopen(open_regular(path), "rb") as file:
+    with open_to_read(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
         return file.read()
 
 

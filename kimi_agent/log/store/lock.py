@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.store.durable_io import open_regular, read_regular, write_all
+from kimi_agent.log.store.durable_io import open_regular, read_whole, write_all
 
 Flock = Callable[[int, int], None]
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -111,7 +111,7 @@ class SessionLock:
 def read_lock_holder(record: Path) -> LockHolder | None:
     """Who the record names, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(read_regular(record), type=LockHolder)
+        return msgspec.json.decode(read_whole(record), type=LockHolder)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
