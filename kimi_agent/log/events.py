@@ -300,12 +300,19 @@ class Notice(msgspec.Struct, frozen=True, tag="Notice"):
     wait_s: float = 0.0
 
 
+class Published(msgspec.Struct, frozen=True, tag="Published"):
+    """What else came of --commit and --pr: the address of the pull request, or in one sentence what went wrong."""
+
+    pull_request: str = ""
+    error: str = ""
+
+
 # A row for each would make a page of what is read as one line.
 Durable = (
     Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
     | Compacted | Shortened | Restored | Spent | Rewound | Judged | Committed | Renamed | TurnEnded | Recovered
 )  # fmt: skip
-Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice | Published
 Event = Durable | Fleeting
 
 
