@@ -1,5 +1,8 @@
 """Payments of all sessions of this machine, read from their logs; lines that hold no payment are not parsed.
 
+A request that went out and whose end the log does not know counts by its estimate: its process was killed, or it is
+under way.
+
 A log names its session in its last `Opened`; a fork begins with the records of the session that it was copied from,
 still under that one's name. So a payment is known by session, agent, number and time, and counts once, however often
 it was copied.
@@ -9,25 +12,28 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.log.events import Opened, Spent, Stamped
+from kimi_agent.log.events import Dispatched, Opened, Spent, Stamped, Unanswered
 from kimi_agent.log.messages import Usage
 from kimi_agent.log.store.codec import DecodedRecord
 from kimi_agent.log.store.log_scan import decode_log_line, open_log, read_log_lines
 
 # No string of a record can hold these bytes: its quotes would be escaped.
-_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Opened)"')
+_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Dispatched|Unanswered|Opened)"')
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
 
 
 @dataclass(frozen=True)
 class Payment:
-    """One request that was paid for: `at` in Unix seconds, `usd` None where its price was not known."""
+    """One request that was paid for: `at` in Unix seconds, `usd` None where its price was not known.
+
+    `open` says that the log does not know its end.
+    """
 
     at: float
     session: str
@@ -38,6 +44,7 @@ class Payment:
     usd: float | None
     purpose: str
     estimated: bool
+    open: bool = False
 
 
 _Key = tuple[str, str, int, float]
@@ -52,6 +59,36 @@ class _Log:
     workspace: str = ""
     at: int = 0
     payments: dict[_Key, Payment] = field(default_factory=dict)
+    open: list[_Key] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """The request that went out last is paid for as another record says, or not at all."""
+        if self.open:
+            self.payments.pop(self.open.pop(), None)
+
+
+def find_cut_requests(log: Iterable[Stamped]) -> list[Dispatched]:
+    """The requests of one agent's log whose process was killed before their end; a fork's are its original's.
+
+    `Spent` or `Unanswered` says what became of a `Dispatched`; one that neither follows was cut.
+    """
+    open_requests: list[Dispatched] = []
+    for stamped in log:
+        match stamped.event:
+            case Dispatched() as sent:
+                open_requests.append(sent)
+            case Spent() | Unanswered() if open_requests:
+                open_requests.pop()
+            case Opened():
+                open_requests.clear()
+            case _:
+                pass
+    return open_requests
+
+
+def estimate_cut_request(sent: Dispatched) -> Spent:
+    """What a request counts as of whose answer nothing was kept: all of its input, at the full price."""
+    return Spent(sent.model, Usage(input=sent.input), sent.usd, sent.purpose, estimated=True)
 
 
 class SpendingReader:
@@ -111,8 +148,19 @@ def _read_on(path: str, log: _Log) -> None:
 def _take(record: DecodedRecord, log: _Log) -> None:
     match record:
         case Stamped(event=Opened(session, workspace)):
+            while log.open:  # of a fork: they are in the log of its original
+                log.settle()
             log.session, log.workspace = session, workspace
+        case Stamped(agent, seq, at, Dispatched(model, tokens, usd, purpose)):
+            usage, key = Usage(input=tokens), (log.session, agent, seq, at)
+            log.payments[key] = Payment(
+                at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated=True, open=True
+            )
+            log.open.append(key)
+        case Stamped(event=Unanswered()):
+            log.settle()
         case Stamped(agent, seq, at, Spent(model, usage, usd, purpose, estimated=estimated)):
+            log.settle()
             payment = Payment(at, log.session, log.workspace, agent, model, usage, usd, purpose, estimated)
             log.payments[log.session, agent, seq, at] = payment
 

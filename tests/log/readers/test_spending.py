@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.log.events import Durable, Opened, Said, Spent
+from kimi_agent.log.events import Dispatched, Durable, Opened, Said, Spent, Unanswered
 from kimi_agent.log.messages import Assistant, Usage, user_message
-from kimi_agent.log.readers.spending import Payment, SpendingReader, find_local_midnight
+from kimi_agent.log.readers.spending import (
+    Payment,
+    SpendingReader,
+    estimate_cut_request,
+    find_cut_requests,
+    find_local_midnight,
+)
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 
@@ -140,6 +146,30 @@ def test_a_fork_does_not_pay_again_for_what_it_copied(days: Days, tmp_path: Path
     sessions.remove(source.id)
     # The first payment is known from the copies; the second went with the session.
     assert sorted(Days(days.state).paid(), key=lambda each: each[1] or 0) == [expected[0], *expected[2:]]
+
+
+def test_a_request_whose_process_was_killed_counts_by_its_estimate_until_it_is_booked(
+    days: Days, tmp_path: Path
+) -> None:
+    sessions, sent = days.sessions(tmp_path), Dispatched("kimi-k2.6", 2_000, 2.5)
+    session = days.open(tmp_path)
+    days.tell(session, sent, spent(1.0), sent, Unanswered(), sent)
+    open_one = Payment(
+        MONDAY, session.id, str(tmp_path), "main", "kimi-k2.6", Usage(2_000), 2.5, "answer", estimated=True, open=True
+    )
+    assert days.spending.since(0)[-1] == open_one
+    assert days.paid() == [(session.id, 1.0), (session.id, 2.5)]
+    session.close()
+    copy = sessions.fork(session.id)  # the cut request is its original's
+    log = list(copy.events())
+    assert find_cut_requests(log) == []
+    copy.close()
+    for _ in range(2):  # booked once
+        resumed = sessions.resume(session.id)
+        days.tell(resumed, *map(estimate_cut_request, find_cut_requests(resumed.take_past())))
+        resumed.close()
+    assert sorted(days.paid()) == sorted(Days(days.state).paid()) == [(session.id, 1.0), (session.id, 2.5)]
+    assert [each.open for each in days.spending.since(0)] == [False, False]
 
 
 def test_sub_agents_beside_the_main_log_count(days: Days, tmp_path: Path) -> None:
