@@ -16,6 +16,7 @@ from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.readers.export import export_json, export_markdown
 from kimi_agent.log.readers.search_query import Query
 from kimi_agent.log.readers.search_sessions import SearchHit, search_session
+from kimi_agent.log.readers.spending import keep_spending
 from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
 from kimi_agent.log.store.durable_io import sync_data
 from kimi_agent.log.store.fork import fork_session
@@ -130,6 +131,11 @@ class Sessions:
                 except OSError as error:
                     raise UserError(f"session {found.id} cannot be removed: {error.strerror} ({log})", 1) from error
                 locked.callback(file.close)
+            try:
+                keep_spending(found.folder)
+            except OSError as error:
+                why = f"what was paid in it cannot be kept ({error.strerror or error})"
+                raise UserError(f"session {found.id} cannot be removed: {why}; make room first", 1) from error
             try:
                 shutil.rmtree(found.folder)
             except OSError as error:

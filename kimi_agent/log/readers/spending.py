@@ -1,6 +1,7 @@
 """Payments of all sessions of this machine, read from their logs; lines that hold no payment are not parsed.
 
-A request that went out and whose end the log does not know counts by its estimate: its process was killed, or it is
+What was paid in a session that is removed is kept beside the sessions, as a log of these records alone. A request
+that went out and whose end the log does not know counts by its estimate: its process was killed, or it is
 under way.
 
 A log names its session in its last `Opened`; a fork begins with the records of the session that it was copied from,
@@ -17,13 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.log.events import Dispatched, Opened, Spent, Stamped, Unanswered
+from msgspec import structs
+
+from kimi_agent.log.events import Dispatched, Event, Opened, Spent, Stamped, Unanswered
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import DecodedRecord
+from kimi_agent.log.store.codec import DecodedRecord, encode_record
+from kimi_agent.log.store.durable_io import make_private_folder, sync_data, sync_folder, write_all
 from kimi_agent.log.store.log_scan import decode_log_line, open_log, read_log_lines
 
 # No string of a record can hold these bytes: its quotes would be escaped.
 _WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Dispatched|Unanswered|Opened)"')
+_KEPT = (Opened, Dispatched, Unanswered, Spent)
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
 
@@ -95,7 +100,7 @@ class SpendingReader:
     """Reads the logs below `state`/sessions; each byte once, so that asking again is cheap."""
 
     def __init__(self, state: Path) -> None:
-        self._sessions = state / "sessions"
+        self._folders = (state / "sessions", _kept_folder(state))
         self._logs: dict[str, _Log] = {}
 
     def since(self, at: float) -> list[Payment]:
@@ -118,12 +123,53 @@ class SpendingReader:
 
     def _touched(self, at: float) -> Iterator[tuple[str, os.stat_result]]:
         """The files that were written to since `at`. Logs of sub-agents lie beside the main one."""
-        for workspace in _folders(self._sessions):
+        for workspace in (each for folder in self._folders for each in _folders(folder)):
             for session in _folders(workspace):
                 for entry, status in _entries(session):
                     is_log = entry.name.endswith(".jsonl") and stat.S_ISREG(status.st_mode)
                     if is_log and status.st_mtime >= at - _SLACK_S:
                         yield entry.path, status
+
+
+def keep_spending(folder: Path) -> None:
+    """Keep what was paid in the session of `folder` (STATE/sessions/KEY/ID), which is about to be removed.
+
+    What was said in it goes. Raises OSError where it cannot be kept; then the session should stay.
+    """
+    kept = _kept_folder(folder.parents[2]) / folder.parent.name / folder.name
+    for entry, status in _entries(folder):
+        if not entry.name.endswith(".jsonl") or not stat.S_ISREG(status.st_mode):
+            continue
+        records = [structs.replace(each, event=_without_text(each.event)) for each in _read_spending(entry.path)]
+        if all(isinstance(each.event, Opened) for each in records):
+            continue
+        make_private_folder(kept)
+        fresh = kept / f".{entry.name}.new"
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            write_all(fd, b"".join(encode_record(each).data for each in records))
+            sync_data(fd)
+        finally:
+            os.close(fd)
+        fresh.replace(kept / entry.name)
+        sync_folder(kept)
+
+
+def _kept_folder(state: Path) -> Path:
+    return state / "spending" / "removed"
+
+
+def _without_text(event: Event) -> Event:
+    return structs.replace(event, system="") if isinstance(event, Opened) else event
+
+
+def _read_spending(path: str) -> Iterator[Stamped]:
+    """The records of a log that say what was paid, and for which session."""
+    with open_log(path) as fd:
+        for line, _ in read_log_lines(fd):
+            if _WANTED.search(line):
+                found = (record for record, _ in decode_log_line(line.removesuffix(b"\n"), lambda _: ""))
+                yield from (each for each in found if isinstance(each, Stamped) and isinstance(each.event, _KEPT))
 
 
 def find_local_midnight(now: float) -> float:
