@@ -1,6 +1,6 @@
 """Model pipeline: the wrappers a request passes on its way to the wire, the same for every model of a session.
 
-From the wire outwards: the shared rate limiter, the cost recorder, the budget, the retries, the guard against loops,
+From the wire outwards: the cost recorder, the shared rate limiter, the budget, the retries, the guard against loops,
 the pause for a slow reader.
 Also the readers of the settings that these need (caps, retry policy, prices, the model's own settings).
 """
@@ -54,10 +54,10 @@ class ModelPipeline:
     def wrap(self, wire: Model, settings: ModelSettings, last: LastRequest | None = None) -> Model:
         """`wire` behind these wrappers. `last` is what the log holds of the request before."""
         price = resolve_price(self.config, settings)
-        limited = self.limiter.wrap(wire, lambda delay: self.emit(_wait_notice(delay)))
-        recorded = wrap_with_cost_recorder(limited, price=price, emit=self.emit, clock=time.time, last=last)
+        recorded = wrap_with_cost_recorder(wire, price=price, emit=self.emit, clock=time.time, last=last)
+        limited = self.limiter.wrap(recorded, lambda delay: self.emit(_wait_notice(delay)))
         retrying = wrap_with_retry(
-            self.budget.wrap(recorded, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
+            self.budget.wrap(limited, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
             self.policy,
             partial=supports_partial(settings),
             sleep=asyncio.sleep,

@@ -31,7 +31,12 @@ from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Returne
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
 from kimi_agent.log.readers.recall import SessionRecall
-from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
+from kimi_agent.log.readers.spending import (
+    SpendingReader,
+    estimate_cut_request,
+    find_cut_requests,
+    find_local_midnight,
+)
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.durable_io import open_regular
 from kimi_agent.log.store.session import Session
@@ -174,6 +179,8 @@ async def open_agent(
     try:
         files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
+        cut = [session.emit(estimate_cut_request(each)) for each in find_cut_requests(log)]
+        log += cut
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
@@ -220,6 +227,7 @@ async def open_agent(
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += crash_recovery.describe_unfinished_turn(log)
+        notices += crash_recovery.describe_cut_requests(cut)
         notices += crash_recovery.describe_interrupted_calls(session, toolbox)
         await asyncio.to_thread(crash_recovery.close_interrupted_call, session, checkpoints, log)
         await agent.resume()
