@@ -27,7 +27,7 @@ from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.transaction.commit import Recording
+from kimi_agent.workspace.transaction.commit_options import Recording
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000

@@ -12,7 +12,8 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import find_protected_folder, parent_folders
-from kimi_agent.workspace.transaction.commit import CommitStep, Recording
+from kimi_agent.workspace.transaction.commit import CommitStep
+from kimi_agent.workspace.transaction.commit_options import CommitOptions, Recording
 from kimi_agent.workspace.transaction.content_id import file_content_id, link_content_id
 from kimi_agent.workspace.transaction.journal import JournalEntry
 
@@ -32,7 +33,7 @@ def restore_files(
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
     if steps:
         emptied = [(root, folder) for folder in _emptied_folders(steps, files)]
-        files.commit_steps(steps, emptied=emptied, recording=recording)
+        files.commit_steps(steps, CommitOptions(emptied, recording))
 
 
 def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) -> CommitStep:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.transaction import content_id, preconditions, recovery
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions, Folders, Recording
 from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
 from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
 from kimi_agent.workspace.transaction.preconditions import is_same_file, os_error_as_tool_error
@@ -28,7 +29,6 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 SYNC_ONCE_FROM = 64
 """From this many files on the disk is synced once for all, not for each file."""
 NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
-Folders = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,6 @@ class CommittedFile:
     split: bool  # the old file had other names, which keep the old content
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What `write` records elsewhere once all files are in place; after a kill the next start is given the `note`."""
-
-    note: str
-    write: Callable[[], None]
-
-
 def make_step(root: str, path: str, shown: str, before: str | None, data: bytes | None, mode: int | None) -> CommitStep:
     """The step for the file `path`, relative to `root`."""
     folder, _, name = path.rpartition("/")
@@ -90,13 +82,10 @@ def commit_files(
     workspace: str,
     journals: Path,
     syscalls: FileSyscalls,
-    emptied: Folders = (),
-    recording: Recording | None = None,
+    options: CommitOptions = NO_OPTIONS,
 ) -> list[CommittedFile]:
-    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
-
-    The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
-    """
+    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed."""
+    recording = options.recording
     entries = assign_stage_folders([each.entry for each in steps])
     staged = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
     late = find_late_folders(entries)
@@ -113,7 +102,7 @@ def commit_files(
         if entry.after is not None and (entry.root, entry.folder) not in free:
             made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
+    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(options.emptied))
     if recording is not None:
         record = replace(record, note=recording.note)
     try:
