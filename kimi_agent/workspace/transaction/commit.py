@@ -22,6 +22,7 @@ from kimi_agent.errors import ToolError
 from kimi_agent.workspace.transaction import content_id, preconditions, recovery
 from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions, Folders, Recording
 from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
+from kimi_agent.workspace.transaction.folder_modes import open_folder_modes
 from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
 from kimi_agent.workspace.transaction.preconditions import is_same_file, os_error_as_tool_error
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
@@ -103,8 +104,7 @@ def commit_files(
             made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
     record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(options.emptied))
-    if recording is not None:
-        record = replace(record, note=recording.note)
+    record = replace(record, note="" if recording is None else recording.note, modes=tuple(options.modes))
     try:
         journal = syscalls.begin(journals, record)
     except OSError as error:
@@ -131,7 +131,9 @@ class FileTransaction:
         self._record = record
         self._syscalls = syscalls
         self._recording = recording
-        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied or record.note)
+        self._made_modes = {(each.root, each.relative): each.after for each in record.modes if each.before is None}
+        more = (record.late, record.cleared, record.emptied, record.note, record.modes)
+        self._several = len(steps) > 1 or any(more)
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
@@ -157,6 +159,7 @@ class FileTransaction:
     def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
             self._syscalls.sync(journal.fd)
+        open_folder_modes(self._record.modes, self._syscalls)
         self._make_folders(self._record.made)
         for index, each in enumerate(self._steps):
             with os_error_as_tool_error(each.entry.shown):
@@ -233,7 +236,7 @@ class FileTransaction:
                 self._syscalls.sync(folder)
         tidy = False
         with contextlib.suppress(OSError):
-            tidy = not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True)
+            tidy = not recovery.remove_temporaries(self._record, self._syscalls, done=True)
         if self._recording is not None:
             self._recording.write()
         if tidy:
@@ -243,7 +246,8 @@ class FileTransaction:
     def _make_folders(self, folders: Folders) -> None:
         for root, relative in folders:
             with os_error_as_tool_error(relative):
-                recovery.make_folder(self._syscalls, root, relative, None)
+                mode = self._made_modes.get((root, relative))
+                recovery.make_folder(self._syscalls, root, relative, None if mode is None else mode | 0o700)
 
     def _folder(self, entry: JournalEntry) -> contextlib.AbstractContextManager[int]:
         return recovery.open_folder(self._syscalls, entry.root, entry.folder)
@@ -257,7 +261,7 @@ class FileTransaction:
                 self._syscalls.symlink(stage, new, data)
                 self._written[index] = content_id.lstat_at(stage, new)
                 return
-            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
+            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode & 0o777
             fd = self._syscalls.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
             try:
                 self._fill(fd, data)

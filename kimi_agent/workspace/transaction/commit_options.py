@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from kimi_agent.workspace.transaction.journal import FolderMode
+
 Folders = Sequence[tuple[str, str]]
 """Folders as (root, relative), the upper ones first."""
 
@@ -17,10 +19,14 @@ class Recording:
 
 @dataclass(frozen=True)
 class CommitOptions:
-    """The folders `emptied` go too, if nothing is left in them; the `recording` comes before the journal goes."""
+    """The folders `emptied` go too, if nothing is left in them; the `recording` comes before the journal goes.
+
+    Of `modes` those of folders that are made or that are there hold, as far as they may be set.
+    """
 
     emptied: Folders = ()
     recording: Recording | None = None
+    modes: Sequence[FolderMode] = ()
 
 
 NO_OPTIONS = CommitOptions()
