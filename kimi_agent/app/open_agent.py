@@ -160,22 +160,25 @@ async def open_agent(
     every event, the fleeting ones too, is kept beside the log.
     """
     config, state = setup.config, setup.user_folders.state
+    setup.check_project()  # before its modules run
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
     policy = factories.make_policy(setup, tools)
+    access = factories.make_access_rules(setup, policy)
     settings = model_pipeline.read_model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
+    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup, access))
     checkpoints = factories.make_checkpoints(setup)
     recovered = crash_recovery.recover_files(state / "journal", setup.sessions, checkpoints)
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = factories.make_files_and_runner(setup, session)
+        files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
+        setup.check_project()  # all that was loaded of it is what was trusted
         interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
@@ -200,7 +203,7 @@ async def open_agent(
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
-            context=_context_factory(session, files, runner, testrun),
+            context=_context_factory(session, files, runner, testrun, policy),
             emit=session.emit,
             report_bug=lambda error: write_traceback(state, error),
         )
@@ -290,8 +293,11 @@ def _make_testrun(
     return testrun
 
 
-def _context_factory(session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests) -> ContextFactory:
-    ripgrep, history = Ripgrep(files, runner), SessionRecall(session.events)
+def _context_factory(
+    session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests, policy: Policy
+) -> ContextFactory:
+    ripgrep = Ripgrep(files, runner, denied=lambda path: policy.denies_reading(path, tool="search_code"))
+    history = SessionRecall(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"

@@ -15,10 +15,12 @@ from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
+from kimi_agent.guard.destructive.written_paths import NamedPaths, find_named_paths
 from kimi_agent.guard.policy.command_rules import JudgedCommand, Place
 from kimi_agent.guard.policy.offers import suggest_rule
 from kimi_agent.guard.policy.path_rules import PathRules
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
+from kimi_agent.guard.shell.invocations import describe_unclear
 from kimi_agent.guard.shell.launchers import find_launched_index
 from kimi_agent.guard.shell.program_names import hides_program_name, is_denied
 from kimi_agent.guard.shell.simple_command import ComplexCommand
@@ -57,12 +59,16 @@ class PolicyVerdict:
 
 @dataclass(frozen=True)
 class _JudgedPlan:
-    """A plan as rules see it. `paths` holds every name of each planned path: the real one first."""
+    """A plan as rules see it. `paths` holds every name of each planned path: the real one first.
+
+    `named` are the paths and settings that are plain to see in its commands.
+    """
 
     plan: CallPlan
     commands: tuple[JudgedCommand, ...]
     paths: tuple[tuple[str, ...], ...]
     outside: bool
+    named: tuple[NamedPaths, ...] = ()
 
     @property
     def given_commands(self) -> tuple[JudgedCommand, ...]:
@@ -138,31 +144,39 @@ class Policy:
         )
         return tuple(dict.fromkeys(chain.from_iterable(found)))
 
-    def denies_reading(self, path: str) -> str:
-        """The rule that closes the file `path` (absolute, resolved) to reading tools, "" if none does."""
-        return self._denying(path, "read")
+    def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
+        """The rule that denies `tool` to read `path` (absolute, resolved), or all that is below it; "" if none does."""
+        return self._denying(path, ("read", tool))
 
     def denies_writing(self, path: str) -> str:
-        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
-        return self._denying(path, "write") or self._paths.find_protected((path,))
+        """The rule that denies writing `path` (absolute, resolved), "" if none does."""
+        return self._denying(path, ("write",))
 
-    def _denying(self, path: str, effect: Effect) -> str:
-        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool == effect)
+    def closes_unplanned(self, path: str) -> str:
+        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
+        return self.denies_writing(path) or self._paths.find_protected((path,))
+
+    def _denying(self, path: str, tools: tuple[str, ...]) -> str:
+        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
         return next((rule.text for rule in rules if self._paths.fits(rule, (path,), deny=True)), "")
 
     def _of_mode(self, judged: _JudgedPlan, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
         """The verdict on a call that may change something, when nothing forbids it."""
         allowing = self._allowing(judged)
+        unclear = next(filter(None, (describe_unclear(each.text) for each in judged.plan.commands)), "")
         if forbidden:
             return PolicyVerdict("ask", forbidden.why)
         lost = [loss.what for loss in self.losses(judged.plan) if not loss.covered]
         if lost and not self._allowing(judged, exactly=True):
-            offer = self._offer(judged)  # only this very command: a yes to it says nothing of its like
-            only_this = offer if offer.startswith("shell(=") else ""
-            return PolicyVerdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", only_this)
-        protected = self._paths.find_protected(chain.from_iterable(judged.paths))
-        if protected and not any(protected in rule.glob for rule in allowing):
-            return PolicyVerdict("ask", f"{protected} decides what other programs run here")
+            why = f"it {'; '.join(lost)}: no snapshot brings that back"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        protected = self._protected(judged)
+        named = any(protected in rule.glob for rule in allowing) or self._allowing(judged, exactly=True)
+        if protected and not named:
+            why = f"{protected} decides what other programs run here"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        if unclear and not self._allowing(judged, exactly=True):
+            return PolicyVerdict("ask", f"it cannot be read for sure: it holds {unclear}")
         if self.mode == "yolo":
             return self._in_yolo(judged)
         edits = judged.plan.effect == "write" and not judged.outside
@@ -178,11 +192,21 @@ class Policy:
             return PolicyVerdict("ask", why)
         return PolicyVerdict("allow")
 
+    def _protected(self, judged: _JudgedPlan) -> str:
+        """The first of what other programs obey that the call would write, "" where there is none."""
+        setting = next((setting for each in judged.named for setting in each.settings), "")
+        written = chain.from_iterable(each.written for each in judged.named)
+        return setting or self._paths.find_protected(chain(*judged.paths, written))
+
     def _judged(self, plan: CallPlan) -> _JudgedPlan:
         commands = tuple(JudgedCommand(each, self._place) for each in plan.commands)
         paths = tuple((each.path, *each.names) for each in plan.paths)
         outside = any(self._paths.is_outside(path) for each in paths for path in each)
-        return _JudgedPlan(plan, commands, paths, outside or any(each.outside for each in commands))
+        named = tuple(
+            find_named_paths(each.text, home=self._home, workspace=self.workspace, cwd=Path(each.folder))
+            for each in plan.commands
+        )
+        return _JudgedPlan(plan, commands, paths, outside or any(each.outside for each in commands), named)
 
     def _forbidden(self, judged: _JudgedPlan) -> ForbiddenEffect | None:
         found = [
@@ -199,6 +223,8 @@ class Policy:
     def _denies(self, rule: Rule, judged: _JudgedPlan) -> bool:
         if rule.words:
             return any(is_denied(rule.words, each.command.text) for each in judged.commands)
+        if rule.glob and self._denies_named(rule, judged):
+            return True
         if not _names_tool(rule, judged):
             return False
         if rule.covers_tool or any(self._paths.fits(rule, names, deny=True) for names in judged.paths):
@@ -206,6 +232,15 @@ class Policy:
         # What runs in a folder reaches all that is in it.
         runs = judged.plan.effect == "execute"
         return runs and any(self._paths.fits_below(rule, path.path) for path in judged.plan.paths)
+
+    def _denies_named(self, rule: Rule, judged: _JudgedPlan) -> bool:
+        """Whether a denied file is plain to see in a command: one that is there, or that would be written."""
+        if rule.tool == "write":
+            return any(self._paths.fits(rule, each.written, deny=True) for each in judged.named)
+        if rule.tool != "read":
+            return False
+        there = (path for each in judged.named for path in each.named if os.path.lexists(path))
+        return self._paths.fits(rule, there, deny=True)
 
     def _allowing(self, judged: _JudgedPlan, *, exactly: bool = False) -> tuple[Rule, ...]:
         """The rules that together allow all of the call (by its very words); () where a part of it is not allowed.
@@ -250,6 +285,11 @@ class Policy:
         given = judged.given_commands
         covers = all(_allows_command(parsed, each, judged) for each in given) if given else self._allows(parsed, judged)
         return rule if covers else ""
+
+    def _offer_exactly(self, judged: _JudgedPlan) -> str:
+        """The offer of this very command alone: a yes to it says nothing of its like."""
+        offer = self._offer(judged)
+        return offer if offer.startswith("shell(=") else ""
 
     def _suggested(self, judged: _JudgedPlan) -> str:
         if given := judged.given_commands:

@@ -7,11 +7,14 @@ A deny rule `shell(curl)` must also hold for `env curl`, `timeout 5 curl`, `sh -
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 
-from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
-from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, decode_ansi_c, parse_shell
+from kimi_agent.guard.shell.expansion import ShellState
+from kimi_agent.guard.shell.invocation import Invocation
+from kimi_agent.guard.shell.invocations import find_invocations
+from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_PROGRAMS
+from kimi_agent.guard.shell.syntax.words import decode_ansi_c, is_literal, word_text
 
-MAX_SCANNED_TEXTS = 40
 MAX_PATTERN = 100
 MAX_SKIPPED = 200
 _BREAKS = re.compile(r"[;&|()<>`\n\r{}]+")
@@ -106,33 +109,15 @@ def is_denied(rule_words: tuple[str, ...], command: str) -> bool:
 
 def hides_program_name(text: str) -> bool:
     """Whether `text` runs something whose name only the run would show: `$X y`, `c{ur,}l`, `echo ... | sh`."""
-    waiting, left = [text], MAX_SCANNED_TEXTS
-    while waiting and left:
-        left -= 1
-        reading = parse_shell(waiting.pop())
-        if any(map(_is_hidden, reading.segments)):
-            return True
-        waiting += reading.substitutions
-    return bool(waiting)
+    walk = find_invocations(text, ShellState(Path("/"), Path("/"), ((),)))
+    return bool(walk.unclear) or any(map(_is_hidden, walk.invocations))
 
 
-def _is_hidden(segment: CommandSegment) -> bool:
-    words = [word for word in segment.words if not re.match(r"[A-Za-z_]\w*\+?=", word[0].text)]
-    while words and _literal(words[0]) in SHELL_KEYWORDS:
-        words = words[1:]
-    if not words:
+def _is_hidden(made: Invocation) -> bool:
+    if not made.words:
         return False
-    name = _literal(words[0]).rpartition("/")[2]
-    if _is_open(words[0]) or name in {"eval", "source", "."}:
+    if not is_literal(made.words[0]) or made.name in {"eval", "source", "."}:
         return True
-    if name in SHELL_PROGRAMS:
-        return not any(_literal(word) and _literal(word)[0] not in "-+" for word in words[1:])
-    return name in LAUNCHERS and name != "find" and any(map(_is_open, words[1:4]))
-
-
-def _literal(word: ShellWord) -> str:
-    return "".join(piece.text for piece in word)
-
-
-def _is_open(word: ShellWord) -> bool:
-    return any(piece.kind != "text" or (not piece.quoted and re.search(r"[*?\[{]\S", piece.text)) for piece in word)
+    if made.name in SHELL_PROGRAMS:
+        return not any(word_text(word) and word_text(word)[0] not in "-+" for word in made.args)
+    return made.name in LAUNCHERS and not all(map(is_literal, made.words[1:4]))

@@ -54,15 +54,16 @@ class _Gate:
             async with self.policy.question_lock:
                 # While this call waited for its turn, an "always" or a new mode may have settled it.
                 plan = await self._approved(ctx, call)
-        files = ctx.files.bound_to((each.path for each in plan.paths), partial(self._refuses_unplanned, plan.effect))
-        bound = replace(ctx, plan=plan, files=files)
+        planned = frozenset(each.path for each in plan.paths)
+        access = ctx.files.access.for_call(planned, partial(self._refuses_unplanned, plan.effect))
+        bound = replace(ctx, plan=plan, files=ctx.files.with_access(access))
         return await self._with_consent(ctx, lambda: self.tool.run(bound, call))
 
     def _refuses_unplanned(self, effect: Effect, path: str) -> str:
         """Why a call may not write a file that its plan does not name, "" where it may."""
         if effect == "read":
             return f"{self.tool.name} is a tool that only reads"
-        why = self.policy.denies_writing(path)
+        why = self.policy.closes_unplanned(path)
         return f"{why} closes it" if why else ""
 
     async def _planned(self, ctx: Context, call: ParsedCall, *, asking: bool) -> CallPlan:
