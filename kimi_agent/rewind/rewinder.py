@@ -20,7 +20,7 @@ from kimi_agent.printable import escape_path, list_paths
 from kimi_agent.rewind.folder_modes import describe_folder_modes, plan_folder_modes
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
 from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
-from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
+from kimi_agent.rewind.preview_diffs import describe_mode_changes, describe_split_links, preview_diffs
 from kimi_agent.rewind.restore_note import RestoreNote
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from kimi_agent.rewind.rewindable_turns import RewindHistory
@@ -191,7 +191,12 @@ class Rewinder:
         files_now = self._inspect_files(read, plan)
         file_plan = files_now.file_plan
         changes = sorted((*file_plan.ours, *file_plan.yours), key=lambda change: change.path)
-        notes = (*file_plan.notes, *describe_mode_changes(changes), *describe_folder_modes(files_now.folders))
+        notes = (
+            *file_plan.notes,
+            *describe_mode_changes(changes),
+            *describe_folder_modes(files_now.folders),
+            *describe_split_links(changes, self._files.root),
+        )
         if not changes and not notes:
             notes = ("no file is different from then",)
         diff = preview_diffs(changes, self._checkpoints.content)

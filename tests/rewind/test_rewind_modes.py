@@ -110,3 +110,17 @@ async def test_a_folder_is_closed_again_behind_what_is_restored_in_it(play: Play
     await play.rewinder.carry_out(await play.rewinder.plan_undo())
     assert (play.root / "plain" / "f").read_text() == "plain"
     assert bits(play.root) == before
+
+
+async def test_a_hard_link_that_comes_apart_is_named(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "other name").hardlink_to(play.root / "plain" / "f")
+
+    def edit(root: Path) -> None:
+        (root / "plain" / "f").write_text("edited\n")  # in place: both names
+        (root / "secret" / "f").write_text("edited\n")
+
+    play.turn("edit it", edit)
+    plan = await play.rewinder.plan_undo()
+    assert plan.notes == ("plain/f: a hard link; its 1 other name will keep what is in it now",)
+    await play.rewinder.carry_out(plan)
+    assert ((play.root / "plain" / "f").read_text(), (tmp_path / "other name").read_text()) == ("plain", "edited\n")
