@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 GRACE_S = 2.0
 """Seconds from the first signal until the process is ended, whatever it is doing; the last words come on top."""
+_EARLY_GRACE_S = 2.8
+"""The same before a run could say its last words: what is imported then is needed for its result."""
 SAME_SIGNAL_S = 0.5
 """Within these it is the same signal: a terminal sends it to the whole group, and a wrapper passes it on."""
 
@@ -22,14 +24,15 @@ SAME_SIGNAL_S = 0.5
 class SignalWatchdog:
     """The signals that end this process; `number` is the first one that came, 0 where none did.
 
-    Before a run says with `hear` how it is asked to end, a signal raises KeyboardInterrupt in the main thread: once,
-    and not after `stop_raising`.
+    It is only noted at first: an import that is broken off leaves modules that cannot be imported again, asyncio for
+    one, and the result needs them. After `raise_from_here` it raises KeyboardInterrupt in the main thread, once; after
+    `hear` a run is asked to end.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self._since = 0.0
-        self._raises = True
+        self._raises = False
         self._ask: Callable[[int], object] | None = None
         self._last_words: Callable[[int], int] | None = None
         # Under nohup a terminal that goes away ends nothing: that is what it is for.
@@ -39,7 +42,7 @@ class SignalWatchdog:
         os.set_blocking(self._write_end, False)
 
     def start(self) -> None:
-        """Take the signals over, for the life of the process; from here on one may raise."""
+        """Take the signals over, for the life of the process."""
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in self._numbers:
@@ -72,8 +75,14 @@ class SignalWatchdog:
         self._numbers = tuple(number for number in self._numbers if number != signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    def raise_from_here(self) -> None:
+        """Everything that an end needs is imported: raise KeyboardInterrupt, now if a signal came already."""
+        if self.number:
+            raise KeyboardInterrupt
+        self._raises = True
+
     def stop_raising(self) -> None:
-        """From here on a signal is noted, and the process ended after the grace; nothing is raised."""
+        """From here on a signal is noted again, and the process ended after the grace."""
         self._raises = False
 
     def _handle(self, number: int, _: object) -> None:
@@ -87,7 +96,8 @@ class SignalWatchdog:
 
     def _watch(self) -> None:
         while True:
-            wait_s = max(0.0, GRACE_S - self.elapsed_s) if self._since else None
+            grace_s = GRACE_S if self._last_words is not None else _EARLY_GRACE_S
+            wait_s = max(0.0, grace_s - self.elapsed_s) if self._since else None
             ready = select.select([self._read_end], [], [], wait_s)[0]
             came = [number for number in os.read(self._read_end, 64) if number in self._numbers] if ready else []
             if came and not self._since:
@@ -95,7 +105,7 @@ class SignalWatchdog:
                 if self._ask is not None:
                     with contextlib.suppress(RuntimeError):  # its event loop is closed: the end is near anyway
                         self._ask(self.number)
-            elif self._since and (self.elapsed_s >= GRACE_S or (came and self._is_another())):
+            elif self._since and (self.elapsed_s >= grace_s or (came and self._is_another())):
                 self._end()
 
     def _is_another(self) -> bool:

@@ -39,6 +39,7 @@ def run_once(options: RunOptions, signals: SignalWatchdog) -> int:
     stdout, sys.stdout = sys.stdout, sys.stderr
     result = ResultWriter(options, signals, stdout, sys.stderr)
     try:
+        signals.raise_from_here()
         code = _HeadlessRun(options, signals, result).go()
     except KeyboardInterrupt:
         code = signals.exit_code

@@ -40,6 +40,8 @@ _AFTER_PAINT_S = 0.05
 
 def run_interactive(options: RunOptions, signals: SignalWatchdog) -> int:
     """The REPL, from flags to its exit code. Raises UserError."""
+    signals.raise_from_here()
+    signals.leave_interrupt()
     setup = open_workspace(options, trust=options.trust)
     if options.worktree is not None:
         options = replace(options, worktree=None, directory=str(setup.workspace))
@@ -47,7 +49,6 @@ def run_interactive(options: RunOptions, signals: SignalWatchdog) -> int:
     if options.resume == "":
         options = replace(options, resume=_pick_session(setup))
     switcher = _SessionSwitcher(setup, options, signals)
-    signals.leave_interrupt()
     with contextlib.suppress(termios.error, ValueError):
         switcher.terminal_modes = termios.tcgetattr(sys.stdin.fileno())
     return repl.run_repl(switcher.placeholder(), lambda leave: signals.hear(leave, switcher.say_last_words))
