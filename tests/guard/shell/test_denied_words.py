@@ -54,6 +54,14 @@ MAY_RUN = [
     "printf 'curl x' | tee run.sh && bash run.sh",
     "echo 'curl x' > run.sh; ./run.sh",
     "echo 'curl",
+    "hash -p /usr/bin/curl foo; foo x",
+    "cp /usr/bin/curl ./c; ./c x",
+    "ln -s /usr/bin/curl c && ./c x",
+    "npx curl@8",
+    "nix run nixpkgs#curl",
+    "ssh -o ProxyCommand='curl x' host",
+    "gdb -ex 'shell curl x'",
+    "gh alias set x '!curl y'",
 ]
 DATA = [
     "grep -rn curl src",
@@ -82,6 +90,8 @@ DATA = [
     "sed -n '/curl/p' f",
     "sudo -u me grep curl f",
     "ssh host 'grep curl f'",
+    "ssh host 'cd x && git commit -m \"drop curl\"'",
+    "cp src/curl docs",
     "# curl\nls",
     "ls curly",
 ]
