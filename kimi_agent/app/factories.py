@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,33 +13,46 @@ from kimi_agent.config import Config
 from kimi_agent.context.context_window import ContextWindow
 from kimi_agent.context.window_layout import CompactionSettings
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
+from kimi_agent.guard.policy.rules import Rule, check_rule, parse_rule
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
-from kimi_agent.layers import workspace_key
+from kimi_agent.layers import find_private_paths, workspace_key
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
-from kimi_agent.tool import Context, ParsedCall
+from kimi_agent.tool import Tool
 from kimi_agent.verify.turn_verifier import AfterTurnHook
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
+from kimi_agent.workspace.files.access_rules import AccessRules
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
 from kimi_agent.workspace.process.process_runner import ProcessRunner
+from kimi_agent.workspace.repository.hooks_folders import make_hooks_lookup
 
 
-def make_policy(setup: Setup) -> Policy:
+def make_policy(setup: Setup, tools: Mapping[str, Tool]) -> Policy:
     """The policy that the settings ask for. Raises UserError naming the file (or flag) that is wrong."""
-    config = setup.config
-    with _naming_source(config, "permissions.allow"):
-        Rules.parse(config.texts("permissions.allow"))
-    with _naming_source(config, "permissions.deny"):
-        rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
+    config, folders = setup.config, setup.user_folders
+    parsed: dict[str, tuple[Rule, ...]] = {}
+    for key in ("permissions.allow", "permissions.deny"):
+        with _naming_source(config, key):
+            parsed[key] = tuple(parse_rule(text, home=str(folders.home)) for text in config.texts(key))
+            for rule in parsed[key]:
+                check_rule(rule, tools)
     with _naming_source(config, "mode"):
         mode = parse_permission_mode(config.text("mode"))
-    return Policy(mode, rules, workspace=setup.workspace, home=setup.user_folders.home, added=_added_folders(config))
+    return Policy(
+        mode,
+        Rules(parsed["permissions.allow"], parsed["permissions.deny"]),
+        workspace=setup.workspace,
+        home=folders.home,
+        added=_added_folders(config),
+        start=setup.cwd,
+        private=(folders.config, folders.state),
+        hooks_folders=make_hooks_lookup(setup.workspace, setup.environ),
+    )
 
 
 @contextlib.contextmanager
@@ -60,18 +73,25 @@ def _added_folders(config: Config) -> list[Path]:
     return added
 
 
-def make_system_prompt(setup: Setup) -> str:
+def make_system_prompt(setup: Setup, access: AccessRules) -> str:
     """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
     values = {"workspace": str(setup.workspace), "platform": platform.system(), "date": time.strftime("%Y-%m-%d")}
     inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
     folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
-    return build_system_prompt(setup.layers, values, collect_agents_files(_confined_reader(setup.workspace), folders))
+    return build_system_prompt(
+        setup.layers, values, collect_agents_files(_confined_reader(setup.workspace, access), folders)
+    )
 
 
-def _confined_reader(workspace: Path) -> Callable[[str], str | None]:
+def _confined_reader(workspace: Path, access: AccessRules) -> Callable[[str], str | None]:
     """Texts of the repository for the prompt, through the same confinement that tools have."""
     files = Files(
-        workspace, outputs=Outputs(workspace), seen_files=SeenFiles(_ignore_event), home=workspace, journal=workspace
+        workspace,
+        outputs=Outputs(workspace),
+        seen_files=SeenFiles(_ignore_event),
+        home=workspace,
+        journal=workspace,
+        access=access,
     )
 
     def read(path: str) -> str | None:
@@ -87,7 +107,18 @@ def _ignore_event(_: object) -> None:
     return None
 
 
-def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, ProcessRunner]:
+def make_access_rules(setup: Setup, policy: Policy) -> AccessRules:
+    """What is closed to every tool: our own files wherever they lie, and what the person's rules deny by its path."""
+    folders = setup.user_folders
+    return AccessRules(
+        private=find_private_paths(folders, setup.workspace),
+        worktrees=os.path.realpath(folders.state / "worktrees"),
+        denied_reading=policy.denies_reading,
+        denied_writing=policy.denies_writing,
+    )
+
+
+def make_files_and_runner(setup: Setup, session: Session, access: AccessRules) -> tuple[Files, ProcessRunner]:
     """The files that tools may touch, and the runner of their processes. Raises UserError."""
     state = setup.user_folders.state
     outputs = Outputs(session.outputs_folder)
@@ -98,8 +129,7 @@ def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, Proces
         home=setup.user_folders.home,
         cwd=setup.cwd,
         added=_added_folders(setup.config),
-        # Also where the workspace is the home folder itself.
-        private=(setup.user_folders.config / "config.toml", state),
+        access=access,
         journal=state / "journal",
         in_git=make_index_check(setup.workspace, setup.environ),
     )
@@ -137,10 +167,7 @@ def make_snapshot_wrapper(
         except (GitFailed, UserError):
             return ""
 
-    def losses(ctx: Context, call: ParsedCall) -> Sequence[Loss]:
-        return policy.losses(call, cwd=ctx.runner.cwd, start=ctx.files.cwd)
-
-    return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
+    return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, policy.losses, commit_of, session.id)
 
 
 def make_context_window(setup: Setup, session: Session, files: Files) -> ContextWindow:

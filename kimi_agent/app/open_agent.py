@@ -19,6 +19,7 @@ from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
 from kimi_agent.app import crash_recovery, factories, model_pipeline
 from kimi_agent.app.bootstrap import Setup
+from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
 from kimi_agent.errors import UserError
@@ -27,6 +28,7 @@ from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
+from kimi_agent.layers import PROJECT_FOLDER
 from kimi_agent.log.events import Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
@@ -158,31 +160,37 @@ async def open_agent(
     every event, the fleeting ones too, is kept beside the log.
     """
     config, state = setup.config, setup.user_folders.state
+    setup.check_project()  # before its modules run
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
-    policy = factories.make_policy(setup)
+    policy = factories.make_policy(setup, tools)
+    access = factories.make_access_rules(setup, policy)
     settings = model_pipeline.read_model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
+    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup, access))
+    checkpoints = factories.make_checkpoints(setup)
+    recovered = crash_recovery.recover_files(state / "journal", setup.sessions, checkpoints)
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = factories.make_files_and_runner(setup, session)
+        files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
+        setup.check_project()  # all that was loaded of it is what was trusted
+        interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
+            interrupted.hear(stamped)
         budget.begin_run()
         limiter = limiter or model_pipeline.make_limiter()
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
         pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = factories.make_checkpoints(setup)
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
+        notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),
@@ -195,7 +203,7 @@ async def open_agent(
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
-            context=_context_factory(session, files, runner, testrun),
+            context=_context_factory(session, files, runner, testrun, policy),
             emit=session.emit,
             report_bug=lambda error: write_traceback(state, error),
         )
@@ -206,9 +214,9 @@ async def open_agent(
             AgentConfig(session.opened.system or opened.system, timeout_s),
             context_window,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
-            settle_calls=lambda calls: crash_recovery.settle_interrupted_calls(files, toolbox, calls),
+            settle_calls=interrupted.settle,
         )
-        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
+        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear, interrupted.hear)
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
@@ -266,7 +274,16 @@ def _make_testrun(
 
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
     command = setup.config.text("test_command")
-    testrun = ProjectTests(files, runner, command=command, virtual_env=virtual_env, tree=tree, runners=runners)
+    projects = str(setup.workspace / PROJECT_FOLDER / "config.toml")
+    testrun = ProjectTests(
+        files,
+        runner,
+        command=command,
+        command_source="repository" if setup.config.sources["test_command"] == projects else "settings",
+        virtual_env=virtual_env,
+        tree=tree,
+        runners=runners,
+    )
     for stamped in log:
         match stamped.event:
             case Returned(result=Result(view=TestReport() as report)):
@@ -276,8 +293,11 @@ def _make_testrun(
     return testrun
 
 
-def _context_factory(session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests) -> ContextFactory:
-    ripgrep, history = Ripgrep(files, runner), SessionRecall(session.events)
+def _context_factory(
+    session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests, policy: Policy
+) -> ContextFactory:
+    ripgrep = Ripgrep(files, runner, denied=lambda path: policy.denies_reading(path, tool="search_code"))
+    history = SessionRecall(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"

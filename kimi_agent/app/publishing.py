@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimi_agent.call_plan import CallPlan, PlannedCommand
 from kimi_agent.errors import UserError
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
+from kimi_agent.guard.policy.rules import PULL_REQUEST_TOOL
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Committed, Notice
 from kimi_agent.log.messages import Assistant
@@ -21,9 +23,6 @@ from kimi_agent.workspace.repository.agent_changes import find_agent_changes
 from kimi_agent.workspace.repository.commit_message import CommitContext
 from kimi_agent.workspace.repository.git_commit import BranchChoice, CommitResult, commit_agent_changes
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
-
-PULL_REQUEST_TOOL = "pull_request"
-"""The name by which rules allow or deny opening one."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,12 @@ class AutoPullRequest:
         return "\n\n".join(filter(None, parts))
 
     async def _allowed(self, plan: PullRequest) -> bool:
-        """What the rules, the mode or the person say."""
-        rules = self.policy.rules
-        denied = any(rule.tool == PULL_REQUEST_TOOL for rule in rules.deny)
-        if denied or self.policy.mode == "yolo" or any(rule.tool == PULL_REQUEST_TOOL for rule in rules.allow):
-            return not denied
-        question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)))
+        """What the rules, the mode or the person say: its commands are judged like any other's."""
+        folder = str(self.committing.workspace)
+        commands = tuple(PlannedCommand(text, folder, "settings") for text in plan.commands)
+        verdict = self.policy.judge(CallPlan(PULL_REQUEST_TOOL, "network", commands=commands))
+        if verdict.kind != "ask":
+            return verdict.kind == "allow"
+        question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)), verdict.why)
         async with self.policy.question_lock:
             return (await ask_person(question, self.ask, self.committing.session.emit)).allowed

@@ -69,13 +69,17 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
-    """Written before the effect, with what the named paths held then."""
+    """Written before the effect, with what the named paths held then.
+
+    `commands` are those that the call runs and that its arguments do not name (AGENTS.md's test command).
+    """
 
     answer: int
     index: int
     name: str
     effect: Effect
     before: tuple[Fingerprint, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class Returned(msgspec.Struct, frozen=True, tag="Returned"):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+from msgspec import structs
+
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
@@ -18,12 +20,14 @@ from kimi_agent.printable import escape_path, list_paths
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
 from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
+from kimi_agent.rewind.restore_note import RestoreNote
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from kimi_agent.rewind.rewindable_turns import RewindHistory
 from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.transaction.commit import Recording
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000
@@ -113,33 +117,37 @@ class Rewinder:
         if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
             raise UserError("That cannot be brought back any more: something was said since.", 1)
         prompt = "" if plan.undoes else next((turn.prompt for turn in read.history.turns if turn.seq == plan.to), "")
-        event = Rewound(plan.to, plan.what, undoes=plan.undoes)
         changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
         if plan.what != "chat":
             files_now = await asyncio.to_thread(self._inspect_files, read, plan)
             await asyncio.to_thread(self._check_unchanged, plan, files_now)
             changes, kept = _choose_changes(files_now.file_plan, yours)
             if changes:
-                tree = await self._restore(files_now, changes)
                 few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
                 paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
-                event = Rewound(plan.to, plan.what, files_now.now.tree, tree, paths, plan.undoes)
+                await self._restore(files_now, changes, Rewound(plan.to, plan.what, "", "", paths, plan.undoes))
+        if plan.what != "code" and not changes:
+            self._session.emit(Rewound(plan.to, plan.what, undoes=plan.undoes))
         if plan.what != "code" or changes:
-            self._session.emit(event)
             await self._update_seen_files(plan.what, changes)
         return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange]) -> str:
-        """Restore the files; gives the tree that they are then. Raises UserError; then they are as they were."""
+    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange], rewound: Rewound) -> None:
+        """Restore the files, and record that. Raises UserError; then they are as they were."""
+        rewound = structs.replace(rewound, was=files_now.now.tree)
+
+        def record() -> None:
+            self._session.emit(structs.replace(rewound, tree=self._checkpoint_after(files_now).tree))
+
+        recording = Recording(RestoreNote(self._session.id, rewound).encode(), record)
         # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
         self._session.emit(Checkpoint(files_now.now.tree, "before", missed=files_now.now.missed[:MAX_LOGGED_MISSED]))
         try:
-            await asyncio.to_thread(restore_files, changes, self._checkpoints.content, self._files)
+            await asyncio.to_thread(restore_files, changes, self._checkpoints.content, self._files, recording)
         except (ToolError, UserError) as error:
             self._session.emit(await asyncio.to_thread(self._checkpoint_after, files_now))
             text = error.text if isinstance(error, ToolError) else error
             raise UserError(f"The files were not restored: {text}", 1) from error
-        return (await asyncio.to_thread(self._checkpoint_after, files_now)).tree
 
     def _checkpoint_after(self, files_now: _FilesNow) -> Checkpoint:
         try:

@@ -39,19 +39,33 @@ def run_interactive(options: RunOptions) -> int:
     setup = open_workspace(options, trust=options.trust)
     if options.worktree is not None:
         options = replace(options, worktree=None, directory=str(setup.workspace))
-    if setup.untrusted is not None and _ask_trust(setup):
-        setup = open_workspace(options, trust=True)
+    setup = _settle_trust(setup, options)
     if options.resume == "":
         options = replace(options, resume=_pick_session(setup))
     return repl.run_repl(_SessionSwitcher(setup, options).placeholder())
 
 
-def _ask_trust(setup: Setup) -> bool:
+def _settle_trust(setup: Setup, options: RunOptions) -> Setup:
+    """Ask about a project's folder that nobody trusted yet. What changes before the yes is asked about once more."""
+    for asked_before in (False, True):
+        if setup.untrusted is None or not setup.project_content or not _ask_trust(setup, again=asked_before):
+            return setup
+        setup = open_workspace(options, trust=True, shown=setup.project_content)
+    if setup.untrusted is not None:
+        sys.stdout.write("It changed once more and is left out; start again when nothing writes to it.\n")
+    return setup
+
+
+def _ask_trust(setup: Setup, *, again: bool) -> bool:
     """Ask whether the project's own tools, test runners, prompts and settings may be used."""
-    sys.stdout.write(
-        f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and settings.\n"
-        "Tools and runners run as you. You have read them and trust the folder? [y/N] "
-    )
+    if again:
+        text = "It changed while you were asked.\nYou have read it again and trust it as it is now? [y/N] "
+    else:
+        text = (
+            f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and "
+            "settings.\nTools and runners run as you. You have read them and trust the folder? [y/N] "
+        )
+    sys.stdout.write(text)
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -62,7 +76,7 @@ def _pick_session(setup: Setup) -> str:
     if not found:
         raise UserError("There is no session to resume here; just start talking: kimi-agent.")
     for number, each in enumerate(found, 1):
-        title = sanitize_line(each.title or "(nothing said)", 80)
+        title = sanitize_line(each.label, 80)
         sys.stdout.write(f"{number:3}  {format_time(each.last_used)}  {title}\n")
     sys.stdout.write("Which one? [1] ")
     sys.stdout.flush()
@@ -140,7 +154,7 @@ class _SessionSwitcher:
             branch=current_branch(setup.workspace),
             mode=lambda: self._mode,
             set_mode=self._set_mode,
-            sessions=lambda: [SavedSession(each.id, each.title, each.last_used) for each in setup.sessions.list()],
+            sessions=lambda: [SavedSession(each.id, each.label, each.last_used) for each in setup.sessions.list()],
             new_session=lambda: self._other(replace(self._options, resume=None, fork=False)),
             resume=lambda word: self._other(replace(self._options, resume=word, fork=False)),
             with_model=self._with_model,

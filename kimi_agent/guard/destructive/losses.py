@@ -24,7 +24,6 @@ from kimi_agent.guard.destructive.target_files import (
     PathExists,
     WorkspacePaths,
     find_copy_targets,
-    is_build_output,
     walk_find_matches,
 )
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path, unescape_pattern
@@ -147,7 +146,7 @@ class _LossFinder:
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not is_build_output(path) or paths.exists(each):
+                else:
                     kept.append(path)
         if harmful:
             yield replace(loss, paths=tuple(dict.fromkeys(kept)), exact=exact)

@@ -80,6 +80,7 @@ def _of_invocation(rule: tuple[str, ...], made: Invocation, walk: ShellWalk) -> 
         return ""
     named = any(_is_name(rule[0], words[0]) for words in _values(made.words[0], made, is_name=True))
     verdicts = {_compare(rule, words) for words in _variants(made)} if named else set()
+    verdicts |= {_compare(rule, words) for words in map(_module_of, _variants(made)) if words}
     if "deny" in verdicts:
         return "deny" if made.certain or walk.unclear else "ask"
     own = [] if named else [word_text(made.words[0])]
@@ -118,6 +119,18 @@ def _values(word: ShellWord, made: Invocation, *, is_name: bool) -> list[tuple[s
         else:
             found.append(tuple(text.split()) or (text,) if is_variable else (text,))
     return found
+
+
+def _module_of(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The module and its words in `python -m pytest -x`: it is run as the program of that name; () for none."""
+    if not program_name(words[0]).startswith("python"):
+        return ()
+    for at, word in enumerate(words[1:], 1):
+        if match := re.fullmatch(r"-[a-zA-Z]*?m(.*)", word):
+            return ((match[1],) if match[1] else ()) + words[at + 1 :]
+        if not word.startswith("-") and words[at - 1] not in {"-W", "-X"}:
+            return ()
+    return ()
 
 
 def is_plain_word(word: ShellWord) -> bool:

@@ -1,4 +1,4 @@
-"""Payments of all sessions of this machine, read from their logs; lines that hold no payment are not parsed.
+"""Payments of all sessions of this machine, read from their logs; records of other kinds are not parsed.
 
 A log names its session in its last `Opened`; a fork begins with the records of the session that it was copied from,
 still under that one's name. So a payment is known by session, agent, number and time, and counts once, however often
@@ -6,7 +6,6 @@ it was copied.
 """
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -16,11 +15,10 @@ from pathlib import Path
 
 from kimi_agent.log.events import Opened, Spent, Stamped
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import DecodedRecord
-from kimi_agent.log.store.log_scan import decode_log_line, open_log, read_log_lines
+from kimi_agent.log.store.durable_io import open_to_read
+from kimi_agent.log.store.log_scan import LogScan
 
-# No string of a record can hold these bytes: its quotes would be escaped.
-_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Opened)"')
+_WANTED = (b'Spent"', b'Opened"')
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
 
@@ -96,20 +94,17 @@ def find_local_midnight(now: float) -> float:
 
 
 def _read_on(path: str, log: _Log) -> None:
-    """Take in what was written since. A line without its end is left for the next time: it may still be written."""
-    with suppress(OSError), open_log(path) as fd:
-        for line, start in read_log_lines(fd, start=log.at):
-            if not line.endswith(b"\n"):
-                break
-            log.at = start + len(line)
-            if _WANTED.search(line):
-                # A long system prompt lies in a blob, and is not wanted here.
-                for record, _ in decode_log_line(line[:-1], lambda _: ""):
-                    _take(record, log)
+    """Take in what was written since. A record without its end is left for the next time: it may be written still."""
+    with suppress(OSError), open_to_read(path) as fd:
+        # A long system prompt lies in a blob, and is not wanted here.
+        scan = LogScan(fd, lambda _: "", start=log.at, wanted=lambda line, event: line.startswith(_WANTED, event))
+        for stamped in scan:
+            _take(stamped, log)
+        log.at = scan.end
 
 
-def _take(record: DecodedRecord, log: _Log) -> None:
-    match record:
+def _take(stamped: Stamped, log: _Log) -> None:
+    match stamped:
         case Stamped(event=Opened(session, workspace)):
             log.session, log.workspace = session, workspace
         case Stamped(agent, seq, at, Spent(model, usage, usd, purpose, estimated=estimated)):

@@ -5,7 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from kimi_agent.log.store.durable_io import make_private_folder, sync_folder, write_all
+from kimi_agent.log.store.durable_io import make_private_folder, read_whole, sync_folder, write_all
 
 
 class BlobStore:
@@ -47,7 +47,7 @@ class BlobStore:
     def get(self, sha256: str) -> bytes | None:
         """The bytes named `sha256`, or None where they are lost or no longer the same."""
         try:
-            data = (self._folder / sha256).read_bytes()
+            data = read_whole(self._folder / sha256)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None

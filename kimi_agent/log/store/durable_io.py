@@ -3,7 +3,8 @@
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Sync = Callable[[int], None]
@@ -23,6 +24,27 @@ def make_private_folder(path: Path) -> None:
             raise
         make_private_folder(path.parent)
         make_private_folder(path)
+
+
+@contextlib.contextmanager
+def open_to_read(path: Path | str) -> Iterator[int]:
+    """The regular file at `path`, no link, open for reading, whoever writes it meanwhile. Raises OSError.
+
+    Whatever else lies there (a folder, a pipe that nobody writes to) is refused, and not waited for.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_whole(path: Path | str) -> bytes:
+    """The bytes of a regular file (see `open_to_read`). Raises OSError."""
+    with open_to_read(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+        return file.read()
 
 
 def write_all(fd: int, data: bytes) -> None:

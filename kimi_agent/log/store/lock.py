@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.store.durable_io import write_all
+from kimi_agent.log.store.durable_io import read_whole, write_all
 
 Flock = Callable[[int, int], None]
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -111,7 +111,7 @@ class SessionLock:
 def read_lock_holder(record: Path) -> LockHolder | None:
     """Who the record names, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(record.read_bytes(), type=LockHolder)
+        return msgspec.json.decode(read_whole(record), type=LockHolder)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -13,7 +13,7 @@ from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
 from kimi_agent.workspace.checkpoint.object_reader import ObjectReader
 from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
-from kimi_agent.workspace.checkpoint.snapshot_format import SnapshotReader
+from kimi_agent.workspace.checkpoint.snapshot_format import HeldShare, SnapshotReader
 from kimi_agent.workspace.checkpoint.snapshot_values import (
     PathChange,
     Snapshot,
@@ -97,6 +97,14 @@ class Checkpoints:
         """The bytes that `tree` holds at a path, None for nothing there. Raises SnapshotError."""
         entry = self.entry_at(tree, path)
         return self.content(entry) if entry else None
+
+    def held_share(self, tree: str, spelling: str) -> HeldShare:
+        """How much of what stands at a path of the workspace now that snapshot holds. Raises SnapshotError."""
+        path = self._source.relative_path(spelling)
+        if path is None:
+            return "none"
+        with self._working("the snapshot could not be read"):
+            return self._trees.held_share(tree, self._source.workspace, path)
 
     def has(self, tree: str) -> bool:
         """Whether that snapshot can be read."""

@@ -12,21 +12,27 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.paths import find_protected_folder, parent_folders
-from kimi_agent.workspace.transaction.commit import CommitStep
+from kimi_agent.workspace.transaction.commit import CommitStep, Recording
 from kimi_agent.workspace.transaction.content_id import file_content_id, link_content_id
 from kimi_agent.workspace.transaction.journal import JournalEntry
 
 
-def restore_files(changes: Iterable[PathChange], content: Callable[[TreeEntry], bytes], files: Files) -> None:
+def restore_files(
+    changes: Iterable[PathChange],
+    content: Callable[[TreeEntry], bytes],
+    files: Files,
+    recording: Recording | None = None,
+) -> None:
     """Bring each path from its `before` to its `after`, all or none; folders that this empties go too.
 
-    `content` is asked for one file at a time. Raises ToolError (stale, exists, missing, not_regular, io), or what
-    `content` raises; then nothing has changed. Blocking.
+    `content` is asked for one file at a time; `recording` is done once all is in place. Raises ToolError (stale,
+    exists, missing, not_regular, io), or what `content` raises; then nothing has changed. Blocking.
     """
     root = str(files.root)
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
     if steps:
-        files.commit_steps(steps, emptied=[(root, folder) for folder in _emptied_folders(steps, files)])
+        emptied = [(root, folder) for folder in _emptied_folders(steps, files)]
+        files.commit_steps(steps, emptied=emptied, recording=recording)
 
 
 def _step(root: str, change: PathChange, content: Callable[[TreeEntry], bytes]) -> CommitStep:

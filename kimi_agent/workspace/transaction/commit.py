@@ -2,10 +2,10 @@
 
 The order: compare hashes; write the journal; make folders; write new contents under temporary names; give originals a
 second name; mark the journal "ready"; compare again and rename, file by file; delete; mark the journal "done"; remove
-second names and journal. After a crash before "ready" the next start tidies up, after it it finishes (`recovery`);
-an error is undone. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
-takes the place of a folder, or a folder that of a file, the deletes that make room come before all other renames
-(`file_folder_swaps`).
+second names; have it recorded (`Recording`); remove the journal. After a crash before "ready" the next start tidies up,
+after it it finishes (`recovery`); an error is undone. A single file that is not recorded needs neither second name nor
+"ready": its one rename is the commit. Where a file takes the place of a folder, or a folder that of a file, the deletes
+that make room come before all other renames (`file_folder_swaps`).
 """
 
 import contextlib
@@ -69,6 +69,14 @@ class CommittedFile:
     split: bool  # the old file had other names, which keep the old content
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What `write` records elsewhere once all files are in place; after a kill the next start is given the `note`."""
+
+    note: str
+    write: Callable[[], None]
+
+
 def make_step(root: str, path: str, shown: str, before: str | None, data: bytes | None, mode: int | None) -> CommitStep:
     """The step for the file `path`, relative to `root`."""
     folder, _, name = path.rpartition("/")
@@ -77,7 +85,13 @@ def make_step(root: str, path: str, shown: str, before: str | None, data: bytes 
 
 
 def commit_files(
-    steps: Sequence[CommitStep], *, workspace: str, journals: Path, syscalls: FileSyscalls, emptied: Folders = ()
+    steps: Sequence[CommitStep],
+    *,
+    workspace: str,
+    journals: Path,
+    syscalls: FileSyscalls,
+    emptied: Folders = (),
+    recording: Recording | None = None,
 ) -> list[CommittedFile]:
     """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
 
@@ -100,12 +114,14 @@ def commit_files(
             made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
     record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
+    if recording is not None:
+        record = replace(record, note=recording.note)
     try:
         journal = syscalls.begin(journals, record)
     except OSError as error:
         raise preconditions.rolled_back_error(error, str(journals)) from error
     try:
-        return FileTransaction(staged, found, record, syscalls).run(journal)
+        return FileTransaction(staged, found, record, syscalls, recording).run(journal)
     finally:
         journal.close()
 
@@ -114,13 +130,19 @@ class FileTransaction:
     """One transaction under way; `found` is the stat of each step's path before it."""
 
     def __init__(
-        self, steps: list[CommitStep], found: list[os.stat_result | None], record: CommitRecord, syscalls: FileSyscalls
+        self,
+        steps: list[CommitStep],
+        found: list[os.stat_result | None],
+        record: CommitRecord,
+        syscalls: FileSyscalls,
+        recording: Recording | None,
     ) -> None:
         self._steps = steps
         self._found = found
         self._record = record
         self._syscalls = syscalls
-        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied)
+        self._recording = recording
+        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied or record.note)
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
@@ -129,8 +151,11 @@ class FileTransaction:
         try:
             self._prepare(journal)
         except BaseException:
+            # It may be marked ready by now. Nothing was renamed, so what is left must be tidied up, not finished.
+            with contextlib.suppress(OSError):
+                self._syscalls.mark(journal, "P")
             if not recovery.remove_temporaries(self._record, self._syscalls):
-                self._syscalls.remove(journal)
+                recovery.close_journal(self._syscalls, journal, "P")
             raise
         try:
             self._place()
@@ -201,8 +226,8 @@ class FileTransaction:
         with contextlib.suppress(OSError):
             self._syscalls.mark(journal, "U")
         outcome = recovery.undo_commit(self._record, self._syscalls)
-        if not outcome.failed:
-            self._syscalls.remove(journal)  # else it stays: the next start tries again
+        if not outcome.failed:  # else it stays: the next start tries again
+            recovery.close_journal(self._syscalls, journal, "P")
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])
@@ -217,8 +242,13 @@ class FileTransaction:
         for entry in () if self._many else self._record.entries:
             with contextlib.suppress(OSError), self._folder(entry) as folder:
                 self._syscalls.sync(folder)
+        tidy = False
         with contextlib.suppress(OSError):
-            if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
+            tidy = not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True)
+        if self._recording is not None:
+            self._recording.write()
+        if tidy:
+            with contextlib.suppress(OSError):
                 self._syscalls.remove(journal)
 
     def _make_folders(self, folders: Folders) -> None:

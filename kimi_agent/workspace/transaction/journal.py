@@ -51,6 +51,7 @@ class CommitRecord:
 
     `made` are made before all else, `late` when the file in their place has gone; `cleared` (with their modes) go, with
     what is below, so that a file can take their place; `emptied` go at the end if nothing is left in them.
+    `note` is a text of the caller's on what is to be recorded elsewhere once all is done; the journal stays until then.
     """
 
     workspace: str
@@ -60,6 +61,7 @@ class CommitRecord:
     late: tuple[tuple[str, str], ...] = ()
     cleared: tuple[tuple[str, str, int], ...] = ()
     emptied: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
     def new(self, index: int) -> str:
         """The name beside the target under which the new content is written."""
@@ -101,7 +103,7 @@ class Journal:
         entries = tuple(JournalEntry(**entry) for entry in record["entries"])
         names = ("made", "late", "cleared", "emptied")
         folders = {name: tuple(map(tuple, record.get(name, ()))) for name in names}
-        return state, CommitRecord(record["workspace"], record["stem"], entries, **folders)
+        return state, CommitRecord(record["workspace"], record["stem"], entries, **folders, note=record.get("note", ""))
 
 
 def write_journal(folder: Path, record: CommitRecord) -> Journal:

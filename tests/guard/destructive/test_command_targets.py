@@ -33,7 +33,7 @@ def read(tmp_path: Path) -> Read:
         ("find src -name '*.orig' -exec rm {} +", ["src/x.orig"]),
         ("find . -name '*.pyc' -delete", []),
         ("find . -name __pycache__ -exec rm -rf {} +", []),
-        ("rm -rf build node_modules", []),
+        ("rm -rf build node_modules", ["build", "node_modules"]),
         ("cp a.txt .env.local", [".env.local"]),
         ("cp -f a.txt data.bin src", []),
         ("cp .env.local src/.env", ["src/.env"]),

@@ -1,27 +1,15 @@
 """What "don't ask again" offers covers the very call, and no rule for a command's name more than it says."""
 
-import json
 import shlex
 from pathlib import Path
-from typing import Annotated
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kimi_agent.call_plan import CallPlan, PlannedCommand
 from kimi_agent.guard.policy.offers import MAX_RULE_CHARS, OFFERED_PREFIXES, suggest_rule
 from kimi_agent.guard.policy.policy import Policy, Rules
-from kimi_agent.guard.policy.rules import parse_rule
-from kimi_agent.tool import Context, Field, tool
-from tests.tool_calls import parse_call
-
-
-@tool(effect="execute", paths=lambda _: ())
-async def shell(
-    ctx: Context, command: Annotated[str, Field("Command.")], cwd: Annotated[str, Field("Folder.")] = ""
-) -> str:
-    """Run."""
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +25,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judged(workspace: Path, command: str, *rules: str) -> tuple[str, str]:
     """The kind of verdict and the rule that is offered."""
     policy = Policy("ask", Rules.parse(rules), workspace=workspace, home=Path("/home/me"))
-    verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
+    verdict = policy.judge(CallPlan("shell", "execute", commands=(PlannedCommand(command, str(workspace)),)))
     return verdict.kind, verdict.rule
 
 
@@ -141,9 +129,3 @@ def test_whatever_is_offered_covers_the_call(workspace: Path, words: tuple[str, 
     _, offer = judged(workspace, command)
     if offer:
         assert judged(workspace, command, offer)[0] == "allow"
-
-
-@given(COMMAND)
-def test_an_offered_rule_can_be_read_again(words: tuple[str, ...]) -> None:
-    if offer := suggest_rule(words):
-        assert parse_rule(offer).allows_command(words)

@@ -157,6 +157,10 @@ def test_a_word_that_is_data_is_left_alone(text: str) -> None:
         ("curl -o", "curl -O y", ""),
         ("sudo rm", "sudo -u me rm x", "deny"),
         ("uv run pytest", "uv run pytest -x", "deny"),
+        ("pytest", "/usr/bin/python3.11 -m pytest -x", "deny"),
+        ("pip install", "python -Wd -um pip install x", "deny"),
+        ("pip install", "python -m pip list", ""),
+        ("pytest", "python x.py -m pytest", "ask"),
     ],
 )  # fmt: skip
 def test_rules_of_several_words(rule: str, text: str, expected: str) -> None:
