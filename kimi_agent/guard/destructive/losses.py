@@ -18,7 +18,7 @@ from kimi_agent.guard.destructive.enumerated_paths import FIND_COMMANDS, find_en
 from kimi_agent.guard.destructive.git_commands import find_git_losses
 from kimi_agent.guard.destructive.moves import find_move_losses
 from kimi_agent.guard.destructive.removing_code import removes_files
-from kimi_agent.guard.destructive.struck_trees import find_archived_sources
+from kimi_agent.guard.destructive.struck_trees import TRANSFER_COMMANDS, find_struck_trees
 from kimi_agent.guard.destructive.target_files import (
     COPY_COMMANDS,
     PathExists,
@@ -28,14 +28,17 @@ from kimi_agent.guard.destructive.target_files import (
 )
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path, unescape_pattern
 from kimi_agent.guard.shell.invocation import Invocation
-from kimi_agent.guard.shell.invocations import find_invocations
+from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
+from kimi_agent.guard.shell.mounts import from_container
 from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
 from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
 
 MAX_COMMANDS = 400
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
-_EDITORS_IN_PLACE = re.compile(r"g?sed|perl|ruby")
+_EDITORS_IN_PLACE = re.compile(r"g?sed|perl|ruby|g?awk")
 _IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place(=.*)?")
+_VALUES = {"truncate": ("-s", "--size"), "shred": ("-n", "--iterations")}
+"""Options of commands that destroy files whose value is a word of its own."""
 
 
 def find_losses(
@@ -46,15 +49,16 @@ def find_losses(
     cwd: Path | None = None,
     exists: PathExists = os.path.lexists,
     environ: Mapping[str, str] = os.environ,
+    walk: ShellWalk | None = None,
 ) -> tuple[Loss, ...]:
     """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
 
     `exists` says whether there is a file at an absolute path: writing a new one loses nothing. `environ` is git's,
-    which is asked what it ignores when a file or folder is moved.
+    which is asked what it ignores when a file or folder is moved. `walk` is that of `text`, for a caller that has it.
     """
     if len(text) > MAX_SHELL_CHARS:
         return ()  # `find_forbidden_effect` has it asked about
-    walk = find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
+    walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     finder = _LossFinder(exists, environ)
     found = (loss for made in walk.invocations[:MAX_COMMANDS] if made.certain for loss in finder.find(made))
     return tuple(dict.fromkeys(found))
@@ -69,9 +73,7 @@ class _LossFinder:
 
     def find(self, made: Invocation) -> Iterator[Loss]:
         """What one command destroys; on another machine or as somebody else no snapshot covers it."""
-        if made.state.mounts is not None:
-            return  # `find_forbidden_effect` looks at what a container reaches
-        for loss in self._of_command(made):
+        for loss in self._of_command(from_container(made)):
             yield replace(loss, covered=False) if made.remote and not loss.refs else loss
 
     def _of_command(self, made: Invocation) -> Iterator[Loss]:
@@ -82,29 +84,34 @@ class _LossFinder:
                     yield from self._overwritten(text, paths)
         name = made.name
         texts = [plain_text(word, made.state) for word in made.args]
+        struck = tuple(tree.word for tree in find_struck_trees(made)) if name in TRANSFER_COMMANDS else ()
+        outside = list(self._outside("removes files of", struck, paths))
+        yield from outside
         if name == "git":
             yield from find_git_losses(texts)
+        elif outside:
+            pass
         elif name in LOSSY_COMMANDS:
             loss = LOSSY_COMMANDS[name](texts)
             if loss is not None:
                 yield from self._destroyed(loss, made, paths)
         elif name in FIND_COMMANDS and "-delete" in texts:
             yield from self._found_files(Loss("deletes the files that it finds"), made.args, paths)
-        elif name in COPY_COMMANDS:
+        if name in COPY_COMMANDS:
             files = [plain_text(word, made.state) for word in find_operands(made.args)]
             for target in find_copy_targets(name, files, texts, paths.is_folder):
                 yield from self._overwritten(target, paths)
-        elif _EDITORS_IN_PLACE.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts)):
+        if name == "patch" or (_EDITORS_IN_PLACE.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts))):
             yield from self._outside("edits", self._edited(made, texts), paths)
         yield from find_move_losses(made, paths, self._environ)
-        yield from self._outside("removes", find_archived_sources(made), paths)
         yield from find_database_losses(name, texts, made, paths)
         if removes_files(made):
             yield Loss("deletes files from within its code")
 
     def _destroyed(self, loss: Loss, made: Invocation, paths: WorkspacePaths) -> Iterator[Loss]:
         """`loss` with the operands of the command and with what `find`, a pipe or `xargs` hands it."""
-        given = tuple(word for word in find_operands(made.args) if word_text(word) != "{}")
+        value = find_option_value([word_text(word) for word in made.args], *_VALUES.get(made.name, ()))
+        given = tuple(word for word in find_operands(made.args) if word_text(word) not in ("{}", value or "{}"))
         finders = list(_finders(made)) if made.name in FILE_DESTROYERS else []
         handed = tuple(path.word for path in find_enumerated(made) if not path.tree)
         for args in finders:
@@ -116,6 +123,8 @@ class _LossFinder:
         """The files that `sed -i` and the like edit: all but the script, which is the first where no -e gives one."""
         script = find_option_value(texts, "-e", "--expression", "-f", "--file")
         given = tuple(word for word in find_operands(made.args) if not script or word_text(word) != script)
+        if made.name == "patch":
+            return given[:1]
         handed = tuple(path.word for path in find_enumerated(made))
         return (*(given if script else given[1:]), *handed)
 
@@ -132,6 +141,7 @@ class _LossFinder:
             yield loss
             return
         kept: list[str] = []
+        outside = False
         harmful, exact = not words, bool(words)
         for value in (each for word in words for each in expand_word(word, paths.state)):
             text = "" if value.has_unknown else unescape_pattern(value.text)
@@ -143,12 +153,13 @@ class _LossFinder:
             for each in matches:
                 path = paths.inside(each)
                 if path is None:
+                    outside = True
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
                 else:
                     kept.append(path)
-        if harmful:
+        if harmful and (kept or not exact or not outside):
             yield replace(loss, paths=tuple(dict.fromkeys(kept)), exact=exact)
 
     def _found_files(self, loss: Loss, args: ShellWords, paths: WorkspacePaths) -> Iterator[Loss]:

@@ -6,7 +6,6 @@ must stay.
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,13 +14,14 @@ from kimi_agent.guard.shell.expansion import (
     PathParts,
     ShellState,
     WordValue,
-    expand_word,
     join_parts,
     resolve_places,
     split_path,
     takes_all,
     unescape_pattern,
+    without_patterns,
 )
+from kimi_agent.guard.shell.mounts import find_mounted
 
 
 @dataclass(frozen=True)
@@ -56,31 +56,10 @@ def check_removal(
 def _check_in_container(value: WordValue, state: ShellState, *, workspace_too: bool) -> ForbiddenEffect | None:
     """What would be lost on this machine: only what is mounted at the path, above or below it."""
     here = replace(state, mounts=None)
-    for text in dict.fromkeys(_mounted_at(value, state)):
+    for text in dict.fromkeys(find_mounted(value, state)):
         if forbidden := check_removal(text, here, workspace_too=workspace_too):
             return forbidden
     return None
-
-
-def _mounted_at(value: WordValue, state: ShellState) -> Iterator[WordValue]:
-    for cwd in state.cwds:
-        inside = None if value.starts_unknown else resolve_places(value.text, cwd, replace(state, mounts=None))[0]
-        for there, word in state.mounts or ():
-            at = split_path(Path(there or "/"))
-            for each in expand_word(word, replace(state, mounts=None)):
-                outside = replace(each, has_unknown=each.has_unknown or value.has_unknown)
-                if inside is None:
-                    yield replace(outside, has_unknown=True)
-                elif at[: len(_bare(inside))] == _bare(inside):
-                    yield outside
-                elif inside[: len(at)] == at:
-                    yield replace(outside, text="/".join((outside.text.rstrip("/"), *inside[len(at) :])))
-
-
-def _bare(parts: PathParts) -> PathParts:
-    while parts and takes_all(parts[-1]):
-        parts = parts[:-1]
-    return parts
 
 
 _TOP = (
@@ -95,7 +74,7 @@ def _loss(parts: PathParts | None, state: ShellState, *, workspace_too: bool) ->
     if parts is None:
         return ForbiddenEffect("it would remove all of a folder that is only known when it runs", certain=False)
     contents = bool(parts) and takes_all(parts[-1])
-    parts = _bare(parts)
+    parts = without_patterns(parts)
     homes, workspaces = _spellings(state.home), _spellings(state.workspace)
     shown = join_parts(parts)
     why = ""

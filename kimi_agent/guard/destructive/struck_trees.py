@@ -110,10 +110,10 @@ def _of_rsync(made: Invocation) -> Iterator[StruckTree]:
 
 def _of_archiver(made: Invocation) -> Iterator[StruckTree]:
     """`tar --remove-files`, `zip -m`, `7z a -sdel`: what is put into the archive is removed."""
-    yield from map(StruckTree, find_archived_sources(made))
+    yield from map(StruckTree, _archived_sources(made))
 
 
-def find_archived_sources(made: Invocation) -> ShellWords:
+def _archived_sources(made: Invocation) -> ShellWords:
     """The paths that an archiver removes once they are in the archive."""
     texts = [word_text(word) for word in made.args]
     given = list(find_operands(made.args))
@@ -153,4 +153,6 @@ _OF_COMMAND: dict[str, Callable[[Invocation], Iterator[StruckTree]]] = {
     "mount": _of_mount,
     "rclone": _of_rclone,
 }
+TRANSFER_COMMANDS = frozenset({"rsync", "tar", "gtar", "bsdtar", "zip", "7z", "7za", "7zz", "rclone"})
+"""Commands that copy, and remove what they copied or what the other side has not."""
 STRIKING_COMMANDS = frozenset(_OF_COMMAND) | _FILE_REMOVERS | _FILLERS

@@ -12,11 +12,13 @@ from fnmatch import fnmatch
 from itertools import islice, pairwise
 from pathlib import Path
 
+from kimi_agent.guard.destructive.arguments import find_option_value
 from kimi_agent.guard.shell.expansion import ShellState, has_pattern, unescape_pattern
 
 MAX_PATH_MATCHES, MAX_WALKED = 1_000, 50_000
 PathExists = Callable[[str], bool]
-COPY_COMMANDS = frozenset({"cp", "mv", "install", "ln", "tee", "dd"})
+COPY_COMMANDS = frozenset({"cp", "mv", "install", "ln", "tee", "dd", "curl", "wget", "sort"})
+_OUTPUT_OPTIONS = {"curl": ("-o", "--output"), "wget": ("-O", "--output-document"), "sort": ("-o", "--output")}
 _FORCED = re.compile(r"-[a-z]*f|--force")
 
 
@@ -24,6 +26,8 @@ def find_copy_targets(
     name: str, words: Sequence[str], texts: Sequence[str], is_folder: Callable[[str], bool]
 ) -> list[str]:
     """The files that a command puts something into, whatever is there."""
+    if name in _OUTPUT_OPTIONS:
+        return [find_option_value(texts, *_OUTPUT_OPTIONS[name])]
     if name == "dd":
         return [text[3:] for text in texts if text.startswith("of=")]
     if name == "tee":

@@ -259,3 +259,10 @@ def takes_all(name: str) -> bool:
     """Whether a component is a pattern that takes (nearly) everything, like `*` or `.[!.]*`."""
     bare = re.sub(r"\[[*?\[{},~]\]", "x", name)
     return bool(re.fullmatch(r"[.*?]*[*?][.*?]*", re.sub(r"\[[^\]]*\]", "", bare)))
+
+
+def without_patterns(parts: PathParts) -> PathParts:
+    """A path without the components at its end that take everything: of `a/*` the folder `a`."""
+    while parts and takes_all(parts[-1]):
+        parts = parts[:-1]
+    return parts

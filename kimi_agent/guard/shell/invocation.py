@@ -1,6 +1,7 @@
 """An invocation: one command that a shell text would run, with the state of the shell that it would run in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, unescape_pattern
 from kimi_agent.guard.shell.syntax.tree import Redirect
@@ -36,7 +37,7 @@ class Invocation:
     certain: bool = True
     is_pattern: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The command's name without its folder, in the notation of fnmatch; "" where it is not known."""
         if not self.words:

@@ -5,7 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from kimi_agent.guard.shell.expansion import ShellState, split_path
+from kimi_agent.guard.shell.expansion import (
+    ShellState,
+    WordValue,
+    expand_word,
+    resolve_places,
+    split_path,
+    without_patterns,
+)
+from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, WordPiece, literal_word
 
 _ENGINES = frozenset({"docker", "podman", "nerdctl"})
@@ -69,3 +77,35 @@ def _without_option(word: ShellWord) -> ShellWord:
     if first is None or first.kind != "text":
         return word
     return (replace(first, text=re.sub(r"^(--volume=|-v=?)", "", first.text)), *word[1:])
+
+
+def find_mounted(value: WordValue, state: ShellState) -> Iterator[WordValue]:
+    """What a path in a container is on this machine: each mount at it, above or below it."""
+    here = replace(state, mounts=None)
+    for cwd in state.cwds:
+        inside = None if value.starts_unknown else resolve_places(value.text, cwd, here)[0]
+        for there, word in state.mounts or ():
+            at = split_path(Path(there or "/"))
+            for each in expand_word(word, here):
+                outside = replace(each, has_unknown=each.has_unknown or value.has_unknown)
+                if inside is None:
+                    yield replace(outside, has_unknown=True)
+                elif at[: len(without_patterns(inside))] == without_patterns(inside):
+                    yield outside
+                elif inside[: len(at)] == at:
+                    yield replace(outside, text="/".join((outside.text.rstrip("/"), *inside[len(at) :])))
+
+
+def from_container(made: Invocation) -> Invocation:
+    """A command in a container as one of this machine: its paths where they are mounted, without the others."""
+    if made.state.mounts is None:
+        return made
+    words = list(made.words[:1])
+    for word in made.args:
+        values = expand_word(word, made.state)
+        if values[0].text.startswith("-"):
+            words.append(word)
+        else:
+            found = [each for value in values for each in find_mounted(value, made.state) if not each.has_unknown]
+            words += [(WordPiece("text", each.text, quoted=False),) for each in found]
+    return replace(made, words=tuple(words), state=replace(made.state, mounts=None), redirects=())

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,16 @@ from hypothesis import strategies as st
 from kimi_agent.call_plan import CallPlan, PlannedCommand
 from kimi_agent.guard.policy.offers import MAX_RULE_CHARS, OFFERED_PREFIXES, suggest_rule
 from kimi_agent.guard.policy.policy import Policy, Rules
+from kimi_agent.guard.policy.rules import parse_rule
+from kimi_agent.tool import Context, Field, tool
+
+
+@tool(effect="execute", paths=lambda _: ())
+async def shell(
+    ctx: Context, command: Annotated[str, Field("Command.")], cwd: Annotated[str, Field("Folder.")] = ""
+) -> str:
+    """Run."""
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +36,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judged(workspace: Path, command: str, *rules: str) -> tuple[str, str]:
     """The kind of verdict and the rule that is offered."""
     policy = Policy("ask", Rules.parse(rules), workspace=workspace, home=Path("/home/me"))
-    verdict = policy.judge(CallPlan("shell", "execute", commands=(PlannedCommand(command, str(workspace)),)))
+    plan = CallPlan("shell", "execute", commands=(PlannedCommand(command, str(workspace)),))
+    verdict = policy.judge(plan)
     return verdict.kind, verdict.rule
 
 
@@ -129,3 +141,10 @@ def test_whatever_is_offered_covers_the_call(workspace: Path, words: tuple[str, 
     _, offer = judged(workspace, command)
     if offer:
         assert judged(workspace, command, offer)[0] == "allow"
+
+
+@given(COMMAND)
+def test_an_offered_rule_can_be_read_again(words: tuple[str, ...]) -> None:
+    if offer := suggest_rule(words):
+        rule = parse_rule(offer)
+        assert rule.words in (words, words[: len(rule.words)])
