@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from kimi_agent.guard.shell.launchers import find_launched_index, program_name
 from kimi_agent.guard.shell.options.developer_tools import DEVELOPER_COMMANDS, DEVELOPER_TOOLS
 from kimi_agent.guard.shell.options.git import GIT_COMMANDS, GIT_OPTIONS
-from kimi_agent.guard.shell.options.readers import READERS
+from kimi_agent.guard.shell.options.readers import FILE_TOOLS, READERS
 from kimi_agent.guard.shell.options.spec import Argument, CommandSpec, read_arguments, split_loosely
 
-_PROGRAMS = {**READERS, **DEVELOPER_TOOLS, "git": GIT_OPTIONS}
+_PROGRAMS = {**READERS, **FILE_TOOLS, **DEVELOPER_TOOLS, "git": GIT_OPTIONS}
 _COMMANDS = {**GIT_COMMANDS, **DEVELOPER_COMMANDS}
 _WITH_COMMANDS = frozenset({"git", "cargo", "go", "npm", "pnpm", "yarn", "ruff"})
 _INTERPRETERS = frozenset({"python", "perl", "ruby", "node", "php", "lua"})
@@ -72,6 +72,11 @@ def find_obeyed_words(words: tuple[str, ...]) -> tuple[list[str], bool]:
     after_unlisted = [argument.word[:1] == "-" and not argument.covered for argument in arguments]
     pairs = zip(arguments, [False, *after_unlisted], strict=False)
     return [argument.word for argument, follows in pairs if follows or not argument.covered], True
+
+
+def only_reads_operands(words: tuple[str, ...]) -> bool:
+    """Whether a command does the same in every folder: it reads the operands that it is given."""
+    return _bare_name(words[0]) in READERS and not find_uncovered_words(words)
 
 
 def read_command(words: tuple[str, ...]) -> list[Argument]:
@@ -139,8 +144,3 @@ def _is_risky(word: str) -> bool:
 
 def _loose(word: str, *, covered: bool) -> Argument:
     return Argument(word, covered, split_loosely(word))
-
-
-def only_reads_operands(words: tuple[str, ...]) -> bool:
-    """Whether a command only reads what its words name, so that it does the same in every folder."""
-    return _bare_name(words[0]) in READERS

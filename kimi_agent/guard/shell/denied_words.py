@@ -30,10 +30,12 @@ ANYWHERE = ShellState(home=Path("/"), workspace=Path("/"), cwds=(None,))
 
 _READ_BY_WALK = SHELL_PROGRAMS | {"eval", "trap", "alias"}
 _DATA_PROGRAMS = frozenset(
-    {"tee", "test", "[", "type", "hash", "kill", "read", "logger", "notify-send", "say", "cd", "pushd", "gh", "glab"}
+    {"tee", "test", "[", "type", "kill", "read", "logger", "notify-send", "say", "cd", "pushd"}
     | {":", "unset", "shift", "return", "exit", "wait", "column", "fold", "fmt", "pr", "rev", "paste", "join", "yes"}
 )
 """Programs without an allow list of options that run none of their words."""
+
+_DATA_COMMANDS = frozenset((name, word) for name in ("gh", "glab") for word in ("pr", "mr", "issue", "release", "api"))
 
 _OBEYED_VARIABLES = re.compile(
     r".*(?:PAGER|EDITOR|VISUAL|COMMAND|CMD|BROWSER|SHELL|SSH|OPEN|CLOSE|ASKPASS|ENV|FLAGS|PROGRAM|EXEC|RUN|WRAPPER|OPT\w*)"
@@ -44,7 +46,8 @@ _OBEYED_VARIABLES = re.compile(
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _BREAKS = re.compile(r"[;&|()<>`\n\r{}\[\]]+")
 _BLANKS = re.compile(r"[\s\x00-\x20\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff$]+")
-_PARTS = re.compile(r"[=,:@!]+")
+_PARTS = re.compile(r"[=,:@!#]+")
+_TOKEN = re.compile(r"[^\s;&|()<>'\"\\]+")
 _EMPTY = re.compile(r"\$\{[^{}]{0,200}\}|\$\([^()]{0,200}\)|``|\$[@*#?!0-9-]")
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 
@@ -77,9 +80,11 @@ def _of_invocation(rule: tuple[str, ...], made: Invocation, walk: ShellWalk) -> 
         return ""
     named = any(_is_name(rule[0], words[0]) for words in _values(made.words[0], made, is_name=True))
     verdicts = {_compare(rule, words) for words in _variants(made)} if named else set()
+    verdicts |= {_compare(rule, words) for words in map(_module_of, _variants(made)) if words}
     if "deny" in verdicts:
         return "deny" if made.certain or walk.unclear else "ask"
-    if "ask" in verdicts or is_mentioned(rule, " ".join(_words_that_run(made, walk))):
+    own = [] if named else [word_text(made.words[0])]
+    if "ask" in verdicts or is_mentioned(rule, " ".join([*own, *_words_that_run(made, walk)])):
         return "ask"
     by_pipe = len(rule) > 1 and any(launch.name in {"xargs", "parallel"} for launch in made.launchers)
     return "ask" if by_pipe and named else ""
@@ -114,6 +119,18 @@ def _values(word: ShellWord, made: Invocation, *, is_name: bool) -> list[tuple[s
         else:
             found.append(tuple(text.split()) or (text,) if is_variable else (text,))
     return found
+
+
+def _module_of(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The module and its words in `python -m pytest -x`: it is run as the program of that name; () for none."""
+    if not program_name(words[0]).startswith("python"):
+        return ()
+    for at, word in enumerate(words[1:], 1):
+        if match := re.fullmatch(r"-[a-zA-Z]*?m(.*)", word):
+            return ((match[1],) if match[1] else ()) + words[at + 1 :]
+        if not word.startswith("-") and words[at - 1] not in {"-W", "-X"}:
+            return ()
+    return ()
 
 
 def is_plain_word(word: ShellWord) -> bool:
@@ -192,9 +209,9 @@ def _words_that_run(made: Invocation, walk: ShellWalk) -> list[str]:
     name = program_name(made.name or words[0])
     if name in _READ_BY_WALK or find_launcher([name, *words[1:]]) is not None:
         inner = _inner_words(made, walk)
-        own = [word for word in words[1:] if not re.search(r"\s", word) and word not in inner]
+        own = [word for word in words[1:] if not set(_TOKEN.findall(word)) <= inner and not _is_script(name, word)]
         return own if _has_inner(made, walk) else own + _read(made)
-    if name in _DATA_PROGRAMS:
+    if name in _DATA_PROGRAMS or (name, *words[1:2]) in _DATA_COMMANDS:
         return []
     obeyed, listed = find_obeyed_words((name, *words[1:]))
     if name in {"find", "fd", "fdfind"}:
@@ -203,8 +220,14 @@ def _words_that_run(made: Invocation, walk: ShellWalk) -> list[str]:
 
 
 def _inner_words(made: Invocation, walk: ShellWalk) -> set[str]:
-    """The words that the walk has judged as parts of other commands."""
-    return {word_text(word) for other in walk.invocations if other is not made for word in other.words}
+    """The words that the walk has judged as parts of other commands, without quotes and operators."""
+    others = (word_text(word) for other in walk.invocations if other is not made for word in other.words)
+    return {token for word in others for token in _TOKEN.findall(word)}
+
+
+def _is_script(name: str, word: str) -> bool:
+    """Whether a word of a shell is a text, which the walk reads as it stands."""
+    return name in _READ_BY_WALK and re.search(r"\s", word) is not None
 
 
 def _has_inner(made: Invocation, walk: ShellWalk) -> bool:
@@ -218,12 +241,12 @@ def _read(made: Invocation) -> list[str]:
 
 
 def _is_handed_on(rule: tuple[str, ...], walk: ShellWalk) -> bool:
-    """Whether the rule's words are in a variable that programs obey, or in a file that is written to be run."""
+    """Whether the rule's words are in a variable that programs obey, or in a file that is made and run perhaps."""
     variables = walk.invocations[-1].state.variables if walk.invocations else {}
     for variable, values in variables.items():
         if values and _OBEYED_VARIABLES.fullmatch(variable) and is_mentioned(rule, " ".join(map(word_text, values))):
             return True
-    writers = [made for made in walk.invocations if made.redirects or made.name == "tee"]
+    writers = [made for made in walk.invocations if made.redirects or made.name in {"tee", "cp", "mv", "ln"}]
     written = [" ".join([*map(word_text, made.args), *_read(made)]) for made in writers]
     return any(is_mentioned(rule, text) for text in written) and any(map(_runs_files, walk.invocations))
 

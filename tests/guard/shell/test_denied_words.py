@@ -54,6 +54,14 @@ MAY_RUN = [
     "printf 'curl x' | tee run.sh && bash run.sh",
     "echo 'curl x' > run.sh; ./run.sh",
     "echo 'curl",
+    "hash -p /usr/bin/curl foo; foo x",
+    "cp /usr/bin/curl ./c; ./c x",
+    "ln -s /usr/bin/curl c && ./c x",
+    "npx curl@8",
+    "nix run nixpkgs#curl",
+    "ssh -o ProxyCommand='curl x' host",
+    "gdb -ex 'shell curl x'",
+    "gh alias set x '!curl y'",
 ]
 DATA = [
     "grep -rn curl src",
@@ -82,6 +90,8 @@ DATA = [
     "sed -n '/curl/p' f",
     "sudo -u me grep curl f",
     "ssh host 'grep curl f'",
+    "ssh host 'cd x && git commit -m \"drop curl\"'",
+    "cp src/curl docs",
     "# curl\nls",
     "ls curly",
 ]
@@ -147,6 +157,10 @@ def test_a_word_that_is_data_is_left_alone(text: str) -> None:
         ("curl -o", "curl -O y", ""),
         ("sudo rm", "sudo -u me rm x", "deny"),
         ("uv run pytest", "uv run pytest -x", "deny"),
+        ("pytest", "/usr/bin/python3.11 -m pytest -x", "deny"),
+        ("pip install", "python -Wd -um pip install x", "deny"),
+        ("pip install", "python -m pip list", ""),
+        ("pytest", "python x.py -m pytest", "ask"),
     ],
 )  # fmt: skip
 def test_rules_of_several_words(rule: str, text: str, expected: str) -> None:

@@ -208,6 +208,10 @@ READERS = {
     **dict.fromkeys(("whoami", "tty", "nproc", "arch"), _NONE),
     "pwd": CommandSpec(short="LP", operands=""),
     "uname": CommandSpec(short="asnrvmpio", long="all", operands=""),
+}
+"""Commands that write nothing, and do in every folder the same with the operands that they are given."""
+
+FILE_TOOLS = {
     "mkdir": CommandSpec(short="pvm:", long="parents verbose mode="),
     "touch": CommandSpec(short="acmhd:t:r:", long="no-create date= time= reference=", texts="d date"),
     "cp": CommandSpec(short="aRrfinpuvTPd", long="archive recursive force interactive no-clobber update verbose"),
