@@ -45,6 +45,7 @@ from kimi_agent.log.views import FileDiff, Result, TestReport
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
+from kimi_agent.model.cost.shared_claims import SharedClaims
 from kimi_agent.model.protocol import Model
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from kimi_agent.model.text_tokens import CHARS_PER_TOKEN
@@ -135,6 +136,7 @@ class OpenAgent:
         """
         await self.runner.aclose()
         await self.model.aclose()
+        self.pipeline.budget.close()
         if not in_haste:
             await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
@@ -321,8 +323,10 @@ def _result_limit(tool: Tool, window: int) -> int:
 
 def _make_budget(setup: Setup, session: Session, ask: Ask) -> Budget:
     spending = SpendingReader(setup.user_folders.state)
+    claims = SharedClaims(setup.user_folders.state / "spending" / "claims", session.id)
 
     def others() -> tuple[float, int]:
-        return spending.others(find_local_midnight(time.time()), session.id)
+        return spending.others(find_local_midnight(time.time()), session.id, claimed=claims.sessions)
 
-    return Budget(model_pipeline.make_caps(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
+    caps = model_pipeline.make_caps(setup.config)
+    return Budget(caps, ask=ask, emit=session.emit, clock=time.time, day=others, claims=claims)

@@ -41,3 +41,31 @@ def test_an_answer_that_kill_9_cut_is_counted_and_the_cap_holds(place: Place, tm
     sent = len(list(bodies.iterdir()))
     assert sent * each <= 9 + each
     assert spent(place)[1] == sent
+
+
+ANSWER = {"repeat": 50, "say": "a", "calls": [{"name": "list_files", "args": {}}], "pace": {"chunk": 1, "delay_s": 0.3}}
+LAST = {"if": {"note_contains": "last answer"}, "repeat": 9, "say": "Half of it is done."}
+
+
+def test_three_processes_at_once_pass_the_days_cap_by_one_answer_at_most(place: Place, tmp_path: Path) -> None:
+    usage = {"input": 2_000, "output": 0, "cached": 0}
+    answer, last = {**ANSWER, "usage": usage}, {**LAST, "usage": usage}
+    flags = ("--set", "price.input=1000", "--set", "budget.day_usd=40", "-y", "--output-format", "json", "-p", "go")
+    with mock(place, place.tape(last, answer), tmp_path / "bodies") as url:
+        runs = [place.start(["--base-url", url, *flags]) for _ in range(3)]
+        ended = [json.loads(run.communicate(timeout=100)[0]) for run in runs]
+    assert {each["status"] for each in ended} == {"budget"}
+    usd, requests = spent(place)
+    assert usd == sum(each["cost_usd"] for each in ended) == 2.0 * requests
+    assert 30 <= usd <= 40 + 2
+
+
+def test_what_removed_sessions_paid_still_counts_for_the_day(place: Place) -> None:
+    model = place.tape({"repeat": 9, "say": "hi", "usage": {"input": 1_000, "output": 0}})
+    flags = ("-m", model, "--set", "price.input=1000", "--set", "budget.day_usd=30", "--output-format", "json")
+    assert json.loads(place.run(*flags, "-p", "one").stdout)["status"] == "done"
+    before = spent(place)
+    assert place.run("sessions", "rm", "last").returncode == 0
+    assert spent(place) == before == (1.0, 1)
+    more = json.loads(place.run(*flags, "--set", "budget.day_usd=1.5", "-p", "two").stdout)
+    assert (more["status"], more["cost_usd"]) == ("budget", 0)

@@ -12,7 +12,7 @@ it was copied.
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,9 +114,13 @@ class SpendingReader:
         payments = (payment for payment in found.values() if payment.at >= at)
         return sorted(payments, key=lambda payment: (payment.at, payment.session, payment.agent))
 
-    def others(self, at: float, session: str) -> tuple[float, int]:
-        """What all sessions but `session` spent since `at`: USD as far as prices are known, and tokens."""
-        spent = [each for each in self.since(at) if each.session != session]
+    def others(self, at: float, session: str, *, claimed: Collection[str] = ()) -> tuple[float, int]:
+        """What all sessions but `session` spent since `at`: USD as far as prices are known, and tokens.
+
+        Without what is under way in the sessions that are `claimed`: who has their claims counts it.
+        """
+        others = (each for each in self.since(at) if each.session != session)
+        spent = [each for each in others if not (each.open and each.session in claimed)]
         return sum(each.usd or 0.0 for each in spent), sum(each.usage.input + each.usage.output for each in spent)
 
     def _touched(self, at: float) -> Iterator[tuple[str, os.stat_result]]:
