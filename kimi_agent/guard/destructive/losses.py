@@ -35,6 +35,8 @@ from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
 
 MAX_COMMANDS = 400
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
+_APPENDING = frozenset({">>", "&>>"})
+_OF_THE_SYSTEM = re.compile(r"/(etc|usr|boot|lib|lib64|bin|sbin|private/etc)/.")
 _EDITORS_IN_PLACE = re.compile(r"g?sed|perl|ruby|g?awk")
 _IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place(=.*)?")
 _VALUES = {"truncate": ("-s", "--size"), "shred": ("-n", "--iterations")}
@@ -78,9 +80,11 @@ class _LossFinder:
     def _of_command(self, made: Invocation) -> Iterator[Loss]:
         paths = WorkspacePaths(made.state, self._exists)
         for redirect in made.redirects:
-            if redirect.operator in _OVERWRITING:
-                for text in plain_texts(redirect.target, made.state):
+            for text in plain_texts(redirect.target, made.state):
+                if redirect.operator in _OVERWRITING:
                     yield from self._overwritten(text, paths)
+                elif redirect.operator in _APPENDING:
+                    yield from self._appended(text, paths)
         name = made.name
         texts = [plain_text(word, made.state) for word in made.args]
         struck = tuple(tree.word for tree in find_struck_trees(made)) if name in TRANSFER_COMMANDS else ()
@@ -98,6 +102,9 @@ class _LossFinder:
             yield from self._found_files(Loss("deletes the files that it finds"), made.args, paths)
         if name in COPY_COMMANDS:
             files = [plain_text(word, made.state) for word in find_operands(made.args)]
+            if name == "tee":
+                for text in files:
+                    yield from self._appended(text, paths)
             for target in find_copy_targets(name, files, texts, paths.is_folder):
                 yield from self._overwritten(target, paths)
         if name == "patch" or (_EDITORS_IN_PLACE.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts))):
@@ -173,6 +180,11 @@ class _LossFinder:
             found, all_ = walk_find_matches([paths.absolute(text) for text in roots], patterns)
             inside = [path for one in found if (path := paths.inside(one))]
             yield replace(each, paths=tuple(inside), exact=all_ and "" not in roots)
+
+    def _appended(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
+        """What is added to a file of the system, which other programs obey."""
+        if text and paths.inside(text) is None and _OF_THE_SYSTEM.match(paths.absolute(text)):
+            yield Loss(f"writes to {text[:80]}, a file of the system", covered=False)
 
     def _overwritten(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
         if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or paths.is_scratch(text):

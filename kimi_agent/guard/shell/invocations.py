@@ -41,6 +41,10 @@ UNREADABLE = frozenset({TOO_DEEP, TOO_MANY_WORDS, TOO_MANY_OPERATORS})
 """Reasons by which a text is unclear because it goes past our limits."""
 _STDIN_SHELLS = frozenset({"at", "batch"})
 _BREAKS = re.compile(r"[;&|()<>`\n{}]+")
+_RUN_BY_VARIABLE = re.compile(
+    r"\w*(PAGER|EDITOR|VISUAL|COMMAND|ASKPASS|BROWSER|EXTERNAL_DIFF|LESSOPEN)|GIT_SSH|PS[0-4]"
+)
+"""Variables whose value a program or the shell runs."""
 _BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
 _EXITS = frozenset({"exit", "return", "die", "false", "break", "continue"})
 
@@ -103,6 +107,7 @@ class _Walker:
         self._texts = 0
         self._words = 0
         self._stops_at_failure = False
+        self._aliases: dict[str, str] = {}
 
     def walk_text(self, text: str, state: ShellState, around: _Around) -> None:
         """Read `text` as another shell would."""
@@ -177,6 +182,11 @@ class _Walker:
         if self._words > MAX_WORDS:
             self._doubt(TOO_MANY_WORDS, around)
             return _Outcome(state, state)
+        for assignment in command.assignments:
+            if _RUN_BY_VARIABLE.fullmatch(assignment.name):
+                self.walk_text(
+                    word_text(assignment.value), state, replace(around.deeper(certain=False), doubtful=False)
+                )
         outcome = _Outcome(state, state)
         for fields in split_fields(command.words, state):
             made = Invocation(
@@ -217,6 +227,10 @@ class _Walker:
             if made.words:
                 self._doubt(TOO_DEEP, around)
             return
+        if made.name == "alias":
+            self._aliases |= dict(word_text(word).partition("=")[::2] for word in made.args)
+        elif alias := self._aliases.pop(made.name, ""):  # taken out: an alias in itself is not looked for again
+            self.walk_text(f"{alias} {words_text(made.args)}", made.state, around.deeper())
         name, deeper = made.name, replace(around, fed=made.fed, documents=made.documents).deeper()
         for text in _shell_texts(name, made):
             self.walk_text(text, made.state, replace(deeper, fed=(), documents=()))
@@ -297,6 +311,7 @@ def _shell_texts(name: str, made: Invocation) -> Iterator[str]:
             yield from map(word_text, made.documents)
             for feeder in made.fed:
                 yield from _printed(feeder)
+        texts += [word_text(redirect.target) for redirect in made.redirects if redirect.operator == "<"]
         for feeder in made.substituted if any("${_}" in text for text in texts) else ():
             yield from _printed(feeder)
 

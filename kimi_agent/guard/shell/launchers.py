@@ -74,6 +74,7 @@ LAUNCHERS = {
     ),
     **dict.fromkeys(("proot", "fakeroot", "cpulimit", "rlwrap", "xvfb-run"), LauncherForm("rbwlsinefpS")),
     "entr": LauncherForm(),
+    "screen": LauncherForm("SsctTehLp"),
     "gdb": LauncherForm("xpcds", "command pid core directory"),
     "time": LauncherForm("fo", "format output"),
     **{keyword: LauncherForm() for keyword in SHELL_KEYWORDS - {"time"}},
@@ -91,6 +92,10 @@ RUNNERS = {
     },
     **{(name, word): _NPM for name in ("npm", "pnpm", "yarn") for word in ("exec", "x", "dlx")},
     ("bundle", "exec"): LauncherForm(),
+    **{
+        ("tmux", word): LauncherForm("ctnFsxye", joined=True)
+        for word in ("new", "new-session", "neww", "new-window", "split-window", "run-shell", "run")
+    },
     **{
         (name, "exec"): LauncherForm("euw", "env env-file user workdir detach-keys", operands=1)
         for name in ("docker", "podman")
