@@ -13,11 +13,10 @@ from pathlib import Path
 
 from kimi_agent.guard.destructive.arguments import find_operands, find_option_value, plain_text, plain_texts
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
-from kimi_agent.guard.destructive.databases import find_database_losses
 from kimi_agent.guard.destructive.enumerated_paths import FIND_COMMANDS, find_enumerated, find_roots
 from kimi_agent.guard.destructive.git_commands import find_git_losses
 from kimi_agent.guard.destructive.moves import find_move_losses
-from kimi_agent.guard.destructive.removing_code import removes_files
+from kimi_agent.guard.destructive.removing_code import find_database_losses, removes_files
 from kimi_agent.guard.destructive.struck_trees import TRANSFER_COMMANDS, find_struck_trees
 from kimi_agent.guard.destructive.target_files import (
     COPY_COMMANDS,
@@ -33,7 +32,7 @@ from kimi_agent.guard.shell.mounts import from_container
 from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
 from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
 
-MAX_COMMANDS = 400
+MAX_JUDGED_COMMANDS = 400
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
 _APPENDING = frozenset({">>", "&>>"})
 _OF_THE_SYSTEM = re.compile(r"/(etc|usr|boot|lib|lib64|bin|sbin|private/etc)/.")
@@ -61,7 +60,7 @@ def find_losses(
         return ()  # `find_forbidden_effect` has it asked about
     walk = find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     finder = _LossFinder(exists, environ)
-    found = (loss for made in walk.invocations[:MAX_COMMANDS] if made.certain for loss in finder.find(made))
+    found = (loss for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain for loss in finder.find(made))
     return tuple(dict.fromkeys(found))
 
 

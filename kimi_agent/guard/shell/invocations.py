@@ -23,7 +23,13 @@ from kimi_agent.guard.shell.expansion import (
     unescape_pattern,
 )
 from kimi_agent.guard.shell.invocation import Invocation, Launch
-from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launched, find_launched_texts, find_launcher
+from kimi_agent.guard.shell.launchers import (
+    SHELL_PROGRAMS,
+    find_launched,
+    find_launched_texts,
+    find_launcher,
+    find_option_commands,
+)
 from kimi_agent.guard.shell.mounts import find_mounts
 from kimi_agent.guard.shell.shell_state import change_folder, collect_variables, make_links
 from kimi_agent.guard.shell.syntax.parser import TOO_DEEP, TOO_MANY_OPERATORS, parse_shell
@@ -242,8 +248,8 @@ class _Walker:
     def _launched(self, made: Invocation, around: _Around) -> None:
         """The commands that a launcher runs."""
         around = replace(around, launchers=(*made.launchers, Launch(made.name, made.words)))
-        for words in _found_by_options(made):
-            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers), around)
+        for start, end in find_option_commands(made.name, [word_text(word) for word in made.words]):
+            self._invoke(replace(made, words=made.words[start:end], redirects=(), launchers=around.launchers), around)
         texts = [_plain(word, made.state) for word in made.words]
         found = find_launcher([made.name, *texts[1:]])
         if found is None:
@@ -319,15 +325,3 @@ def _shell_texts(name: str, made: Invocation) -> Iterator[str]:
 def _printed(feeder: Invocation) -> Iterator[str]:
     """What a command may write into a pipe, as far as it stands in the text: its words and documents."""
     yield from dict.fromkeys((*map(word_text, feeder.args), words_text(feeder.args), *map(word_text, feeder.documents)))
-
-
-def _found_by_options(made: Invocation) -> Iterator[ShellWords]:
-    """The commands in `find -exec ... ;` and `fd -x ...`."""
-    if made.name not in {"find", "gfind", "fd", "fdfind"}:
-        return
-    opening = r"-(exec|ok)(dir)?" if made.name.endswith("find") and made.name != "fdfind" else r"-[xX]|--exec(-batch)?"
-    texts = [word_text(word) for word in made.words]
-    for at, text in enumerate(texts):
-        if re.fullmatch(opening, text):
-            end = next((i for i in range(at + 1, len(texts)) if texts[i] in {";", "+"}), len(texts))
-            yield made.words[at + 1 : end]

@@ -171,6 +171,19 @@ def find_launched_texts(launcher: LauncherForm, words: Sequence[str], start: int
                 yield at + 1
 
 
+def find_option_commands(name: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the commands in `find -exec ... ;` and `fd -x ...` begin and end."""
+    if name in {"find", "gfind"}:
+        opening = r"-(exec|ok)(dir)?"
+    elif name in {"fd", "fdfind"}:
+        opening = r"-[xX]|--exec(-batch)?"
+    else:
+        return
+    for at, word in enumerate(words):
+        if re.fullmatch(opening, word):
+            yield at + 1, next((i for i in range(at + 1, len(words)) if words[i] in {";", "+"}), len(words))
+
+
 def find_launched_index(words: tuple[str, ...]) -> int:
     """The index, in the words of a simple command, of the name of the command that really runs.
 
