@@ -8,11 +8,13 @@ from msgspec import structs
 
 from kimi_agent.errors import UserError
 from kimi_agent.guard.tool_wrappers.snapshots import MAX_MISSED_PATHS
-from kimi_agent.log.events import Checkpoint, Said, Stamped, TurnEnded
+from kimi_agent.log.events import Checkpoint, Said, Spent, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.lock import SessionInUse
 from kimi_agent.log.store.session import Session
+from kimi_agent.model.cost.prices import format_usd
+from kimi_agent.printable import format_count
 from kimi_agent.rewind.ignored_files import SnapshotAccess
 from kimi_agent.rewind.restore_note import decode_restore_note, is_unrecorded
 from kimi_agent.toolbox import Toolbox
@@ -86,6 +88,16 @@ def describe_unfinished_turn(log: Sequence[Stamped]) -> list[str]:
             case _:
                 pass
     return []
+
+
+def describe_cut_requests(booked: Sequence[Stamped]) -> list[str]:
+    """A notice for the person where requests were under way when a run was killed: what is counted for them."""
+    spent = [each.event for each in booked if isinstance(each.event, Spent)]
+    if not spent:
+        return []
+    cost = sum(each.usd or 0.0 for each in spent)
+    counted = format_usd(cost) if cost else format_count(sum(each.usage.input for each in spent), "token")
+    return [f"A request was under way when the last run was killed: {counted} are counted for it, by estimate."]
 
 
 def end_leftover_processes(register: Path) -> list[str]:

@@ -17,7 +17,9 @@ from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import Rule, check_rule, parse_rule
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import find_private_paths, workspace_key
+from kimi_agent.log.events import Queued, Said
 from kimi_agent.log.questions import Ask, Decision, Question
+from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Tool
@@ -176,6 +178,17 @@ def make_context_window(setup: Setup, session: Session, files: Files) -> Context
     if at > 100:
         raise UserError(f"The setting compact.at is a percentage, from 1 to 100; not {at}.", 78)
     return ContextWindow(session, template, keep=files.outputs.keep, settings=CompactionSettings(at=at / 100))
+
+
+def close_session(session: Session, sessions: Sessions) -> bool:
+    """Close it, and remove one in which nothing was ever said: then False."""
+    kept = () if session.conversation.messages() else tuple(session.events())
+    session.close()
+    if session.conversation.messages() or any(isinstance(each.event, Said | Queued) for each in kept):
+        return True
+    with contextlib.suppress(UserError, OSError):
+        sessions.remove(session.id)
+    return False
 
 
 def collect_old_snapshots(checkpoints: Checkpoints, config: Config) -> None:

@@ -7,10 +7,9 @@ model's.
 """
 
 import asyncio
-import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,19 +21,24 @@ from kimi_agent.app.bootstrap import Setup
 from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
-from kimi_agent.errors import UserError
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
 from kimi_agent.layers import PROJECT_FOLDER
-from kimi_agent.log.events import Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
+from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Returned, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
 from kimi_agent.log.readers.recall import SessionRecall
-from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
+from kimi_agent.log.readers.spending import (
+    SpendingReader,
+    estimate_cut_request,
+    find_cut_requests,
+    find_local_midnight,
+)
 from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.store.durable_io import open_regular
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.store.tracebacks import write_traceback
 from kimi_agent.log.views import FileDiff, Result, TestReport
@@ -124,18 +128,17 @@ class OpenAgent:
         """Take the last compaction back. Raises UserError."""
         return self.context_window.undo(self.model, self.agent.request())
 
-    async def aclose(self) -> None:
-        """End every process, close the connection, then the log; one in which nothing was said is not kept."""
+    async def aclose(self, *, in_haste: bool = False) -> bool:
+        """End every process, close the connection, then the log; False where nothing was said in it, so it is not kept.
+
+        `in_haste` leaves to another run what that can do as well.
+        """
         await self.runner.aclose()
         await self.model.aclose()
-        await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
+        if not in_haste:
+            await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
-        session = self.session
-        kept = () if session.conversation.messages() else tuple(session.events())
-        session.close()
-        if not session.conversation.messages() and not any(isinstance(each.event, Said | Queued) for each in kept):
-            with contextlib.suppress(UserError, OSError):
-                self.setup.sessions.remove(session.id)
+        return factories.close_session(self.session, self.setup.sessions)
 
 
 SessionOpener = Callable[[Sessions, Opened], Session]
@@ -150,14 +153,15 @@ async def open_agent(
     unattended: bool = False,
     timeout_s: float = 0,
     limiter: RateLimiter | None = None,
+    pause: Callable[[], Awaitable[None]] | None = None,
     debug: bool = False,
 ) -> OpenAgent:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
     `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
     `unattended` is more patient with the endpoint. After `timeout_s` seconds a turn ends, whatever runs in it (0: a
-    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug`
-    every event, the fleeting ones too, is kept beside the log.
+    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already; no more of an
+    answer is taken while `pause` lasts. With `debug` every event, the fleeting ones too, is kept beside the log.
     """
     config, state = setup.config, setup.user_folders.state
     setup.check_project()  # before its modules run
@@ -175,6 +179,8 @@ async def open_agent(
     try:
         files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
+        cut = [session.emit(estimate_cut_request(each)) for each in find_cut_requests(log)]
+        log += cut
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
@@ -187,7 +193,7 @@ async def open_agent(
         budget.begin_run()
         limiter = limiter or model_pipeline.make_limiter()
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
-        pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
+        pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit, pause)
         model = pipeline.wrap(wire, settings, find_last_request(log))
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
@@ -221,13 +227,14 @@ async def open_agent(
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += crash_recovery.describe_unfinished_turn(log)
+        notices += crash_recovery.describe_cut_requests(cut)
         notices += crash_recovery.describe_interrupted_calls(session, toolbox)
         await asyncio.to_thread(crash_recovery.close_interrupted_call, session, checkpoints, log)
         await agent.resume()
         verifier = TurnVerifier(agent, checkpoints, hooks)
     except BaseException:
         await wire.aclose()
-        session.close()
+        factories.close_session(session, setup.sessions)
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in (*broken, *broken_runners)]
     return OpenAgent(
@@ -254,7 +261,7 @@ def _read_blob(session: Session, sha256: str) -> bytes:
 
 
 def _open_debug_log(session: Session) -> Listener:
-    fd = os.open(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    fd = open_regular(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     return JsonLinesWriter(os.fdopen(fd, "w"))
 
 

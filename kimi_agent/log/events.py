@@ -178,6 +178,19 @@ class Restored(msgspec.Struct, frozen=True, tag="Restored"):
     compaction: int
 
 
+class Dispatched(msgspec.Struct, frozen=True, tag="Dispatched"):
+    """A request of about `input` tokens went out; `usd` is their price uncached (None: not known)."""
+
+    model: str
+    input: int
+    usd: float | None = None
+    purpose: Literal["answer", "compaction", "wrap_up"] = "answer"
+
+
+class Unanswered(msgspec.Struct, frozen=True, tag="Unanswered"):
+    """The request that went out last got no word of an answer: it was refused or never arrived, and costs nothing."""
+
+
 class Spent(msgspec.Struct, frozen=True, tag="Spent"):
     """One request was paid for, whatever came of it; `usd` is None where the model's price is not known.
 
@@ -291,21 +304,26 @@ class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
 
 
 class Notice(msgspec.Struct, frozen=True, tag="Notice"):
-    """One sentence of the harness to the person (for example: the disk is full).
-
-    `wait_s` is set where the next request is held back for so long, if that is known.
-    """
+    """A sentence of the harness to the person; `wait_s` is how long the next request is held back, if that is known."""
 
     text: str
     wait_s: float = 0.0
 
 
+class Published(msgspec.Struct, frozen=True, tag="Published"):
+    """What else came of --commit and --pr: the address of the pull request, or in one sentence what went wrong."""
+
+    pull_request: str = ""
+    error: str = ""
+
+
 # A row for each would make a page of what is read as one line.
 Durable = (
     Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
-    | Compacted | Shortened | Restored | Spent | Rewound | Judged | Committed | Renamed | TurnEnded | Recovered
+    | Compacted | Shortened | Restored | Dispatched | Unanswered | Spent | Rewound | Judged | Committed | Renamed
+    | TurnEnded | Recovered
 )  # fmt: skip
-Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice | Published
 Event = Durable | Fleeting
 
 

@@ -17,6 +17,7 @@ from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.readers.export import export_json, export_markdown
 from kimi_agent.log.readers.search_query import Query
 from kimi_agent.log.readers.search_sessions import SearchHit, search_session
+from kimi_agent.log.readers.spending import keep_spending
 from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
 from kimi_agent.log.store.fork import fork_session
 from kimi_agent.log.store.log_scan import list_logs, read_events
@@ -127,7 +128,7 @@ class Sessions:
     def remove(self, word: str) -> SessionSummary:
         """Delete a session with all that lies beside its log, be it damaged. Raises UserError where it is in use."""
         found = self.find(word)
-        remove_session(found.folder, now=self._now)
+        remove_session(found.folder, now=self._now, keep=keep_spending)
         return found
 
     def log(self, word: str) -> Iterator[Stamped]:

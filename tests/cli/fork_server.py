@@ -71,7 +71,7 @@ def serve(control: socket.socket) -> None:
     for module in pkgutil.walk_packages(kimi_agent.__path__, "kimi_agent."):
         if not module.name.endswith("__main__") and ".builtin" not in module.name:
             importlib.import_module(module.name)
-    from kimi_agent.cli.run.flags import parse_and_run
+    from kimi_agent.cli.run.flags import parse_flags
     from kimi_agent.layers import Layer, built_in_root
     from kimi_agent.model.wire.chat_completions import preload_http_client
     from kimi_agent.toolbox import load_tools
@@ -79,7 +79,7 @@ def serve(control: socket.socket) -> None:
     preload_http_client()
     load_tools([Layer("built-in", built_in_root())])
     with contextlib.suppress(UserError):
-        parse_and_run(["--output-format", "none"])  # what typer imports at its first parse
+        parse_flags(["--output-format", "none"])  # what typer imports at its first parse
     gc.collect()
     gc.freeze()  # else each child would copy the whole heap when it collects
     while True:

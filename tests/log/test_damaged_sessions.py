@@ -14,6 +14,7 @@ import pytest
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Said
 from kimi_agent.log.messages import user_message
+from kimi_agent.log.readers.search_query import parse_query
 from kimi_agent.log.sessions import Sessions
 
 NAME = "20261122-003440-k3f9"
@@ -103,6 +104,23 @@ def test_a_pipe_in_place_of_what_lies_beside_the_log_is_not_waited_for(sessions:
     session.close()
     sessions.fork(id_).close()
     sessions.remove(id_)
+
+
+def test_a_log_of_a_sub_agent_that_is_none_keeps_nobody_from_the_session(sessions: Sessions) -> None:
+    id_ = told(sessions, "hi")
+    folder = sessions.find(id_).folder
+    (folder / "main.2.0.jsonl").mkdir()
+    os.mkfifo(folder / "main.3.0.jsonl")
+    (folder / "main.4.0.jsonl").symlink_to("main.jsonl")
+    (folder / "main.5.0.jsonl").write_bytes(b"\0" * 100)
+    assert sessions.export(id_, "json").count('"Said"') == 1
+    [(_, hits, total)] = sessions.search(parse_query("hi"), everything=False, most=9)
+    assert (len(hits), total) == (1, 1)
+    copy = sessions.fork(id_)
+    copy.close()
+    assert sorted(path.name for path in copy.folder.glob("*.jsonl")) == ["main.5.0.jsonl", "main.jsonl"]
+    sessions.remove(id_)
+    assert [each.id for each in sessions.list()] == [copy.id]
 
 
 @pytest.mark.parametrize("damage", ["empty", "missing", "NUL"])

@@ -104,7 +104,7 @@ async def _rewind(
             return 0
 
         async def ask_on_lines(question: Question) -> Decision:
-            _print_diff(plan.diff)
+            _print_diff([each for each in plan.diff if yours != "keep" or each.path not in plan.yours])
             typer.echo(sanitize("\n".join(filter(None, (question.title, question.why)))), err=True)
             if plan.yours and not yours:
                 raise UserError(
@@ -121,7 +121,8 @@ async def _rewind(
             typer.echo("Nothing was changed.", err=True)
             return 1
         kept = f"; left as they are: {join_paths(done.kept)}" if done.kept else ""
-        again = f" Back again: kimi-agent rewind {session.id} --redo" if to else ""
+        changed = done.restored or plan.what != "code"
+        again = f" Back again: kimi-agent rewind {session.id} --redo" if to and changed else ""
         typer.echo(f"{format_count(done.restored, 'file')} restored{kept}.{again}", err=True)
         await runner.aclose()
         return 0

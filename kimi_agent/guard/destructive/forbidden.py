@@ -18,7 +18,7 @@ from kimi_agent.guard.destructive.removing_code import find_paths_in_code
 from kimi_agent.guard.destructive.struck_trees import REMOVERS, STRIKING_COMMANDS, StruckTree, find_struck_trees
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, has_pattern, split_path
 from kimi_agent.guard.shell.invocation import Invocation
-from kimi_agent.guard.shell.invocations import UNREADABLE, find_invocations
+from kimi_agent.guard.shell.invocations import UNREADABLE, ShellWalk, find_invocations
 from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS
 from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
 from kimi_agent.guard.shell.syntax.words import literal_word, word_text
@@ -29,13 +29,18 @@ _NAME = r"(?<![^\s(){};|&])([^\s(){};|&]{1,60})"
 _FORK_BOMB = re.compile(_NAME + r"(?:\s{0,9}\(\s{0,9}\))?\s{0,9}\{\s{0,9}\1\s{0,9}\|\s{0,9}\1\s{0,9}&[^}]{0,80}\}")
 
 
-def find_forbidden_effect(text: str, *, home: Path, workspace: Path, cwd: Path | None = None) -> ForbiddenEffect | None:
-    """The worst that `text` is seen to do; None if nothing is seen. It starts in `cwd`, by default the workspace."""
+def find_forbidden_effect(
+    text: str, *, home: Path, workspace: Path, cwd: Path | None = None, walk: ShellWalk | None = None
+) -> ForbiddenEffect | None:
+    """The worst that `text` is seen to do; None if nothing is seen. It starts in `cwd`, by default the workspace.
+
+    `walk` is that of `text` from there, for a caller that has it.
+    """
     if len(text) > MAX_SHELL_CHARS:
         return ForbiddenEffect(f"it has more than {MAX_SHELL_CHARS:,} characters, too many to be read", certain=False)
     if _FORK_BOMB.search(text):
         return ForbiddenEffect("it is a fork bomb", certain=True)
-    walk = find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
+    walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     first: ForbiddenEffect | None = None
     for made in walk.invocations:
         for effect in _effects(made):

@@ -27,7 +27,7 @@ from kimi_agent.guard.destructive.target_files import (
 )
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path, unescape_pattern
 from kimi_agent.guard.shell.invocation import Invocation
-from kimi_agent.guard.shell.invocations import find_invocations
+from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
 from kimi_agent.guard.shell.mounts import from_container
 from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
 from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
@@ -50,15 +50,16 @@ def find_losses(
     cwd: Path | None = None,
     exists: PathExists = os.path.lexists,
     environ: Mapping[str, str] = os.environ,
+    walk: ShellWalk | None = None,
 ) -> tuple[Loss, ...]:
     """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
 
     `exists` says whether there is a file at an absolute path: writing a new one loses nothing. `environ` is git's,
-    which is asked what it ignores when a file or folder is moved.
+    which is asked what it ignores when a file or folder is moved. `walk` is that of `text`, for a caller that has it.
     """
     if len(text) > MAX_SHELL_CHARS:
         return ()  # `find_forbidden_effect` has it asked about
-    walk = find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
+    walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     finder = _LossFinder(exists, environ)
     found = (loss for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain for loss in finder.find(made))
     return tuple(dict.fromkeys(found))

@@ -8,18 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from kimi_agent.guard.destructive.arguments import find_operands, find_option_value, plain_text, plain_texts
 from kimi_agent.guard.destructive.target_files import WorkspacePaths
-from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path
+from kimi_agent.guard.shell.expansion import expand_word
 from kimi_agent.guard.shell.invocation import Invocation
-from kimi_agent.guard.shell.invocations import find_invocations
-from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
+from kimi_agent.guard.shell.invocations import ShellWalk
 from kimi_agent.guard.shell.syntax.words import ShellWord
 from kimi_agent.workspace.git.hardening import override_settings
 
-MAX_COMMANDS = 400
 MAX_PATHS = 400
 _WRITING = frozenset({">", ">>", ">|", "&>", "&>>", "<>"})
 _CHANGERS = frozenset(
@@ -45,12 +42,9 @@ class NamedPaths:
     settings: tuple[str, ...]
 
 
-def find_named_paths(text: str, *, home: Path, workspace: Path, cwd: Path) -> NamedPaths:
-    """The paths and git settings in the shell text `text`, which starts in `cwd`."""
-    if len(text) > MAX_SHELL_CHARS:
-        return NamedPaths((), (), ())
-    walk = find_invocations(text, ShellState(home, workspace, (split_path(cwd),)))
-    here = [made for made in walk.invocations[:MAX_COMMANDS] if not made.remote and made.state.mounts is None]
+def find_named_paths(walk: ShellWalk) -> NamedPaths:
+    """The paths and git settings in a shell text, by the walk over its commands."""
+    here = [made for made in walk.invocations[:MAX_PATHS] if not made.remote and made.state.mounts is None]
     written = tuple(dict.fromkeys(islice((path for made in here for path in _written_by(made)), MAX_PATHS)))
     named = tuple(dict.fromkeys(islice((path for made in here for path in _named_by(made)), MAX_PATHS)))
     settings = tuple(dict.fromkeys(key for made in here for key in _settings_of(made)))
@@ -105,6 +99,8 @@ def _places(words: Sequence[ShellWord], paths: WorkspacePaths) -> Iterator[str]:
 
 def _both(path: str) -> Iterator[str]:
     """A path as it is named, and where its links lead."""
+    if "\0" in path:
+        return
     yield path
     real = os.path.realpath(path)
     if real != path:

@@ -21,9 +21,6 @@ from kimi_agent.errors import UserError
 from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
 from kimi_agent.tool import Tool
 
-MAX_RULE_CHARS = 120
-"""A longer rule would not be read before it is agreed to."""
-
 PULL_REQUEST_TOOL = "pull_request"
 """What --pr does: no tool of the model's, but rules speak for it."""
 

@@ -1,6 +1,7 @@
 """An invocation: one command that a shell text would run, with the state of the shell that it would run in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, unescape_pattern
 from kimi_agent.guard.shell.syntax.tree import Redirect
@@ -22,6 +23,7 @@ class Invocation:
     `fed` are the commands whose output it may read through a pipe, `substituted` those whose output is in its words,
     `documents` its here-documents and here-strings. `launchers` come outermost first. `remote` says that it runs on
     another machine or as somebody else. `certain` is False where only the run would show whether it runs at all.
+    `is_pattern` says that the name was a pattern, and that of the files that fit it only the first is in `words`.
     """
 
     words: ShellWords
@@ -33,8 +35,9 @@ class Invocation:
     launchers: tuple[Launch, ...] = ()
     remote: bool = False
     certain: bool = True
+    is_pattern: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The command's name without its folder, in the notation of fnmatch; "" where it is not known."""
         if not self.words:

@@ -227,7 +227,8 @@ class _Walker:
         for other in others:
             # The shell runs the first file that the pattern fits; another machine may have another first.
             self.found.append(replace(made, words=(other, *made.args), certain=False))
-        made = replace(made, words=(first, *made.args)) if made.words else made
+        if made.words:
+            made = replace(made, words=(first, *made.args), is_pattern=first is not made.words[0])
         self.found.append(made)
         if not made.words or around.depth > MAX_DEPTH:
             if made.words:

@@ -18,6 +18,7 @@ from kimi_agent.log.store.log_scan import USER_SAID, LogScan, list_logs
 _ANSWER = b'Said","message":{"type":"assistant"'
 _NUMBERS_TURNS = (USER_SAID, b'Rewound"')
 _SPOKEN = (b'Said"', b'Returned"', b'Compacted"', b'Partial"', b'Noted"')
+_LOOKED_AT = (*_SPOKEN, b'Rewound"')
 _BLOB = b'{"$blob":"'
 _EXCERPT_CHARS = 160
 
@@ -75,6 +76,8 @@ class _SpokenFilter:
         self._query = query
 
     def picks(self, line: bytes, event: int) -> bool:
+        if not line.startswith(_LOOKED_AT, event):
+            return False
         if line.startswith(_ANSWER, event):
             self.answer = line
         self.may_match = line.startswith(_SPOKEN, event) and (self._query.may_match(line) or _BLOB in line)

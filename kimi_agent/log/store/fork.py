@@ -11,7 +11,7 @@ import msgspec
 from kimi_agent.errors import UserError
 from kimi_agent.log.store.blobs import BlobStore
 from kimi_agent.log.store.durable_io import copy_bytes, make_private_folder, open_to_read, sync_folder
-from kimi_agent.log.store.log_scan import LogScan
+from kimi_agent.log.store.log_scan import LogScan, list_logs
 from kimi_agent.log.store.session import Session
 
 
@@ -44,7 +44,7 @@ def fork_session(source: Path, target: Path, *, now: Callable[[], float]) -> Ses
 
 def _copy(source: Path, target: Path) -> None:
     make_private_folder(target)
-    for log in sorted(source.glob("*.jsonl")):
+    for log in list_logs(source):
         _copy_log(log, target / log.name)
     # Blobs after the logs: each lies there before the record that names it.
     for name in ("blobs", "outputs"):

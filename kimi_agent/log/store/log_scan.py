@@ -11,6 +11,9 @@ from kimi_agent.log.store.durable_io import open_to_read
 
 _CHUNK = 1 << 20
 _EVENT = b'"event":{"type":"'
+_EVENT_CHARS = len(_EVENT)
+_EVENT_BEFORE = 200
+"""Where in a record its event has begun; no string of a record can hold the mark: its quotes would be escaped."""
 USER_SAID = b'Said","message":{"type":"user"'
 """How the event of a message of the person begins, at its name."""
 Wanted = Callable[[bytes, int], bool]
@@ -48,15 +51,15 @@ class LogScan:
     def __iter__(self) -> Iterator[Stamped]:
         prefix, wanted = codec.RECORD_PREFIX, self._wanted
         for line, start in _read_lines(self._fd, self.end, self._stop):
-            whole = line.endswith(b"\n")
-            is_plain = whole and line.startswith(prefix) and line.find(prefix, 1) < 0
-            if not is_plain or wanted is None or wanted(line, find_event_name(line)):
-                yield from self._read(line, start, whole=whole, is_plain=is_plain)
-            if whole:
+            # A list of many sessions passes over a hundred thousand lines here, of which it wants a few.
+            is_plain = line.startswith(prefix) and line.find(prefix, 1) < 0
+            if not is_plain or wanted is None or wanted(line, line.find(_EVENT, 0, _EVENT_BEFORE) + _EVENT_CHARS):
+                yield from self._read(line, start, is_plain=is_plain)
+            if line.endswith(b"\n"):
                 self.end, self.lead = start + len(line), b""
 
-    def _read(self, line: bytes, start: int, *, whole: bool, is_plain: bool) -> Iterator[Stamped]:
-        torn = 0
+    def _read(self, line: bytes, start: int, *, is_plain: bool) -> Iterator[Stamped]:
+        whole, torn = line.endswith(b"\n"), 0
         for record, end in self._decode(line, is_plain=is_plain):
             if not whole and isinstance(record, codec.DamagedRecord):
                 torn += 1  # a torn tail is no damage: its record was never complete
@@ -71,13 +74,15 @@ class LogScan:
 
     def _decode(self, line: bytes, *, is_plain: bool) -> Iterator[tuple[codec.DecodedRecord, int]]:
         if is_plain:  # and it was asked for already
-            record = codec.decode_record(line[:-1], self._read_blob)
+            sound = line.removesuffix(b"\n")
+            record = codec.decode_record(sound, self._read_blob)
             if not isinstance(record, codec.DamagedRecord):
-                yield record, len(line) - 1
+                yield record, len(sound)
                 return
-        pick = self._wanted
-        wanted = None if pick is None or is_plain else lambda piece: pick(piece, find_event_name(piece))
-        yield from codec.salvage_records(line, self._read_blob, wanted)
+        yield from codec.salvage_records(line, self._read_blob, None if is_plain else self._wants)
+
+    def _wants(self, piece: bytes) -> bool:
+        return self._wanted is None or self._wanted(piece, piece.find(_EVENT, 0, _EVENT_BEFORE) + _EVENT_CHARS)
 
     def decode(self, data: bytes) -> Stamped | None:
         """The record in bytes that `wanted` was given, None where they are damaged or of a newer version."""
@@ -104,26 +109,22 @@ def _read_lines(fd: int, start: int, stop: int | None) -> Iterator[tuple[bytes, 
     at, parts = start, list[bytes]()
     while chunk := os.pread(fd, _CHUNK if stop is None else min(_CHUNK, stop - at), at):
         at += len(chunk)
-        first, *more = chunk.split(b"\n")
-        parts.append(first)
-        for piece in more:
-            line = b"".join(parts) + b"\n"
+        begin = 0
+        while end := chunk.find(b"\n", begin) + 1:
+            line = b"".join((*parts, chunk[begin:end])) if parts else chunk[begin:end]
+            parts.clear()
             yield line, start
-            start += len(line)
-            parts = [piece]
+            start, begin = start + len(line), end
+        if begin < len(chunk):
+            parts.append(chunk[begin:])
     if tail := b"".join(parts):
         yield tail, start
 
 
-def find_event_name(line: bytes) -> int:
-    """The offset of the event's name in a sound line, so that most lines need not be parsed."""
-    # No string of a record can hold the mark: its quotes would be escaped.
-    return line.find(_EVENT, 0, 200) + len(_EVENT)
-
-
 def list_logs(folder: Path) -> list[Path]:
-    """The logs in a session's folder, one an agent, the main agent's first."""
-    return sorted(folder.glob("*.jsonl"), key=lambda log: (log.name != "main.jsonl", log.name))
+    """The logs in a session's folder, one an agent, the main agent's first. What is no file is none."""
+    found = (log for log in folder.glob("*.jsonl") if log.is_file() and not log.is_symlink())
+    return sorted(found, key=lambda log: (log.name != "main.jsonl", log.name))
 
 
 def read_events(path: Path) -> Iterator[Stamped]:

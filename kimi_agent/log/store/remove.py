@@ -15,11 +15,12 @@ _REMOVED = ".removed"
 _LOCKED = (".jsonl", ".lock")
 
 
-def remove_session(folder: Path, *, now: Callable[[], float]) -> None:
+def remove_session(folder: Path, *, now: Callable[[], float], keep: Callable[[Path], None]) -> None:
     """Delete a session's folder, damaged or not, while every log in it that can be locked is locked.
 
     It is renamed first (hidden, so that nothing lists it), then deleted; what a kill left of that goes with the next
-    removal. Raises UserError, in one sentence, where the session is in use or cannot be removed.
+    removal. `keep` saves before that what must outlive the session; where it raises OSError, the session stays.
+    Raises UserError, in one sentence, where the session is in use or cannot be removed.
     """
     aside = folder.with_name(f".{folder.name}.{os.getpid()}{_REMOVED}")
     with contextlib.ExitStack() as locked:
@@ -29,6 +30,7 @@ def remove_session(folder: Path, *, now: Callable[[], float]) -> None:
             # A log may be gone while somebody still writes to it.
             for log in sorted({path.with_suffix(".jsonl") for path in folder.iterdir() if path.suffix in _LOCKED}):
                 _lock(log, locked, now)
+            _save(folder, keep)
             folder.rename(aside)
         except FileNotFoundError as error:
             raise UserError(f"session {folder.name} is gone: it was removed just now", 1) from error
@@ -43,6 +45,16 @@ def remove_session(folder: Path, *, now: Callable[[], float]) -> None:
     for left in folder.parent.glob(f".*{_REMOVED}"):
         if not _is_running(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _save(folder: Path, keep: Callable[[Path], None]) -> None:
+    try:
+        keep(folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = f"what was paid in it cannot be kept ({error.strerror or error})"
+        raise UserError(f"session {folder.name} cannot be removed: {why}; make room first", 1) from error
 
 
 def _lock(log: Path, locked: contextlib.ExitStack, now: Callable[[], float]) -> None:

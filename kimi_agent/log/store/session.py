@@ -115,6 +115,11 @@ class Session:
         """How many records are in memory alone."""
         return self._writer.unsaved
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether the whole log is on disk."""
+        return self._writer.is_whole
+
     def listen(self, *listeners: Listener) -> None:
         """Call `listeners` with every event from here on, and at once with the notices that wait for a person."""
         with self._guard:

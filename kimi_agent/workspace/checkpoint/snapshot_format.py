@@ -9,7 +9,7 @@ from typing import Literal
 
 from kimi_agent.workspace.checkpoint.file_modes import StoredModes
 from kimi_agent.workspace.checkpoint.object_reader import FOLDER_BITS, LINK_BITS, ObjectReader, RawTreeEntry
-from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, SnapshotGone, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange, PathChange, SnapshotGone, TreeEntry
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
 from kimi_agent.workspace.paths import parent_folders
 
@@ -89,6 +89,38 @@ class SnapshotReader:
         top = self.top(tree)
         entry = self._objects.entry_at(top.files, path)
         return _tree_entry(path, entry, top, self._objects.sizes([entry.id])[0]) if entry else None
+
+    def folder_mode(self, tree: str, path: bytes) -> int | None:
+        """The permission bits of a folder of a snapshot, None where it holds none there, or not its mode."""
+        top = self.top(tree)
+        return top.modes.of_folder(path) if self._folder_at(top.files, path) else None
+
+    def folder_mode_changes(self, old: str, new: str) -> list[FolderModeChange]:
+        """The folders of both snapshots whose bits differ, by path; none where one does not know them."""
+        before, after = self.top(old), self.top(new)
+        one, other = before.modes, after.modes
+        if one.usual_folder is None or other.usual_folder is None:
+            return []
+        if one.usual_folder == other.usual_folder:
+            paths = {path for path, _ in one.folders.items() ^ other.folders.items()}
+        else:
+            paths = set(self._folders(before.files)) & set(self._folders(after.files))
+        found = ((path, self.folder_mode(old, path), self.folder_mode(new, path)) for path in sorted(paths))
+        return [
+            FolderModeChange(os.fsdecode(path), was, now)
+            for path, was, now in found
+            if was is not None and now is not None and was != now
+        ]
+
+    def _folders(self, tree: str) -> Iterator[bytes]:
+        """All folders below a tree."""
+        todo = [(b"", tree)]
+        while todo:
+            prefix, tree = todo.pop()
+            for entry in self._objects.entries(tree):
+                if entry.mode == FOLDER_BITS:
+                    yield prefix + entry.name
+                    todo.append((prefix + entry.name + b"/", entry.id))
 
     def held_share(self, tree: str, root: Path, path: str) -> HeldShare:
         """How much of what stands at `path` below `root` now a snapshot holds, by name. Raises SnapshotError.

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Fingerprint
@@ -23,14 +23,8 @@ from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
-from kimi_agent.workspace.transaction.commit import (
-    CommitStep,
-    CommittedFile,
-    Folders,
-    Recording,
-    commit_files,
-    make_step,
-)
+from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, commit_files, make_step
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 PathList = list[str]  # inside the class below, `list` is a method
@@ -181,17 +175,17 @@ class Files:
         split = [each.entry.shown for each in done if each.split]
         return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
-    def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Folders, recording: Recording | None) -> None:
+    def commit_steps(self, steps: Sequence[CommitStep], options: CommitOptions) -> None:
         """Carry out all `steps` or none, for a person (see `checkpoint.restore`). Raises ToolError.
 
         Their paths are below `root`; the caller must update the seen files.
         """
         with self._writing_lock:
-            self._commit(steps, emptied=emptied, recording=recording)
+            self._commit(steps, options)
 
-    def _commit(self, steps: Sequence[CommitStep], **more: Any) -> Sequence[CommittedFile]:
+    def _commit(self, steps: Sequence[CommitStep], options: CommitOptions = NO_OPTIONS) -> Sequence[CommittedFile]:
         root = str(self.root)
-        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, **more)
+        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, options=options)
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.

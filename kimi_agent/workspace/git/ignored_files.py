@@ -11,9 +11,11 @@ def list_ignored_paths(workspace: Path, paths: Sequence[str], environ: Mapping[s
 
     () where there is no repository, no git, or git fails: then nothing is known to be ignored.
     """
+    if not paths:
+        return ()
+    given = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z", "--", *paths)
     try:
-        git = Git(workspace, environ=environ)
-        given = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z", "--", *paths)
-        return tuple(path.rstrip("/") for path in split_nul_paths(git.run(*given))) if paths else ()
+        found = Git(workspace, environ=environ).run(*given)
+        return tuple(path.rstrip("/") for path in split_nul_paths(found))
     except (GitFailed, GitMissing):
         return ()

@@ -20,7 +20,9 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.transaction import content_id, preconditions, recovery
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions, Folders, Recording
 from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
+from kimi_agent.workspace.transaction.folder_modes import open_folder_modes
 from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
 from kimi_agent.workspace.transaction.preconditions import is_same_file, os_error_as_tool_error
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
@@ -28,7 +30,6 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 SYNC_ONCE_FROM = 64
 """From this many files on the disk is synced once for all, not for each file."""
 NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
-Folders = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,6 @@ class CommittedFile:
     split: bool  # the old file had other names, which keep the old content
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What `write` records elsewhere once all files are in place; after a kill the next start is given the `note`."""
-
-    note: str
-    write: Callable[[], None]
-
-
 def make_step(root: str, path: str, shown: str, before: str | None, data: bytes | None, mode: int | None) -> CommitStep:
     """The step for the file `path`, relative to `root`."""
     folder, _, name = path.rpartition("/")
@@ -90,13 +83,10 @@ def commit_files(
     workspace: str,
     journals: Path,
     syscalls: FileSyscalls,
-    emptied: Folders = (),
-    recording: Recording | None = None,
+    options: CommitOptions = NO_OPTIONS,
 ) -> list[CommittedFile]:
-    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
-
-    The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
-    """
+    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed."""
+    recording = options.recording
     entries = assign_stage_folders([each.entry for each in steps])
     staged = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
     late = find_late_folders(entries)
@@ -113,9 +103,8 @@ def commit_files(
         if entry.after is not None and (entry.root, entry.folder) not in free:
             made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
-    if recording is not None:
-        record = replace(record, note=recording.note)
+    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(options.emptied))
+    record = replace(record, note="" if recording is None else recording.note, modes=tuple(options.modes))
     try:
         journal = syscalls.begin(journals, record)
     except OSError as error:
@@ -142,7 +131,9 @@ class FileTransaction:
         self._record = record
         self._syscalls = syscalls
         self._recording = recording
-        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied or record.note)
+        self._made_modes = {(each.root, each.relative): each.after for each in record.modes if each.before is None}
+        more = (record.late, record.cleared, record.emptied, record.note, record.modes)
+        self._several = len(steps) > 1 or any(more)
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
@@ -168,6 +159,7 @@ class FileTransaction:
     def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
             self._syscalls.sync(journal.fd)
+        open_folder_modes(self._record.modes, self._syscalls)
         self._make_folders(self._record.made)
         for index, each in enumerate(self._steps):
             with os_error_as_tool_error(each.entry.shown):
@@ -244,7 +236,7 @@ class FileTransaction:
                 self._syscalls.sync(folder)
         tidy = False
         with contextlib.suppress(OSError):
-            tidy = not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True)
+            tidy = not recovery.remove_temporaries(self._record, self._syscalls, done=True)
         if self._recording is not None:
             self._recording.write()
         if tidy:
@@ -254,7 +246,8 @@ class FileTransaction:
     def _make_folders(self, folders: Folders) -> None:
         for root, relative in folders:
             with os_error_as_tool_error(relative):
-                recovery.make_folder(self._syscalls, root, relative, None)
+                mode = self._made_modes.get((root, relative))
+                recovery.make_folder(self._syscalls, root, relative, None if mode is None else mode | 0o700)
 
     def _folder(self, entry: JournalEntry) -> contextlib.AbstractContextManager[int]:
         return recovery.open_folder(self._syscalls, entry.root, entry.folder)
@@ -268,7 +261,7 @@ class FileTransaction:
                 self._syscalls.symlink(stage, new, data)
                 self._written[index] = content_id.lstat_at(stage, new)
                 return
-            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
+            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode & 0o777
             fd = self._syscalls.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
             try:
                 self._fill(fd, data)

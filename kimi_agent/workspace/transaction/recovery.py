@@ -14,6 +14,7 @@ from pathlib import Path
 from kimi_agent.printable import join_some
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
 from kimi_agent.workspace.transaction.file_folder_swaps import order_moves
+from kimi_agent.workspace.transaction.folder_modes import put_back_folder_modes, set_folder_modes
 from kimi_agent.workspace.transaction.journal import (
     CommitRecord,
     Journal,
@@ -65,7 +66,7 @@ def recover_commits(
             outcome = undo_commit(commit, syscalls)
         notes += (*outcome.failed, *outcome.left)
         done = state in ("R", "D")
-        if outcome.failed or remove_temporaries(commit, syscalls, keep_folders=done):
+        if outcome.failed or remove_temporaries(commit, syscalls, done=done):
             continue
         if done and commit.note:
             with contextlib.suppress(OSError):
@@ -172,8 +173,11 @@ def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEn
     return True
 
 
-def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_folders: bool = False) -> list[str]:
-    """Remove temporary and second names, and empty folders: those that were made, or (`keep_folders`) those emptied."""
+def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, done: bool = False) -> list[str]:
+    """Remove temporary and second names, and empty folders; then set the modes of folders. Returns what failed.
+
+    Of a commit that is `done` these are the folders that it emptied, else those that it made.
+    """
     failed: list[str] = []
     for index, entry in enumerate(record.entries):
         with open_if_present(syscalls, entry, failed) as (_, stage):
@@ -182,13 +186,15 @@ def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_fol
                 for name in (record.old(index), record.new(index)):
                     with contextlib.suppress(FileNotFoundError):
                         syscalls.unlink(stage, name)
-    stays = _FOLDER_STAYS_ERRORS if keep_folders else _IN_USE_ERRORS
-    for root, relative in reversed(record.emptied if keep_folders else record.made):
+    stays = _FOLDER_STAYS_ERRORS if done else _IN_USE_ERRORS
+    for root, relative in reversed(record.emptied if done else record.made):
         try:
             remove_empty_folder(syscalls, root, relative)
         except OSError as error:
             if error.errno not in stays:
                 failed.append(f"{relative}: {error.strerror}")
+    if not failed:
+        (set_folder_modes if done else put_back_folder_modes)(record.modes, syscalls)
     return failed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from kimi_agent.workspace.git.command import Git
 
 _ENTRY = re.compile(rb"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^\t\n]*(?:\t([^\n]*))?")
+_OBJECT_ID = re.compile(rb"[0-9a-f]{40,64}")
 _MOST_ENTRIES = 5_000
 _MAX_BYTES = 16 << 20
 _AMENDED = b"commit (amend)"
@@ -44,6 +45,19 @@ def read_reflog(path: Path) -> list[ReflogEntry]:
     return [
         ReflogEntry(old.decode(), new.decode(), why.startswith(_AMENDED)) for old, new, why in found[-_MOST_ENTRIES:]
     ]
+
+
+def read_worktree_refs(folder: Path) -> list[ReflogEntry]:
+    """What a worktree's own refs (refs/worktree, refs/bisect, ORIG_HEAD) name, given where git keeps them."""
+    found = []
+    for file in (folder / "ORIG_HEAD", *sorted((folder / "refs").rglob("*"))):
+        try:
+            id = _OBJECT_ID.match(file.read_bytes()[:64]) if file.is_file() else None
+        except OSError:
+            continue
+        if id is not None:
+            found.append(ReflogEntry(id[0].decode(), id[0].decode(), amended=False))
+    return found
 
 
 def find_lost_commits(git: Git, tips: Iterable[str], reflog: Sequence[ReflogEntry], kept: Sequence[str]) -> list[str]:

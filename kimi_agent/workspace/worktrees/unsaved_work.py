@@ -93,13 +93,16 @@ def _dirty(git: Git, own: Repository) -> tuple[str, ...]:
 def _ignored(git: Git, top: Path, repositories: Iterable[str]) -> tuple[str, ...]:
     """The ignored files, and the folders of which everything is ignored ("build/"), but for what is all litter."""
     asked = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
-    found, skipped = [], set(repositories)
-    for path in split_nul_paths(git.run("ls-files", *asked)):
+    found, skipped, within = list[str](), set(repositories), "/"
+    for path in sorted(split_nul_paths(git.run("ls-files", *asked))):
+        if path.startswith(within):  # git lists a folder of nothing but ignored files, and these too
+            continue
         is_folder = path.endswith("/")
         if _is_litter(path.rstrip("/").rpartition("/")[2], is_folder=is_folder) or path.rstrip("/") in skipped:
             continue
         if not is_folder or _holds_files(top, path.rstrip("/"), skipped):
             found.append(path)
+            within = path if is_folder else within
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
 from kimi_agent.workspace.git.git_folder import Repository, find_repository, repository_at
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
-from kimi_agent.workspace.worktrees.reflog_commits import find_lost_commits, read_reflog
+from kimi_agent.workspace.worktrees.reflog_commits import find_lost_commits, read_reflog, read_worktree_refs
 from kimi_agent.workspace.worktrees.unsaved_work import UnsavedWork, find_unsaved_work, list_dirty
 from kimi_agent.workspace.worktrees.worktree import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
 
@@ -189,7 +189,7 @@ class Worktrees:
         others = (f"--exclude={branch}", "--branches", "--remotes", "--tags")
         reflog = read_reflog(self._common / "logs" / HEADS_PREFIX / branch)
         for folder in admin:
-            reflog += read_reflog(folder / "logs" / "HEAD")
+            reflog += read_worktree_refs(folder) + read_reflog(folder / "logs" / "HEAD")
         return tuple(find_lost_commits(self._git, [head, self._git.resolve(HEADS_PREFIX + branch)], reflog, others))
 
     def _admin_folders(self, path: Path) -> tuple[Path, ...]:

@@ -78,6 +78,15 @@ def a_branch_deleted(tree: Tree) -> None:
     tree.git("branch", "-q", "-D", "short-lived")
 
 
+def a_ref_of_the_worktree(tree: Tree) -> None:
+    tree.git("config", "core.logAllRefUpdates", "false")
+    (Path(tree.git("rev-parse", "--git-dir")) / "logs" / "HEAD").unlink()
+    tree.git("checkout", "-q", "--detach")
+    tree.commit("kept by a ref of its own")
+    tree.git("update-ref", "refs/worktree/mine", "HEAD")
+    tree.git("checkout", "-q", "kimi-agent/fix")
+
+
 def skip_worktree(tree: Tree) -> None:
     tree.git("update-index", "--skip-worktree", "a")
     tree.write("a", "hidden work\n")
@@ -105,6 +114,8 @@ def ignored_file(tree: Tree) -> None:
 
 def ignored_folder(tree: Tree) -> None:
     tree.write("secret/deep/notes.txt", "mine\n")
+    tree.write("new/sub/x.env", "mine\n")
+    tree.write("new/y.env", "mine\n")
     tree.write("secret/__pycache__/m.pyc", "")
 
 
@@ -191,7 +202,16 @@ def led_elsewhere(tree: Tree) -> None:
 
 
 LOSSES = [
-    *(detached, reset_away, a_branch_deleted, skip_worktree, assume_unchanged, same_size_and_time, ignored_file),
+    *(
+        detached,
+        reset_away,
+        a_branch_deleted,
+        a_ref_of_the_worktree,
+        skip_worktree,
+        assume_unchanged,
+        same_size_and_time,
+        ignored_file,
+    ),
     *(ignored_folder, excluded_for_this_clone, nested_commits, nested_stash, nested_edit, submodule_commit),
     *(
         submodule_put_away,
