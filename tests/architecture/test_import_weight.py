@@ -27,6 +27,7 @@ HEAVY = {
     "pytest",
     "markdown_it",
     "mcp",
+    "tree_sitter",
     "acp",
 }
 

@@ -1,4 +1,4 @@
-"""Disks: commands that write over a whole disk or erase a volume."""
+"""Disks and the machine: commands that write over a whole disk, erase a volume, or stop everything that runs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -27,6 +27,13 @@ _ERASERS = {
     "diskutil": r"(?i)erase\w*|partitionDisk|zeroDisk|randomDisk|secureErase|reformat",
 }
 """By name: the word that makes it erase a disk or a volume."""
+_STOPPING = {
+    **dict.fromkeys(("reboot", "shutdown", "halt", "poweroff", "killall5"), r".*"),
+    "systemctl": r"(reboot|poweroff|halt|kexec|rescue|emergency)\b.*",
+    **dict.fromkeys(("init", "telinit"), r"[016]\b.*"),
+    "kill": r".*(^| )-1",
+}
+"""By name: the arguments with which it stops the machine, or all that the person runs."""
 _OVER_A_DISK = ForbiddenEffect("it would write over a disk", certain=True)
 
 
@@ -36,6 +43,8 @@ def find_disk_effects(made: Invocation) -> Iterator[ForbiddenEffect]:
         if redirect.operator != "<" and _on_disk((redirect.target,), made):
             yield _OVER_A_DISK
     name, texts = made.name, [word_text(word) for word in made.args]
+    if name in _STOPPING and re.fullmatch(_STOPPING[name], " ".join(texts)) and texts != ["-1"]:
+        yield ForbiddenEffect("it would stop the machine, or all that runs on it", certain=False)
     if name in _ERASERS and any(re.fullmatch(_ERASERS[name], text) for text in texts) and "--help" not in texts:
         yield ForbiddenEffect("it would erase a disk or a volume", certain=True)
     elif name.startswith(_FORMATTERS):

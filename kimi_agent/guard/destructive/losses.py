@@ -13,11 +13,10 @@ from pathlib import Path
 
 from kimi_agent.guard.destructive.arguments import find_operands, find_option_value, plain_text, plain_texts
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
-from kimi_agent.guard.destructive.databases import find_database_losses
 from kimi_agent.guard.destructive.enumerated_paths import FIND_COMMANDS, find_enumerated, find_roots
 from kimi_agent.guard.destructive.git_commands import find_git_losses
 from kimi_agent.guard.destructive.moves import find_move_losses
-from kimi_agent.guard.destructive.removing_code import removes_files
+from kimi_agent.guard.destructive.removing_code import find_database_losses, removes_files
 from kimi_agent.guard.destructive.struck_trees import TRANSFER_COMMANDS, find_struck_trees
 from kimi_agent.guard.destructive.target_files import (
     COPY_COMMANDS,
@@ -33,8 +32,10 @@ from kimi_agent.guard.shell.mounts import from_container
 from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
 from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
 
-MAX_COMMANDS = 400
+MAX_JUDGED_COMMANDS = 400
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
+_APPENDING = frozenset({">>", "&>>"})
+_OF_THE_SYSTEM = re.compile(r"/(etc|usr|boot|lib|lib64|bin|sbin|private/etc)/.")
 _EDITORS_IN_PLACE = re.compile(r"g?sed|perl|ruby|g?awk")
 _IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place(=.*)?")
 _VALUES = {"truncate": ("-s", "--size"), "shred": ("-n", "--iterations")}
@@ -60,7 +61,7 @@ def find_losses(
         return ()  # `find_forbidden_effect` has it asked about
     walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     finder = _LossFinder(exists, environ)
-    found = (loss for made in walk.invocations[:MAX_COMMANDS] if made.certain for loss in finder.find(made))
+    found = (loss for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain for loss in finder.find(made))
     return tuple(dict.fromkeys(found))
 
 
@@ -79,9 +80,11 @@ class _LossFinder:
     def _of_command(self, made: Invocation) -> Iterator[Loss]:
         paths = WorkspacePaths(made.state, self._exists)
         for redirect in made.redirects:
-            if redirect.operator in _OVERWRITING:
-                for text in plain_texts(redirect.target, made.state):
+            for text in plain_texts(redirect.target, made.state):
+                if redirect.operator in _OVERWRITING:
                     yield from self._overwritten(text, paths)
+                elif redirect.operator in _APPENDING:
+                    yield from self._appended(text, paths)
         name = made.name
         texts = [plain_text(word, made.state) for word in made.args]
         struck = tuple(tree.word for tree in find_struck_trees(made)) if name in TRANSFER_COMMANDS else ()
@@ -99,6 +102,9 @@ class _LossFinder:
             yield from self._found_files(Loss("deletes the files that it finds"), made.args, paths)
         if name in COPY_COMMANDS:
             files = [plain_text(word, made.state) for word in find_operands(made.args)]
+            if name == "tee":
+                for text in files:
+                    yield from self._appended(text, paths)
             for target in find_copy_targets(name, files, texts, paths.is_folder):
                 yield from self._overwritten(target, paths)
         if name == "patch" or (_EDITORS_IN_PLACE.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts))):
@@ -174,6 +180,11 @@ class _LossFinder:
             found, all_ = walk_find_matches([paths.absolute(text) for text in roots], patterns)
             inside = [path for one in found if (path := paths.inside(one))]
             yield replace(each, paths=tuple(inside), exact=all_ and "" not in roots)
+
+    def _appended(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
+        """What is added to a file of the system, which other programs obey."""
+        if text and paths.inside(text) is None and _OF_THE_SYSTEM.match(paths.absolute(text)):
+            yield Loss(f"writes to {text[:80]}, a file of the system", covered=False)
 
     def _overwritten(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
         if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or paths.is_scratch(text):

@@ -37,7 +37,8 @@ def find_move_losses(made: Invocation, paths: WorkspacePaths, environ: Mapping[s
         if repository := _find_repository(root, path):
             yield _one_end(f"moves {repository[:80]}, a repository with its history")
     ignored = list_ignored_paths(Path(root), inside, environ) if Path(root).is_dir() else ()
-    yield from _of_ignored([path for path in ignored if not is_build_output(path)], inside)
+    leaves = paths.inside(_target(made)) is None
+    yield from _of_ignored([path for path in ignored if not is_build_output(path)], [] if leaves else inside)
 
 
 def _of_ignored(ignored: list[str], moved: list[str]) -> Iterator[Loss]:
@@ -47,7 +48,7 @@ def _of_ignored(ignored: list[str], moved: list[str]) -> Iterator[Loss]:
     below = [path for path in ignored if path not in moved]
     if below:
         more = f" and {len(below) - MAX_NAMED} more" if len(below) > MAX_NAMED else ""
-        yield _one_end(f"moves {', '.join(below[:MAX_NAMED])[:120]}{more}, ignored by git, with their folder")
+        yield _one_end(f"moves {', '.join(below[:MAX_NAMED])[:120]}{more}, ignored by git")
 
 
 def _one_end(what: str) -> Loss:
@@ -69,6 +70,13 @@ def _sources(made: Invocation) -> ShellWords:
     if target := find_option_value(texts, "-t", "--target-directory"):
         return tuple(word for word in given if plain_text(word, made.state) != target)
     return given[:-1]
+
+
+def _target(made: Invocation) -> str:
+    """Where a command moves to, as it is written; "" where that is not known."""
+    texts = [plain_text(word, made.state) for word in made.args]
+    given = find_operands(made.args)
+    return find_option_value(texts, "-t", "--target-directory") or (plain_text(given[-1], made.state) if given else "")
 
 
 def _find_repository(root: str, path: str) -> str:

@@ -116,11 +116,15 @@ class WorkspacePaths:
         return bool(text) and self.is_there(self.absolute(text) + "/.")
 
     def is_scratch(self, text: str) -> bool:
-        """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
+        """Whether a path is nobody's work, wherever the shell may be: below a temporary folder, but not in the home."""
         if None in self.state.cwds and not text.startswith("/"):
             return False
         places = [replace(self, state=replace(self.state, cwds=(cwd,))) for cwd in self.state.cwds]
-        return all(place.inside(text) is None and is_scratch_path(place.absolute(text)) for place in places)
+        return all(place.inside(text) is None and place._is_temporary(text) for place in places)
+
+    def _is_temporary(self, text: str) -> bool:
+        path = self.absolute(text)
+        return is_scratch_path(path) and not f"{path}/".startswith(f"{str(self.state.home).rstrip('/')}/")
 
     def matching(self, pattern: str) -> tuple[list[str], bool]:
         """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""

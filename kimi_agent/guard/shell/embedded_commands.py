@@ -224,6 +224,7 @@ def _of_make(texts: Sequence[str], documents: Sequence[str]) -> Iterator[Embedde
     read += [text.partition("=")[2] for text in texts if re.match(r"--eval=", text)]
     if any(re.fullmatch(r"-[a-zA-Z]*f-?|--(?:make)?file(?:=-)?|-|/dev/stdin|/dev/fd/0", text) for text in texts):
         read += documents
+    read += [text for text in texts if "$(shell" in text]
     for text in read:
         for match in _RECIPE.finditer(text[:MAX_EMBEDDED_CHARS].replace("\\n", "\n").replace("\\t", "\t")):
             yield next((group for group in match.groups() if group), "").replace("$$", "$"), True
@@ -242,6 +243,6 @@ def _of_git(texts: Sequence[str]) -> Iterator[EmbeddedCommand]:
             yield texts[at + 1], True
         elif match := re.match(r"--(?:exec|extcmd|upload-pack|receive-pack|open-files-in-pager)=(.*)", text):
             yield match[1], True
-    words = [text for text in texts if not text.startswith("-")]
-    if words[:2] in (["submodule", "foreach"], ["bisect", "run"]):
-        yield " ".join(words[2:]), True
+    for one, other in (("submodule", "foreach"), ("bisect", "run")):
+        if one in texts and other in texts[texts.index(one) :]:
+            yield " ".join(texts[texts.index(other) + 1 :]), True

@@ -23,7 +23,13 @@ from kimi_agent.guard.shell.expansion import (
     unescape_pattern,
 )
 from kimi_agent.guard.shell.invocation import Invocation, Launch
-from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launched, find_launched_texts, find_launcher
+from kimi_agent.guard.shell.launchers import (
+    SHELL_PROGRAMS,
+    find_launched,
+    find_launched_texts,
+    find_launcher,
+    find_option_commands,
+)
 from kimi_agent.guard.shell.mounts import find_mounts
 from kimi_agent.guard.shell.shell_state import change_folder, collect_variables, make_links
 from kimi_agent.guard.shell.syntax.parser import TOO_DEEP, TOO_MANY_OPERATORS, parse_shell
@@ -41,6 +47,10 @@ UNREADABLE = frozenset({TOO_DEEP, TOO_MANY_WORDS, TOO_MANY_OPERATORS})
 """Reasons by which a text is unclear because it goes past our limits."""
 _STDIN_SHELLS = frozenset({"at", "batch"})
 _BREAKS = re.compile(r"[;&|()<>`\n{}]+")
+_RUN_BY_VARIABLE = re.compile(
+    r"\w*(PAGER|EDITOR|VISUAL|COMMAND|ASKPASS|BROWSER|EXTERNAL_DIFF|LESSOPEN)|GIT_SSH|PS[0-4]"
+)
+"""Variables whose value a program or the shell runs."""
 _BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
 _EXITS = frozenset({"exit", "return", "die", "false", "break", "continue"})
 
@@ -103,6 +113,7 @@ class _Walker:
         self._texts = 0
         self._words = 0
         self._stops_at_failure = False
+        self._aliases: dict[str, str] = {}
 
     def walk_text(self, text: str, state: ShellState, around: _Around) -> None:
         """Read `text` as another shell would."""
@@ -177,6 +188,11 @@ class _Walker:
         if self._words > MAX_WORDS:
             self._doubt(TOO_MANY_WORDS, around)
             return _Outcome(state, state)
+        for assignment in command.assignments:
+            if _RUN_BY_VARIABLE.fullmatch(assignment.name):
+                self.walk_text(
+                    word_text(assignment.value), state, replace(around.deeper(certain=False), doubtful=False)
+                )
         outcome = _Outcome(state, state)
         for fields in split_fields(command.words, state):
             made = Invocation(
@@ -218,6 +234,10 @@ class _Walker:
             if made.words:
                 self._doubt(TOO_DEEP, around)
             return
+        if made.name == "alias":
+            self._aliases |= dict(word_text(word).partition("=")[::2] for word in made.args)
+        elif alias := self._aliases.pop(made.name, ""):  # taken out: an alias in itself is not looked for again
+            self.walk_text(f"{alias} {words_text(made.args)}", made.state, around.deeper())
         name, deeper = made.name, replace(around, fed=made.fed, documents=made.documents).deeper()
         for text in _shell_texts(name, made):
             self.walk_text(text, made.state, replace(deeper, fed=(), documents=()))
@@ -229,8 +249,8 @@ class _Walker:
     def _launched(self, made: Invocation, around: _Around) -> None:
         """The commands that a launcher runs."""
         around = replace(around, launchers=(*made.launchers, Launch(made.name, made.words)))
-        for words in _found_by_options(made):
-            self._invoke(replace(made, words=words, redirects=(), launchers=around.launchers), around)
+        for start, end in find_option_commands(made.name, [word_text(word) for word in made.words]):
+            self._invoke(replace(made, words=made.words[start:end], redirects=(), launchers=around.launchers), around)
         texts = [_plain(word, made.state) for word in made.words]
         found = find_launcher([made.name, *texts[1:]])
         if found is None:
@@ -298,6 +318,7 @@ def _shell_texts(name: str, made: Invocation) -> Iterator[str]:
             yield from map(word_text, made.documents)
             for feeder in made.fed:
                 yield from _printed(feeder)
+        texts += [word_text(redirect.target) for redirect in made.redirects if redirect.operator == "<"]
         for feeder in made.substituted if any("${_}" in text for text in texts) else ():
             yield from _printed(feeder)
 
@@ -305,15 +326,3 @@ def _shell_texts(name: str, made: Invocation) -> Iterator[str]:
 def _printed(feeder: Invocation) -> Iterator[str]:
     """What a command may write into a pipe, as far as it stands in the text: its words and documents."""
     yield from dict.fromkeys((*map(word_text, feeder.args), words_text(feeder.args), *map(word_text, feeder.documents)))
-
-
-def _found_by_options(made: Invocation) -> Iterator[ShellWords]:
-    """The commands in `find -exec ... ;` and `fd -x ...`."""
-    if made.name not in {"find", "gfind", "fd", "fdfind"}:
-        return
-    opening = r"-(exec|ok)(dir)?" if made.name.endswith("find") and made.name != "fdfind" else r"-[xX]|--exec(-batch)?"
-    texts = [word_text(word) for word in made.words]
-    for at, text in enumerate(texts):
-        if re.fullmatch(opening, text):
-            end = next((i for i in range(at + 1, len(texts)) if texts[i] in {";", "+"}), len(texts))
-            yield made.words[at + 1 : end]

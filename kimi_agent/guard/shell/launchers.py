@@ -74,6 +74,7 @@ LAUNCHERS = {
     ),
     **dict.fromkeys(("proot", "fakeroot", "cpulimit", "rlwrap", "xvfb-run"), LauncherForm("rbwlsinefpS")),
     "entr": LauncherForm(),
+    "screen": LauncherForm("SsctTehLp"),
     "gdb": LauncherForm("xpcds", "command pid core directory"),
     "time": LauncherForm("fo", "format output"),
     **{keyword: LauncherForm() for keyword in SHELL_KEYWORDS - {"time"}},
@@ -91,6 +92,10 @@ RUNNERS = {
     },
     **{(name, word): _NPM for name in ("npm", "pnpm", "yarn") for word in ("exec", "x", "dlx")},
     ("bundle", "exec"): LauncherForm(),
+    **{
+        ("tmux", word): LauncherForm("ctnFsxye", joined=True)
+        for word in ("new", "new-session", "neww", "new-window", "split-window", "run-shell", "run")
+    },
     **{
         (name, "exec"): LauncherForm("euw", "env env-file user workdir detach-keys", operands=1)
         for name in ("docker", "podman")
@@ -164,6 +169,19 @@ def find_launched_texts(launcher: LauncherForm, words: Sequence[str], start: int
         for at in range(start, len(words) - 1):
             if re.fullmatch(launcher.texts, words[at]):
                 yield at + 1
+
+
+def find_option_commands(name: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the commands in `find -exec ... ;` and `fd -x ...` begin and end."""
+    if name in {"find", "gfind"}:
+        opening = r"-(exec|ok)(dir)?"
+    elif name in {"fd", "fdfind"}:
+        opening = r"-[xX]|--exec(-batch)?"
+    else:
+        return
+    for at, word in enumerate(words):
+        if re.fullmatch(opening, word):
+            yield at + 1, next((i for i in range(at + 1, len(words)) if words[i] in {";", "+"}), len(words))
 
 
 def find_launched_index(words: tuple[str, ...]) -> int:

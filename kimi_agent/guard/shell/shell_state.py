@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, product
 
 from kimi_agent.guard.shell.expansion import PathParts, ShellState, expand_word, resolve_parts, split_path
@@ -20,14 +21,22 @@ def collect_variables(root: ShellNode, state: ShellState) -> dict[str, ShellWord
     for command in islice(_commands(root), MAX_SCANNED_COMMANDS):
         for assignment in command.assignments:
             known[assignment.name] = _with_value(known, assignment)
-            if assignment.name == "IFS" and not command.words:
-                return dict.fromkeys(known)  # how values fall into words is not known any more
         texts = [word_text(word) for word in command.words]
         if texts and texts[0] in _READING:
             known |= {text: None for text in texts[1:] if re.fullmatch(r"[A-Za-z_]\w*", text)}
         elif texts[:2] == ["printf", "-v"]:
             known[texts[2] if len(texts) > 2 else "_"] = None
+    for separators in known.get("IFS") or ():
+        known = {name: _with_blanks(values, word_text(separators)) for name, values in known.items()}
     return known
+
+
+def _with_blanks(values: ShellWords | None, separators: str) -> ShellWords | None:
+    """Values with a blank for each character that IFS makes a separator."""
+    blanks = str.maketrans(dict.fromkeys(separators, " "))
+    return values and tuple(
+        tuple(replace(piece, text=piece.text.translate(blanks)) for piece in word) for word in values
+    )
 
 
 def _commands(root: ShellNode) -> Iterator[ShellCommand]:

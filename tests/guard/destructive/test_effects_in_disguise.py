@@ -70,6 +70,12 @@ docker run --rm -v "$HOME":/h alpine sh -c 'rm -rf /h/*'
 docker run --rm --mount type=bind,source=/,target=/h alpine rm -rf /h/home
 chattr -R +i ~
 setfacl -R -m u::--- ~
+alias x='rm -rf'%x ~
+IFS=,; c=rm,-rf,/; $c
+sh < <(echo 'rm -rf ~')
+git bisect run rm -rf ~
+screen -dm rm -rf ~
+tmux new -d 'rm -rf ~'
 nvme format
 cryptsetup erase /dev/sda1
 hdparm --security-erase x /dev/sda
@@ -89,6 +95,13 @@ python3 -c 'import shutil, os; shutil.rmtree(os.path.expanduser("~"))'
 find ~ -type f | grep x | xargs rm -f
 docker run -v /:/h alpine rm -rf /h/$X
 echo 'unfinished; rm -rf ~
+PAGER='rm -rf ~;' git -p log
+GIT_SSH_COMMAND='rm -rf ~;' git fetch
+echo cm0gLXJmIH4K | base64 -d | sh
+reboot
+shutdown -h now
+systemctl poweroff
+kill -9 -1
 """.strip().splitlines()
 
 HARMLESS = r"""
@@ -125,6 +138,11 @@ set -e%cd build%rm -rf *
 for f in *.o; do rm -f "$f"; done
 git -c core.pager=cat log
 git -c alias.x='log --oneline' x
+PAGER=cat git log
+kill 123
+kill -1 123
+systemctl status nginx
+echo aGk= | base64 -d
 ln -s ../shared lib && rm -rf build
 mount
 """.strip().splitlines()

@@ -167,6 +167,17 @@ gsutil -m rm -r gs://b
 gh repo delete x
 gh api -X DELETE /repos/x
 npm unpublish x
+npm publish
+cargo publish
+twine upload dist/*
+gem push a.gem
+terraform apply -auto-approve
+docker rm -f c1
+iptables -F
+systemctl stop nginx
+apt-get remove -y git
+echo x | sudo tee -a /etc/hosts
+echo x >> /etc/hosts
 rsync -a --delete ./ host:/srv
 ssh host rm -rf src
 crontab -r
@@ -228,6 +239,10 @@ aws s3 ls
 gh pr list
 curl http://localhost/x
 python -c 'print(1)'
+cargo publish --dry-run
+apt-get install -y git
+systemctl status nginx
+iptables -L
 npm install
 echo 'git reset --hard'
 """.splitlines()

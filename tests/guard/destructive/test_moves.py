@@ -37,9 +37,10 @@ ONE_END = "(undo could bring back one end of the move only)"
         ("mv sub/.git sub/git-backup", f"moves sub/.git, a repository with its history {ONE_END}"),
         ("mv sub elsewhere", f"moves sub/.git, a repository with its history {ONE_END}"),
         ("cd sub && mv .git x", f"moves sub/.git, a repository with its history {ONE_END}"),
-        ("mv -t /tmp s", f"moves s/my.key, ignored by git, with their folder {ONE_END}"),
-        ("mv s s2", f"moves s/my.key, ignored by git, with their folder {ONE_END}"),
-        ("sh -c 'mv s s2'", f"moves s/my.key, ignored by git, with their folder {ONE_END}"),
+        ("mv -t /tmp s", f"moves s/my.key, ignored by git {ONE_END}"),
+        ("mv s s2", f"moves s/my.key, ignored by git {ONE_END}"),
+        ("sh -c 'mv s s2'", f"moves s/my.key, ignored by git {ONE_END}"),
+        ("mv .env /tmp/x", f"moves .env, ignored by git {ONE_END}"),
     ],
 )
 def test_a_move_that_could_be_half_undone_is_asked_about(repository: Path, text: str, what: str) -> None:
@@ -60,4 +61,4 @@ def test_moves_of_tracked_and_untracked_files_stay_silent(repository: Path, text
 def test_what_is_named_is_listed_also_where_a_build_would_make_it_again(repository: Path) -> None:
     (repository / "i.log").write_text("x")
     assert moved(repository, "rm i.log") == [("deletes files", True, ("i.log",))]
-    assert moved(repository, "rm -r p/__pycache__ dist") == [("deletes files", True, ("p/__pycache__",))]
+    assert moved(repository, "rm -r p/__pycache__ dist") == [("deletes files", True, ("p/__pycache__", "dist"))]

@@ -60,7 +60,7 @@ def parse_shell(text: str) -> ShellScript:
         return ShellScript(ShellGroup("sequence", ()), f"more than {MAX_SHELL_CHARS:,} characters")
     if len(_SLOW.findall(text)) > MAX_SLOW_OPERATORS:
         return ShellScript(ShellGroup("sequence", ()), TOO_MANY_OPERATORS)
-    reader = _Reader(text.encode("utf-8", "replace"), depth=0)
+    reader = _Reader(text.replace("\0", "").encode("utf-8", "replace"), depth=0)  # bash drops NULs too
     root = reader.read()
     if control := _CONTROL.search(text):
         reader.doubt(f"a control character (U+{ord(control[0]):04X})")

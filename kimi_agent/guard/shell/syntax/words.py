@@ -24,7 +24,7 @@ _BACKSLASHED = re.compile(r"\\(.?)", re.DOTALL)
 
 
 def decode_ansi_c(body: str) -> str:
-    """The value of $'body'."""
+    """The value of $'body', which ends at a NUL."""
 
     def value(match: re.Match[str]) -> str:
         code = match[1]
@@ -35,7 +35,7 @@ def decode_ansi_c(body: str) -> str:
             return chr(int(code, 8) & 0xFF)
         return _CONTROL.get(code, code)
 
-    return _ESCAPE.sub(value, body)
+    return _ESCAPE.sub(value, body).partition("\0")[0]
 
 
 def literal_word(text: str) -> ShellWord:
