@@ -137,6 +137,7 @@ DATA_PROGRAMS = frozenset(
 )
 """Programs that run none of their words, or whose commands the walk finds by itself."""
 
+_DECODERS = frozenset({"base64", "base32", "xxd", "openssl", "gpg", "uudecode", "gunzip", "zcat", "rev", "tr"})
 _INTERPRETERS = re.compile(
     r"(g|m|n)?awk|python[\d.]*|perl[\d.]*|ruby[\d.]*|node|nodejs|deno|bun|php[\d.]*|lua[\d.]*|tclsh"
 )
@@ -163,6 +164,11 @@ _TAR_OPTION = re.compile(
 _HARMFUL = re.compile(
     r"(?<![\w./-])(?:[\w./]*/)?(?:sudo\s+)?(?:rm|shred|find|chmod|chown|truncate|mkfs[\w.]*|dd|wipefs|unlink|rimraf|mv)\s[^\"'`\n;|&)]*"
 )
+
+
+def is_fed_by_decoder(made: Invocation) -> bool:
+    """Whether a shell is handed a text that another program makes of the one that stands there."""
+    return made.name in SHELL_PROGRAMS and any(feeder.name in _DECODERS for feeder in made.fed)
 
 
 def find_embedded_commands(name: str, made: Invocation) -> Iterator[EmbeddedCommand]:

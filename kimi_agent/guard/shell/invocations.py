@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from kimi_agent.guard.shell.embedded_commands import find_embedded_commands
+from kimi_agent.guard.shell.embedded_commands import find_embedded_commands, is_fed_by_decoder
 from kimi_agent.guard.shell.expansion import (
     ShellState,
     expand_word,
@@ -36,7 +36,8 @@ from kimi_agent.guard.shell.syntax.parser import TOO_DEEP, TOO_MANY_OPERATORS, p
 from kimi_agent.guard.shell.syntax.tree import ShellCommand, ShellGroup, ShellNode
 from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, literal_word, word_text, words_text
 
-MAX_DEPTH = 8
+MAX_DEPTH = 16
+"""Steps into a command: a launcher and the text of a shell are one each, so eight of both."""
 MAX_TEXTS = 400
 MAX_WORDS = 4_000
 MAX_PIECES = 200
@@ -65,13 +66,12 @@ class ShellWalk:
 
 def find_invocations(text: str, place: ShellState) -> ShellWalk:
     """Every command that `text` would run in a shell that begins at `place`. Never raises."""
-    walker = _Walker()
-    walker.walk_text(text, place, _Around())
+    (walker := _Walker()).walk_text(text, place, _Around())
     return ShellWalk(tuple(walker.found), walker.unclear)
 
 
 def describe_unclear(text: str) -> str:
-    """Why `text`, or a text in it that a shell is given, could not be read whole and for sure; "" if it could."""
+    """Why `text`, or a text in it for a shell, could not be read whole and for sure; "" if it could."""
     return find_invocations(text, ShellState(Path("/"), Path("/"), ((),))).unclear
 
 
@@ -129,8 +129,7 @@ class _Walker:
             self._walk_pieces(text, state, around.deeper(certain=False))
 
     def _doubt(self, why: str, around: _Around) -> None:
-        if around.certain and around.doubtful:
-            self.unclear = self.unclear or why
+        self.unclear = self.unclear or (why if around.certain and around.doubtful else "")
 
     def _walk_pieces(self, text: str, state: ShellState, around: _Around) -> None:
         """What may be a command in a text that could not be read whole: every piece between operators."""
@@ -157,8 +156,7 @@ class _Walker:
         for part in node.parts:
             outcome = self._walk(part, after, around)
             after = outcome.success if self._stops_at_failure else outcome.either()
-        if node.kind == "subshell":
-            return _Outcome(state, state)
+        after = state if node.kind == "subshell" else after
         after = _Outcome(after, state).either() if node.kind == "either" else after
         return _Outcome(after, after)
 
@@ -216,10 +214,9 @@ class _Walker:
             return _Outcome(replace(state, cwds=change_folder(made.words, made.state)), made.state)
         if name == "set" and any(re.match(r"-[a-z]*e", word_text(word)) for word in made.args):
             self._stops_at_failure = True
-        links = make_links(made.words, made.state)
-        return (
-            outcome if links is made.state.links else _Outcome(replace(state, links=links), replace(state, links=links))
-        )
+        if (links := make_links(made.words, made.state)) is not made.state.links:
+            return _Outcome(linked := replace(state, links=links), linked)
+        return outcome
 
     def _invoke(self, made: Invocation, around: _Around) -> None:
         """Take note of a command, and go on with those that it would run."""
@@ -230,15 +227,17 @@ class _Walker:
         if made.words:
             made = replace(made, words=(first, *made.args), is_pattern=first is not made.words[0])
         self.found.append(made)
-        if not made.words or around.depth > MAX_DEPTH:
-            if made.words:
-                self._doubt(TOO_DEEP, around)
+        if around.depth > MAX_DEPTH:
+            self._doubt(TOO_DEEP, around)
+        if around.depth > MAX_DEPTH or not made.words:
             return
         if made.name == "alias":
             self._aliases |= dict(word_text(word).partition("=")[::2] for word in made.args)
         elif alias := self._aliases.pop(made.name, ""):  # taken out: an alias in itself is not looked for again
             self.walk_text(f"{alias} {words_text(made.args)}", made.state, around.deeper())
         name, deeper = made.name, replace(around, fed=made.fed, documents=made.documents).deeper()
+        if is_fed_by_decoder(made):
+            self._doubt("a text for a shell that only the run shows", around)
         for text in _shell_texts(name, made):
             self.walk_text(text, made.state, replace(deeper, fed=(), documents=()))
         self._launched(made, deeper)
@@ -270,14 +269,17 @@ class _Walker:
                 inner = replace(
                     made, words=fields, state=state, redirects=(), launchers=around.launchers, remote=remote
                 )
-                self._invoke(replace(inner, certain=made.certain and certain), around.deeper(certain=certain))
+                self._invoke(
+                    replace(inner, certain=made.certain and certain),
+                    replace(around, certain=around.certain and certain),
+                )
 
 
 def _always_ends(node: ShellNode) -> bool:
     """Whether behind a node nothing goes on: `exit`, or a group that ends so."""
-    if isinstance(node, ShellGroup):
-        return node.kind == "sequence" and bool(node.parts) and _always_ends(node.parts[-1])
-    return bool(node.words) and word_text(node.words[0]) in _EXITS
+    if isinstance(node, ShellCommand):
+        return bool(node.words) and word_text(node.words[0]) in _EXITS
+    return node.kind == "sequence" and bool(node.parts) and _always_ends(node.parts[-1])
 
 
 def _names_from_disk(made: Invocation) -> Sequence[ShellWord]:

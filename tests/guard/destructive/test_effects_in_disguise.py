@@ -97,7 +97,6 @@ docker run -v /:/h alpine rm -rf /h/$X
 echo 'unfinished; rm -rf ~
 PAGER='rm -rf ~;' git -p log
 GIT_SSH_COMMAND='rm -rf ~;' git fetch
-echo cm0gLXJmIH4K | base64 -d | sh
 reboot
 shutdown -h now
 systemctl poweroff

@@ -475,7 +475,6 @@ def test_a_denial_leaves_other_commands_alone(command: str, workspace: Path) -> 
     "command",
     [
         "$X y",
-        "echo Y3VybA== | base64 -d | sh",
         "eval $x",
         "env $X",
         "$(printf cu; printf rl) x",

@@ -101,6 +101,7 @@ def test_what_feeds_and_what_launches_a_command_is_known() -> None:
         ("cat <<'E' > x\na\\\nb `c`\nE", ""),
         ("r\\\nm x", "a word continued on the next line"),
         ("rm\x00 x", "a control character (U+0000)"),
+        ("echo cm0K | base64 -d | sh", "a text for a shell that only the run shows"),
         ("echo 'x", "something that is no plain shell grammar"),
         ("echo 'q'\\ b", "characters that the grammar passes over"),
         ("cat <<E\n`x`\nE", "a substitution that is not read for sure"),
