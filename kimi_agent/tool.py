@@ -13,11 +13,13 @@ returns a `Result`, or a str for the model alone, and raises `ToolError` to say 
 """
 
 import inspect
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kimi_agent.call_plan import CallPlan, PlannedCommand, PlannedPath
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.log.events import Effect, Fingerprint
 from kimi_agent.log.readers.recall import Hit, SessionRecall
@@ -26,11 +28,13 @@ from kimi_agent.printable import escape_name, escape_path, format_count, join_so
 from kimi_agent.schema import Field, ToolSignature
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Found, Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
 
 __all__ = [
+    "CallPlan",
     "Context",
     "Field",
     "FileChange",
@@ -38,6 +42,7 @@ __all__ = [
     "Found",
     "Hit",
     "NeedsConsent",
+    "PlannedCommand",
     "Preview",
     "Result",
     "Tool",
@@ -55,7 +60,8 @@ class Context:
     """What a tool may touch the machine with, and who it runs for.
 
     `call_id` names this call once and for all, `place` within the session's log: (answer, index), see `log.events`.
-    `progress` shows a line while the call runs; `history` looks things up in that log.
+    `progress` shows a line while the call runs; `history` looks things up in that log. `plan` is what was judged: the
+    call may do this and no more (None where nobody judges).
     """
 
     files: Files
@@ -67,6 +73,7 @@ class Context:
     progress: Callable[[str], None]
     place: tuple[int, int] = (0, 0)
     history: SessionRecall = field(default_factory=lambda: SessionRecall(tuple))
+    plan: CallPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,30 @@ class ParsedCall:
 
 ToolFunction = Callable[[Context, ParsedCall], Awaitable[Result]]
 PathsOfArguments = Callable[[dict[str, Any]], Sequence[str]]
+PlanParts = tuple[Sequence[str], Sequence[PlannedCommand]]
+"""The paths, in any spelling, and the commands of a call."""
+
+
+def _given_commands(ctx: Context, call: ParsedCall) -> Sequence[PlannedCommand]:
+    """The command that the arguments of a call hold, if its tool may run one."""
+    command, folder = call.arguments.get("command"), call.arguments.get("cwd")
+    text = shlex.join(map(str, command)) if isinstance(command, list) else command
+    if call.tool.effect == "read" or not isinstance(text, str) or not text:
+        return ()
+    where = ctx.files.resolve(folder).path if isinstance(folder, str) and folder else str(ctx.runner.cwd)
+    return (PlannedCommand(text, where),)
+
+
+def _resolve_plan(ctx: Context, call: ParsedCall, paths: Sequence[str], commands: Sequence[PlannedCommand]) -> CallPlan:
+    """The plan with its paths as the files are opened. Raises ToolError for what can be no path."""
+    found = (ctx.files.resolve(path) for path in paths if not path.startswith(OUTPUT_PREFIX))
+    resolved = dict.fromkeys(PlannedPath(each.path, each.names) for each in found)
+    return CallPlan(call.tool.name, call.tool.effect, tuple(resolved), tuple(commands))
+
+
+async def plan_from_arguments(ctx: Context, call: ParsedCall) -> CallPlan:
+    """The plan of a call whose arguments name all of its paths, and its command. Raises ToolError."""
+    return _resolve_plan(ctx, call, call.paths, _given_commands(ctx, call))
 
 
 @dataclass(frozen=True)
@@ -100,7 +131,8 @@ class Tool:
     """One tool as a value: `run(ctx, call)` does a call, `preview(ctx, call)` shows it without doing it.
 
     `read(raw_json)` gives the arguments as the tool will have them, and the names that it does not know;
-    `paths(arguments)` the files and folders that they name. All four may raise ToolError.
+    `paths(arguments)` the files and folders that they name; `plan(ctx, call)` what the call would do, which is judged.
+    All five may raise ToolError. `names_paths` says whether its calls name paths at all.
     """
 
     name: str
@@ -111,6 +143,8 @@ class Tool:
     preview: Callable[[Context, ParsedCall], Awaitable[Preview]]
     read: Callable[[str], tuple[dict[str, Any], Sequence[str]]]
     paths: PathsOfArguments
+    plan: Callable[[Context, ParsedCall], Awaitable[CallPlan]] = plan_from_arguments
+    names_paths: bool = True
 
     def wrapped(self, run: ToolFunction) -> "Tool":
         """This tool with another `run` around its own."""
@@ -131,6 +165,7 @@ def tool(
     effect: Effect,
     preview: Callable[..., Awaitable[Preview]] | None = None,
     paths: PathsOfArguments | None = None,
+    plan: Callable[..., Awaitable[PlanParts]] | None = None,
     name: str = "",
     touches: None = None,
 ) -> Callable[[Callable[..., Awaitable[Result | str]]], Tool]:
@@ -138,6 +173,8 @@ def tool(
 
     `effect` says what it does to the world at most. `preview(ctx, **arguments)` shows what a call would do; without
     it a person sees the arguments. `paths(arguments)` names the paths of a call; without it, its `path` argument.
+    `plan(ctx, **arguments)` gives its paths and commands where the arguments do not name them; without it they are
+    `paths` and, for a tool that does more than read, the argument `command` in the folder `cwd`.
     """
     if touches is not None:
         raise TypeError("touches is called paths now")
@@ -161,6 +198,11 @@ def tool(
                 return Preview(f"{call.tool.name} {summarize_arguments(call.arguments)}")
             return await preview(ctx, **deepcopy(call.arguments))  # the run gets what was judged, whatever this does
 
+        async def planned(ctx: Context, call: ParsedCall) -> CallPlan:
+            if plan is None:
+                return await plan_from_arguments(ctx, call)
+            return _resolve_plan(ctx, call, *await plan(ctx, **deepcopy(call.arguments)))
+
         return Tool(
             name=signature.name,
             description=inspect.getdoc(function) or "",
@@ -170,6 +212,8 @@ def tool(
             preview=show,
             read=signature.read,
             paths=paths or _path_argument,
+            plan=planned,
+            names_paths=bool(paths or plan) or "path" in signature.schema.get("properties", {}),
         )
 
     return made

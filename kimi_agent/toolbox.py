@@ -118,8 +118,10 @@ class Toolbox:
             nonlocal started
             if not started:
                 started = True
-                before = () if call.tool.effect == "read" else ctx.files.fingerprints(call.paths)
-                self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before))
+                plan = ctx.plan or await call.tool.plan(ctx, call)
+                before = () if plan.effect == "read" else ctx.files.fingerprints(each.path for each in plan.paths)
+                unnamed = tuple(each.text for each in plan.commands if each.source != "model")
+                self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before, unnamed))
             return await call.tool.run(ctx, call)
 
         return run

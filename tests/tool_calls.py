@@ -1,5 +1,6 @@
 """Calls of one tool without a toolbox: read as the toolbox reads them, then run or shown."""
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.tool import Context, ParsedCall, Preview, Result, Tool
 
 
@@ -19,3 +20,8 @@ async def run_tool(tool: Tool, context: Context, raw: str) -> Result:
 async def preview_tool(tool: Tool, context: Context, raw: str) -> Preview:
     """What the tool shows of a call. Raises ToolError."""
     return await tool.preview(context, parse_call(tool, raw))
+
+
+async def plan_tool(tool: Tool, context: Context, raw: str) -> CallPlan:
+    """What the tool would do for a call. Raises ToolError."""
+    return await tool.plan(context, parse_call(tool, raw))

@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +13,16 @@ from kimi_agent.config import Config
 from kimi_agent.context.context_window import ContextWindow
 from kimi_agent.context.window_layout import CompactionSettings
 from kimi_agent.errors import ToolError, UserError
-from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
+from kimi_agent.guard.policy.rules import Rule, check_rule, parse_rule
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
 from kimi_agent.layers import find_private_paths, workspace_key
+from kimi_agent.log.events import Queued, Said
 from kimi_agent.log.questions import Ask, Decision, Question
+from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
-from kimi_agent.tool import Context, ParsedCall
+from kimi_agent.tool import Tool
 from kimi_agent.verify.turn_verifier import AfterTurnHook
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
 from kimi_agent.workspace.files.access_rules import AccessRules
@@ -29,18 +31,30 @@ from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
 from kimi_agent.workspace.process.process_runner import ProcessRunner
+from kimi_agent.workspace.repository.hooks_folders import make_hooks_lookup
 
 
-def make_policy(setup: Setup) -> Policy:
+def make_policy(setup: Setup, tools: Mapping[str, Tool]) -> Policy:
     """The policy that the settings ask for. Raises UserError naming the file (or flag) that is wrong."""
-    config = setup.config
-    with _naming_source(config, "permissions.allow"):
-        Rules.parse(config.texts("permissions.allow"))
-    with _naming_source(config, "permissions.deny"):
-        rules = Rules.parse(config.texts("permissions.allow"), config.texts("permissions.deny"))
+    config, folders = setup.config, setup.user_folders
+    parsed: dict[str, tuple[Rule, ...]] = {}
+    for key in ("permissions.allow", "permissions.deny"):
+        with _naming_source(config, key):
+            parsed[key] = tuple(parse_rule(text, home=str(folders.home)) for text in config.texts(key))
+            for rule in parsed[key]:
+                check_rule(rule, tools)
     with _naming_source(config, "mode"):
         mode = parse_permission_mode(config.text("mode"))
-    return Policy(mode, rules, workspace=setup.workspace, home=setup.user_folders.home, added=_added_folders(config))
+    return Policy(
+        mode,
+        Rules(parsed["permissions.allow"], parsed["permissions.deny"]),
+        workspace=setup.workspace,
+        home=folders.home,
+        added=_added_folders(config),
+        start=setup.cwd,
+        private=(folders.config, folders.state),
+        hooks_folders=make_hooks_lookup(setup.workspace, setup.environ),
+    )
 
 
 @contextlib.contextmanager
@@ -155,10 +169,7 @@ def make_snapshot_wrapper(
         except (GitFailed, UserError):
             return ""
 
-    def losses(ctx: Context, call: ParsedCall) -> Sequence[Loss]:
-        return policy.losses(call, cwd=ctx.runner.cwd, start=ctx.files.cwd)
-
-    return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, losses, commit_of, session.id)
+    return SnapshotWrapper(checkpoints, session.emit, ask_in_turn, policy.losses, commit_of, session.id)
 
 
 def make_context_window(setup: Setup, session: Session, files: Files) -> ContextWindow:
@@ -167,6 +178,17 @@ def make_context_window(setup: Setup, session: Session, files: Files) -> Context
     if at > 100:
         raise UserError(f"The setting compact.at is a percentage, from 1 to 100; not {at}.", 78)
     return ContextWindow(session, template, keep=files.outputs.keep, settings=CompactionSettings(at=at / 100))
+
+
+def close_session(session: Session, sessions: Sessions) -> bool:
+    """Close it, and remove one in which nothing was ever said: then False."""
+    kept = () if session.conversation.messages() else tuple(session.events())
+    session.close()
+    if session.conversation.messages() or any(isinstance(each.event, Said | Queued) for each in kept):
+        return True
+    with contextlib.suppress(UserError, OSError):
+        sessions.remove(session.id)
+    return False
 
 
 def collect_old_snapshots(checkpoints: Checkpoints, config: Config) -> None:

@@ -69,13 +69,17 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
-    """Written before the effect, with what the named paths held then."""
+    """Written before the effect, with what the named paths held then.
+
+    `commands` are those that the call runs and that its arguments do not name (AGENTS.md's test command).
+    """
 
     answer: int
     index: int
     name: str
     effect: Effect
     before: tuple[Fingerprint, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class Returned(msgspec.Struct, frozen=True, tag="Returned"):
@@ -306,13 +310,20 @@ class Notice(msgspec.Struct, frozen=True, tag="Notice"):
     wait_s: float = 0.0
 
 
+class Published(msgspec.Struct, frozen=True, tag="Published"):
+    """What else came of --commit and --pr: the address of the pull request, or in one sentence what went wrong."""
+
+    pull_request: str = ""
+    error: str = ""
+
+
 # A row for each would make a page of what is read as one line.
 Durable = (
     Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
     | Compacted | Shortened | Restored | Dispatched | Unanswered | Spent | Rewound | Judged | Committed | Renamed
     | TurnEnded | Recovered
 )  # fmt: skip
-Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice | Published
 Event = Durable | Fleeting
 
 

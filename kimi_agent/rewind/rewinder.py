@@ -10,20 +10,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+from msgspec import structs
+
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
 from kimi_agent.printable import escape_path, list_paths
+from kimi_agent.rewind.folder_modes import describe_folder_modes, plan_folder_modes
 from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
 from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
-from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
+from kimi_agent.rewind.preview_diffs import describe_mode_changes, describe_split_links, preview_diffs
+from kimi_agent.rewind.restore_note import RestoreNote
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from kimi_agent.rewind.rewindable_turns import RewindHistory
 from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import restore_files
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
 from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.transaction.commit_options import Recording
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000
@@ -45,6 +51,7 @@ class _FilesNow:
     now: Snapshot
     also: tuple[str, ...]
     file_plan: FilePlan
+    folders: tuple[FolderModeChange, ...] = ()
 
 
 class Rewinder:
@@ -113,33 +120,46 @@ class Rewinder:
         if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
             raise UserError("That cannot be brought back any more: something was said since.", 1)
         prompt = "" if plan.undoes else next((turn.prompt for turn in read.history.turns if turn.seq == plan.to), "")
-        event = Rewound(plan.to, plan.what, undoes=plan.undoes)
-        changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
+        changes, kept, restored = tuple[PathChange, ...](), tuple[str, ...](), False
         if plan.what != "chat":
             files_now = await asyncio.to_thread(self._inspect_files, read, plan)
             await asyncio.to_thread(self._check_unchanged, plan, files_now)
             changes, kept = _choose_changes(files_now.file_plan, yours)
-            if changes:
-                tree = await self._restore(files_now, changes)
+            if changes or files_now.folders:
                 few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
                 paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
-                event = Rewound(plan.to, plan.what, files_now.now.tree, tree, paths, plan.undoes)
-        if plan.what != "code" or changes:
-            self._session.emit(event)
+                await self._restore(files_now, changes, Rewound(plan.to, plan.what, "", "", paths, plan.undoes))
+                restored = True
+        if plan.what != "code" and not restored:
+            self._session.emit(Rewound(plan.to, plan.what, undoes=plan.undoes))
+        if plan.what != "code" or restored:
             await self._update_seen_files(plan.what, changes)
         return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange]) -> str:
-        """Restore the files; gives the tree that they are then. Raises UserError; then they are as they were."""
+    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange], rewound: Rewound) -> None:
+        """Restore the files, and record that. Raises UserError; then they are as they were."""
+        rewound = structs.replace(rewound, was=files_now.now.tree)
+
+        def record() -> None:
+            self._session.emit(structs.replace(rewound, tree=self._checkpoint_after(files_now).tree))
+
+        recording = Recording(RestoreNote(self._session.id, rewound).encode(), record)
         # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
         self._session.emit(Checkpoint(files_now.now.tree, "before", missed=files_now.now.missed[:MAX_LOGGED_MISSED]))
         try:
-            await asyncio.to_thread(restore_files, changes, self._checkpoints.content, self._files)
+            await asyncio.to_thread(
+                restore_files,
+                changes,
+                self._checkpoints.content,
+                self._files,
+                recording,
+                folder_mode=partial(self._checkpoints.folder_mode, files_now.file_plan.target),
+                folder_changes=files_now.folders,
+            )
         except (ToolError, UserError) as error:
             self._session.emit(await asyncio.to_thread(self._checkpoint_after, files_now))
             text = error.text if isinstance(error, ToolError) else error
             raise UserError(f"The files were not restored: {text}", 1) from error
-        return (await asyncio.to_thread(self._checkpoint_after, files_now)).tree
 
     def _checkpoint_after(self, files_now: _FilesNow) -> Checkpoint:
         try:
@@ -171,8 +191,13 @@ class Rewinder:
         files_now = self._inspect_files(read, plan)
         file_plan = files_now.file_plan
         changes = sorted((*file_plan.ours, *file_plan.yours), key=lambda change: change.path)
-        notes = (*file_plan.notes, *describe_mode_changes(changes))
-        if not changes and not file_plan.notes:
+        notes = (
+            *file_plan.notes,
+            *describe_mode_changes(changes),
+            *describe_folder_modes(files_now.folders),
+            *describe_split_links(changes, self._files.root),
+        )
+        if not changes and not notes:
             notes = ("no file is different from then",)
         diff = preview_diffs(changes, self._checkpoints.content)
         yours = tuple(each.path for each in file_plan.yours)
@@ -193,7 +218,8 @@ class Rewinder:
             file_plan = plan_files(
                 spans, now, self._checkpoints, wanted=wanted, by_name=by_name, now_ignored=now_ignored, ignored=ignored
             )
-            return _FilesNow(now, also, file_plan)
+            folders = plan_folder_modes(spans, now.tree, self._checkpoints, wanted)
+            return _FilesNow(now, also, file_plan, folders)
         except RewindBlocked as error:
             raise self._blocked_error(error, read) from error
 

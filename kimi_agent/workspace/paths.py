@@ -34,12 +34,14 @@ class ResolvedPath:
     """A resolved path: no link and no `..` is left in it. `root` is the allowed folder above it, "" outside of all.
 
     `guarded` says that the path leads through `.git` or `.kimi-agent`; `stat` is None where nothing is there yet.
+    `names` are the absolute names that led here by a link: the link's own place and what followed it.
     """
 
     path: str
     root: str
     guarded: ProtectedFolder
     stat: os.stat_result | None
+    names: tuple[str, ...] = ()
 
     @property
     def relative(self) -> str:
@@ -81,7 +83,8 @@ class PathResolver:
         # The root is a real path: nothing above it needs a look, unless a ".." leads there again.
         at, todo = (root.rstrip("/"), path[len(root) :].split("/")) if root else ("", path.split("/"))
         todo.reverse()
-        links, found = 0, None
+        found: os.stat_result | None = None
+        names: list[str] = []
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -96,8 +99,8 @@ class PathResolver:
             if found is None or not stat.S_ISLNK(found.st_mode):
                 at = here
                 continue
-            links += 1
-            if links > MAX_LINKS:
+            names.append(os.path.normpath("/".join((here, *reversed(todo)))))
+            if len(names) > MAX_LINKS:
                 raise ToolError("not_regular", f"{escape_path(spelling)} is a link that leads round in a circle")
             if here.startswith("/proc/"):
                 raise proc_path_error(spelling)
@@ -111,7 +114,7 @@ class PathResolver:
         at = at or "/"
         if at == "/proc" or at.startswith("/proc/"):
             raise proc_path_error(spelling)
-        return ResolvedPath(at, self._root(at), guarded, found or lstat_path(at))
+        return ResolvedPath(at, self._root(at), guarded, found or lstat_path(at), tuple(names))
 
     def _at_home(self, spelling: str) -> str:
         if spelling == "~" or spelling.startswith("~/"):

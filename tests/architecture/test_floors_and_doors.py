@@ -11,6 +11,7 @@ FLOORS: list[list[str]] = [
     [
         "kimi_agent.log.questions",
         "kimi_agent.log.events",
+        "kimi_agent.call_plan",
         "kimi_agent.layers",
         "kimi_agent.plugins",
         "kimi_agent.schema",

@@ -139,10 +139,12 @@ def test_a_bare_r_lets_choose(place: Place, start: Start) -> None:
     model = place.tape({"say": "one"}, {"say": "two"})
     for prompt in ("the first thing", "the second thing"):
         assert place.run("-m", model, "-p", prompt).returncode == 0
+    (place.logs()[0].parent.parent / "lost").mkdir()
     terminal = start("-m", model, "-r")
     terminal.until("Which one?")
     assert "the first thing" in terminal.shown()
-    terminal.press("2\n")
+    assert "  1  " in terminal.shown().partition("(damaged)")[0]
+    terminal.press("3\n")
     terminal.ready("the first thing", "one")
 
 

@@ -13,6 +13,7 @@ from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewinder import Rewinder
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
@@ -69,6 +70,12 @@ class InMemory:
     def read(self, tree: str, path: str) -> bytes | None:
         kept = self._trees[tree].get(path)
         return None if kept is None else self._contents[kept.id]
+
+    def folder_mode(self, tree: str, path: str) -> int | None:
+        return None
+
+    def folder_mode_changes(self, old: str, new: str) -> tuple[FolderModeChange, ...]:
+        return ()
 
     def has(self, tree: str) -> bool:
         return tree in self._trees

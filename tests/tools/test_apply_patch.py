@@ -11,7 +11,7 @@ from kimi_agent.errors import ToolError
 from kimi_agent.log.views import DiffView, FileDiff, Result
 from kimi_agent.tool import Context, Tool
 from tests.golden_texts import Golden
-from tests.tool_calls import parse_call, preview_tool, run_tool
+from tests.tool_calls import plan_tool, preview_tool, run_tool
 
 Load = Callable[[str], Tool]
 
@@ -264,12 +264,28 @@ async def test_a_long_result_is_capped(golden: Golden, tool: Load, context: Cont
     golden(result.content.splitlines()[-1])
 
 
-async def test_it_names_its_paths(tool: Load) -> None:
-    call = tool("apply_patch")
-    raw = patch("*** Update File: a", "*** Move to: b", "@@", "-x", "*** Add File: c", "*** Delete File: d")
-    assert list(parse_call(call, raw).paths) == ["a", "b", "c", "d"]
+async def test_its_plan_names_the_files_that_it_changes(tool: Load, context: Context, workspace: Path) -> None:
+    (workspace / "a").write_text("x\n")
+    (workspace / "d").write_text("y\n")
+    await run_tool(tool("read_file"), context, '{"path": "a"}')
+    await run_tool(tool("read_file"), context, '{"path": "d"}')
+    raw = patch("*** Update File: a", "*** Move to: b", "@@", "-x", "+z", "*** Add File: c", "*** Delete File: d")
+    plan = await plan_tool(tool("apply_patch"), context, raw)
+    assert sorted(each.path for each in plan.paths) == [str(workspace / name) for name in "abcd"]
+
+
+async def test_a_patch_is_planned_for_the_file_it_changes_however_it_is_spelled(
+    tool: Load, context: Context, workspace: Path
+) -> None:
+    (workspace / "src").mkdir()
+    (workspace / "src/a.py").write_text("x = 1\n")
+    await run_tool(tool("read_file"), context, '{"path": "src/a.py"}')
+    for one, other in (("a", "b"), ("i", "w"), ("c", "w"), ("o", "i")):
+        diff = f"--- {one}/src/a.py\n+++ {other}/src/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+        plan = await plan_tool(tool("apply_patch"), context, json.dumps({"patch": diff}))
+        assert [each.path for each in plan.paths] == [str(workspace / "src/a.py")]
     with pytest.raises(ToolError, match="no_patch"):
-        parse_call(call, json.dumps({"patch": "?"}))
+        await plan_tool(tool("apply_patch"), context, json.dumps({"patch": "?"}))
 
 
 async def test_its_words_are_few(tool: Load) -> None:

@@ -70,8 +70,9 @@ def config_show(
     for notice in setup.notices:
         typer.echo(sanitize_line(notice), err=True)
     from kimi_agent.app.factories import make_policy
+    from kimi_agent.toolbox import load_tools
 
-    make_policy(setup)
+    make_policy(setup, load_tools(setup.layers)[0])
 
 
 @commands_app.command("mock")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 class Loss:
     """Something that a command destroys; `what` goes on from "it".
 
-    `covered` says that a snapshot of the workspace brings it back, if `paths` (of the workspace, perhaps ignored by
-    git) are kept with it; `exact` says that nothing else worth keeping is destroyed. What `refs` name in the
-    repository comes back by the command `restore`, with the `{commit}` they held.
+    `covered` says that a snapshot of the workspace brings it back, as far as it holds `paths` (those of the workspace
+    that the command names, perhaps ignored by git); `exact` says that nothing else worth keeping is destroyed. What
+    `refs` name in the repository comes back by the command `restore`, with the `{commit}` they held.
     """
 
     what: str

@@ -3,25 +3,24 @@
 import asyncio
 import os
 import re
-import shlex
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import UserError
 from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
-from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule, suggest_rule
-from kimi_agent.guard.shell.launchers import find_launched_index
-from kimi_agent.guard.shell.program_names import hides_program_name
-from kimi_agent.guard.shell.risky_options import find_risky_options
-from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
-from kimi_agent.tool import ParsedCall, Tool
-from kimi_agent.workspace.paths import is_sensitive
+from kimi_agent.guard.policy.command_rules import JudgedCommand, Place
+from kimi_agent.guard.policy.path_rules import PathRules
+from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
+from kimi_agent.guard.shell.denied_words import match_denied_words
+from kimi_agent.guard.shell.hidden_programs import hides_program_name
+from kimi_agent.log.events import Effect
 
 __all__ = ["PERMISSION_MODES", "PermissionMode", "Policy", "PolicyVerdict", "Rules", "parse_permission_mode"]
 
@@ -33,9 +32,6 @@ _SPELLINGS: dict[str, PermissionMode] = {
     "acceptedits": "accept-edits",
     "bypasspermissions": "yolo",
 }
-
-PROTECTED_NAMES = frozenset({".git", ".kimi-agent", ".mcp.json", ".vscode", ".idea", ".envrc", ".husky", ".gitmodules"})
-"""Names whose contents other programs run or obey by themselves; no mode writes them unasked."""
 
 
 def parse_permission_mode(text: str) -> PermissionMode:
@@ -58,204 +54,256 @@ class PolicyVerdict:
 
 
 @dataclass(frozen=True)
-class _Call:
-    """A call as the policy sees it. `paths` holds every reading of each named path, first as it is shown."""
+class _JudgedPlan:
+    """A plan as rules see it. `paths` holds every name of each planned path: the real one first."""
 
-    tool: Tool
-    command: str | None
-    reading: SimpleCommand | ComplexCommand | None
+    plan: CallPlan
+    commands: tuple[JudgedCommand, ...]
     paths: tuple[tuple[str, ...], ...]
     outside: bool
-    cwd: Path | None
+
+    @property
+    def given_commands(self) -> tuple[JudgedCommand, ...]:
+        """The commands that the model or a text of the repository wrote: the call is a shell for them."""
+        return tuple(each for each in self.commands if each.command.source in ("model", "repository"))
 
 
 class Policy:
-    """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one."""
+    """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one.
+
+    `start` is the folder where the session's shell begins; `private` are our own folders, which nobody writes;
+    `hooks_folders` gives the folders that git takes hooks from, beside the usual ones.
+    """
 
     def __init__(
-        self, mode: PermissionMode, rules: Rules, *, workspace: Path, home: Path, added: Sequence[Path] = ()
+        self,
+        mode: PermissionMode,
+        rules: Rules,
+        *,
+        workspace: Path,
+        home: Path,
+        added: Sequence[Path] = (),
+        start: Path | None = None,
+        private: Sequence[Path] = (),
+        hooks_folders: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.mode: PermissionMode = mode
         self.rules = rules
         self.question_lock = asyncio.Lock()
         self._session: list[Rule] = []
-        self._workspace = workspace
+        self.workspace = workspace
         self._home = home
-        self._roots = [os.path.realpath(folder) for folder in (workspace, *added)]
+        roots = tuple(os.path.realpath(folder) for folder in (workspace, *added))
+        self._place = Place(roots[0], str(home), roots, os.path.realpath(start or workspace))
+        self._paths = PathRules(roots, tuple(os.path.realpath(folder) for folder in private), hooks_folders)
 
     def add_session_rule(self, text: str) -> None:
-        """Allow `text` until the session ends. Raises UserError."""
+        """Allow `text` until the session ends, a command in the folder it names, else in the top. Raises UserError."""
         rule = parse_rule(text)
+        if rule.words and rule.folder is None:
+            rule = replace(rule, folder=".")
         if rule not in self._session:
             self._session.append(rule)
 
-    def judge(self, parsed: ParsedCall, *, cwd: Path | None = None, start: Path | None = None) -> PolicyVerdict:
-        """The verdict on one call. `cwd` is the folder of the shell, `start` where relative paths begin."""
-        call = self._call(parsed, cwd, start)
-        denied = next((rule for rule in self.rules.deny if _denies(rule, call)), None)
-        if denied:
-            next_step = "go on without it; another spelling does not help, only the user can change the rule"
-            return PolicyVerdict("deny", f"the rule {denied.text} denies it", next_step=next_step)
-        forbidden = find_forbidden_effect(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
-        if forbidden and (forbidden.certain or self.mode == "yolo"):
-            next_step = "name exactly what is to be removed, by plain paths inside the workspace"
-            return PolicyVerdict("deny", f"it is never run, in no mode: {forbidden.why}", next_step=next_step)
-        if call.tool.effect == "read":
-            return PolicyVerdict("allow")
-        if self.mode == "plan":
+    def judge_tool(self, name: str, effect: Effect) -> PolicyVerdict:
+        """Whether a call of a tool may be planned at all: planning already looks at the files."""
+        judged = _JudgedPlan(CallPlan(name, effect), (), (), outside=False)
+        if denied := next((rule for rule in self.rules.deny if rule.covers_tool and _names_tool(rule, judged)), None):
+            return _denied_by(denied.text)
+        if self.mode == "plan" and effect != "read":
             next_step = "find out what is needed with the reading tools, then answer with the plan"
             return PolicyVerdict("deny", "plan mode is on: nothing is written or run", next_step=next_step)
-        return self._of_mode(call, forbidden)
+        return PolicyVerdict("allow")
 
-    def _of_mode(self, call: _Call, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
-        """The verdict on a call that may change something, when nothing forbids it."""
-        allowing = [rule for rule in (*self.rules.allow, *self._session) if _allows(rule, call)]
-        protected = _protected(call)
-        if forbidden:
-            return PolicyVerdict("ask", forbidden.why)
-        lost = [loss.what for loss in self._losses(call) if not loss.covered]
-        if lost and not any(rule.exact for rule in allowing):
-            offer = _offer(call)  # only this very command: a yes to it says nothing of its like
-            exactly = offer if offer.startswith("shell(=") else ""
-            return PolicyVerdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", exactly)
-        if protected and not any(protected in rule.glob for rule in allowing):
-            return PolicyVerdict("ask", f"{protected} decides what other programs run here")
-        if self.mode == "yolo":
-            if call.command and any(rule.words for rule in self.rules.deny) and hides_program_name(call.command):
-                why = "it hides what it runs, so that the rules that deny commands cannot be held"
-                return PolicyVerdict("ask", why)
-            return PolicyVerdict("allow")
-        if allowing or (self.mode == "accept-edits" and call.tool.effect == "write" and not call.outside):
-            return PolicyVerdict("allow")
-        return PolicyVerdict("ask", _reason(call), _offer(call))
+    def judge(self, plan: CallPlan) -> PolicyVerdict:
+        """The verdict on what one call would do."""
+        judged = self._judged(plan)
+        if denied := next((rule for rule in self.rules.deny if self._denies(rule, judged)), None):
+            return _denied_by(denied.text)
+        forbidden = self._forbidden(judged)
+        if forbidden and (forbidden.certain or self.mode == "yolo"):
+            next_step = "name exactly what is to be removed, by plain paths inside the workspace"
+            never = "it is never run, in no mode" if forbidden.certain else "it is not run without a person's yes"
+            return PolicyVerdict("deny", f"{never}: {forbidden.why}", next_step=next_step)
+        verdict = self.judge_tool(plan.tool, plan.effect)
+        return verdict if verdict.kind == "deny" or plan.effect == "read" else self._of_mode(judged, forbidden)
 
-    def _call(self, parsed: ParsedCall, cwd: Path | None, start: Path | None) -> _Call:
-        command = _command(parsed)
-        paths = tuple(self._spelled(path, start) for path in parsed.paths)
-        outside = any(path.startswith("/") for each in paths for path in each)
-        folder = parsed.arguments.get("cwd")
-        if command is not None and isinstance(folder, str) and folder:
-            spelled = self._spelled(folder, start)
-            outside |= any(path.startswith("/") for path in spelled)
-            cwd = self._workspace / spelled[-1]
-        reading = None if command is None else parse_simple_command(command)
-        return _Call(parsed.tool, command, reading, paths, outside, cwd)
+    def losses(self, plan: CallPlan) -> tuple[Loss, ...]:
+        """What the commands of a call would destroy."""
+        return self._losses(self._judged(plan))
 
-    def _spelled(self, path: str, base: Path | None) -> tuple[str, ...]:
-        """A path as seen from the workspace: as written, and where its links lead (absolute if outside)."""
-        text = path.strip().replace("\0", "").encode("utf-8", "replace").decode()
-        if text == "~" or text.startswith("~/"):
-            text = str(self._home) + text[1:]
-        whole = os.path.normpath(os.path.join(base or self._workspace, text))
-        return tuple(dict.fromkeys((self._inside(whole), self._inside(os.path.realpath(whole)))))
-
-    def _inside(self, path: str) -> str:
-        for root in self._roots:
-            if path == root or path.startswith(root.rstrip("/") + "/"):
-                return path[len(root) :].lstrip("/") or "."
-        return path
+    def _losses(self, judged: _JudgedPlan) -> tuple[Loss, ...]:
+        found: list[Loss] = []
+        for each in judged.commands:
+            text, folder = each.command.text, Path(each.command.folder)
+            found += find_losses(text, home=self._home, workspace=self.workspace, cwd=folder, walk=each.walk)
+        return tuple(dict.fromkeys(found))
 
     def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
-        """The rule that denies `tool` to read an absolute, resolved path, or all that is below it; "" if none does."""
-        return self._denies_path(path, ("read", tool))
+        """The rule that denies `tool` to read `path` (absolute, resolved), or all that is below it; "" if none does."""
+        return self._denying(path, ("read", tool))
 
     def denies_writing(self, path: str) -> str:
-        """The rule that denies writing an absolute, resolved path; "" if none does."""
-        return self._denies_path(path, ("write",))
+        """The rule that denies writing `path` (absolute, resolved), "" if none does."""
+        return self._denying(path, ("write",))
 
-    def _denies_path(self, path: str, tools: tuple[str, ...]) -> str:
+    def closes_unplanned(self, path: str) -> str:
+        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
+        return self.denies_writing(path) or self._paths.find_protected((path,))
+
+    def _denying(self, path: str, tools: tuple[str, ...]) -> str:
         rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
-        inside = self._inside(path)
-        # With a "/" behind it `x` is also what `x/**` names: who may read nothing in a folder may not list it.
-        matching = (r for r in rules if any(r.matches_path(each, any_case=True) for each in (inside, f"{inside}/")))
-        return next((rule.text for rule in matching), "")
+        return next((rule.text for rule in rules if self._paths.fits(rule, (path,), deny=True)), "")
 
-    def losses(self, parsed: ParsedCall, *, cwd: Path, start: Path) -> tuple[Loss, ...]:
-        """What the command of a call would destroy."""
-        return self._losses(self._call(parsed, cwd, start))
+    def _of_mode(self, judged: _JudgedPlan, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
+        """The verdict on a call that may change something, when nothing forbids it."""
+        allowing = self._allowing(judged)
+        if forbidden:
+            return PolicyVerdict("ask", forbidden.why)
+        lost = [loss.what for loss in self._losses(judged) if not loss.covered]
+        if lost and not self._allowing(judged, exactly=True):
+            why = f"it {'; '.join(lost)}: no snapshot brings that back"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        protected = self._protected(judged)
+        named = any(protected in rule.glob for rule in allowing) or self._allowing(judged, exactly=True)
+        if protected and not named:
+            why = f"{protected} decides what other programs run here"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        if (doubt := self._doubt(judged)) and not self._allowing(judged, exactly=True):
+            return PolicyVerdict("ask", doubt)
+        edits = judged.plan.effect == "write" and not judged.outside
+        if allowing or self.mode == "yolo" or (self.mode == "accept-edits" and edits):
+            return PolicyVerdict("allow")
+        return PolicyVerdict("ask", self._reason(judged), self._offer(judged))
 
-    def _losses(self, call: _Call) -> tuple[Loss, ...]:
-        return find_losses(call.command or "", home=self._home, workspace=self._workspace, cwd=call.cwd)
+    def _doubt(self, judged: _JudgedPlan) -> str:
+        """Why it cannot be told whether a denial by words is for the call, or what it runs; "" where it can."""
+        for each in judged.commands:
+            if each.walk.unclear:
+                return f"it cannot be read for sure: it holds {each.walk.unclear}"
+        rules = [rule for rule in self.rules.deny if rule.words]
+        if doubtful := next((rule for rule in rules if "ask" in _denials(rule, judged)), None):
+            return f"it may run what the rule {doubtful.text} denies"
+        if rules and any(hides_program_name(each.command.text, each.walk_of_names) for each in judged.commands):
+            return "it hides what it runs, so that the rules that deny commands cannot be held"
+        return ""
 
+    def _protected(self, judged: _JudgedPlan) -> str:
+        """The first of what other programs obey that the call would write, "" where there is none."""
+        setting = next((setting for each in judged.commands for setting in each.named.settings), "")
+        written = chain.from_iterable(each.named.written for each in judged.commands)
+        return setting or self._paths.find_protected(chain(*judged.paths, written))
 
-def _command(parsed: ParsedCall) -> str | None:
-    """The shell text that a call brings along; None if it brings none."""
-    if parsed.tool.effect == "read":
-        return None
-    given = parsed.arguments.get("command")
-    if isinstance(given, list):
-        given = shlex.join(map(str, given))
-    return given if isinstance(given, str) and (given or parsed.tool.name == "shell") else None
+    def _judged(self, plan: CallPlan) -> _JudgedPlan:
+        commands = tuple(JudgedCommand(each, self._place) for each in plan.commands)
+        paths = tuple((each.path, *each.names) for each in plan.paths)
+        outside = any(self._paths.is_outside(path) for each in paths for path in each)
+        return _JudgedPlan(plan, commands, paths, outside or any(each.outside for each in commands))
 
+    def _forbidden(self, judged: _JudgedPlan) -> ForbiddenEffect | None:
+        found = [effect for each in judged.commands if (effect := self._forbidden_by(each))]
+        return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
 
-def _names_tool(rule: Rule, tool: Tool) -> bool:
-    return rule.tool in (tool.name, tool.effect)
+    def _forbidden_by(self, judged: JudgedCommand) -> ForbiddenEffect | None:
+        command = judged.command
+        return find_forbidden_effect(
+            command.text, home=self._home, workspace=self.workspace, cwd=Path(command.folder), walk=judged.walk
+        )
 
-
-def _denies(rule: Rule, call: _Call) -> bool:
-    if rule.words:
-        return call.command is not None and rule.matches_command(call.command)
-    if not _names_tool(rule, call.tool):
-        return False
-    return rule.covers_tool or any(rule.matches_path(path, any_case=True) for each in call.paths for path in each)
-
-
-def _allows(rule: Rule, call: _Call) -> bool:
-    if rule.words:
-        if not isinstance(call.reading, SimpleCommand) or call.tool.name != "shell" or call.outside:
+    def _denies(self, rule: Rule, judged: _JudgedPlan) -> bool:
+        if rule.words:
+            return "deny" in _denials(rule, judged)
+        if rule.glob and self._denies_named(rule, judged):
+            return True
+        if not _names_tool(rule, judged):
             return False
-        return rule.allows_command(call.reading.words) and set(_secrets(call.reading.words)) <= set(rule.words)
-    if not _names_tool(rule, call.tool):
-        return False
+        if rule.covers_tool or any(self._paths.fits(rule, names, deny=True) for names in judged.paths):
+            return True
+        # What runs in a folder reaches all that is in it.
+        runs = judged.plan.effect == "execute"
+        return runs and any(self._paths.fits_below(rule, path.path) for path in judged.plan.paths)
+
+    def _denies_named(self, rule: Rule, judged: _JudgedPlan) -> bool:
+        """Whether a denied file is plain to see in a command: one that is there, or that would be written."""
+        if rule.tool == "write":
+            return any(self._paths.fits(rule, each.named.written, deny=True) for each in judged.commands)
+        if rule.tool != "read":
+            return False
+        there = (path for each in judged.commands for path in each.named.named if os.path.lexists(path))
+        return self._paths.fits(rule, there, deny=True)
+
+    def _allowing(self, judged: _JudgedPlan, *, exactly: bool = False) -> tuple[Rule, ...]:
+        """The rules that together allow all of the call (by its very words); () where a part of it is not allowed.
+
+        A command that the model or the repository wrote is allowed by a rule for commands only: `run_tests` speaks
+        for the person's own command and our table of runners.
+        """
+        rules = [rule for rule in (*self.rules.allow, *self._session) if rule.exact or not exactly]
+        if given := judged.given_commands:
+            by_command = [next((rule for rule in rules if _allows_command(rule, each, judged)), None) for each in given]
+            return tuple(rule for rule in by_command if rule) if all(by_command) else ()
+        return tuple(rule for rule in rules if self._allows(rule, judged))
+
+    def _allows(self, rule: Rule, judged: _JudgedPlan) -> bool:
+        if rule.words or rule.tool not in (judged.plan.tool, judged.plan.effect):
+            return False
+        if rule.covers_tool:
+            return True
+        return bool(judged.paths) and all(self._paths.fits(rule, names, deny=False) for names in judged.paths)
+
+    def _reason(self, judged: _JudgedPlan) -> str:
+        """Why a person is asked, where that is not plain."""
+        outside = "it reaches outside the workspace" if judged.outside else ""
+        complex_ = (each.why_complex for each in judged.commands)
+        return next(filter(None, (*complex_, outside, *(each.why_asked for each in judged.commands))), "")
+
+    def _offer(self, judged: _JudgedPlan) -> str:
+        """What "don't ask again" may stand for; "" where it would say more than the person sees, or not cover it."""
+        if judged.outside:
+            return ""
+        rule = self._suggested(judged)
+        if not rule:
+            return ""
+        parsed = parse_rule(rule)
+        parsed = replace(parsed, folder=parsed.folder or ".") if parsed.words else parsed
+        given = judged.given_commands
+        covers = all(_allows_command(parsed, each, judged) for each in given) if given else self._allows(parsed, judged)
+        return rule if covers else ""
+
+    def _offer_exactly(self, judged: _JudgedPlan) -> str:
+        """The offer of this very command alone: a yes to it says nothing of its like."""
+        offer = self._offer(judged)
+        return offer if offer.startswith("shell(=") else ""
+
+    def _suggested(self, judged: _JudgedPlan) -> str:
+        plan, paths = judged.plan, judged.paths
+        if given := judged.given_commands:
+            return given[0].suggestion if len(given) == 1 else ""
+        if plan.effect == "execute":
+            return plan.tool
+        path = self._paths.relative(paths[0][0]) if len(paths) == 1 and len(paths[0]) == 1 else ""
+        plain = re.fullmatch(r"[\w./ -]{1,100}", path, re.ASCII)
+        return f"{plan.tool}({path if '/' in path else f'./{path}'})" if plain else ""
+
+
+def _denied_by(rule: str) -> PolicyVerdict:
+    next_step = "go on without it; another spelling does not help, only the user can change the rule"
+    return PolicyVerdict("deny", f"the rule {rule} denies it", next_step=next_step)
+
+
+def _names_tool(rule: Rule, judged: _JudgedPlan) -> bool:
+    """Whether the rule's tool is the call's, its effect, or the shell that the call is for a given command."""
+    plan = judged.plan
+    return rule.tool in (plan.tool, plan.effect) or (rule.tool == "shell" and bool(judged.given_commands))
+
+
+def _denials(rule: Rule, judged: _JudgedPlan) -> set[str]:
+    """What a denial by words says of each command: deny, ask or ""."""
+    return {match_denied_words(rule.words, each.command.text, each.walk_of_names) for each in judged.commands}
+
+
+def _allows_command(rule: Rule, command: JudgedCommand, judged: _JudgedPlan) -> bool:
+    """Whether an allowance covers a command that the model or the repository wrote."""
     if rule.covers_tool:
-        # A tool that takes a command of the model's own is a shell for that call.
-        return call.command is None or call.tool.name == "shell"
-    return bool(call.paths) and all(rule.matches_path(path, any_case=False) for each in call.paths for path in each)
-
-
-def _secrets(words: tuple[str, ...]) -> list[str]:
-    """The arguments that name files which may hold secrets."""
-    return [word for word in words[1:] if is_sensitive(re.split("[=:]", word)[-1])]
-
-
-def _protected(call: _Call) -> str:
-    """The first protected name in the paths that the call would write, "" if there is none."""
-    if call.tool.effect == "read":
-        return ""
-    for path in (path for each in call.paths for path in each):
-        for part in path.split("/"):
-            # As file systems that ignore case, invisible characters or a final dot read it.
-            seen = "".join(char for char in unicodedata.normalize("NFKC", part) if unicodedata.category(char) != "Cf")
-            if seen.casefold().rstrip(" .") in PROTECTED_NAMES:
-                return seen.casefold().rstrip(" .")
-    return ""
-
-
-def _reason(call: _Call) -> str:
-    """Why a person is asked, where that is not plain."""
-    if isinstance(call.reading, ComplexCommand):
-        return f"no rule can speak for it: it holds {call.reading.why}"
-    if call.outside:
-        return "it reaches outside the workspace"
-    if isinstance(call.reading, SimpleCommand):
-        if secrets := _secrets(call.reading.words):
-            return f"{secrets[0][:60]} may hold secrets, judging by its name"
-        if risky := find_risky_options(call.reading.words):
-            return f"{risky[0][:60]} can make it run or write more than its name says"
-        if find_launched_index(call.reading.words) > 0:
-            return "it runs another command"
-    return ""
-
-
-def _offer(call: _Call) -> str:
-    """What "don't ask again" may stand for; "" where it would say more than the person sees."""
-    if call.outside:
-        return ""
-    if call.command is not None:
-        simple = call.reading if isinstance(call.reading, SimpleCommand) and call.tool.name == "shell" else None
-        return suggest_rule(simple.words) if simple else ""
-    if not call.paths and call.tool.effect == "execute":
-        return call.tool.name
-    path = call.paths[0][0] if len(call.paths) == 1 else ""
-    plain = re.fullmatch(r"[\w./ -]{1,100}", path, re.ASCII) and len(call.paths[0]) == 1
-    return f"{call.tool.name}({path if '/' in path else f'./{path}'})" if plain else ""
+        return rule.tool in ("shell", judged.plan.effect)
+    return command.is_allowed_by(rule)

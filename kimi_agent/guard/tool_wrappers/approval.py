@@ -1,18 +1,20 @@
-"""Approval tool wrapper: allows a call, asks the person about it, or denies it, before it runs.
+"""Approval tool wrapper: plans a call, then allows it, asks the person about it, or denies it, before it runs.
 
-What is asked about is what runs: the preview is made once more after the yes, and a call that would now do something
-else is asked about again, once.
+What is judged and asked about is what runs: plan and preview are made once more after the yes, and a call that would
+now do something else is judged and asked about again, once.
 """
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.guard.policy.policy import Policy, PolicyVerdict
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Answered, Emit
+from kimi_agent.log.events import Answered, Effect, Emit
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Preview, Tool, summarize_arguments
@@ -46,17 +48,29 @@ class _Gate:
     emit: Emit
 
     async def run(self, ctx: Context, call: ParsedCall) -> Result:
-        if self._judged(ctx, call).kind == "ask":
+        self._passed(call, self.policy.judge_tool(self.tool.name, self.tool.effect))
+        plan = await self._planned(ctx, call, asking=False)
+        if self._passed(call, self.policy.judge(plan)).kind == "ask":
             async with self.policy.question_lock:
                 # While this call waited for its turn, an "always" or a new mode may have settled it.
-                verdict = self._judged(ctx, call)
-                if verdict.kind == "ask":
-                    await self._approve(ctx, call, verdict)
-        return await self._with_consent(ctx, lambda: self.tool.run(ctx, call))
+                plan = await self._approved(ctx, call)
+        planned = frozenset(each.path for each in plan.paths)
+        access = ctx.files.access.for_call(planned, partial(self._refuses_unplanned, plan.effect))
+        bound = replace(ctx, plan=plan, files=ctx.files.with_access(access))
+        return await self._with_consent(ctx, lambda: self.tool.run(bound, call))
 
-    def _judged(self, ctx: Context, call: ParsedCall) -> PolicyVerdict:
+    def _refuses_unplanned(self, effect: Effect, path: str) -> str:
+        """Why a call may not write a file that its plan does not name, "" where it may."""
+        if effect == "read":
+            return f"{self.tool.name} is a tool that only reads"
+        why = self.policy.closes_unplanned(path)
+        return f"{why} closes it" if why else ""
+
+    async def _planned(self, ctx: Context, call: ParsedCall, *, asking: bool) -> CallPlan:
+        return await self._with_consent(ctx, lambda: self.tool.plan(ctx, call), asking=asking)
+
+    def _passed(self, call: ParsedCall, verdict: PolicyVerdict) -> PolicyVerdict:
         """The verdict, if it is not a no. Raises ToolError `denied`."""
-        verdict = self.policy.judge(call, cwd=ctx.runner.cwd, start=ctx.files.cwd)
         if verdict.kind == "deny":
             title = f"{self.tool.name} {summarize_arguments(call.arguments)}".rstrip()
             question = Question(self.tool.name, title, why=verdict.why)
@@ -64,15 +78,19 @@ class _Gate:
             raise ToolError("denied", verdict.why, verdict.next_step)
         return verdict
 
-    async def _approve(self, ctx: Context, call: ParsedCall, verdict: PolicyVerdict) -> None:
-        """Return once a person said yes to what would happen now. Raises ToolError; a preview's own error too."""
-        why = verdict.why
+    async def _approved(self, ctx: Context, call: ParsedCall) -> CallPlan:
+        """The plan that a person (or a rule by now) said yes to. Raises ToolError; a preview's own error too."""
+        changed = ""
         for _ in range(2):
+            plan = await self._planned(ctx, call, asking=True)
+            verdict = self._passed(call, self.policy.judge(plan))
+            if verdict.kind == "allow":
+                return plan
             shown = await self._preview(ctx, call)
-            await self._asked(Question(self.tool.name, shown.title, shown.view, why, verdict.rule))
-            if await self._preview(ctx, call) == shown:
-                return
-            why = "what it would do has changed while you were asked"
+            await self._asked(Question(self.tool.name, shown.title, shown.view, changed or verdict.why, verdict.rule))
+            if (await self._planned(ctx, call, asking=True), await self._preview(ctx, call)) == (plan, shown):
+                return plan
+            changed = "what it would do has changed while you were asked"
         text = "the files changed twice while the user was asked; nothing was done"
         raise ToolError("stale", text, "read them again, then call again")
 

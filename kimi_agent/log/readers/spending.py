@@ -1,4 +1,4 @@
-"""Payments of all sessions of this machine, read from their logs; lines that hold no payment are not parsed.
+"""Payments of all sessions of this machine, read from their logs; records of other kinds are not parsed.
 
 What was paid in a session that is removed is kept beside the sessions, as a log of these records alone. A request
 that went out and whose end the log does not know counts by its estimate: its process was killed, or it is
@@ -10,7 +10,6 @@ it was copied.
 """
 
 import os
-import re
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -22,12 +21,11 @@ from msgspec import structs
 
 from kimi_agent.log.events import Dispatched, Event, Opened, Spent, Stamped, Unanswered
 from kimi_agent.log.messages import Usage
-from kimi_agent.log.store.codec import DecodedRecord, encode_record
-from kimi_agent.log.store.durable_io import make_private_folder, sync_data, sync_folder, write_all
-from kimi_agent.log.store.log_scan import decode_log_line, open_log, read_log_lines
+from kimi_agent.log.store.codec import encode_record
+from kimi_agent.log.store.durable_io import make_private_folder, open_to_read, sync_data, sync_folder, write_all
+from kimi_agent.log.store.log_scan import LogScan
 
-# No string of a record can hold these bytes: its quotes would be escaped.
-_WANTED = re.compile(rb'"event":\{"type":"(?:Spent|Dispatched|Unanswered|Opened)"')
+_WANTED = (b'Spent"', b'Dispatched"', b'Unanswered"', b'Opened"')
 _KEPT = (Opened, Dispatched, Unanswered, Spent)
 _SLACK_S = 2.0
 """How far a file's time may lie before that of the record in it: file systems keep it more coarsely."""
@@ -144,7 +142,10 @@ def keep_spending(folder: Path) -> None:
     for entry, status in _entries(folder):
         if not entry.name.endswith(".jsonl") or not stat.S_ISREG(status.st_mode):
             continue
-        records = [structs.replace(each, event=_without_text(each.event)) for each in _read_spending(entry.path)]
+        try:
+            records = [structs.replace(each, event=_without_text(each.event)) for each in _read_spending(entry.path)]
+        except OSError:  # what cannot be read was never counted
+            continue
         if all(isinstance(each.event, Opened) for each in records):
             continue
         make_private_folder(kept)
@@ -169,11 +170,13 @@ def _without_text(event: Event) -> Event:
 
 def _read_spending(path: str) -> Iterator[Stamped]:
     """The records of a log that say what was paid, and for which session."""
-    with open_log(path) as fd:
-        for line, _ in read_log_lines(fd):
-            if _WANTED.search(line):
-                found = (record for record, _ in decode_log_line(line.removesuffix(b"\n"), lambda _: ""))
-                yield from (each for each in found if isinstance(each, Stamped) and isinstance(each.event, _KEPT))
+    with open_to_read(path) as fd:
+        scan = LogScan(fd, lambda _: "", wanted=_is_wanted)
+        yield from (each for each in scan if isinstance(each.event, _KEPT))
+
+
+def _is_wanted(line: bytes, event: int) -> bool:
+    return line.startswith(_WANTED, event)
 
 
 def find_local_midnight(now: float) -> float:
@@ -183,20 +186,17 @@ def find_local_midnight(now: float) -> float:
 
 
 def _read_on(path: str, log: _Log) -> None:
-    """Take in what was written since. A line without its end is left for the next time: it may still be written."""
-    with suppress(OSError), open_log(path) as fd:
-        for line, start in read_log_lines(fd, start=log.at):
-            if not line.endswith(b"\n"):
-                break
-            log.at = start + len(line)
-            if _WANTED.search(line):
-                # A long system prompt lies in a blob, and is not wanted here.
-                for record, _ in decode_log_line(line[:-1], lambda _: ""):
-                    _take(record, log)
+    """Take in what was written since. A record without its end is left for the next time: it may be written still."""
+    with suppress(OSError), open_to_read(path) as fd:
+        # A long system prompt lies in a blob, and is not wanted here.
+        scan = LogScan(fd, lambda _: "", start=log.at, wanted=_is_wanted)
+        for stamped in scan:
+            _take(stamped, log)
+        log.at = scan.end
 
 
-def _take(record: DecodedRecord, log: _Log) -> None:
-    match record:
+def _take(stamped: Stamped, log: _Log) -> None:
+    match stamped:
         case Stamped(event=Opened(session, workspace)):
             while log.open:  # of a fork: they are in the log of its original
                 log.settle()

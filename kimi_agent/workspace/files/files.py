@@ -1,5 +1,6 @@
 """Workspace files: the only module through which tools read, list and write them."""
 
+import copy
 import errno
 import hashlib
 import os
@@ -16,13 +17,14 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files import listing
-from kimi_agent.workspace.files.access_rules import AccessRules, HiddenReason
+from kimi_agent.workspace.files.access_rules import AccessRules, HiddenReason, check_guarded
 from kimi_agent.workspace.files.listing import FolderEntry, PathKind, path_kind
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
 from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, commit_files, make_step
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 PathList = list[str]  # inside the class below, `list` is a method
@@ -79,6 +81,16 @@ class Files:
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
+
+    def with_access(self, access: AccessRules) -> "Files":
+        """The same files with other rules, for one call; everything else is shared."""
+        bound = copy.copy(self)
+        bound.access = access
+        return bound
+
+    def resolve(self, spelling: str) -> ResolvedPath:
+        """Where a path leads, as every method here follows it. Raises ToolError for what can be no path."""
+        return self._resolver.find(spelling)
 
     def readable(self, spelling: str) -> Path:
         """The resolved path of a file or folder that may be read (for ripgrep). Raises ToolError, NeedsConsent."""
@@ -163,17 +175,17 @@ class Files:
         split = [each.entry.shown for each in done if each.split]
         return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
-    def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
+    def commit_steps(self, steps: Sequence[CommitStep], options: CommitOptions) -> None:
         """Carry out all `steps` or none, for a person (see `checkpoint.restore`). Raises ToolError.
 
         Their paths are below `root`; the caller must update the seen files.
         """
         with self._writing_lock:
-            self._commit(steps, emptied)
+            self._commit(steps, options)
 
-    def _commit(self, steps: Sequence[CommitStep], emptied: Sequence[tuple[str, str]] = ()) -> Sequence[CommittedFile]:
+    def _commit(self, steps: Sequence[CommitStep], options: CommitOptions = NO_OPTIONS) -> Sequence[CommittedFile]:
         root = str(self.root)
-        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, emptied=emptied)
+        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, options=options)
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.
@@ -241,12 +253,7 @@ class Files:
         if not resolved.root:
             text = f"{self._describe_outside(spelling, resolved)}; nothing was written"
             raise ToolError("outside", text, "write inside the workspace, or ask the user")
-        if resolved.guarded == "git":
-            text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
-            raise ToolError("git_internal", text, "use git commands in the shell")
-        if resolved.guarded == "project":
-            text = f"{escape_path(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
-            raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
+        check_guarded(resolved, spelling)
         self.access.check_private(resolved.path, str(self.root))
         self.access.check_writing(resolved.path, self._shown(resolved))
         if not resolved.relative or spelling.endswith("/"):

@@ -37,6 +37,24 @@ def repository_at(folder: Path) -> Repository | None:
     return Repository(folder, git_dir, git_dir / common if common else git_dir)
 
 
+def has_other_repository(folder: Path, workspace: Path) -> bool:
+    """Whether git, started in `folder` of `workspace`, finds a repository below the workspace's top: a nested one, or
+    one that is planted bare. Both are real paths."""
+    if not folder.is_relative_to(workspace):
+        return True
+    for each in (folder, *folder.parents):
+        if each == workspace:
+            return False
+        if os.path.lexists(each / ".git") or _looks_bare(each):
+            return True
+    return False
+
+
+def _looks_bare(folder: Path) -> bool:
+    """Whether `folder` itself is laid out like a git folder."""
+    return all(os.path.lexists(folder / name) for name in ("HEAD", "objects", "refs"))
+
+
 def make_bare_repository(folder: Path) -> None:
     """Make an empty private repository: no template, so no hooks."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

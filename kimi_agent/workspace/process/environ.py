@@ -19,6 +19,9 @@ _FAMILIES = ("LC_", "CONDA_", "GO", "XDG_", "SSL_CERT_")
 _SECRET = re.compile(r"GOOGLE|KEY|TOKEN|SECRET|PASS|CRED|AUTH", re.IGNORECASE)
 _USERINFO = re.compile(r"//[^/\s]*@|^[^/\s]*:[^/\s]*@")
 
+# A folder laid out like a bare repository is one to git, with settings that name programs to run: git is to obey only
+# the repository that a person would see. As variables, for a shell has no command line of git's to put it in.
+_GIT_SETTINGS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.bareRepository", "GIT_CONFIG_VALUE_0": "explicit"}
 _SHELL = {
     **dict.fromkeys(("PAGER", "GIT_PAGER", "GH_PAGER", "MANPAGER"), "cat"),
     **dict.fromkeys(("NO_COLOR", "GH_PROMPT_DISABLED", "PIP_NO_INPUT", "PYTHONUNBUFFERED"), "1"),
@@ -50,7 +53,8 @@ def allowed_environ(environ: Mapping[str, str], passed: Iterable[str] = ()) -> d
 def shell_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` for a shell without a person: no pagers, prompts, colours or progress bars."""
     has_locale = any(name in environ for name in ("LC_ALL", "LC_CTYPE", "LANG"))
-    return {**environ, **_SHELL, **({} if has_locale else {"LC_ALL": "C.UTF-8"})}
+    git = {} if "GIT_CONFIG_COUNT" in environ else _GIT_SETTINGS
+    return {**environ, **_SHELL, **git, **({} if has_locale else {"LC_ALL": "C.UTF-8"})}
 
 
 def _allowed(name: str, value: str) -> bool:

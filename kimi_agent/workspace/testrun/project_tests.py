@@ -6,17 +6,23 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from kimi_agent.call_plan import CommandSource, PlannedCommand
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.environ import shell_environ
 from kimi_agent.workspace.process.process_runner import ProcessResult, ProcessRunner
-from kimi_agent.workspace.testrun.choosing.run_plan import GIVEN_COMMAND_EVIDENCE, RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.choosing.run_plan import (
+    GIVEN_COMMAND_EVIDENCE,
+    ConfiguredCommand,
+    RememberedCommand,
+    RunPlan,
+)
 from kimi_agent.workspace.testrun.choosing.target_parser import check_test_name, parse_targets
 from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
@@ -27,6 +33,7 @@ from kimi_agent.workspace.testrun.verdict import judge_run
 
 MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000
 _TEMP = "kimi-agent-tests-"
+_SHOWN_REPORT = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
 # As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
 _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
 
@@ -34,9 +41,9 @@ _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items()
 class ProjectTests:
     """A repository's tests: runs them, and remembers how each went when it last ran in this session.
 
-    `command` is the person's own test command (of the user's configuration); `python` is our interpreter, the last
-    resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and is
-    asked just before a run; `runners` are test runners of the person's and the project's own.
+    `command` is the configured test command, and `command_source` who configured it; `python` is our interpreter, the
+    last resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and
+    is asked just before a run; `runners` are test runners of the person's and the project's own.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class ProjectTests:
         runner: ProcessRunner,
         *,
         command: str = "",
+        command_source: CommandSource = "settings",
         python: str = sys.executable,
         virtual_env: str = "",
         tree: Callable[[], Awaitable[str]] | None = None,
@@ -52,7 +60,7 @@ class ProjectTests:
     ) -> None:
         self._files = files
         self._runner = runner
-        self._command = command.strip()
+        self._configured = ConfiguredCommand(command.strip(), command_source)
         self._interpreters = InterpreterFinder(files.root, runner, own=python, virtual_env=virtual_env)
         self._tree = tree
         self._own_runners = runners or {}
@@ -78,9 +86,16 @@ class ProjectTests:
 
         Nothing of the repository runs for it.
         """
-        report = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
-        argv = (await self._plan(targets, name, command, failed_only, report)).command.argv
+        argv = (await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)).command.argv
         return argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
+
+    async def plan(
+        self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
+    ) -> tuple[Sequence[str], PlannedCommand]:
+        """What `run` would do, for the policy: the paths that it is about, and the command. Raises as `run` does."""
+        planned = await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)
+        chosen = [str(target.path) for target in planned.selection.targets]
+        return chosen or [str(planned.folder.path)], planned.judged
 
     async def run(
         self,
@@ -92,11 +107,12 @@ class ProjectTests:
         repeat: int = 1,
         timeout_s: float = 600.0,
         progress: Callable[[str], None] | None = None,
+        allowed: Collection[PlannedCommand] | None = None,
     ) -> TestReport:
         """Run the tests (`repeat` times, in `timeout_s` for all of them together) and say how they went.
 
-        Raises ToolError for targets that cannot be run, and where nothing says how to run tests here. A run that goes
-        wrong (broken, timed out) is a report, not an error.
+        Raises ToolError for targets that cannot be run, where nothing says how to run tests here, and for a command
+        that is none of those `allowed` (None: any). A run that goes wrong (broken, timed out) is a report, no error.
         """
         if not 1 <= repeat <= MAX_REPEATS:
             raise ToolError("bad_arguments", f"'repeat' must be 1 to {MAX_REPEATS}", "give a number in that range")
@@ -108,6 +124,9 @@ class ProjectTests:
         with temp as made:
             report = Path(made) / "run" / "report.xml"
             plan = await self._plan(targets, name, command, failed_only, report)
+            if allowed is not None and plan.judged not in allowed:
+                why = f"the test command is another one by now than was allowed: {plan.judged.text}"
+                raise ToolError("stale", why, "call again")
             tree = await self._tree() if self._tree else ""
             found = await self._repeated(plan, report, repeat, timeout_s, progress)
         found = replace(found, cases=self._compared(found.cases), tree=tree, whole=plan.whole and not failed_only)
@@ -153,7 +172,7 @@ class ProjectTests:
         chooser = PlanChooser(self._files, environment, await asyncio.to_thread(list_runners, self._own_runners))
         if command:
             return chooser.plan_command(command, self._runner.cwd, GIVEN_COMMAND_EVIDENCE)
-        return await chooser.choose(selection, configured=self._command, worked=self._worked)
+        return await chooser.choose(selection, configured=self._configured, worked=self._worked)
 
     def _failing(self, targets: Sequence[str]) -> list[str]:
         failing = [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES]

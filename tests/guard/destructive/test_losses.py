@@ -263,9 +263,9 @@ def paths(text: str) -> set[str]:
     return {path for loss in found for path in loss.paths}
 
 
-def test_named_files_are_kept_also_where_git_ignores_them_but_not_what_a_build_makes_again() -> None:
+def test_what_a_command_names_is_told_whether_git_ignores_it_or_not() -> None:
     assert paths("rm .env") == {"src/.env"}
-    assert paths("rm -rf ../node_modules ../data build") == {"data"}
+    assert paths("rm -rf ../node_modules ../data build") == {"node_modules", "data", "src/build"}
     assert paths("> a.py") == {"src/a.py"}
     assert paths("rm $X") == set()
 

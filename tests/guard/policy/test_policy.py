@@ -1,17 +1,22 @@
 """Modes, rules and verdicts on calls, by tables."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 
+from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import UserError
-from kimi_agent.guard.policy.policy import PermissionMode, Policy, Rules, parse_permission_mode
+from kimi_agent.guard.policy.policy import PermissionMode, Policy, PolicyVerdict, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import parse_rule
 from kimi_agent.tool import Context, Field, Tool, tool
+from kimi_agent.workspace.search.ripgrep import Ripgrep
+from kimi_agent.workspace.testrun import ProjectTests
+from tests.builders import make_files, make_runner
 from tests.golden_texts import Golden
-from tests.tool_calls import parse_call
+from tests.tool_calls import plan_tool
 
 
 @tool(effect="execute", paths=lambda _: ())
@@ -76,8 +81,22 @@ def made(
     return Policy(mode, Rules.parse(allow, deny), workspace=workspace, home=Path(home))
 
 
+def verdict_on(policy: Policy, what: Tool, **arguments: object) -> PolicyVerdict:
+    """As the approval wrapper judges a call: first its tool, then its plan."""
+    first = policy.judge_tool(what.name, what.effect)
+    return first if first.kind == "deny" else policy.judge(planned(policy.workspace, what, **arguments))
+
+
+def planned(workspace: Path, what: Tool, **arguments: object) -> CallPlan:
+    """The plan of a call in the workspace."""
+    files = make_files(workspace, workspace.parent / "state", home=Path("/home/me"))
+    runner = make_runner(workspace, workspace.parent / "state")
+    context = Context(files, runner, Ripgrep(files, runner), ProjectTests(files, runner), "main", "1", lambda _: None)
+    return asyncio.run(plan_tool(what, context, json.dumps(arguments)))
+
+
 def kind(policy: Policy, what: Tool, **arguments: object) -> str:
-    return policy.judge(parse_call(what, json.dumps(arguments))).kind
+    return verdict_on(policy, what, **arguments).kind
 
 
 # Attacks of the catalogue (S1 to S8, S10 to S12) on the rule that allows `git log`.
@@ -397,7 +416,6 @@ CURL = [
     "ls|curl x",
     "ls&curl x",
     "ls\ncurl x",
-    "ls\rcurl x",
     "(curl x)",
     "{ curl x; }",
     "! curl x",
@@ -411,46 +429,68 @@ CURL = [
     "bash <<< 'curl x'",
     "echo 'curl x' | sh",
     "/usr/bin/cur? x",
-    "/usr/bin/c*l x",
     "cur[l] x",
+    "c{ur,}l x",
+    "\u200bcurl x",
+    'a=(curl x); "${a[@]}"',
     "true && " * 60 + "curl x",
     "x" * 12_000 + "; curl x",
     " " * 2000 + "; curl x",
-    "\u200bcurl x",
     "# x\ncurl x",
     "git log --upload-pack=curl",
-    "PAGER=curl git log",
     "git -c core.pager=curl log",
     "ssh host curl x",
     "parallel curl ::: x",
     "2>x curl y",
-    "a=(curl x)",
 ]
 
 
 @pytest.mark.parametrize("command", CURL)
-@pytest.mark.parametrize("mode", ["ask", "plan", "yolo"])
+@pytest.mark.parametrize("mode", ["ask", "accept-edits", "yolo"])
 def test_a_denied_command_is_denied_however_it_is_wrapped(mode: PermissionMode, command: str, workspace: Path) -> None:
     policy = made(workspace, mode, ("shell",), ("shell(curl)",))
-    verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
+    verdict = verdict_on(policy, shell, command=command)
     assert verdict.kind == "deny"
     assert "shell(curl)" in verdict.why
 
 
 def test_a_denial_names_its_rule(workspace: Path, golden: Golden) -> None:
     policy = made(workspace, "yolo", ("shell",), ("shell(curl)",))
-    whys = {policy.judge(parse_call(shell, json.dumps({"command": command}))).why for command in CURL}
+    whys = {verdict_on(policy, shell, command=command).why for command in CURL}
     golden(*whys)
 
 
-@pytest.mark.parametrize("command", ["ls", "cat curly.txt", "currl", "git log", "echo x > y"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("ls", "cat curly.txt", "currl", "git log", "echo x > y", "grep -rn curl src", "git commit -m 'drop curl'"),
+        *("echo 'use curl'", "git checkout curl", "cat <<'EOF'\nuse curl\nEOF", "command -v curl", "a=(curl x)"),
+    ],
+)
 def test_a_denial_leaves_other_commands_alone(command: str, workspace: Path) -> None:
     assert kind(made(workspace, "yolo", deny=("shell(curl)",)), shell, command=command) == "allow"
 
 
 @pytest.mark.parametrize(
     "command",
-    ["$X y", "c{ur,}l x", "echo Y3VybA== | base64 -d | sh", "eval $x", "env $X", "$(printf cu; printf rl) x", ". ./x"],
+    [
+        "$X y",
+        "echo Y3VybA== | base64 -d | sh",
+        "eval $x",
+        "env $X",
+        "$(printf cu; printf rl) x",
+        ". ./x",
+        "/usr/bin/c*l x",
+        "ls\rcurl x",
+        "PAGER=curl git log",
+        "echo cu rl x | sed 's/u r/ur/' | xargs env",
+        "find /usr/bin -regex '.*/cur.' -exec {} x ';'",
+        'awk \'BEGIN{system("cu" "rl x")}\'',
+        "printf 'all:\\n\\tcur%s x' l | make -f -",
+        'python3 -c \'import os; os.system("cu"+"rl x")\'',
+        'perl -e \'exec "cu"."rl"\'',
+        'vim -c \'exe "!cu"."rl"\' x',
+    ],
 )
 def test_what_hides_its_name_is_asked_about_even_in_yolo_where_something_is_denied(
     command: str, workspace: Path
@@ -473,6 +513,12 @@ def test_what_hides_its_name_is_asked_about_even_in_yolo_where_something_is_deni
         ("shell(rm -rf)", "rm -r -f x", "deny"),
         ("shell(rm -rf)", "rm x -r -f", "deny"),
         ("shell(rm -rf)", "rm -r x", "allow"),
+        ("shell(rm -rf)", "rm --recursive --force x", "deny"),
+        ("shell(rm -rf)", "git rm -rf x", "allow"),
+        ("shell(git push)", "git commit -m 'do not git push yet'", "allow"),
+        ("shell(npm -g)", "npm install --global x", "deny"),
+        ("shell(git commit --no-verify)", "git commit -n -m x", "deny"),
+        ("shell(git commit --no-verify)", "git push -n", "allow"),
         ("shell(git push --force)", "git push --forc", "deny"),
         ("shell(git push --force)", "git push", "allow"),
         ("shell(/usr/bin/curl)", "curl x", "deny"),
@@ -515,7 +561,7 @@ def test_what_each_mode_lets_through(
 
 
 def test_plan_mode_says_what_to_do_instead(workspace: Path, golden: Golden) -> None:
-    verdict = made(workspace, "plan", ("shell", "write")).judge(parse_call(write_file, '{"path": "a"}'))
+    verdict = verdict_on(made(workspace, "plan", ("shell", "write")), write_file, path="a")
     assert verdict.kind == "deny"
     golden(verdict.why, verdict.next_step)
 
@@ -581,9 +627,7 @@ def test_a_link_is_judged_by_where_it_leads(workspace: Path, tmp_path: Path) -> 
     assert kind(policy, write_file, path="other/x") == "allow"
 
 
-@pytest.mark.parametrize(
-    "path", ["../x", "/etc/x", "~/x", "a/../../x", "../work space-2/x", "\u0000../x", "/tmp/\ud800"]
-)
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "~/x", "a/../../x", "../work space-2/x"])
 def test_accepting_edits_ends_at_the_workspace(path: str, workspace: Path) -> None:
     assert kind(made(workspace, "accept-edits"), write_file, path=path) == "ask"
 
@@ -640,9 +684,15 @@ def test_a_denial_beats_every_allowance_wherever_it_stands(workspace: Path) -> N
 
 
 def test_a_whole_tool_that_takes_commands_is_only_allowed_without_one(workspace: Path) -> None:
-    policy = made(workspace, allow=("run_tests", "execute"))
+    policy = made(workspace, allow=("run_tests",))
     assert kind(policy, run_tests) == "allow"
     assert kind(policy, run_tests, command="make test") == "ask"
+
+
+@pytest.mark.parametrize("rule", ["shell", "execute", "shell(make test)"])
+def test_a_command_of_the_models_own_is_a_shell_to_allow_and_to_deny(rule: str, workspace: Path) -> None:
+    assert kind(made(workspace, allow=(rule,)), run_tests, command="make test") == "allow"
+    assert kind(made(workspace, "yolo", deny=(rule,)), run_tests, command="make test") == "deny"
 
 
 @pytest.mark.parametrize(
@@ -669,7 +719,7 @@ def test_a_whole_tool_that_takes_commands_is_only_allowed_without_one(workspace:
 )
 def test_the_rule_offered_for_a_command(command: str, rule: str, workspace: Path) -> None:
     policy = made(workspace)
-    verdict = policy.judge(parse_call(shell, json.dumps({"command": command})))
+    verdict = verdict_on(policy, shell, command=command)
     assert (verdict.kind, verdict.rule) == ("ask", rule)
     if rule:
         policy.add_session_rule(rule)
@@ -678,7 +728,7 @@ def test_the_rule_offered_for_a_command(command: str, rule: str, workspace: Path
 
 def test_one_yes_for_the_session_does_not_cover_other_commands(workspace: Path) -> None:
     policy = made(workspace)
-    policy.add_session_rule(policy.judge(parse_call(shell, '{"command": "git status"}')).rule)
+    policy.add_session_rule(verdict_on(policy, shell, command="git status").rule)
     assert kind(policy, shell, command="git status -s") == "allow"
     assert kind(policy, shell, command="rm -rf build") == "ask"
     assert kind(policy, shell, command="git push -f") == "ask"
@@ -694,12 +744,12 @@ def test_one_yes_for_the_session_does_not_cover_other_commands(workspace: Path) 
         (write_file, {"path": ".vscode/x"}, ""),
         (apply_patch, {"paths": ["a", "b"]}, ""),
         (run_tests, {}, "run_tests"),
-        (run_tests, {"command": "make"}, ""),
+        (run_tests, {"command": "make"}, "shell(=make)"),
         (fetch_url, {"url": "https://h"}, ""),
     ],
 )
 def test_the_rule_offered_for_other_tools(what: Tool, arguments: dict[str, object], rule: str, workspace: Path) -> None:
-    assert made(workspace).judge(parse_call(what, json.dumps(arguments))).rule == rule
+    assert verdict_on(made(workspace), what, **arguments).rule == rule
 
 
 def test_a_folder_outside_takes_a_command_out_of_the_rules(workspace: Path) -> None:
@@ -711,7 +761,7 @@ def test_a_folder_outside_takes_a_command_out_of_the_rules(workspace: Path) -> N
 
 def test_why_a_person_is_asked_names_the_part(workspace: Path, golden: Golden) -> None:
     def why(command: str) -> str:
-        return made(workspace, allow=("shell(find)",)).judge(parse_call(shell, json.dumps({"command": command}))).why
+        return verdict_on(made(workspace, allow=("shell(find)",)), shell, command=command).why
 
     assert why("ls") == ""
     golden(*map(why, ["a | b", "find . -delete -name x", "env x", "cat .env"]))
@@ -780,7 +830,7 @@ def test_what_no_snapshot_brings_back_is_asked_in_every_mode(
     mode: PermissionMode, workspace: Path, golden: Golden
 ) -> None:
     policy = made(workspace, mode=mode, allow=("shell(git push)", "shell"))
-    verdict = policy.judge(parse_call(shell, json.dumps({"command": "git push --force"})))
+    verdict = verdict_on(policy, shell, command="git push --force")
     assert verdict.kind == "ask"
     golden(verdict.why)
     assert kind(policy, shell, command="git push") == "allow"
@@ -792,7 +842,5 @@ def test_what_no_snapshot_brings_back_is_asked_in_every_mode(
 def test_what_a_snapshot_brings_back_runs_in_yolo(workspace: Path) -> None:
     policy = made(workspace, mode="yolo")
     assert kind(policy, shell, command="git reset --hard") == "allow"
-    (loss,) = policy.losses(
-        parse_call(shell, json.dumps({"command": "git reset --hard"})), cwd=workspace, start=workspace
-    )
+    (loss,) = policy.losses(planned(workspace, shell, command="git reset --hard"))
     assert loss.covered

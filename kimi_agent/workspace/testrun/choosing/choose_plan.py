@@ -10,11 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from kimi_agent.call_plan import CommandSource
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
-from kimi_agent.workspace.testrun.choosing.run_plan import RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.choosing.run_plan import ConfiguredCommand, RememberedCommand, RunPlan
 from kimi_agent.workspace.testrun.commands_and_reports import Target, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, RunnerEnvironment, TestRunner
@@ -30,13 +31,17 @@ class PlanChooser:
         self._environment = environment
         self._runners = runners
 
-    def plan_command(self, command: str, folder: Path, why: str, *, whole: bool = False) -> RunPlan:
-        """A command as it is written, started in `folder`; `why` says who gave it."""
+    def plan_command(
+        self, command: str, folder: Path, why: str, source: CommandSource = "model", *, whole: bool = False
+    ) -> RunPlan:
+        """A command as it is written, started in `folder`; `why` and `source` say who gave it."""
         place = ProjectFolder(self._files, folder)
         launch, read = prepare_given_command(command, place, why, self._environment.report_path, self._runners)
-        return RunPlan(launch, read, place, whole=whole)
+        return RunPlan(launch, read, place, whole=whole, source=source, given=command)
 
-    async def choose(self, selection: TestSelection, *, configured: str, worked: RememberedCommand | None) -> RunPlan:
+    async def choose(
+        self, selection: TestSelection, *, configured: ConfiguredCommand, worked: RememberedCommand | None
+    ) -> RunPlan:
         """The plan that runs `selection`: the person's command, AGENTS.md's, the one that worked, or a runner's.
 
         The first of these that can do it is taken. A whole command cannot be narrowed, so the first three serve only
@@ -45,8 +50,9 @@ class PlanChooser:
         start = _start_folder(self._files, selection.targets)
         why = ""
         if selection.is_whole:
-            if configured:
-                return self.plan_command(configured, self._files.root, "configured test command", whole=True)
+            if configured.command:
+                why = "configured test command"
+                return self.plan_command(configured.command, self._files.root, why, configured.source, whole=True)
             documented, why = await asyncio.to_thread(self._plan_from_agents_file, start)
             if documented is not None:
                 return documented
@@ -73,7 +79,7 @@ class PlanChooser:
             which = self._environment.runner.which
             there = (path / program).exists() if "/" in program else which(program) is not None
             if there or not program:
-                return self.plan_command(command, path, name, whole=True), ""
+                return self.plan_command(command, path, name, "repository", whole=True), ""
             return None, f"{name} says {command!r}, but there is no {program}; "
         return None, ""
 

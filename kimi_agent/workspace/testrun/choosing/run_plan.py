@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kimi_agent.call_plan import CommandSource, PlannedCommand
 from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import ReportParser
@@ -12,13 +13,31 @@ GIVEN_COMMAND_EVIDENCE = "command of this call"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The command to start, its folder, and its parser. `whole` says that nothing narrows it to some of the tests."""
+    """The command to start, its folder, and its parser. `whole` says that nothing narrows it to some of the tests.
+
+    `source` says who wrote the command, `given` is it as written ("" for a row of ours).
+    """
 
     command: TestCommand
     read: ReportParser
     folder: ProjectFolder
     selection: TestSelection = field(default_factory=TestSelection)
     whole: bool = False
+    source: CommandSource = "runner"
+    given: str = ""
+
+    @property
+    def judged(self) -> PlannedCommand:
+        """The command as it is judged: without the options that make it write a report for us."""
+        return PlannedCommand(self.given or self.command.shown, str(self.command.folder), self.source)
+
+
+@dataclass(frozen=True)
+class ConfiguredCommand:
+    """The test command of the settings ("" for none): the person's own, or that of a project they trust."""
+
+    command: str
+    source: CommandSource
 
 
 @dataclass(frozen=True)
