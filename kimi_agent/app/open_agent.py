@@ -30,13 +30,8 @@ from kimi_agent.layers import PROJECT_FOLDER
 from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Returned, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
+from kimi_agent.log.readers import spending
 from kimi_agent.log.readers.recall import SessionRecall
-from kimi_agent.log.readers.spending import (
-    SpendingReader,
-    estimate_cut_request,
-    find_cut_requests,
-    find_local_midnight,
-)
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.durable_io import open_regular
 from kimi_agent.log.store.session import Session
@@ -181,7 +176,7 @@ async def open_agent(
     try:
         files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
-        cut = [session.emit(estimate_cut_request(each)) for each in find_cut_requests(log)]
+        cut = [session.emit(spending.estimate_cut_request(each)) for each in spending.find_cut_requests(log)]
         log += cut
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
@@ -322,11 +317,11 @@ def _result_limit(tool: Tool, window: int) -> int:
 
 
 def _make_budget(setup: Setup, session: Session, ask: Ask) -> Budget:
-    spending = SpendingReader(setup.user_folders.state)
+    reader = spending.SpendingReader(setup.user_folders.state)
     claims = SharedClaims(setup.user_folders.state / "spending" / "claims", session.id)
 
     def others() -> tuple[float, int]:
-        return spending.others(find_local_midnight(time.time()), session.id, claimed=claims.sessions)
+        return reader.others(spending.find_local_midnight(time.time()), session.id, claimed=claims.sessions)
 
     caps = model_pipeline.make_caps(setup.config)
     return Budget(caps, ask=ask, emit=session.emit, clock=time.time, day=others, claims=claims)
