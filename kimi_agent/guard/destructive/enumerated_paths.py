@@ -67,7 +67,7 @@ def chooses_files(texts: Sequence[str]) -> bool:
     following = (*texts[1:], "-")
     return any(
         _FILTERS.fullmatch(text) and not re.fullmatch(r"[*.?]*", after)
-        for text, after in zip(texts, following, strict=True)
+        for text, after in zip(texts, following, strict=False)
     )
 
 

@@ -15,7 +15,7 @@ from kimi_agent.guard.shell.expansion import ShellState, expand_word, unescape_p
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
 from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launcher, program_name
-from kimi_agent.guard.shell.options.synonyms import find_spellings, split_combined
+from kimi_agent.guard.shell.options.synonyms import find_spellings, full_subcommand, split_combined
 from kimi_agent.guard.shell.syntax.words import ShellWord, decode_ansi_c, word_text
 
 Denial = Literal["deny", "ask", ""]
@@ -36,6 +36,9 @@ _DATA_PROGRAMS = frozenset(
 """Programs without an allow list of options that run none of their words."""
 
 _DATA_COMMANDS = frozenset((name, word) for name in ("gh", "glab") for word in ("pr", "mr", "issue", "release", "api"))
+
+_LOOKUPS = frozenset({"which", "whereis", "command", "type", "hash", "where"})
+"""Programs that say where another one lies."""
 
 _OBEYED_VARIABLES = re.compile(
     r".*(?:PAGER|EDITOR|VISUAL|COMMAND|CMD|BROWSER|SHELL|SSH|OPEN|CLOSE|ASKPASS|ENV|FLAGS|PROGRAM|EXEC|RUN|WRAPPER|OPT\w*)"
@@ -67,7 +70,7 @@ def match_denied_words(rule_words: tuple[str, ...], text: str, walk: ShellWalk |
         return "deny"
     if walk.unclear and is_mentioned(rule, text):
         return "ask"
-    return "ask" if "ask" in found or _is_handed_on(rule, walk) else ""
+    return "ask" if "ask" in found or _is_handed_on(rule, walk) or _is_found_for_another(rule, walk) else ""
 
 
 def _may_concern(name: str, text: str) -> bool:
@@ -142,6 +145,7 @@ def _compare(rule: tuple[str, ...], words: tuple[str, ...]) -> Denial:
     """Whether a command is the one that the rule names."""
     if not _is_name(rule[0], words[0]):
         return ""
+    rule, words = (tuple(full_subcommand(rule[0], word) for word in each) for each in (rule, words))
     plain = [word for word in rule[1:] if not word.startswith("-")]
     has_options = _has_options([word for word in rule[1:] if word.startswith("-")], rule, words)
     if has_options and _follow(plain, words[1:]):
@@ -249,6 +253,12 @@ def _is_handed_on(rule: tuple[str, ...], walk: ShellWalk) -> bool:
     writers = [made for made in walk.invocations if made.redirects or made.name in {"tee", "cp", "mv", "ln"}]
     written = [" ".join([*map(word_text, made.args), *_read(made)]) for made in writers]
     return any(is_mentioned(rule, text) for text in written) and any(map(_runs_files, walk.invocations))
+
+
+def _is_found_for_another(rule: tuple[str, ...], walk: ShellWalk) -> bool:
+    """Whether a command takes the program's file that another one looks up: `cp $(which curl) c; ./c`."""
+    looked_up = (inner for made in walk.invocations for inner in made.substituted if inner.name in _LOOKUPS)
+    return any(is_mentioned(rule[:1], word_text(word)) for inner in looked_up for word in inner.args)
 
 
 def _runs_files(made: Invocation) -> bool:

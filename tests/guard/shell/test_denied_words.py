@@ -147,7 +147,7 @@ def test_a_word_that_is_data_is_left_alone(text: str) -> None:
         ("git branch -D", "git branch -d x", ""),
         ("git branch -d", "git branch -D x", "deny"),
         ("npm -g", "npm install --global x", "deny"),
-        ("npm install --global", "npm i -g x", ""),
+        ("npm install --global", "npm i -g x", "deny"),
         ("npm install --global", "npm install -g x", "deny"),
         ("npm -g", "npm install --location=global x", "deny"),
         ("pip install --editable", "pip install -e .", "deny"),

@@ -111,3 +111,28 @@ def find_spellings(option: str, commands: Sequence[str]) -> Iterator[str]:
 def split_combined(option: str, commands: Sequence[str]) -> tuple[str, ...]:
     """The options that one is together: `git branch -D` is `-d -f`; itself where it is one."""
     return next((parts for command in commands if (parts := _COMBINED.get(command, {}).get(option))), (option,))
+
+
+_NPM = {
+    **dict.fromkeys(("i", "in", "ins", "inst", "insta", "instal", "isnt", "isntall", "add"), "install"),
+    **dict.fromkeys(("un", "unlink", "remove", "rm", "r"), "uninstall"),
+    **dict.fromkeys(("t", "tst"), "test"),
+    "run-script": "run",
+    "rum": "run",
+    "urn": "run",
+    "x": "exec",
+    "c": "config",
+    "up": "update",
+    "upgrade": "update",
+}
+_SUBCOMMANDS: dict[str, dict[str, str]] = {
+    **dict.fromkeys(("npm", "pnpm"), _NPM),
+    "cargo": {"b": "build", "c": "check", "t": "test", "r": "run", "rm": "remove"},
+    "svn": {"ci": "commit", "co": "checkout", "del": "delete", "rm": "delete", "up": "update"},
+    "hg": {"ci": "commit", "co": "update", "up": "update"},
+}
+
+
+def full_subcommand(program: str, word: str) -> str:
+    """The long name of a subcommand that the program knows by shorter ones too: `npm i` is `npm install`."""
+    return _SUBCOMMANDS.get(program.casefold(), {}).get(word, word)
