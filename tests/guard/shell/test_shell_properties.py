@@ -52,9 +52,9 @@ def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     joined = [" && ", " || ", " | ", "; ", "\n", " & "]
     wrapped = [
         *("( {} )", "{{ {}; }}", "if {}; then :; fi", "if :; then {}; fi", "while {}; do break; done", "! {}"),
-        *("for i in 1; do {}; done", "case x in x) {} ;; esac", 'echo "$({})"', "echo `{}`", "echo <({})"),
-        *("f() {{ {}; }}; f", "x=$({})", "[[ -n $({}) ]]", "echo $(( $({}) + 1 ))", "echo ${{v:-$({})}}"),
-        *("cat <<EOT\n$({})\nEOT\n", "echo a >$({})", "export x=$({})", "{} <<'EOT'\n$(no)\nEOT\n", "{}; # c\n"),
+        *("for i in 1; do {}; done", "case x in x) {} ;; esac", 'echo "$( {} )"', "echo `{}`", "echo <({})"),
+        *("f() {{ {}; }}; f", "x=$( {} )", "[[ -n $( {} ) ]]", "echo $(( $({}) + 1 ))", "echo ${{v:-$({})}}"),
+        *("cat <<EOT\n$( {} )\nEOT\n", "echo a >$( {} )", "export x=$( {} )", "{} <<'EOT'\n$(no)\nEOT\n", "{}; # c\n"),
     ]  # fmt: skip
     either = st.sampled_from(joined).flatmap(lambda by: two.map(by.join))
     return either | st.tuples(st.sampled_from(wrapped), inner).map(lambda made: made[0].format(made[1]))
