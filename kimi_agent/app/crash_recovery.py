@@ -9,9 +9,9 @@ from kimi_agent.log.events import Checkpoint, OpenCall, Said, Stamped, TurnEnded
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall, settle_calls
 from kimi_agent.log.messages import User
 from kimi_agent.log.store.session import Session
+from kimi_agent.rewind.tree_changes import read_tree_changes
 from kimi_agent.toolbox import Toolbox
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
-from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.process_tree import kill_leftover_runs
 

@@ -125,7 +125,8 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
     `missed` names what was too big to be kept (at most 20 paths); where nothing could be kept, `tree` is "" and
-    `failed` says why.
+    `failed` says why. `unkept` names the list of what stood there and is not in the tree (see `Checkpoints.unkept`;
+    older builds wrote none).
     """
 
     tree: str
@@ -134,6 +135,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     index: int = 0
     missed: tuple[str, ...] = ()
     failed: str = ""
+    unkept: str = ""
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):

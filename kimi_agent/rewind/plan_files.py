@@ -1,17 +1,25 @@
-"""The file plan of a rewind: which files are ours to restore, and which somebody else has changed. Pure.
+"""The file plan of a rewind: which files are ours to restore, which others changed, and which nobody can tell. Pure.
 
-Our changes lie within the tree changes of the log; what changed between them, or since, was somebody else.
+Our changes lie within the tree changes of the log (see `authorship`); what changed between them, or since, was
+somebody else.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field, replace
 
 from kimi_agent.printable import list_paths
-from kimi_agent.rewind.formerly_ignored import make_formerly_ignored_test
-from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, plan_ignored_files
-from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, Snapshot, SnapshotError
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
+from kimi_agent.rewind.authorship import Author, AuthoredChange, Authorship, SnapshotAccess
+from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.rewind.tree_changes import TreeChange
+from kimi_agent.rewind.uncovered import HalfMove, find_half_moves
+from kimi_agent.workspace.checkpoint.ignore_rules import is_litter
+from kimi_agent.workspace.checkpoint.snapshot_values import (
+    PathChange,
+    Snapshot,
+    SnapshotError,
+    TreeEntry,
+    UnkeptPaths,
+)
 from kimi_agent.workspace.paths import parent_folders
 
 
@@ -25,37 +33,51 @@ class RewindBlocked(Exception):
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The changes from the files as they are to the tree `target`: `ours` to restore, `yours` that others changed."""
+    """The changes from the files as they are to the tree `target`: `ours` to restore, `yours` that others changed too.
+
+    `unsure` were written while a command of ours ran, perhaps by somebody else.
+    """
 
     target: str
     ours: tuple[PathChange, ...] = ()
     yours: tuple[PathChange, ...] = ()
+    unsure: tuple[PathChange, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[PathChange, ...]:
+        """All changes that may be made, by path."""
+        return tuple(sorted((*self.ours, *self.yours, *self.unsure), key=lambda change: change.path))
 
 
 @dataclass(frozen=True)
-class _Transition:
-    """From one known tree to the next: by us, or by somebody else."""
+class FilesThere:
+    """What is known of the files beside their trees.
 
-    old: str
-    new: str
-    ours: bool
+    `now_ignored` are files of the target that a rule ignores now, `ignored` those that calls named; `then` is what
+    stood there and is not in the target (None: not known). `exists` looks at the disk.
+    """
+
+    now_ignored: Collection[str] = ()
+    ignored: Mapping[str, IgnoredFile] = field(default_factory=dict)
+    then: UnkeptPaths | None = None
+    exists: Callable[[str], bool] = lambda path: False
 
 
 def plan_files(
     spans: Sequence[TreeChange],
     now: Snapshot,
     trees: SnapshotAccess,
+    authorship: Authorship,
+    there: FilesThere,
     *,
     wanted: Callable[[str], bool] = lambda path: True,
     by_name: bool = False,
-    now_ignored: Collection[str] = (),
-    ignored: Mapping[str, IgnoredFile] = {},
 ) -> FilePlan:
     """Plan the way back to the tree before the first of `spans`, for the paths that are `wanted`.
 
-    What only somebody else changed is not touched; asked for `by_name` it goes to `yours`. Nobody knows who changed the
-    paths that are `now_ignored`, except those in `ignored`. Raises RewindBlocked where snapshots lack what is needed.
+    What only somebody else changed is not touched; asked for `by_name` it goes to `yours`. What stood there at the
+    target, unkept, is never deleted. Raises RewindBlocked where snapshots lack what is needed.
     """
     if not spans:
         return FilePlan(now.tree)
@@ -63,32 +85,50 @@ def plan_files(
     target = spans[0].before
     try:
         changes = trees.changes(now.tree, target)
-        missed = {path for path in chain(now.missed, *(span.missed for span in spans)) if wanted(path)}
-        may_be_older = make_formerly_ignored_test(changes, trees.content)
-        found = [each for each in changes if wanted(each.path) and each.path not in missed and each.path not in ignored]
-        created = {each.path for each in found if each.after is None} - _made_by_rewind(spans[0], trees)
-        left = set(filter(may_be_older, created))
-        found = [each for each in found if each.path not in left]
-        theirs = _changed_by_others(found, _transitions(spans, now.tree), trees)
-        ignored_ours, ignored_yours = plan_ignored_files(ignored, now.tree, trees, wanted, missed)
+        missed = _find_missed(now, target, trees)
+        found = [each for each in changes if each.path not in there.ignored and not _is_missed(each.path, missed)]
+        moves = find_half_moves(found, there.then, there.exists)
+        found = [each for each in found if wanted(each.path) and not any(move.covers(each) for move in moves)]
+        authors = _find_authors(found, spans, now.tree, trees, authorship)
+        ignored_ours, ignored_yours = plan_ignored_files(there.ignored, now.tree, trees, wanted)
     except SnapshotError as error:
         raise RewindBlocked(last_lost_record(spans, trees), str(error)) from error
-    foreign = {*theirs, *now_ignored}
-    only_theirs = {path for path, mixed in theirs.items() if not (by_name or mixed)}
-    ours = [*(each for each in found if each.path not in foreign), *ignored_ours]
-    yours = [each for each in found if each.path in foreign - only_theirs] + ignored_yours
-    untouched = [each for each in found if each.path in only_theirs.difference(now_ignored)]
-    yours += _obstacles(untouched, [*ours, *yours])
-    ours, yours = (sorted(changes, key=lambda each: each.path) for changes in (ours, yours))
-    return FilePlan(target, tuple(ours), tuple(yours), tuple(_notes(sorted(missed), sorted(left))))
+    left = {each.path for each in found if each.after is None and _stood(each.path, there.then)}
+    groups: dict[str, list[PathChange]] = {"ours": ignored_ours, "yours": ignored_yours, "unsure": [], "untouched": []}
+    for each in found:
+        if each.path not in left:
+            kind = _group(authors[each.path], by_name=by_name, hidden=each.path in there.now_ignored)
+            groups[kind].append(each)
+    going = [*groups["ours"], *groups["yours"], *groups["unsure"]]
+    groups["yours"] += _obstacles(groups["untouched"], going)
+    ours, yours, unsure = (tuple(sorted(groups[kind], key=_path)) for kind in ("ours", "yours", "unsure"))
+    named = [path for path in missed if wanted(path)]
+    return FilePlan(target, ours, yours, unsure, tuple(_notes(named, sorted(left), moves)))
 
 
-def keep_others_changes(plan: FilePlan) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
-    """The changes that can be made while all of `yours` stays, and every path that then stays as it is."""
-    clashes = _clash_test({each.path for each in plan.yours if each.before is not None})
-    blocked = {each.path for each in plan.ours if each.after and clashes(each.path)}
-    kept = sorted({*(each.path for each in plan.yours), *blocked})
-    return tuple(each for each in plan.ours if each.path not in blocked), tuple(kept)
+def leave_paths(plan: FilePlan, left: Collection[str]) -> tuple[FilePlan, tuple[str, ...]]:
+    """The plan without the paths `left`, and with them all that cannot go back while they stay as they are."""
+    kept = set(left)
+    standing = {each.path for each in plan.all if each.path in kept and each.before is not None}
+    clashes = _clash_test(standing)
+    kept |= {each.path for each in plan.all if each.after and each.path not in kept and clashes(each.path)}
+    groups = (tuple(each for each in group if each.path not in kept) for group in (plan.ours, plan.yours, plan.unsure))
+    ours, yours, unsure = groups
+    return replace(plan, ours=ours, yours=yours, unsure=unsure), tuple(sorted(kept))
+
+
+def _path(change: PathChange) -> str:
+    return change.path
+
+
+def _group(authors: frozenset[Author], *, by_name: bool, hidden: bool) -> str:
+    """Where a change goes, by who made the present state of the path."""
+    if authors == {"agent"}:
+        return "ours"
+    if "other" not in authors:
+        return "unsure"
+    # Of a file that a rule hides now nobody knows what became of it, unless a call of ours left it so.
+    return "yours" if by_name or hidden or len(authors) > 1 else "untouched"
 
 
 def _obstacles(untouched: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
@@ -103,11 +143,9 @@ def _clash_test(files: set[str]) -> Callable[[str], bool]:
     return lambda path: path in above or not files.isdisjoint(parent_folders(path))
 
 
-def _made_by_rewind(first: TreeChange, trees: SnapshotAccess) -> set[str]:
-    """The files that a rewind, now undone, had created: it had found no ignored ones in their place."""
-    if not first.rewind or not first.after:
-        return set()
-    return {each.path for each in trees.changes(first.before, first.after) if each.before is None}
+def _stood(path: str, then: UnkeptPaths | None) -> bool:
+    """Whether a file that the target does not hold was there all the same, as far as is known."""
+    return is_litter(path) or (then is not None and then.stood(path))
 
 
 def _check_complete(spans: Sequence[TreeChange]) -> None:
@@ -125,43 +163,62 @@ def last_lost_record(spans: Sequence[TreeChange], trees: SnapshotAccess) -> int:
     return max(gone, default=spans[-1].seq)
 
 
-def _transitions(spans: Sequence[TreeChange], now: str) -> list[_Transition]:
-    found: list[_Transition] = []
+def _find_missed(now: Snapshot, target: str, trees: SnapshotAccess) -> list[str]:
+    """The paths that today's snapshot, or the one to go back to, could not keep: neither can be restored."""
+    return sorted({*now.missed, *trees.missed(target)})
+
+
+def _is_missed(path: str, missed: Collection[str]) -> bool:
+    return path in missed or any(folder in missed for folder in parent_folders(path))
+
+
+def _history(
+    spans: Sequence[TreeChange], now: str, trees: SnapshotAccess, authorship: Authorship
+) -> Iterator[AuthoredChange]:
+    """All changes from the tree before the first of the spans to `now`, in order."""
     at = spans[0].before
     for span in spans:
-        after = span.after or now
-        found += _Transition(at, span.before, ours=False), _Transition(span.before, after, ours=True)
-        at = after
-    found.append(_Transition(at, now, ours=False))
-    return [each for each in found if each.old != each.new]
+        yield from (AuthoredChange(each, "other") for each in trees.changes(at, span.before))
+        yield from authorship.of(span, now)
+        at = span.after or now
+    yield from (AuthoredChange(each, "other") for each in trees.changes(at, now))
 
 
-def _changed_by_others(
-    found: Sequence[PathChange], transitions: Sequence[_Transition], trees: SnapshotAccess
-) -> dict[str, bool]:
-    """The paths whose present state somebody else had a part in; True where we had one as well."""
-    by_others = (transition for transition in transitions if not transition.ours)
-    gaps = [each for transition in by_others for each in trees.changes(transition.old, transition.new)]
-    foreign = {each.path for each in gaps}
-    written = {each.after.id for each in gaps if each.after is not None and each.after.size}
-    mixed = {each.path: each.after for each in found if each.path in foreign}
-    # What somebody wrote and a call of ours moved or copied elsewhere is still theirs.
-    moved = {each.path: True for each in found if each.before is not None and each.before.id in written}
-    if not mixed:
-        return moved
-    makers = {path: {value: frozenset[bool]()} for path, value in mixed.items()}
-    current = {path: frozenset[bool]() for path in mixed}
-    for transition in transitions:
-        for change in trees.changes(transition.old, transition.new):
-            if change.path in mixed:
-                # What was there before is there again as it was made then, whoever brought it back.
-                new_makers = current[change.path] | {transition.ours}
-                current[change.path] = makers[change.path].setdefault(change.after, new_makers)
-    return moved | {path: True in by for path, by in current.items() if False in by}
+def _find_authors(
+    found: Sequence[PathChange], spans: Sequence[TreeChange], now: str, trees: SnapshotAccess, authorship: Authorship
+) -> dict[str, frozenset[Author]]:
+    """Who had a part in the present state of each path; nobody where no snapshot tells."""
+    makers: dict[str, dict[TreeEntry | None, frozenset[Author]]] = {
+        each.path: {each.after: frozenset()} for each in found
+    }
+    current = {each.path: frozenset[Author]() for each in found}
+    state: dict[str, TreeEntry | None] = {}
+    theirs, written = set[str](), set[str]()
+    for authored in _history(spans, now, trees, authorship):
+        change, author = authored.change, authored.author
+        if author == "other":
+            # Also what they replaced, unless a call of ours had written that: a copy of ours may be the last one.
+            sides = (change.after, None if change.path in written else change.before)
+            theirs |= {kept.id for kept in sides if kept is not None and kept.size}
+        (written.add if author == "agent" else written.discard)(change.path)
+        if change.path in current:
+            # What was there before is there again as it was made then, whoever brought it back.
+            made = makers[change.path].setdefault(change.after, current[change.path] | {author})
+            current[change.path], state[change.path] = made, change.after
+            if not authored.seen:
+                del state[change.path]
+    for each in found:
+        changed_unseen = each.path in state and state[each.path] != each.before
+        # What somebody wrote or replaced, and a call of ours moved or copied elsewhere, is still theirs.
+        if changed_unseen or (each.before is not None and each.before.id in theirs):
+            current[each.path] |= {"other"}
+    return current
 
 
-def _notes(missed: Sequence[str], left: Sequence[str]) -> Iterator[str]:
+def _notes(missed: Sequence[str], left: Sequence[str], moves: Sequence[HalfMove]) -> Iterator[str]:
     if missed:
         yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {list_paths(missed)}"
     if left:
-        yield f"left, for they may have been there before, ignored by git: {list_paths(left)}"
+        yield f"left, for they were there before, though no snapshot holds them: {list_paths(left)}"
+    for move in moves:
+        yield f"left as moved, for no snapshot holds all of it: {move}"

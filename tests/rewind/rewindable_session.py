@@ -12,7 +12,7 @@ from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewinder import Rewinder
-from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, TreeEntry
+from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, TreeEntry, UnkeptPaths
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
@@ -38,7 +38,7 @@ class InMemory:
         self._trees: dict[str, dict[str, TreeEntry]] = {"": {}}
         self._contents: dict[str, bytes] = {}
 
-    def take(self, also: Sequence[str] = ()) -> Snapshot:
+    def take(self, also: Sequence[str] = (), *, newly_ignored: bool = False) -> Snapshot:
         tree: dict[str, TreeEntry] = {}
         for folder, folders, names in os.walk(self._root):
             folders[:] = [each for each in folders if each != ".git"]
@@ -54,7 +54,7 @@ class InMemory:
                 self._contents[id_] = data
         name = hashlib.sha1(repr(sorted(tree.items())).encode(), usedforsecurity=False).hexdigest()
         self._trees[name] = tree
-        return Snapshot(name)
+        return Snapshot(name, unkept="nothing")
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
         if old not in self._trees or new not in self._trees:
@@ -69,6 +69,18 @@ class InMemory:
     def read(self, tree: str, path: str) -> bytes | None:
         kept = self._trees[tree].get(path)
         return None if kept is None else self._contents[kept.id]
+
+    def entry_at(self, tree: str, path: str) -> TreeEntry | None:
+        return self._trees[tree].get(path)
+
+    def has_folder(self, tree: str, path: str) -> bool:
+        return any(each.startswith(path + "/") for each in self._trees[tree])
+
+    def missed(self, tree: str) -> tuple[str, ...]:
+        return ()
+
+    def unkept(self, listing: str) -> UnkeptPaths | None:
+        return UnkeptPaths() if listing else None
 
     def has(self, tree: str) -> bool:
         return tree in self._trees
@@ -105,11 +117,11 @@ class Play:
             self.session.emit(
                 Checkpoint("", "before", answer, index, failed=failed)
                 if failed
-                else Checkpoint(before.tree, "before", answer, index, before.missed[:20])
+                else Checkpoint(before.tree, "before", answer, index, before.missed[:20], unkept=before.unkept)
             )
             self.session.emit(CallStarted(answer, index, "shell", "execute"))
             call(self.root)
-            after = self.take()
+            after = self.take(newly_ignored=True)
             if after.tree != before.tree and not failed:
                 self.session.emit(Checkpoint(after.tree, "after", answer, index, after.missed[:20]))
             self.session.emit(Returned(answer, index, Result("ok")))
@@ -117,9 +129,9 @@ class Play:
         self.session.emit(TurnEnded("done", 2))
         return start
 
-    def take(self) -> Snapshot:
+    def take(self, *, newly_ignored: bool = False) -> Snapshot:
         """A snapshot; what stands is remembered under its name."""
-        found = self.checkpoints.take()
+        found = self.checkpoints.take(newly_ignored=newly_ignored)
         self.trees.setdefault(found.tree, stands(self.root))
         return found
 

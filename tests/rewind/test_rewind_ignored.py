@@ -28,12 +28,12 @@ def turn(
     start = play.session.emit(Said(user_message("do"))).seq
     answer = play.session.emit(Said(Assistant("", None, (Call("f", "shell", "{}"),)))).seq
     before = play.checkpoints.take(also)
-    play.session.emit(Checkpoint(before.tree, "before", answer))
+    play.session.emit(Checkpoint(before.tree, "before", answer, unkept=before.unkept))
     play.session.emit(CallStarted(answer, 0, "shell", "execute"))
     for act in acts:
         act(play.root)
     if not cut_off:
-        after = play.checkpoints.take(also)
+        after = play.checkpoints.take(also, newly_ignored=True)
         if after.tree != before.tree:
             play.session.emit(Checkpoint(after.tree, "after", answer))
         play.session.emit(Returned(answer, 0, Result("ok")))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Rewound, Stamped
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindPlan, RewindScope
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
+from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
 from tests.rewind.rewindable_session import begin, resumed, stands
 
 PATHS = ["a", "b", "d", "d/x", "d/y", "d/e/z", "p", "p/q", "p/q/r"]

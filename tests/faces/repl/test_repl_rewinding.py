@@ -138,7 +138,9 @@ class Planned:
     async def plan_redo(self) -> RewindPlan:
         return self.what
 
-    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome:
+    async def carry_out(
+        self, plan: RewindPlan, *, yours: ConflictChoice = "refuse", unsure: bool = False
+    ) -> RewindOutcome:
         return self.done
 
 
