@@ -113,12 +113,13 @@ class Rewinder:
         changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
         if plan.what != "chat":
             closed = await asyncio.to_thread(self._inspector.find_closed, _spans(read, plan))
-            with made_readable(self._files.root, closed):
+            with made_readable(self._files.root, closed) as restored:
                 files_now = await asyncio.to_thread(self._inspect_files, read, plan)
                 await asyncio.to_thread(self._check_unchanged, plan, files_now)
                 changes, kept = _choose_changes(files_now.file_plan, yours, unsure=unsure)
                 if changes:
                     await self._restore(files_now, changes)
+                    restored.update(each.path for each in changes)
             if changes:
                 tree = (await asyncio.to_thread(self._checkpoint_after, files_now)).tree
                 few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS

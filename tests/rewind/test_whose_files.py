@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -346,3 +348,35 @@ def test_the_persons_text_that_a_call_copied_is_not_lost_with_the_copy(play: Pla
     write("b", "the person's, newer")(play.root)
     plan = asyncio.run(play.rewinder.plan_undo())
     assert plan.yours == ("a",)
+
+
+def comes_back(folder: Path, closed: str) -> bool:
+    """Whether a file that a call changed and then closed, or its folder, is as before after an undo."""
+    play = begin(folder, git=True)
+    write("a.txt", "1")(play.root)
+    write("d/x", "1", 0o600)(play.root)
+    before = stands(play.root)
+    turn(play, sh(f"echo 2 >a.txt; echo 2 >d/x; echo other >other; chmod 000 {closed}"))
+    undo(play)
+    play.close()
+    return stands(play.root) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user who may not read")
+@pytest.mark.parametrize("closed", ["a.txt", "d"])
+def test_what_a_call_made_unreadable_comes_back(closed: str) -> None:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    assert comes_back(folder / "root", closed), "and all modules are loaded, which the other user may not read"
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            code = 0 if comes_back(folder / "nobody", closed) else 2
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(folder)
+    assert code == 0

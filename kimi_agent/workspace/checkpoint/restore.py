@@ -67,11 +67,12 @@ def find_unrestorable(changes: Iterable[PathChange], files: Files) -> dict[str, 
 
 
 @contextlib.contextmanager
-def made_readable(root: Path, paths: Iterable[str]) -> Iterator[bool]:
-    """Let their owner read the files and folders `paths` meanwhile; yields whether any had to be made so.
+def made_readable(root: Path, paths: Iterable[str]) -> Iterator[set[str]]:
+    """Let their owner read the files and folders `paths` meanwhile; yields a set for the paths that are restored.
 
-    What is not restored meanwhile has its mode again afterwards.
+    What is not among them has its mode again afterwards; a folder stays open for what was restored in it.
     """
+    restored = set[str]()
     opened: dict[Path, tuple[int, int]] = {}
     try:
         for path in sorted(paths):
@@ -82,9 +83,10 @@ def made_readable(root: Path, paths: Iterable[str]) -> Iterator[bool]:
                 if (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and mode & needed != needed:
                     place.chmod(stat.S_IMODE(mode) | needed)
                     opened[place] = stat.S_IMODE(mode), stat.S_IMODE(mode) | needed
-        yield bool(opened)
+        yield restored
     finally:
-        for place, (mode, changed) in reversed(opened.items()):
+        stay = {root / folder for path in restored for folder in parent_folders(path)}
+        for place, (mode, changed) in reversed([each for each in opened.items() if each[0] not in stay]):
             with contextlib.suppress(OSError):
                 if stat.S_IMODE(os.lstat(place).st_mode) == changed:
                     place.chmod(mode)
