@@ -11,12 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.log.events import CallStarted, Checkpoint, Effect, Fingerprint, Opened, Returned, Said, TurnEnded
+from kimi_agent.app.publishing import AutoCommit
+from kimi_agent.log.events import (
+    CallStarted,
+    Checkpoint,
+    Effect,
+    Fingerprint,
+    Notice,
+    Opened,
+    Returned,
+    Said,
+    TurnEnded,
+)
 from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.store.session import Session
-from kimi_agent.log.views import Result
+from kimi_agent.log.views import Evidence, Result, TestReport
 from kimi_agent.rewind.rewinder import Rewinder
 from kimi_agent.rewind.tree_changes import read_other_changes
+from kimi_agent.workspace.checkpoint import Checkpoints
 from tests.rewind.rewindable_session import Play, begin, named, stands, write
 
 Act = Callable[[Path], object]
@@ -348,6 +360,48 @@ def test_the_persons_text_that_a_call_copied_is_not_lost_with_the_copy(play: Pla
     write("b", "the person's, newer")(play.root)
     plan = asyncio.run(play.rewinder.plan_undo())
     assert plan.yours == ("a",)
+
+
+def commit(play: Play) -> set[str]:
+    """What `--commit` takes of this session's changes."""
+    assert isinstance(play.checkpoints, Checkpoints)
+    passed = TestReport("passed", "pytest", "pyproject.toml", "pytest", 0, 1.0)
+    evidence = Evidence("verified", files=("agents",), last=passed)
+    home = {**os.environ, "HOME": str(play.folder)}
+    made = asyncio.run(AutoCommit(play.root, play.session, play.checkpoints, "current", home).run(evidence))
+    return set(made.files) if made else set()
+
+
+COMMITTED = {
+    "git add -f conf.local": "make",
+    "rm target/CACHEDIR.TAG": "make",
+    "rm .gitignore": "make",
+    "echo MINE >mine": "sleep 3",
+}
+
+
+@pytest.mark.parametrize("script", COMMITTED)
+def test_a_commit_takes_what_the_agent_changed_and_nothing_that_came_into_sight(play: Play, script: str) -> None:
+    write("../.gitconfig", "[user]\nname = n\nemail = a@b.c\n")(play.root)
+    write(".gitignore", "*.local\n")(play.root)
+    sh("git add .gitignore; git commit -qm begin")(play.root)
+    write("conf.local", "secret")(play.root)
+    write("target/t", "built")(play.root)
+    write("target/CACHEDIR.TAG", TAG)(play.root)
+    turn(play, write("agents", "1"))
+    turn(play, sh(script), command=COMMITTED[script])
+    assert commit(play) == {"agents"} | ({".gitignore"} if script == "rm .gitignore" else set())
+
+
+def test_a_commit_names_what_it_leaves_for_the_person_may_have_written_it(play: Play) -> None:
+    write("../.gitconfig", "[user]\nname = n\nemail = a@b.c\n")(play.root)
+    sh("git commit -q --allow-empty -m begin")(play.root)
+    turn(play, sh("echo 1 >agents; echo 1 >mine; echo 1 >package.json"), command="npm i >agents", took_s=9)
+    heard: list[Stamped] = []
+    play.session.listen(heard.append)
+    assert commit(play) == {"agents", "package.json"}
+    notices = [each.event.text for each in heard if isinstance(each.event, Notice)]
+    assert notices[0] == "Not committed, for you may have written them while a command ran: mine"
 
 
 def comes_back(folder: Path, closed: str) -> bool:
