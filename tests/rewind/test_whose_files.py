@@ -21,6 +21,7 @@ from kimi_agent.log.events import (
     Opened,
     Returned,
     Said,
+    Stamped,
     TurnEnded,
 )
 from kimi_agent.log.messages import Assistant, Call, user_message
