@@ -154,6 +154,8 @@ class Play:
     files: Files
     rewinder: Rewinder
     trees: dict[str, dict[str, str]] = field(default_factory=dict)
+    clock: list[float] = field(default_factory=lambda: [1.0])
+    """The time now (Unix seconds), its one element, as the session's log will have it."""
 
     def turn(self, prompt: str, *calls: Callable[[Path], object], failed: str = "") -> int:
         """A prompt, one answer with these calls, and the end; gives back the record of the prompt."""
@@ -210,8 +212,11 @@ def begin(folder: Path, *, git: bool) -> Play:
     root = folder / "a workspace"
     root.mkdir(parents=True)
     opened = Opened("s", str(root), "kimi", "0")
-    session = Session.create(folder / "state/s", opened, now=lambda: 1.0, sync=lambda fd: None)
-    return _play(folder, root, session, _git(folder, root) if git else InMemory(root))
+    clock = [1.0]
+    session = Session.create(folder / "state/s", opened, now=lambda: clock[0], sync=lambda fd: None)
+    play = _play(folder, root, session, _git(folder, root) if git else InMemory(root))
+    play.clock = clock
+    return play
 
 
 def resumed(play: Play) -> Play:

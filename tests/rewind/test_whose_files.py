@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,24 +56,20 @@ def sh(script: str) -> Act:
 
 
 def turn(
-    play: Play, act: Act, *, name: str = "shell", command: str = "make", took_s: float = 0.1, **more: object
+    play: Play, act: Act, *, command: str = "make", paths: Sequence[str] = (), at: float = 1000.0, took_s: float = 0.1
 ) -> int:
     """A turn of one call that ran so long; with `paths` it is an edit that names them."""
-    at = more.get("at")
-    clock = [float(at) if isinstance(at, int | float) else 1000.0]
-    play.session._now = lambda: clock[0]
-    paths = more.get("paths")
-    named_paths = tuple(paths) if isinstance(paths, list) else ()
+    play.clock[0] = at
     start = play.session.emit(Said(user_message("go"))).seq
-    made = (Call("f", name, f'{{"command": "{command}"}}'),)
+    made = (Call("f", "edit" if paths else "shell", f'{{"command": "{command}"}}'),)
     answer = play.session.emit(Said(Assistant("", None, made))).seq
-    before = play.checkpoints.take([str(play.root / path) for path in named_paths])
+    before = play.checkpoints.take([str(play.root / path) for path in paths])
     play.session.emit(Checkpoint(before.tree, "before", answer, unkept=before.unkept))
-    effect: Effect = "write" if named_paths else "execute"
-    play.session.emit(CallStarted(answer, 0, name, effect, tuple(Fingerprint(path, "") for path in named_paths)))
+    effect: Effect = "write" if paths else "execute"
+    play.session.emit(CallStarted(answer, 0, made[0].name, effect, tuple(Fingerprint(path, "") for path in paths)))
     act(play.root)
-    clock[0] += took_s
-    after = play.checkpoints.take([str(play.root / path) for path in named_paths], newly_ignored=True)
+    play.clock[0] = at + took_s
+    after = play.checkpoints.take([str(play.root / path) for path in paths], newly_ignored=True)
     if after.tree != before.tree:
         play.session.emit(Checkpoint(after.tree, "after", answer))
     play.session.emit(Returned(answer, 0, Result("ok")))
@@ -161,7 +157,7 @@ def test_redo_touches_only_what_the_undo_restored(play: Play, script: str) -> No
 
 def test_an_edit_owns_the_paths_that_it_names(play: Play) -> None:
     write("a.txt", "1")(play.root)
-    turn(play, sh("echo agent >named; echo MINE >mine; echo MINE >>a.txt"), name="write_file", paths=["named"])
+    turn(play, sh("echo agent >named; echo MINE >mine; echo MINE >>a.txt"), paths=["named"])
     undo(play)
     assert sorted(stands(play.root)) == ["a.txt", "mine"]
     assert (play.root / "a.txt").read_text() == "1MINE\n"
@@ -209,15 +205,16 @@ def test_a_file_that_an_editor_has_open_is_left_unless_the_person_says_yes(play:
 def other_session(play: Play) -> Play:
     """A second session in the same workspace."""
     opened = Opened("t", str(play.root), "kimi", "0")
-    session = Session.create(play.folder / "state/t", opened, now=lambda: 1.0, sync=lambda fd: None)
-    return replace(play, session=session, rewinder=Rewinder(session, play.checkpoints, play.files))
+    clock = [1.0]
+    session = Session.create(play.folder / "state/t", opened, now=lambda: clock[0], sync=lambda fd: None)
+    return replace(play, session=session, rewinder=Rewinder(session, play.checkpoints, play.files), clock=clock)
 
 
 def test_sessions_at_the_same_time_do_not_take_back_each_others_work(play: Play) -> None:
     other = other_session(play)
 
     def meanwhile(root: Path) -> None:
-        turn(other, sh("echo theirs >edited"), name="write_file", paths=["edited"], at=1001.0)
+        turn(other, sh("echo theirs >edited"), paths=["edited"], at=1001.0)
         turn(other, sh("echo either >run"), command="gen run", at=1002.0)
         write("ours", "ours")(root)
 
@@ -235,7 +232,7 @@ def test_another_sessions_rewind_is_not_taken_back_by_ours(play: Play) -> None:
     turn(other, sh("echo theirs >theirs"), at=900.0)
 
     def meanwhile(root: Path) -> None:
-        other.session._now = lambda: 1001.0
+        other.clock[0] = 1001.0
         undo(other)
         write("ours", "ours")(root)
 
