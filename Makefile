@@ -50,11 +50,15 @@ type: $(READY) ## check types
 # Three workers also on two cores: many tests wait for a process, a terminal or a deadline.
 .PHONY: test
 test: $(READY) ## run the tests (ARGS='tests/log -k torn')
-	@$(PY) -m pytest -n 3 --dist worksteal -m 'not real and not long' $(ARGS)
+	@$(PY) -m pytest -n 3 --dist worksteal -m 'not real and not long and not attacks' $(ARGS)
 
 .PHONY: long
 long: $(READY) ## run the longer suites too (minutes)
 	@$(PY) -m pytest -n 2 -m long $(ARGS)
+
+.PHONY: attacks
+attacks: $(READY) ## attack the rules, in four modes (minutes)
+	@$(PY) -m pytest -n 3 --dist worksteal -m attacks $(ARGS)
 
 .PHONY: real
 real: $(READY) ## a real bug of a real project, and 60 kills (needs the package index)

@@ -11,12 +11,16 @@ import pwd
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import UserError
 
 PROJECT_FOLDER = ".kimi-agent"
+LAYER_PARTS = ("config.toml", "tools", "runners", "prompts")
+"""What a layer's folder holds."""
+_MAX_PART_FOLDERS = 200
 LayerName = Literal["built-in", "user", "project"]
 
 
@@ -66,6 +70,27 @@ def find_user_folders(environ: Mapping[str, str]) -> UserFolders:
     config = _xdg_folder(environ, "XDG_CONFIG_HOME", Path(home, ".config"))
     state = _xdg_folder(environ, "XDG_STATE_HOME", Path(home, ".local", "state"))
     return UserFolders(Path(home), config / "kimi-agent", state / "kimi-agent")
+
+
+def find_private_paths(folders: UserFolders, workspace: Path) -> tuple[str, ...]:
+    """What is ours on this machine, as real paths: all of the configuration and the state.
+
+    Where the workspace lies in the configuration folder (`KIMI_AGENT_HOME=.`), it is the parts that are obeyed. A part
+    that is a link to elsewhere (a dotfiles repository) is ours there, too.
+    """
+    config, state = os.path.realpath(folders.config), os.path.realpath(folders.state)
+    within = Path(os.path.realpath(workspace)).is_relative_to(config)
+    parts = [os.path.join(config, part) for part in LAYER_PARTS]
+    linked = {real for path in _part_files(parts) if (real := os.path.realpath(path)) != path}
+    return tuple(dict.fromkeys((*(parts if within else [config]), state, *sorted(linked))))
+
+
+def _part_files(parts: Sequence[str]) -> Iterator[str]:
+    """The parts of a layer, and the files of those that are folders."""
+    for part in parts:
+        yield part
+        for folder, folders, files in islice(os.walk(part), _MAX_PART_FOLDERS):
+            yield from (os.path.join(folder, name) for name in (*folders, *files))
 
 
 def _xdg_folder(environ: Mapping[str, str], name: str, default: Path) -> Path:

@@ -120,7 +120,8 @@ class Toolbox:
                 started = True
                 plan = ctx.plan or await call.tool.plan(ctx, call)
                 before = () if plan.effect == "read" else ctx.files.fingerprints(each.path for each in plan.paths)
-                self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before))
+                unnamed = tuple(each.text for each in plan.commands if each.source != "model")
+                self._emit(CallStarted(answer, index, call.tool.name, call.tool.effect, before, unnamed))
             return await call.tool.run(ctx, call)
 
         return run

@@ -9,6 +9,9 @@ import pytest
 from kimi_agent.cli.commands.completion import list_flags
 from kimi_agent.config import SETTINGS, load_config
 from kimi_agent.faces.slash_commands import SLASH_COMMANDS
+from kimi_agent.guard.policy.rules import check_rule, parse_rule
+from kimi_agent.layers import Layer, built_in_root
+from kimi_agent.toolbox import load_tools
 from tests.readme_text import README, README_FILE, REFERENCE, blocks, commands, reference
 
 ROOT = README_FILE.parent
@@ -41,10 +44,14 @@ def test_the_example_of_the_patch_engine_works(
 
 
 def test_the_example_settings_are_settings(tmp_path: Path) -> None:
-    (example,) = blocks("toml", "[permissions]")
-    (tmp_path / "config.toml").write_text(example)
-    found = load_config(tmp_path / "config.toml", None, {}, {}, ())
-    assert found.texts("permissions.deny") == ("shell(curl)",)
+    tools = load_tools([Layer("built-in", built_in_root())])[0]
+    for example in blocks("toml", "[permissions]"):
+        (tmp_path / "config.toml").write_text(example)
+        found = load_config(tmp_path / "config.toml", None, {}, {}, ())
+        rules = found.texts("permissions.allow") + found.texts("permissions.deny")
+        assert "shell(curl)" in rules
+        for rule in rules:
+            check_rule(parse_rule(rule), tools)
 
 
 def test_every_command_line_uses_flags_and_commands_that_exist() -> None:

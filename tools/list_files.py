@@ -27,32 +27,34 @@ async def list_files(
         ctx.files.list(path)  # raises the error for a missing folder, or one outside
         raise ToolError("not_regular", f"{escape_name(path)} is a file", "use read_file")
     base = ctx.files.shown(path)
-    found = await ctx.ripgrep.files(path, include_ignored=include_ignored)
-    if pattern:
-        # A glob given to ripgrep brings ignored files back, hence the second list.
-        rooted = make_rooted_glob(base, pattern)
-        matching = set(await ctx.ripgrep.files(path, glob=rooted, include_ignored=include_ignored))
-        found = [each for each in found if each in matching]
+    glob = make_rooted_glob(base, pattern) if pattern else ""
+    found = await ctx.ripgrep.files(path, glob=glob, include_ignored=include_ignored)
     known = FolderStats(ctx, base)
+    closed: set[str] = set()
     if pattern:
+        found, closed = known.leave_out_denied(found)
         rows = await asyncio.to_thread(newest_rows, known, found, limit)
         total = len(found)
     else:
-        tree = list(walk_tree([relative_to_folder(base, each) for each in found], depth))
+        relative = [relative_to_folder(base, each) for each in found]
+        tree = [each for each in walk_tree(relative, depth) if not known.denied_folder(each[0])]
         total = len(tree)
         rows = await asyncio.to_thread(lambda: [known.row(*each) for each in tree[:limit]])
-    return make_listing_result(base, pattern, rows, total, include_ignored)
+    notes = [f"Note: a rule of the user's denies {escape_name(each)}/, which was left out" for each in sorted(closed)]
+    return make_listing_result(base, pattern, rows, total, include_ignored, notes)
 
 
-def make_listing_result(base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool) -> Result:
+def make_listing_result(
+    base: str, pattern: str, rows: Sequence[str], total: int, include_ignored: bool, notes: Sequence[str]
+) -> Result:
     """The rows, and what is not among them."""
     if not rows:
         what = f"no files match {pattern} in {escape_name(base)}" if pattern else f"{escape_name(base)} has no files"
         hint = "" if include_ignored else "; ignored files were left out (include_ignored=true shows them)"
-        return Result(what + hint, TextView("", "0 entries"))
+        return Result("\n".join([what + hint, *notes]), TextView("", "0 entries"))
     narrow = "narrow the pattern" if pattern else "list a folder below, or give a pattern"
     more = [f"… {total - len(rows):,} more; {narrow}"] if total > len(rows) else []
-    text = "\n".join([*rows, *more])
+    text = "\n".join([*rows, *more, *notes])
     return Result(text, TextView("", format_count(total, "entry", "entries")))
 
 
@@ -63,6 +65,7 @@ class FolderStats:
         self._ctx = ctx
         self._base = base
         self._folders: dict[str, dict[str, tuple[str, int, float]]] = {}
+        self._denied: dict[str, bool] = {}
 
     def spelled(self, path: str) -> str:
         """The path as results spell it."""
@@ -82,8 +85,29 @@ class FolderStats:
                 self._folders[folder] = {each.name: (each.kind, each.size, each.mtime) for each in entries}
         return self._folders[folder].get(last, ("file", 0, 0.0))
 
+    def is_denied(self, path: str) -> bool:
+        """Whether a rule of the user's denies reading what is there."""
+        if path not in self._denied:
+            spelled = self._ctx.files.root / self.spelled(path)
+            self._denied[path] = self._ctx.files.hidden(str(spelled)) == "denied"
+        return self._denied[path]
+
+    def denied_folder(self, path: str) -> str:
+        """The uppermost folder above a path that a rule denies, whose names are not shown either; "" if none is."""
+        parts = path.rstrip("/").split("/")
+        above = ("/".join(parts[:count]) for count in range(1, len(parts)))
+        return next(filter(self.is_denied, above), "")
+
+    def leave_out_denied(self, found: Sequence[str]) -> tuple[list[str], set[str]]:
+        """The files that lie in no folder that a rule denies, and those folders."""
+        folders = {each: self.denied_folder(relative_to_folder(self._base, each)) for each in found}
+        closed = {self.spelled(folder) for folder in folders.values() if folder}
+        return [each for each, folder in folders.items() if not folder], closed
+
     def row(self, path: str, files: int) -> str:
         """A line of the listing; `files` counts what is not shown of a folder, -1 for a file."""
+        if self.is_denied(path.rstrip("/")):
+            return f"{escape_name(self.spelled(path))} (a rule of the user's denies it)"
         if path.endswith("/"):
             return escape_name(self.spelled(path)) + (f" ({files:,} files)" if files > 0 else "")
         kind, size, _ = self.look(path)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from kimi_agent.log.views import OutputView, TestCase, TestReport
-from kimi_agent.tool import Context, Field, PlannedCommand, Preview, Result, ToolError, join_some, tool
+from kimi_agent.tool import Context, Field, PlannedCommand, Preview, Result, ToolError, escape_path, join_some, tool
 
 MOST_IN_FULL, MOST_IDS, MOST_FIXED, TAIL_LINES = 20, 200, 20, 15
 
@@ -18,9 +18,13 @@ async def _preview(
     repeat: int = 1,
     timeout_s: float = 600.0,
 ) -> Preview:
-    planned = await ctx.testrun.preview_command(targets or (), name=name, command=command, failed_only=failed_only)
+    text = await ctx.testrun.preview_command(targets or (), name=name, command=command, failed_only=failed_only)
+    _, planned = await ctx.testrun.plan(targets or (), name=name, command=command, failed_only=failed_only)
     times = f" {repeat} times" if repeat > 1 else ""
-    return Preview(f"run tests{times}: {' '.join(targets or ()) or name or 'all'}", OutputView(planned))
+    place = ctx.files.shown(planned.folder)
+    where = "" if place == "." else f" in {escape_path(place)}"
+    title = f"run tests{times}{where}: {' '.join(targets or ()) or name or 'all'}"
+    return Preview(title, OutputView(text, cwd=place))
 
 
 async def _plan(

@@ -105,6 +105,10 @@ def _notes(found: Found) -> Sequence[str]:
         names = ", ".join(found.secret_files[:5])
         matches = format_count(found.secret_matches, "match", "matches")
         lines.append(f"Note: {matches} not shown in files that may hold secrets: {names}")
+    if found.denied_matches:
+        matches = format_count(found.denied_matches, "match", "matches")
+        files = format_count(found.denied_files, "file")
+        lines.append(f"Note: {matches} in {files} not shown: a rule of the user's denies it.")
     if found.unreadable:
         lines.append(f"Note: could not read: {'; '.join(found.unreadable)}")
     if found.engine == "python":

@@ -20,7 +20,8 @@ _MOST_CHANGED = 10
 async def _preview(ctx: Context, command: str, cwd: str = "", timeout_s: float = 120, description: str = "") -> Preview:
     """The command as it will run, and where."""
     place = ctx.files.shown(cwd or str(ctx.runner.cwd))
-    return Preview(f"shell {description or ' '.join(command.split())[:100]}", OutputView(command, cwd=place))
+    where = "" if place == "." else f" in {escape_path(place)}:"
+    return Preview(f"shell{where} {description or ' '.join(command.split())[:100]}", OutputView(command, cwd=place))
 
 
 @tool(effect="execute", preview=_preview)

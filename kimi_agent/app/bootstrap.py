@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What is known before a session is opened."""
+    """What is known before a session is opened.
+
+    `untrusted` is the project's folder where it was left out. `project_content` is the fingerprint of the project's
+    folder as it was found now ("" where there is none, or it can't be pinned down).
+    """
 
     config: Config
     user_folders: UserFolders
@@ -29,6 +33,14 @@ class Setup:
     environ: Mapping[str, str]
     notices: tuple[str, ...]
     untrusted: Path | None
+    project_content: str = ""
+
+    def check_project(self) -> None:
+        """Raises UserError where the project's folder is in use and no longer holds what was trusted."""
+        if self.project_content and self.untrusted is None:
+            from kimi_agent.guard.policy.trust import check_unchanged
+
+            check_unchanged(self.workspace / PROJECT_FOLDER, self.project_content)
 
     @property
     def sessions(self) -> "Sessions":
@@ -78,40 +90,57 @@ def find_workspace(given: str, cwd: Path | None, home: Path) -> tuple[Path, Path
 
 
 def load_setup(
-    flags: Mapping[str, object], *, sets: Sequence[str], directory: str, environ: Mapping[str, str], trust: bool
+    flags: Mapping[str, object],
+    *,
+    sets: Sequence[str],
+    directory: str,
+    environ: Mapping[str, str],
+    trust: bool,
+    shown: str = "",
 ) -> Setup:
     """Read the settings for a run in `directory` ("" for the cwd). Raises UserError.
 
-    A project's own layer counts only when its folder is trusted; `trust` records that it is. Where it is not,
-    `untrusted` names the folder, and a notice says that it was left out.
+    A project's own layer counts only when its folder is trusted; `trust` records that it is, with `shown` (a
+    fingerprint that a person was asked about) only if the folder still holds that. Where it is not trusted, `untrusted`
+    names the folder, and a notice says that it was left out.
     """
     folders = find_user_folders(environ)
     workspace, cwd = find_workspace(directory, _cwd(), folders.home)
     project: Path | None = workspace / PROJECT_FOLDER
     notices: list[str] = []
-    untrusted = None
+    untrusted, content = None, ""
     if workspace == folders.home.resolve() or not (workspace / PROJECT_FOLDER).is_dir():
         project = None
-    elif not _is_trusted(workspace, folders, notices, trust=trust):
+    elif not (content := _fingerprint(workspace, notices)) or not _is_trusted(
+        workspace, content, folders, notices, trust=trust and shown in ("", content)
+    ):
         untrusted, project = project, None
     config = load_config(folders.config / "config.toml", project and project / "config.toml", environ, flags, sets)
     notices += config.problems
     layers = list_layers(folders.config, project)
-    return Setup(config, folders, workspace, cwd, layers, environ, tuple(notices), untrusted)
+    setup = Setup(config, folders, workspace, cwd, layers, environ, tuple(notices), untrusted, content)
+    setup.check_project()  # its settings are those that were trusted
+    return setup
 
 
-def _is_trusted(workspace: Path, folders: UserFolders, notices: list[str], *, trust: bool) -> bool:
-    """Whether the project's folder may be used; what a person must know of it joins `notices`."""
-    from kimi_agent.guard.policy.trust import TrustStore, fingerprint_folder
+def _fingerprint(workspace: Path, notices: list[str]) -> str:
+    """The fingerprint of the project's folder; "" for one that cannot be pinned down, and so cannot be trusted."""
+    from kimi_agent.guard.policy.trust import fingerprint_folder
+
+    try:
+        return fingerprint_folder(workspace / PROJECT_FOLDER)
+    except UserError as error:
+        notices.append(str(error))
+        return ""
+
+
+def _is_trusted(workspace: Path, content: str, folders: UserFolders, notices: list[str], *, trust: bool) -> bool:
+    """Whether this content of the project's folder may be used; what a person must know of it joins `notices`."""
+    from kimi_agent.guard.policy.trust import TrustStore
 
     folder = workspace / PROJECT_FOLDER
     store = TrustStore(folders.state / "trust.json", home=folders.home)
     notices += [problem] if (problem := store.problem()) else []
-    try:
-        content = fingerprint_folder(folder)
-    except UserError as error:  # it cannot be pinned, so it cannot be trusted
-        notices.append(str(error))
-        return False
     if trust:
         store.trust(workspace, content)
     if store.is_trusted(workspace, content):

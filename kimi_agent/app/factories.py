@@ -16,13 +16,16 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import Rule, check_rule, parse_rule
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
-from kimi_agent.layers import workspace_key
+from kimi_agent.layers import find_private_paths, workspace_key
+from kimi_agent.log.events import Queued, Said
 from kimi_agent.log.questions import Ask, Decision, Question
+from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Tool
 from kimi_agent.verify.turn_verifier import AfterTurnHook
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
+from kimi_agent.workspace.files.access_rules import AccessRules
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
@@ -72,18 +75,25 @@ def _added_folders(config: Config) -> list[Path]:
     return added
 
 
-def make_system_prompt(setup: Setup) -> str:
+def make_system_prompt(setup: Setup, access: AccessRules) -> str:
     """The system prompt, made once per session: a new day or an edited AGENTS.md must not break the server's cache."""
     values = {"workspace": str(setup.workspace), "platform": platform.system(), "date": time.strftime("%Y-%m-%d")}
     inner = setup.cwd.relative_to(setup.workspace).parts if setup.cwd.is_relative_to(setup.workspace) else ()
     folders = ["/".join(inner[:depth]) for depth in range(len(inner) + 1)]
-    return build_system_prompt(setup.layers, values, collect_agents_files(_confined_reader(setup.workspace), folders))
+    return build_system_prompt(
+        setup.layers, values, collect_agents_files(_confined_reader(setup.workspace, access), folders)
+    )
 
 
-def _confined_reader(workspace: Path) -> Callable[[str], str | None]:
+def _confined_reader(workspace: Path, access: AccessRules) -> Callable[[str], str | None]:
     """Texts of the repository for the prompt, through the same confinement that tools have."""
     files = Files(
-        workspace, outputs=Outputs(workspace), seen_files=SeenFiles(_ignore_event), home=workspace, journal=workspace
+        workspace,
+        outputs=Outputs(workspace),
+        seen_files=SeenFiles(_ignore_event),
+        home=workspace,
+        journal=workspace,
+        access=access,
     )
 
     def read(path: str) -> str | None:
@@ -99,7 +109,18 @@ def _ignore_event(_: object) -> None:
     return None
 
 
-def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, ProcessRunner]:
+def make_access_rules(setup: Setup, policy: Policy) -> AccessRules:
+    """What is closed to every tool: our own files wherever they lie, and what the person's rules deny by its path."""
+    folders = setup.user_folders
+    return AccessRules(
+        private=find_private_paths(folders, setup.workspace),
+        worktrees=os.path.realpath(folders.state / "worktrees"),
+        denied_reading=policy.denies_reading,
+        denied_writing=policy.denies_writing,
+    )
+
+
+def make_files_and_runner(setup: Setup, session: Session, access: AccessRules) -> tuple[Files, ProcessRunner]:
     """The files that tools may touch, and the runner of their processes. Raises UserError."""
     state = setup.user_folders.state
     outputs = Outputs(session.outputs_folder)
@@ -110,8 +131,7 @@ def make_files_and_runner(setup: Setup, session: Session) -> tuple[Files, Proces
         home=setup.user_folders.home,
         cwd=setup.cwd,
         added=_added_folders(setup.config),
-        # Also where the workspace is the home folder itself.
-        private=(setup.user_folders.config / "config.toml", state),
+        access=access,
         journal=state / "journal",
         in_git=make_index_check(setup.workspace, setup.environ),
     )
@@ -158,6 +178,17 @@ def make_context_window(setup: Setup, session: Session, files: Files) -> Context
     if at > 100:
         raise UserError(f"The setting compact.at is a percentage, from 1 to 100; not {at}.", 78)
     return ContextWindow(session, template, keep=files.outputs.keep, settings=CompactionSettings(at=at / 100))
+
+
+def close_session(session: Session, sessions: Sessions) -> bool:
+    """Close it, and remove one in which nothing was ever said: then False."""
+    kept = () if session.conversation.messages() else tuple(session.events())
+    session.close()
+    if session.conversation.messages() or any(isinstance(each.event, Said | Queued) for each in kept):
+        return True
+    with contextlib.suppress(UserError, OSError):
+        sessions.remove(session.id)
+    return False
 
 
 def collect_old_snapshots(checkpoints: Checkpoints, config: Config) -> None:

@@ -1,6 +1,7 @@
 """Model pipeline: the wrappers a request passes on its way to the wire, the same for every model of a session.
 
-From the wire outwards: the shared rate limiter, the cost recorder, the budget, the retries, the guard against loops.
+From the wire outwards: the cost recorder, the shared rate limiter, the budget, the retries, the guard against loops,
+the pause for a slow reader.
 Also the readers of the settings that these need (caps, retry policy, prices, the model's own settings).
 """
 
@@ -16,7 +17,7 @@ from kimi_agent.config import Config
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Emit, Notice, Said, Stamped
 from kimi_agent.log.messages import User
-from kimi_agent.model.admission import wrap_with_check
+from kimi_agent.model.admission import wrap_with_check, wrap_with_pause
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import Caps
 from kimi_agent.model.cost.cost_recorder import LastRequest, wrap_with_cost_recorder
@@ -40,6 +41,7 @@ class ModelPipeline:
     policy: RetryPolicy
     check: Callable[[], Awaitable[None]]
     emit: Emit
+    pause: Callable[[], Awaitable[None]] | None = None
 
     def hear(self, stamped: Stamped) -> None:
         """A listener: what a person sends goes out at once, however long the server asked to wait before."""
@@ -52,17 +54,18 @@ class ModelPipeline:
     def wrap(self, wire: Model, settings: ModelSettings, last: LastRequest | None = None) -> Model:
         """`wire` behind these wrappers. `last` is what the log holds of the request before."""
         price = resolve_price(self.config, settings)
-        limited = self.limiter.wrap(wire, lambda delay: self.emit(_wait_notice(delay)))
-        recorded = wrap_with_cost_recorder(limited, price=price, emit=self.emit, clock=time.time, last=last)
+        recorded = wrap_with_cost_recorder(wire, price=price, emit=self.emit, clock=time.time, last=last)
+        limited = self.limiter.wrap(recorded, lambda delay: self.emit(_wait_notice(delay)))
         retrying = wrap_with_retry(
-            self.budget.wrap(recorded, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
+            self.budget.wrap(limited, price, most_output=settings.max_output or DEFAULT_OUTPUT_TOKENS),
             self.policy,
             partial=supports_partial(settings),
             sleep=asyncio.sleep,
             random=random.random,
             clock=time.time,
         )
-        return wrap_with_check(retrying, self.check)
+        checked = wrap_with_check(retrying, self.check)
+        return checked if self.pause is None else wrap_with_pause(checked, self.pause)
 
 
 def open_wire(settings: ModelSettings, environ: Mapping[str, str], blob: BlobReader) -> Model:

@@ -7,10 +7,9 @@ model's.
 """
 
 import asyncio
-import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,26 +18,29 @@ from kimi_agent import __version__
 from kimi_agent.agent import Agent, AgentConfig
 from kimi_agent.app import crash_recovery, factories, model_pipeline
 from kimi_agent.app.bootstrap import Setup
+from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.model_pipeline import ModelPipeline
 from kimi_agent.context.context_window import CompactionPreview, ContextWindow
-from kimi_agent.errors import UserError
 from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
-from kimi_agent.log.events import Compacted, Listener, Opened, Queued, Restored, Returned, Said, Stamped, TurnEnded
+from kimi_agent.layers import PROJECT_FOLDER
+from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Returned, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
+from kimi_agent.log.readers import spending
 from kimi_agent.log.readers.recall import SessionRecall
-from kimi_agent.log.readers.spending import SpendingReader, find_local_midnight
 from kimi_agent.log.sessions import Sessions
+from kimi_agent.log.store.durable_io import open_regular
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.store.tracebacks import write_traceback
 from kimi_agent.log.views import FileDiff, Result, TestReport
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
+from kimi_agent.model.cost.shared_claims import SharedClaims
 from kimi_agent.model.protocol import Model
 from kimi_agent.model.retrying.rate_limiter import RateLimiter
 from kimi_agent.model.text_tokens import CHARS_PER_TOKEN
@@ -122,18 +124,18 @@ class OpenAgent:
         """Take the last compaction back. Raises UserError."""
         return self.context_window.undo(self.model, self.agent.request())
 
-    async def aclose(self) -> None:
-        """End every process, close the connection, then the log; one in which nothing was said is not kept."""
+    async def aclose(self, *, in_haste: bool = False) -> bool:
+        """End every process, close the connection, then the log; False where nothing was said in it, so it is not kept.
+
+        `in_haste` leaves to another run what that can do as well.
+        """
         await self.runner.aclose()
         await self.model.aclose()
-        await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
+        self.pipeline.budget.close()
+        if not in_haste:
+            await asyncio.to_thread(factories.collect_old_snapshots, self.checkpoints, self.setup.config)
         self.checkpoints.close()
-        session = self.session
-        kept = () if session.conversation.messages() else tuple(session.events())
-        session.close()
-        if not session.conversation.messages() and not any(isinstance(each.event, Said | Queued) for each in kept):
-            with contextlib.suppress(UserError, OSError):
-                self.setup.sessions.remove(session.id)
+        return factories.close_session(self.session, self.setup.sessions)
 
 
 SessionOpener = Callable[[Sessions, Opened], Session]
@@ -148,41 +150,50 @@ async def open_agent(
     unattended: bool = False,
     timeout_s: float = 0,
     limiter: RateLimiter | None = None,
+    pause: Callable[[], Awaitable[None]] | None = None,
     debug: bool = False,
 ) -> OpenAgent:
     """Load the tools, open the model and the session, join them. Raises UserError; then nothing is left open.
 
     `session_of` creates, resumes or forks: it is given the sessions and what a new one opens with. A run that is
     `unattended` is more patient with the endpoint. After `timeout_s` seconds a turn ends, whatever runs in it (0: a
-    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already. With `debug`
-    every event, the fleeting ones too, is kept beside the log.
+    person is asked at `timeout` instead). `limiter` is the one of this process, if there is one already; no more of an
+    answer is taken while `pause` lasts. With `debug` every event, the fleeting ones too, is kept beside the log.
     """
     config, state = setup.config, setup.user_folders.state
+    setup.check_project()  # before its modules run
     tools, broken = load_tools(setup.layers)
     runners, broken_runners = load_runners(setup.layers[1:])  # the built-in ones wait for a run of tests
     policy = factories.make_policy(setup, tools)
+    access = factories.make_access_rules(setup, policy)
     settings = model_pipeline.read_model_settings(config)
-    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup))
+    opened = Opened("", str(setup.workspace), settings.model, __version__, factories.make_system_prompt(setup, access))
+    checkpoints = factories.make_checkpoints(setup)
+    recovered = crash_recovery.recover_files(state / "journal", setup.sessions, checkpoints)
     # Before the session: without a key there is none.
     wire = model_pipeline.open_wire(settings, setup.environ, lambda sha256: _read_blob(session, sha256))
     session = session_of(setup.sessions, opened)
     try:
-        files, runner = factories.make_files_and_runner(setup, session)
+        files, runner = factories.make_files_and_runner(setup, session, access)
         log = session.take_past()
+        cut = [session.emit(spending.estimate_cut_request(each)) for each in spending.find_cut_requests(log)]
+        log += cut
         files.seen_files.rebuild(log)
         loops = LoopGuard(ask, session.emit)
         budget, context_window = _make_budget(setup, session, ask), factories.make_context_window(setup, session, files)
+        setup.check_project()  # all that was loaded of it is what was trusted
+        interrupted = InterruptedCalls(checkpoints, files)
         for stamped in log:
             budget.hear(stamped)
             context_window.hear(stamped)
+            interrupted.hear(stamped)
         budget.begin_run()
         limiter = limiter or model_pipeline.make_limiter()
         retrying = model_pipeline.make_retry_policy(config, unattended=unattended)
-        pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit)
+        pipeline = ModelPipeline(config, limiter, budget, retrying, loops.ask_if_stuck, session.emit, pause)
         model = pipeline.wrap(wire, settings, find_last_request(log))
-        checkpoints = factories.make_checkpoints(setup)
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
-        notices = [*setup.notices, *files.recover(), *crash_recovery.end_leftover_processes(state / "running")]
+        notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
         testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
         toolbox = Toolbox(
             tools.values(),
@@ -195,7 +206,7 @@ async def open_agent(
                 loops.wrap,
                 lambda tool: wrap_with_output_cap(tool, max_chars=_result_limit(tool, settings.window)),
             ],
-            context=_context_factory(session, files, runner, testrun),
+            context=_context_factory(session, files, runner, testrun, policy),
             emit=session.emit,
             report_bug=lambda error: write_traceback(state, error),
         )
@@ -206,20 +217,21 @@ async def open_agent(
             AgentConfig(session.opened.system or opened.system, timeout_s),
             context_window,
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
-            settle_calls=lambda calls: crash_recovery.settle_interrupted_calls(files, toolbox, calls),
+            settle_calls=interrupted.settle,
         )
-        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear)
+        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear, interrupted.hear)
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
         notices += crash_recovery.describe_unfinished_turn(log)
+        notices += crash_recovery.describe_cut_requests(cut)
         notices += crash_recovery.describe_interrupted_calls(session, toolbox)
         await asyncio.to_thread(crash_recovery.close_interrupted_call, session, checkpoints, log)
         await agent.resume()
         verifier = TurnVerifier(agent, checkpoints, hooks)
     except BaseException:
         await wire.aclose()
-        session.close()
+        factories.close_session(session, setup.sessions)
         raise
     notices += [f"Left out {each.path}: {each.error}" for each in (*broken, *broken_runners)]
     return OpenAgent(
@@ -246,7 +258,7 @@ def _read_blob(session: Session, sha256: str) -> bytes:
 
 
 def _open_debug_log(session: Session) -> Listener:
-    fd = os.open(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    fd = open_regular(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     return JsonLinesWriter(os.fdopen(fd, "w"))
 
 
@@ -266,7 +278,16 @@ def _make_testrun(
 
     virtual_env = setup.environ.get("VIRTUAL_ENV", "")
     command = setup.config.text("test_command")
-    testrun = ProjectTests(files, runner, command=command, virtual_env=virtual_env, tree=tree, runners=runners)
+    projects = str(setup.workspace / PROJECT_FOLDER / "config.toml")
+    testrun = ProjectTests(
+        files,
+        runner,
+        command=command,
+        command_source="repository" if setup.config.sources["test_command"] == projects else "settings",
+        virtual_env=virtual_env,
+        tree=tree,
+        runners=runners,
+    )
     for stamped in log:
         match stamped.event:
             case Returned(result=Result(view=TestReport() as report)):
@@ -276,8 +297,11 @@ def _make_testrun(
     return testrun
 
 
-def _context_factory(session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests) -> ContextFactory:
-    ripgrep, history = Ripgrep(files, runner), SessionRecall(session.events)
+def _context_factory(
+    session: Session, files: Files, runner: ProcessRunner, testrun: ProjectTests, policy: Policy
+) -> ContextFactory:
+    ripgrep = Ripgrep(files, runner, denied=lambda path: policy.denies_reading(path, tool="search_code"))
+    history = SessionRecall(session.events)
 
     def make(place: tuple[int, int], progress: Callable[[str], None]) -> Context:
         name = f"{session.id}/{session.agent}/{place[0]}.{place[1]}"
@@ -293,9 +317,11 @@ def _result_limit(tool: Tool, window: int) -> int:
 
 
 def _make_budget(setup: Setup, session: Session, ask: Ask) -> Budget:
-    spending = SpendingReader(setup.user_folders.state)
+    reader = spending.SpendingReader(setup.user_folders.state)
+    claims = SharedClaims(setup.user_folders.state / "spending" / "claims", session.id)
 
     def others() -> tuple[float, int]:
-        return spending.others(find_local_midnight(time.time()), session.id)
+        return reader.others(spending.find_local_midnight(time.time()), session.id, claimed=claims.sessions)
 
-    return Budget(model_pipeline.make_caps(setup.config), ask=ask, emit=session.emit, clock=time.time, day=others)
+    caps = model_pipeline.make_caps(setup.config)
+    return Budget(caps, ask=ask, emit=session.emit, clock=time.time, day=others, claims=claims)

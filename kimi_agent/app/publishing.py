@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimi_agent.call_plan import CallPlan, PlannedCommand
 from kimi_agent.errors import UserError
 from kimi_agent.faces.evidence_text import evidence_markdown
 from kimi_agent.guard.policy.policy import Policy
+from kimi_agent.guard.policy.rules import PULL_REQUEST_TOOL
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Committed, Notice
+from kimi_agent.log.events import Committed, Notice, Published
 from kimi_agent.log.messages import Assistant
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
 from kimi_agent.printable import list_paths
-from kimi_agent.rewind.authorship import Authorship
+from kimi_agent.rewind.file_plan.authorship import Authorship
 from kimi_agent.rewind.tree_changes import read_other_changes, read_tree_changes
 from kimi_agent.workspace.checkpoint import Checkpoints
 from kimi_agent.workspace.process.process_runner import ProcessRunner
@@ -23,9 +25,6 @@ from kimi_agent.workspace.repository.agent_changes import find_agent_changes
 from kimi_agent.workspace.repository.commit_message import CommitContext
 from kimi_agent.workspace.repository.git_commit import BranchChoice, CommitResult, commit_agent_changes
 from kimi_agent.workspace.repository.pull_request import PullRequest, open_pull_request, plan_pull_request
-
-PULL_REQUEST_TOOL = "pull_request"
-"""The name by which rules allow or deny opening one."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +37,29 @@ class AutoCommit:
     branch: BranchChoice
     environ: Mapping[str, str]
 
-    async def run(self, evidence: Evidence) -> CommitResult | None:
-        """Commit, and report the outcome as notices. None where nothing was committed."""
+    async def run(self, evidence: Evidence) -> None:
+        """Commit; see `commit`."""
+        await self.commit(evidence)
+
+    async def commit(self, evidence: Evidence) -> CommitResult | None:
+        """Commit, and report it in notices; None where nothing was committed, which a `Published` then says too."""
         # A turn without changes commits those of earlier turns, so its run must have seen the files as they are.
         if not evidence.is_green or evidence.changed_since:
             if evidence.files:
-                self._report("Not committed: the turn is not verified.")
+                self._give_up("Not committed: the turn is not verified.")
             return None
         try:
             made = await asyncio.to_thread(self._commit, evidence)
         except UserError as error:
-            self._report(str(error))
+            self._give_up(str(error))
+            return None
+        if not made.commit:
+            self._give_up(*made.sentences)
             return None
         for sentence in made.sentences:
-            self._report(sentence)
-        if made.commit:
-            self.session.emit(Committed(made.commit, made.branch, made.files))
-        return made if made.commit else None
+            self.session.emit(Notice(sentence))
+        self.session.emit(Committed(made.commit, made.branch, made.files))
+        return made
 
     def _commit(self, evidence: Evidence) -> CommitResult:
         log = list(self.session.events())
@@ -65,13 +70,16 @@ class AutoCommit:
         found = [each for span in spans if span.before != span.after for each in authorship.of(span)]
         ours = [each.change for each in found if each.author == "agent" and each.seen]
         if unsure := sorted({each.change.path for each in found if each.author == "unsure"}):
-            self._report(f"Not committed, for you may have written them while a command ran: {list_paths(unsure)}")
+            why = "Not committed, for you may have written them while a command ran"
+            self.session.emit(Notice(f"{why}: {list_paths(unsure)}"))
         story = CommitContext(self.session.conversation.title, self.session.id, evidence)
         changes = find_agent_changes(self.checkpoints, ours)
         return commit_agent_changes(self.workspace, changes, story, branch=self.branch, environ=self.environ)
 
-    def _report(self, text: str) -> None:
-        self.session.emit(Notice(text))
+    def _give_up(self, *sentences: str) -> None:
+        for sentence in sentences:
+            self.session.emit(Notice(sentence))
+        self.session.emit(Published(error=" ".join(sentences)))
 
 
 @dataclass(frozen=True)
@@ -85,28 +93,34 @@ class AutoPullRequest:
     model: str
 
     async def run(self, evidence: Evidence) -> None:
-        """Commit, push, and open it; the outcome is reported as notices."""
-        committing = self.committing
-        made = await committing.run(evidence)
+        """Commit, push, and open it; what came of it is reported in notices, and as a `Published`."""
+        made = await self.committing.commit(evidence)
         if made is None:
             return
-        session, workspace, environ = committing.session, committing.workspace, committing.environ
+        url = error = ""
         try:
-            plan = await asyncio.to_thread(
-                plan_pull_request,
-                workspace,
-                title=session.conversation.title,
-                body=self._body(evidence),
-                base=made.base,
-                environ=environ,
-            )
-            if not await self._allowed(plan):
-                session.emit(Notice(f"No pull request was opened; the work is on {made.branch}."))
-                return
-            url = await open_pull_request(plan, workspace=workspace, runner=self.runner, environ=environ)
-            session.emit(Notice(f"Opened {url}"))
-        except UserError as error:
-            session.emit(Notice(str(error)))
+            url = await self._open(made, evidence)
+        except UserError as refused:
+            error = str(refused)
+        emit = self.committing.session.emit
+        emit(Notice(error or f"Opened {url}"))
+        emit(Published(url, error))
+
+    async def _open(self, made: CommitResult, evidence: Evidence) -> str:
+        """The address of the new pull request. Raises UserError."""
+        committing = self.committing
+        session, workspace, environ = committing.session, committing.workspace, committing.environ
+        plan = await asyncio.to_thread(
+            plan_pull_request,
+            workspace,
+            title=session.conversation.title,
+            body=self._body(evidence),
+            base=made.base,
+            environ=environ,
+        )
+        if not await self._allowed(plan):
+            raise UserError(f"No pull request was opened; the work is on {made.branch}.")
+        return await open_pull_request(plan, workspace=workspace, runner=self.runner, environ=environ)
 
     def _body(self, evidence: Evidence) -> str:
         session = self.committing.session
@@ -116,11 +130,12 @@ class AutoPullRequest:
         return "\n\n".join(filter(None, parts))
 
     async def _allowed(self, plan: PullRequest) -> bool:
-        """What the rules, the mode or the person say."""
-        rules = self.policy.rules
-        denied = any(rule.tool == PULL_REQUEST_TOOL for rule in rules.deny)
-        if denied or self.policy.mode == "yolo" or any(rule.tool == PULL_REQUEST_TOOL for rule in rules.allow):
-            return not denied
-        question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)))
+        """What the rules, the mode or the person say: its commands are judged like any other's."""
+        folder = str(self.committing.workspace)
+        commands = tuple(PlannedCommand(text, folder, "settings") for text in plan.commands)
+        verdict = self.policy.judge(CallPlan(PULL_REQUEST_TOOL, "network", commands=commands))
+        if verdict.kind != "ask":
+            return verdict.kind == "allow"
+        question = Question(PULL_REQUEST_TOOL, plan.question, OutputView("\n".join(plan.commands)), verdict.why)
         async with self.policy.question_lock:
             return (await ask_person(question, self.ask, self.committing.session.emit)).allowed

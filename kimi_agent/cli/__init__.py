@@ -1,25 +1,13 @@
 """Command line: the program's entry point, which looks at argv and loads only what that run needs.
 
-argv is looked at before typer is imported: `--version` and a bare start do not pay for it, and a first word that is
-a command must not be taken for a prompt (or the other way round).
+argv is looked at before typer is imported: `--version` and a bare start do not pay for it.
 """
 
 import gc
 import os
 import sys
 
-COMMAND_NAMES = (
-    *("sessions", "config", "mock", "demo", "completion"),
-    *("diff", "rewind", "blame", "evidence", "worktrees", "stats"),
-)
-# Flags of a run that take a value, so that the first word can be told from a flag's value.
-FLAGS_WITH_VALUE = (
-    *("-C", "--cd", "-m", "--model", "--permission-mode", "--max-steps", "--max-turns", "--set", "--output-format"),
-    *("--input-format", "--add-dir", "--base-url", "-o", "--output-last-message"),
-    *("--max-budget-usd", "--max-tokens", "--timeout"),
-)
-RESUME_FLAGS = ("-r", "--resume", "-S", "--session")
-WORKTREE_FLAGS = ("-w", "--worktree")
+from kimi_agent.cli.argv import find_command
 
 
 def main() -> int:
@@ -38,20 +26,8 @@ def main() -> int:
     if sys.platform == "win32":
         sys.stderr.write("kimi-agent needs Linux or macOS; on Windows run it inside WSL.\n")
         return 78
-    try:
-        return _dispatch(argv)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        from kimi_agent.cli.report_error import drop_stdout, print_to_stderr
-
-        drop_stdout()
-        print_to_stderr("standard output was closed before everything was written.")
-        return 0
-    except Exception as error:
-        from kimi_agent.cli.report_error import report_error
-
-        return report_error(error, debug="--debug" in argv)
+    command = find_command(argv)
+    return _run(argv) if command is None else _run_command([*argv[command:], *argv[:command]], argv)
 
 
 def console_main() -> None:
@@ -75,44 +51,48 @@ def _replace_closed_streams() -> list[str]:
     return closed
 
 
-def _dispatch(argv: list[str]) -> int:
-    word = find_first_word(argv)
-    if word is not None and argv[word] in COMMAND_NAMES:
+def _run(argv: list[str]) -> int:
+    """A run of the agent. Its signals are ours before anything is imported that takes time."""
+    from kimi_agent.cli.signals import SignalWatchdog
+
+    signals, out, trouble = SignalWatchdog(), sys.stdout, ""
+    try:
+        signals.start()
+        from kimi_agent.cli.run.start import start
+
+        return start(argv, signals)
+    except KeyboardInterrupt:
+        code = signals.exit_code
+    except Exception as error:
+        from kimi_agent.cli.report_error import print_to_stderr, report_error
+
+        def say(text: str) -> None:
+            nonlocal trouble
+            trouble = text
+            print_to_stderr(text)
+
+        code = report_error(error, debug="--debug" in argv, say=say)
+    signals.stop_raising()
+    from kimi_agent.cli.run.result import write_early_result
+
+    return write_early_result(argv, out, code, trouble=trouble)
+
+
+def _run_command(argv: list[str], given: list[str]) -> int:
+    """A command beside a run, such as `sessions`."""
+    try:
         from kimi_agent.cli.commands.main import run_command
 
-        return run_command([*argv[word:], *argv[:word]])
-    if not argv and sys.stdin.isatty() and sys.stdout.isatty():
-        from kimi_agent.cli.run.interactive import run_interactive
-        from kimi_agent.cli.run.options import RunOptions
+        return run_command(argv)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        from kimi_agent.cli.report_error import drop_stdout, print_to_stderr
 
-        return run_interactive(RunOptions())
-    from kimi_agent.cli.run.flags import parse_and_run
+        drop_stdout()
+        print_to_stderr("standard output was closed before everything was written.")
+        return 0
+    except Exception as error:
+        from kimi_agent.cli.report_error import report_error
 
-    return parse_and_run(add_empty_values(argv))
-
-
-def find_first_word(argv: list[str]) -> int | None:
-    """The index of the first word that is neither a flag nor a flag's value; None after `--` or where there is none."""
-    index = 0
-    while index < len(argv):
-        word = argv[index]
-        if word == "--":
-            return None
-        if word in (*RESUME_FLAGS, *WORKTREE_FLAGS):  # its value is optional: what follows is an id, never a command
-            return None
-        if not word.startswith("-") or word == "-":
-            return index
-        index += 2 if word in FLAGS_WITH_VALUE else 1
-    return None
-
-
-def add_empty_values(argv: list[str]) -> list[str]:
-    """argv in which a bare `-r` or `-w` carries an empty value, which the parser cannot express."""
-    found: list[str] = []
-    for index, word in enumerate(argv):
-        if word == "--":
-            return [*found, *argv[index:]]
-        bare = (argv[index + 1] if index + 1 < len(argv) else "-").startswith("-")
-        names = {**dict.fromkeys(RESUME_FLAGS, "--resume="), **dict.fromkeys(WORKTREE_FLAGS, "--worktree=")}
-        found.append(names[word] if bare and word in names else word)
-    return found
+        return report_error(error, debug="--debug" in given)

@@ -6,30 +6,10 @@ A traceback is printed only where it was asked for (`--debug`); that of a bug is
 import os
 import sys
 import traceback
+from collections.abc import Callable
 
 from kimi_agent.errors import ModelError, UserError
 from kimi_agent.faces.sanitize import sanitize
-
-
-def report_error(error: Exception, *, debug: bool) -> int:
-    """Report `error` on stderr in one sentence and return its exit code."""
-    if isinstance(error, UserError | ModelError):
-        print_to_stderr(str(error))
-        return error.exit_code
-    if debug:
-        traceback.print_exception(error)
-    if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
-        print_to_stderr(f"The system refused: {error.strerror or error}{where}.")
-        return 1
-    from kimi_agent.layers import find_user_folders
-    from kimi_agent.log.store.tracebacks import write_traceback
-
-    kept = write_traceback(find_user_folders(os.environ).state, error)
-    print_to_stderr(
-        f"This is a bug in kimi-agent: {type(error).__name__}: {error}. The session is kept; details: {kept}"
-    )
-    return 70
 
 
 def print_to_stderr(text: str) -> None:
@@ -39,6 +19,25 @@ def print_to_stderr(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         return  # nobody can read it; the exit code still says it
+
+
+def report_error(error: Exception, *, debug: bool, say: Callable[[str], None] = print_to_stderr) -> int:
+    """Report `error` in one sentence, by `say`, and return its exit code."""
+    if isinstance(error, UserError | ModelError):
+        say(str(error))
+        return error.exit_code
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        say(f"The system refused: {error.strerror or error}{where}.")
+        return 1
+    from kimi_agent.layers import find_user_folders
+    from kimi_agent.log.store.tracebacks import write_traceback
+
+    kept = write_traceback(find_user_folders(os.environ).state, error)
+    say(f"This is a bug in kimi-agent: {type(error).__name__}: {error}. The session is kept; details: {kept}")
+    return 70
 
 
 def drop_stdout() -> None:

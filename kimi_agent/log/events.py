@@ -69,13 +69,17 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
-    """Written before the effect, with what the named paths held then."""
+    """Written before the effect, with what the named paths held then.
+
+    `commands` are those that the call runs and that its arguments do not name (AGENTS.md's test command).
+    """
 
     answer: int
     index: int
     name: str
     effect: Effect
     before: tuple[Fingerprint, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class Returned(msgspec.Struct, frozen=True, tag="Returned"):
@@ -124,9 +128,7 @@ class Queued(msgspec.Struct, frozen=True, tag="Queued"):
 class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
-    `missed` names what was too big to be kept (at most 20 paths); where nothing could be kept, `tree` is "" and
-    `failed` says why. `unkept` names the list of what stood there and is not in the tree (see `Checkpoints.unkept`;
-    older builds wrote none).
+    `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
     """
 
     tree: str
@@ -174,6 +176,19 @@ class Restored(msgspec.Struct, frozen=True, tag="Restored"):
     """The `Compacted` or `Shortened` of seq `compaction` was taken back: what it replaced reads as before."""
 
     compaction: int
+
+
+class Dispatched(msgspec.Struct, frozen=True, tag="Dispatched"):
+    """A request of about `input` tokens went out; `usd` is their price uncached (None: not known)."""
+
+    model: str
+    input: int
+    usd: float | None = None
+    purpose: Literal["answer", "compaction", "wrap_up"] = "answer"
+
+
+class Unanswered(msgspec.Struct, frozen=True, tag="Unanswered"):
+    """The request that went out last got no word of an answer: it was refused or never arrived, and costs nothing."""
 
 
 class Spent(msgspec.Struct, frozen=True, tag="Spent"):
@@ -289,21 +304,26 @@ class Retrying(msgspec.Struct, frozen=True, tag="Retrying"):
 
 
 class Notice(msgspec.Struct, frozen=True, tag="Notice"):
-    """One sentence of the harness to the person (for example: the disk is full).
-
-    `wait_s` is set where the next request is held back for so long, if that is known.
-    """
+    """A sentence of the harness to the person; `wait_s` is how long the next request is held back, if that is known."""
 
     text: str
     wait_s: float = 0.0
 
 
+class Published(msgspec.Struct, frozen=True, tag="Published"):
+    """What else came of --commit and --pr: the address of the pull request, or in one sentence what went wrong."""
+
+    pull_request: str = ""
+    error: str = ""
+
+
 # A row for each would make a page of what is read as one line.
 Durable = (
     Opened | Said | Requested | Partial | CallStarted | Returned | Asked | Answered | Seen | Noted | Queued | Checkpoint
-    | Compacted | Shortened | Restored | Spent | Rewound | Judged | Committed | Renamed | TurnEnded | Recovered
+    | Compacted | Shortened | Restored | Dispatched | Unanswered | Spent | Rewound | Judged | Committed | Renamed
+    | TurnEnded | Recovered
 )  # fmt: skip
-Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice
+Fleeting = TextDelta | ReasoningDelta | CallDelta | Progress | Retrying | Notice | Published
 Event = Durable | Fleeting
 
 

@@ -3,12 +3,13 @@
 import os
 import random
 import re
-import shutil
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
+
+from msgspec import structs
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
@@ -16,12 +17,11 @@ from kimi_agent.log.events import Opened, Stamped
 from kimi_agent.log.readers.export import export_json, export_markdown
 from kimi_agent.log.readers.search_query import Query
 from kimi_agent.log.readers.search_sessions import SearchHit, search_session
+from kimi_agent.log.readers.spending import keep_spending
 from kimi_agent.log.readers.summary import SessionSummary, read_session_summary
-from kimi_agent.log.store.durable_io import sync_data
 from kimi_agent.log.store.fork import fork_session
-from kimi_agent.log.store.lock import SessionInUse, SessionLock
 from kimi_agent.log.store.log_scan import list_logs, read_events
-from kimi_agent.log.store.logfile import LogFile
+from kimi_agent.log.store.remove import remove_session
 from kimi_agent.log.store.session import Session
 from kimi_agent.printable import format_time, join_some
 
@@ -54,13 +54,14 @@ class Sessions:
     def find(self, word: str) -> SessionSummary:
         """The one session that `word` means: its id, the start of it, "last", or (part of) its title.
 
-        Raises UserError, with the candidates, where there is none or more than one.
+        A damaged one too, by its id. Raises UserError, with the candidates, where there is none or more than one.
         """
         all_ = self.list()
-        if not all_:
+        sound = [one for one in all_ if not one.damaged]
+        if not all_ or (word == "last" and not sound):
             raise UserError(f"there is no session of {self.workspace} yet{self._elsewhere(word)}")
         if word == "last":  # one that was opened and left without a word is not what people mean
-            return next((one for one in all_ if one.turns), all_[0])
+            return next((one for one in sound if one.turns), sound[0])
         title = word.casefold()
         readings = (
             [one for one in all_ if one.id == word],
@@ -80,7 +81,7 @@ class Sessions:
         if re.fullmatch(r"[0-9]{8}-[0-9]{6}-[a-z0-9]+", word):
             for folder in _folders(self._all):
                 one = read_session_summary(folder / word)
-                if one is not None:
+                if one is not None and one.workspace:
                     return f" (it belongs to {one.workspace}: use -C)"
         return ""
 
@@ -109,47 +110,50 @@ class Sessions:
         return Session.create(folder, opened, now=self._now)
 
     def resume(self, word: str) -> Session:
-        """The session that `word` means, open for writing. Raises UserError, SessionInUse among them."""
-        return Session.resume(self.find(word).folder, now=self._now)
+        """The session that `word` means, open for writing. Raises UserError, SessionInUse among them.
+
+        A session's name is its folder's: one whose folder was copied or moved goes on as a fork of what it was.
+        """
+        session = Session.resume(self._find_sound(word).folder, now=self._now)
+        opened, name = session.opened, session.folder.name
+        if opened.session != name:
+            here = str(self.workspace)
+            session.emit(structs.replace(opened, session=name, workspace=here, forked_from=opened.session))
+        return session
 
     def fork(self, word: str) -> Session:
         """An open copy of the session that `word` means, which may be in use."""
-        return fork_session(self.find(word).folder, self._new_folder(), now=self._now)
+        return fork_session(self._find_sound(word).folder, self._new_folder(), now=self._now)
 
     def remove(self, word: str) -> SessionSummary:
-        """Delete a session with all that lies beside its log. Raises SessionInUse where it is open somewhere."""
+        """Delete a session with all that lies beside its log, be it damaged. Raises UserError where it is in use."""
         found = self.find(word)
-        with ExitStack() as locked:
-            for log in sorted(found.folder.glob("*.jsonl")):
-                lock = SessionLock(log.with_suffix(".lock"), session=found.id, now=self._now)
-                file = LogFile(log, lock, sync_data)
-                try:
-                    file.open()
-                except SessionInUse as error:
-                    raise UserError(f"{str(error).partition(';')[0]}; end it first", 1) from error
-                except OSError as error:
-                    raise UserError(f"session {found.id} cannot be removed: {error.strerror} ({log})", 1) from error
-                locked.callback(file.close)
-            try:
-                shutil.rmtree(found.folder)
-            except OSError as error:
-                why = error.strerror or str(error)
-                raise UserError(f"session {found.id} cannot be removed whole: {why} ({error.filename})", 1) from error
+        remove_session(found.folder, now=self._now, keep=keep_spending)
         return found
 
     def log(self, word: str) -> Iterator[Stamped]:
         """The records of the session that `word` means, which may be in use. Raises UserError."""
-        yield from _read_log(self.find(word).folder / "main.jsonl")
+        yield from _read_log(self._find_sound(word).folder / "main.jsonl")
 
     def export(self, word: str, form: Literal["markdown", "brief", "json"] = "markdown") -> str:
         """The session as one text; JSON holds the records of its sub-agents too, each log behind the other.
 
         "brief" is Markdown that leaves out most of a compaction's summary.
         """
+        found = self._find_sound(word)
         if form != "json":
             most = _SUMMARY_LINES if form == "brief" else None
-            return export_markdown(self.log(word), clock=format_time, summary_lines=most)
-        return export_json(stamped for log in list_logs(self.find(word).folder) for stamped in _read_log(log))
+            log = _read_log(found.folder / "main.jsonl")
+            return export_markdown(log, name=found.id, clock=format_time, summary_lines=most)
+        return export_json(stamped for log in list_logs(found.folder) for stamped in _read_log(log))
+
+    def _find_sound(self, word: str) -> SessionSummary:
+        """As `find`, for whoever reads it. Raises UserError where it is damaged, too."""
+        found = self.find(word)
+        if found.damaged:
+            mend = f"`kimi-agent sessions rm {shlex.quote(found.id)}` removes it"
+            raise UserError(f"session {found.id} is damaged: {found.damaged}; {mend}", 1)
+        return found
 
     def _new_folder(self) -> Path:
         """Sorts by time, and is free: two sessions of one second differ in their letters."""
@@ -189,4 +193,5 @@ def _written(folder: Path) -> tuple[float, str]:
 
 
 def _named(found: Iterable[SessionSummary]) -> str:
-    return join_some([f"{one.id} ({one.title})" if one.title else one.id for one in found], _MOST_CANDIDATES)
+    labels = ((one.id, "damaged" if one.damaged else one.title) for one in found)
+    return join_some([f"{id} ({label})" if label else id for id, label in labels], _MOST_CANDIDATES)

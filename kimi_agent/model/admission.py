@@ -1,4 +1,4 @@
-"""Model middleware: a context manager around each request, for checks, budget and rate limiter; deltas pass it by."""
+"""Model middleware: a context manager around each request (checks, budget, rate limiter), a pause before each delta."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,3 +30,16 @@ def wrap_with_check(model: Model, check: Callable[[], Awaitable[None]]) -> Model
         yield request
 
     return wrap_with_admission(model, checked)
+
+
+def wrap_with_pause(model: Model, pause: Callable[[], Awaitable[None]]) -> Model:
+    """`model`, of whose answers no more is taken while `pause` lasts; a wrap-up, which is short, never waits."""
+
+    async def stream(request: Request) -> AsyncIterator[Delta]:
+        async with closing_stream(model.stream(request)) as deltas:
+            async for delta in deltas:
+                if request.purpose != "wrap_up":
+                    await pause()
+                yield delta
+
+    return WrappedModel(model, stream)

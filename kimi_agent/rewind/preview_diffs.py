@@ -1,11 +1,14 @@
 """A preview of a rewind as diffs for a person, and how a change is named whose lines are not shown."""
 
+import contextlib
+import stat
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from kimi_agent.edit.rendering.diff_view import make_file_diff
 from kimi_agent.log.views import FileDiff
-from kimi_agent.printable import escape_path
+from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 
 MAX_DIFF_FILES = 200
@@ -50,6 +53,17 @@ def describe_mode_change(change: PathChange) -> str:
     if before.kind != after.kind:
         return f"a {before.kind} becomes a {after.kind}"
     return f"mode {before.mode:03o} becomes {after.mode:03o}" if before.id == after.id else ""
+
+
+def describe_split_links(changes: Iterable[PathChange], root: Path) -> Iterator[str]:
+    """A sentence for each file that has other names: they keep what it holds now."""
+    for change in changes:
+        place = root / change.path
+        with contextlib.suppress(OSError):
+            found = place.lstat()
+            if change.before is not None and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                others = format_count(found.st_nlink - 1, "other name")
+                yield f"{escape_path(change.path)}: a hard link; its {others} will keep what is in it now"
 
 
 def _is_mode(change: PathChange) -> bool:

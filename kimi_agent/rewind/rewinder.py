@@ -10,21 +10,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
+from msgspec import structs
+
 from kimi_agent.errors import ToolError, UserError
 from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
 from kimi_agent.printable import escape_path, list_paths
-from kimi_agent.rewind.authorship import Authorship, SnapshotAccess
-from kimi_agent.rewind.file_inspector import FileInspector, FilesNow
-from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, leave_paths
-from kimi_agent.rewind.preview_diffs import describe_mode_changes, preview_diffs
+from kimi_agent.rewind.file_plan.authorship import Authorship, SnapshotAccess
+from kimi_agent.rewind.file_plan.file_inspector import FileInspector, FilesNow
+from kimi_agent.rewind.file_plan.folder_modes import describe_folder_modes
+from kimi_agent.rewind.file_plan.plan_files import FilePlan, RewindBlocked, leave_paths
+from kimi_agent.rewind.preview_diffs import describe_mode_changes, describe_split_links, preview_diffs
+from kimi_agent.rewind.restore_note import RestoreNote
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from kimi_agent.rewind.rewindable_turns import RewindHistory
 from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.checkpoint import PathChange, SnapshotError
 from kimi_agent.workspace.checkpoint.restore import made_readable, restore_files
 from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.transaction.commit_options import Recording
 
 MAX_LOGGED_MISSED = 20
 MAX_LOGGED_PATHS = 1_000
@@ -109,35 +114,45 @@ class Rewinder:
         if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
             raise UserError("That cannot be brought back any more: something was said since.", 1)
         prompt = "" if plan.undoes else next((turn.prompt for turn in read.history.turns if turn.seq == plan.to), "")
-        event = Rewound(plan.to, plan.what, undoes=plan.undoes)
-        changes, kept = tuple[PathChange, ...](), tuple[str, ...]()
+        changes, kept, restored = tuple[PathChange, ...](), tuple[str, ...](), False
         if plan.what != "chat":
             closed = await asyncio.to_thread(self._inspector.find_closed, _spans(read, plan))
-            with made_readable(self._files.root, closed) as restored:
+            with made_readable(self._files.root, closed) as opened:
                 files_now = await asyncio.to_thread(self._inspect_files, read, plan)
                 await asyncio.to_thread(self._check_unchanged, plan, files_now)
                 changes, kept = _choose_changes(files_now.file_plan, yours, unsure=unsure)
-                if changes:
-                    await self._restore(files_now, changes)
-                    restored.update(each.path for each in changes)
-            if changes:
-                tree = (await asyncio.to_thread(self._checkpoint_after, files_now)).tree
-                few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
-                paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
-                event = Rewound(plan.to, plan.what, files_now.now.tree, tree, paths, plan.undoes)
-        if plan.what != "code" or changes:
-            self._session.emit(event)
+                if changes or files_now.folders:
+                    few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
+                    paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
+                    await self._restore(files_now, changes, Rewound(plan.to, plan.what, "", "", paths, plan.undoes))
+                    opened.update(each.path for each in changes)
+                    restored = True
+        if plan.what != "code" and not restored:
+            self._session.emit(Rewound(plan.to, plan.what, undoes=plan.undoes))
+        if plan.what != "code" or restored:
             await self._update_seen_files(plan.what, changes)
         return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, files_now: FilesNow, changes: Sequence[PathChange]) -> None:
-        """Restore the files. Raises UserError; then they are as they were."""
+    async def _restore(self, files_now: FilesNow, changes: Sequence[PathChange], rewound: Rewound) -> None:
+        """Restore the files, and record that. Raises UserError; then they are as they were."""
+        rewound = structs.replace(rewound, was=files_now.now.tree)
+
+        def record() -> None:
+            self._session.emit(structs.replace(rewound, tree=self._checkpoint_after(files_now).tree))
+
+        recording = Recording(RestoreNote(self._session.id, rewound).encode(), record)
         # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
         now = files_now.now
         self._session.emit(Checkpoint(now.tree, "before", missed=now.missed[:MAX_LOGGED_MISSED], unkept=now.unkept))
         restore = partial(restore_files, changes, self._checkpoints.content, self._files)
         try:
-            await asyncio.to_thread(restore, stood_empty=files_now.stood_empty)
+            await asyncio.to_thread(
+                restore,
+                recording,
+                folder_mode=partial(self._checkpoints.folder_mode, files_now.file_plan.target),
+                folder_changes=files_now.folders,
+                stood_empty=files_now.stood_empty,
+            )
         except (ToolError, UserError) as error:
             self._session.emit(await asyncio.to_thread(self._checkpoint_after, files_now))
             text = error.text if isinstance(error, ToolError) else error
@@ -173,10 +188,16 @@ class Rewinder:
         with made_readable(self._files.root, self._inspector.find_closed(_spans(read, plan))):
             files_now = self._inspect_files(read, plan)
         file_plan = files_now.file_plan
-        notes = (*file_plan.notes, *describe_mode_changes(file_plan.all))
-        if not file_plan.all and not file_plan.notes:
+        changes = file_plan.all
+        notes = (
+            *file_plan.notes,
+            *describe_mode_changes(changes),
+            *describe_folder_modes(files_now.folders),
+            *describe_split_links(changes, self._files.root),
+        )
+        if not changes and not notes:
             notes = ("no file is different from then",)
-        diff = preview_diffs(file_plan.all, self._checkpoints.content)
+        diff = preview_diffs(changes, self._checkpoints.content)
         yours, unsure = (tuple(each.path for each in group) for group in (file_plan.yours, file_plan.unsure))
         return replace(plan, diff=diff, yours=yours, unsure=unsure, notes=notes, now=files_now.now.tree)
 

@@ -39,6 +39,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pygments": ("kimi_agent.faces",),
     "typer": ("kimi_agent.cli",),
     "git": ("kimi_agent.workspace",),
+    "tree_sitter": ("kimi_agent.guard.shell.syntax",),
+    "tree_sitter_bash": ("kimi_agent.guard.shell.syntax",),
 }
 TOOLS_MAY = ("kimi_agent.tool", "kimi_agent.log.views", "kimi_agent.edit")
 

@@ -27,6 +27,7 @@ HEAVY = {
     "pytest",
     "markdown_it",
     "mcp",
+    "tree_sitter",
     "acp",
 }
 
@@ -43,11 +44,12 @@ def test_the_first_prompt_waits_for_prompt_toolkit_alone(tmp_path: Path) -> None
     from kimi_agent.cli.run.interactive import _SessionSwitcher
     from kimi_agent.cli.run.options import RunOptions
     from kimi_agent.cli.run.setup import open_workspace
+    from kimi_agent.cli.signals import SignalWatchdog
     from kimi_agent.faces.repl import repl
     from kimi_agent.faces.screen import screen
     from kimi_agent.faces.screen import input_history
     options = RunOptions(directory={str(tmp_path)!r})
-    _SessionSwitcher(open_workspace(options, trust=False), options).placeholder()
+    _SessionSwitcher(open_workspace(options, trust=False), options, SignalWatchdog()).placeholder()
     """
     after = loaded_after(code)
     assert after & HEAVY == {"prompt_toolkit"}

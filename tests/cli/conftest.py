@@ -54,7 +54,7 @@ class Place:
 
     def logs(self) -> list[Path]:
         """The logs of every session."""
-        return sorted((self.home / "state").rglob("main.jsonl"))
+        return sorted((self.home / "state/sessions").rglob("main.jsonl"))
 
     def has_asked(self) -> bool:
         """Whether a request to the model is under way, or was."""

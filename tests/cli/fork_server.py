@@ -6,6 +6,7 @@ second of imports. Run as a script, with the number of its socket, it is that pr
 
 import array
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,13 +36,19 @@ class ForkServer:
         theirs.close()
 
     def run(
-        self, argv: Sequence[str], *, cwd: Path | str, env: Mapping[str, str], stdin: bytes = b""
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | str,
+        env: Mapping[str, str],
+        stdin: bytes = b"",
+        terminal: Sequence[int] = (),
     ) -> "subprocess.CompletedProcess[str]":
-        """Run the program to its end; output as text."""
+        """Run the program to its end; output as text. `terminal` may hold a terminal's descriptor, for its /dev/tty."""
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin)
             given.seek(0)
-            fds = array.array("i", [given.fileno(), out.fileno(), err.fileno()])
+            fds = array.array("i", [given.fileno(), out.fileno(), err.fileno(), *terminal])
             request = json.dumps([list(argv), str(cwd), dict(env)]).encode()
             self._socket.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
             code = int(self._socket.recv(20))
@@ -63,7 +71,7 @@ def serve(control: socket.socket) -> None:
     for module in pkgutil.walk_packages(kimi_agent.__path__, "kimi_agent."):
         if not module.name.endswith("__main__") and ".builtin" not in module.name:
             importlib.import_module(module.name)
-    from kimi_agent.cli.run.flags import parse_and_run
+    from kimi_agent.cli.run.flags import parse_flags
     from kimi_agent.layers import Layer, built_in_root
     from kimi_agent.model.wire.chat_completions import preload_http_client
     from kimi_agent.toolbox import load_tools
@@ -71,11 +79,11 @@ def serve(control: socket.socket) -> None:
     preload_http_client()
     load_tools([Layer("built-in", built_in_root())])
     with contextlib.suppress(UserError):
-        parse_and_run(["--output-format", "none"])  # what typer imports at its first parse
+        parse_flags(["--output-format", "none"])  # what typer imports at its first parse
     gc.collect()
     gc.freeze()  # else each child would copy the whole heap when it collects
     while True:
-        request, fds, _, _ = socket.recv_fds(control, 1 << 20, 3)
+        request, fds, _, _ = socket.recv_fds(control, 1 << 20, 4)
         if not request:
             return
         child = os.fork()
@@ -88,13 +96,16 @@ def serve(control: socket.socket) -> None:
 
 
 def become_program(fds: Sequence[int], argv: list[str], cwd: str, env: dict[str, str]) -> None:
-    """Be the program with these streams; never returns."""
+    """Be the program with these streams, and the terminal behind them if there is one; never returns."""
     from kimi_agent.cli import console_main
 
     try:
         os.setsid()
-        for fd, number in zip(fds, range(3), strict=True):
+        for fd, number in zip(fds[:3], range(3), strict=True):
             os.dup2(fd, number)
+            os.close(fd)
+        for fd in fds[3:]:
+            fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
             os.close(fd)
         os.chdir(cwd)
         os.environ.clear()

@@ -2,29 +2,52 @@
 
 import pytest
 
-from kimi_agent.cli import add_empty_values, find_first_word
+from kimi_agent.cli.argv import add_empty_values, find_command, find_output_format
 
 
 @pytest.mark.parametrize(
-    ("argv", "word"),
+    ("argv", "command"),
     [
         (["demo"], "demo"),
         (["-C", "demo", "sessions", "list"], "sessions"),
         (["--set", "a=b", "-y", "config"], "config"),
-        (["--model=x", "fix it"], "fix it"),
-        (["-p", "demo"], "demo"),
+        (["-mx", "stats"], "stats"),
+        (["sessions", "-p"], "sessions"),
+        (["--model=x", "fix it"], None),
+        (["--model=x", "fix", "sessions"], None),
+        (["-p", "demo"], None),
+        (["--print", "sessions", "list"], None),
+        (["-yp", "stats"], None),
         (["--", "demo"], None),
         (["-y", "--", "demo"], None),
         (["-r", "demo"], None),
         (["-w", "demo"], None),
-        (["-"], "-"),
+        (["-"], None),
         ([], None),
         (["-c"], None),
     ],
 )
-def test_the_first_word_is_found_among_flags(argv: list[str], word: str | None) -> None:
-    place = find_first_word(argv)
-    assert (None if place is None else argv[place]) == word
+def test_a_command_is_the_first_word_unless_a_flag_says_that_a_prompt_follows(
+    argv: list[str], command: str | None
+) -> None:
+    place = find_command(argv)
+    assert (None if place is None else argv[place]) == command
+
+
+@pytest.mark.parametrize(
+    ("argv", "form"),
+    [
+        (["go", "--output-format", "json"], "json"),
+        (["--output-format=stream-json", "--bogus"], "stream-json"),
+        (["--output-format", "text", "--output-format", "json"], "json"),
+        (["-m", "--output-format", "json"], "text"),
+        (["-p", "--", "--output-format", "json"], "text"),
+        (["go", "--output-format"], ""),
+        ([], "text"),
+    ],
+)
+def test_the_output_format_is_known_before_the_flags_are_parsed(argv: list[str], form: str) -> None:
+    assert find_output_format(argv) == form
 
 
 @pytest.mark.parametrize(

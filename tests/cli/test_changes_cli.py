@@ -171,3 +171,24 @@ def test_a_verified_turn_is_committed_and_only_what_the_agent_changed(repository
     assert git(repository, "show", "--format=%s", "--name-only").split("\n")[:4] == ["mend f", "", "a.py", "new.txt"]
     assert git(repository, "rev-parse", "--abbrev-ref", "HEAD").startswith("kimi-agent/mend-f")
     assert git(repository, "status", "--short") == "?? mine.txt\n"
+
+
+def test_a_rewind_that_is_told_what_to_do_with_my_changes_shows_what_it_will_do(repository: Place) -> None:
+    model = repository.tape({"calls": [MEND]}, {"say": "I mended f."})
+    assert repository.run("-m", model, "-y", "-p", "mend f").returncode == 0
+    (repository.root / "a.py").write_text("mine\n")
+    kept = repository.run("rewind", "last", "--to", "1", "-y", "--yours", "keep", "--what", "code")
+    session = repository.logs()[0].parent.name
+    assert kept.stderr.splitlines() == [
+        "Take back 1 file?",
+        "The diff shows what would happen to the files now.",
+        "Also changed by you or another program since: a.py; they stay as they are (--yours keep).",
+        f"1 file restored; left as they are: a.py. Back again: kimi-agent rewind {session} --redo",
+    ]
+    assert "a.py" not in kept.stdout
+    (repository.root / "new.txt").write_text("mine too\n")
+    nothing = repository.run("rewind", "last", "--to", "1", "-y", "--yours", "keep", "--what", "code", "--file", "a.py")
+    assert nothing.stderr.splitlines()[-1] == "0 files restored; left as they are: a.py."
+    over = repository.run("rewind", "last", "--to", "1", "-y", "--yours", "overwrite", "--file", "a.py")
+    assert "a.py; they go back too (--yours overwrite)." in over.stderr
+    assert (repository.root / "a.py").read_text() == "def f():\n    return 1\n"

@@ -17,7 +17,7 @@ from tests.cli.conftest import PROGRAM, Place, wait_until
 
 KEYS = {
     "version", "status", "exit_code", "answer", "error", "session_id", "model", "steps", "files_changed", "tests",
-    "usage", "cost_usd", "denials", "duration_s",
+    "usage", "cost_usd", "denials", "duration_s", "commit", "notices", "saved",
 }  # fmt: skip
 
 

@@ -106,6 +106,25 @@ def test_a_project_is_trusted_by_a_yes_and_stays_so(place: Place, start: Start) 
     assert "trust the folder" not in second.shown()
 
 
+@pytest.mark.parametrize("changed", ["tools/x.py", "config.toml", "tools/new.py"])
+def test_what_a_yes_trusts_is_what_was_shown(changed: str, place: Place, start: Start) -> None:
+    folder = place.root / ".kimi-agent"
+    (folder / "tools").mkdir(parents=True)
+    (folder / "tools/x.py").write_text("X = 1\n")
+    marking = f"import pathlib\npathlib.Path({str(place.root / 'MARK')!r}).touch()\n"
+    other = {"config.toml": 'test_command = "touch MARK"\n'}.get(changed, marking)
+    terminal = start("-m", place.tape({"say": "Hello."}))
+    terminal.until("trust the folder? [y/N]")
+    (folder / changed).write_text(other)
+    terminal.press("y\n")
+    terminal.until("It changed while you were asked", "as it is now? [y/N]")
+    (folder / changed).write_text(other + "# and once more\n")
+    terminal.press("y\n")
+    terminal.ready("It changed once more and is left out", "mode ask")
+    assert not (place.root / "MARK").exists()
+    assert not (place.home / "state/trust.json").exists()
+
+
 def test_without_a_key_the_three_ways_on_are_said(place: Place, start: Start) -> None:
     terminal = start()
     assert terminal.end() == 78
@@ -120,10 +139,12 @@ def test_a_bare_r_lets_choose(place: Place, start: Start) -> None:
     model = place.tape({"say": "one"}, {"say": "two"})
     for prompt in ("the first thing", "the second thing"):
         assert place.run("-m", model, "-p", prompt).returncode == 0
+    (place.logs()[0].parent.parent / "lost").mkdir()
     terminal = start("-m", model, "-r")
     terminal.until("Which one?")
     assert "the first thing" in terminal.shown()
-    terminal.press("2\n")
+    assert "  1  " in terminal.shown().partition("(damaged)")[0]
+    terminal.press("3\n")
     terminal.ready("the first thing", "one")
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kimi_agent.cli.signals import SignalWatchdog
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl.compact_command import CompactionActions
 from kimi_agent.faces.repl.repl import run_repl
@@ -416,7 +417,11 @@ def main() -> int:
         )
 
     start = home("session-0", given.get("model", "kimi-k2.6"))
-    return run_repl(replace(start, open_real=lambda: opened(start)) if "hall" in given else start)
+    signals = SignalWatchdog()
+    signals.start()
+    signals.leave_interrupt()
+    first = replace(start, open_real=lambda: opened(start)) if "hall" in given else start
+    return run_repl(first, lambda leave: signals.hear(leave, lambda number: 128 + number))
 
 
 async def opened(home: ReplSession) -> ReplSession:

@@ -112,16 +112,13 @@ def test_a_summary_agrees_with_the_fold(state: Path, tmp_path: Path, rich_events
     assert (found.title, found.turns) == (fold.title, sum(not each.queued for each in prompts))
 
 
-def test_folders_that_are_no_sessions_are_passed_over(state: Path, tmp_path: Path) -> None:
+def test_what_is_no_folder_is_no_session(state: Path, tmp_path: Path) -> None:
     sessions = sessions_of(state, tmp_path)
     assert sessions.list() == sessions.list_all() == ()
     id_ = told(sessions, Said(user_message("hi")))
-    (sessions.folder / "empty").mkdir()
-    (sessions.folder / "torn").mkdir()
-    (sessions.folder / "torn" / "main.jsonl").write_bytes(b'{"v":1,"cr')
-    (sessions.folder / "looped").mkdir()
-    (sessions.folder / "looped" / "main.jsonl").symlink_to("main.jsonl")
     (sessions.folder / "a file").write_text("x")
+    (sessions.folder / "dangling").symlink_to("nowhere")
+    (sessions.folder / ".hidden").mkdir()
     assert [one.id for one in sessions.list()] == [id_]
 
 

@@ -15,6 +15,7 @@ from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewinder import Rewinder
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, Snapshot, SnapshotError, TreeEntry, UnkeptPaths
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
@@ -118,14 +119,20 @@ class InMemory:
     def unkept(self, listing: str) -> UnkeptPaths | None:
         return UnkeptPaths(self._unkept[listing]) if listing else None
 
+    def folder_mode(self, tree: str, path: str) -> int | None:
+        return None
+
+    def folder_mode_changes(self, old: str, new: str) -> tuple[FolderModeChange, ...]:
+        return ()
+
     def has(self, tree: str) -> bool:
         return tree in self._trees
 
     def requested_ignored(self, tree: str) -> tuple[str, ...]:
-        return self._also[tree]
+        return self._also.get(tree, ())
 
     def held_ignored(self, tree: str) -> tuple[str, ...]:
-        return tuple(self._extra[tree])
+        return tuple(self._extra.get(tree, ()))
 
     def close(self) -> None:
         pass

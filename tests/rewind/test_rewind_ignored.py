@@ -91,6 +91,6 @@ async def test_what_the_person_wrote_between_two_calls_is_asked_about(play: Play
 async def test_after_a_call_that_was_cut_off_it_comes_back_when_the_person_says_so(play: Play) -> None:
     turn(play, delete("secret"), cut_off=True)
     plan = await play.rewinder.plan_undo()
-    assert plan.yours == ("secret",)
+    assert plan.unsure == ("secret",)
     await play.rewinder.carry_out(plan, yours="overwrite")
     assert text(play) == "precious"

@@ -169,7 +169,7 @@ class World:
             assert [each for each in self.play.session.events() if isinstance(each.event, Rewound)] == rewinds(log)
             return
         after, kept = stands(self.play.root), set(done.kept)
-        for each in rewinds(list(self.play.session.events()))[-1:]:
+        for each in rewinds(list(self.play.session.events()))[len(rewinds(log)) :]:
             if isinstance(each.event, Rewound) and each.event.was:
                 self.play.trees |= {each.event.tree: after, each.event.was: self.play.trees.get(each.event.was, before)}
         assert kept >= {*(plan.yours if how == "keep" else ()), *(plan.unsure if how != "overwrite" else ())}

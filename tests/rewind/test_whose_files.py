@@ -366,7 +366,7 @@ def commit(play: Play) -> set[str]:
     passed = TestReport("passed", "pytest", "pyproject.toml", "pytest", 0, 1.0)
     evidence = Evidence("verified", files=("agents",), last=passed)
     home = {**os.environ, "HOME": str(play.folder)}
-    made = asyncio.run(AutoCommit(play.root, play.session, play.checkpoints, "current", home).run(evidence))
+    made = asyncio.run(AutoCommit(play.root, play.session, play.checkpoints, "current", home).commit(evidence))
     return set(made.files) if made else set()
 
 

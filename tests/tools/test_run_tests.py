@@ -137,7 +137,7 @@ async def test_the_preview_is_the_command_that_will_run(
     often = await preview_tool(tool("run_tests"), context, '{"repeat": 5}')
     golden(often.title)
     given = await preview_tool(tool("run_tests"), context, '{"command": "rm -rf /"}')
-    assert given.view == OutputView("rm -rf /")
+    assert given.view == OutputView("rm -rf /", cwd=".")
 
 
 @pytest.mark.parametrize(

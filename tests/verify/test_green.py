@@ -9,7 +9,7 @@ import pytest
 from kimi_agent.app.publishing import AutoCommit
 from kimi_agent.faces.evidence_text import evidence_text
 from kimi_agent.faces.headless.outcome import EXIT_NOT_GREEN, RunOutcome
-from kimi_agent.log.events import Event, Judged, Notice, Opened, Stamped, TurnEnded
+from kimi_agent.log.events import Event, Judged, Notice, Opened, Published, Stamped, TurnEnded
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, TestReport
 from kimi_agent.workspace.checkpoint import Checkpoints
@@ -70,10 +70,11 @@ async def test_a_commit_needs_green_by_a_run_on_the_files_as_they_are(
     session = Session.create(tmp_path / "S", Opened("S", str(workspace), "m", "0"), now=time.time)
     session.listen(lambda stamped: heard.append(stamped.event))
     checkpoints = Checkpoints(workspace, tmp_path / "kept", environ=os.environ)
-    assert await AutoCommit(workspace, session, checkpoints, "current", os.environ).run(evidence) is None
+    assert await AutoCommit(workspace, session, checkpoints, "current", os.environ).commit(evidence) is None
     checkpoints.close()
     told = [event.text for event in heard if isinstance(event, Notice)]
-    assert len(told) == len(heard)
+    published = [event.error for event in heard if isinstance(event, Published)]
+    assert (published, len(heard)) == (told, 2 * len(told))
     refused = ["not verified" in text for text in told]
     assert refused == ([False] if tried else [True] if evidence.files else [])
     golden(*told, ROOT=str(workspace))  # who tries hears that this is no repository

@@ -81,16 +81,19 @@ def rewind_session(
 async def _rewind(
     setup: Setup, id: str, to: str, what: RewindScope, *, paths: Sequence[str], yours: ConflictChoice | None, yes: bool
 ) -> int:
+    from kimi_agent.app.crash_recovery import recover_files
     from kimi_agent.app.factories import make_checkpoints, make_files_and_runner
     from kimi_agent.faces.repl.rewind_commands import confirm_and_rewind, join_paths
     from kimi_agent.rewind.rewinder import Rewinder
+    from kimi_agent.workspace.files.access_rules import AccessRules
 
+    checkpoints = make_checkpoints(setup)
+    for notice in recover_files(setup.user_folders.state / "journal", setup.sessions, checkpoints):
+        typer.echo(sanitize_line(notice), err=True)
     session = setup.sessions.resume(id)
     try:
-        files, runner = make_files_and_runner(setup, session)
-        for notice in files.recover():
-            typer.echo(sanitize_line(notice), err=True)
-        rewinder = Rewinder(session, make_checkpoints(setup), files)
+        files, runner = make_files_and_runner(setup, session, AccessRules())  # it is the person who goes back
+        rewinder = Rewinder(session, checkpoints, files)
         if to:
             seq = _find_seq(rewinder.turns(), session.take_past(), to)
             plan = await rewinder.plan(seq, "code" if paths else what, paths=paths)
@@ -108,7 +111,7 @@ async def _rewind(
                 typer.echo(sanitize(question.title), err=True)
                 return Decision(allowed=not yes and _ask_yes_no())
             shown = True
-            _print_diff(plan.diff)
+            _print_diff([each for each in plan.diff if yours != "keep" or each.path not in plan.yours])
             typer.echo(sanitize("\n".join(filter(None, (question.title, question.why)))), err=True)
             if plan.yours and not yours:
                 raise UserError(
@@ -127,7 +130,8 @@ async def _rewind(
         kept = f"; left as they are: {join_paths(done.kept)}" if done.kept else ""
         if not set(plan.unsure).isdisjoint(done.kept):
             kept += " (written while a command ran, perhaps by you; --yours overwrite takes them back too)"
-        again = f" Back again: kimi-agent rewind {session.id} --redo" if to else ""
+        changed = done.restored or plan.what != "code"
+        again = f" Back again: kimi-agent rewind {session.id} --redo" if to and changed else ""
         typer.echo(f"{format_count(done.restored, 'file')} restored{kept}.{again}", err=True)
         await runner.aclose()
         return 0
@@ -178,7 +182,8 @@ def show_blame(
         return None if data is None else data.decode("utf-8", "surrogateescape")
 
     sessions = setup.sessions
-    found = blame_line(shown, number, text, (list(sessions.log(each.id)) for each in sessions.list()), text_in)
+    logs = (list(sessions.log(each.id)) for each in sessions.list() if not each.damaged)
+    found = blame_line(shown, number, text, logs, text_in)
     typer.echo(f"{sanitize_line(shown)}:{number}: {sanitize_line(found.line)}")
     if found.author is None:
         typer.echo(f"  {found.why}")

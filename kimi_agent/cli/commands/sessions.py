@@ -49,15 +49,17 @@ def _fields(each: SessionSummary) -> dict[str, object]:
         "bytes": each.size_bytes,
         "in_use_by": each.in_use.pid if each.in_use else None,
         "forked_from": each.forked_from,
+        "damaged": each.damaged or None,
     }
 
 
 def _line(each: SessionSummary, *, with_workspace: bool) -> str:
-    turns = format_count(each.turns, "turn")
+    size = f"{each.size_bytes:,} bytes" if each.damaged else format_count(each.turns, "turn")
     busy = f"  in use by pid {each.in_use.pid}" if each.in_use else ""
-    where = f"  {sanitize_line(each.workspace)}" if with_workspace else ""
-    title = sanitize_line(each.title or "(nothing said)")
-    return f"{each.id}  {format_time(each.last_used)}  {turns:>9}  {title}{where}{busy}"
+    where = f"  {sanitize_line(each.workspace or each.folder.parent.name)}" if with_workspace else ""
+    title = f"{each.label}: {each.damaged}" if each.damaged else each.label
+    row = f"{format_time(each.last_used)}  {size:>9}  {sanitize_line(title)}"
+    return f"{sanitize_line(each.id)}  {row}{where}{busy}"
 
 
 @sessions_app.command("show")
@@ -165,4 +167,4 @@ def remove_sessions(
     sessions = setup_in(directory).sessions
     for id in [sessions.find(word).id for word in ids]:
         removed = sessions.remove(id)
-        typer.echo(f"removed {removed.id}  {sanitize_line(removed.title)}")
+        typer.echo(f"removed {sanitize_line(removed.id)}  {sanitize_line(removed.label)}")

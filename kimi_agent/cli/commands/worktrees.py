@@ -75,7 +75,12 @@ def _fields(each: ListedWorktree) -> dict[str, object]:
         "path": str(each.path),
         "ahead": each.ahead,
         "unmerged": list(each.unmerged),
-        "dirty": list(each.dirty),
+        "dirty": list(each.work.dirty),
+        "ignored": list(each.work.ignored),
+        "nested": list(each.work.nested),
+        "under_way": each.work.under_way or None,
+        "trouble": each.work.trouble or None,
+        "cut_off": each.cut_off,
         "merged": each.merged,
         "gone": each.gone,
         "locked": each.locked or None,
@@ -85,8 +90,13 @@ def _fields(each: ListedWorktree) -> dict[str, object]:
 def _line(each: ListedWorktree) -> str:
     work = [
         *(["folder gone"] if each.gone else []),
+        *(["cut off from git"] if each.cut_off else []),
         format_count(each.ahead, "unmerged commit") if each.ahead else "merged",
-        *([format_count(len(each.dirty), "uncommitted file")] if each.dirty else []),
+        *(["not readable"] if each.work.trouble else []),
+        *([each.work.under_way] if each.work.under_way else []),
+        *([format_count(len(each.work.dirty), "uncommitted file")] if each.work.dirty else []),
+        *([format_count(len(each.work.ignored), "ignored file")] if each.work.ignored else []),
+        *([format_count(len(each.work.nested), "repository", "repositories")] if each.work.nested else []),
         *(["locked"] if each.locked else []),
     ]
     branch = sanitize_line(each.branch or "(no branch)")

@@ -1,4 +1,4 @@
-"""Command-line flags of a run: the typer command that turns them into RunOptions and starts the run."""
+"""Command-line flags of a run: the typer command that turns them into RunOptions."""
 
 import math
 import re
@@ -79,7 +79,7 @@ def run_from_flags(
     sets: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Set any setting.")] = None,
     debug: Annotated[bool, Option("--debug", help="Keep every event in a file; show tracebacks.")] = False,
     version: Annotated[bool, Option("--version", "-V", help="Show the version.")] = False,
-) -> None:
+) -> RunOptions:
     """A terminal coding agent for Kimi K2.6.
 
     Talk to it in a repository, pipe an issue into it, resume a session.
@@ -94,7 +94,7 @@ def run_from_flags(
     if go_on and resume is not None:
         raise UserError("Give either -c or -r, not both.")
     words = " ".join(prompt or ())
-    options = RunOptions(
+    return RunOptions(
         prompt="" if words == "-" else words,
         one_shot=one_shot or output != "text" or input_ != "text" or words == "-",
         resume="last" if go_on else resume,
@@ -124,34 +124,18 @@ def run_from_flags(
         answer_file=answer_file,
         sets=tuple(sets or ()),
     )
-    raise typer.Exit(start_run(options))
 
 
-def start_run(options: RunOptions) -> int:
-    """Talk where a person sits at both ends, else run once."""
-    import sys
-
-    if options.fork and options.resume is None:
-        raise UserError("--fork-session goes with -c or -r.")
-    here = sys.stdin.isatty() and sys.stdout.isatty()
-    if options.resume == "" and not (here and not options.one_shot):
-        raise UserError("Bare -r chooses from a list and needs a terminal; name a session: -r ID, or -c.")
-    if here and not options.one_shot:
-        from kimi_agent.cli.run.interactive import run_interactive
-
-        return run_interactive(options)
-    from kimi_agent.cli.run.headless import run_once
-
-    return run_once(options)
-
-
-def parse_and_run(argv: Sequence[str]) -> int:
-    """Parse and run; typer ends with SystemExit, whose code is the answer."""
+def parse_flags(argv: Sequence[str]) -> RunOptions | int:
+    """The options that `argv` gives, or the exit code where it asked for help or the version. Raises UserError."""
     try:
-        run_app(args=list(argv), prog_name="kimi-agent")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
-    return 0
+        parsed = run_app(args=list(argv), prog_name="kimi-agent", standalone_mode=False)
+    except typer.TyperException as error:  # typer's own words, as one of our sentences
+        text = error.format_message().rstrip(".").replace("\n", " ")
+        raise UserError(f"{text}; see kimi-agent --help.") from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    return parsed if isinstance(parsed, RunOptions) else int(parsed or 0)
 
 
 def _choice(name: str, value: str, choices: tuple[_Word, ...]) -> _Word:

@@ -2,29 +2,26 @@
 
 import asyncio
 import concurrent.futures
-import os
-import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import TypeVar
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.app.open_agent import OpenAgent, open_agent
-from kimi_agent.cli.report_error import drop_stdout, print_to_stderr, report_error
+from kimi_agent.cli.report_error import report_error
 from kimi_agent.cli.run.options import RunOptions
+from kimi_agent.cli.run.result import ResultWriter
 from kimi_agent.cli.run.setup import open_workspace, session_opener
-from kimi_agent.faces.evidence_text import evidence_markdown
-from kimi_agent.faces.headless import github_actions, stdin
-from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages, write_json_line
-from kimi_agent.faces.headless.outcome import RunOutcome, build_result_object
-from kimi_agent.faces.headless.text_output import TextPrinter
+from kimi_agent.cli.signals import SignalWatchdog
+from kimi_agent.errors import UserError
+from kimi_agent.faces.headless import stdin
+from kimi_agent.faces.headless.jsonl import JsonLinesWriter, read_json_messages
+from kimi_agent.faces.headless.text_output import NoticePrinter, TextPrinter
 from kimi_agent.faces.headless.tty_approvals import TtyApprovals
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.log.events import Listener, Stamped
+from kimi_agent.log.events import Listener, Notice, Progress, Stamped
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.questions import Ask, Decision, Question
 
@@ -36,207 +33,129 @@ ALWAYS_ASKED_REASON = (
 )
 
 
-def run_once(options: RunOptions) -> int:
+def run_once(options: RunOptions, signals: SignalWatchdog) -> int:
     """The whole run. Whatever happens, with a JSON format the result object is written, last."""
-    run = _HeadlessRun(options)
-
-    def stop(number: int, _: object) -> None:
-        run.signal = number
-        raise KeyboardInterrupt
-
-    for number in run.ends_at:  # until the event loop takes them over
-        signal.signal(number, stop)
+    # Results are for programs to read: what a tool prints must not come between.
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    result = ResultWriter(options, signals, stdout, sys.stderr)
     try:
-        code = run.go()
+        signals.raise_from_here()
+        code = _HeadlessRun(options, signals, result).go()
     except KeyboardInterrupt:
-        code = 128 + (run.signal or signal.SIGINT)
+        code = signals.exit_code
     except Exception as error:  # the top of the program: the result is written all the same
-        run.trouble = str(error)
-        code = report_error(error, debug=options.debug)
-    return run.close(code)
+        code = report_error(error, debug=options.debug, say=result.say_trouble)
+    signals.stop_raising()
+    return result.close(code)
 
 
 class _HeadlessRun:
-    """What a run must still know when it fails: enough to write its result."""
+    """One run, from its settings to the exit code that its turns came to."""
 
-    def __init__(self, options: RunOptions) -> None:
-        self.options = options
-        self.outcome = RunOutcome()
-        self.began = time.monotonic()
-        self.opened: OpenAgent | None = None
-        self.signal: int | None = None
-        self.trouble = ""
-        self.model = ""
-        self.session_id = ""
-        self.text: TextPrinter | None = None
-        self.lost: OSError | None = None
-        # Under nohup a terminal that goes away ends nothing: that is what it is for.
-        stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self.ends_at = (signal.SIGINT, signal.SIGTERM, *(() if stays else (signal.SIGHUP,)))
-        # Results are for programs to read: what a tool prints must not come between.
-        self.out, sys.stdout = sys.stdout, sys.stderr
+    def __init__(self, options: RunOptions, signals: SignalWatchdog, result: ResultWriter) -> None:
+        self._options = options
+        self._signals = signals
+        self._result = result
 
     def go(self) -> int:
-        setup = open_workspace(self.options, trust=self.options.trust)
-        self.model = setup.config.text("model")
-        self.outcome.require_green = setup.config.on("require_green")
+        """Open the workspace and run in an event loop. Raises UserError, and KeyboardInterrupt before there is one."""
+        setup = open_workspace(self._options, trust=self._options.trust)
+        self._result.model = setup.config.text("model")
+        self._result.timeout_s = float(setup.config.number("timeout"))
+        self._result.outcome.require_green = setup.config.on("require_green")
         return asyncio.run(self._guarded(setup))
 
     async def _guarded(self, setup: Setup) -> int:
-        """The run as a task that the signals of `ends_at` cancel; a second signal ends the process at once."""
+        """The run as a task that the first signal cancels."""
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._run(setup))
-
-        def stop(number: int) -> None:
-            if self.signal is not None:
-                if self.opened is not None:
-                    self.opened.runner.kill_all()
-                os._exit(128 + number)
-            self.signal = number
-            task.cancel()
-
-        for number in self.ends_at:
-            loop.add_signal_handler(number, stop, number)
+        self._signals.hear(lambda _: loop.call_soon_threadsafe(task.cancel), self._result.say_last_words)
         try:
             return await task
         except asyncio.CancelledError:
-            if self.signal is None:
+            if not self._signals.number:
                 raise
-            return 128 + self.signal
+            return self._signals.exit_code
 
     async def _run(self, setup: Setup) -> int:
-        piped, prompt = None, self.options.prompt
-        if self.options.input == "text":
+        piped, prompt = None, self._options.prompt
+        if self._options.input == "text":
             piped = await self._piped()
-            prompt = stdin.join_prompt(self.options.prompt, piped)
+            prompt = stdin.join_prompt(self._options.prompt, piped)
         answers, watched = _choose_asker(yolo=setup.config.text("mode") == "yolo")
-        self.opened = opened = await open_agent(
+        opened = await open_agent(
             setup,
-            session_opener(self.options),
+            session_opener(self._options),
             answers,
             self._listeners(),
             unattended=True,
             timeout_s=0 if watched else setup.config.number("timeout"),
-            debug=self.options.debug,
+            pause=self._result.output.wait_for_room,
+            debug=self._options.debug,
         )
-        self.session_id = opened.session.id
+        self._result.opened, self._result.session_id = opened, opened.session.id
         try:
-            for notice in opened.notices:
-                if not self.options.quiet:
-                    print_to_stderr(notice)
+            if not (self._options.quiet and self._options.output == "text"):
+                for notice in opened.notices:
+                    opened.session.emit(Notice(notice))
             if piped is not None:
                 stdin.keep_piped_input(piped, opened.files.outputs)
-            async with aclosing(self._prompts(prompt)) as prompts:
-                async for text in prompts:
-                    ended = await opened.run_turn(user_message(text))
-                    self.trouble = ended.text
-            return self.outcome.exit_code
+            await self._take_turns(opened, prompt)
+            return self._result.outcome.exit_code
         finally:
-            await opened.aclose()
+            if not await opened.aclose(in_haste=self._signals.number != 0):
+                self._result.session_id = ""
+
+    async def _take_turns(self, opened: OpenAgent, prompt: str) -> None:
+        """A turn for each prompt. Raises UserError (65) where none came."""
+        turns = 0
+        async with aclosing(self._prompts(prompt)) as prompts:
+            async for text in prompts:
+                ended = await opened.run_turn(user_message(text))
+                self._result.trouble = ended.text
+                turns += 1
+        if not turns:
+            raise UserError('No message came: send {"type": "user", "text": "..."} on standard input, one a line.', 65)
 
     async def _piped(self) -> stdin.PipedInput | None:
         """What stdin holds, if it is not a terminal."""
         if sys.stdin.isatty():
             return None
-        has_prompt = bool(self.options.prompt.strip())
+        has_prompt = bool(self._options.prompt.strip())
         timeouts = stdin.TIMEOUTS_WITH_PROMPT if has_prompt else stdin.TIMEOUTS_WITHOUT_PROMPT
         reading = asyncio.ensure_future(_read_in_thread(lambda: stdin.read_pipe(sys.stdin.fileno(), timeouts)))
         done, _ = await asyncio.wait([reading], timeout=_SILENCE_S)
-        if not done and not self.options.quiet:
-            print_to_stderr("Reading standard input; the work starts when it ends.")
+        if not done and not self._options.quiet:
+            self._result.say("Reading standard input; the work starts when it ends.")
         return await reading
 
     def _listeners(self) -> Sequence[Listener]:
-        found: list[Listener] = [self.outcome]
-        if self.options.output == "text":
-            self.text = TextPrinter(self.out, sys.stderr, quiet=self.options.quiet, live=self.out.isatty())
-            found.append(self.text)
-        elif self.options.output == "stream-json":
-            found.append(self._until_lost(JsonLinesWriter(self.out)))
-        return found
+        result, quiet = self._result, self._options.quiet
+        found: list[Listener] = [result.outcome]
+        if self._options.output == "text":
+            result.text = TextPrinter(result.out, result.err, quiet=quiet, live=result.out.isatty())
+            return [*found, result.text]
+        if self._options.output == "stream-json":
+            found.append(self._without_overflow(JsonLinesWriter(result.out)))
+        return found if quiet else [*found, NoticePrinter(result.err)]
 
-    def _until_lost(self, listener: Listener) -> Listener:
-        """`listener` until its reader is gone; then the turn goes on unheard, and its end says so."""
+    def _without_overflow(self, listener: Listener) -> Listener:
+        """`listener`; what a running call shows is left out where its reader is far behind."""
 
-        def heard(stamped: Stamped) -> None:
-            if self.lost is None:
-                try:
-                    listener(stamped)
-                except OSError as error:
-                    self.lost = error
+        def hear(stamped: Stamped) -> None:
+            if not (isinstance(stamped.event, Progress) and self._result.output.is_full):
+                listener(stamped)
 
-        return heard
+        return hear
 
     async def _prompts(self, prompt: str) -> AsyncGenerator[str, None]:
         if prompt.strip():
             yield prompt
-        if self.options.input == "text":
+        if self._options.input == "text":
             return
         messages = read_json_messages(iter(sys.stdin.buffer))
         while (text := await _read_in_thread(lambda: next(messages, None))) is not None:
             yield text
-
-    def close(self, code: int) -> int:
-        """Write what is left to write; the code may become 1 where the answer could not be written."""
-        outcome = self.outcome
-        if self.signal is not None:
-            code = 128 + self.signal
-        self._annotate()
-        try:
-            if self.lost is not None:
-                raise self.lost
-            if self.options.output == "text":
-                self._close_text(code)
-            else:
-                result = build_result_object(
-                    outcome,
-                    session_id=self.session_id,
-                    model=self.model,
-                    duration_s=time.monotonic() - self.began,
-                    exit_code=code,
-                    trouble=self.trouble,
-                )
-                kind = {} if self.options.output == "json" else {"type": "result"}
-                write_json_line(self.out, {**kind, **result})
-            if self.options.answer_file:
-                Path(self.options.answer_file).write_text(outcome.answer + "\n", "utf-8")
-        except BrokenPipeError:
-            print_to_stderr(f"Standard output was closed; the answer is kept in session {self.session_id}.")
-            drop_stdout()
-        except OSError as error:
-            where = f" Session {self.session_id} keeps it." if self.session_id else ""
-            print_to_stderr(f"The answer could not be written: {error.strerror}.{where}")
-            drop_stdout()
-            return code or 1
-        return code
-
-    def _annotate(self) -> None:
-        """Under GitHub Actions: annotations on stderr, which holds no answers, and the summary of the step."""
-        evidence = self.outcome.evidence
-        if evidence is None or self.opened is None or not github_actions.is_github_actions(os.environ):
-            return
-        workspace, top = self.opened.setup.workspace, Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
-        folder = str(workspace.relative_to(top)) if workspace != top and workspace.is_relative_to(top) else ""
-        for line in github_actions.annotation_lines(evidence, folder=folder):
-            sys.stderr.write(line + "\n")
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            markdown = evidence_markdown(evidence, session=self.session_id, model=self.model)
-            if trouble := github_actions.append_step_summary(path, markdown):
-                print_to_stderr(trouble)
-
-    def _close_text(self, code: int) -> None:
-        if self.text is not None:
-            self.text.finish(self.outcome.answer)
-        ended = self.outcome.ended
-        if code == 77 and self.outcome.denials:
-            denial = self.outcome.denials[-1]
-            why = denial["why"] or "refused; -y allows edits and commands"
-            print_to_stderr(f"Not done: {denial['tool']} was denied: {why}.")
-        elif ended is not None and ended.text:
-            print_to_stderr(ended.text)
-        if self.opened is not None and not self.opened.session.unsaved and not self.options.quiet:
-            resume = self.opened.setup.resume_with
-            print_to_stderr(f"session {self.session_id}; go on with: {resume} {self.session_id}")
 
 
 def _choose_asker(*, yolo: bool) -> tuple[Ask, bool]:

@@ -6,21 +6,25 @@ there, and what is typed meanwhile is kept.
 
 import asyncio
 import contextlib
+import os
 import sys
+import termios
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kimi_agent.app.bootstrap import Setup
 from kimi_agent.cli.run.options import RunOptions
 from kimi_agent.cli.run.setup import open_workspace, session_opener
+from kimi_agent.cli.signals import SignalWatchdog
 from kimi_agent.errors import UserError
 from kimi_agent.faces.repl import repl
 from kimi_agent.faces.repl.compact_command import CompactionActions
 from kimi_agent.faces.repl.repl_session import AgentHandle, ReplSession, SavedSession
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.faces.screen.approvals import AskProxy
+from kimi_agent.faces.screen.terminal import RESTORE_TERMINAL
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
 from kimi_agent.printable import format_time
@@ -34,24 +38,43 @@ _MAX_LISTED = 20
 _AFTER_PAINT_S = 0.05
 
 
-def run_interactive(options: RunOptions) -> int:
+def run_interactive(options: RunOptions, signals: SignalWatchdog) -> int:
     """The REPL, from flags to its exit code. Raises UserError."""
+    signals.raise_from_here()
+    signals.leave_interrupt()
     setup = open_workspace(options, trust=options.trust)
     if options.worktree is not None:
         options = replace(options, worktree=None, directory=str(setup.workspace))
-    if setup.untrusted is not None and _ask_trust(setup):
-        setup = open_workspace(options, trust=True)
+    setup = _settle_trust(setup, options)
     if options.resume == "":
         options = replace(options, resume=_pick_session(setup))
-    return repl.run_repl(_SessionSwitcher(setup, options).placeholder())
+    switcher = _SessionSwitcher(setup, options, signals)
+    with contextlib.suppress(termios.error, ValueError):
+        switcher.terminal_modes = termios.tcgetattr(sys.stdin.fileno())
+    return repl.run_repl(switcher.placeholder(), lambda leave: signals.hear(leave, switcher.say_last_words))
 
 
-def _ask_trust(setup: Setup) -> bool:
+def _settle_trust(setup: Setup, options: RunOptions) -> Setup:
+    """Ask about a project's folder that nobody trusted yet. What changes before the yes is asked about once more."""
+    for asked_before in (False, True):
+        if setup.untrusted is None or not setup.project_content or not _ask_trust(setup, again=asked_before):
+            return setup
+        setup = open_workspace(options, trust=True, shown=setup.project_content)
+    if setup.untrusted is not None:
+        sys.stdout.write("It changed once more and is left out; start again when nothing writes to it.\n")
+    return setup
+
+
+def _ask_trust(setup: Setup, *, again: bool) -> bool:
     """Ask whether the project's own tools, test runners, prompts and settings may be used."""
-    sys.stdout.write(
-        f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and settings.\n"
-        "Tools and runners run as you. You have read them and trust the folder? [y/N] "
-    )
+    if again:
+        text = "It changed while you were asked.\nYou have read it again and trust it as it is now? [y/N] "
+    else:
+        text = (
+            f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and "
+            "settings.\nTools and runners run as you. You have read them and trust the folder? [y/N] "
+        )
+    sys.stdout.write(text)
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -62,7 +85,7 @@ def _pick_session(setup: Setup) -> str:
     if not found:
         raise UserError("There is no session to resume here; just start talking: kimi-agent.")
     for number, each in enumerate(found, 1):
-        title = sanitize_line(each.title or "(nothing said)", 80)
+        title = sanitize_line(each.label, 80)
         sys.stdout.write(f"{number:3}  {format_time(each.last_used)}  {title}\n")
     sys.stdout.write("Which one? [1] ")
     sys.stdout.flush()
@@ -101,9 +124,11 @@ class _NoSession:
 class _SessionSwitcher:
     """Opens and switches what the REPL talks to: a session, another one, another model, another mode."""
 
-    def __init__(self, setup: Setup, options: RunOptions) -> None:
+    def __init__(self, setup: Setup, options: RunOptions, signals: SignalWatchdog) -> None:
+        self.terminal_modes: list[Any] | None = None
         self._setup = setup
         self._options = options
+        self._signals = signals
         self._asker = AskProxy()
         self._mode = setup.config.text("mode")
         self._opened: OpenAgent | None = None
@@ -140,7 +165,7 @@ class _SessionSwitcher:
             branch=current_branch(setup.workspace),
             mode=lambda: self._mode,
             set_mode=self._set_mode,
-            sessions=lambda: [SavedSession(each.id, each.title, each.last_used) for each in setup.sessions.list()],
+            sessions=lambda: [SavedSession(each.id, each.label, each.last_used) for each in setup.sessions.list()],
             new_session=lambda: self._other(replace(self._options, resume=None, fork=False)),
             resume=lambda word: self._other(replace(self._options, resume=word, fork=False)),
             with_model=self._with_model,
@@ -211,4 +236,16 @@ class _SessionSwitcher:
 
     async def _aclose(self) -> None:
         if self._opened is not None:
-            await self._opened.aclose()
+            await self._opened.aclose(in_haste=self._signals.number != 0)
+
+    def say_last_words(self, number: int) -> int:
+        """End what runs, and give the terminal back, where the REPL does not come to it; gives the exit code."""
+        if self._opened is not None:
+            self._opened.runner.kill_all()
+        with contextlib.suppress(OSError, termios.error):
+            # Opened anew: a terminal that is held (Ctrl-S) must not hold us, and the shell's stays as it is.
+            fd = os.open(os.ttyname(sys.stdin.fileno()), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            if self.terminal_modes is not None:
+                termios.tcsetattr(fd, termios.TCSANOW, self.terminal_modes)
+            os.write(fd, RESTORE_TERMINAL)
+        return 128 + number

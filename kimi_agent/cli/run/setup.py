@@ -14,11 +14,16 @@ if TYPE_CHECKING:  # the first prompt does not wait for these
     from kimi_agent.log.store.session import Session
 
 
-def open_workspace(options: RunOptions, *, trust: bool) -> Setup:
-    """The settings for a run; with `options.worktree` those of that worktree, made if need be. Raises UserError."""
+def open_workspace(options: RunOptions, *, trust: bool, shown: str = "") -> Setup:
+    """The settings for a run; with `options.worktree` those of that worktree, made if need be. Raises UserError.
+
+    `trust` and `shown` are those of `load_setup`.
+    """
 
     def at(directory: str) -> Setup:
-        return load_setup(options.settings, sets=options.sets, directory=directory, environ=os.environ, trust=trust)
+        return load_setup(
+            options.settings, sets=options.sets, directory=directory, environ=os.environ, trust=trust, shown=shown
+        )
 
     setup = at(options.directory)
     if options.worktree is None:

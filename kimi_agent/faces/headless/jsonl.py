@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from kimi_agent.errors import UserError
+from kimi_agent.faces.headless.output_thread import TextSink
 from kimi_agent.log.events import Stamped
 
 
 class JsonLinesWriter:
     """A listener that writes every event as one line: its type and fields, `agent`, `seq` (0: fleeting), `at`."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: TextSink) -> None:
         self._out = out
 
     def __call__(self, stamped: Stamped) -> None:
@@ -22,7 +23,7 @@ class JsonLinesWriter:
         write_json_line(self._out, head | fields)
 
 
-def write_json_line(out: IO[str], value: Mapping[str, Any]) -> None:
+def write_json_line(out: TextSink, value: Mapping[str, Any]) -> None:
     """One JSON object on a line of its own, ASCII (any reader takes it), at once."""
     out.write(json.dumps(value) + "\n")
     out.flush()

@@ -5,12 +5,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kimi_agent.faces.evidence_text import evidence_json
-from kimi_agent.log.events import Answered, Judged, Returned, Said, Spent, Stamped, Status, TurnEnded
+from kimi_agent.log.events import (
+    Answered,
+    Committed,
+    Judged,
+    Notice,
+    Partial,
+    Published,
+    Retrying,
+    Returned,
+    Said,
+    Spent,
+    Stamped,
+    Status,
+    TextDelta,
+    TurnEnded,
+)
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.views import DiffView, Evidence
 
 RESULT_VERSION = 1
 EXIT_NOT_GREEN = 4
+MAX_NOTICES = 100
+"""Notices of a run that its result holds; the rest were heard when they came."""
 
 
 @dataclass
@@ -18,6 +35,7 @@ class RunOutcome:
     """A listener. It counts from the last prompt on; `session` totals are the log's to give.
 
     With `require_green` a run that would end well ends with 4 where it is not green (see `Evidence.is_green`).
+    `committed` is the last commit, `published` what was said of --commit and --pr since.
     """
 
     require_green: bool = False
@@ -28,17 +46,35 @@ class RunOutcome:
     denials: list[dict[str, str]] = field(default_factory=list)
     ended: TurnEnded | None = None
     evidence: Evidence | None = None
+    committed: Committed | None = None
+    published: Published | None = None
+    notices: list[str] = field(default_factory=list)
+    _words: list[str] = field(default_factory=list)
     _changed: dict[str, None] = field(default_factory=dict)
     _blocked: bool = False
     _steps_before: int = 0
 
     def __call__(self, stamped: Stamped) -> None:
         match stamped.event:
+            case TextDelta(text):
+                self._words.append(text)
+            case Retrying(kept=False):
+                self._words.clear()
+            case Partial(text, retried=False):
+                self._words = [text]
+            case Notice(text) if text not in self.notices and len(self.notices) < MAX_NOTICES:
+                self.notices.append(text)
+            case Committed() as committed:
+                self.committed, self.published = committed, None
+            case Published() as published:
+                self.published = published
             case Said(Assistant() as message):
+                self._words.clear()
                 self.steps += 1
                 self.answer = message.text if not message.calls else self.answer
             case Said(User(), _, _, 0):
                 self.ended, self.answer, self._blocked = None, "", False
+                self._words.clear()
             case Spent(_, usage, usd):
                 self.usage = self.usage + usage
                 self.cost_usd = None if self.cost_usd is None or usd is None else self.cost_usd + usd
@@ -64,6 +100,11 @@ class RunOutcome:
                 self._changed |= dict.fromkeys(name for name in (file.old_path, file.path) if name)
 
     @property
+    def partial(self) -> str:
+        """The words that had come of an answer that broke off, "" where none did."""
+        return "".join(self._words)
+
+    @property
     def files_changed(self) -> list[str]:
         """The paths that edits and commands changed, in the order of their first change."""
         return list(self._changed)
@@ -81,6 +122,19 @@ class RunOutcome:
         code = 77 if self.ended.exit_code == 0 and self._blocked else self.ended.exit_code
         return EXIT_NOT_GREEN if code == 0 and self.require_green and not self.green else code
 
+    def commit(self) -> dict[str, Any] | None:
+        """The `commit` member of the result object: null where none was asked for, or no turn came so far."""
+        made, said = self.committed, self.published or Published()
+        if made is None and said == Published():
+            return None
+        return {
+            "sha": made.commit if made else None,
+            "branch": made.branch if made else None,
+            "files": list(made.files) if made else [],
+            "pull_request": said.pull_request or None,
+            "error": said.error or None,
+        }
+
     def tests(self) -> dict[str, Any]:
         """The `tests` member of the result object."""
         if self.evidence is not None:
@@ -89,9 +143,19 @@ class RunOutcome:
 
 
 def build_result_object(
-    outcome: RunOutcome, *, session_id: str, model: str, duration_s: float, exit_code: int, trouble: str = ""
+    outcome: RunOutcome,
+    *,
+    exit_code: int,
+    duration_s: float,
+    trouble: str = "",
+    session_id: str = "",
+    model: str = "",
+    saved: bool = False,
 ) -> dict[str, Any]:
-    """The final JSON object of a run (`--output-format json`); `trouble` says why where no turn could."""
+    """The final JSON object of a run (`--output-format json`); `trouble` says why where no turn could.
+
+    `saved` says that the whole log of the session is on disk.
+    """
     ended = outcome.ended
     status: Status = ended.status if ended is not None else "failed"
     error = None
@@ -103,13 +167,15 @@ def build_result_object(
         "version": RESULT_VERSION,
         "status": status,
         "exit_code": exit_code,
-        "answer": outcome.answer,
+        "answer": outcome.answer or outcome.partial,
         "error": error,
         "session_id": session_id,
+        "saved": saved,
         "model": model,
         "steps": outcome.steps,
         "files_changed": outcome.files_changed,
         "tests": outcome.tests(),
+        "commit": outcome.commit(),
         "usage": {
             "input_tokens": outcome.usage.input,
             "output_tokens": outcome.usage.output,
@@ -118,6 +184,7 @@ def build_result_object(
         },
         "cost_usd": None if outcome.cost_usd is None else round(outcome.cost_usd, 6),
         "denials": outcome.denials,
+        "notices": outcome.notices,
         "duration_s": round(duration_s, 3),
     }
 

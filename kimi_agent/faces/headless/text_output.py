@@ -1,9 +1,9 @@
 """Text output of a headless run, for people and pipes: the answer on stdout, progress on stderr."""
 
 from contextlib import suppress
-from typing import IO
 
 from kimi_agent.faces.evidence_text import evidence_text
+from kimi_agent.faces.headless.output_thread import TextSink
 from kimi_agent.faces.render.notices import notice_lines
 from kimi_agent.faces.sanitize import sanitize
 from kimi_agent.faces.summary_lines import call_line, result_line
@@ -11,10 +11,26 @@ from kimi_agent.log import events
 from kimi_agent.log.messages import Assistant, Call
 
 
+def notice_text(text: str) -> str:
+    """A notice as a line of stderr."""
+    return f"kimi-agent: {sanitize(text)}"
+
+
+class NoticePrinter:
+    """A listener that prints notices alone: what a person must know of a run whose output a program reads."""
+
+    def __init__(self, err: TextSink) -> None:
+        self._err = err
+
+    def __call__(self, stamped: events.Stamped) -> None:
+        if isinstance(stamped.event, events.Notice):
+            self._err.write(f"{notice_text(stamped.event.text)}\n")
+
+
 class TextPrinter:
     """A listener. With `live` (a terminal) the answer appears as it is written, else `finish` prints it whole."""
 
-    def __init__(self, out: IO[str], err: IO[str], *, quiet: bool, live: bool) -> None:
+    def __init__(self, out: TextSink, err: TextSink, *, quiet: bool, live: bool) -> None:
         self._out = out
         self._err = err
         self._quiet = quiet
@@ -43,8 +59,8 @@ class TextPrinter:
                 self._remark(stamped)
             case events.Judged(evidence):
                 self._footer = evidence_text(evidence)
-            case events.Notice(text):
-                self._say(f"kimi-agent: {sanitize(text)}")
+            case events.Notice(text):  # no progress, and nobody else would say it
+                self._say(notice_text(text))
             case _:
                 pass
 

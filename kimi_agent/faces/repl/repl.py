@@ -5,7 +5,6 @@ the screen before anything but prompt-toolkit is loaded.
 """
 
 import asyncio
-import signal
 import sys
 import threading
 import time
@@ -27,28 +26,33 @@ from kimi_agent.log.events import Stamped
 from kimi_agent.log.messages import User, user_message
 from kimi_agent.log.questions import Decision, Question
 
-_LEAVE_WITHIN_S = 3.0
+_LEAVE_WITHIN_S = 1.0
+HearSignals = Callable[[Callable[[int], object]], None]
+"""Have a callable called, from any thread, with the number of a signal that ends the program."""
 
 
-def run_repl(current: ReplSession) -> int:
+def run_repl(current: ReplSession, hear_signals: HearSignals) -> int:
     """Talk until the person leaves; gives the exit code."""
-    return asyncio.run(run_repl_in_loop(current))
+    return asyncio.run(run_repl_in_loop(current, hear_signals))
 
 
-async def run_repl_in_loop(current: ReplSession, *, now: Callable[[], float] = time.time) -> int:
+async def run_repl_in_loop(
+    current: ReplSession, hear_signals: HearSignals, *, now: Callable[[], float] = time.time
+) -> int:
     """`run_repl` for a caller with a loop of its own. What the agent raises as a bug rises from here."""
     term = current.environ.get("TERM", "")
     if term in ("", "dumb", "unknown"):
-        return await Repl(current, now).run_plain()
+        return await Repl(current, hear_signals, now).run_plain()
     with cbreak_mode(sys.stdin.fileno()):
-        return await Repl(current, now).run_screen(term)
+        return await Repl(current, hear_signals, now).run_screen(term)
 
 
 class Repl:
     """The REPL of one person with the agents they talk to, one after another; it is the host of the screen."""
 
-    def __init__(self, current: ReplSession, now: Callable[[], float]) -> None:
+    def __init__(self, current: ReplSession, hear_signals: HearSignals, now: Callable[[], float]) -> None:
         self.current = current
+        self._hear_signals = hear_signals
         self._now = now
         self.theme: Theme = choose_theme(current.environ, sys.stdout.encoding or "utf-8")
         self.render_queue = RenderQueue(self.theme, self.columns, self._wake)
@@ -87,8 +91,7 @@ class Repl:
     async def _run(self, screen: ReplScreen) -> int:
         loop = asyncio.get_running_loop()
         self._screen = screen
-        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
-            loop.add_signal_handler(number, self.leave, code)
+        self._hear_signals(lambda number: loop.call_soon_threadsafe(self.leave, 128 + number))
         if self.current.open_real is not None:
             self._switching = True
             self._start(self._switch(self.current.open_real(), greet=False))
@@ -103,8 +106,6 @@ class Repl:
             if self._talked and self._exit_code != 129:
                 self._write(["", f"Resume with: {self.current.resume_with} {self.current.agent.session.id}"])
         finally:
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.remove_signal_handler(number)
             await self.current.aclose()
         return self._exit_code
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, get_args
 
 from kimi_agent.errors import UserError
@@ -110,10 +110,12 @@ async def confirm_and_rewind(
     `yours` says what becomes of files that somebody else changed too, where that need not be asked; it then holds for
     those of which nobody can tell who wrote them as well. The question shows the diffs of at most `most_files` files.
     """
+    if yours == "keep":  # they are not in question
+        plan = replace(plan, diff=tuple(each for each in plan.diff if each.path not in plan.yours))
     shown = DiffView(plan.diff[:most_files]) if plan.diff else None
     unseen = len(plan.diff) - most_files
     more = f"And {format_count(unseen, 'more file')}, not shown.\n" if unseen > 0 else ""
-    decision = await ask(Question("", rewind_question(name, plan), shown, more + rewind_question_details(plan)))
+    decision = await ask(Question("", rewind_question(name, plan), shown, more + rewind_question_details(plan, yours)))
     if not decision.allowed:
         return None
     unsure = yours == "overwrite" or (yours is None and await _ask_about_unsure_changes(plan, ask))
@@ -140,15 +142,20 @@ def rewind_question(name: str, plan: RewindPlan) -> str:
     return f"{verb} {' and '.join(parts)}?"
 
 
-def rewind_question_details(plan: RewindPlan) -> str:
-    """What else a person should know before they answer."""
+_FATES = {
+    "keep": "; they stay as they are (--yours keep).",
+    "overwrite": "; they go back too (--yours overwrite).",
+    None: "; you are asked about that next.",
+}
+
+
+def rewind_question_details(plan: RewindPlan, yours: ConflictChoice | None = None) -> str:
+    """What else a person should know before they answer; `yours` as for `confirm_and_rewind`."""
     lines = list(plan.notes)
     if plan.diff:
         lines.append("The diff shows what would happen to the files now.")
     if plan.yours:
-        lines.append(
-            f"Also changed by you or another program since: {join_paths(plan.yours)}; you are asked about that next."
-        )
+        lines.append(f"Also changed by you or another program since: {join_paths(plan.yours)}{_FATES.get(yours, '')}")
     if plan.unsure:
         lines.append(
             f"Written while a command ran, perhaps by you: {join_paths(plan.unsure)}; left unless you say yes."

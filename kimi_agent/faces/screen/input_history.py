@@ -10,6 +10,8 @@ from pathlib import Path
 
 from prompt_toolkit.history import History
 
+from kimi_agent.log.store.durable_io import open_regular, open_to_read
+
 _MAX_BYTES = 400_000
 _MAX_ENTRIES = 2_000
 
@@ -24,7 +26,7 @@ class InputHistory(History):
     def load_history_strings(self) -> Iterable[str]:
         """The newest entries, newest first; records that a crash tore are passed over."""
         try:
-            with self._path.open("rb") as file:
+            with open_to_read(self._path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
                 start = max(0, os.fstat(file.fileno()).st_size - _MAX_BYTES)
                 file.seek(start)
                 lines = file.read(_MAX_BYTES).split(b"\n")
@@ -38,7 +40,7 @@ class InputHistory(History):
         data = json.dumps(string).encode("ascii") + b"\n"
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_regular(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             try:
                 os.write(fd, data)
             finally:

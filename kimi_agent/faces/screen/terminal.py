@@ -6,6 +6,9 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+RESTORE_TERMINAL = b"\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[0m\n"
+"""No bracketed paste, lines that wrap, a cursor, plain letters: what a program that is ended at once leaves behind."""
+
 
 @contextmanager
 def cbreak_mode(fd: int) -> Iterator[None]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 class Loss:
     """Something that a command destroys; `what` goes on from "it".
 
-    `covered` says that a snapshot of the workspace brings it back, if `paths` (of the workspace, perhaps ignored by
-    git) are kept with it; `exact` says that nothing else worth keeping is destroyed. What `refs` name in the
-    repository comes back by the command `restore`, with the `{commit}` they held.
+    `covered` says that a snapshot of the workspace brings it back, as far as it holds `paths` (those of the workspace
+    that the command names, perhaps ignored by git); `exact` says that nothing else worth keeping is destroyed. What
+    `refs` name in the repository comes back by the command `restore`, with the `{commit}` they held.
     """
 
     what: str
@@ -46,6 +46,7 @@ def _rsync(words: CommandWords) -> Loss | None:
     return Loss(f"deletes what is only in {target[:80] or 'the destination'}", covered=not re.match(r"[^/]*:", target))
 
 
+_REGISTRY = "changes what a registry offers to everybody"
 _DELETERS = ("rm", "grm", "srm", "unlink", "rimraf", "del", "trash")
 FILE_DESTROYERS = frozenset({*_DELETERS, "rmdir", "shred", "truncate", "find"})
 """Commands whose operands are the files that they destroy."""
@@ -74,7 +75,7 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     # Containers and clouds
     "docker": _with(
         r"system prune|volume (rm|remove|prune)|compose (\S+ )*down .*(-v|--volumes)|container prune|"
-        r"image prune|\brmi\b|^(\S+ )*(?<!-)rm (\S+ )*(-[a-z]*v|--volumes)",
+        r"image prune|\brmi\b|^(\S+ )*(?<!-)rm (\S+ )*(-[a-z]*f|--force)|^(\S+ )*(?<!-)rm (\S+ )*(-[a-z]*v|--volumes)",
         "removes containers, images or volumes",
     ),
     "docker-compose": _with(r"down .*(-v|--volumes)", "removes volumes"),
@@ -84,7 +85,7 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "helm": _with(r"\b(uninstall|delete|del)\b", "removes a release from a cluster"),
     **dict.fromkeys(
         ("terraform", "tofu", "terragrunt", "pulumi", "cdk"),
-        _with(r"\b(destroy|apply .*-destroy|state rm)\b", "destroys infrastructure"),
+        _with(r"\b(destroy|apply .*-(destroy|auto-approve)|state rm)\b", "destroys infrastructure"),
     ),
     "aws": _with(
         r"s3 (rm|rb)|s3 sync .*--delete|\b(delete|terminate|deregister)-[\w-]+|s3api delete", "deletes from the cloud"
@@ -104,8 +105,11 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
         "deletes at the remote",
     ),
     "glab": _with(r"\bdelete\b", "deletes at the remote"),
-    "npm": _with(r"^(\S+ )*unpublish\b", "takes a package off its registry"),
-    **dict.fromkeys(("cargo", "gem"), _with(r"^(\S+ )*yank\b", "takes a package off its registry")),
+    **dict.fromkeys(("npm", "pnpm", "yarn"), _with(r"^(\S+ )*(un)?publish\b(?!.*--dry-run)", _REGISTRY)),
+    "cargo": _with(r"^(\S+ )*(yank|publish)\b(?!.*--dry-run)", _REGISTRY),
+    "gem": _with(r"^(\S+ )*(yank|push)\b", _REGISTRY),
+    **dict.fromkeys(("twine", "dotnet", "mvn"), _with(r"^(\S+ )*(upload|nuget push|deploy)\b", _REGISTRY)),
+    **dict.fromkeys(("poetry", "uv", "flit", "hatch", "pdm"), _with(r"^publish\b(?!.*--dry-run)", _REGISTRY)),
     "curl": _with(r"(-X|--request)[ =]?DELETE\b", "deletes at a server"),
     "http": _with(r"^(\S+ )*DELETE\b", "deletes at a server"),
     # Other version control
@@ -118,6 +122,13 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "jj": _with(r"^(\S+ )*(restore|abandon)\b", "discards changes", covered=True),
     # The machine
     "crontab": _with(r"(^| )-r\b", "removes the crontab"),
+    **dict.fromkeys(("iptables", "ip6tables"), _with(r"(^| )(-F|-X|--flush)", "drops the rules of the firewall")),
+    "nft": _with(r"flush|delete", "drops the rules of the firewall"),
+    "systemctl": _with(r"^(\S+ )*(stop|disable|mask|kill)\b", "stops a service of this machine"),
+    **dict.fromkeys(
+        ("apt", "apt-get", "dnf", "yum", "pacman", "zypper", "apk", "brew"),
+        _with(r"^(-\S+ )*(remove|purge|autoremove|erase|del|uninstall|rm|-R\w*)\b", "removes programs of this machine"),
+    ),
     "virsh": _with(r"\bundefine\b|vol-delete", "removes a virtual machine"),
     "vagrant": _with(r"\bdestroy\b", "removes a virtual machine"),
     "userdel": _always("removes a user", covered=False),

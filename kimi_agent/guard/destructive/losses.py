@@ -4,245 +4,204 @@ Like `forbidden` a net for accidents and not a wall. What the snapshot covers ru
 back; what it cannot cover (another folder, a remote, a database) is asked about, in every mode.
 """
 
-import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
-from kimi_agent.guard.destructive import forbidden, target_files
+from kimi_agent.guard.destructive.arguments import find_operands, find_option_value, plain_text, plain_texts
 from kimi_agent.guard.destructive.command_table import FILE_DESTROYERS, LOSSY_COMMANDS, Loss
-from kimi_agent.guard.destructive.forbidden import CommandContext, command_basename, operands
+from kimi_agent.guard.destructive.enumerated_paths import FIND_COMMANDS, find_enumerated, find_roots
 from kimi_agent.guard.destructive.git_commands import find_git_losses
-from kimi_agent.guard.destructive.protected_paths import ShellState, expand_word, split_path, unescape_pattern
-from kimi_agent.guard.destructive.target_files import COPY_COMMANDS, MAX_PATH_MATCHES
-from kimi_agent.guard.shell.launchers import LAUNCHERS, SHELL_KEYWORDS, SHELL_PROGRAMS
-from kimi_agent.guard.shell.lexer import CommandSegment, ShellWord, parse_shell, unparse_words
+from kimi_agent.guard.destructive.moves import find_move_losses
+from kimi_agent.guard.destructive.removing_code import find_database_losses, removes_files
+from kimi_agent.guard.destructive.struck_trees import TRANSFER_COMMANDS, find_struck_trees
+from kimi_agent.guard.destructive.target_files import (
+    COPY_COMMANDS,
+    PathExists,
+    WorkspacePaths,
+    find_copy_targets,
+    walk_find_matches,
+)
+from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path, unescape_pattern
+from kimi_agent.guard.shell.invocation import Invocation
+from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
+from kimi_agent.guard.shell.mounts import from_container
+from kimi_agent.guard.shell.syntax.parser import MAX_SHELL_CHARS
+from kimi_agent.guard.shell.syntax.words import ShellWords, word_text
 
-MAX_COMMANDS = 400
-_RUN_BY_LAUNCHERS = (LOSSY_COMMANDS, COPY_COMMANDS, SHELL_PROGRAMS, LAUNCHERS, SHELL_KEYWORDS)
+MAX_JUDGED_COMMANDS = 400
 _OVERWRITING = frozenset({">", ">|", "&>", "<>"})
-_INTERPRETERS = re.compile(r"python[\d.]*|node|perl|ruby|php|deno|bun")
-_REMOVING_CODE = re.compile(
-    r"\b(rmtree|os\.(remove|unlink|rmdir|removedirs)|\.unlink\(|rmSync|rmdirSync|unlinkSync|rm_rf?|FileUtils\.rm|unlink)\b"
-)
-_SQL = re.compile(
-    r"\b(drop\s+(table|database|schema|view|index|column|user|role)|truncate\s+(table\s+)?\w|delete\s+from\s+[\w.\"`\[\]]+\s*(;|$|['\"])"
-    r"|flushall\b|flushdb\b|dropdatabase\(|\.drop\(|deletemany\(\s*\{\s*\})",
-    re.IGNORECASE,
-)
-_SQL_CLIENTS = frozenset(
-    {"psql", "mysql", "mariadb", "sqlcmd", "sqlplus", "mongo", "mongosh", "redis-cli", "clickhouse-client", "duckdb"}
-    | {"cockroach", "cqlsh", "usql", "pgcli", "mycli", "bq", "snowsql", "sqlite3", "litecli", "sqlite", "valkey-cli"}
-)
-_FILE_DATABASES = frozenset({"sqlite3", "sqlite", "litecli", "duckdb"})
-PathExists = Callable[[str], bool]
+_APPENDING = frozenset({">>", "&>>"})
+_OF_THE_SYSTEM = re.compile(r"/(etc|usr|boot|lib|lib64|bin|sbin|private/etc)/.")
+_EDITORS_IN_PLACE = re.compile(r"g?sed|perl|ruby|g?awk")
+_IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place(=.*)?")
+_VALUES = {"truncate": ("-s", "--size"), "shred": ("-n", "--iterations")}
+"""Options of commands that destroy files whose value is a word of its own."""
 
 
 def find_losses(
-    text: str, *, home: Path, workspace: Path, cwd: Path | None = None, exists: PathExists = os.path.lexists
+    text: str,
+    *,
+    home: Path,
+    workspace: Path,
+    cwd: Path | None = None,
+    exists: PathExists = os.path.lexists,
+    environ: Mapping[str, str] = os.environ,
+    walk: ShellWalk | None = None,
 ) -> tuple[Loss, ...]:
     """What the shell text `text` is seen to destroy, each loss once. It starts in `cwd`, by default the workspace.
 
-    `exists` says whether there is a file at an absolute path: writing a new one loses nothing.
+    `exists` says whether there is a file at an absolute path: writing a new one loses nothing. `environ` is git's,
+    which is asked what it ignores when a file or folder is moved. `walk` is that of `text`, for a caller that has it.
     """
-    if len(text) > forbidden.MAX_SHELL_CHARS:
+    if len(text) > MAX_SHELL_CHARS:
         return ()  # `find_forbidden_effect` has it asked about
-    state = ShellState(home, workspace, (split_path(cwd or workspace),))
-    return tuple(dict.fromkeys(_LossFinder(exists).of_text(text, state, 0)))
+    walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
+    finder = _LossFinder(exists, environ)
+    found = (loss for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain for loss in finder.find(made))
+    return tuple(dict.fromkeys(found))
 
 
 class _LossFinder:
-    """Reads a text and the texts within it, a bounded number of commands."""
+    """The losses of one command after the other."""
 
-    def __init__(self, exists: PathExists) -> None:
-        self._left = MAX_COMMANDS
+    def __init__(self, exists: PathExists, environ: Mapping[str, str]) -> None:
         self._exists = exists
+        self._environ = environ
 
-    def of_text(self, text: str, state: ShellState, depth: int) -> Iterator[Loss]:
-        if depth > forbidden.MAX_COMMAND_DEPTH:
-            return
-        reading = parse_shell(text)
-        state = replace(state, variables=forbidden.collect_assignments(reading.segments, state))
-        for inner in reading.substitutions:
-            yield from self.of_text(inner, state, depth + 1)
-        fed: list[CommandSegment] = []
-        for segment in reading.segments:
-            self._left -= 1
-            if self._left < 0:
-                return
-            fed = [*fed[-3:], segment] if segment.before in {"|", "|&"} else [segment]
-            yield from self._of_segment(CommandContext(segment, fed[:-1], state, depth))
-            if "|" not in (segment.before, segment.after):
-                state = replace(state, cwds=forbidden.follow_cd(segment, state))
+    def find(self, made: Invocation) -> Iterator[Loss]:
+        """What one command destroys; on another machine or as somebody else no snapshot covers it."""
+        for loss in self._of_command(from_container(made)):
+            yield replace(loss, covered=False) if made.remote and not loss.refs else loss
 
-    def _of_segment(self, context: CommandContext) -> Iterator[Loss]:
-        segment, state = context.segment, context.state
-        for operator, target in zip(segment.redirects, segment.targets, strict=False):
-            if operator in _OVERWRITING:
-                for text in _plains(target, state):
-                    yield from self._overwritten(text, state)
-        yield from self._of_command(forbidden.skip_assignments(segment.words), context)
-
-    def _of_command(self, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
-        if not words or context.depth > forbidden.MAX_COMMAND_DEPTH:
-            return
-        name, args = command_basename(expand_word(words[0], context.state)[0].text), words[1:]
-        if name in SHELL_PROGRAMS or name in {"eval", "trap"}:
-            for payload in forbidden.find_payloads(name, args, context):
-                yield from self.of_text(payload, context.state, context.depth + 1)
-        elif name in LAUNCHERS or name in SHELL_KEYWORDS:
-            yield from self._of_wrapped(name, words, context)
-        yield from self._of_name(name, args, context)
-
-    def _of_wrapped(self, wrapper: str, words: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
-        if wrapper == "find":
-            return
-        state, deeper = context.state, replace(context, depth=context.depth + 1)
-        remote = wrapper in {"ssh", "su", "runuser", "chroot", "nsenter"}
-        for at, word in enumerate(words[1:], 1):
-            text = unparse_words((word,))
-            found = list(self.of_text(text, state, deeper.depth)) if re.search(r"\s", text) else []
-            name = command_basename(expand_word(word, state)[0].text)
-            if not found and (name == "git" or any(name in each for each in _RUN_BY_LAUNCHERS)):
-                found = list(self._of_command(words[at:], deeper))
-            if found:
-                yield from (replace(loss, covered=False) if remote and not loss.refs else loss for loss in found)
-                return
-
-    def _of_name(self, name: str, args: tuple[ShellWord, ...], context: CommandContext) -> Iterator[Loss]:
-        state = context.state
-        texts = [_plain(word, state) for word in args]
+    def _of_command(self, made: Invocation) -> Iterator[Loss]:
+        paths = WorkspacePaths(made.state, self._exists)
+        for redirect in made.redirects:
+            for text in plain_texts(redirect.target, made.state):
+                if redirect.operator in _OVERWRITING:
+                    yield from self._overwritten(text, paths)
+                elif redirect.operator in _APPENDING:
+                    yield from self._appended(text, paths)
+        name = made.name
+        texts = [plain_text(word, made.state) for word in made.args]
+        struck = tuple(tree.word for tree in find_struck_trees(made)) if name in TRANSFER_COMMANDS else ()
+        outside = list(self._outside("removes files of", struck, paths))
+        yield from outside
         if name == "git":
             yield from find_git_losses(texts)
+        elif outside:
+            pass
         elif name in LOSSY_COMMANDS:
             loss = LOSSY_COMMANDS[name](texts)
             if loss is not None:
-                yield from self._placed(loss, operands(args), name, state)
-        elif name == "find":
-            yield from self._of_find(args, texts, state)
-        elif name in COPY_COMMANDS:
-            files = [_plain(word, state) for word in operands(args)]
-            for target in target_files.find_copy_targets(name, files, texts, self._is_folder(state)):
-                yield from self._overwritten(target, state)
-        elif name in _SQL_CLIENTS:
-            yield from self._of_database(name, texts, context)
-        if _INTERPRETERS.fullmatch(name) and any(map(_REMOVING_CODE.search, texts)):
+                yield from self._destroyed(loss, made, paths)
+        elif name in FIND_COMMANDS and "-delete" in texts:
+            yield from self._found_files(Loss("deletes the files that it finds"), made.args, paths)
+        if name in COPY_COMMANDS:
+            files = [plain_text(word, made.state) for word in find_operands(made.args)]
+            if name == "tee":
+                for text in files:
+                    yield from self._appended(text, paths)
+            for target in find_copy_targets(name, files, texts, paths.is_folder):
+                yield from self._overwritten(target, paths)
+        if name == "patch" or (_EDITORS_IN_PLACE.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts))):
+            yield from self._outside("edits", self._edited(made, texts), paths)
+        yield from find_move_losses(made, paths, self._environ)
+        yield from find_database_losses(name, texts, made, paths)
+        if removes_files(made):
             yield Loss("deletes files from within its code")
 
-    def _of_database(self, name: str, texts: list[str], context: CommandContext) -> Iterator[Loss]:
-        sent = [*texts, *context.segment.documents]
-        for each in context.fed:
-            sent += [unparse_words(each.words[1:]), *each.documents]
-        found = next((match for text in sent if (match := _SQL.search(text))), None)
-        if found is None:
-            return
-        what = f"runs {' '.join(found[0].split())[:40]!r} on a database"
-        files = [text for text in texts if not text.startswith("-") and not re.search(r"[\s;]", text)][:1]
-        if name in _FILE_DATABASES and files and (path := self._inside(files[0], context.state)) is not None:
-            yield Loss(what, paths=(path,), exact=True)
-        else:
-            yield Loss(what, covered=False)
+    def _destroyed(self, loss: Loss, made: Invocation, paths: WorkspacePaths) -> Iterator[Loss]:
+        """`loss` with the operands of the command and with what `find`, a pipe or `xargs` hands it."""
+        value = find_option_value([word_text(word) for word in made.args], *_VALUES.get(made.name, ()))
+        given = tuple(word for word in find_operands(made.args) if word_text(word) not in ("{}", value or "{}"))
+        finders = list(_finders(made)) if made.name in FILE_DESTROYERS else []
+        handed = tuple(path.word for path in find_enumerated(made) if not path.tree)
+        for args in finders:
+            yield from self._found_files(replace(loss, what=f"{loss.what} that `find` finds"), args, paths)
+        if given or handed or not finders:
+            yield from self._placed(loss, (*given, *handed), made.name, paths)
 
-    def _placed(self, loss: Loss, words: tuple[ShellWord, ...], name: str, state: ShellState) -> Iterator[Loss]:
+    def _edited(self, made: Invocation, texts: Sequence[str]) -> ShellWords:
+        """The files that `sed -i` and the like edit: all but the script, which is the first where no -e gives one."""
+        script = find_option_value(texts, "-e", "--expression", "-f", "--file")
+        given = tuple(word for word in find_operands(made.args) if not script or word_text(word) != script)
+        if made.name == "patch":
+            return given[:1]
+        handed = tuple(path.word for path in find_enumerated(made))
+        return (*(given if script else given[1:]), *handed)
+
+    def _outside(self, verb: str, words: ShellWords, paths: WorkspacePaths) -> Iterator[Loss]:
+        """A loss for each file outside the workspace that is there."""
+        for word in words:
+            for text in plain_texts(word, paths.state):
+                if text and paths.is_outside(text) and not paths.is_scratch(text):
+                    yield Loss(f"{verb} {text[:80]}, outside the workspace", covered=False)
+
+    def _placed(self, loss: Loss, words: ShellWords, name: str, paths: WorkspacePaths) -> Iterator[Loss]:
         """`loss` with the files that it destroys: those of the workspace can be kept, also ignored ones; others not."""
         if loss.covered is False or name not in FILE_DESTROYERS:
             yield loss
             return
-        paths: list[str] = []
+        kept: list[str] = []
+        outside = False
         harmful, exact = not words, bool(words)
-        for value in (each for word in words for each in expand_word(word, state)):
+        for value in (each for word in words for each in expand_word(word, paths.state)):
             text = "" if value.has_unknown else unescape_pattern(value.text)
-            if text and self._is_scratch(text, state):
+            if text and paths.is_scratch(text):
                 continue
             harmful = True
-            matches, all_ = self._matching(value.text, state) if text else ([""], True)
+            matches, all_ = paths.matching(value.text) if text else ([""], True)
             exact = exact and all_
             for each in matches:
-                path = self._inside(each, state)
+                path = paths.inside(each)
                 if path is None:
+                    outside = True
                     yield Loss(f"{loss.what} outside the workspace ({each[:80]})", covered=False)
                 elif not path:
                     exact = False
-                elif not target_files.is_build_output(path):
-                    paths.append(path)
-        if harmful:
-            yield replace(loss, paths=tuple(dict.fromkeys(paths)), exact=exact)
+                else:
+                    kept.append(path)
+        if harmful and (kept or not exact or not outside):
+            yield replace(loss, paths=tuple(dict.fromkeys(kept)), exact=exact)
 
-    def _of_find(self, args: tuple[ShellWord, ...], texts: list[str], state: ShellState) -> Iterator[Loss]:
-        removes = "-delete" in texts or any(
-            text in ("-exec", "-execdir", "-ok") and command_basename(after) in {"rm", "unlink", "shred"}
-            for text, after in pairwise(texts)
-        )
-        if not removes:
-            return
-        first = next((at for at, text in enumerate(texts) if re.match(r"-[a-z]{2}|[(!]", text)), len(texts))
+    def _found_files(self, loss: Loss, args: ShellWords, paths: WorkspacePaths) -> Iterator[Loss]:
+        """`loss` with the files below the roots of `find` that its names choose."""
+        texts = [plain_text(word, paths.state) for word in args]
+        roots = [plain_text(word, paths.state) for word in find_roots(args)]
         patterns = [after for text, after in pairwise(texts) if text in ("-name", "-iname")]
-        for loss in self._placed(Loss("deletes the files that it finds"), args[:first], "find", state):
-            if not loss.covered:
-                yield loss
+        for each in self._placed(loss, find_roots(args), "find", paths):
+            if not each.covered:
+                yield each
                 continue
-            roots = [_absolute(text, state) for text in texts[:first] or ["."]]
-            paths, all_ = target_files.walk_find_matches(roots, patterns)
-            inside = [path for each in paths if (path := self._inside(each, state))]
-            yield replace(loss, paths=tuple(inside), exact=all_ and "" not in texts[:first])
+            found, all_ = walk_find_matches([paths.absolute(text) for text in roots], patterns)
+            inside = [path for one in found if (path := paths.inside(one))]
+            yield replace(each, paths=tuple(inside), exact=all_ and "" not in roots)
 
-    def _matching(self, pattern: str, state: ShellState) -> tuple[list[str], bool]:
-        """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
-        text = unescape_pattern(pattern)
-        if not glob.has_magic(re.sub(r"\[.\]", "", pattern)) or text.startswith("~"):
-            return [text], True
-        whole = pattern if pattern.startswith("/") else f"{glob.escape(_absolute('.', state))}/{pattern}"
-        found = list(islice(glob.iglob(whole), MAX_PATH_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too
-        return found[:MAX_PATH_MATCHES], len(found) <= MAX_PATH_MATCHES
+    def _appended(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
+        """What is added to a file of the system, which other programs obey."""
+        if text and paths.inside(text) is None and _OF_THE_SYSTEM.match(paths.absolute(text)):
+            yield Loss(f"writes to {text[:80]}, a file of the system", covered=False)
 
-    def _is_scratch(self, text: str, state: ShellState) -> bool:
-        """Whether a path is nobody's work, wherever the shell may be: below a folder for temporary files."""
-        places = [replace(state, cwds=(cwd,)) for cwd in state.cwds]
-        if None in state.cwds and not text.startswith("/"):
-            return False
-        return all(self._inside(text, at) is None and target_files.is_scratch(_absolute(text, at)) for at in places)
-
-    def _is_folder(self, state: ShellState) -> Callable[[str], bool]:
-        return lambda text: bool(text) and self._exists(_absolute(text, state) + "/.")
-
-    def _overwritten(self, text: str, state: ShellState) -> Iterator[Loss]:
-        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or self._is_scratch(text, state):
+    def _overwritten(self, text: str, paths: WorkspacePaths) -> Iterator[Loss]:
+        if re.fullmatch(r"\d+|-|", text) or text.startswith("/dev/") or paths.is_scratch(text):
             return
-        path = self._inside(text, state)
+        path = paths.inside(text)
         if path is None:
-            if self._exists(_absolute(text, state)):
+            if paths.exists(text):
                 yield Loss(f"overwrites {text[:80]}, outside the workspace", covered=False)
-        elif path and self._exists(os.path.join(state.workspace, path)):
+        elif path and paths.exists(text):
             yield Loss(f"overwrites {path[:80]}", paths=(path,), exact=True)
 
-    def _inside(self, text: str, state: ShellState) -> str | None:
-        """`text` as a path of the workspace ("" for one that is not known), None where it lies outside."""
-        if not text:
-            return ""
-        root = os.path.realpath(state.workspace)
-        whole = _absolute(text, state)
-        for each in (whole, os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))):
-            if each == root or each.startswith(root.rstrip("/") + "/"):
-                return each[len(root) :].lstrip("/")
-        return None
 
-
-def _absolute(text: str, state: ShellState) -> str:
-    if text == "~" or text.startswith("~/"):
-        text = str(state.home) + text[1:]
-    cwd = next((each for each in state.cwds if each is not None), None)
-    parts = () if cwd is None else (re.sub(r"\[(.)\]", r"\1", part) for part in cwd)
-    folder = state.workspace if cwd is None else Path("/", *parts)
-    return os.path.normpath(os.path.join(folder, text))
-
-
-def _plains(word: ShellWord, state: ShellState) -> list[str]:
-    """What `word` may be, as plain texts; "" for what only the run shows."""
-    return ["" if each.has_unknown else unescape_pattern(each.text) for each in expand_word(word, state)]
-
-
-def _plain(word: ShellWord, state: ShellState) -> str:
-    return _plains(word, state)[0]
+def _finders(made: Invocation) -> Iterator[ShellWords]:
+    """The arguments of each `find` whose files a command is handed."""
+    for launch in made.launchers:
+        if launch.name in FIND_COMMANDS:
+            yield launch.words[1:]
+        elif launch.name in {"xargs", "parallel"}:
+            yield from (feeder.args for feeder in made.fed if feeder.name in FIND_COMMANDS)
+    yield from (feeder.args for feeder in made.substituted if feeder.name in FIND_COMMANDS)

@@ -1,22 +1,27 @@
-"""Protected paths, which no command may remove, and the expansion of a shell word to paths.
+"""Protected paths, which no command may remove: the machine's folders, the home, the workspace and their parents.
 
 For example `rm -rf ~/"$X"`: the word expands to the home folder and something unknown below it, and the home folder
 must stay.
 """
 
+import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from kimi_agent.guard.shell.lexer import ShellWord, WordPiece
-
-PathParts = tuple[str, ...]
-"""The components of an absolute path, each in the notation of fnmatch; () is the root."""
-
-MAX_WORD_VALUES = 64
-MAX_PATH_PARTS = 200
+from kimi_agent.guard.shell.expansion import (
+    PathParts,
+    ShellState,
+    WordValue,
+    join_parts,
+    resolve_places,
+    split_path,
+    takes_all,
+    unescape_pattern,
+    without_patterns,
+)
+from kimi_agent.guard.shell.mounts import find_mounted
 
 
 @dataclass(frozen=True)
@@ -27,133 +32,34 @@ class ForbiddenEffect:
     certain: bool
 
 
-@dataclass(frozen=True)
-class WordValue:
-    """One value that a shell word may have, as an fnmatch pattern with "" for what is not known.
-
-    `has_unknown` says that something in it is unknown (`src/$X`), `starts_unknown` that its beginning is (`$X/src`).
-    """
-
-    text: str
-    has_unknown: bool = False
-    starts_unknown: bool = False
-
-
-_UNKNOWN = WordValue("", has_unknown=True, starts_unknown=True)
-
-
-@dataclass(frozen=True)
-class ShellState:
-    """State of the shell before a command: the folders it may be in (`cwds`, None for an unknown one), variables."""
-
-    home: Path
-    workspace: Path
-    cwds: tuple[PathParts | None, ...]
-    variables: dict[str, tuple[ShellWord, ...] | None] = field(default_factory=dict)
-
-
-def split_path(path: Path) -> PathParts:
-    """The components of an absolute path of ours, taken literally."""
-    return tuple(_literal(part) for part in PurePosixPath(path).parts[1:])
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"([*?\[{},~])", r"[\1]", text)
-
-
-def unescape_pattern(text: str) -> str:
-    """A literal text out of the notation of fnmatch."""
-    return re.sub(r"\[([*?\[{},~])\]", r"\1", text)
-
-
-def expand_word(word: ShellWord, state: ShellState) -> list[WordValue]:
-    """Every value that `word` may have, as far as the text alone shows it."""
-    if len(word) > MAX_PATH_PARTS:
-        return [_UNKNOWN]
-    made = [WordValue("")]
-    for piece in word:
-        made = [_joined(left, right) for left, right in product(made, _values(piece, state))][:MAX_WORD_VALUES]
-    return [replace(value, text=text) for value in made for text in _without_braces(value.text)[:MAX_WORD_VALUES]]
-
-
-def _joined(left: WordValue, right: WordValue) -> WordValue:
-    starts_unknown = left.starts_unknown or (right.starts_unknown and not left.text)
-    return WordValue(left.text + right.text, left.has_unknown or right.has_unknown, starts_unknown)
-
-
-def _values(piece: WordPiece, state: ShellState) -> list[WordValue]:
-    if piece.kind == "text":
-        return [WordValue(_literal(piece.text) if piece.quoted else piece.text)]
-    if piece.kind == "variable" and piece.text in state.variables:
-        words = state.variables[piece.text]
-        inner = ShellState(state.home, state.workspace, state.cwds, {})
-        if words is not None:
-            return [value for word in words for value in expand_word(word, inner)]
-    elif piece.kind == "variable" and piece.text == "HOME":
-        return [WordValue(_literal(str(state.home)))]
-    elif piece.kind == "variable" and piece.text == "PWD":
-        return [_UNKNOWN if cwd is None else WordValue(_path(cwd)) for cwd in state.cwds]
-    return [_UNKNOWN]
-
-
-def _path(parts: PathParts) -> str:
-    return "/" + "/".join(parts)
-
-
-def _without_braces(text: str) -> list[str]:
-    """What bash makes of `a{b,c}`, innermost first; at most MAX_WORD_VALUES texts."""
-    done: list[str] = []
-    waiting = [text]
-    while waiting and len(done) + len(waiting) <= MAX_WORD_VALUES:
-        text = waiting.pop()
-        # `[{]` and `[,]` are quoted ones.
-        brace = re.search(r"(?<!\[)\{((?:[^{}]|\[[{}]\])*(?<!\[),(?:[^{}]|\[[{}]\])*)\}", text)
-        if brace is None:
-            done.append(text)
-        else:
-            choices = re.split(r"(?<!\[),(?!\])", brace[1])
-            waiting += [text[: brace.start()] + choice + text[brace.end() :] for choice in choices]
-    return done or [text]
-
-
-def check_removal(value: WordValue, state: ShellState, *, workspace_too: bool = True) -> ForbiddenEffect | None:
+def check_removal(
+    value: WordValue, state: ShellState, *, workspace_too: bool = True, follow_last: bool = False
+) -> ForbiddenEffect | None:
     """What would be lost if the tree at `value` went; None if nothing that must stay.
 
-    Without `workspace_too` the workspace itself may be meant (to change modes in it is everyday work).
+    Without `workspace_too` the workspace itself may be meant (to change modes in it is everyday work). `follow_last`
+    says that a link at the path itself is followed too.
     """
+    if state.mounts is not None:
+        return _check_in_container(value, state, workspace_too=workspace_too)
     if value.starts_unknown:
         shown = unescape_pattern(value.text) or "an expansion"
         return ForbiddenEffect(f"what it removes is only known when it runs ({shown})", certain=False)
     sure = not value.has_unknown and len(state.cwds) == 1
     for cwd in state.cwds:
-        if forbidden := _loss(resolve_parts(value.text, cwd, state), state, workspace_too=workspace_too):
-            return ForbiddenEffect(forbidden.why, forbidden.certain and sure)
+        for place in resolve_places(value.text, cwd, state, follow_last=follow_last):
+            if forbidden := _loss(place, state, workspace_too=workspace_too):
+                return ForbiddenEffect(forbidden.why, forbidden.certain and sure)
     return None
 
 
-def resolve_parts(text: str, cwd: PathParts | None, state: ShellState) -> PathParts | None:
-    """The absolute components of `text`; None where an unknown folder decides."""
-    start: PathParts | None = cwd
-    if text.startswith("~"):
-        user, _, text = text[1:].partition("/")
-        start = {"": split_path(state.home), "+": cwd}.get(user, ("home", user))
-    elif text.startswith("/"):
-        start = ()
-    names = [name for name in text.split("/") if name not in {"", "."}]
-    if start is None:
-        # Below an unknown folder a plain name is a plain name; the folder itself, or all of it, may be anything.
-        return ("unknown", "folder", *names) if names and ".." not in names and not _is_all(names[0]) else None
-    if len(start) + len(names) > MAX_PATH_PARTS:
-        return None
-    for name in names:
-        start = start[:-1] if name == ".." else (*start, name)
-    return start
-
-
-def _is_all(name: str) -> bool:
-    """Whether a component is a pattern that takes (nearly) everything, like `*` or `.[!.]*`."""
-    bare = re.sub(r"\[[*?\[{},~]\]", "x", name)
-    return bool(re.fullmatch(r"[.*?]*[*?][.*?]*", re.sub(r"\[[^\]]*\]", "", bare)))
+def _check_in_container(value: WordValue, state: ShellState, *, workspace_too: bool) -> ForbiddenEffect | None:
+    """What would be lost on this machine: only what is mounted at the path, above or below it."""
+    here = replace(state, mounts=None)
+    for text in dict.fromkeys(find_mounted(value, state)):
+        if forbidden := check_removal(text, here, workspace_too=workspace_too):
+            return forbidden
+    return None
 
 
 _TOP = (
@@ -167,23 +73,22 @@ def _loss(parts: PathParts | None, state: ShellState, *, workspace_too: bool) ->
     """Why `parts` must stay; None if it need not."""
     if parts is None:
         return ForbiddenEffect("it would remove all of a folder that is only known when it runs", certain=False)
-    contents = bool(parts) and _is_all(parts[-1])
-    while parts and _is_all(parts[-1]):
-        parts = parts[:-1]
-    workspace, home = split_path(state.workspace), split_path(state.home)
-    shown = _path(parts)
+    contents = bool(parts) and takes_all(parts[-1])
+    parts = without_patterns(parts)
+    homes, workspaces = _spellings(state.home), _spellings(state.workspace)
+    shown = join_parts(parts)
     why = ""
     if not parts:
         why = "it would remove / and everything below it"
-    elif _same(parts, home):
+    elif any(_same(parts, home) for home in homes):
         why = "it would remove the home folder"
-    elif _same(parts, workspace):
+    elif any(_same(parts, workspace) for workspace in workspaces):
         why = "it would remove the workspace itself" if workspace_too else ""
-    elif any(_same(parts, home[:length]) for length in range(1, len(home))):
+    elif any(_same(parts, home[: len(parts)]) for home in homes):
         why = f"it would remove {shown}, in which the home folder lies"
-    elif any(_same(parts, workspace[:length]) for length in range(1, len(workspace))):
+    elif any(_same(parts, workspace[: len(parts)]) for workspace in workspaces):
         why = f"it would remove {shown}, in which the workspace lies"
-    elif workspace_too and _same(parts, (*workspace, ".git")):
+    elif workspace_too and any(_same(parts, (*workspace, ".git")) for workspace in workspaces):
         return ForbiddenEffect("it would remove .git, the history of the workspace", certain=False)
     elif len(parts) == 1 and not (contents and parts[0] == "tmp"):
         why = f"it would remove {shown}, a folder at the top of this machine"
@@ -191,6 +96,11 @@ def _loss(parts: PathParts | None, state: ShellState, *, workspace_too: bool) ->
     elif len(parts) == 2 and (parts[0] in {"home", "Users"} or (parts[0] == "usr" and parts[1] in _USR)):
         why = f"it would remove {shown}, which others need"
     return ForbiddenEffect(why, certain=True) if why else None
+
+
+def _spellings(folder: Path) -> tuple[PathParts, ...]:
+    """A folder of ours as it is named, and as its links lead."""
+    return tuple(dict.fromkeys((split_path(folder), split_path(Path(os.path.realpath(folder))))))
 
 
 def _same(pattern: PathParts, path: PathParts) -> bool:

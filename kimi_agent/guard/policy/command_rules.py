@@ -8,9 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 from kimi_agent.call_plan import PlannedCommand
+from kimi_agent.guard.destructive.written_paths import NamedPaths, find_named_paths
+from kimi_agent.guard.policy.offers import suggest_rule
 from kimi_agent.guard.policy.rules import Rule
-from kimi_agent.guard.shell.command_options import find_outside_words, find_uncovered_words, only_reads_operands
+from kimi_agent.guard.shell.command_options import find_uncovered_words, only_reads_operands
+from kimi_agent.guard.shell.denied_words import ANYWHERE
+from kimi_agent.guard.shell.expansion import ShellState, split_path
+from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
 from kimi_agent.guard.shell.launchers import find_launched_index
+from kimi_agent.guard.shell.outside_words import find_outside_words
 from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 from kimi_agent.workspace.git.git_folder import has_other_repository
 from kimi_agent.workspace.paths import is_beneath, is_sensitive
@@ -33,6 +39,23 @@ class JudgedCommand:
 
     command: PlannedCommand
     place: Place
+
+    @cached_property
+    def walk(self) -> ShellWalk:
+        """All the commands in it, as they would run in its folder."""
+        place = self.place
+        start = (split_path(Path(self.command.folder)),)
+        return find_invocations(self.command.text, ShellState(Path(place.home), Path(place.workspace), start))
+
+    @cached_property
+    def walk_of_names(self) -> ShellWalk:
+        """All the commands in it, for questions that no folder decides."""
+        return find_invocations(self.command.text, ANYWHERE)
+
+    @cached_property
+    def named(self) -> NamedPaths:
+        """The paths and settings that are plain to see in it."""
+        return find_named_paths(self.walk)
 
     @cached_property
     def reading(self) -> SimpleCommand | ComplexCommand:
@@ -76,6 +99,37 @@ class JudgedCommand:
     def in_other_repository(self) -> bool:
         """Whether git would find another repository from its folder than the workspace's own."""
         return not self.outside and has_other_repository(Path(self.command.folder), Path(self.place.workspace))
+
+    @property
+    def why_complex(self) -> str:
+        """Why no rule can speak for it, "" where one can."""
+        complex_ = self.reading if isinstance(self.reading, ComplexCommand) else None
+        return f"no rule can speak for it: it holds {complex_.why}" if complex_ else ""
+
+    @property
+    def why_asked(self) -> str:
+        """What in a simple command is for a person to decide, "" where it is only the command itself."""
+        if not self.words:
+            return ""
+        if self.secrets:
+            return f"{self.secrets[0][:60]} may hold secrets, judging by its name"
+        if self.outside_words:
+            return f"{self.outside_words[0][:60]} leads outside the workspace"
+        if find_launched_index(self.words) > 0:
+            return "it runs another command"
+        if self.uncovered:
+            return f"{self.uncovered[0][:60]} can make it run or write more than its name says"
+        if self.words[0] == "git" and self.in_other_repository:
+            return "git would obey another repository there than the workspace's own"
+        return ""
+
+    @property
+    def suggestion(self) -> str:
+        """The rule that "don't ask again" would add, with the folder where it is not the top; "" for none."""
+        rule = suggest_rule(self.words, unspoken=(*self.secrets, *self.outside_words)) if self.words else ""
+        if not rule or self.folder == ".":
+            return rule
+        return f"{rule} in {self.folder}" if re.fullmatch(r"[\w./-]{1,60}", self.folder, re.ASCII) else ""
 
     def is_allowed_by(self, rule: Rule) -> bool:
         """Whether an allowance by words covers it: the very words, in the folder that the yes was given for."""

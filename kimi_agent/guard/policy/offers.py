@@ -1,11 +1,16 @@
-"""Offers of "don't ask again": the rule that would speak for a simple command."""
+"""Offers of a rule by "don't ask again": a known harmless beginning of the command, else this very command."""
 
 import shlex
+from collections.abc import Collection
 
-from kimi_agent.guard.policy.rules import MAX_RULE_CHARS
-from kimi_agent.guard.shell.risky_options import find_risky_options
+from kimi_agent.errors import UserError
+from kimi_agent.guard.policy.rules import parse_rule
+from kimi_agent.guard.shell.command_options import find_uncovered_words
 
-_PREFIXES = frozenset(
+MAX_RULE_CHARS = 120
+"""A longer rule would not be read before it is agreed to."""
+
+OFFERED_PREFIXES = frozenset(
     {("pytest",), ("ls",), ("tree",), ("find",), ("mypy",), ("tsc",), ("ruff", "check"), ("ruff", "format")}
     | {("python", "-m", "pytest"), ("python3", "-m", "pytest")}
     | {("git", name) for name in ("status", "log", "diff", "show", "blame", "add", "ls-files", "rev-parse")}
@@ -13,11 +18,22 @@ _PREFIXES = frozenset(
     | {("go", name) for name in ("build", "test", "vet", "fmt")}
     | {("npm", "test"), ("pnpm", "test"), ("yarn", "test"), ("uv", "run", "pytest"), ("poetry", "run", "pytest")}
 )
+"""Each of them has an allow list of its options, so that a rule for it says no more than its words do."""
 
 
-def suggest_rule(words: tuple[str, ...]) -> str:
-    """The rule that "don't ask again" would add for a simple command: a known harmless beginning, else all of it."""
-    prefix = next((words[:length] for length in (1, 2, 3) if words[:length] in _PREFIXES), ())
-    text = shlex.join(prefix) if prefix and set(find_risky_options(words)) <= set(prefix) else f"={shlex.join(words)}"
-    rule = f"shell({text})"
-    return rule if len(rule) <= MAX_RULE_CHARS and all(" " <= char <= "~" for char in rule) else ""
+def suggest_rule(words: tuple[str, ...], *, unspoken: Collection[str] = ()) -> str:
+    """The rule that "don't ask again" would add for a simple command; "" where none would cover this very command.
+
+    `unspoken` are words that no beginning speaks for by other reasons than their options: names of secrets, paths
+    that lead outside.
+    """
+    prefix = next((words[:length] for length in (1, 2, 3) if words[:length] in OFFERED_PREFIXES), ())
+    if prefix and {*find_uncovered_words(words), *unspoken} <= set(prefix):
+        return f"shell({shlex.join(prefix)})"
+    rule = f"shell(={shlex.join(words)})"
+    if len(rule) > MAX_RULE_CHARS or not all(" " <= char <= "~" for char in rule):
+        return ""
+    try:
+        return rule if parse_rule(rule).words == words else ""
+    except UserError:  # a form that rules do not have: a name that is an option, blanks that would be lost
+        return ""

@@ -16,12 +16,10 @@ from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
 from kimi_agent.guard.policy.command_rules import JudgedCommand, Place
-from kimi_agent.guard.policy.offers import suggest_rule
 from kimi_agent.guard.policy.path_rules import PathRules
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
-from kimi_agent.guard.shell.launchers import find_launched_index
-from kimi_agent.guard.shell.program_names import hides_program_name, is_denied
-from kimi_agent.guard.shell.simple_command import ComplexCommand
+from kimi_agent.guard.shell.denied_words import match_denied_words
+from kimi_agent.guard.shell.hidden_programs import hides_program_name
 from kimi_agent.log.events import Effect
 
 __all__ = ["PERMISSION_MODES", "PermissionMode", "Policy", "PolicyVerdict", "Rules", "parse_permission_mode"]
@@ -132,22 +130,29 @@ class Policy:
 
     def losses(self, plan: CallPlan) -> tuple[Loss, ...]:
         """What the commands of a call would destroy."""
-        found = (
-            find_losses(each.text, home=self._home, workspace=self.workspace, cwd=Path(each.folder))
-            for each in plan.commands
-        )
-        return tuple(dict.fromkeys(chain.from_iterable(found)))
+        return self._losses(self._judged(plan))
 
-    def denies_reading(self, path: str) -> str:
-        """The rule that closes the file `path` (absolute, resolved) to reading tools, "" if none does."""
-        return self._denying(path, "read")
+    def _losses(self, judged: _JudgedPlan) -> tuple[Loss, ...]:
+        found: list[Loss] = []
+        for each in judged.commands:
+            text, folder = each.command.text, Path(each.command.folder)
+            found += find_losses(text, home=self._home, workspace=self.workspace, cwd=folder, walk=each.walk)
+        return tuple(dict.fromkeys(found))
+
+    def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
+        """The rule that denies `tool` to read `path` (absolute, resolved), or all that is below it; "" if none does."""
+        return self._denying(path, ("read", tool))
 
     def denies_writing(self, path: str) -> str:
-        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
-        return self._denying(path, "write") or self._paths.find_protected((path,))
+        """The rule that denies writing `path` (absolute, resolved), "" if none does."""
+        return self._denying(path, ("write",))
 
-    def _denying(self, path: str, effect: Effect) -> str:
-        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool == effect)
+    def closes_unplanned(self, path: str) -> str:
+        """The rule, or the protected name, by which no tool may write `path` without having named it before."""
+        return self.denies_writing(path) or self._paths.find_protected((path,))
+
+    def _denying(self, path: str, tools: tuple[str, ...]) -> str:
+        rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
         return next((rule.text for rule in rules if self._paths.fits(rule, (path,), deny=True)), "")
 
     def _of_mode(self, judged: _JudgedPlan, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
@@ -155,28 +160,39 @@ class Policy:
         allowing = self._allowing(judged)
         if forbidden:
             return PolicyVerdict("ask", forbidden.why)
-        lost = [loss.what for loss in self.losses(judged.plan) if not loss.covered]
+        lost = [loss.what for loss in self._losses(judged) if not loss.covered]
         if lost and not self._allowing(judged, exactly=True):
-            offer = self._offer(judged)  # only this very command: a yes to it says nothing of its like
-            only_this = offer if offer.startswith("shell(=") else ""
-            return PolicyVerdict("ask", f"it {'; '.join(lost)}: no snapshot brings that back", only_this)
-        protected = self._paths.find_protected(chain.from_iterable(judged.paths))
-        if protected and not any(protected in rule.glob for rule in allowing):
-            return PolicyVerdict("ask", f"{protected} decides what other programs run here")
-        if self.mode == "yolo":
-            return self._in_yolo(judged)
+            why = f"it {'; '.join(lost)}: no snapshot brings that back"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        protected = self._protected(judged)
+        named = any(protected in rule.glob for rule in allowing) or self._allowing(judged, exactly=True)
+        if protected and not named:
+            why = f"{protected} decides what other programs run here"
+            return PolicyVerdict("ask", why, self._offer_exactly(judged))
+        if (doubt := self._doubt(judged)) and not self._allowing(judged, exactly=True):
+            return PolicyVerdict("ask", doubt)
         edits = judged.plan.effect == "write" and not judged.outside
-        if allowing or (self.mode == "accept-edits" and edits):
+        if allowing or self.mode == "yolo" or (self.mode == "accept-edits" and edits):
             return PolicyVerdict("allow")
         return PolicyVerdict("ask", self._reason(judged), self._offer(judged))
 
-    def _in_yolo(self, judged: _JudgedPlan) -> PolicyVerdict:
-        """The verdict where everything runs, but for what denials by words could not be held against."""
-        texts = [each.command.text for each in judged.commands]
-        if any(rule.words for rule in self.rules.deny) and any(map(hides_program_name, texts)):
-            why = "it hides what it runs, so that the rules that deny commands cannot be held"
-            return PolicyVerdict("ask", why)
-        return PolicyVerdict("allow")
+    def _doubt(self, judged: _JudgedPlan) -> str:
+        """Why it cannot be told whether a denial by words is for the call, or what it runs; "" where it can."""
+        for each in judged.commands:
+            if each.walk.unclear:
+                return f"it cannot be read for sure: it holds {each.walk.unclear}"
+        rules = [rule for rule in self.rules.deny if rule.words]
+        if doubtful := next((rule for rule in rules if "ask" in _denials(rule, judged)), None):
+            return f"it may run what the rule {doubtful.text} denies"
+        if rules and any(hides_program_name(each.command.text, each.walk_of_names) for each in judged.commands):
+            return "it hides what it runs, so that the rules that deny commands cannot be held"
+        return ""
+
+    def _protected(self, judged: _JudgedPlan) -> str:
+        """The first of what other programs obey that the call would write, "" where there is none."""
+        setting = next((setting for each in judged.commands for setting in each.named.settings), "")
+        written = chain.from_iterable(each.named.written for each in judged.commands)
+        return setting or self._paths.find_protected(chain(*judged.paths, written))
 
     def _judged(self, plan: CallPlan) -> _JudgedPlan:
         commands = tuple(JudgedCommand(each, self._place) for each in plan.commands)
@@ -185,20 +201,20 @@ class Policy:
         return _JudgedPlan(plan, commands, paths, outside or any(each.outside for each in commands))
 
     def _forbidden(self, judged: _JudgedPlan) -> ForbiddenEffect | None:
-        found = [
-            forbidden
-            for each in judged.plan.commands
-            if (
-                forbidden := find_forbidden_effect(
-                    each.text, home=self._home, workspace=self.workspace, cwd=Path(each.folder)
-                )
-            )
-        ]
+        found = [effect for each in judged.commands if (effect := self._forbidden_by(each))]
         return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
+
+    def _forbidden_by(self, judged: JudgedCommand) -> ForbiddenEffect | None:
+        command = judged.command
+        return find_forbidden_effect(
+            command.text, home=self._home, workspace=self.workspace, cwd=Path(command.folder), walk=judged.walk
+        )
 
     def _denies(self, rule: Rule, judged: _JudgedPlan) -> bool:
         if rule.words:
-            return any(is_denied(rule.words, each.command.text) for each in judged.commands)
+            return "deny" in _denials(rule, judged)
+        if rule.glob and self._denies_named(rule, judged):
+            return True
         if not _names_tool(rule, judged):
             return False
         if rule.covers_tool or any(self._paths.fits(rule, names, deny=True) for names in judged.paths):
@@ -206,6 +222,15 @@ class Policy:
         # What runs in a folder reaches all that is in it.
         runs = judged.plan.effect == "execute"
         return runs and any(self._paths.fits_below(rule, path.path) for path in judged.plan.paths)
+
+    def _denies_named(self, rule: Rule, judged: _JudgedPlan) -> bool:
+        """Whether a denied file is plain to see in a command: one that is there, or that would be written."""
+        if rule.tool == "write":
+            return any(self._paths.fits(rule, each.named.written, deny=True) for each in judged.commands)
+        if rule.tool != "read":
+            return False
+        there = (path for each in judged.commands for path in each.named.named if os.path.lexists(path))
+        return self._paths.fits(rule, there, deny=True)
 
     def _allowing(self, judged: _JudgedPlan, *, exactly: bool = False) -> tuple[Rule, ...]:
         """The rules that together allow all of the call (by its very words); () where a part of it is not allowed.
@@ -228,15 +253,9 @@ class Policy:
 
     def _reason(self, judged: _JudgedPlan) -> str:
         """Why a person is asked, where that is not plain."""
-        for each in judged.commands:
-            if isinstance(each.reading, ComplexCommand):
-                return f"no rule can speak for it: it holds {each.reading.why}"
-        if judged.outside:
-            return "it reaches outside the workspace"
-        for each in judged.commands:
-            if why := _reason_of_command(each):
-                return why
-        return ""
+        outside = "it reaches outside the workspace" if judged.outside else ""
+        complex_ = (each.why_complex for each in judged.commands)
+        return next(filter(None, (*complex_, outside, *(each.why_asked for each in judged.commands))), "")
 
     def _offer(self, judged: _JudgedPlan) -> str:
         """What "don't ask again" may stand for; "" where it would say more than the person sees, or not cover it."""
@@ -251,15 +270,15 @@ class Policy:
         covers = all(_allows_command(parsed, each, judged) for each in given) if given else self._allows(parsed, judged)
         return rule if covers else ""
 
+    def _offer_exactly(self, judged: _JudgedPlan) -> str:
+        """The offer of this very command alone: a yes to it says nothing of its like."""
+        offer = self._offer(judged)
+        return offer if offer.startswith("shell(=") else ""
+
     def _suggested(self, judged: _JudgedPlan) -> str:
-        if given := judged.given_commands:
-            if len(given) > 1 or not given[0].words:
-                return ""
-            rule = suggest_rule(given[0].words)
-            if not rule or given[0].folder == ".":
-                return rule
-            return f"{rule} in {given[0].folder}" if re.fullmatch(r"[\w./-]{1,60}", given[0].folder, re.ASCII) else ""
         plan, paths = judged.plan, judged.paths
+        if given := judged.given_commands:
+            return given[0].suggestion if len(given) == 1 else ""
         if plan.effect == "execute":
             return plan.tool
         path = self._paths.relative(paths[0][0]) if len(paths) == 1 and len(paths[0]) == 1 else ""
@@ -278,22 +297,13 @@ def _names_tool(rule: Rule, judged: _JudgedPlan) -> bool:
     return rule.tool in (plan.tool, plan.effect) or (rule.tool == "shell" and bool(judged.given_commands))
 
 
+def _denials(rule: Rule, judged: _JudgedPlan) -> set[str]:
+    """What a denial by words says of each command: deny, ask or ""."""
+    return {match_denied_words(rule.words, each.command.text, each.walk_of_names) for each in judged.commands}
+
+
 def _allows_command(rule: Rule, command: JudgedCommand, judged: _JudgedPlan) -> bool:
     """Whether an allowance covers a command that the model or the repository wrote."""
     if rule.covers_tool:
         return rule.tool in ("shell", judged.plan.effect)
     return command.is_allowed_by(rule)
-
-
-def _reason_of_command(command: JudgedCommand) -> str:
-    if command.secrets:
-        return f"{command.secrets[0][:60]} may hold secrets, judging by its name"
-    if command.outside_words:
-        return f"{command.outside_words[0][:60]} leads outside the workspace"
-    if command.uncovered:
-        return f"{command.uncovered[0][:60]} can make it run or write more than its name says"
-    if find_launched_index(command.words) > 0:
-        return "it runs another command"
-    if command.words[0] == "git" and command.in_other_repository:
-        return "git would obey another repository there than the workspace's own"
-    return ""

@@ -4,6 +4,7 @@ No mode writes them unasked. They are kinds, not a list of files that were once 
 editors, package managers, other agents and CI services start from.
 """
 
+import contextlib
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -44,6 +45,9 @@ PROTECTED_NAMES: tuple[str, ...] = (
 
 _PARTS = {tuple(name.casefold().split("/")): name for name in PROTECTED_NAMES}
 _LONGEST = max(map(len, _PARTS))
+_NAMES_BY_FIRST_PART: dict[str, list[str]] = {}
+for _name in PROTECTED_NAMES:
+    _NAMES_BY_FIRST_PART.setdefault(_name.partition("/")[0], []).append(_name)
 
 
 def find_protected_name(path: str) -> str:
@@ -60,10 +64,12 @@ def resolve_protected_links(roots: Sequence[str]) -> dict[str, str]:
     """Where the protected names at the tops of `roots` lead, if they are links: {real path: name}."""
     found = {}
     for root in roots:
-        for name in PROTECTED_NAMES:
-            whole = Path(root, name)
-            if whole.is_symlink():
-                found[os.path.realpath(whole)] = name
+        with contextlib.suppress(OSError), os.scandir(root) as entries:
+            top = {entry.name: entry.is_symlink() for entry in entries}
+            for first in _NAMES_BY_FIRST_PART.keys() & top.keys():
+                for name in _NAMES_BY_FIRST_PART[first]:
+                    if top[first] or Path(root, name).is_symlink():
+                        found[os.path.realpath(os.path.join(root, name))] = name
     return found
 
 

@@ -21,8 +21,8 @@ from kimi_agent.errors import UserError
 from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
 from kimi_agent.tool import Tool
 
-MAX_RULE_CHARS = 120
-"""A longer rule would not be read before it is agreed to."""
+PULL_REQUEST_TOOL = "pull_request"
+"""What --pr does: no tool of the model's, but rules speak for it."""
 
 _FORM = re.compile(r"([A-Za-z_][\w.-]*)(?:\((.+)\))?(?:\s+in\s+(\S(?:.*\S)?))?", re.DOTALL)
 _EFFECTS = ("read", "write", "execute", "network")
@@ -101,7 +101,9 @@ def parse_rule(text: str, *, home: str = "") -> Rule:
     tool, inner, folder = match[1], (match[2] or "").strip(), match[3]
     if folder is not None and (tool != "shell" or not inner):
         raise UserError(f"The rule {text[:200]!r} cannot be read; only shell(...) takes a folder after it.")
-    if folder is not None and (folder.startswith(("/", "~")) or ".." in folder.split("/") or "*" in folder[:-3]):
+    if folder is not None and (
+        folder.startswith(("/", "~")) or ".." in folder.split("/") or "*" in folder.removesuffix("/**")
+    ):
         raise UserError(f"The rule {text[:200]!r} must name a folder of the workspace, like tools or tools/**.")
     if not inner:
         return Rule(text.strip(), tool)
@@ -131,13 +133,13 @@ def _read_glob(text: str, inner: str, home: str) -> str:
 def check_rule(rule: Rule, tools: Mapping[str, Tool]) -> None:
     """Refuse a rule that could hold nothing: an unknown tool, or paths for one that names none. Raises UserError."""
     inner = f"({rule.glob or ' '.join(rule.words)})" if not rule.covers_tool else ""
-    if rule.tool not in tools and rule.tool not in _EFFECTS:
+    if rule.tool not in tools and rule.tool not in (*_EFFECTS, PULL_REQUEST_TOOL):
         meant = _meant_tool(rule.tool, tools)
         hint = f"did you mean {meant}{inner}?" if meant else f"there are {', '.join(sorted(tools))}."
         raise UserError(f"The rule {rule.text[:200]!r} names no tool; {hint}")
     if not rule.glob:
         return
-    if rule.tool in tools and not tools[rule.tool].names_paths:
+    if rule.tool == PULL_REQUEST_TOOL or (rule.tool in tools and not tools[rule.tool].names_paths):
         raise UserError(f"The rule {rule.text[:200]!r} names paths, but {rule.tool} takes none; write {rule.tool}.")
     if rule.tool in _EFFECTS and rule.tool not in _PATH_EFFECTS:
         raise UserError(f"The rule {rule.text[:200]!r} names paths; for a command did you mean shell{inner}?")

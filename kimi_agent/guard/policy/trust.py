@@ -46,6 +46,12 @@ def fingerprint_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def check_unchanged(folder: Path, content: str) -> None:
+    """Raises UserError where `folder` no longer holds what has this fingerprint: another yes would be needed."""
+    if fingerprint_folder(folder) != content:
+        raise UserError(f"{folder} changed while it was read, so it was not used; look at it, and start again.", 78)
+
+
 def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
     """Everything below `folder` by relative name, in one order."""
     if depth > MAX_TRUSTED_DEPTH:

@@ -7,13 +7,14 @@ now do something else is judged and asked about again, once.
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.guard.policy.policy import Policy, PolicyVerdict
 from kimi_agent.log.ask_person import ask_person
-from kimi_agent.log.events import Answered, Emit
+from kimi_agent.log.events import Answered, Effect, Emit
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Preview, Tool, summarize_arguments
@@ -53,9 +54,17 @@ class _Gate:
             async with self.policy.question_lock:
                 # While this call waited for its turn, an "always" or a new mode may have settled it.
                 plan = await self._approved(ctx, call)
-        files = ctx.files.bound_to((each.path for each in plan.paths), self.policy.denies_writing)
-        bound = replace(ctx, plan=plan, files=files)
+        planned = frozenset(each.path for each in plan.paths)
+        access = ctx.files.access.for_call(planned, partial(self._refuses_unplanned, plan.effect))
+        bound = replace(ctx, plan=plan, files=ctx.files.with_access(access))
         return await self._with_consent(ctx, lambda: self.tool.run(bound, call))
+
+    def _refuses_unplanned(self, effect: Effect, path: str) -> str:
+        """Why a call may not write a file that its plan does not name, "" where it may."""
+        if effect == "read":
+            return f"{self.tool.name} is a tool that only reads"
+        why = self.policy.closes_unplanned(path)
+        return f"{why} closes it" if why else ""
 
     async def _planned(self, ctx: Context, call: ParsedCall, *, asking: bool) -> CallPlan:
         return await self._with_consent(ctx, lambda: self.tool.plan(ctx, call), asking=asking)

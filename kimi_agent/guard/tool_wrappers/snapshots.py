@@ -14,6 +14,12 @@ from msgspec.structs import replace
 from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import ToolError
 from kimi_agent.guard.destructive.command_table import Loss
+from kimi_agent.guard.tool_wrappers.ways_back import (
+    ResolveRef,
+    describe_ways_back,
+    find_unkept_losses,
+    select_kept_paths,
+)
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Checkpoint, Emit, Notice
 from kimi_agent.log.questions import Ask, Question
@@ -24,13 +30,12 @@ from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
 MAX_MISSED_PATHS = 20
 MAX_SNAPSHOT_FAILURES = 3
 """Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
-_INTERRUPTED_S = 0.2
+_INTERRUPTED_S = 1.0
+"""How long an interrupted call waits for the snapshot after it, by which the model is told what it changed."""
 _PATIENCE_S = 2.0
 
 FindLosses = Callable[[CallPlan], Sequence[Loss]]
 """What the commands of a call would destroy; none for a call without a command."""
-ResolveRef = Callable[[str], str]
-"""The commit that a ref names now, "" where there is none."""
 
 
 @dataclass
@@ -55,16 +60,18 @@ class SnapshotWrapper:
         async def run(ctx: Context, call: ParsedCall) -> Result:
             plan = ctx.plan or await tool.plan(ctx, call)
             losses = self.find_losses(plan)
-            also = [*(path for loss in losses for path in loss.paths), *_written(ctx, plan)]
+            also = [*select_kept_paths(losses, ctx.files.root), *_written(ctx, plan)]
             before, missed = await self._keep(ctx, also)
-            if unkept := [loss for loss in losses if before.failed or _strikes(loss, missed)]:
+            if unkept := find_unkept_losses(losses, before, missed):
                 await self._risk(ctx, call, unkept, before)
-            back = await asyncio.to_thread(self._ways_back, losses, before)
+            back = await asyncio.to_thread(
+                describe_ways_back, losses, before, self.checkpoints, self.resolve_ref, self.session
+            )
             try:
                 result = await tool.run(ctx, call)
             except asyncio.CancelledError:
                 # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
-                self._closing = asyncio.ensure_future(self._compare(ctx, before, also))
+                self._closing = asyncio.ensure_future(self._compare(ctx, before, also, interrupted=True))
                 self._closing.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.wait([self._closing], timeout=_INTERRUPTED_S)
                 raise
@@ -122,12 +129,17 @@ class SnapshotWrapper:
             plain = self.checkpoints.take()
             return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))), plain.unkept)
 
-    async def _compare(self, ctx: Context, before: Checkpoint, also: Sequence[str]) -> None:
-        """Take the snapshot after a call, and emit it if something is different now."""
+    async def _compare(
+        self, ctx: Context, before: Checkpoint, also: Sequence[str], *, interrupted: bool = False
+    ) -> None:
+        """Take the snapshot after a call, and emit it if something is different now.
+
+        After an `interrupted` one in any case: else nobody could tell "nothing changed" from "not looked yet".
+        """
         if before.failed:
             return
         after, _ = await self._take(ctx, also, newly_ignored=True)  # the same, or the trees could not be compared
-        if after.tree != before.tree:
+        if interrupted or after.tree != before.tree:
             self.emit(replace(after, when="after", unkept=""))
 
     async def _risk(self, ctx: Context, call: ParsedCall, losses: Sequence[Loss], before: Checkpoint) -> None:
@@ -141,33 +153,8 @@ class SnapshotWrapper:
             text = f"not run: it {what}, and the files could not be kept first ({why})"
             raise ToolError("denied", text, "do it in a way that loses nothing, or tell the user what you need")
 
-    def _ways_back(self, losses: Sequence[Loss], before: Checkpoint) -> list[str]:
-        """How to bring back what the command is about to destroy."""
-        lines = [
-            f"To bring {ref.rpartition('/')[2]} back: {loss.restore.format(commit=commit)}"
-            for loss in losses
-            for ref in loss.refs
-            if (commit := self.resolve_ref(ref))
-        ]
-        if any(not loss.refs for loss in losses) and before.tree:
-            files = "The files as they were before (of ignored ones only those it names)"
-            command = f"kimi-agent rewind {self.session} --to {before.tree[:12]} --what code"
-            lines.append(f"{files} come back with /undo or: {command}")
-        return lines
-
 
 def _written(ctx: Context, plan: CallPlan) -> list[str]:
     """The files of the workspace that an edit writes: git may ignore them, and then only this keeps them."""
     root = str(ctx.files.root).rstrip("/") + "/"
     return [each.path for each in plan.paths if plan.effect == "write" and each.path.startswith(root)]
-
-
-def _strikes(loss: Loss, missed: Sequence[str]) -> bool:
-    """Whether a command may destroy something that the snapshot missed."""
-    if loss.refs or not missed:
-        return False
-    return not loss.exact or any(_overlap(path, other) for path in loss.paths for other in missed)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")

@@ -22,22 +22,29 @@ def export_json(records: Iterable[events.Stamped]) -> str:
 
 
 def export_markdown(
-    records: Iterable[events.Stamped], *, clock: Callable[[float], str], summary_lines: int | None = None
+    records: Iterable[events.Stamped],
+    *,
+    clock: Callable[[float], str],
+    summary_lines: int | None = None,
+    name: str = "",
 ) -> str:
     """The conversation in Markdown; `clock` writes a Unix time as a person reads it.
 
-    Of a compaction's summary at most `summary_lines` lines are shown.
+    `name` is what the session is called now: its records know no other if its folder was copied or moved since. Of a
+    compaction's summary at most `summary_lines` lines are shown.
     """
     writer = _Writer(clock, summary_lines)
     for stamped in records:
         writer.add(stamped)
-    return writer.text()
+    text = writer.text()
+    return text if name in ("", writer.session) else f"# Session {name}\n\nA copy of this one:\n\n{text}"
 
 
 class _Writer:
     """Writes each record as blocks, and into the block of a compaction that it was taken back later."""
 
     def __init__(self, clock: Callable[[float], str], summary_lines: int | None) -> None:
+        self.session = ""
         self._clock = clock
         self._summary_lines = summary_lines
         self._blocks: list[str] = []
@@ -54,6 +61,8 @@ class _Writer:
     def add(self, stamped: events.Stamped) -> None:
         """Write the next record."""
         match stamped.event:
+            case events.Opened(session):
+                self.session = session
             case events.Said(message=Assistant() as message):
                 self._calls.update(((stamped.seq, index), call) for index, call in enumerate(message.calls))
             case events.Compacted():

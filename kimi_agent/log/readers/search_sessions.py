@@ -6,18 +6,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.log.events import Returned, Stamped
+from kimi_agent.log.events import Returned, Rewound
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.readers.record_texts import LogTexts
 from kimi_agent.log.readers.search_query import Query, cut_excerpt
+from kimi_agent.log.readers.summary import is_prompt
 from kimi_agent.log.store.blobs import BlobStore
-from kimi_agent.log.store.codec import decode_record
-from kimi_agent.log.store.log_scan import find_event_name, is_prompt_line, list_logs, open_log, read_log_lines
+from kimi_agent.log.store.durable_io import open_to_read
+from kimi_agent.log.store.log_scan import USER_SAID, LogScan, list_logs
 
 _ANSWER = b'Said","message":{"type":"assistant"'
-_RETURNED = b'Returned"'
-_REWOUND = b'Rewound"'
-_SPOKEN = (b'Said"', _RETURNED, b'Compacted"', b'Partial"', b'Noted"')
+_NUMBERS_TURNS = (USER_SAID, b'Rewound"')
+_SPOKEN = (b'Said"', b'Returned"', b'Compacted"', b'Partial"', b'Noted"')
+_LOOKED_AT = (*_SPOKEN, b'Rewound"')
 _BLOB = b'{"$blob":"'
 _EXCERPT_CHARS = 160
 
@@ -41,7 +42,7 @@ def search_session(folder: Path, query: Query, *, most: int) -> tuple[tuple[Sear
     total = 0
     for log in list_logs(folder):
         newest: deque[SearchHit] = deque(maxlen=most)
-        with suppress(OSError), open_log(log) as fd:  # what was found before an error counts
+        with suppress(OSError), open_to_read(log) as fd:  # what was found before an error counts
             for hit in _hits(fd, BlobStore(folder / "blobs"), query):
                 newest.append(hit)
                 total += 1
@@ -50,19 +51,14 @@ def search_session(folder: Path, query: Query, *, most: int) -> tuple[tuple[Sear
 
 
 def _hits(fd: int, blobs: BlobStore, query: Query) -> Iterator[SearchHit]:
-    turns, log_texts, answer = Conversation(), LogTexts(), b""
-    for line, _ in read_log_lines(fd):
-        event = find_event_name(line)
-        if line.startswith(_ANSWER, event):
-            answer = line
-        numbers_turns = is_prompt_line(line, event) or line.startswith(_REWOUND, event)
-        may_match = line.startswith(_SPOKEN, event) and (query.may_match(line) or _BLOB in line)
-        record = _read(line, blobs) if numbers_turns or may_match else None
-        if record is None:
-            continue
-        if numbers_turns:
+    turns, log_texts, spoken = Conversation(), LogTexts(), _SpokenFilter(query)
+    scan = LogScan(fd, blobs.text, wanted=spoken.picks)
+    for record in scan:
+        if isinstance(record.event, Rewound) or is_prompt(record.event):
             turns.add(record)
-        if isinstance(record.event, Returned) and (said := _read(answer, blobs)) is not None:
+        if not spoken.may_match:
+            continue
+        if isinstance(record.event, Returned) and (said := scan.decode(spoken.answer)) is not None:
             log_texts.note_calls(said)
         for each in log_texts.texts_of(record):
             span = query.find(each.text)
@@ -71,6 +67,18 @@ def _hits(fd: int, blobs: BlobStore, query: Query) -> Iterator[SearchHit]:
                 yield SearchHit(record.agent, each.place, turns.turn_of(record.seq), record.at, each.kind, shown)
 
 
-def _read(line: bytes, blobs: BlobStore) -> Stamped | None:
-    record = decode_record(line.removesuffix(b"\n"), blobs.text)
-    return record if isinstance(record, Stamped) else None
+class _SpokenFilter:
+    """Picks the records that number turns or may match; keeps the last answer, whose calls the results are named by."""
+
+    def __init__(self, query: Query) -> None:
+        self.answer = b""
+        self.may_match = False
+        self._query = query
+
+    def picks(self, line: bytes, event: int) -> bool:
+        if not line.startswith(_LOOKED_AT, event):
+            return False
+        if line.startswith(_ANSWER, event):
+            self.answer = line
+        self.may_match = line.startswith(_SPOKEN, event) and (self._query.may_match(line) or _BLOB in line)
+        return self.may_match or line.startswith(_NUMBERS_TURNS, event)

@@ -3,9 +3,10 @@
 import contextlib
 import hashlib
 import os
+import stat
 from pathlib import Path
 
-from kimi_agent.log.store.durable_io import make_private_folder, sync_folder, write_all
+from kimi_agent.log.store.durable_io import make_private_folder, open_regular, read_whole, sync_folder, write_all
 
 
 class BlobStore:
@@ -23,14 +24,13 @@ class BlobStore:
     def put_as(self, sha256: str, data: bytes) -> None:
         """Keep `data`, whose sha256 is known. Raises OSError, and then no half of it stays."""
         path = self._folder / sha256
-        try:
-            if path.stat().st_size == len(data):
+        with contextlib.suppress(FileNotFoundError):
+            there = path.lstat()
+            if stat.S_ISREG(there.st_mode) and there.st_size == len(data):
                 return
-        except FileNotFoundError:
-            pass
         make_private_folder(self._folder)
         new = self._folder / f"{sha256}.{os.getpid()}.new"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             try:
                 write_all(fd, data)
@@ -47,7 +47,7 @@ class BlobStore:
     def get(self, sha256: str) -> bytes | None:
         """The bytes named `sha256`, or None where they are lost or no longer the same."""
         try:
-            data = (self._folder / sha256).read_bytes()
+            data = read_whole(self._folder / sha256)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None

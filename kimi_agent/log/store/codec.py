@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -20,6 +21,9 @@ import msgspec
 from kimi_agent.log.events import Durable, Stamped
 
 RECORD_PREFIX = b'{"v":1,"crc":"'
+_PREFIX = re.compile(re.escape(RECORD_PREFIX))
+_BLANK = b" \t\r\n\v\f\xef\xbb\xbf"
+"""Bytes that stand for nothing where they lie between records: white space and a byte order mark."""
 _REST_AT = len(RECORD_PREFIX) + len('89abcdef",')
 BIG_RECORD = 64 * 1024
 """Bytes of a line from which its long strings become blobs."""
@@ -113,20 +117,41 @@ def decode_record(line: bytes, read_blob: ReadBlob) -> DecodedRecord:
     return Stamped(found.agent, found.seq, found.at, found.event)
 
 
-def salvage_records(line: bytes, read_blob: ReadBlob) -> Iterator[tuple[DecodedRecord, int]]:
-    """What a damaged line still holds: its sound records and its damages, each with the offset of its end.
+def salvage_records(
+    line: bytes, read_blob: ReadBlob, wanted: Callable[[bytes], bool] | None = None
+) -> Iterator[tuple[DecodedRecord, int]]:
+    """What any bytes hold: their records and their damages, each with the offset of its end.
 
-    A flipped newline glues two good records together, and so does a writer that appends to a torn one.
+    A record begins with its prefix and ends where its checksum is right, so it matters little what lies between two
+    of them: a newline that was flipped or became a blank, carriage returns, a byte order mark, a page of NUL. Of those
+    that begin rightly only the `wanted` ones are looked at.
     """
     # No string of a record can hold these bytes: its quotes would be escaped.
-    starts = [match.start() for match in re.finditer(re.escape(RECORD_PREFIX), line)]
-    stops = [*starts[1:], len(line)] if starts else []
-    if not line.startswith(RECORD_PREFIX):
-        yield DamagedRecord(), starts[0] if starts else len(line)
-    for start, stop in zip(starts, stops, strict=True):
-        end = line.rfind(b"}", start, stop) + 1
-        record = decode_record(line[start:end], read_blob)
-        yield record, stop if isinstance(record, DamagedRecord) else end
+    starts = [match.start() for match in _PREFIX.finditer(line)]
+    first = starts[0] if starts else len(line)
+    if gap := line[:first].strip(_BLANK):
+        yield _decode_newer(gap), first
+    for start, stop in pairwise([*starts, len(line)]):
+        piece = line[start:stop]
+        if wanted is not None and not wanted(piece):
+            continue
+        end = _find_record_end(piece)
+        if not end:
+            yield DamagedRecord(), stop
+            continue
+        yield decode_record(piece[:end], read_blob), start + end
+        if len(piece[end:].strip(_BLANK)) > 1:  # more than a newline that was flipped
+            yield DamagedRecord(), stop
+
+
+def _find_record_end(piece: bytes) -> int:
+    """Where the checksum at the beginning of `piece` is right, 0 for nowhere. Reads each byte once."""
+    crc, at, view = 0, _REST_AT, memoryview(piece)
+    while brace := piece.find(b"}", at) + 1:
+        crc, at = crc32(view[at:brace], crc), brace
+        if b'%08x",' % crc == view[len(RECORD_PREFIX) : _REST_AT]:
+            return at
+    return 0
 
 
 def _decode_newer(line: bytes) -> UnknownRecord | DamagedRecord:

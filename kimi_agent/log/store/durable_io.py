@@ -3,7 +3,8 @@
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Sync = Callable[[int], None]
@@ -23,6 +24,40 @@ def make_private_folder(path: Path) -> None:
             raise
         make_private_folder(path.parent)
         make_private_folder(path)
+
+
+def open_regular(path: Path | str, flags: int) -> int:
+    """Open a file that only we should have written: no link, and never a pipe, which would be waited for.
+
+    Raises OSError, also where it is no regular file.
+    """
+    refused = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise refused from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise refused
+    return fd
+
+
+@contextlib.contextmanager
+def open_to_read(path: Path | str) -> Iterator[int]:
+    """Such a file open for reading, whoever writes it meanwhile. Raises OSError."""
+    fd = open_regular(path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_whole(path: Path | str) -> bytes:
+    """The bytes of such a file. Raises OSError."""
+    with open_to_read(path) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+        return file.read()
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -10,8 +10,8 @@ import msgspec
 
 from kimi_agent.errors import UserError
 from kimi_agent.log.store.blobs import BlobStore
-from kimi_agent.log.store.durable_io import copy_bytes, make_private_folder, sync_folder
-from kimi_agent.log.store.log_scan import LogScan, open_log
+from kimi_agent.log.store.durable_io import copy_bytes, make_private_folder, open_to_read, sync_folder
+from kimi_agent.log.store.log_scan import LogScan, list_logs
 from kimi_agent.log.store.session import Session
 
 
@@ -44,7 +44,7 @@ def fork_session(source: Path, target: Path, *, now: Callable[[], float]) -> Ses
 
 def _copy(source: Path, target: Path) -> None:
     make_private_folder(target)
-    for log in sorted(source.glob("*.jsonl")):
+    for log in list_logs(source):
         _copy_log(log, target / log.name)
     # Blobs after the logs: each lies there before the record that names it.
     for name in ("blobs", "outputs"):
@@ -57,7 +57,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_log(log: Path, target: Path) -> None:
-    with open_log(log) as fd:
+    with open_to_read(log) as fd:
         scan = LogScan(fd, BlobStore(log.parent / "blobs").text)
         for _ in scan:
             pass

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.store.durable_io import write_all
+from kimi_agent.log.store.durable_io import open_regular, read_whole, write_all
 
 Flock = Callable[[int, int], None]
 _NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -90,7 +90,7 @@ class SessionLock:
         pid = os.getpid()
         holder = LockHolder(pid, os.uname().nodename, self._now(), _start_time(pid))
         new = self._record.with_name(f"{self._record.name}.{pid}.new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = open_regular(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             write_all(fd, msgspec.json.encode(holder))
         finally:
@@ -111,7 +111,7 @@ class SessionLock:
 def read_lock_holder(record: Path) -> LockHolder | None:
     """Who the record names, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(record.read_bytes(), type=LockHolder)
+        return msgspec.json.decode(read_whole(record), type=LockHolder)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -41,6 +41,11 @@ class LogWriter:
     def unsaved(self) -> int:
         return len(self._pending)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every record so far is in the file, and the disk took it."""
+        return not self._pending and not self._trouble
+
     def save(self, line: EncodedRecord) -> None:
         """Write `line` behind all that still waits. Never fails for the disk."""
         self._pending.append(line)

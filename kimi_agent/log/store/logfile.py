@@ -79,7 +79,9 @@ class LogFile:
 
     def _keep_torn(self) -> None:
         aside = self.path.with_suffix(".torn")
-        fd = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # O_NONBLOCK: a pipe there has nobody who reads it.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(aside, flags, 0o600)
         try:
             copy_bytes(self._fd, fd, self._end)
             write_all(fd, b"\n")
@@ -179,7 +181,7 @@ class LogFile:
     def _read(self, stop: int, read_blob: ReadBlob) -> Iterator[Stamped]:
         fd = os.dup(self._fd)  # ours may be closed or replaced before the reader is done
         try:
-            yield from LogScan(fd, read_blob, stop)
+            yield from LogScan(fd, read_blob, stop=stop)
         finally:
             os.close(fd)
 

@@ -72,13 +72,13 @@ class Session:
         session = cls(folder, agent, now, sync)
         try:
             session._writer.file.open()
+            session._load()
         except OSError as error:
+            session._writer.file.close()
             why = error.strerror or str(error)
             raise UserError(
                 f"session {folder.name} cannot be opened ({why}: {session.path}); see `kimi-agent sessions list`", 1
             ) from error
-        try:
-            session._load()
         except BaseException:
             session._writer.file.close()
             raise
@@ -103,7 +103,8 @@ class Session:
 
     @property
     def id(self) -> str:
-        return self.opened.session
+        """Its name, which is that of its folder, wherever that was copied or moved to."""
+        return self.folder.name
 
     @property
     def workspace(self) -> str:
@@ -113,6 +114,11 @@ class Session:
     def unsaved(self) -> int:
         """How many records are in memory alone."""
         return self._writer.unsaved
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the whole log is on disk."""
+        return self._writer.is_whole
 
     def listen(self, *listeners: Listener) -> None:
         """Call `listeners` with every event from here on, and at once with the notices that wait for a person."""

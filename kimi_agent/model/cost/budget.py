@@ -1,9 +1,9 @@
 """Budget: a model wrapper that keeps spending within its caps, by admitting or refusing each request.
 
 Before each request the worst case must fit: nothing of the input is cached, and the answer is as long as the request
-lets it be; that length is cut down to what fits. What other agents have under way counts as spent until it is known.
-So the overrun is never above one answer: the one that wraps up, or one that was charged more than it was allowed. At
-a cap a person may raise it; where nobody is there, the turn ends.
+lets it be; that length is cut down to what fits. What other agents have under way counts as spent until it is known,
+for the day also what other processes have. So the overrun is never above one answer: the one that wraps up, or one
+that was charged more than it was allowed. At a cap a person may raise it; where nobody is there, the turn ends.
 
 A cap in dollars for a model whose price is not known would silently hold nothing, and a run that nobody watches
 would never learn of it. So a person is asked whether to go on without it, and where nobody is there nothing is sent
@@ -12,10 +12,9 @@ at all.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from kimi_agent.errors import Stopped
 from kimi_agent.log.ask_person import ask_person
@@ -24,9 +23,11 @@ from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.readers.spending import find_local_midnight
 from kimi_agent.model.admission import wrap_with_admission
 from kimi_agent.model.cost import budget_messages
+from kimi_agent.model.cost.cap_reached import STOP_STATUSES, CapReached, StopDecision
 from kimi_agent.model.cost.caps import SPEND_SCOPES, BudgetState, Cap, Caps, CapUnit, list_caps_set
 from kimi_agent.model.cost.cost_recorder import estimate_request_tokens
 from kimi_agent.model.cost.prices import Price
+from kimi_agent.model.cost.shared_claims import SharedClaims
 from kimi_agent.model.cost.spend_totals import MAIN_AGENT, Amount, SpendScope, SpendTotals
 from kimi_agent.model.protocol import DEFAULT_OUTPUT_TOKENS, WRAP_UP_OUTPUT_TOKENS, Model, Request
 
@@ -34,48 +35,27 @@ MIN_ANSWER_TOKENS = 4_096
 """Tokens that must be left for an answer: with less it would end in the middle of a thought."""
 WARN_AT_SHARE = 0.8
 DAY_TOTAL_MAX_AGE_S = 2.0
-"""The total of other sessions may be so old: to read a thousand of them takes 40 ms."""
-
-_STOP_STATUSES: Mapping[CapUnit, tuple[Literal["budget", "step_limit", "time_limit"], int]] = {
-    "usd": ("budget", 54),
-    "tokens": ("budget", 54),
-    "steps": ("step_limit", 53),
-    "s": ("time_limit", 55),
-}
-
-
-@dataclass(frozen=True)
-class _CapReached:
-    """A cap that keeps a request from going out: `used` of it is spent, the request may need `need` at the worst."""
-
-    cap: Cap
-    used: float
-    need: float
-
-
-@dataclass(frozen=True)
-class _StopDecision:
-    """The decision to stop, for the rest of the turn: every agent that asks from here on gets it."""
-
-    why: str
-    unit: CapUnit
-    note: str
-
-    def error(self, agent: str) -> Stopped:
-        """Only the main agent wraps up: one last answer of each of its helpers could cost more than the whole cap."""
-        status, exit_code = _STOP_STATUSES[self.unit]
-        return Stopped(self.why, status, exit_code, wrap_up=self.note if agent == MAIN_AGENT else "")
+"""The total of other sessions may be so old where no other process claims money of the day: to read a thousand of them
+takes 40 ms."""
+CLAIMS_POLL_S = 0.25
 
 
 class Budget:
     """The budget of all agents of a session: give it the log at a resume, then `begin_run`, then each new event.
 
-    `clock` is Unix time. `day` gives what other sessions spent today (USD, tokens); it is looked at before a request
-    where the day has a cap.
+    `clock` is Unix time. `day` gives what other sessions spent today (USD, tokens), and `claims` what other processes
+    may spend besides; they are looked at before a request where the day has a cap.
     """
 
     def __init__(
-        self, caps: Caps, *, ask: Ask, emit: Emit, clock: Callable[[], float], day: Callable[[], tuple[float, int]]
+        self,
+        caps: Caps,
+        *,
+        ask: Ask,
+        emit: Emit,
+        clock: Callable[[], float],
+        day: Callable[[], tuple[float, int]],
+        claims: SharedClaims,
     ) -> None:
         self.totals = SpendTotals(clock)
         self._caps = list_caps_set(caps)
@@ -83,6 +63,7 @@ class Budget:
         self._emit = emit
         self._clock = clock
         self._day = day
+        self._claims = claims
         self._today = find_local_midnight(clock())
         self._others = Amount()
         self._looked_at = -DAY_TOTAL_MAX_AGE_S
@@ -91,7 +72,7 @@ class Budget:
         self._under_way: list[Amount] = []
         self._one_less = asyncio.Event()
         self._asking = asyncio.Lock()
-        self._stop: _StopDecision | None = None
+        self._stop: StopDecision | None = None
 
     def hear(self, stamped: Stamped) -> None:
         """Take one record of any agent in."""
@@ -104,6 +85,10 @@ class Budget:
     def begin_run(self) -> None:
         """Begin a run: from here on it is this process that spends."""
         self.totals.begin_run()
+
+    def close(self) -> None:
+        """Claim nothing of the day any more."""
+        self._claims.close()
 
     def wrap(self, model: Model, price: Price | None, *, most_output: int = DEFAULT_OUTPUT_TOKENS) -> Model:
         """`model` within the caps. `most_output` is how long an answer may get that its request does not limit.
@@ -146,20 +131,25 @@ class Budget:
         wanted = request.max_output or most
         if request.purpose == "wrap_up":
             wanted = min(wanted, WRAP_UP_OUTPUT_TOKENS)
-            return replace(request, max_output=wanted), self._claim(price, request.tokens, wanted)
+            async with self._turn_of_day():
+                self._refuse_second_overrun()
+                return replace(request, max_output=wanted), self._claim(price, request.tokens, wanted)
         await self._hold_dollars(request.agent, model, price)
-        self._look_at_day()
-        self._warn()
         least = min(MIN_ANSWER_TOKENS, wanted)
-        while (fits := await self._fits(request, price, least)) < least:
-            await self._one_less.wait()  # what is under way will cost less than it may
-        if fits < wanted:
-            request = replace(request, max_output=int(fits))
-        return request, self._claim(price, request.tokens, int(min(fits, wanted)))
+        while True:
+            async with self._turn_of_day():
+                self._warn()
+                fits = -1.0 if self._stop or self._block(request, price, least) else self._output_left(request, price)
+                if fits >= least:
+                    claim = self._claim(price, request.tokens, int(min(fits, wanted)))
+                    return (replace(request, max_output=int(fits)) if fits < wanted else request), claim
+            if not await self._pass_caps(request, price, least):
+                await self._wait_for_less()
 
     def _settle(self, claim: Amount) -> None:
         """An attempt is over, and what it cost is known."""
         self._under_way.remove(claim)
+        self._tell_claims()
         self._one_less.set()
         self._one_less = asyncio.Event()
 
@@ -172,8 +162,9 @@ class Budget:
         if request.purpose != "wrap_up":
             self._warn()
 
-    async def _fits(self, request: Request, price: Price | None, least: int) -> float:
-        """The output tokens that fit now; below `least` only because of what is under way. Raises Stopped."""
+    async def _pass_caps(self, request: Request, price: Price | None, least: int) -> bool:
+        """Ask at each cap that keeps the request back by what was spent; whether there was one. Raises Stopped."""
+        blocked = False
         while self._stop is not None or self._block(request, price, least) is not None:
             async with self._asking:
                 # While this request waited for its turn, a person may have decided.
@@ -181,25 +172,41 @@ class Budget:
                 if block is not None:
                     await self._decide(block)
                 self._end_if_decided(request.agent)
-        under_way = sum(self._under_way, Amount())
-        fits = (cap.output_left(self._spent(cap.scope) + under_way, price, request.tokens) for cap in self._money())
+            blocked = True
+        return blocked
+
+    def _output_left(self, request: Request, price: Price | None) -> float:
+        """The output tokens that fit now, beside all that is under way."""
+        fits = (cap.output_left(self._claimed(cap.scope), price, request.tokens) for cap in self._money())
         return min(fits, default=math.inf)
 
-    def _block(self, request: Request, price: Price | None, least: int) -> _CapReached | None:
+    async def _wait_for_less(self) -> None:
+        """Wait until less is under way: it will cost less than it may. Of other processes only a look can tell."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._one_less.wait(), CLAIMS_POLL_S if self._claims.others.tokens else None)
+
+    def _refuse_second_overrun(self) -> None:
+        """Raises Stopped where another process already gives the one answer above the day's cap."""
+        for cap in self._money():
+            if cap.scope == "day" and self._claims.others.tokens and cap.used(self._claimed("day")) > cap.limit:
+                why = budget_messages.format_stop_reason(cap, self._used(cap), 0, asked=False)
+                raise Stopped(why, *STOP_STATUSES[cap.unit])
+
+    def _block(self, request: Request, price: Price | None, least: int) -> CapReached | None:
         """What keeps the request from going out, were nothing else under way."""
         for cap in self._caps:
             used = self._used(cap)
             full = self.totals.in_turn and used >= cap.limit
             match cap.unit:
                 case "steps" if full and request.agent == MAIN_AGENT:
-                    return _CapReached(cap, used, 1)
+                    return CapReached(cap, used, 1)
                 case "s" if full:
-                    return _CapReached(cap, used, 0)
+                    return CapReached(cap, used, 0)
                 case "usd" | "tokens" if cap.output_left(self._spent(cap.scope), price, request.tokens) < least:
-                    return _CapReached(cap, used, cap.used(_worst_case(price, request.tokens, least)))
+                    return CapReached(cap, used, cap.used(_worst_case(price, request.tokens, least)))
         return None
 
-    async def _decide(self, block: _CapReached) -> None:
+    async def _decide(self, block: CapReached) -> None:
         """Ask what to do at a cap: raise it, wrap up, or stop. Nobody there: wrap up, if that stays one answer."""
         cap = block.cap
         more = cap.more(block.used + block.need - cap.limit)
@@ -217,7 +224,7 @@ class Budget:
         wraps_up = decision.choice == 1 or (nobody and self.totals.steps > 0 and not self._overrun())
         note = budget_messages.format_wrap_up_note(cap) if wraps_up else ""
         reason = budget_messages.format_stop_reason(cap, block.used, block.need, asked=not nobody)
-        self._stop = _StopDecision(reason, cap.unit, note)
+        self._stop = StopDecision(reason, cap.unit, note)
 
     async def _hold_dollars(self, agent: str, model: str, price: Price | None) -> None:
         """See that a cap in dollars can be held for this model, or that a person goes on without. Raises Stopped."""
@@ -232,7 +239,7 @@ class Budget:
                 if (await ask_person(question, self._ask, self._emit)).allowed:
                     self._unpriced.add(model)
                 else:
-                    self._stop = _StopDecision(f"Stopped: {why}", "usd", "")
+                    self._stop = StopDecision(f"Stopped: {why}", "usd", "")
             self._end_if_decided(agent)
 
     def _end_if_decided(self, agent: str) -> None:
@@ -245,7 +252,16 @@ class Budget:
     def _claim(self, price: Price | None, size: int, output: int) -> Amount:
         claim = _worst_case(price, size, output)
         self._under_way.append(claim)
+        self._tell_claims()
         return claim
+
+    def _tell_claims(self) -> None:
+        if self._has_day_cap:
+            self._claims.tell(sum(self._under_way, Amount()))
+
+    @property
+    def _has_day_cap(self) -> bool:
+        return any(cap.scope == "day" for cap in self._caps)
 
     def _money(self) -> list[Cap]:
         return [cap for cap in self._caps if cap.unit in ("usd", "tokens")]
@@ -262,14 +278,28 @@ class Budget:
     def _spent(self, scope: SpendScope) -> Amount:
         return self.totals.spent(scope) + (self._others if scope == "day" else Amount())
 
+    def _claimed(self, scope: SpendScope) -> Amount:
+        """What is spent within `scope`, and what may be by all that is under way."""
+        others = self._claims.others if scope == "day" else Amount()
+        return self._spent(scope) + sum(self._under_way, others)
+
     def _overrun(self) -> bool:
         """Whether more was spent than was allowed: then the one answer of overrun has been given already."""
         return any(cap.used(self._spent(cap.scope)) > cap.limit for cap in self._money())
 
-    def _look_at_day(self) -> None:
-        fresh = 0 <= self._clock() - self._looked_at < DAY_TOTAL_MAX_AGE_S
-        if not fresh and any(cap.scope == "day" for cap in self._caps):
-            self._look_around()
+    @asynccontextmanager
+    async def _turn_of_day(self) -> AsyncIterator[None]:
+        """Where the day has a cap: look what other sessions spent and claim, and keep them from claiming meanwhile."""
+        if not self._has_day_cap:
+            yield
+            return
+        async with self._claims.turn():
+            before = self._claims.sessions
+            self._claims.look()
+            alone = self._claims.undisturbed and not before and not self._claims.sessions
+            if not (alone and 0 <= self._clock() - self._looked_at < DAY_TOTAL_MAX_AGE_S):
+                self._look_around()
+            yield
 
     def _look_around(self) -> None:
         self._looked_at = self._clock()

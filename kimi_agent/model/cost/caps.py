@@ -92,7 +92,7 @@ class Cap:
         """`number` of its unit in words: `$1.62`, `1,200 tokens`, `20 steps`, `10 min`."""
         match self.unit:
             case "usd":
-                return format_usd(number)
+                return format_usd(number, exact=True)  # `of the under $0.001` is no English
             case "tokens":
                 return f"{number:,.0f} tokens"
             case "steps":

@@ -1,9 +1,9 @@
 """Cost recorder: a model wrapper that logs each request's cost and watches that the provider's cache holds.
 
-Each attempt that was answered at all is one durable `Spent`, also one that broke off or was cancelled: its tokens
-are then estimated, and none of them counts as cached, so that the bill is never above what is reported. An attempt
-without a first word was not answered: it was refused, never connected, or left while it waited for its turn, and
-costs nothing.
+Each attempt is one durable `Dispatched` as it goes out, so that one whose process is killed is not forgotten. One that
+was answered at all is a `Spent`, also where it broke off or was cancelled: its tokens are then estimated, and none of
+them counts as cached, so that the bill is never above what is reported. An attempt without a first word was refused or
+never arrived: it is `Unanswered`, and costs nothing.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -81,7 +81,7 @@ def find_last_request(log: Iterable[events.Stamped]) -> LastRequest | None:
 def wrap_with_cost_recorder(
     model: Model, *, price: Price | None, emit: events.Emit, clock: Callable[[], float], last: LastRequest | None = None
 ) -> Model:
-    """`model`, each attempt of which emits one `Spent`. `clock` is Unix time.
+    """`model`, each attempt of which emits a `Dispatched`, then a `Spent` or `Unanswered`. `clock` is Unix time.
 
     One recorder is for one agent, whose log `emit` writes; `last` is that agent's request before these (after a resume,
     or on another model).
@@ -103,6 +103,9 @@ class _CostRecorder:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
         began_at = self.clock()
         output = _AttemptOutput()
+        request = replace(request, tokens=request.tokens or estimate_request_tokens(request))
+        usd = None if self.price is None else self.price.worst(request.tokens, 0)
+        self.emit(events.Dispatched(self.model.name, request.tokens, usd, request.purpose))
         try:
             async with closing_stream(self.model.stream(request)) as deltas:
                 async for delta in deltas:
@@ -111,11 +114,12 @@ class _CostRecorder:
         finally:
             if output.anything:
                 self._spend(request, output, began_at)
+            else:
+                self.emit(events.Unanswered())
 
     def _spend(self, request: Request, output: "_AttemptOutput", began_at: float) -> None:
         reported = output.usage if output.usage is not None and output.usage.input else None
-        input_tokens = request.tokens or estimate_request_tokens(request)
-        usage = reported or structs.replace(output.usage or output.estimated(), input=input_tokens)
+        usage = reported or structs.replace(output.usage or output.estimated(), input=request.tokens)
         due, miss = (0, "") if reported is None else self._cache(request, usage, began_at)
         if request.purpose != "compaction":  # which is not part of the conversation: the next answer follows the last
             self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())

@@ -4,6 +4,7 @@ A cap priced from the wrong table stops work for money that was never spent, so 
 to one host and one model, and whatever else is asked has none (tokens are counted all the same).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -57,8 +58,12 @@ def look_up_price(model: str, base_url: str, own: Price | None = None) -> Price 
     return _PRICES.get(name) if name in _PRICES and parse_host(base_url) == _HOST else None
 
 
-def format_usd(usd: float) -> str:
-    """`$1.62`, `$0.05`, `$0.042`: cents, and tenths of them where there are few."""
+def format_usd(usd: float, *, exact: bool = False) -> str:
+    """`$1.62`, `$0.05`, `$0.042`: cents, and tenths of them where there are few.
+
+    Less than that is `under $0.001`, or with `exact` its first two digits: `$0.0004`, `$0.000031`.
+    """
     if 0 < usd < 0.0005:
-        return "under $0.001"
+        digits = 1 - math.floor(math.log10(usd))
+        return f"${usd:.{digits}f}".rstrip("0") if exact else "under $0.001"
     return f"${usd:.3f}".removesuffix("0") if 0 < usd < 0.0995 else f"${usd:,.2f}"

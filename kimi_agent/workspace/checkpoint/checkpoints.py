@@ -13,8 +13,9 @@ from kimi_agent.workspace.checkpoint.garbage_collection import GarbageCollector
 from kimi_agent.workspace.checkpoint.ignore_rules import IgnoreRules
 from kimi_agent.workspace.checkpoint.object_reader import ObjectReader
 from kimi_agent.workspace.checkpoint.snapshot_builder import IndexCache, SnapshotBuilder
-from kimi_agent.workspace.checkpoint.snapshot_format import SnapshotReader
+from kimi_agent.workspace.checkpoint.snapshot_format import HeldShare, SnapshotReader
 from kimi_agent.workspace.checkpoint.snapshot_values import (
+    FolderModeChange,
     PathChange,
     Snapshot,
     SnapshotError,
@@ -37,8 +38,9 @@ class Checkpoints:
     """The snapshots of `workspace`, kept in the folder `store`. Blocking; may be used from several threads.
 
     The user's repository is never written and git never reads its configuration, so this is safe before trust. Files
-    and links are kept with their permission bits, tracked or untracked; ignored files (unless they are tracked), empty
-    folders and the modes of folders are not. `private` are folders of ours, never kept.
+    and links are kept, tracked or untracked, with all their permission bits, and the bits of the folders that hold
+    them. Not kept are ignored files (unless they are tracked), empty folders, owners, access control lists and extended
+    attributes, and which names are one file (hard links). `private` are folders of ours, never kept.
     """
 
     def __init__(
@@ -99,6 +101,16 @@ class Checkpoints:
         with self._working("the snapshot could not be read"):
             return is_encodable(path) and self._trees.has_folder(tree, os.fsencode(path))
 
+    def folder_mode(self, tree: str, path: str) -> int | None:
+        """The permission bits of a folder in `tree`; None for no folder, or where an older build did not keep them."""
+        with self._working("the snapshot could not be read"):
+            return self._trees.folder_mode(tree, os.fsencode(path)) if is_encodable(path) else None
+
+    def folder_mode_changes(self, old: str, new: str) -> tuple[FolderModeChange, ...]:
+        """The folders of both trees whose permission bits differ, by path. Raises SnapshotError."""
+        with self._working("the snapshots could not be compared"):
+            return tuple(self._trees.folder_mode_changes(old, new))
+
     def content(self, entry: TreeEntry) -> bytes:
         """The whole bytes of a file, or the target of a link. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
@@ -108,6 +120,14 @@ class Checkpoints:
         """The bytes that `tree` holds at a path, None for nothing there. Raises SnapshotError."""
         entry = self.entry_at(tree, path)
         return self.content(entry) if entry else None
+
+    def held_share(self, tree: str, spelling: str) -> HeldShare:
+        """How much of what stands at a path of the workspace now that snapshot holds. Raises SnapshotError."""
+        path = self._source.relative_path(spelling)
+        if path is None:
+            return "none"
+        with self._working("the snapshot could not be read"):
+            return self._trees.held_share(tree, self._source.workspace, path)
 
     def has(self, tree: str) -> bool:
         """Whether that snapshot can be read."""

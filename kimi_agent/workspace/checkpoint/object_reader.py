@@ -83,22 +83,13 @@ class ObjectReader:
 
     def entry_at(self, tree: str, path: bytes) -> RawTreeEntry | None:
         """The entry at `path` below `tree`, unless it is a folder."""
-        found = self._find(tree, path)
-        return None if found is None or found.mode == FOLDER_BITS else found
-
-    def has_folder(self, tree: str, path: bytes) -> bool:
-        """Whether there is a folder at `path` below `tree`."""
-        found = self._find(tree, path)
-        return found is not None and found.mode == FOLDER_BITS
-
-    def _find(self, tree: str, path: bytes) -> RawTreeEntry | None:
         *folders, last = path.split(b"/")
         for name in folders:
             found = next((entry for entry in self.entries(tree) if entry.name == name), None)
             if found is None or found.mode != FOLDER_BITS:
                 return None
             tree = found.id
-        return next((entry for entry in self.entries(tree) if entry.name == last), None)
+        return next((entry for entry in self.entries(tree) if entry.name == last and entry.mode != FOLDER_BITS), None)
 
     def _query(self, how: str, names: Sequence[str], *, again: bool = True) -> list[tuple[str, int]]:
         """Kind and size of each object, ("", 0) for a missing one. With `--batch` only one may be named at a time."""

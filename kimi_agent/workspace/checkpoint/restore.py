@@ -12,33 +12,41 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.printable import escape_path
-from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange, PathChange, TreeEntry
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.git.git_folder import looks_like_git_folder
 from kimi_agent.workspace.paths import find_protected_folder, parent_folders
 from kimi_agent.workspace.transaction.commit import CommitStep
+from kimi_agent.workspace.transaction.commit_options import CommitOptions, Recording
 from kimi_agent.workspace.transaction.content_id import file_content_id, link_content_id
-from kimi_agent.workspace.transaction.journal import JournalEntry
+from kimi_agent.workspace.transaction.journal import FolderMode, JournalEntry
 
 
 def restore_files(
     changes: Iterable[PathChange],
     content: Callable[[TreeEntry], bytes],
     files: Files,
+    recording: Recording | None = None,
     *,
+    folder_mode: Callable[[str], int | None] = lambda path: None,
+    folder_changes: Iterable[FolderModeChange] = (),
     stood_empty: Collection[str] = (),
 ) -> None:
     """Bring each path from its `before` to its `after`, all or none; folders that this empties go too.
 
     Those in `stood_empty` (with a "/" at the end), and what is above them, stay: they were there without a file.
-    `content` is asked for one file at a time. Raises ToolError (stale, exists, missing, not_regular, io), or what
-    `content` raises; then nothing has changed. Blocking.
+    A folder that is made again gets the bits that `folder_mode` knows; those of others change by `folder_changes`.
+    `content` is asked for one file at a time; `recording` is done once all is in place. Raises ToolError (stale,
+    exists, missing, not_regular, io), or what `content` raises; then nothing has changed. Blocking.
     """
     root = str(files.root)
     steps = [_step(root, change, content) for change in changes if change.before != change.after]
-    if steps:
+    modes = [FolderMode(root, each.path, each.before, each.after) for each in folder_changes]
+    modes += _made_folders(steps, root, folder_mode)
+    if steps or modes:
         stay = {folder for path in stood_empty for folder in parent_folders(path)}
-        files.commit_steps(steps, emptied=[(root, each) for each in _emptied_folders(steps, files) if each not in stay])
+        emptied = [(root, folder) for folder in _emptied_folders(steps, files) if folder not in stay]
+        files.commit_steps(steps, CommitOptions(emptied, recording, modes))
 
 
 def find_unrestorable(changes: Iterable[PathChange], files: Files) -> dict[str, str]:
@@ -136,6 +144,16 @@ def _content_id(entry: TreeEntry | None) -> str | None:
     if entry is None:
         return None
     return link_content_id(entry.id) if entry.kind == "link" else file_content_id(entry.mode, entry.id)
+
+
+def _made_folders(
+    steps: Sequence[CommitStep], root: str, folder_mode: Callable[[str], int | None]
+) -> Iterator[FolderMode]:
+    """The folders that a file comes into and that are not there, as far as their bits are known."""
+    for path in sorted({above for each in steps if not each.deletes for above in parent_folders(each.entry.path)}):
+        whole = Path(root, path)
+        if (whole.is_symlink() or not whole.is_dir()) and (mode := folder_mode(path)) is not None:
+            yield FolderMode(root, path, None, mode)
 
 
 def _emptied_folders(steps: Sequence[CommitStep], files: Files) -> list[str]:

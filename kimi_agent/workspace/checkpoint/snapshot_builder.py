@@ -1,5 +1,6 @@
 """The snapshot builder: brings the index of a store up to the disk and makes a tree of it."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -283,6 +284,14 @@ class SnapshotBuilder:
         running.finish(listed)
         return running.stderr
 
+    def _folder_modes(self) -> dict[str, int]:
+        """The permission bits of each folder that holds a file; of thousands in each snapshot, so by few calls."""
+        root, found = os.fspath(self._source.workspace), dict[str, int]()
+        for folder in self._modes.folders():
+            with contextlib.suppress(OSError):  # gone again, or in a folder that cannot be read
+                found[folder] = stat.S_IMODE(os.lstat(f"{root}/{folder}").st_mode)
+        return found
+
     def _tree(self, update: IndexUpdate, scope: Sequence[str], unkept: str, *, same: bool) -> tuple[Snapshot, str]:
         """Write the snapshot of the index; gives it, and git's tree of the files."""
         store, last = self._source.store, self._cache
@@ -294,13 +303,13 @@ class SnapshotBuilder:
             prefix = (f"--prefix={self._prefix}",) if self._prefix else ()
             files = self._git.start("write-tree", *prefix, inherit=(self._held.fd,)).finish().decode("ascii").strip()
         missed, also, extra = (_encoded(paths) for paths in (update.missed, scope, update.extra))
-        tree = write_snapshot(store, SnapshotParts(files, self._modes.blob(), missed, also, extra))
+        tree = write_snapshot(store, SnapshotParts(files, self._modes.blob(self._folder_modes()), missed, also, extra))
         store.record_taken(tree, unkept)
         return Snapshot(tree, tuple(sorted(update.missed)), unkept), files
 
 
 def _mode(found: os.stat_result) -> int:
-    return LINK_PLACEHOLDER if stat.S_ISLNK(found.st_mode) else found.st_mode & 0o777
+    return LINK_PLACEHOLDER if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode)
 
 
 def _encoded(paths: Iterable[str]) -> frozenset[bytes]:

@@ -4,15 +4,27 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 from kimi_agent.workspace.checkpoint.file_modes import StoredModes
 from kimi_agent.workspace.checkpoint.object_reader import FOLDER_BITS, LINK_BITS, ObjectReader, RawTreeEntry
-from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, SnapshotGone, TreeEntry, UnkeptPaths
+from kimi_agent.workspace.checkpoint.snapshot_values import (
+    FolderModeChange,
+    PathChange,
+    SnapshotGone,
+    TreeEntry,
+    UnkeptPaths,
+)
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
 from kimi_agent.workspace.git.command import join_nul_paths
 from kimi_agent.workspace.paths import parent_folders
 
 _MAX_CACHED = 6
+_MAX_LOOKED_AT = 50_000
+
+HeldShare = Literal["all", "some", "none", "nothing"]
+"""How much of something is kept; `nothing` says that there is no file in it, so that none can be lost."""
 
 EntryPair = tuple[RawTreeEntry | None, RawTreeEntry | None]
 
@@ -101,7 +113,72 @@ class SnapshotReader:
 
     def has_folder(self, tree: str, path: bytes) -> bool:
         """Whether a snapshot holds a folder at a path. Raises SnapshotError."""
-        return self._objects.has_folder(self.top(tree).files, path)
+        return bool(self._folder_at(self.top(tree).files, path))
+
+    def folder_mode(self, tree: str, path: bytes) -> int | None:
+        """The permission bits of a folder of a snapshot, None where it holds none there, or not its mode."""
+        top = self.top(tree)
+        return top.modes.of_folder(path) if self._folder_at(top.files, path) else None
+
+    def folder_mode_changes(self, old: str, new: str) -> list[FolderModeChange]:
+        """The folders of both snapshots whose bits differ, by path; none where one does not know them."""
+        before, after = self.top(old), self.top(new)
+        one, other = before.modes, after.modes
+        if one.usual_folder is None or other.usual_folder is None:
+            return []
+        if one.usual_folder == other.usual_folder:
+            paths = {path for path, _ in one.folders.items() ^ other.folders.items()}
+        else:
+            paths = set(self._folders(before.files)) & set(self._folders(after.files))
+        found = ((path, self.folder_mode(old, path), self.folder_mode(new, path)) for path in sorted(paths))
+        return [
+            FolderModeChange(os.fsdecode(path), was, now)
+            for path, was, now in found
+            if was is not None and now is not None and was != now
+        ]
+
+    def _folders(self, tree: str) -> Iterator[bytes]:
+        """All folders below a tree."""
+        todo = [(b"", tree)]
+        while todo:
+            prefix, tree = todo.pop()
+            for entry in self._objects.entries(tree):
+                if entry.mode == FOLDER_BITS:
+                    yield prefix + entry.name
+                    todo.append((prefix + entry.name + b"/", entry.id))
+
+    def held_share(self, tree: str, root: Path, path: str) -> HeldShare:
+        """How much of what stands at `path` below `root` now a snapshot holds, by name. Raises SnapshotError.
+
+        Of a folder all files below are looked at; where there are more than 50,000 of them, the answer is "some".
+        """
+        whole, name, files = root / path, os.fsencode(path), self.top(tree).files
+        if not os.path.lexists(whole):
+            return "nothing"
+        if whole.is_symlink() or not whole.is_dir():
+            return "all" if self._objects.entry_at(files, name) else "none"
+        held = lost = 0
+        todo = [(os.fspath(whole), self._folder_at(files, name))]
+        while todo and held + lost <= _MAX_LOOKED_AT:
+            folder, below = todo.pop()
+            entries = self._entries_by_name(below)
+            for standing in os.scandir(folder):
+                entry = entries.get(os.fsencode(standing.name))
+                is_folder = entry is not None and entry.mode == FOLDER_BITS
+                if standing.is_dir(follow_symlinks=False):
+                    todo.append((standing.path, entry.id if entry and is_folder else ""))
+                else:
+                    kept = entry is not None and not is_folder
+                    held, lost = held + kept, lost + (not kept)
+        if todo or (held and lost):
+            return "some"
+        return "all" if held else "none" if lost else "nothing"
+
+    def _folder_at(self, tree: str, path: bytes) -> str:
+        for name in path.split(b"/"):
+            entry = self._entries_by_name(tree).get(name)
+            tree = entry.id if entry and entry.mode == FOLDER_BITS else ""
+        return tree
 
     def changes(self, old: str, new: str) -> list[PathChange]:
         """The changes between two snapshots, by path; "" is the empty one. Raises SnapshotError.

@@ -54,6 +54,15 @@ class PathChange:
 
 
 @dataclass(frozen=True)
+class FolderModeChange:
+    """A folder of both trees whose permission bits differ."""
+
+    path: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The workspace at one moment: `tree` names its content, equal trees have equal names.
 

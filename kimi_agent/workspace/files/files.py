@@ -17,12 +17,14 @@ from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
 from kimi_agent.workspace.files import listing
+from kimi_agent.workspace.files.access_rules import AccessRules, HiddenReason, check_guarded
 from kimi_agent.workspace.files.listing import FolderEntry, PathKind, path_kind
 from kimi_agent.workspace.files.outputs import OUTPUT_PREFIX, Outputs
 from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.paths import PathResolver, ResolvedPath, is_beneath, is_sensitive
 from kimi_agent.workspace.transaction import recovery
 from kimi_agent.workspace.transaction.commit import CommitStep, CommittedFile, commit_files, make_step
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 PathList = list[str]  # inside the class below, `list` is a method
@@ -44,7 +46,7 @@ class Files:
     """Reads and writes below `root` and the `added` folders; asks for consent to read elsewhere, writes nowhere else.
 
     Every method takes any spelling (relative to `cwd`, absolute, `~`, `..`, through links) and judges where it leads.
-    `private` folders (our state and configuration) are neither read nor written; `journal` is the folder of journals.
+    `access` says what is neither read nor written in any mode; `journal` is the folder of journals.
     `in_git` says whether the user's git holds just these bytes for a path as `shown`, so that they need not be read.
     """
 
@@ -57,7 +59,7 @@ class Files:
         home: Path,
         cwd: Path | None = None,
         added: Sequence[Path] = (),
-        private: Sequence[Path] = (),
+        access: AccessRules | None = None,
         journal: Path,
         syscalls: FileSyscalls | None = None,
         in_git: Callable[[str, bytes], bool] = lambda path, data: False,
@@ -70,25 +72,20 @@ class Files:
         self._opener = ConfinedOpener()
         self._syscalls = syscalls or FileSyscalls(self._opener)
         self._journal = journal
-        self._private = tuple(os.path.realpath(folder) for folder in private)
+        self.access = access or AccessRules()
         roots = [str(self.root), *(os.path.realpath(folder) for folder in added)]
         self._resolver = PathResolver(roots, cwd=str(self.cwd), home=str(home))
         self._allowed: set[str] = set()
-        self._planned: frozenset[str] = frozenset()
-        self._refusal: Callable[[str], str] = lambda path: ""
         self._writing_lock = threading.Lock()
 
     def shown(self, spelling: str) -> str:
         """The one spelling of a path for results, seen files and changes: workspace-relative, or absolute outside."""
         return spelling if spelling.startswith(OUTPUT_PREFIX) else self._shown(self._resolver.find(spelling))
 
-    def bound_to(self, planned: Iterable[str], refusal: Callable[[str], str]) -> "Files":
-        """These files for one call that was judged: it may write the `planned` paths (absolute, resolved).
-
-        A path that nobody judged is written only where `refusal` has no reason against it. Everything else is shared.
-        """
+    def with_access(self, access: AccessRules) -> "Files":
+        """The same files with other rules, for one call; everything else is shared."""
         bound = copy.copy(self)
-        bound._planned, bound._refusal = frozenset(planned), refusal
+        bound.access = access
         return bound
 
     def resolve(self, spelling: str) -> ResolvedPath:
@@ -150,7 +147,17 @@ class Files:
 
     def similar(self, spelling: str, most: int = 3) -> PathList:
         """Paths of the workspace whose names are like that of `spelling`, best first; looks at a bounded number."""
-        return listing.find_similar_paths(str(self.root), spelling, most)
+        return listing.find_similar_paths(
+            str(self.root), spelling, most, shown=lambda path: self.hidden(path) not in ("private", "denied")
+        )
+
+    def hidden(self, path: str) -> HiddenReason:
+        """Why no search may show what a file holds, "" where it may; `path` is absolute and resolved."""
+        if self.access.is_private(path, str(self.root)):
+            return "private"
+        if self.access.denied_reading(path):
+            return "denied"
+        return "sensitive" if is_sensitive(path) and path not in self._allowed else ""
 
     def commit(self, changes: Sequence[FileChange]) -> PathList:
         """Write all `changes` or none; returns notes for the result. Raises ToolError: then nothing is different.
@@ -168,17 +175,17 @@ class Files:
         split = [each.entry.shown for each in done if each.split]
         return [f"hard link split: {shown} (its other names keep the old text)" for shown in split]
 
-    def commit_steps(self, steps: Sequence[CommitStep], *, emptied: Sequence[tuple[str, str]] = ()) -> None:
+    def commit_steps(self, steps: Sequence[CommitStep], options: CommitOptions) -> None:
         """Carry out all `steps` or none, for a person (see `checkpoint.restore`). Raises ToolError.
 
         Their paths are below `root`; the caller must update the seen files.
         """
         with self._writing_lock:
-            self._commit(steps, emptied)
+            self._commit(steps, options)
 
-    def _commit(self, steps: Sequence[CommitStep], emptied: Sequence[tuple[str, str]] = ()) -> Sequence[CommittedFile]:
+    def _commit(self, steps: Sequence[CommitStep], options: CommitOptions = NO_OPTIONS) -> Sequence[CommittedFile]:
         root = str(self.root)
-        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, emptied=emptied)
+        return commit_files(steps, workspace=root, journals=self._journal, syscalls=self._syscalls, options=options)
 
     def allow_reading(self, path: str) -> None:
         """A person allowed reading `path` (absolute, resolved) and, if it is a folder, what lies under it.
@@ -214,6 +221,8 @@ class Files:
             raise listing.cannot_read_error(spelling, error) from error
         finally:
             os.close(fd)
+        ours = self.access.private_below(resolved.path, str(self.root))
+        found = [each for each in found if f"{resolved.path.rstrip('/')}/{each.name}" not in ours]
         return sorted(found, key=lambda entry: entry.name)
 
     def _shown(self, resolved: ResolvedPath) -> str:
@@ -228,7 +237,8 @@ class Files:
 
     def _may_read(self, spelling: str) -> ResolvedPath:
         resolved = self._resolver.find(spelling)
-        self._not_private(resolved)
+        self.access.check_private(resolved.path, str(self.root))
+        self.access.check_reading(resolved.path, self._shown(resolved))
         allowed = any(is_beneath(resolved.path, path) for path in self._allowed)
         if not resolved.root and not allowed:
             hint = "ask the user to allow it, or work inside the workspace"
@@ -243,13 +253,9 @@ class Files:
         if not resolved.root:
             text = f"{self._describe_outside(spelling, resolved)}; nothing was written"
             raise ToolError("outside", text, "write inside the workspace, or ask the user")
-        if resolved.guarded == "git":
-            text = f"{escape_path(spelling)} lies in .git, which only git itself may write; nothing was written"
-            raise ToolError("git_internal", text, "use git commands in the shell")
-        if resolved.guarded == "project":
-            text = f"{escape_path(spelling)} lies in .kimi-agent, which decides what may run here; nothing was written"
-            raise ToolError("refused", text, "tell the user what you want in it: a person must edit it")
-        self._not_private(resolved)
+        check_guarded(resolved, spelling)
+        self.access.check_private(resolved.path, str(self.root))
+        self.access.check_writing(resolved.path, self._shown(resolved))
         if not resolved.relative or spelling.endswith("/"):
             text = f"{escape_path(spelling)} names a folder; nothing was written"
             raise ToolError("not_regular", text, "name a file in it")
@@ -259,22 +265,12 @@ class Files:
         where = f"outside of the workspace {escape_path(str(self.root))}"
         return f"{escape_path(spelling)} leads to {escape_path(resolved.path)}, {where}"
 
-    def _not_private(self, resolved: ResolvedPath) -> None:
-        # A worktree that we made lies in our state folder, but its files are the person's.
-        inside = [folder for folder in self._private if is_beneath(resolved.path, folder)]
-        if any(not (is_beneath(str(self.root), folder) and resolved.root == str(self.root)) for folder in inside):
-            text = f"{escape_path(resolved.path)} belongs to kimi-agent itself and is closed to tools"
-            raise ToolError("refused", text, "big results are read as output:ID")
-
     def _step(self, change: FileChange) -> CommitStep:
         resolved = self._may_write(change.path, self._resolver.find(change.path, base=str(self.root)))
         if change.mode is not None and change.mode & ~0o777:
             text = f"mode {change.mode:o} for {escape_path(change.path)}: only permission bits can be set"
             raise ToolError("refused", text)
         shown = self._shown(resolved)
-        if resolved.path not in self._planned and (why := self._refusal(resolved.path)):
-            text = f"{escape_path(change.path)} was not named by this call, and {why} closes it; nothing was written"
-            raise ToolError("denied", text, "tell the user what you need there")
         return make_step(resolved.root, resolved.relative, shown, change.before, change.after, change.mode)
 
     def _descriptor(self, resolved: ResolvedPath, flags: int) -> int:

@@ -3,6 +3,7 @@
 import difflib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,21 +46,27 @@ def _mode_kind(mode: int) -> Literal["file", "directory", "other"]:
     return "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
 
 
-def find_similar_paths(root: str, spelling: str, most: int) -> list[str]:
-    """Paths below `root` whose last names are like that of `spelling`, best first; looks at a bounded number."""
+def find_similar_paths(root: str, spelling: str, most: int, *, shown: Callable[[str], bool]) -> list[str]:
+    """Paths below `root` whose last names are like that of `spelling`, best first; looks at a bounded number.
+
+    What is not to be `shown` (by its absolute path) is not looked into, nor named.
+    """
     names = difflib.SequenceMatcher(None, "", spelling.rstrip("/").rpartition("/")[2].casefold())
     paths = difflib.SequenceMatcher(None, "", spelling)
     near: dict[str, float] = {}
     seen = 0
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
+        folders[:] = sorted(name for name in set(folders) - SKIPPED_FOLDERS if shown(os.path.join(folder, name)))
         seen += len(files) + len(folders)
         for name in (*files, *folders):
             names.set_seq1(name.casefold())
             if names.real_quick_ratio() > 0.6 and names.quick_ratio() > 0.6 and names.ratio() > 0.6:
-                shown = os.path.relpath(os.path.join(folder, name), root)
-                paths.set_seq1(shown)
-                near[shown] = names.ratio() + paths.ratio()
+                path = os.path.join(folder, name)
+                if not shown(path):
+                    continue
+                relative = os.path.relpath(path, root)
+                paths.set_seq1(relative)
+                near[relative] = names.ratio() + paths.ratio()
         if seen > MAX_SIMILAR_ENTRIES:
             break
     return sorted(near, key=lambda path: (-near[path], path))[:most]

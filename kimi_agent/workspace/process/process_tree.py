@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from kimi_agent.log.store.durable_io import read_whole
 from kimi_agent.workspace.process import process_table
 from kimi_agent.workspace.process.process_table import ProcessInfo, has_proc, machine_id, read_process
 
@@ -215,7 +216,7 @@ def _age_s(path: Path) -> float:
 def _read(path: Path) -> _Record | None:
     """The record in `path`, or None where there is no whole one (the write of it was cut short)."""
     try:
-        held = json.loads(path.read_text("ascii"))
+        held = json.loads(read_whole(path).decode("ascii"))
         owner, start, leader = (int(held[name]) for name in ("owner", "owner_start", "leader"))
         return _Record(str(held["machine"]), owner, start, str(held["mark"]), leader)
     except (OSError, ValueError, TypeError, KeyError):

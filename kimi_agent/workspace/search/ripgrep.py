@@ -1,21 +1,22 @@
 """Search over the workspace with ripgrep, or slowly in Python where that is missing."""
 
+import asyncio
 import os
 import re
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from kimi_agent.errors import ToolError
-from kimi_agent.printable import escape_name
+from kimi_agent.workspace.files.access_rules import PathDenial, deny_nothing
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.paths import is_sensitive
 from kimi_agent.workspace.process.process_runner import ProcessRunner, StreamedResult
 from kimi_agent.workspace.search import python_grep, ripgrep_output
 from kimi_agent.workspace.search.ripgrep_output import MatchGroup, MatchLine, MatchPage, order_by_path
+from kimi_agent.workspace.search.search_target import SearchTarget, file_flags
 
 SearchMode = Literal["content", "files", "count"]
 CaseMode = Literal["smart", "sensitive", "ignore"]
@@ -41,8 +42,9 @@ class Found:
     """One page of a search, and what there is besides it.
 
     `first` to `last` count the matches (or files) on the page from 1; `matches` and `files` are totals, without the
-    `secret_matches` of `secret_files`, whose names say that they hold secrets. `ignored_matches` is None where nobody
-    looked. `partial` says why not all was searched.
+    `secret_matches` of `secret_files`, whose names say that they hold secrets, and the `denied_matches` of so many
+    `denied_files`, which a rule of the person's denies. `ignored_matches` is None where nobody looked. `partial` says
+    why not all was searched.
     """
 
     hits: tuple[FileMatches, ...]
@@ -56,15 +58,28 @@ class Found:
     ignored_matches: int | None = None
     secret_matches: int = 0
     secret_files: tuple[str, ...] = ()
+    denied_matches: int = 0
+    denied_files: int = 0
     unreadable: tuple[str, ...] = ()
     partial: str = ""
 
 
 class Ripgrep:
-    """Search over the files of the workspace. Paths and globs are relative to its root."""
+    """Search over the files of the workspace. Paths and globs are relative to its root.
 
-    def __init__(self, files: Files, runner: ProcessRunner, *, engine: Sequence[str] = ()) -> None:
+    `denied` are the rules that deny a path to a search alone; those that deny reading it are known to `files`.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        runner: ProcessRunner,
+        *,
+        denied: PathDenial = deny_nothing,
+        engine: Sequence[str] = (),
+    ) -> None:
         self._files = files
+        self._denied = denied
         self._runner = runner
         self._engine = tuple(engine)
 
@@ -90,11 +105,14 @@ class Ripgrep:
         before, after = (max(0, min(lines, MAX_CONTEXT)) for lines in (before, after))
         limit, offset = max(1, min(limit, MAX_LIMIT)), max(0, min(offset, MAX_OFFSET))
         target = self._target(path)
-        flags = _match_flags(pattern, case=case, literal=literal, multiline=multiline) + _file_flags(glob, file_type)
+        flags = _match_flags(pattern, case=case, literal=literal, multiline=multiline)
+        flags += [*file_flags(glob, file_type), *target.pass_over]
         output_flags = ["--count"] if mode != "content" else ["--line-number", f"-B{before}", f"-A{after}"]
         order = order_by_path if mode == "content" else ripgrep_output.order_by_count
-        page = MatchPage(offset + limit, after, order, target.secret)
         ignore_flags = ["--no-ignore"] if include_ignored else self._ignore_flags()
+        if glob and not glob.startswith("!") and not include_ignored:
+            target = replace(target, only=await self._list_paths(target, glob, file_type, timeout_s))
+        page = MatchPage(offset + limit, after, order, target.hidden)
         result = await self._run([*flags, *output_flags, *ignore_flags], pattern, target, page, timeout_s)
         if mode == "content":
             hits = _content(page.groups, offset, limit, before, after)
@@ -104,19 +122,21 @@ class Ripgrep:
             shown = len(hits)
         hidden = None
         if not page.matches and not include_ignored and not result.timed_out:
-            hidden = await self._count_ignored(flags, pattern, target)
+            hidden = await self._count_ignored(flags, pattern, replace(target, only=None))
         return Found(
             hits=tuple(FileMatches(target.name(group.path), group.matches, tuple(group.lines)) for group in hits),
             first=offset + 1 if shown else 0,
             last=offset + shown if shown else 0,
             matches=page.matches,
             files=page.files,
-            searched=page.searched,
+            searched=page.searched if target.only is None else len(target.only),
             where=target.shown,
             engine="python" if self._is_slow else "ripgrep",
             ignored_matches=hidden,
             secret_matches=page.secret_matches,
             secret_files=tuple(sorted(map(target.name, page.secret_files))),
+            denied_matches=page.denied_matches,
+            denied_files=page.denied_files,
             unreadable=_unreadable(result.errors),
             partial=_partial(result, timeout_s),
         )
@@ -124,25 +144,42 @@ class Ripgrep:
     async def files(
         self, path: str, *, glob: str = "", include_ignored: bool = False, timeout_s: float = 30.0
     ) -> list[str]:
-        """The files below `path`, workspace-relative, sorted; hidden ones too, `.git` never.
+        """The files below `path`, workspace-relative, sorted; hidden ones too, `.git` and what is ours never.
 
         Names that are not UTF-8 come with surrogate escapes, as `os` spells them. Raises ToolError, NeedsConsent.
         """
         target = self._target(path)
-        names = ripgrep_output.NulPaths()
-        flags = _file_flags(glob, "") + (["--no-ignore"] if include_ignored else self._ignore_flags())
-        argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *flags, "--", target.argument]
-        result = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
-        if result.timed_out:
-            raise ToolError("timeout", f"listing {target.shown} took over {timeout_s:g} s", "list a smaller folder")
-        return sorted(target.spelled(name) for name in names.paths)
+        found = await self._list_paths(target, glob, "", timeout_s, include_ignored=include_ignored)
+        return sorted(target.spelled(name) for name in found if target.hidden(name) != "private")
+
+    async def _list_paths(
+        self, target: SearchTarget, glob: str, file_type: str, timeout_s: float, *, include_ignored: bool = False
+    ) -> frozenset[bytes]:
+        """The files that a search would look at. A glob brings ignored files back, hence a second list without it."""
+
+        async def listed(*flags: str) -> frozenset[bytes]:
+            names = ripgrep_output.NulPaths()
+            argv = [*self._program(), "--files", *_ALWAYS_FLAGS, *flags, *target.pass_over, "--", target.argument]
+            result = await self._runner.feed(argv, names.feed, timeout_s=timeout_s, cwd=self._files.root)
+            if result.timed_out:
+                raise ToolError("timeout", f"listing {target.shown} took over {timeout_s:g} s", "take a smaller folder")
+            return frozenset(names.paths)
+
+        if include_ignored:
+            return await listed(*file_flags(glob, file_type), "--no-ignore")
+        if not glob or glob.startswith("!"):
+            return await listed(*file_flags(glob, file_type), *self._ignore_flags())
+        with_glob = listed(*file_flags(glob, file_type), *self._ignore_flags())
+        return frozenset.intersection(
+            *await asyncio.gather(with_glob, listed(*file_flags("", ""), *self._ignore_flags()))
+        )
 
     @property
     def _is_slow(self) -> bool:
         return self._program()[-1] == python_grep.__file__
 
     async def _run(
-        self, words: list[str], pattern: str, target: "_Target", page: MatchPage, timeout_s: float
+        self, words: list[str], pattern: str, target: SearchTarget, page: MatchPage, timeout_s: float
     ) -> StreamedResult:
         argv = [*self._program(), *_ALWAYS_FLAGS, *_SEARCH_FLAGS, *words, f"--regexp={pattern}", "--", target.argument]
         result = await self._runner.feed(argv, page.feed, timeout_s=timeout_s, cwd=self._files.root)
@@ -152,14 +189,16 @@ class Ripgrep:
             raise _refusal(result.errors, target)
         return result
 
-    async def _count_ignored(self, match_flags: list[str], pattern: str, target: "_Target") -> int | None:
+    async def _count_ignored(self, match_flags: list[str], pattern: str, target: SearchTarget) -> int | None:
         """How many lines match in files that the search passed over, or None if five seconds were not enough."""
-        page = MatchPage(1, 0, order_by_path, target.secret)
+        page = MatchPage(1, 0, order_by_path, target.hidden)
         result = await self._run([*match_flags, "--count", "--no-ignore"], pattern, target, page, 5.0)
         return None if result.timed_out else page.matches
 
-    def _target(self, path: str) -> "_Target":
+    def _target(self, path: str) -> SearchTarget:
         resolved = self._files.readable(path)
+        if rule := self._denied(str(resolved)):
+            raise ToolError("denied", f"the rule {rule} denies searching {path!r}", "go on without it")
         match self._files.kind(path):
             case "missing":
                 close = self._files.similar(path)
@@ -168,7 +207,7 @@ class Ripgrep:
             case "other":
                 raise ToolError("not_regular", f"{path!r} is neither a file nor a folder", "search a folder or a file")
             case _:
-                return _Target(resolved, self._files.root, self._files.shown(path))
+                return SearchTarget(resolved, self._files.shown(path), self._files, self._denied)
 
     def _ignore_flags(self) -> list[str]:
         """Outside of a git repository, flags by which ignore files count in the workspace, but not those above it."""
@@ -196,36 +235,6 @@ _SEARCH_FLAGS = (
 )
 
 
-@dataclass(frozen=True)
-class _Target:
-    """Where to search: the path that ripgrep gets, and how what it finds there is spelled."""
-
-    path: Path
-    root: Path
-    shown: str
-
-    @property
-    def argument(self) -> str:
-        """Relative inside the workspace, as globs are; never something that reads as a flag."""
-        if not self.path.is_relative_to(self.root):
-            return str(self.path)
-        relative = str(self.path.relative_to(self.root))
-        return "./" if relative == "." else f"./{relative}"
-
-    def secret(self, path: bytes) -> bool:
-        """Whether hits there are hidden: the name says so, and it is not the very file that was asked for."""
-        spelled = os.fsdecode(path)
-        return is_sensitive(spelled) and spelled != self.argument
-
-    def spelled(self, path: bytes) -> str:
-        """A path from ripgrep as the tools spell it."""
-        return self.shown if self.shown.startswith("output:") else os.fsdecode(path).removeprefix("./")
-
-    def name(self, path: bytes) -> str:
-        """As `spelled`, for a line of text: newlines, control characters and undecodable bytes are escaped."""
-        return escape_name(self.spelled(path))
-
-
 def _match_flags(pattern: str, *, case: CaseMode, literal: bool, multiline: bool) -> list[str]:
     """Flags that say what matches."""
     if not pattern:
@@ -237,16 +246,6 @@ def _match_flags(pattern: str, *, case: CaseMode, literal: bool, multiline: bool
     spans = "\n" in pattern or (not literal and _NEWLINE.search(pattern) is not None)
     words += ["--multiline"] if multiline or spans else []
     return words
-
-
-def _file_flags(glob: str, file_type: str) -> list[str]:
-    """Flags that say which files. The last glob wins, so `.git` comes last."""
-    excluding = "!" if glob.startswith("!") else ""
-    glob = glob.removeprefix("!").removeprefix("./")
-    # For ripgrep `src/` is the folder alone, without what is in it.
-    glob = f"{glob}**" if glob.endswith("/") else glob
-    words = [f"--glob={excluding}{glob}"] if glob else []
-    return [*words, *([f"--type={file_type}"] if file_type else []), "--glob=!.git"]
 
 
 def _content(groups: list[MatchGroup], offset: int, limit: int, before: int, after: int) -> list[MatchGroup]:
@@ -279,7 +278,7 @@ def _unreadable(errors: str) -> tuple[str, ...]:
     return (*lines[:_MAX_UNREADABLE], *([f"{more} more"] if more > 0 else []))
 
 
-def _refusal(errors: str, target: _Target) -> ToolError:
+def _refusal(errors: str, target: SearchTarget) -> ToolError:
     text = _TILDE_LINE.sub("", errors).removeprefix("rg: ").strip()[:2_000]
     if "multiline" in text:
         return ToolError("bad_arguments", text, "pass multiline=true")

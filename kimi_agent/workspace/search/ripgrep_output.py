@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kimi_agent.workspace.files.access_rules import HiddenReason
+
 _RECORD = re.compile(rb"([^\0]*)\0(?:(\d+)([:-])([^\n]*)|(\d+))\n")
 # rg prints this on stdout, so it comes before the path of the next record.
 _BINARY = re.compile(rb"\A.*: (?:WARNING: stopped searching binary file|binary file matches)[^\n]*\n", re.DOTALL)
@@ -55,22 +57,25 @@ def order_by_count(group: MatchGroup) -> tuple[int, bytes]:
 class MatchPage:
     """Hits as they come, of which the first `need` in `order` are kept: matches with their context, or counted files.
 
-    Memory is bounded by `need` and by 8 MB; the counts are of all hits. Hits in `secret` files are only counted.
+    Memory is bounded by `need` and by 8 MB; the counts are of all hits. Hits in files that `hidden` gives a reason for
+    are only counted, and those in files of ours not even that.
     """
 
     need: int
     after: int
     order: Callable[[MatchGroup], tuple[int, bytes]]
-    secret: Callable[[bytes], bool]
+    hidden: Callable[[bytes], HiddenReason]
     groups: list[MatchGroup] = field(default_factory=list)
     matches: int = 0
     files: int = 0
     searched: int = 0
     secret_matches: int = 0
     secret_files: list[bytes] = field(default_factory=list)
+    denied_matches: int = 0
+    denied_files: int = 0
     _buffer: bytes = b""
     _open: MatchGroup | None = None
-    _is_secret: bool = False
+    _hidden: HiddenReason = ""
     _kept: int = 0
     _size: int = 0
 
@@ -109,7 +114,7 @@ class MatchPage:
         group = self._open
         if match:
             self._add(1)
-        if self._is_secret or group is None or group.size > _MAX_KEPT:
+        if self._hidden or group is None or group.size > _MAX_KEPT:
             return
         if group.kept >= self.need and (match or number > group.last + self.after):
             return
@@ -123,12 +128,14 @@ class MatchPage:
         if self._open is None or self._open.path != path:
             self._close()
             self._open = MatchGroup(path)
-            self._is_secret = self.secret(path)
+            self._hidden = self.hidden(path)
 
     def _add(self, matches: int) -> None:
-        if self._is_secret:
+        if self._hidden == "sensitive":
             self.secret_matches += matches
-        elif self._open is not None:
+        elif self._hidden == "denied":
+            self.denied_matches += matches
+        elif not self._hidden and self._open is not None:
             self.matches += matches
             self._open.matches += matches
 
@@ -137,8 +144,9 @@ class MatchPage:
         group, self._open = self._open, None
         if group is None:
             return
-        if self._is_secret:
-            self.secret_files.append(group.path)
+        if self._hidden:
+            self.secret_files += [group.path] if self._hidden == "sensitive" else []
+            self.denied_files += self._hidden == "denied"
             return
         self.files += 1
         bisect.insort(self.groups, group, key=self.order)

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from kimi_agent.call_plan import PlannedCommand
+from kimi_agent.call_plan import CommandSource, PlannedCommand
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase, TestReport
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.environ import shell_environ
 from kimi_agent.workspace.process.process_runner import ProcessResult, ProcessRunner
-from kimi_agent.workspace.testrun.choosing.run_plan import GIVEN_COMMAND_EVIDENCE, RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.choosing.run_plan import (
+    GIVEN_COMMAND_EVIDENCE,
+    ConfiguredCommand,
+    RememberedCommand,
+    RunPlan,
+)
 from kimi_agent.workspace.testrun.choosing.target_parser import check_test_name, parse_targets
 from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
@@ -36,9 +41,9 @@ _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items()
 class ProjectTests:
     """A repository's tests: runs them, and remembers how each went when it last ran in this session.
 
-    `command` is the person's own test command (of the user's configuration); `python` is our interpreter, the last
-    resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and is
-    asked just before a run; `runners` are test runners of the person's and the project's own.
+    `command` is the configured test command, and `command_source` who configured it; `python` is our interpreter, the
+    last resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and
+    is asked just before a run; `runners` are test runners of the person's and the project's own.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class ProjectTests:
         runner: ProcessRunner,
         *,
         command: str = "",
+        command_source: CommandSource = "settings",
         python: str = sys.executable,
         virtual_env: str = "",
         tree: Callable[[], Awaitable[str]] | None = None,
@@ -54,7 +60,7 @@ class ProjectTests:
     ) -> None:
         self._files = files
         self._runner = runner
-        self._command = command.strip()
+        self._configured = ConfiguredCommand(command.strip(), command_source)
         self._interpreters = InterpreterFinder(files.root, runner, own=python, virtual_env=virtual_env)
         self._tree = tree
         self._own_runners = runners or {}
@@ -166,7 +172,7 @@ class ProjectTests:
         chooser = PlanChooser(self._files, environment, await asyncio.to_thread(list_runners, self._own_runners))
         if command:
             return chooser.plan_command(command, self._runner.cwd, GIVEN_COMMAND_EVIDENCE)
-        return await chooser.choose(selection, configured=self._command, worked=self._worked)
+        return await chooser.choose(selection, configured=self._configured, worked=self._worked)
 
     def _failing(self, targets: Sequence[str]) -> list[str]:
         failing = [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES]

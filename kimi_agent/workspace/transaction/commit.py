@@ -2,10 +2,10 @@
 
 The order: compare hashes; write the journal; make folders; write new contents under temporary names; give originals a
 second name; mark the journal "ready"; compare again and rename, file by file; delete; mark the journal "done"; remove
-second names and journal. After a crash before "ready" the next start tidies up, after it it finishes (`recovery`);
-an error is undone. A single file needs neither second name nor "ready": its one rename is the commit. Where a file
-takes the place of a folder, or a folder that of a file, the deletes that make room come before all other renames
-(`file_folder_swaps`).
+second names; have it recorded (`Recording`); remove the journal. After a crash before "ready" the next start tidies up,
+after it it finishes (`recovery`); an error is undone. A single file that is not recorded needs neither second name nor
+"ready": its one rename is the commit. Where a file takes the place of a folder, or a folder that of a file, the deletes
+that make room come before all other renames (`file_folder_swaps`).
 """
 
 import contextlib
@@ -20,7 +20,9 @@ from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.transaction import content_id, preconditions, recovery
+from kimi_agent.workspace.transaction.commit_options import NO_OPTIONS, CommitOptions, Folders, Recording
 from kimi_agent.workspace.transaction.file_folder_swaps import assign_stage_folders, find_late_folders, order_moves
+from kimi_agent.workspace.transaction.folder_modes import open_folder_modes
 from kimi_agent.workspace.transaction.journal import CommitRecord, Journal, JournalEntry
 from kimi_agent.workspace.transaction.preconditions import is_same_file, os_error_as_tool_error
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
@@ -28,7 +30,6 @@ from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 SYNC_ONCE_FROM = 64
 """From this many files on the disk is synced once for all, not for each file."""
 NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
-Folders = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,15 @@ def make_step(root: str, path: str, shown: str, before: str | None, data: bytes 
 
 
 def commit_files(
-    steps: Sequence[CommitStep], *, workspace: str, journals: Path, syscalls: FileSyscalls, emptied: Folders = ()
+    steps: Sequence[CommitStep],
+    *,
+    workspace: str,
+    journals: Path,
+    syscalls: FileSyscalls,
+    options: CommitOptions = NO_OPTIONS,
 ) -> list[CommittedFile]:
-    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed.
-
-    The folders `emptied` (root, relative; the upper ones first) go too, if nothing is left in them.
-    """
+    """Carry out all steps. Raises ToolError (stale, exists, missing, not_regular, io); then nothing has changed."""
+    recording = options.recording
     entries = assign_stage_folders([each.entry for each in steps])
     staged = [replace(each, entry=entry) for each, entry in zip(steps, entries, strict=True)]
     late = find_late_folders(entries)
@@ -99,13 +103,14 @@ def commit_files(
         if entry.after is not None and (entry.root, entry.folder) not in free:
             made |= dict.fromkeys(preconditions.find_missing_folders(entry, syscalls))
     stem = f".kimi-agent-{secrets.token_hex(5)}"
-    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(emptied))
+    record = CommitRecord(workspace, stem, entries, tuple(made), late, clear, tuple(options.emptied))
+    record = replace(record, note="" if recording is None else recording.note, modes=tuple(options.modes))
     try:
         journal = syscalls.begin(journals, record)
     except OSError as error:
         raise preconditions.rolled_back_error(error, str(journals)) from error
     try:
-        return FileTransaction(staged, found, record, syscalls).run(journal)
+        return FileTransaction(staged, found, record, syscalls, recording).run(journal)
     finally:
         journal.close()
 
@@ -114,13 +119,21 @@ class FileTransaction:
     """One transaction under way; `found` is the stat of each step's path before it."""
 
     def __init__(
-        self, steps: list[CommitStep], found: list[os.stat_result | None], record: CommitRecord, syscalls: FileSyscalls
+        self,
+        steps: list[CommitStep],
+        found: list[os.stat_result | None],
+        record: CommitRecord,
+        syscalls: FileSyscalls,
+        recording: Recording | None,
     ) -> None:
         self._steps = steps
         self._found = found
         self._record = record
         self._syscalls = syscalls
-        self._several = len(steps) > 1 or bool(record.late or record.cleared or record.emptied)
+        self._recording = recording
+        self._made_modes = {(each.root, each.relative): each.after for each in record.modes if each.before is None}
+        more = (record.late, record.cleared, record.emptied, record.note, record.modes)
+        self._several = len(steps) > 1 or any(more)
         self._many = len(steps) >= SYNC_ONCE_FROM
         self._written: list[os.stat_result | None] = [None] * len(steps)
 
@@ -129,8 +142,11 @@ class FileTransaction:
         try:
             self._prepare(journal)
         except BaseException:
+            # It may be marked ready by now. Nothing was renamed, so what is left must be tidied up, not finished.
+            with contextlib.suppress(OSError):
+                self._syscalls.mark(journal, "P")
             if not recovery.remove_temporaries(self._record, self._syscalls):
-                self._syscalls.remove(journal)
+                recovery.close_journal(self._syscalls, journal, "P")
             raise
         try:
             self._place()
@@ -143,6 +159,7 @@ class FileTransaction:
     def _prepare(self, journal: Journal) -> None:
         with os_error_as_tool_error("the journal"):
             self._syscalls.sync(journal.fd)
+        open_folder_modes(self._record.modes, self._syscalls)
         self._make_folders(self._record.made)
         for index, each in enumerate(self._steps):
             with os_error_as_tool_error(each.entry.shown):
@@ -201,8 +218,8 @@ class FileTransaction:
         with contextlib.suppress(OSError):
             self._syscalls.mark(journal, "U")
         outcome = recovery.undo_commit(self._record, self._syscalls)
-        if not outcome.failed:
-            self._syscalls.remove(journal)  # else it stays: the next start tries again
+        if not outcome.failed:  # else it stays: the next start tries again
+            recovery.close_journal(self._syscalls, journal, "P")
         if outcome.failed or outcome.left:
             why = error.__cause__ or error
             text = "\n".join([f"writing failed ({why}) and could not be taken back:", *outcome.failed, *outcome.left])
@@ -217,14 +234,20 @@ class FileTransaction:
         for entry in () if self._many else self._record.entries:
             with contextlib.suppress(OSError), self._folder(entry) as folder:
                 self._syscalls.sync(folder)
+        tidy = False
         with contextlib.suppress(OSError):
-            if not recovery.remove_temporaries(self._record, self._syscalls, keep_folders=True):
+            tidy = not recovery.remove_temporaries(self._record, self._syscalls, done=True)
+        if self._recording is not None:
+            self._recording.write()
+        if tidy:
+            with contextlib.suppress(OSError):
                 self._syscalls.remove(journal)
 
     def _make_folders(self, folders: Folders) -> None:
         for root, relative in folders:
             with os_error_as_tool_error(relative):
-                recovery.make_folder(self._syscalls, root, relative, None)
+                mode = self._made_modes.get((root, relative))
+                recovery.make_folder(self._syscalls, root, relative, None if mode is None else mode | 0o700)
 
     def _folder(self, entry: JournalEntry) -> contextlib.AbstractContextManager[int]:
         return recovery.open_folder(self._syscalls, entry.root, entry.folder)
@@ -238,7 +261,7 @@ class FileTransaction:
                 self._syscalls.symlink(stage, new, data)
                 self._written[index] = content_id.lstat_at(stage, new)
                 return
-            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode
+            asked = 0o600 if found is not None else 0o644 if each.mode is None else each.mode & 0o777
             fd = self._syscalls.open(stage, new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, asked)
             try:
                 self._fill(fd, data)

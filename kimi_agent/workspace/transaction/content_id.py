@@ -72,7 +72,7 @@ def _file_is(folder: int, name: str, mode: int, blob: str) -> bool:
         return False
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(fd)
-        if stat.S_IMODE(found.st_mode) & 0o777 != mode:
+        if stat.S_IMODE(found.st_mode) != mode:
             return False
         return object_id("blob", found.st_size, iter(lambda: file.read(_CHUNK), b""), len(blob)) == blob
 

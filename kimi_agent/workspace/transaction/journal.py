@@ -46,11 +46,23 @@ class JournalEntry:
 
 
 @dataclass(frozen=True)
+class FolderMode:
+    """The permission bits that a folder is to have at the end; `before` is None for one that the commit makes."""
+
+    root: str
+    relative: str
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True)
 class CommitRecord:
     """One commit: its files, the stem of its temporary names, and the folders (root, relative) that come or go.
 
     `made` are made before all else, `late` when the file in their place has gone; `cleared` (with their modes) go, with
     what is below, so that a file can take their place; `emptied` go at the end if nothing is left in them.
+    `modes` are those that folders get.
+    `note` is a text of the caller's on what is to be recorded elsewhere once all is done; the journal stays until then.
     """
 
     workspace: str
@@ -60,6 +72,8 @@ class CommitRecord:
     late: tuple[tuple[str, str], ...] = ()
     cleared: tuple[tuple[str, str, int], ...] = ()
     emptied: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    modes: tuple[FolderMode, ...] = ()
 
     def new(self, index: int) -> str:
         """The name beside the target under which the new content is written."""
@@ -101,7 +115,9 @@ class Journal:
         entries = tuple(JournalEntry(**entry) for entry in record["entries"])
         names = ("made", "late", "cleared", "emptied")
         folders = {name: tuple(map(tuple, record.get(name, ()))) for name in names}
-        return state, CommitRecord(record["workspace"], record["stem"], entries, **folders)
+        modes = tuple(FolderMode(**each) for each in record.get("modes", ()))
+        note = record.get("note", "")
+        return state, CommitRecord(record["workspace"], record["stem"], entries, **folders, note=note, modes=modes)
 
 
 def write_journal(folder: Path, record: CommitRecord) -> Journal:

@@ -7,22 +7,28 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent.printable import join_some
 from kimi_agent.workspace.transaction.content_id import lstat_at, path_matches
 from kimi_agent.workspace.transaction.file_folder_swaps import order_moves
-from kimi_agent.workspace.transaction.journal import CommitRecord, JournalEntry, unfinished_journals
+from kimi_agent.workspace.transaction.folder_modes import put_back_folder_modes, set_folder_modes
+from kimi_agent.workspace.transaction.journal import (
+    CommitRecord,
+    Journal,
+    JournalEntry,
+    JournalState,
+    unfinished_journals,
+)
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 
 _MISSING_ERRORS = (errno.ENOENT, errno.ENOTDIR)
-_FOLDER_STAYS_ERRORS = (
-    *(*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP),
-    *(errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS),
-)
-"""Why a folder is not removed, and trying again would not help."""
+_IN_USE_ERRORS = (*_MISSING_ERRORS, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP)
+"""Why a folder that we made is not removed: it is gone, or somebody uses it."""
+_FOLDER_STAYS_ERRORS = (*_IN_USE_ERRORS, errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS)
+"""Why a folder of the person's that was emptied is not removed, and trying again would not help."""
 _MOST_NAMES = 20
 
 
@@ -34,28 +40,52 @@ class RecoveryOutcome:
     left: list[str] = field(default_factory=list)
 
 
-def recover_commits(journals: Path, workspace: str, syscalls: FileSyscalls) -> list[str]:
-    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each."""
+def recover_commits(
+    journals: Path, workspace: str, syscalls: FileSyscalls, record: Callable[[str], bool] = lambda note: False
+) -> list[str]:
+    """Finish or undo the commits in `workspace` whose process died. Returns sentences about each.
+
+    `record` is given the note of one that is done, and says whether it is recorded now; if not, the journal stays.
+    """
     notes: list[str] = []
     for journal in unfinished_journals(journals):
         if (content := journal.read()) is None:
-            syscalls.remove(journal)
+            with contextlib.suppress(OSError):
+                syscalls.remove(journal)
             continue
-        state, record = content
-        if record.workspace != workspace:
+        state, commit = content
+        if commit.workspace != workspace:
             continue
-        names = join_some([entry.shown for entry in record.entries], _MOST_NAMES)
+        names = join_some([entry.shown for entry in commit.entries], _MOST_NAMES)
         outcome = RecoveryOutcome()
         if state == "R":
             notes.append(f"finished a change that was cut short: {names}")
-            outcome = finish_commit(record, syscalls)
+            outcome = finish_commit(commit, syscalls)
         elif state == "U":
             notes.append(f"took back a change that was cut short: {names}")
-            outcome = undo_commit(record, syscalls)
+            outcome = undo_commit(commit, syscalls)
         notes += (*outcome.failed, *outcome.left)
-        if not (outcome.failed or remove_temporaries(record, syscalls, keep_folders=state in ("R", "D"))):
-            syscalls.remove(journal)
+        done = state in ("R", "D")
+        if outcome.failed or remove_temporaries(commit, syscalls, done=done):
+            continue
+        if done and commit.note:
+            with contextlib.suppress(OSError):
+                syscalls.mark(journal, "D")
+            if not record(commit.note):
+                continue
+        close_journal(syscalls, journal, "D" if done else "P")
     return notes
+
+
+def close_journal(syscalls: FileSyscalls, journal: Journal, over: JournalState) -> None:
+    """Remove the journal of a commit that is finished (D) or taken back (P).
+
+    Where it can't be removed, its mark keeps the next start from doing the same to what was written meanwhile.
+    """
+    with contextlib.suppress(OSError):
+        syscalls.mark(journal, over)
+    with contextlib.suppress(OSError):
+        syscalls.remove(journal)
 
 
 def finish_commit(record: CommitRecord, syscalls: FileSyscalls) -> RecoveryOutcome:
@@ -143,8 +173,11 @@ def undo_entry(syscalls: FileSyscalls, folder: int, stage: int, entry: JournalEn
     return True
 
 
-def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_folders: bool = False) -> list[str]:
-    """Remove temporary and second names, and empty folders: those that were made, or (`keep_folders`) those emptied."""
+def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, done: bool = False) -> list[str]:
+    """Remove temporary and second names, and empty folders; then set the modes of folders. Returns what failed.
+
+    Of a commit that is `done` these are the folders that it emptied, else those that it made.
+    """
     failed: list[str] = []
     for index, entry in enumerate(record.entries):
         with open_if_present(syscalls, entry, failed) as (_, stage):
@@ -153,13 +186,15 @@ def remove_temporaries(record: CommitRecord, syscalls: FileSyscalls, *, keep_fol
                 for name in (record.old(index), record.new(index)):
                     with contextlib.suppress(FileNotFoundError):
                         syscalls.unlink(stage, name)
-    for root, relative in reversed(record.emptied if keep_folders else record.made):
+    stays = _FOLDER_STAYS_ERRORS if done else _IN_USE_ERRORS
+    for root, relative in reversed(record.emptied if done else record.made):
         try:
             remove_empty_folder(syscalls, root, relative)
         except OSError as error:
-            # Most often it is not empty: somebody (or the commit, when it was complete) uses it.
-            if keep_folders and error.errno not in _FOLDER_STAYS_ERRORS:
+            if error.errno not in stays:
                 failed.append(f"{relative}: {error.strerror}")
+    if not failed:
+        (set_folder_modes if done else put_back_folder_modes)(record.modes, syscalls)
     return failed
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.printable import escape_path, format_count
+from kimi_agent.workspace.worktrees.unsaved_work import UnsavedWork
 
 _MOST_SHOWN = 10
 
@@ -35,9 +36,10 @@ class Worktree:
 class ListedWorktree:
     """A worktree in a list. `branch` is "" for a detached HEAD.
 
-    `unmerged` are commits that no other branch, remote or tag holds ("abc1234 subject"; at most 20 of them, `ahead`
-    counts all), `dirty` paths with uncommitted work; `submodules` says that some were filled, `gone` that its folder
-    was removed by hand; `locked` holds the reason of a lock, or "yes".
+    `unmerged` are commits that no other branch, remote or tag holds, those of a detached HEAD or that were reset away
+    among them ("abc1234 subject"; at most 20, `ahead` counts all); `work` is what only its folder holds. `gone` says
+    that this was removed by hand, `cut_off` that its .git was, so that nobody looked into it; `locked` holds the
+    reason of a lock, or "yes".
     """
 
     name: str
@@ -45,9 +47,9 @@ class ListedWorktree:
     branch: str
     ahead: int
     unmerged: tuple[str, ...]
-    dirty: tuple[str, ...]
-    submodules: bool = False
+    work: UnsavedWork
     gone: bool = False
+    cut_off: bool = False
     locked: str = ""
 
     @property
@@ -64,11 +66,20 @@ def describe_losses(found: ListedWorktree) -> str:
     if found.ahead:
         count = format_count(found.ahead, "commit")
         reasons.append(f"{count} that nothing else holds: {_some(found.unmerged, found.ahead)}")
-    if found.dirty:
-        count = format_count(len(found.dirty), "file")
-        reasons.append(f"uncommitted work on {count}: {_some(found.dirty, len(found.dirty))}")
-    if found.submodules:
-        reasons.append("it holds submodules, which were not looked into")
+    work = found.work
+    if work.trouble:
+        reasons.append(f"nobody can tell what it holds: {work.trouble}")
+    if work.under_way:
+        reasons.append(f"{work.under_way} is under way")
+    for paths, kind in (
+        (work.dirty, "uncommitted work on {}"),
+        (work.ignored, "{} that git ignores"),
+        (work.nested, "work in {} within it"),
+        (work.unreadable, "{} that cannot be read"),
+    ):
+        if paths:
+            one, many = ("repository", "repositories") if paths is work.nested else ("file", "files")
+            reasons.append(f"{kind.format(format_count(len(paths), one, many))}: {_some(paths, len(paths))}")
     return "; ".join(reasons)
 
 

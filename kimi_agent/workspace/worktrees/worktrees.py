@@ -7,16 +7,18 @@ import contextlib
 import fcntl
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
 from kimi_agent.printable import escape_path, format_count
 from kimi_agent.workspace.git.command import Git, GitFailed, split_nul_paths
-from kimi_agent.workspace.git.git_folder import find_repository
+from kimi_agent.workspace.git.git_folder import Repository, find_repository, repository_at
 from kimi_agent.workspace.repository.head_state import BRANCH_PREFIX, HEADS_PREFIX
 from kimi_agent.workspace.worktrees.names import check_worktree_name, generate_worktree_names
+from kimi_agent.workspace.worktrees.reflog_commits import find_lost_commits, read_reflog, read_worktree_refs
+from kimi_agent.workspace.worktrees.unsaved_work import UnsavedWork, find_unsaved_work, list_dirty
 from kimi_agent.workspace.worktrees.worktree import ListedWorktree, Worktree, WorktreeNotRemoved, describe_losses
 
 
@@ -31,6 +33,7 @@ class Worktrees:
         if own is None:
             raise UserError(f"There is no git repository at {workspace}; a worktree needs one (git init).", 1)
         common = Path(os.path.realpath(own.common))
+        self._common = common
         self._prefix = real.relative_to(own.top)
         self._top = own.top
         self._environ = environ
@@ -75,6 +78,9 @@ class Worktrees:
             if self._top == path:
                 raise UserError(f"You are in the worktree {name}; leave it first.", 1)
             found = self._listed(path, entry)
+            if found.cut_off:  # git would not remove it either
+                why = "its .git no longer leads to this repository; look what it holds, and remove it by hand"
+                raise WorktreeNotRemoved(f"The worktree {name} was not removed: {why}.")
             if not force and (why := describe_losses(found)):
                 losses = f"The worktree {name} was not removed: {why}."
                 raise WorktreeNotRemoved(f"{losses} --force removes it all the same.")
@@ -133,7 +139,7 @@ class Worktrees:
 
     def _notes(self, taken_up: str, path: Path) -> tuple[str, ...]:
         notes = [f"It goes on with the branch {taken_up}, which was there."] if taken_up else []
-        if dirty := _dirty(Git(self._top, environ=self._environ)):
+        if dirty := list_dirty(Git(self._top, environ=self._environ)):
             notes.append(f"Uncommitted work on {format_count(len(dirty), 'file')} stays behind in {self._top}.")
         if filtered := _files_with_filters(Git(path, environ=self._environ)):
             shown = ", ".join(map(escape_path, filtered[:3])) + (" ..." if len(filtered) > 3 else "")
@@ -151,25 +157,45 @@ class Worktrees:
         return found
 
     def _listed(self, path: Path, entry: Mapping[str, str]) -> ListedWorktree:
-        ahead, unmerged = self._unmerged(path.name, entry.get("HEAD", ""))
-        gone = not _exists_on_disk(path)
-        dirty = () if gone else _dirty(Git(path, environ=self._environ))
-        own = None if gone else find_repository(path)
-        locked = entry.get("locked", "") or ("yes" if "locked" in entry else "")
-        branch = entry.get("branch", "").removeprefix(HEADS_PREFIX)
-        submodules = own is not None and (own.git_dir / "modules").is_dir()
-        return ListedWorktree(path.name, path, branch, ahead, unmerged, dirty, submodules, gone, locked)
+        """What is there. Raises UserError where git cannot tell which commits would be lost."""
+        own, admin = repository_at(path), self._admin_folders(path)
+        if own is not None and os.path.realpath(own.git_dir) not in map(os.path.realpath, admin):
+            own = None  # its .git leads elsewhere
+        try:
+            lost = self._lost_commits(path.name, entry.get("HEAD", ""), admin)
+        except GitFailed as error:
+            raise UserError(f"The commits of {path.name} cannot be looked at: {_git_message(error)}.", 1) from error
+        return ListedWorktree(
+            path.name,
+            path,
+            entry.get("branch", "").removeprefix(HEADS_PREFIX),
+            len(lost),
+            lost[:20],
+            self._work(own) if own else UnsavedWork(),
+            gone=not os.path.lexists(path),
+            cut_off=own is None and os.path.lexists(path),
+            locked=entry.get("locked", "") or ("yes" if "locked" in entry else ""),
+        )
 
-    def _unmerged(self, name: str, head: str) -> tuple[int, tuple[str, ...]]:
-        """How many commits would be lost with the worktree and its branch, and the newest of them."""
+    def _work(self, own: Repository) -> UnsavedWork:
+        try:
+            return find_unsaved_work(own, environ=self._environ)
+        except GitFailed as error:
+            return UnsavedWork(trouble=_git_message(error))
+
+    def _lost_commits(self, name: str, head: str, admin: Sequence[Path]) -> tuple[str, ...]:
+        """The commits that would be lost with the worktree, its branch, and the reflogs of both; the newest first."""
         branch = BRANCH_PREFIX + name
-        known = self._git.resolve(f"{HEADS_PREFIX}{branch}^{{commit}}")
-        tips = [tip for tip in (head, known) if tip.strip("0")]
-        if not tips:
-            return 0, ()
-        others = ("--not", f"--exclude={branch}", "--branches", "--remotes", "--tags")
-        commits = os.fsdecode(self._git.run("log", "--format=%h %s", *tips, *others, "--")).splitlines()
-        return len(commits), tuple(commits[:20])
+        others = (f"--exclude={branch}", "--branches", "--remotes", "--tags")
+        reflog = read_reflog(self._common / "logs" / HEADS_PREFIX / branch)
+        for folder in admin:
+            reflog += read_worktree_refs(folder) + read_reflog(folder / "logs" / "HEAD")
+        return tuple(find_lost_commits(self._git, [head, self._git.resolve(HEADS_PREFIX + branch)], reflog, others))
+
+    def _admin_folders(self, path: Path) -> tuple[Path, ...]:
+        """The folder in which git keeps what it knows of the worktree at `path`; it goes with it."""
+        links = (self._common / "worktrees").glob("*/gitdir")
+        return tuple(link.parent for link in links if _read_link(link) == str(path / ".git"))
 
     def _drop_branch(self, name: str) -> None:
         ref = HEADS_PREFIX + BRANCH_PREFIX + name
@@ -180,15 +206,15 @@ class Worktrees:
             self._git.run("config", "--remove-section", f"branch.{BRANCH_PREFIX}{name}", ok=(0, 128))
 
 
+def _read_link(file: Path) -> str:
+    try:
+        return os.fsdecode(file.read_bytes().strip())
+    except OSError:
+        return ""
+
+
 def _exists_on_disk(path: Path) -> bool:
     return (path / ".git").is_file()
-
-
-def _dirty(git: Git) -> tuple[str, ...]:
-    """The paths with uncommitted work, untracked files among them; ignored files are none."""
-    # Not into submodules: there git would go by their own configuration.
-    asked = ("--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty")
-    return tuple(os.fsdecode(row[3:]) for row in git.run("status", *asked).split(b"\0") if row)
 
 
 def _files_with_filters(git: Git) -> list[str]:

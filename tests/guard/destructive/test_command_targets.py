@@ -33,7 +33,7 @@ def read(tmp_path: Path) -> Read:
         ("find src -name '*.orig' -exec rm {} +", ["src/x.orig"]),
         ("find . -name '*.pyc' -delete", []),
         ("find . -name __pycache__ -exec rm -rf {} +", []),
-        ("rm -rf build node_modules", []),
+        ("rm -rf build node_modules", ["build", "node_modules"]),
         ("cp a.txt .env.local", [".env.local"]),
         ("cp -f a.txt data.bin src", []),
         ("cp .env.local src/.env", ["src/.env"]),
@@ -50,7 +50,7 @@ def test_the_files_that_are_struck_are_named(read: Read, command: str, paths: li
     assert all(loss.covered and loss.exact for loss in found)
 
 
-@pytest.mark.parametrize("command", ["rm $X", "find . -name x | xargs rm", "git checkout .", "rm a.txt $X", "rm -rf ."])
+@pytest.mark.parametrize("command", ["rm $X", "cat list | xargs rm", "git checkout .", "rm a.txt $X", "rm -rf ."])
 def test_what_only_the_run_shows_is_not_called_all(read: Read, command: str) -> None:
     assert any(not loss.exact for loss in read(command))
 

@@ -167,6 +167,17 @@ gsutil -m rm -r gs://b
 gh repo delete x
 gh api -X DELETE /repos/x
 npm unpublish x
+npm publish
+cargo publish
+twine upload dist/*
+gem push a.gem
+terraform apply -auto-approve
+docker rm -f c1
+iptables -F
+systemctl stop nginx
+apt-get remove -y git
+echo x | sudo tee -a /etc/hosts
+echo x >> /etc/hosts
 rsync -a --delete ./ host:/srv
 ssh host rm -rf src
 crontab -r
@@ -228,6 +239,10 @@ aws s3 ls
 gh pr list
 curl http://localhost/x
 python -c 'print(1)'
+cargo publish --dry-run
+apt-get install -y git
+systemctl status nginx
+iptables -L
 npm install
 echo 'git reset --hard'
 """.splitlines()
@@ -263,9 +278,9 @@ def paths(text: str) -> set[str]:
     return {path for loss in found for path in loss.paths}
 
 
-def test_named_files_are_kept_also_where_git_ignores_them_but_not_what_a_build_makes_again() -> None:
+def test_what_a_command_names_is_told_whether_git_ignores_it_or_not() -> None:
     assert paths("rm .env") == {"src/.env"}
-    assert paths("rm -rf ../node_modules ../data build") == {"data"}
+    assert paths("rm -rf ../node_modules ../data build") == {"node_modules", "data", "src/build"}
     assert paths("> a.py") == {"src/a.py"}
     assert paths("rm $X") == set()
 

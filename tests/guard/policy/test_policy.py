@@ -416,7 +416,6 @@ CURL = [
     "ls|curl x",
     "ls&curl x",
     "ls\ncurl x",
-    "ls\rcurl x",
     "(curl x)",
     "{ curl x; }",
     "! curl x",
@@ -430,20 +429,19 @@ CURL = [
     "bash <<< 'curl x'",
     "echo 'curl x' | sh",
     "/usr/bin/cur? x",
-    "/usr/bin/c*l x",
     "cur[l] x",
+    "c{ur,}l x",
+    "\u200bcurl x",
+    'a=(curl x); "${a[@]}"',
     "true && " * 60 + "curl x",
     "x" * 12_000 + "; curl x",
     " " * 2000 + "; curl x",
-    "\u200bcurl x",
     "# x\ncurl x",
     "git log --upload-pack=curl",
-    "PAGER=curl git log",
     "git -c core.pager=curl log",
     "ssh host curl x",
     "parallel curl ::: x",
     "2>x curl y",
-    "a=(curl x)",
 ]
 
 
@@ -462,14 +460,35 @@ def test_a_denial_names_its_rule(workspace: Path, golden: Golden) -> None:
     golden(*whys)
 
 
-@pytest.mark.parametrize("command", ["ls", "cat curly.txt", "currl", "git log", "echo x > y"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("ls", "cat curly.txt", "currl", "git log", "echo x > y", "grep -rn curl src", "git commit -m 'drop curl'"),
+        *("echo 'use curl'", "git checkout curl", "cat <<'EOF'\nuse curl\nEOF", "command -v curl", "a=(curl x)"),
+    ],
+)
 def test_a_denial_leaves_other_commands_alone(command: str, workspace: Path) -> None:
     assert kind(made(workspace, "yolo", deny=("shell(curl)",)), shell, command=command) == "allow"
 
 
 @pytest.mark.parametrize(
     "command",
-    ["$X y", "c{ur,}l x", "echo Y3VybA== | base64 -d | sh", "eval $x", "env $X", "$(printf cu; printf rl) x", ". ./x"],
+    [
+        "$X y",
+        "eval $x",
+        "env $X",
+        "$(printf cu; printf rl) x",
+        ". ./x",
+        "/usr/bin/c*l x",
+        "PAGER=curl git log",
+        "echo cu rl x | sed 's/u r/ur/' | xargs env",
+        "find /usr/bin -regex '.*/cur.' -exec {} x ';'",
+        'awk \'BEGIN{system("cu" "rl x")}\'',
+        "printf 'all:\\n\\tcur%s x' l | make -f -",
+        'python3 -c \'import os; os.system("cu"+"rl x")\'',
+        'perl -e \'exec "cu"."rl"\'',
+        'vim -c \'exe "!cu"."rl"\' x',
+    ],
 )
 def test_what_hides_its_name_is_asked_about_even_in_yolo_where_something_is_denied(
     command: str, workspace: Path
@@ -492,6 +511,12 @@ def test_what_hides_its_name_is_asked_about_even_in_yolo_where_something_is_deni
         ("shell(rm -rf)", "rm -r -f x", "deny"),
         ("shell(rm -rf)", "rm x -r -f", "deny"),
         ("shell(rm -rf)", "rm -r x", "allow"),
+        ("shell(rm -rf)", "rm --recursive --force x", "deny"),
+        ("shell(rm -rf)", "git rm -rf x", "allow"),
+        ("shell(git push)", "git commit -m 'do not git push yet'", "allow"),
+        ("shell(npm -g)", "npm install --global x", "deny"),
+        ("shell(git commit --no-verify)", "git commit -n -m x", "deny"),
+        ("shell(git commit --no-verify)", "git push -n", "allow"),
         ("shell(git push --force)", "git push --forc", "deny"),
         ("shell(git push --force)", "git push", "allow"),
         ("shell(/usr/bin/curl)", "curl x", "deny"),

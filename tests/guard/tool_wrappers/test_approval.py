@@ -47,7 +47,7 @@ async def _show_command(ctx: Context, command: str) -> Preview:
     return Preview(f"shell {command}", OutputView(command))
 
 
-@tool(effect="execute", preview=_show_command, paths=lambda _: ())
+@tool(effect="execute", preview=_show_command)
 async def shell(ctx: Context, command: Annotated[str, Field("Command.")]) -> str:
     """Pretend to run."""
     return f"ran {command}"
@@ -295,7 +295,7 @@ async def test_the_preview_of_an_edit_asks_for_what_it_has_to_read(context: Cont
 async def test_a_command_that_would_have_to_run_twice_is_not(context: Context, workspace: Path) -> None:
     runs = 0
 
-    @tool(effect="execute", paths=lambda _: ())
+    @tool(effect="execute")
     async def greedy(ctx: Context) -> str:
         """Act, then read outside."""
         nonlocal runs

@@ -1,6 +1,7 @@
 """Snapshots around calls: what is told, what is said of the way back, and what happens where nothing can be kept."""
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,69 @@ async def test_a_destructive_command_runs_and_says_how_its_files_come_back(
     assert kept.checkpoints.read(before.tree, "secret") == b"never in git"
     assert not (workspace / "secret").exists()
     golden(notice, TREE=before.tree[:12])
+
+
+WAY = " with /undo or: kimi-agent rewind S1 --to TREE --what code"
+LOST = "Not kept, so /undo does not bring back: "
+
+
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [
+        ("rm i.log", ["i.log comes back" + WAY]),
+        ("rm *.log", ["i.log, tracked.log come back" + WAY]),
+        ("rm dist/app.js", ["dist/app.js comes back" + WAY]),
+        ("rm -r dist", [LOST + "dist"]),
+        ("rm -r dist src", ["src comes back" + WAY, LOST + "dist"]),
+        ("rm -rf dist nothing", [LOST + "dist"]),
+        ("rm -rf nothing; find . -name '*.pyc' -delete", []),
+        ("rm -r logs", ["logs comes back" + WAY, LOST + "logs (some of it)"]),
+        ("rm -r mixed", ["mixed comes back" + WAY, LOST + "mixed (some of it)"]),
+        ("rm big.log", [LOST + "big.log"]),
+        (
+            "git reset --hard; rm -r dist",
+            ["The files as they were before (not those that git ignores, unless named) come back" + WAY, LOST + "dist"],
+        ),
+        ("git push --force", []),
+        ("git push --force; rm a.py", ["a.py comes back" + WAY]),
+        ("rm ../elsewhere", []),
+    ],
+)
+async def test_only_what_that_snapshot_holds_is_said_to_come_back(
+    command: str,
+    lines: list[str],
+    tool: Callable[[str], Tool],
+    keeping: Make,
+    context: Context,
+    workspace: Path,
+    told: list[Event],
+) -> None:
+    ignored = {"i.log": "i", "dist/app.js": "d", "dist/deep/x": "x", "logs/a.log": "l", "a.pyc": "p"}
+    others = {"tracked.log": "t", "src/a.py": "s", "a.py": "a", "logs/README": "r", "mixed/f": "f"}
+    (workspace / ".git").mkdir()
+    (workspace / ".gitignore").write_text("*.log\n!tracked.log\ndist\n*.pyc\n")
+    for name, text in {**ignored, **others, "mixed/.git/HEAD": "ref: refs/heads/main\n"}.items():
+        (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / name).write_text(text)
+    (workspace / "big.log").write_bytes(b"x" * 1_000_001)
+    if "*.log" in command:
+        (workspace / "big.log").unlink()
+    standing = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
+    kept = keeping(answer=True)
+
+    async def run(ctx: Context, call: ParsedCall) -> Result:
+        return Result("ran")
+
+    raw = json.dumps({"command": command})
+    done = await run_tool(kept.wrap(tool("shell").wrapped(run)), replace(context, place=(7, 1)), raw)
+    (before,) = [each for each in told if isinstance(each, Checkpoint)]
+    assert done.content.replace(before.tree[:12], "TREE").splitlines() == ["ran", *lines]
+    for name in (name for line in lines if line.endswith(WAY) for name in line.split(" come")[0].split(", ")):
+        if f"{name} (some of it)" not in done.content:
+            below = {path: data for path, data in standing.items() if path.is_relative_to(workspace / name)}
+            assert {
+                path: kept.checkpoints.read(before.tree, str(path.relative_to(workspace))) for path in below
+            } == below
 
 
 async def test_what_a_ref_held_is_named(

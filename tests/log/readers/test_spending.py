@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from kimi_agent.log.events import Durable, Opened, Said, Spent
+from kimi_agent.log.events import Dispatched, Durable, Opened, Said, Spent, Unanswered
 from kimi_agent.log.messages import Assistant, Usage, user_message
-from kimi_agent.log.readers.spending import Payment, SpendingReader, find_local_midnight
+from kimi_agent.log.readers.spending import (
+    Payment,
+    SpendingReader,
+    estimate_cut_request,
+    find_cut_requests,
+    find_local_midnight,
+)
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
 
@@ -138,8 +144,52 @@ def test_a_fork_does_not_pay_again_for_what_it_copied(days: Days, tmp_path: Path
     for session in (source, copy, again):
         session.close()
     sessions.remove(source.id)
-    # The first payment is known from the copies; the second went with the session.
-    assert sorted(Days(days.state).paid(), key=lambda each: each[1] or 0) == [expected[0], *expected[2:]]
+    # What was paid stays, and the copies of the first payment still count as one.
+    assert sorted(days.paid(), key=lambda each: each[1] or 0) == expected
+    assert sorted(Days(days.state).paid(), key=lambda each: each[1] or 0) == expected
+
+
+def test_a_request_whose_process_was_killed_counts_by_its_estimate_until_it_is_booked(
+    days: Days, tmp_path: Path
+) -> None:
+    sessions, sent = days.sessions(tmp_path), Dispatched("kimi-k2.6", 2_000, 2.5)
+    session = days.open(tmp_path)
+    days.tell(session, sent, spent(1.0), sent, Unanswered(), sent)
+    open_one = Payment(
+        MONDAY, session.id, str(tmp_path), "main", "kimi-k2.6", Usage(2_000), 2.5, "answer", estimated=True, open=True
+    )
+    assert days.spending.since(0)[-1] == open_one
+    assert days.paid() == [(session.id, 1.0), (session.id, 2.5)]
+    session.close()
+    copy = sessions.fork(session.id)  # the cut request is its original's
+    log = list(copy.events())
+    assert find_cut_requests(log) == []
+    copy.close()
+    for _ in range(2):  # booked once
+        resumed = sessions.resume(session.id)
+        days.tell(resumed, *map(estimate_cut_request, find_cut_requests(resumed.take_past())))
+        resumed.close()
+    assert sorted(days.paid()) == sorted(Days(days.state).paid()) == [(session.id, 1.0), (session.id, 2.5)]
+    assert [each.open for each in days.spending.since(0)] == [False, False]
+
+
+def test_what_was_paid_is_kept_of_a_removed_session_and_nothing_that_was_said(days: Days, tmp_path: Path) -> None:
+    session = days.open(tmp_path)
+    days.tell(session, Said(user_message("a secret of mine")), spent(1.0), Dispatched("kimi-k2.6", 100, 2.0))
+    child = Session.create(session.folder, session.opened, now=lambda: days.now, agent="main.1")
+    days.tell(child, spent(4.0))
+    for each in (session, child):
+        each.close()
+    said = days.open(tmp_path)
+    days.tell(said, Said(user_message("nothing was paid here")))
+    said.close()
+    sessions = days.sessions(tmp_path)
+    for id in (session.id, said.id):
+        sessions.remove(id)
+    assert sorted(days.paid()) == sorted(Days(days.state).paid()) == [(session.id, usd) for usd in (1.0, 2.0, 4.0)]
+    kept = [path for path in (days.state / "spending").rglob("*") if path.is_file()]
+    assert sorted(path.name for path in kept) == ["main.1.jsonl", "main.jsonl"]
+    assert not any("secret" in path.read_text() or "long" in path.read_text() for path in kept)
 
 
 def test_sub_agents_beside_the_main_log_count(days: Days, tmp_path: Path) -> None:
@@ -166,7 +216,7 @@ def test_a_log_that_was_replaced_is_read_anew(days: Days, tmp_path: Path) -> Non
     other.path.rename(session.path)  # another file, and a longer one
     assert [usd for _, usd in days.paid()] == [9.0] * 9
     days.sessions(tmp_path).remove(session.id)
-    assert days.paid() == []
+    assert [usd for _, usd in days.paid()] == [9.0] * 9  # kept
 
 
 def test_what_is_no_log_is_passed_over(days: Days, tmp_path: Path) -> None:

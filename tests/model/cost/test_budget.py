@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import Cap, Caps, list_caps_set
 from kimi_agent.model.cost.cost_recorder import wrap_with_cost_recorder
 from kimi_agent.model.cost.prices import Price
+from kimi_agent.model.cost.shared_claims import SharedClaims
 from kimi_agent.model.cost.spend_totals import Amount, Cost, SpendTotals
 from kimi_agent.model.protocol import Delta, Finish, Model, Request
 from tests.golden_texts import Golden
@@ -71,6 +73,7 @@ class House:
     answers: list[Decision] = field(default_factory=list)
     price: Price | None = PRICE
     others: tuple[float, int] = (0.0, 0)
+    claims: Path | None = None
     now: float = NOON
     answering_s: float = 0.0
     meanwhile: Callable[[], object] = lambda: None
@@ -78,7 +81,10 @@ class House:
     questions: list[Question] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(self.caps, ask=self.ask, emit=self.emit, clock=lambda: self.now, day=lambda: self.others)
+        claims = SharedClaims(self.claims or Path("/proc/nowhere"), "mine")
+        self.budget = Budget(
+            self.caps, ask=self.ask, emit=self.emit, clock=lambda: self.now, day=lambda: self.others, claims=claims
+        )
         self.budget.begin_run()
 
     def emit(self, event: Event, agent: str = "main") -> Stamped:
@@ -396,6 +402,21 @@ async def test_other_sessions_are_looked_at_also_after_the_clock_was_set_back() 
     house.now -= 3_600
     house.others = (0.99, 50)
     assert "of today are spent" in str(await stopped(all_of(model, asking())))
+
+
+@pytest.mark.parametrize("unit", ["usd", "tokens"])
+async def test_of_two_processes_at_the_days_cap_one_gives_the_answer_above_it(unit: str, tmp_path: Path) -> None:
+    caps = Caps(day_usd=0.5) if unit == "usd" else Caps(day_tokens=150_000)
+    houses = [House(caps, claims=tmp_path, others=(0.49, 149_000)) for _ in range(2)]
+    usage, gate = Usage(10_000, 5), asyncio.Event()
+    answering, refused = [house.road(Server([usage], hold=gate)) for house in houses]
+    first = asyncio.ensure_future(all_of(answering, asking(purpose="wrap_up")))
+    while not list(tmp_path.glob("*.json")):
+        await asyncio.sleep(0)
+    assert (await stopped(all_of(refused, asking(purpose="wrap_up")))).exit_code == 54
+    gate.set()
+    await first
+    await all_of(refused, asking(purpose="wrap_up"))  # what the other one spent is in `others`, in its log
 
 
 async def test_a_raised_day_is_raised_for_that_day() -> None:

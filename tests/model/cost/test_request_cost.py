@@ -11,6 +11,7 @@ from kimi_agent.errors import Refused, Unavailable
 from kimi_agent.log.events import (
     CallDelta,
     Compacted,
+    Dispatched,
     Durable,
     Event,
     ReasoningDelta,
@@ -22,6 +23,7 @@ from kimi_agent.log.events import (
     Spent,
     Stamped,
     TextDelta,
+    Unanswered,
 )
 from kimi_agent.log.messages import Assistant, Media, Message, ToolReturn, Usage, User, user_message
 from kimi_agent.model.cost.cost_recorder import (
@@ -41,6 +43,8 @@ from tests.model.requests import READ_FILE, all_of
 
 PRICE = Price(1.0, 0.1, 4.0)
 FINE: Sequence[Delta] = [TextDelta("fine"), Usage(1_000, 10), Finish("stop")]
+SENT = Dispatched("kimi-k2.6", 5_000, 0.005)
+"""What `ask()` is when it goes out: nothing of it is cached."""
 HISTORY: tuple[Message, ...] = (user_message("fix it"), Assistant("I look."), user_message("and?"))
 
 
@@ -102,14 +106,15 @@ async def test_the_reported_usage_is_written_down_with_its_price() -> None:
     script: Sequence[Delta] = [TextDelta("x"), Usage(1_000, 1), Usage(2_000, 500, 1_000, 300), Finish("stop")]
     assert await all_of(book.around(script), replace(ask(), purpose="wrap_up")) == script
     usage = Usage(2_000, 500, 1_000, 300)
-    assert book.events == [Spent("kimi-k2.6", usage, PRICE.usd(usage), "wrap_up")]
+    sent = Dispatched("kimi-k2.6", 5_000, 0.005, "wrap_up")
+    assert book.events == [sent, Spent("kimi-k2.6", usage, PRICE.usd(usage), "wrap_up")]
 
 
 async def test_without_a_price_the_tokens_are_written_down_alone() -> None:
     book = Book()
     model = wrap_with_cost_recorder(Answers([FINE]), price=None, emit=book.emit, clock=lambda: 0.0)
     await all_of(model, ask())
-    assert book.events == [Spent("kimi-k2.6", Usage(1_000, 10), None)]
+    assert book.events == [Dispatched("kimi-k2.6", 5_000, None), Spent("kimi-k2.6", Usage(1_000, 10), None)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ async def test_an_attempt_without_a_first_word_costs_nothing(script: list[BaseEx
         await all_of(book.around(script), ask())
     except (Refused, Unavailable):
         assert script
-    assert book.events == []
+    assert book.events == [SENT, Unanswered()]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,7 @@ async def test_what_broke_off_is_estimated(script: list[Delta | BaseException]) 
     with suppress(Unavailable, ZeroDivisionError):
         await all_of(book.around(script), ask())
     usage = Usage(5_000, 7, 0, 3)  # (9 + 2 + 4 + 4 ASCII characters) / 4 and two others
-    assert book.events == [Spent("kimi-k2.6", usage, PRICE.usd(usage), estimated=True)]
+    assert book.events == [SENT, Spent("kimi-k2.6", usage, PRICE.usd(usage), estimated=True)]
 
 
 async def test_a_usage_without_input_tells_the_output_alone() -> None:
@@ -159,7 +164,7 @@ async def test_a_cancelled_attempt_is_written_down_once() -> None:
     reading = asyncio.ensure_future(all_of(book.around([TextDelta("x" * 400), never]), ask()))
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not book.events
+    assert book.events == [SENT]
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

@@ -1,21 +1,28 @@
 """After a kill at any system call of a restore, the next start brings the tree to old or new, never between."""
 
+import contextlib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kimi_agent.errors import ToolError
+from kimi_agent.workspace.checkpoint.restore import restore_files
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
+from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
-from tests.workspace.checkpoint.test_restore import BY, SWAPS, restore
+from tests.workspace.checkpoint.test_restore import BY, SWAPS, changes, contents, restore
 from tests.workspace.fault_injection import (
     FOREVER,
     Killed,
     Run,
+    Tree,
     WatchedSyscalls,
     assert_old_then_new,
     fail_then_kill,
     journals,
+    kill_here,
     open_files,
     read_tree,
     run_as_script,
@@ -121,6 +128,53 @@ def test_starts_that_are_killed_too_change_nothing_about_that(tmp_path: Path, na
             new = found
             if through:
                 break
+
+
+FOLDERS: tuple[Tree, Tree] = ({"d/f": "644 old", "gone/g": "644 g"}, {"d/f": "644 new", "e/h": "600 h"})
+
+
+def folder_modes(root: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in sorted(root.iterdir())}
+
+
+def restore_with_modes(files: Files) -> None:
+    old, new = FOLDERS
+    change = FolderModeChange("d", 0o700, 0o555)
+    restore_files(changes(old, new), contents(new), files, folder_mode={"e": 0o2750}.get, folder_changes=[change])
+
+
+@pytest.mark.parametrize("error", [None, 5], ids=["killed", "failed"])
+def test_the_modes_of_folders_are_old_or_new_with_their_files(tmp_path: Path, error: int | None) -> None:
+    sides = []
+    for at in range(FOREVER):
+        folder = tmp_path / str(at)
+        root = open_files(folder).root
+        write_tree(root, FOLDERS[0])
+        (root / "d").chmod(0o700)
+        old = folder_modes(root)
+
+        def befall(number: int, name: str, at: int = at) -> None:
+            if error and number == at:
+                raise OSError(error, "Input/output error")
+            if not error and number >= at:
+                kill_here()
+
+        syscalls = WatchedSyscalls(befall)
+        with contextlib.suppress(Killed, ToolError):
+            restore_with_modes(open_files(folder, syscalls))
+        start(folder)
+        is_new = read_tree(root) == FOLDERS[1]
+        assert is_new or read_tree(root) == FOLDERS[0]
+        # A mode that could not be set fails nothing.
+        lenient = error and syscalls._names[at : at + 1] in (["chmod"], ["folder"])
+        assert lenient or folder_modes(root) == ({"d": 0o555, "e": 0o2750} if is_new else old), at
+        assert journals(folder) == []
+        sides.append(is_new)
+        if len(syscalls._names) <= at:
+            break
+    if not error:
+        assert_old_then_new(sides)
+    assert len(sides) > 60
 
 
 def undone(base: Path, name: str, call: str, *, ats: range, lasts: range) -> None:

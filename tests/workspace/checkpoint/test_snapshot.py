@@ -576,13 +576,28 @@ def test_the_modes_of_equal_trees_are_equal_whatever_the_order() -> None:
     other.put("gone", 0o604)
     other.drop("gone")
     other.drop("never there")
-    assert one.blob() == other.blob() == b"600 755\n644 c\x00777 y\x000 zero\x00"
-    read = StoredModes(one.blob())
+    assert one.blob({}) == other.blob({}) == b"600 755\n644 c\x00777 y\x000 zero\x00"
+    read = StoredModes(one.blob({}))
     git_modes = {path: 0o100755 if mode & 0o100 else 0o100644 for path, mode in modes.items()}
     assert {path: read.of(path.encode(), git_modes[path]) for path in modes if path != "l"} == {
         path: mode for path, mode in modes.items() if path != "l"
     }
-    assert FileModes().blob() == b"644 755\n"
+    assert FileModes().blob({}) == b"644 755\n"
+
+
+def test_bits_above_0777_and_modes_of_folders_stand_where_an_older_build_sees_no_file() -> None:
+    """It reads a row's path, and passes over one that its tree does not hold: none begins or ends with a slash."""
+    modes = FileModes({"d/a": 0o644, "d/e/b": 0o4755, "c": 0o644, "x": 0o755}.items())
+    assert modes.folders() == {"d", "d/e"}
+    blob = modes.blob({"d": 0o755, "d/e": 0o1777})
+    assert blob == b"644 755\n755 /\x004755 /d/e/b\x001777 d/e/\x00755 d/e/b\x00"
+    read = StoredModes(blob)
+    assert [read.of(path, 0o100755) for path in (b"d/e/b", b"x")] == [0o4755, 0o755]
+    assert [read.of_folder(path) for path in (b"d", b"d/e")] == [0o755, 0o1777]
+    older = StoredModes(b"644 755\n600 a\0")
+    assert (older.of(b"a", 0o100644), older.of_folder(b"d")) == (0o600, None)
+    modes.drop("d/e/b")
+    assert modes.folders() == {"d"}
 
 
 def test_a_change_of_what_most_files_have_is_a_change_of_each(workspace: Path, opened: Open) -> None:

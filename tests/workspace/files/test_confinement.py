@@ -12,6 +12,7 @@ import pytest
 from kimi_agent.errors import NeedsConsent, ToolError
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange
+from kimi_agent.workspace.files.access_rules import AccessRules
 from kimi_agent.workspace.files.files import Files
 from tests.builders import make_files
 
@@ -28,7 +29,13 @@ def files(tmp_path: Path) -> Files:
 
 def open_at(tmp_path: Path, cwd: str = "", added: tuple[Path, ...] = ()) -> Files:
     state = tmp_path / "state"
-    return make_files(tmp_path / "app", state, cwd=tmp_path / "app" / cwd, added=added, private=(state,))
+    return make_files(
+        tmp_path / "app",
+        state,
+        cwd=tmp_path / "app" / cwd,
+        added=added,
+        access=AccessRules(private=(str(state.resolve()),)),
+    )
 
 
 def code_of_write(files: Files, path: str) -> str:

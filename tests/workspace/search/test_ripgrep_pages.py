@@ -12,7 +12,7 @@ PRINTED = (
 
 
 def page(need: int = 10) -> MatchPage:
-    return MatchPage(need, 1, order_by_path, secret=lambda path: path.endswith(b"secret"))
+    return MatchPage(need, 1, order_by_path, hidden=lambda path: "sensitive" if path.endswith(b"secret") else "")
 
 
 @given(st.integers(1, len(PRINTED)))

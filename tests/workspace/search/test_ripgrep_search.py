@@ -358,3 +358,20 @@ async def test_a_slow_search_says_which_engine_it_is(context: Context, workspace
     assert (await context.ripgrep.search("hit")).engine == "ripgrep"
     with pytest.raises(ToolError, match="file types need ripgrep"):
         await slow.search("hit", file_type="py")
+
+
+@pytest.mark.parametrize("glob", ["pkg/**", "**/*", "*", "{src,pkg}/**", "pkg/", "*.js", "/pkg/**/i.js"])
+async def test_a_glob_does_not_bring_ignored_files_back(rg: Ripgrep, workspace: Path, glob: str) -> None:
+    lay(workspace, pkg__a__i_js="hit", pkg__a__modules__lib__i_js="hit", pkg__gen_js="hit", keep="hit")
+    lay(workspace, _gitignore="modules/\ngen.js\n!keep\n")
+    found = await rg.search("hit", glob=glob)
+    assert set(listed(found)) - {"keep"} == {"pkg/a/i.js"}
+    assert "pkg/gen.js" not in await rg.files(".", glob=glob)
+    assert "pkg/gen.js" in await rg.files(".", glob="*", include_ignored=True)
+
+
+async def test_a_glob_that_names_ignored_files_alone_says_how_many_hits_they_hold(rg: Ripgrep, workspace: Path) -> None:
+    lay(workspace, a_log="hit", a_py="hit", _gitignore="*.log\n")
+    found = await rg.search("hit", glob="*.log")
+    assert (found.matches, found.searched, found.ignored_matches) == (0, 0, 1)
+    assert set(listed(await rg.search("hit", glob="*.log", include_ignored=True))) == {"a.log"}

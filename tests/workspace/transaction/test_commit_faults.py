@@ -20,10 +20,12 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.transaction.syscalls import FileSyscalls
 from tests.builders import make_files
 from tests.workspace.fault_injection import (
+    Killed,
     WatchedSyscalls,
     assert_old_then_new,
     fork,
     journals,
+    kill_here,
     kill_process,
     open_files,
     run_as_script,
@@ -234,6 +236,75 @@ def test_short_writes_are_carried_on_and_a_fault_between_them_is_undone(tmp_path
     assert len(writes) > 300
     for at in writes[1::40]:
         assert not check(ready(tmp_path / f"at {at}"), new, [Fault(at, errno.ENOSPC)], chunk=1)
+
+
+def failing(*calls: tuple[str, int]) -> WatchedSyscalls:
+    """System calls of which these fail (0: this one does not), each the first of its name after the one before it."""
+    left = list(calls)
+
+    def before(number: int, name: str) -> None:
+        if left and name == left[0][0]:
+            error = left.pop(0)[1]
+            if error:
+                raise OSError(error, os.strerror(error))
+
+    return WatchedSyscalls(before)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        # Marked ready, but that may not have reached the disk; then a temporary name stays.
+        (("mark", 0), ("sync", errno.ENOSPC), ("unlink", errno.EACCES)),
+        # A folder that was made stays, though nothing is in it.
+        (("link", errno.EIO), ("rmdir", errno.EACCES)),
+        (("rename", errno.EIO), ("rmdir", errno.EROFS)),
+        (("write", errno.ENOSPC), ("remove", errno.EIO)),
+        (("rename", errno.EIO), ("remove", errno.EIO)),
+    ],
+)
+def test_what_a_second_fault_leaves_is_tidied_up_at_the_next_start(
+    tmp_path: Path, calls: tuple[tuple[str, int], ...]
+) -> None:
+    tried = ready(base := tmp_path / "x")
+    assert tried.commit(failing(*calls)) is not None
+    open_files(base).recover()
+    assert tree(base) == tried.old
+    assert journals(base) == []
+
+
+def test_a_journal_that_could_not_be_removed_does_not_take_back_what_is_written_later(tmp_path: Path) -> None:
+    tried = ready(base := tmp_path / "x")
+    assert tried.commit(failing(("rename", errno.EIO), ("remove", errno.EIO))) is not None
+    assert len(journals(base)) == 1
+    assert tried.commit(faulty()) is None  # the same again, and this time it works
+    stands = tree(base)
+    open_files(base).recover()
+    assert (tree(base), journals(base)) == (stands, [])
+
+
+def test_a_finished_commit_whose_journal_stays_is_not_finished_again(tmp_path: Path) -> None:
+    tried = ready(base := tmp_path / "x")
+    with pytest.raises(Killed):
+        tried.commit(dying_once_ready())
+    open_files(base, failing(("remove", errno.EIO))).recover()
+    (base / "a workspace" / "gone.py").write_bytes(b"going\n")  # the person puts it back
+    open_files(base).recover()
+    assert (base / "a workspace" / "gone.py").exists()
+    assert journals(base) == []
+
+
+def dying_once_ready() -> WatchedSyscalls:
+    names: list[str] = []
+
+    def before(number: int, name: str) -> None:
+        if "mark" in names and name == "rename":
+            names.append("dead")
+        if "dead" in names:
+            kill_here()
+        names.append(name)
+
+    return WatchedSyscalls(before)
 
 
 @pytest.mark.long

@@ -73,13 +73,14 @@ def test_work_is_never_dropped_unless_forced(own: OwnRepository, golden: Golden)
     refusals = [refusal(own)]
     (made.path / "sub" / "new\x1b[2J").unlink()
     [listed] = worktrees(own).list()
-    assert (listed.ahead, listed.dirty, listed.merged, listed.branch) == (1, (), False, "kimi-agent/fix")
+    assert (listed.ahead, listed.work.dirty, listed.merged, listed.branch) == (1, (), False, "kimi-agent/fix")
     refusals.append(refusal(own))
     own.git("worktree", "lock", "--reason", "on a stick", str(made.path))
     own.git("merge", "-q", "kimi-agent/fix")
     refusals.append(refusal(own))
     own.git("worktree", "unlock", str(made.path))
     refusals.append(refusal(own, UserError, at=made.path))
+    (made.path / "x.o").unlink()
 
     assert worktrees(own).remove("fix").merged
 
@@ -162,7 +163,7 @@ def test_nothing_of_the_repository_runs(own: OwnRepository, golden: Golden) -> N
     own.git("config", "--worktree", "filter.lfs.clean", f"touch '{ran}'; cat", at=made.path)
     ran.unlink(missing_ok=True)  # plain git, just now, went by what is set here
     (made.path / "photo.big").touch()
-    assert worktrees(own).list()[0].dirty == ()
+    assert worktrees(own).list()[0].work.dirty == ()
     worktrees(own).remove("fix")
     assert not ran.exists()
 

@@ -15,7 +15,7 @@ from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
-from kimi_agent.workspace.testrun.choosing.run_plan import RememberedCommand, RunPlan
+from kimi_agent.workspace.testrun.choosing.run_plan import ConfiguredCommand, RememberedCommand, RunPlan
 from kimi_agent.workspace.testrun.commands_and_reports import Target, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.runner import FIRST_TASK, LaunchRequest, RunnerEnvironment, TestRunner
@@ -39,7 +39,9 @@ class PlanChooser:
         launch, read = prepare_given_command(command, place, why, self._environment.report_path, self._runners)
         return RunPlan(launch, read, place, whole=whole, source=source, given=command)
 
-    async def choose(self, selection: TestSelection, *, configured: str, worked: RememberedCommand | None) -> RunPlan:
+    async def choose(
+        self, selection: TestSelection, *, configured: ConfiguredCommand, worked: RememberedCommand | None
+    ) -> RunPlan:
         """The plan that runs `selection`: the person's command, AGENTS.md's, the one that worked, or a runner's.
 
         The first of these that can do it is taken. A whole command cannot be narrowed, so the first three serve only
@@ -48,10 +50,9 @@ class PlanChooser:
         start = _start_folder(self._files, selection.targets)
         why = ""
         if selection.is_whole:
-            if configured:
-                return self.plan_command(
-                    configured, self._files.root, "configured test command", "settings", whole=True
-                )
+            if configured.command:
+                why = "configured test command"
+                return self.plan_command(configured.command, self._files.root, why, configured.source, whole=True)
             documented, why = await asyncio.to_thread(self._plan_from_agents_file, start)
             if documented is not None:
                 return documented

@@ -33,6 +33,14 @@ class RunPlan:
 
 
 @dataclass(frozen=True)
+class ConfiguredCommand:
+    """The test command of the settings ("" for none): the person's own, or that of a project they trust."""
+
+    command: str
+    source: CommandSource
+
+
+@dataclass(frozen=True)
 class RememberedCommand:
     """A command of an earlier call; `has_cases` says that single tests were read from its run."""
 

@@ -10,13 +10,22 @@ from functools import partial
 from pathlib import Path
 
 from kimi_agent.printable import list_paths
-from kimi_agent.rewind.authorship import Authorship, SnapshotAccess
-from kimi_agent.rewind.ignored_files import IgnoredFile, find_ignored_files
-from kimi_agent.rewind.plan_files import FilePlan, FilesThere, RewindBlocked, last_lost_record, leave_paths, plan_files
+from kimi_agent.rewind.file_plan.authorship import Authorship, SnapshotAccess
+from kimi_agent.rewind.file_plan.folder_modes import plan_folder_modes
+from kimi_agent.rewind.file_plan.ignored_files import IgnoredFile, find_ignored_files
+from kimi_agent.rewind.file_plan.plan_files import (
+    FilePlan,
+    FilesThere,
+    RewindBlocked,
+    last_lost_record,
+    leave_paths,
+    plan_files,
+)
+from kimi_agent.rewind.file_plan.uncovered import describe_uncovered
 from kimi_agent.rewind.tree_changes import TreeChange, read_other_changes
-from kimi_agent.rewind.uncovered import describe_uncovered
 from kimi_agent.workspace.checkpoint import Snapshot, SnapshotError, UnkeptPaths
 from kimi_agent.workspace.checkpoint.restore import find_unrestorable
+from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
 from kimi_agent.workspace.files.files import Files
 
 
@@ -30,6 +39,7 @@ class FilesNow:
     now: Snapshot
     also: tuple[str, ...]
     file_plan: FilePlan
+    folders: tuple[FolderModeChange, ...] = ()
     stood_empty: Collection[str] = ()
 
 
@@ -62,7 +72,10 @@ class FileInspector:
         wanted = partial(_is_asked_for, paths)
         then, there_now = (self._unkept(listing) for listing in (spans[0].unkept, now.unkept))
         authorship = Authorship(self.checkpoints, read_other_changes(self.session, spans[0].began))
-        there = FilesThere(now_ignored, ignored, then, self._exists)
+        # Of these the target tells the state, though a rule ignored them later: there, or not there.
+        known = frozenset(path for path in ignored if then is not None and not then.stood(path))
+        unknown = {path: file for path, file in ignored.items() if path not in known}
+        there = FilesThere((*now_ignored, *known), unknown, then, self._exists)
         plan = plan_files(spans, now, self.checkpoints, authorship, there, wanted=wanted, by_name=bool(paths))
         refused = find_unrestorable(plan.all, self.files)
         plan, left = leave_paths(plan, refused)
@@ -74,7 +87,8 @@ class FileInspector:
         notes = [*plan.notes, *uncovered]
         for why in dict.fromkeys(refused.values()):
             notes.append(f"left, for {why}: {list_paths([path for path in left if refused.get(path) == why])}")
-        return FilesNow(now, also, replace(plan, notes=tuple(notes)), then.empty if then else ())
+        folders = plan_folder_modes(spans, now.tree, self.checkpoints, wanted)
+        return FilesNow(now, also, replace(plan, notes=tuple(notes)), folders, then.empty if then else ())
 
     def _find_ignored(self, spans: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
         """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""

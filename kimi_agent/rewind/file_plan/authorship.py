@@ -18,7 +18,14 @@ from typing import Literal, Protocol
 
 from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.ignore_rules import is_litter
-from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, Snapshot, SnapshotError, TreeEntry, UnkeptPaths
+from kimi_agent.workspace.checkpoint.snapshot_values import (
+    FolderModeChange,
+    PathChange,
+    Snapshot,
+    SnapshotError,
+    TreeEntry,
+    UnkeptPaths,
+)
 from kimi_agent.workspace.paths import parent_folders
 
 Author = Literal["agent", "other", "unsure"]
@@ -49,6 +56,8 @@ class SnapshotAccess(Protocol):
 
     def take(self, also: Sequence[str] = (), *, newly_ignored: bool = False) -> Snapshot: ...
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
+    def folder_mode(self, tree: str, path: str) -> int | None: ...
+    def folder_mode_changes(self, old: str, new: str) -> tuple[FolderModeChange, ...]: ...
     def content(self, entry: TreeEntry) -> bytes: ...
     def entry_at(self, tree: str, path: str) -> TreeEntry | None: ...
     def has(self, tree: str) -> bool: ...

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kimi_agent.printable import list_paths
-from kimi_agent.rewind.authorship import Author, AuthoredChange, Authorship, SnapshotAccess
-from kimi_agent.rewind.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.rewind.file_plan.authorship import Author, AuthoredChange, Authorship, SnapshotAccess
+from kimi_agent.rewind.file_plan.ignored_files import IgnoredFile, plan_ignored_files
+from kimi_agent.rewind.file_plan.uncovered import HalfMove, find_half_moves
 from kimi_agent.rewind.tree_changes import TreeChange
-from kimi_agent.rewind.uncovered import HalfMove, find_half_moves
 from kimi_agent.workspace.checkpoint.ignore_rules import is_litter
 from kimi_agent.workspace.checkpoint.snapshot_values import (
     PathChange,
@@ -84,8 +84,9 @@ def plan_files(
     _check_complete(spans)
     target = spans[0].before
     try:
-        changes = trees.changes(now.tree, target)
+        changes = list(trees.changes(now.tree, target))
         missed = _find_missed(now, target, trees)
+        changes = [*changes, *_passed_over(there.now_ignored, changes, now.tree, target, trees)]
         found = [each for each in changes if each.path not in there.ignored and not _is_missed(each.path, missed)]
         moves = find_half_moves(found, there.then, there.exists)
         found = [each for each in found if wanted(each.path) and not any(move.covers(each) for move in moves)]
@@ -161,6 +162,17 @@ def last_lost_record(spans: Sequence[TreeChange], trees: SnapshotAccess) -> int:
     """The record of the last tree change of which a snapshot is gone."""
     gone = [span.seq for span in spans if not all(trees.has(tree) for tree in (span.before, span.after) if tree)]
     return max(gone, default=spans[-1].seq)
+
+
+def _passed_over(
+    now_ignored: Collection[str], changes: Sequence[PathChange], now: str, target: str, trees: SnapshotAccess
+) -> list[PathChange]:
+    """The changes of files that a rule ignores now, where the target was not asked for them but knows all the same."""
+    found = {each.path for each in changes}
+    pairs = [
+        (path, trees.entry_at(now, path), trees.entry_at(target, path)) for path in now_ignored if path not in found
+    ]
+    return [PathChange(path, before, after) for path, before, after in pairs if before != after]
 
 
 def _find_missed(now: Snapshot, target: str, trees: SnapshotAccess) -> list[str]:

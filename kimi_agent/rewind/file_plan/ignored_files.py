@@ -7,7 +7,7 @@ snapshots prove nothing about such a file, so its tree before the first change a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kimi_agent.rewind.authorship import SnapshotAccess
+from kimi_agent.rewind.file_plan.authorship import SnapshotAccess
 from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 from kimi_agent.workspace.paths import is_beneath
