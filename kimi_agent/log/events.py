@@ -128,8 +128,7 @@ class Queued(msgspec.Struct, frozen=True, tag="Queued"):
 class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
-    `missed` names what was too big to be kept (at most 20 paths); where nothing could be kept, `tree` is "" and
-    `failed` says why.
+    `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
     """
 
     tree: str
@@ -138,6 +137,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     index: int = 0
     missed: tuple[str, ...] = ()
     failed: str = ""
+    unkept: str = ""
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
