@@ -246,8 +246,9 @@ class Policy:
     def _reason(self, judged: _JudgedPlan) -> str:
         """Why a person is asked, where that is not plain."""
         outside = "it reaches outside the workspace" if judged.outside else ""
-        complex_ = (each.why_complex for each in judged.commands)
-        return next(filter(None, (*complex_, outside, *(each.why_asked for each in judged.commands))), "")
+        given = judged.given_commands  # nobody need explain a row of our own table
+        complex_ = (each.why_complex for each in given)
+        return next(filter(None, (*complex_, outside, *(each.why_asked for each in given))), "")
 
     def _offer(self, judged: _JudgedPlan) -> str:
         """What "don't ask again" may stand for; "" where it would say more than the person sees, or not cover it."""
