@@ -8,6 +8,7 @@ whose name says that they run, write, load or configure something.
 import re
 from collections.abc import Iterator
 
+from kimi_agent.guard.shell.embedded_commands import has_run_subscript
 from kimi_agent.guard.shell.launchers import find_launched_index, program_name
 from kimi_agent.guard.shell.options.developer_tools import DEVELOPER_COMMANDS, DEVELOPER_TOOLS
 from kimi_agent.guard.shell.options.git import GIT_COMMANDS, GIT_OPTIONS
@@ -51,7 +52,8 @@ def find_uncovered_words(words: tuple[str, ...]) -> list[str]:
     An option that no list names, an assignment to `make`, a plugin, a file with further arguments, an interpreter's
     code, the command that a launcher runs. No path is looked at: see `find_outside_words`.
     """
-    return [argument.word for argument in read_command(words) if not argument.covered]
+    unlisted = [argument.word for argument in read_command(words) if not argument.covered]
+    return unlisted + [word for word in words[1:] if has_run_subscript(word) and word not in unlisted]
 
 
 def find_obeyed_words(words: tuple[str, ...]) -> tuple[list[str], bool]:
