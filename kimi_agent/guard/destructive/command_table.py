@@ -128,7 +128,9 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "svn": _with(r"^(\S+ )*(revert|cleanup .*--remove)", "discards changes", covered=True),
     "jj": _with(r"^(\S+ )*(restore|abandon)\b", "discards changes", covered=True),
     # The machine
-    "crontab": _with(r"(^| )-r\b", "removes the crontab"),
+    "crontab": lambda words: (
+        None if {"-l", "-e", "-V", "-T", "--help"} & set(words) else Loss("replaces the crontab", covered=False)
+    ),
     **dict.fromkeys(("iptables", "ip6tables"), _with(r"(^| )(-F|-X|--flush)", "drops the rules of the firewall")),
     "nft": _with(r"flush|delete", "drops the rules of the firewall"),
     "systemctl": _with(r"^(\S+ )*(stop|disable|mask|kill)\b", "stops a service of this machine"),

@@ -7,6 +7,7 @@ whose name says that they run, write, load or configure something.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kimi_agent.guard.shell.embedded_commands import has_run_subscript
 from kimi_agent.guard.shell.launchers import find_launched_index, program_name
@@ -18,6 +19,8 @@ from kimi_agent.guard.shell.options.spec import Argument, CommandSpec, read_argu
 _PROGRAMS = {**READERS, **FILE_TOOLS, **DEVELOPER_TOOLS, "git": GIT_OPTIONS}
 _COMMANDS = {**GIT_COMMANDS, **DEVELOPER_COMMANDS}
 _WITH_COMMANDS = frozenset({"git", "cargo", "go", "npm", "pnpm", "yarn", "ruff"})
+_RUNNING_WORDS = frozenset({"run", "foreach", "exec"})
+"""Words of a command without an allow list behind which another one stands: `git bisect run`."""
 _INTERPRETERS = frozenset({"python", "perl", "ruby", "node", "php", "lua"})
 _ALIASES = {
     "gsort": "sort",
@@ -114,7 +117,8 @@ def _with_command(name: str, args: tuple[str, ...], spec: CommandSpec) -> list[A
     command, rest = before.pop().word, args[len(before) + 1 :]
     listed = _COMMANDS.get(f"{name} {command}")
     if listed is None:
-        return [*before, Argument(command, covered=False), *_unlisted(rest)]
+        unlisted = [replace(each, covered=each.covered and each.word not in _RUNNING_WORDS) for each in _unlisted(rest)]
+        return [*before, Argument(command, covered=False), *unlisted]
     return [*before, Argument(command, covered=True), *read_arguments(rest, listed)]
 
 
