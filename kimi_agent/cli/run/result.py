@@ -113,12 +113,12 @@ class ResultWriter:
 
         For a reader that only looks when we are gone, the pipe is widened until it holds what is left.
         """
-        over = self.timeout_s and time.monotonic() - self._began > self.timeout_s + GRACE_S
-        if self._signals.number:
-            self.output.widen_pipes()
-        elif not over:
+        late_s = time.monotonic() - self._began - self.timeout_s if self.timeout_s else 0.0
+        over_s = max(late_s, self._signals.elapsed_s)
+        if over_s <= 0:
             return False
-        return (over or self._signals.elapsed_s > GRACE_S) and stalled_s > _STALLED_S
+        self.output.widen_pipes()
+        return over_s > GRACE_S and stalled_s > _STALLED_S
 
     def _write_answer_file(self, code: int) -> int:
         """The answer's file (-o); gives the exit code, which is no success where it could not be written."""
