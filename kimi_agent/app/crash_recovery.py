@@ -15,11 +15,11 @@ from kimi_agent.log.store.lock import SessionInUse
 from kimi_agent.log.store.session import Session
 from kimi_agent.model.cost.prices import format_usd
 from kimi_agent.printable import format_count
-from kimi_agent.rewind.ignored_files import SnapshotAccess
+from kimi_agent.rewind.file_plan.authorship import SnapshotAccess
 from kimi_agent.rewind.restore_note import decode_restore_note, is_unrecorded
+from kimi_agent.rewind.tree_changes import read_tree_changes
 from kimi_agent.toolbox import Toolbox
 from kimi_agent.workspace.checkpoint import SnapshotError
-from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.confined_open import ConfinedOpener
 from kimi_agent.workspace.process.process_tree import kill_leftover_runs
 from kimi_agent.workspace.transaction.recovery import recover_commits
@@ -51,7 +51,7 @@ def _record_restore(text: str, sessions: Sessions, checkpoints: SnapshotAccess) 
         if is_unrecorded(session.take_past(), note.event):
             tree = ""
             with contextlib.suppress(SnapshotError):
-                tree = checkpoints.take(checkpoints.requested_ignored(note.event.was)).tree
+                tree = checkpoints.take(checkpoints.requested_ignored(note.event.was), newly_ignored=True).tree
             session.emit(structs.replace(note.event, tree=tree))
     finally:
         session.close()

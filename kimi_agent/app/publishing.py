@@ -16,8 +16,10 @@ from kimi_agent.log.messages import Assistant
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, OutputView
+from kimi_agent.printable import list_paths
+from kimi_agent.rewind.file_plan.authorship import Authorship
+from kimi_agent.rewind.tree_changes import read_other_changes, read_tree_changes
 from kimi_agent.workspace.checkpoint import Checkpoints
-from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.agent_changes import find_agent_changes
 from kimi_agent.workspace.repository.commit_message import CommitContext
@@ -62,11 +64,14 @@ class AutoCommit:
     def _commit(self, evidence: Evidence) -> CommitResult:
         log = list(self.session.events())
         since = max((each.seq for each in log if isinstance(each.event, Committed)), default=0)
-        ours = [
-            (span.before, span.after)
-            for span in read_tree_changes(log)
-            if span.seq > since and not span.failed and span.after
-        ]
+        spans = [each for each in read_tree_changes(log) if each.seq > since and not each.failed and each.after]
+        began = spans[0].began if spans else 0.0
+        authorship = Authorship(self.checkpoints, read_other_changes(self.session.folder, began))
+        found = [each for span in spans if span.before != span.after for each in authorship.of(span)]
+        ours = [each.change for each in found if each.author == "agent" and each.seen]
+        if unsure := sorted({each.change.path for each in found if each.author == "unsure"}):
+            why = "Not committed, for you may have written them while a command ran"
+            self.session.emit(Notice(f"{why}: {list_paths(unsure)}"))
         story = CommitContext(self.session.conversation.title, self.session.id, evidence)
         changes = find_agent_changes(self.checkpoints, ours)
         return commit_agent_changes(self.workspace, changes, story, branch=self.branch, environ=self.environ)

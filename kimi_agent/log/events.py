@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from kimi_agent.log.event_parts import Fingerprint, OpenCall, Short
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, Result
@@ -59,13 +60,6 @@ class Partial(msgspec.Struct, frozen=True, tag="Partial"):
     reasoning: str = ""
     why: str = ""
     retried: bool = False
-
-
-class Fingerprint(msgspec.Struct, frozen=True):
-    """A path and the sha256 (hex) of its bytes; "" where there is no regular file."""
-
-    path: str
-    sha256: str
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
@@ -128,8 +122,7 @@ class Queued(msgspec.Struct, frozen=True, tag="Queued"):
 class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
-    `missed` names what was too big to be kept (at most 20 paths); where nothing could be kept, `tree` is "" and
-    `failed` says why.
+    `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
     """
 
     tree: str
@@ -138,6 +131,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     index: int = 0
     missed: tuple[str, ...] = ()
     failed: str = ""
+    unkept: str = ""
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
@@ -154,14 +148,6 @@ class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
     tokens_before: int = 0
     tokens_after: int = 0
     focus: str = ""
-
-
-class Short(msgspec.Struct, frozen=True):
-    """What the result of call (answer, index) reads as from here on."""
-
-    answer: int
-    index: int
-    text: str
 
 
 class Shortened(msgspec.Struct, frozen=True, tag="Shortened"):
@@ -247,14 +233,6 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="TurnEnded"):
     steps: int
     text: str = ""
     exit_code: int = 0
-
-
-class OpenCall(msgspec.Struct, frozen=True):
-    """A call that was started and never returned, and the files that differ from what they were then."""
-
-    answer: int
-    index: int
-    changed: tuple[str, ...] = ()
 
 
 class Recovered(msgspec.Struct, frozen=True, tag="Recovered"):

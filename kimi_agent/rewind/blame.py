@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Opened, Rewound, Said, Stamped
 from kimi_agent.log.messages import Assistant, Call, User
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
+from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
 
 ReadTreeText = Callable[[str, str], str | None]
 """The text of a path in a tree, None where there is no such file there."""

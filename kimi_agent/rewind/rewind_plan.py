@@ -25,7 +25,8 @@ class RewindPlan:
     """Going back to just before record `to`; with `undoes` it takes the Rewound of that seq back.
 
     `diff` shows what would become of the files as they are now; those named in `yours` were changed by somebody else
-    meanwhile: they are refused, kept or overwritten, as `carry_out` is asked. `lost_messages` leave the conversation.
+    meanwhile: they are refused, kept or overwritten, as `carry_out` is asked. Those in `unsure` were written while a
+    command ran, perhaps by somebody else: they are left unless a person says yes. `lost_messages` leave the chat.
     `paths` are the files asked for, () for all; `now` is the tree that was looked at, "" where no files are in it.
     """
 
@@ -38,6 +39,7 @@ class RewindPlan:
     notes: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     now: str = ""
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

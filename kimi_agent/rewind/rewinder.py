@@ -17,17 +17,17 @@ from kimi_agent.log.events import Checkpoint, Rewound, Stamped
 from kimi_agent.log.fold.conversation import fold_conversation
 from kimi_agent.log.store.session import Session
 from kimi_agent.printable import escape_path, list_paths
-from kimi_agent.rewind.folder_modes import describe_folder_modes, plan_folder_modes
-from kimi_agent.rewind.ignored_files import IgnoredFile, SnapshotAccess, find_ignored_files
-from kimi_agent.rewind.plan_files import FilePlan, RewindBlocked, keep_others_changes, last_lost_record, plan_files
+from kimi_agent.rewind.file_plan.authorship import Authorship, SnapshotAccess
+from kimi_agent.rewind.file_plan.file_inspector import FileInspector, FilesNow
+from kimi_agent.rewind.file_plan.folder_modes import describe_folder_modes
+from kimi_agent.rewind.file_plan.plan_files import FilePlan, RewindBlocked, leave_paths
 from kimi_agent.rewind.preview_diffs import describe_mode_changes, describe_split_links, preview_diffs
 from kimi_agent.rewind.restore_note import RestoreNote
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindOutcome, RewindPlan, RewindScope, RewindTurn
 from kimi_agent.rewind.rewindable_turns import RewindHistory
-from kimi_agent.workspace.checkpoint import PathChange, Snapshot, SnapshotError
-from kimi_agent.workspace.checkpoint.restore import restore_files
-from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
+from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
+from kimi_agent.workspace.checkpoint import PathChange, SnapshotError
+from kimi_agent.workspace.checkpoint.restore import made_readable, restore_files
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.transaction.commit_options import Recording
 
@@ -44,16 +44,6 @@ class _LogReading:
     spans: list[TreeChange]
 
 
-@dataclass(frozen=True)
-class _FilesNow:
-    """A snapshot of the files now, and the plan from there; `also` are ignored files that have to be kept too."""
-
-    now: Snapshot
-    also: tuple[str, ...]
-    file_plan: FilePlan
-    folders: tuple[FolderModeChange, ...] = ()
-
-
 class Rewinder:
     """Takes a session, and the files it changed, back to a turn and forward again. One at a time, between turns."""
 
@@ -61,7 +51,8 @@ class Rewinder:
         self._session = session
         self._checkpoints = checkpoints
         self._files = files
-        self._changed: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._inspector = FileInspector(checkpoints, files, session.folder)
+        self._changed: dict[int, tuple[str, ...]] = {}
 
     def turns(self) -> list[RewindTurn]:
         """The turns that are not taken back, in order. Blocking: it compares trees that it has not seen yet."""
@@ -102,41 +93,47 @@ class Rewinder:
         seq, last = read.history.rewinds[-1]
         return await asyncio.to_thread(self._plan, read, RewindPlan(seq, last.what, undoes=seq))
 
-    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome:
+    async def carry_out(
+        self, plan: RewindPlan, *, yours: ConflictChoice = "refuse", unsure: bool = False
+    ) -> RewindOutcome:
         """Do what was planned, all of it or nothing, also when the task is cancelled meanwhile.
 
-        `yours` says what becomes of the files in `plan.yours`. Raises UserError where they are to be refused, where
-        files changed since the plan was made, or where something fails; then nothing has changed.
+        `yours` says what becomes of the files in `plan.yours`; those in `plan.unsure` go back only if `unsure` says so,
+        or all are to be overwritten. Raises UserError where `yours` are to be refused, where files changed since the
+        plan was made, or where something fails; then nothing has changed.
         """
-        work = asyncio.create_task(self._carry_out(plan, yours))
+        work = asyncio.create_task(self._carry_out(plan, yours, unsure=unsure or yours == "overwrite"))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])
             raise
 
-    async def _carry_out(self, plan: RewindPlan, yours: ConflictChoice) -> RewindOutcome:
+    async def _carry_out(self, plan: RewindPlan, yours: ConflictChoice, *, unsure: bool) -> RewindOutcome:
         read = await asyncio.to_thread(self._read)
         if plan.undoes and all(seq != plan.undoes for seq, _ in read.history.rewinds):
             raise UserError("That cannot be brought back any more: something was said since.", 1)
         prompt = "" if plan.undoes else next((turn.prompt for turn in read.history.turns if turn.seq == plan.to), "")
         changes, kept, restored = tuple[PathChange, ...](), tuple[str, ...](), False
         if plan.what != "chat":
-            files_now = await asyncio.to_thread(self._inspect_files, read, plan)
-            await asyncio.to_thread(self._check_unchanged, plan, files_now)
-            changes, kept = _choose_changes(files_now.file_plan, yours)
-            if changes or files_now.folders:
-                few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
-                paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
-                await self._restore(files_now, changes, Rewound(plan.to, plan.what, "", "", paths, plan.undoes))
-                restored = True
+            closed = await asyncio.to_thread(self._inspector.find_closed, _spans(read, plan))
+            with made_readable(self._files.root, closed) as opened:
+                files_now = await asyncio.to_thread(self._inspect_files, read, plan)
+                await asyncio.to_thread(self._check_unchanged, plan, files_now)
+                changes, kept = _choose_changes(files_now.file_plan, yours, unsure=unsure)
+                if changes or files_now.folders:
+                    few = plan.what == "code" and len(changes) <= MAX_LOGGED_PATHS
+                    paths = tuple(each.path for each in changes) if kept or plan.paths or few else ()
+                    await self._restore(files_now, changes, Rewound(plan.to, plan.what, "", "", paths, plan.undoes))
+                    opened.update(each.path for each in changes)
+                    restored = True
         if plan.what != "code" and not restored:
             self._session.emit(Rewound(plan.to, plan.what, undoes=plan.undoes))
         if plan.what != "code" or restored:
             await self._update_seen_files(plan.what, changes)
         return RewindOutcome(len(changes), kept, prompt if plan.what != "code" else "")
 
-    async def _restore(self, files_now: _FilesNow, changes: Sequence[PathChange], rewound: Rewound) -> None:
+    async def _restore(self, files_now: FilesNow, changes: Sequence[PathChange], rewound: Rewound) -> None:
         """Restore the files, and record that. Raises UserError; then they are as they were."""
         rewound = structs.replace(rewound, was=files_now.now.tree)
 
@@ -145,25 +142,25 @@ class Rewinder:
 
         recording = Recording(RestoreNote(self._session.id, rewound).encode(), record)
         # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
-        self._session.emit(Checkpoint(files_now.now.tree, "before", missed=files_now.now.missed[:MAX_LOGGED_MISSED]))
+        now = files_now.now
+        self._session.emit(Checkpoint(now.tree, "before", missed=now.missed[:MAX_LOGGED_MISSED], unkept=now.unkept))
+        restore = partial(restore_files, changes, self._checkpoints.content, self._files)
         try:
             await asyncio.to_thread(
-                restore_files,
-                changes,
-                self._checkpoints.content,
-                self._files,
+                restore,
                 recording,
                 folder_mode=partial(self._checkpoints.folder_mode, files_now.file_plan.target),
                 folder_changes=files_now.folders,
+                stood_empty=files_now.stood_empty,
             )
         except (ToolError, UserError) as error:
             self._session.emit(await asyncio.to_thread(self._checkpoint_after, files_now))
             text = error.text if isinstance(error, ToolError) else error
             raise UserError(f"The files were not restored: {text}", 1) from error
 
-    def _checkpoint_after(self, files_now: _FilesNow) -> Checkpoint:
+    def _checkpoint_after(self, files_now: FilesNow) -> Checkpoint:
         try:
-            now = self._checkpoints.take(files_now.also)
+            now = self._checkpoints.take(files_now.also, newly_ignored=True)
         except SnapshotError as error:
             return Checkpoint("", "after", failed=str(error))
         return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])
@@ -188,9 +185,10 @@ class Rewinder:
             plan = replace(plan, lost_messages=self._count_lost(plan.to))
         if plan.what == "chat":
             return plan
-        files_now = self._inspect_files(read, plan)
+        with made_readable(self._files.root, self._inspector.find_closed(_spans(read, plan))):
+            files_now = self._inspect_files(read, plan)
         file_plan = files_now.file_plan
-        changes = sorted((*file_plan.ours, *file_plan.yours), key=lambda change: change.path)
+        changes = file_plan.all
         notes = (
             *file_plan.notes,
             *describe_mode_changes(changes),
@@ -200,51 +198,15 @@ class Rewinder:
         if not changes and not notes:
             notes = ("no file is different from then",)
         diff = preview_diffs(changes, self._checkpoints.content)
-        yours = tuple(each.path for each in file_plan.yours)
-        return replace(plan, diff=diff, yours=yours, notes=notes, now=files_now.now.tree)
+        yours, unsure = (tuple(each.path for each in group) for group in (file_plan.yours, file_plan.unsure))
+        return replace(plan, diff=diff, yours=yours, unsure=unsure, notes=notes, now=files_now.now.tree)
 
-    def _inspect_files(self, read: _LogReading, plan: RewindPlan) -> _FilesNow:
+    def _inspect_files(self, read: _LogReading, plan: RewindPlan) -> FilesNow:
         """Take a snapshot of the files, and plan the way back. Raises UserError."""
-        spans = [span for span in read.spans if span.seq >= plan.to]
-        now = self._checkpoints.take()
-        if not spans:
-            return _FilesNow(now, (), FilePlan(now.tree))
         try:
-            ignored = self._find_ignored(spans)
-            now_ignored = tuple(path for path in self._find_now_ignored(spans[0].before, now) if path not in ignored)
-            if also := (*now_ignored, *ignored):
-                now = self._checkpoints.take(also)
-            wanted, by_name = partial(_is_asked_for, plan.paths), bool(plan.paths)
-            file_plan = plan_files(
-                spans, now, self._checkpoints, wanted=wanted, by_name=by_name, now_ignored=now_ignored, ignored=ignored
-            )
-            folders = plan_folder_modes(spans, now.tree, self._checkpoints, wanted)
-            return _FilesNow(now, also, file_plan, folders)
+            return self._inspector.inspect(_spans(read, plan), plan.paths)
         except RewindBlocked as error:
             raise self._blocked_error(error, read) from error
-
-    def _find_ignored(self, spans: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
-        """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""
-        try:
-            return find_ignored_files(spans, self._checkpoints)
-        except SnapshotError as error:
-            raise RewindBlocked(last_lost_record(spans, self._checkpoints), str(error)) from error
-
-    def _find_now_ignored(self, target: str, now: Snapshot) -> tuple[str, ...]:
-        """The files of the target that exist now, but are ignored: the snapshot must hold them all the same."""
-        if not target:
-            return ()
-        try:
-            changes = self._checkpoints.changes(now.tree, target)
-        except SnapshotError:
-            return ()  # the plan will say so
-        return tuple(each.path for each in changes if each.before is None and self._is_file(each.path))
-
-    def _is_file(self, path: str) -> bool:
-        """Whether there is a file or link at `path`, no link leading to it."""
-        whole = self._files.root / path
-        exists = whole.is_symlink() or (whole.exists() and not whole.is_dir())
-        return exists and os.path.realpath(whole.parent) == str(whole.parent)
 
     def _blocked_error(self, error: RewindBlocked, read: _LogReading) -> UserError:
         turns = read.history.turns
@@ -254,12 +216,12 @@ class Rewinder:
         why = str(error).rstrip(".")
         return UserError(f"The files cannot go back past turn {at}: {why}; {works}, and the chat alone (chat) does.", 1)
 
-    def _check_unchanged(self, plan: RewindPlan, files_now: _FilesNow) -> None:
+    def _check_unchanged(self, plan: RewindPlan, files_now: FilesNow) -> None:
         """Raise UserError where a file that the person looked at is another one now."""
         if plan.now == files_now.now.tree:
             return
         file_plan = files_now.file_plan
-        shown = {each.path for each in (*file_plan.ours, *file_plan.yours)} | {each.path for each in plan.diff}
+        shown = {each.path for each in file_plan.all} | {each.path for each in plan.diff}
         changes = self._checkpoints.changes(plan.now, files_now.now.tree) if plan.now else ()
         other = [each.path for each in changes if each.path in shown]
         if other or not plan.now:
@@ -278,16 +240,17 @@ class Rewinder:
         found: set[str] = set()
         for span in spans:
             if first <= span.seq < end and not span.rewind and span.answer and span.before and span.after:
-                found.update(self._between(span.before, span.after))
+                found.update(self._changed_by(span))
         return tuple(sorted(found))
 
-    def _between(self, old: str, new: str) -> tuple[str, ...]:
-        if (old, new) not in self._changed:
+    def _changed_by(self, span: TreeChange) -> tuple[str, ...]:
+        if span.seq not in self._changed:
             try:
-                self._changed[old, new] = tuple(each.path for each in self._checkpoints.changes(old, new))
+                changes = Authorship(self._checkpoints).of(span)
             except SnapshotError:
                 return ()
-        return self._changed[old, new]
+            self._changed[span.seq] = tuple(each.change.path for each in changes if each.author != "other")
+        return self._changed[span.seq]
 
     def _relative(self, spelling: str) -> str:
         """A path as trees spell it. Raises UserError for one that lies outside."""
@@ -300,15 +263,20 @@ class Rewinder:
         raise UserError(f"{escape_path(spelling)} lies outside the workspace {escape_path(root)}.")
 
 
-def _choose_changes(file_plan: FilePlan, yours: ConflictChoice) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
+def _choose_changes(
+    file_plan: FilePlan, yours: ConflictChoice, *, unsure: bool
+) -> tuple[tuple[PathChange, ...], tuple[str, ...]]:
     """The changes to make, and the paths that are left. Raises UserError where `yours` are to be refused."""
-    if yours == "overwrite" or not file_plan.yours:
-        return (*file_plan.ours, *file_plan.yours), ()
+    if yours == "refuse" and file_plan.yours:
+        theirs = list_paths([each.path for each in file_plan.yours])
+        raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
+    left = set[str]() if unsure else {each.path for each in file_plan.unsure}
     if yours == "keep":
-        return keep_others_changes(file_plan)
-    theirs = list_paths([each.path for each in file_plan.yours])
-    raise UserError(f"{theirs} changed since by you or another program: keep them, or overwrite them?", 1)
+        left |= {each.path for each in file_plan.yours}
+    going, kept = leave_paths(file_plan, left)
+    return going.all, kept
 
 
-def _is_asked_for(paths: Sequence[str], path: str) -> bool:
-    return not paths or any(not each or path == each or path.startswith(each + "/") for each in paths)
+def _spans(read: _LogReading, plan: RewindPlan) -> list[TreeChange]:
+    """The tree changes that the plan takes back."""
+    return [span for span in read.spans if span.seq >= plan.to]

@@ -15,8 +15,8 @@ from kimi_agent.log.events import Checkpoint, Returned, Said, Stamped
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import FileDiff, TestReport
 from kimi_agent.rewind.preview_diffs import MAX_DIFF_FILE_BYTES, MAX_DIFF_FILES, describe_mode_change, undrawn_diff
+from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
 from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, TreeEntry
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
 
 
 @dataclass(frozen=True)

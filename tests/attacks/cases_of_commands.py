@@ -98,7 +98,7 @@ CATASTROPHES = (
     )),
     Case("R8 another language's own calls", (shell(
         "python3 -c \"import os; os.remove(os.path.join('{home}', 'precious.' + 'txt'))\""),),
-        "held", HOME, sandbox="any program can remove files by itself"),
+        "held", HOME),
     Case("R8 a script that was written before", (("write_file", {"path": "s.py", "content":
          "import os\nos.remove('{home}/precious.txt')\n"}), shell("python3 s.py")), "held", HOME,
          sandbox="a program of the workspace may do anything"),

@@ -44,7 +44,7 @@ def test_the_cases_have_names_of_their_own() -> None:
 
 def test_r10_a_tool_that_changes_while_its_folder_is_asked_about_is_not_loaded(tmp_path: Path) -> None:
     place = make_attacked_place(tmp_path)
-    mark, question = tmp_path / "MARK", "trust the folder? [y/N]"
+    mark, question = tmp_path / "MARK", "[y/N]"
     write_tree(place.workspace, {".kimi-agent/tools/x.py": '"""Nothing yet."""\n'})
     (tmp_path / "tape.jsonl").write_text('{"say": "Hello."}\n')
     argv = ("-m", f"tape:{tmp_path / 'tape.jsonl'}")

@@ -257,3 +257,18 @@ def test_a_pull_request_that_was_not_opened_leaves_the_commit_in_the_result(repo
 def test_a_run_without_commit_has_none(place: Place) -> None:
     done = place.run("-m", place.tape(HI), "-p", "go", "--output-format", "json")
     assert json.loads(done.stdout)["commit"] is None
+
+
+@pytest.mark.parametrize("rule", ["shell(gh)", "shell(git push)", "network", "pull_request"])
+def test_a_pull_request_is_judged_by_its_commands(repository: Place, rule: str, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/opened'\n")
+    (programs / "gh").chmod(0o755)
+    git(repository.root, "remote", "add", "origin", "https://github.com/somebody/something.git")
+    env = repository.env | {"PATH": f"{programs}:{repository.env['PATH']}"}
+    argv = ("-y", "--commit", "--pr", "-m", repository.tape(WRITES, TESTED, {"say": "Done."}), "-p", "write a.py")
+    done = repository.run(*argv, "--set", f'permissions.deny=["{rule}"]', "--output-format", "json", env=env)
+    commit = json.loads(done.stdout)["commit"]
+    assert (commit["pull_request"], "No pull request was opened" in commit["error"]) == (None, True), done.stderr
+    assert not (tmp_path / "opened").exists()

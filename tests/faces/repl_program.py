@@ -330,7 +330,7 @@ class FakeRewinding:
     async def plan_redo(self) -> "RewindPlan":
         raise UserError("There is nothing to bring back.")
 
-    async def carry_out(self, plan: "RewindPlan", *, yours: str = "refuse") -> "RewindOutcome":
+    async def carry_out(self, plan: "RewindPlan", *, yours: str = "refuse", unsure: bool = False) -> "RewindOutcome":
         from kimi_agent.rewind.rewind_plan import RewindOutcome
 
         self._note("went", f"{plan.to} {plan.what} {yours}")

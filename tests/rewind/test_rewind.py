@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.events import Checkpoint, Returned, Rewound, Said
+from kimi_agent.log.events import CallStarted, Checkpoint, Returned, Rewound, Said
 from kimi_agent.log.messages import Assistant, Call, User, user_message
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.rewind.rewind_plan import RewindOutcome
-from kimi_agent.workspace.checkpoint.tree_changes import read_tree_changes
+from kimi_agent.rewind.tree_changes import read_tree_changes
 from tests.golden_texts import Golden
 from tests.rewind.rewindable_session import Play, begin, delete, named, resumed, stands, write
 
@@ -193,7 +193,7 @@ async def test_a_change_between_two_turns_is_the_persons_until_it_is_undone(play
 
 async def test_a_file_asked_for_by_name_that_only_the_person_changed_is_theirs(play: Play) -> None:
     write("mine", "1")(play.root)
-    one = play.turn("one", write("a", "1"))
+    one = play.turn("one", write("a", "one"))
     write("mine", "2")(play.root)
     assert (await play.rewinder.plan(one)).yours == ()
     plan = await play.rewinder.plan(one, paths=["mine"])
@@ -301,25 +301,25 @@ async def test_a_call_that_a_crash_cut_off_is_undone_too(play: Play) -> None:
     play.session.emit(Said(user_message("go")))
     answer = play.session.emit(Said(Assistant("", None, (Call("x", "shell", "{}"),)))).seq
     play.session.emit(Checkpoint(play.take().tree, "before", answer, 0))
+    play.session.emit(CallStarted(answer, 0, "shell", "execute"))
     write("a", "half")(play.root)
     play = resumed(play)
     plan = await play.rewinder.plan_undo()
-    assert (named(plan.diff), plan.yours) == (["M a"], ())
-    await play.rewinder.carry_out(plan)
+    assert (named(plan.diff), plan.yours, plan.unsure) == (["M a"], (), ("a",)), "nobody knows when the call ended"
+    await play.rewinder.carry_out(plan, unsure=True)
     assert (play.root / "a").read_text() == "0"
     assert [span.rewind for span in read_tree_changes(play.session.events())] == [False, True]
 
 
-async def test_a_restore_that_fails_changes_nothing_and_takes_nothing_for_ours(play: Play) -> None:
+async def test_a_path_that_cannot_be_restored_is_left_and_named(play: Play) -> None:
     play.turn("one", lambda root: (root / "p").mkdir(), write("p/x", "1"))
     two = play.turn("two", delete("p/x"), lambda root: (root / "p").rmdir(), write("p", "file"))
     (play.root / "p").unlink()
     (play.root / "p").mkdir()
     os.mkfifo(play.root / "p/x")  # no snapshot holds it
-    with pytest.raises(UserError, match="not restored: p/x"):
-        await play.rewinder.carry_out(await play.rewinder.plan(two), yours="overwrite")
-    assert rewound(play) == []
-    assert len([span for span in read_tree_changes(play.session.events()) if not span.answer]) == 0
+    plan = await play.rewinder.plan(two, "code")
+    assert (plan.diff, plan.notes) == ((), ("left, for something else than a file is there: p/x",))
+    assert (await play.rewinder.carry_out(plan)).restored == 0
     os.unlink(play.root / "p/x")
     await play.rewinder.carry_out(await play.rewinder.plan(two), yours="overwrite")
     assert (play.root / "p/x").read_text() == "1"

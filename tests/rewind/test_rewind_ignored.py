@@ -28,12 +28,12 @@ def turn(
     start = play.session.emit(Said(user_message("do"))).seq
     answer = play.session.emit(Said(Assistant("", None, (Call("f", "shell", "{}"),)))).seq
     before = play.checkpoints.take(also)
-    play.session.emit(Checkpoint(before.tree, "before", answer))
+    play.session.emit(Checkpoint(before.tree, "before", answer, unkept=before.unkept))
     play.session.emit(CallStarted(answer, 0, "shell", "execute"))
     for act in acts:
         act(play.root)
     if not cut_off:
-        after = play.checkpoints.take(also)
+        after = play.checkpoints.take(also, newly_ignored=True)
         if after.tree != before.tree:
             play.session.emit(Checkpoint(after.tree, "after", answer))
         play.session.emit(Returned(answer, 0, Result("ok")))
@@ -91,6 +91,6 @@ async def test_what_the_person_wrote_between_two_calls_is_asked_about(play: Play
 async def test_after_a_call_that_was_cut_off_it_comes_back_when_the_person_says_so(play: Play) -> None:
     turn(play, delete("secret"), cut_off=True)
     plan = await play.rewinder.plan_undo()
-    assert plan.yours == ("secret",)
+    assert plan.unsure == ("secret",)
     await play.rewinder.carry_out(plan, yours="overwrite")
     assert text(play) == "precious"

@@ -42,11 +42,11 @@ class MortalSnapshots(InMemory):
         super().__init__(root)
         self.left = left
 
-    def take(self, also: Sequence[str] = ()) -> Snapshot:
+    def take(self, also: Sequence[str] = (), *, newly_ignored: bool = False) -> Snapshot:
         self.left -= 1
         if self.left < 0:
             kill_here()
-        return super().take(also)
+        return super().take(also, newly_ignored=newly_ignored)
 
 
 @dataclass
@@ -89,7 +89,8 @@ def scene(folder: Path) -> Scene:
     session.emit(Said(user_message("change it")))
     answer = session.emit(Said(Assistant("", None, (Call("f:0", "shell", "{}"),)))).seq
     put(root, OLD)
-    session.emit(Checkpoint(set_up.checkpoints.take().tree, "before", answer, 0))
+    before = set_up.checkpoints.take()
+    session.emit(Checkpoint(before.tree, "before", answer, 0, unkept=before.unkept))
     session.emit(CallStarted(answer, 0, "shell", "execute"))
     put(root, NEW)
     session.emit(Checkpoint(set_up.checkpoints.take().tree, "after", answer, 0))
@@ -180,7 +181,7 @@ def test_a_kill_in_the_snapshot_behind_the_files_is_recorded_too(tmp_path: Path)
     undisturbed = scene(tmp_path / "whole")
     assert run_killed(undisturbed, undo, WatchedSyscalls(), FOREVER)
     set_up = scene(tmp_path / "killed")
-    assert not run_killed(set_up, undo, WatchedSyscalls(), 2)  # one for the plan, one before the files go back
+    assert not run_killed(set_up, undo, WatchedSyscalls(), 4)  # two for the plan, two before the files go back
     assert read_tree(set_up.root) == dict(sorted(OLD.items()))
     assert rewinds(set_up) == []
     assert judge_next_start(set_up, rewinds(undisturbed)[0], OLD)
@@ -188,7 +189,7 @@ def test_a_kill_in_the_snapshot_behind_the_files_is_recorded_too(tmp_path: Path)
 
 def test_a_session_that_is_open_elsewhere_is_recorded_by_a_later_start(tmp_path: Path) -> None:
     set_up = scene(tmp_path)
-    assert not run_killed(set_up, undo, WatchedSyscalls(), 2)
+    assert not run_killed(set_up, undo, WatchedSyscalls(), 4)
     session = set_up.sessions.resume("last")
     set_up.recover()
     assert len(left_journals(tmp_path)) == 1
@@ -201,7 +202,7 @@ def test_a_session_that_is_open_elsewhere_is_recorded_by_a_later_start(tmp_path:
 
 def test_the_note_of_a_session_that_was_removed_is_dropped(tmp_path: Path) -> None:
     set_up = scene(tmp_path)
-    assert not run_killed(set_up, undo, WatchedSyscalls(), 2)
+    assert not run_killed(set_up, undo, WatchedSyscalls(), 4)
     set_up.sessions.remove("last")
     assert set_up.recover() == []
     assert left_journals(tmp_path) == []

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from kimi_agent.errors import UserError
 from kimi_agent.log.events import Rewound, Stamped
 from kimi_agent.rewind.rewind_plan import ConflictChoice, RewindPlan, RewindScope
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange, read_tree_changes
-from tests.rewind.rewindable_session import begin, resumed, stands
+from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
+from kimi_agent.workspace.paths import is_beneath
+from tests.rewind.rewindable_session import Acting, begin, resumed, stands
 
 PATHS = ["a", "b", "d", "d/x", "d/y", "d/e/z", "p", "p/q", "p/q/r"]
 T = TypeVar("T")
@@ -33,7 +35,13 @@ OPS: st.SearchStrategy[Op] = st.tuples(
 )
 WHATS = st.sampled_from(["chat", "code", "both"])
 YOURS = st.sampled_from(["refuse", "keep", "overwrite"])
-TURN = st.tuples(st.just("turn"), st.lists(st.lists(OPS, max_size=3), max_size=3))
+RULES = st.tuples(st.sampled_from(["ignore", "unignore", "track", "untrack"]), st.sampled_from(PATHS), st.just(""))
+CALL_OPS = st.one_of(OPS, OPS, OPS, RULES)
+# What a person does while a call runs: told apart where the call is an edit, or only waits.
+EDIT = st.tuples(st.just("edit"), st.sampled_from(PATHS), st.lists(st.one_of(OPS, RULES), max_size=2))
+WAIT = st.tuples(st.just("wait"), st.just(""), st.lists(st.one_of(OPS, RULES), max_size=2))
+CALLS = st.one_of(st.lists(CALL_OPS, max_size=3), st.lists(CALL_OPS, max_size=3), EDIT, WAIT)
+TURN = st.tuples(st.just("turn"), st.lists(CALLS, max_size=3))
 BACK = st.one_of(
     st.tuples(st.just("undo"), YOURS),
     st.tuples(st.just("redo"), YOURS),
@@ -43,7 +51,8 @@ BACK = st.one_of(
     ),
 )
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
-    st.one_of(TURN, TURN, st.tuples(st.just("by hand"), OPS), BACK, BACK, st.just(("resume",))), max_size=14
+    st.one_of(TURN, TURN, st.tuples(st.just("by hand"), st.one_of(OPS, OPS, RULES)), BACK, BACK, st.just(("resume",))),
+    max_size=14,
 )
 
 
@@ -55,6 +64,12 @@ class World:
         self.count = 0
         self.own: set[str] = set()
         """Texts by the person that stand in some file ever since."""
+        self.files: dict[str, str] = {}
+        """The files that the person wrote last, with what is in them."""
+        self.rules = False
+        """Whether rules or the index were touched, or the person wrote during a call."""
+        if git:
+            subprocess.run(["git", "init", "-q"], cwd=self.play.root, check=True)
 
     def go(self, steps: list[Step]) -> None:
         for step in steps:
@@ -75,12 +90,24 @@ class World:
                     raise AssertionError(step)
             self.own &= texts(self.play.root)
 
-    def call(self, ops: list[Op]) -> Callable[[Path], object]:
+    def call(self, ops: list[Op] | tuple[str, str, list[Op]]) -> Callable[[Path], object]:
         def do(root: Path) -> None:
-            for op in ops:
-                self.do(op, root, "call")
+            if isinstance(ops, list):
+                for op in ops:
+                    self.do(op, root, "call")
+                return
+            what, path, by_hand = ops
+            self.rules = self.rules or bool(by_hand)
+            if what == "edit" and not os.path.isdir(root / path) and os.path.realpath(root / path) == str(root / path):
+                self.do(("write", path, ""), root, "call")
+            for op in by_hand:
+                # Within the moment of an edit nobody can tell who wrote the file that it names.
+                if what != "edit" or not any(each and meet(each, path, root) for each in op[1:]):
+                    self.do(op, root, "by hand")
 
-        return do
+        if isinstance(ops, list):
+            return do
+        return Acting(do, paths=(ops[1],)) if ops[0] == "edit" else Acting(do, command="sleep 1")
 
     def do(self, op: Op, root: Path, who: str) -> None:
         """What a shell would do; a path that is in the way goes."""
@@ -88,10 +115,29 @@ class World:
         text = f"{who} {self.count}\n"
         if who == "by hand" and op[0] in ("write", "append"):
             text = f"<{text}>"
+        if op[0] in ("ignore", "unignore", "track", "untrack"):
+            self.rules = True
+            self.rule(op, root)
+            return
         with contextlib.suppress(OSError, shutil.Error):
             apply(op, root, text, self.count)
+        self.files = {path: held for path, held in self.files.items() if read(root / path) == held}
+        if who == "by hand" and text in read(root / op[1]):
+            self.files[op[1]] = read(root / op[1])
+        elif who == "call":
+            self.files.pop(op[1], None)
         if who == "by hand" and (root / op[1]).is_file() and text in (root / op[1]).read_text():
             self.own.add((root / op[1]).read_text())
+
+    def rule(self, op: Op, root: Path) -> None:
+        """Change a rule or the index."""
+        what, path, _ = op
+        if what in ("track", "untrack"):
+            self.play.track(path, tracked=what == "track")
+            return
+        file = root / ".gitignore"
+        lines = [line for line in file.read_text().split() if line != f"/{path}"] if file.is_file() else []
+        file.write_text("".join(f"{line}\n" for line in [*lines, *([f"/{path}"] if what == "ignore" else [])]))
 
     def rewind(self, number: int, what: object, yours: object, paths: object) -> None:
         turns = self.play.rewinder.turns()
@@ -106,6 +152,7 @@ class World:
         rewinder, before = self.play.rewinder, stands(self.play.root)
         messages = self.play.session.conversation.messages()
         own = self.own & texts(self.play.root)
+        theirs = {path: held for path, held in self.files.items() if read(self.play.root / path) == held}
         try:
             plan = run(planned())
         except UserError:
@@ -122,14 +169,19 @@ class World:
             assert [each for each in self.play.session.events() if isinstance(each.event, Rewound)] == rewinds(log)
             return
         after, kept = stands(self.play.root), set(done.kept)
-        assert bool(kept) == bool(plan.yours and how == "keep")
-        assert kept >= set(plan.yours if kept else ())
+        for each in rewinds(list(self.play.session.events()))[len(rewinds(log)) :]:
+            if isinstance(each.event, Rewound) and each.event.was:
+                self.play.trees |= {each.event.tree: after, each.event.was: self.play.trees.get(each.event.was, before)}
+        assert kept >= {*(plan.yours if how == "keep" else ()), *(plan.unsure if how != "overwrite" else ())}
+        assert kept == set() or how == "keep" or plan.unsure
         touched = {path for path in {*before, *after} if before.get(path) != after.get(path)}
         assert touched == {file.path for file in plan.diff} - kept
         assert done.restored == len(touched)
         self.recorded(plan, log, now, after, kept)
         lost = own - texts(self.play.root)
         assert not lost or (plan.yours and how == "overwrite"), lost
+        if how != "overwrite":
+            assert {path: read(self.play.root / path) for path in theirs} == theirs
         if plan.what != "code" or touched:
             self.there_and_back(before, messages)
 
@@ -140,8 +192,10 @@ class World:
             return
         target = self.play.trees[done[0].before]
         for file in plan.diff:
+            if file.path in target and self.play.checkpoints.entry_at(done[0].before, file.path) is None:
+                continue  # ignored then: it goes back to what it was before the first call that named it
             assert file.path in kept or after.get(file.path) == target.get(file.path)
-        if not plan.paths and closed(done, now):
+        if not plan.paths and closed(done, now) and not self.rules:
             assert plan.yours == ()
             assert self.play.checkpoints.take().tree == done[0].before
 
@@ -178,8 +232,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def meet(one: str, other: str, root: Path) -> bool:
+    """Whether the one is the other, or a folder above it, by a link too."""
+    spellings = (one, os.path.relpath(os.path.realpath(root / one), root))
+    return any(is_beneath(each, other) or is_beneath(other, each) for each in spellings)
+
+
+def read(path: Path) -> str:
+    """The text of an ordinary file that no link leads to, "" where there is none."""
+    ordinary = path.is_file() and os.path.realpath(path) == str(path)
+    return path.read_text() if ordinary else ""
+
+
 def texts(root: Path) -> set[str]:
-    return {path.read_text() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+    plain = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.read_text("utf-8", "replace") for path in plain if ".git" not in path.relative_to(root).parts}
 
 
 def apply(op: Op, root: Path, text: str, number: int) -> None:

@@ -103,7 +103,14 @@ async def _rewind(
             typer.echo("Nothing was changed: no such file is different from then.", err=True)
             return 0
 
+        shown = False
+
         async def ask_on_lines(question: Question) -> Decision:
+            nonlocal shown
+            if shown:  # about the files that a command or the person wrote
+                typer.echo(sanitize(question.title), err=True)
+                return Decision(allowed=not yes and _ask_yes_no())
+            shown = True
             _print_diff([each for each in plan.diff if yours != "keep" or each.path not in plan.yours])
             typer.echo(sanitize("\n".join(filter(None, (question.title, question.why)))), err=True)
             if plan.yours and not yours:
@@ -121,6 +128,8 @@ async def _rewind(
             typer.echo("Nothing was changed.", err=True)
             return 1
         kept = f"; left as they are: {join_paths(done.kept)}" if done.kept else ""
+        if not set(plan.unsure).isdisjoint(done.kept):
+            kept += " (written while a command ran, perhaps by you; --yours overwrite takes them back too)"
         changed = done.restored or plan.what != "code"
         again = f" Back again: kimi-agent rewind {session.id} --redo" if to and changed else ""
         typer.echo(f"{format_count(done.restored, 'file')} restored{kept}.{again}", err=True)

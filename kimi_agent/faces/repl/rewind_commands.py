@@ -36,7 +36,9 @@ class RewindPlanner(Protocol):
 
     async def plan_redo(self) -> RewindPlan: ...
 
-    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome: ...
+    async def carry_out(
+        self, plan: RewindPlan, *, yours: ConflictChoice = "refuse", unsure: bool = False
+    ) -> RewindOutcome: ...
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ async def confirm_and_rewind(
 ) -> RewindOutcome | None:
     """Ask whether to do what is planned, and do it; None after a no. Raises UserError; then nothing has changed.
 
-    `yours` says what becomes of files that somebody else changed too, where that need not be asked; the question shows
-    the diffs of at most `most_files` files.
+    `yours` says what becomes of files that somebody else changed too, where that need not be asked; it then holds for
+    those of which nobody can tell who wrote them as well. The question shows the diffs of at most `most_files` files.
     """
     if yours == "keep":  # they are not in question
         plan = replace(plan, diff=tuple(each for each in plan.diff if each.path not in plan.yours))
@@ -116,9 +118,10 @@ async def confirm_and_rewind(
     decision = await ask(Question("", rewind_question(name, plan), shown, more + rewind_question_details(plan, yours)))
     if not decision.allowed:
         return None
+    unsure = yours == "overwrite" or (yours is None and await _ask_about_unsure_changes(plan, ask))
     if yours is None:
         yours = await _ask_about_your_changes(plan, ask)
-    return await rewinder.carry_out(plan, yours=yours)
+    return await rewinder.carry_out(plan, yours=yours, unsure=unsure)
 
 
 def _seq(turns: Sequence[RewindTurn], number: int) -> int:
@@ -153,6 +156,10 @@ def rewind_question_details(plan: RewindPlan, yours: ConflictChoice | None = Non
         lines.append("The diff shows what would happen to the files now.")
     if plan.yours:
         lines.append(f"Also changed by you or another program since: {join_paths(plan.yours)}{_FATES.get(yours, '')}")
+    if plan.unsure:
+        lines.append(
+            f"Written while a command ran, perhaps by you: {join_paths(plan.unsure)}; left unless you say yes."
+        )
     return "\n".join(lines)
 
 
@@ -169,6 +176,17 @@ async def _ask_about_your_changes(plan: RewindPlan, ask: Ask) -> ConflictChoice:
     what = "No leaves what you changed as it is, and the rest goes back. After a yes, /redo brings your changes back."
     decision = await ask(Question("", text, None, what))
     return "overwrite" if decision.allowed else "keep"
+
+
+async def _ask_about_unsure_changes(plan: RewindPlan, ask: Ask) -> bool:
+    """Ask whether files that the command or the person wrote go back too."""
+    if not plan.unsure:
+        return False
+    text = f"Also take back {join_paths(plan.unsure)}?"
+    what = (
+        "Written while a command ran, by it or by you. No leaves them as they are; after a yes, /redo brings them back."
+    )
+    return (await ask(Question("", text, None, what))).allowed
 
 
 def _describe_rewind(name: str, plan: RewindPlan, done: RewindOutcome) -> RewindResult:

@@ -10,6 +10,17 @@ from kimi_agent.workspace.paths import is_beneath
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where calls are judged: real paths. `roots` are the workspace and the added folders, `start` is where the
+    session's shell began."""
+
+    workspace: str
+    home: str
+    roots: tuple[str, ...]
+    start: str
+
+
+@dataclass(frozen=True)
 class PathRules:
     """Matches absolute real paths. `roots` are the workspace and the added folders, the workspace first.
 

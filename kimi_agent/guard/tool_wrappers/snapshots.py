@@ -97,34 +97,37 @@ class SnapshotWrapper:
             self.emit(Notice(f"The files could not be kept, so this step cannot be undone: {kept.failed}"))
         return kept, missed
 
-    async def _take(self, ctx: Context, also: Sequence[str]) -> tuple[Checkpoint, tuple[str, ...]]:
+    async def _take(
+        self, ctx: Context, also: Sequence[str], *, newly_ignored: bool = False
+    ) -> tuple[Checkpoint, tuple[str, ...]]:
         answer, index = ctx.place
         if self._failures >= MAX_SNAPSHOT_FAILURES:
             return Checkpoint("", "before", answer, index, failed=self._reported), ()
         try:
-            found = await self._snapshot(also)
+            found = await self._snapshot(also, newly_ignored=newly_ignored)
         except SnapshotError as error:
             self._failures += 1
             return Checkpoint("", "before", answer, index, failed=str(error)), ()
         self._failures = 0
-        return Checkpoint(found.tree, "before", answer, index, found.missed[:MAX_MISSED_PATHS]), found.missed
+        missed = found.missed[:MAX_MISSED_PATHS]
+        return Checkpoint(found.tree, "before", answer, index, missed, unkept=found.unkept), found.missed
 
-    async def _snapshot(self, also: Sequence[str]) -> Snapshot:
+    async def _snapshot(self, also: Sequence[str], *, newly_ignored: bool) -> Snapshot:
         """Take one, or, where it cannot hold the ignored files too, one without them. Raises SnapshotError."""
-        taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also))
+        taking = asyncio.ensure_future(asyncio.to_thread(self._taken, also, newly_ignored=newly_ignored))
         done, _ = await asyncio.wait([taking], timeout=_PATIENCE_S)
         if not done:
             self.emit(Notice("Keeping the files as they are, so that this can be undone; the first time takes long."))
         return await taking
 
-    def _taken(self, also: Sequence[str]) -> Snapshot:
+    def _taken(self, also: Sequence[str], *, newly_ignored: bool) -> Snapshot:
         try:
-            return self.checkpoints.take(also)
+            return self.checkpoints.take(also, newly_ignored=newly_ignored)
         except SnapshotError:
             if not also:
                 raise
             plain = self.checkpoints.take()
-            return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))))
+            return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))), plain.unkept)
 
     async def _compare(
         self, ctx: Context, before: Checkpoint, also: Sequence[str], *, interrupted: bool = False
@@ -135,9 +138,9 @@ class SnapshotWrapper:
         """
         if before.failed:
             return
-        after, _ = await self._take(ctx, also)  # the same, or the trees could not be compared
+        after, _ = await self._take(ctx, also, newly_ignored=True)  # the same, or the trees could not be compared
         if interrupted or after.tree != before.tree:
-            self.emit(replace(after, when="after"))
+            self.emit(replace(after, when="after", unkept=""))
 
     async def _risk(self, ctx: Context, call: ParsedCall, losses: Sequence[Loss], before: Checkpoint) -> None:
         """Ask whether a command may destroy what could not be kept. Raises ToolError after a no."""

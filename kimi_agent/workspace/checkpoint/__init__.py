@@ -7,6 +7,7 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     SnapshotError,
     SnapshotLimits,
     TreeEntry,
+    UnkeptPaths,
 )
 
-__all__ = ["Checkpoints", "PathChange", "Snapshot", "SnapshotError", "SnapshotLimits", "TreeEntry"]
+__all__ = ["Checkpoints", "PathChange", "Snapshot", "SnapshotError", "SnapshotLimits", "TreeEntry", "UnkeptPaths"]

@@ -21,9 +21,11 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     SnapshotError,
     SnapshotLimits,
     TreeEntry,
+    UnkeptPaths,
 )
 from kimi_agent.workspace.checkpoint.source_tree import SourceTree, is_encodable
 from kimi_agent.workspace.checkpoint.store import EMPTY_TREE, SnapshotStore, StoreLock
+from kimi_agent.workspace.checkpoint.unkept_paths import UnkeptLister
 from kimi_agent.workspace.git.command import GitFailed, GitMissing
 
 _TRIES = 12
@@ -63,10 +65,14 @@ class Checkpoints:
         self._trees = SnapshotReader(self._objects)
         self._collector = GarbageCollector(self._store, environ, clock=clock)
         self._cache: IndexCache | None = None
+        self._lister = UnkeptLister()
         self._lock = threading.RLock()
 
-    def take(self, also: Sequence[str] = ()) -> Snapshot:
+    def take(self, also: Sequence[str] = (), *, newly_ignored: bool = False) -> Snapshot:
         """Take a snapshot now; `also` are ignored files or folders to keep this once. Raises SnapshotError.
+
+        With `newly_ignored` the files that the last snapshot held, and that a rule ignores since, are kept once more:
+        so it is known what became of them, and that they are not gone.
 
         A file that changes while this runs is kept as it was before or after, or is missed.
         """
@@ -74,7 +80,7 @@ class Checkpoints:
             self._objects.close()
             self._check_allowed()
             with self._store.locked() as held:
-                return self._take(held, also)
+                return self._take(held, also, newly_ignored=newly_ignored)
 
     def changes(self, old: str, new: str) -> tuple[PathChange, ...]:
         """The changes from one tree to another, by path, without renames; "" is the empty tree. Raises SnapshotError.
@@ -89,6 +95,11 @@ class Checkpoints:
         """The entry of `tree` at a path of the workspace, None for nothing or a folder. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             return self._trees.entry_at(tree, os.fsencode(path)) if is_encodable(path) else None
+
+    def has_folder(self, tree: str, path: str) -> bool:
+        """Whether `tree` holds a file below that path of the workspace. Raises SnapshotError."""
+        with self._working("the snapshot could not be read"):
+            return is_encodable(path) and self._trees.has_folder(tree, os.fsencode(path))
 
     def folder_mode(self, tree: str, path: str) -> int | None:
         """The permission bits of a folder in `tree`; None for no folder, or where an older build did not keep them."""
@@ -129,6 +140,14 @@ class Checkpoints:
         """The paths that existed but are not kept in that snapshot. Raises SnapshotError."""
         with self._working("the snapshot could not be read"):
             return tuple(sorted(map(os.fsdecode, self._trees.top(tree).missed)))
+
+    def unkept(self, listing: str) -> UnkeptPaths | None:
+        """What stood there and was not kept, by `Snapshot.unkept`; None where that is not known (any more).
+
+        An older build did not note it. Raises SnapshotError.
+        """
+        with self._working("the snapshot could not be read"):
+            return self._trees.unkept(listing)
 
     def requested_ignored(self, tree: str) -> tuple[str, ...]:
         """The ignored paths that this snapshot was asked to hold. Raises SnapshotError.
@@ -177,7 +196,7 @@ class Checkpoints:
             why = "is not a project but holds the whole home folder, so no snapshots are taken"
             raise SnapshotError(f"{root} {why}: start in the folder of a project")
 
-    def _take(self, held: StoreLock, also: Sequence[str]) -> Snapshot:
+    def _take(self, held: StoreLock, also: Sequence[str], *, newly_ignored: bool) -> Snapshot:
         """Take a snapshot, and retry after what a retry can mend: a file that git could not read, a damaged index."""
         failures: dict[str, int] = {}
         if held.died:
@@ -188,7 +207,8 @@ class Checkpoints:
             cache, self._cache = self._cache if not held.died else None, None
             skip = {path for path, times in failures.items() if times > 1}
             try:
-                snapshot, self._cache = SnapshotBuilder(self._source, held, cache, skip).take(also)
+                builder = SnapshotBuilder(self._source, held, cache, skip, self._lister)
+                snapshot, self._cache = builder.take(also, newly_ignored=newly_ignored)
             except GitFailed as error:
                 path = _UNREADABLE.search(error.stderr)
                 if _full(error) or attempt == _TRIES - 1 or (attempt > 1 and not path):

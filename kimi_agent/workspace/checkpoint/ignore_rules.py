@@ -17,6 +17,9 @@ ALWAYS_IGNORED = (
     *(".coverage", ".coverage.*", ".tox/", ".nox/", ".venv/", "node_modules/", ".gradle/", ".DS_Store"),
 )
 CACHE_TAG_NAME = "CACHEDIR.TAG"
+_LITTER_FOLDERS = frozenset(rule.rstrip("/") for rule in ALWAYS_IGNORED if rule.endswith("/"))
+_LITTER_ENDS = (".pyc", ".pyo")
+_LITTER_FILES = (".coverage", ".DS_Store")
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 _MAX_EXCLUDE = 1_000_000
 
@@ -69,6 +72,17 @@ def _excludes_file(git: Git, config: Path) -> str:
         return os.fsdecode(git.run(*asked, ok=(0, 1)).rstrip(b"\0"))
     except GitFailed:
         return ""
+
+
+def is_litter(path: str) -> bool:
+    """Whether `path` (of a folder with a "/" at the end, or a file) is build litter, or lies in it."""
+    *folders, last = path.split("/")
+    return (
+        any(name in _LITTER_FOLDERS for name in folders)
+        or last.endswith(_LITTER_ENDS)
+        or last in _LITTER_FILES
+        or last.startswith(".coverage.")
+    )
 
 
 def is_cache_tag(path: str) -> bool:

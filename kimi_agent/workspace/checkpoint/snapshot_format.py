@@ -9,8 +9,15 @@ from typing import Literal
 
 from kimi_agent.workspace.checkpoint.file_modes import StoredModes
 from kimi_agent.workspace.checkpoint.object_reader import FOLDER_BITS, LINK_BITS, ObjectReader, RawTreeEntry
-from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange, PathChange, SnapshotGone, TreeEntry
+from kimi_agent.workspace.checkpoint.snapshot_values import (
+    FolderModeChange,
+    PathChange,
+    SnapshotGone,
+    TreeEntry,
+    UnkeptPaths,
+)
 from kimi_agent.workspace.checkpoint.store import SnapshotStore
+from kimi_agent.workspace.git.command import join_nul_paths
 from kimi_agent.workspace.paths import parent_folders
 
 _MAX_CACHED = 6
@@ -54,6 +61,13 @@ def write_snapshot(store: SnapshotStore, parts: SnapshotParts) -> str:
     return store.put("tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(id_)) for mode, name, id_ in entries))
 
 
+def write_unkept(store: SnapshotStore, unkept: UnkeptPaths) -> str:
+    """Write the list of what is not kept as a tree of its own: nothing in it names the snapshot."""
+    blobs = ((b"empty", unkept.empty), (b"files", unkept.files))
+    rows = [(name, store.put("blob", join_nul_paths(sorted(paths)))) for name, paths in blobs]
+    return store.put("tree", b"".join(b"100644 %s\0%s" % (name, bytes.fromhex(id_)) for name, id_ in rows))
+
+
 class SnapshotReader:
     """Reads and compares the snapshots of a store."""
 
@@ -81,6 +95,13 @@ class SnapshotReader:
         self._tops[tree] = top
         return top
 
+    def unkept(self, id_: str) -> UnkeptPaths | None:
+        """The list that `write_unkept` wrote, None where there is none of that name (any more)."""
+        if not id_ or not self._objects.has(id_):
+            return None
+        found = {entry.name: map(os.fsdecode, self._paths(entry.id)) for entry in self._objects.entries(id_)}
+        return UnkeptPaths(frozenset(found.get(b"files", ())), frozenset(found.get(b"empty", ())))
+
     def _paths(self, blob: str | None) -> frozenset[bytes]:
         return frozenset(self._objects.blob(blob).split(b"\0")[:-1]) if blob else frozenset()
 
@@ -89,6 +110,10 @@ class SnapshotReader:
         top = self.top(tree)
         entry = self._objects.entry_at(top.files, path)
         return _tree_entry(path, entry, top, self._objects.sizes([entry.id])[0]) if entry else None
+
+    def has_folder(self, tree: str, path: bytes) -> bool:
+        """Whether a snapshot holds a folder at a path. Raises SnapshotError."""
+        return bool(self._folder_at(self.top(tree).files, path))
 
     def folder_mode(self, tree: str, path: bytes) -> int | None:
         """The permission bits of a folder of a snapshot, None where it holds none there, or not its mode."""

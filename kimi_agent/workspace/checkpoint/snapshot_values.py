@@ -1,9 +1,10 @@
 """Values of a snapshot (entries, changes, limits), and its errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kimi_agent.errors import UserError
+from kimi_agent.workspace.paths import parent_folders
 
 
 class SnapshotError(UserError):
@@ -65,8 +66,27 @@ class FolderModeChange:
 class Snapshot:
     """The workspace at one moment: `tree` names its content, equal trees have equal names.
 
-    `missed` are paths that exist and are not kept: too big, unreadable, or with a name that git cannot hold.
+    `missed` are paths that exist and are not kept: too big, unreadable, or with a name that git cannot hold. `unkept`
+    names the list of all that stood there and is not kept, for whatever reason (see `Checkpoints.unkept`): it lies
+    beside the tree, so that a build's ignored output does not make another tree.
     """
 
     tree: str
     missed: tuple[str, ...] = ()
+    unkept: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class UnkeptPaths:
+    """What stood in a workspace and is not in its tree: a path that is new to a later tree may be one of these.
+
+    `files` are relative paths; one that ends in "/" stands for all below it (an ignored folder, a cache, a
+    repository's own folder, one with very many files). `empty` are folders without a file, with a "/" at the end.
+    """
+
+    files: frozenset[str] = frozenset()
+    empty: frozenset[str] = frozenset()
+
+    def stood(self, path: str) -> bool:
+        """Whether there may have been a file at `path`."""
+        return path in self.files or any(folder + "/" in self.files for folder in parent_folders(path))

@@ -67,6 +67,7 @@ class SnapshotStore:
         self._roots = folder / "trees"
         self._collected = folder / "collected"
         self._newest: tuple[RecordedTree, tuple[int, ...]] | None = None
+        self._unkept = ""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[StoreLock]:
@@ -157,20 +158,25 @@ class SnapshotStore:
                     found[tree.decode()] = RecordedTree(float(at), tree.decode())
         return sorted(found.values(), key=lambda root: root.at)
 
-    def record_taken(self, tree: str) -> None:
-        """Note that `tree` was taken now; one that was noted last, within the hour, is not noted again."""
+    def record_taken(self, tree: str, unkept: str) -> None:
+        """Note that `tree` was taken now, with its list of unkept paths, a tree that is kept as long.
+
+        What was noted last, within the hour, is not noted again.
+        """
         at = self._clock()
         if self._newest:
             last, key = self._newest
-            if last.tree == tree and 0 <= at - last.at < _RECORD_AGAIN_S and key == stat_key(self._roots):
+            same = (last.tree, self._unkept) == (tree, unkept)
+            if same and 0 <= at - last.at < _RECORD_AGAIN_S and key == stat_key(self._roots):
                 return
         # A line of its own, even after one that a crash cut.
         fd = os.open(self._roots, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, b"\n%.3f %s\n" % (at, tree.encode("ascii")))
+            # The snapshot last: the last one noted is the last to be deleted.
+            os.write(fd, b"".join(b"\n%.3f %s\n" % (at, each.encode("ascii")) for each in (unkept, tree)))
         finally:
             os.close(fd)
-        self._newest = RecordedTree(at, tree), stat_key(self._roots)
+        self._newest, self._unkept = (RecordedTree(at, tree), stat_key(self._roots)), unkept
 
     def keep_only(self, roots: Sequence[RecordedTree]) -> None:
         """Rewrite the list of trees to only these."""

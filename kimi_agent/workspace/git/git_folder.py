@@ -45,12 +45,12 @@ def has_other_repository(folder: Path, workspace: Path) -> bool:
     for each in (folder, *folder.parents):
         if each == workspace:
             return False
-        if os.path.lexists(each / ".git") or _looks_bare(each):
+        if os.path.lexists(each / ".git") or looks_like_git_folder(each):
             return True
     return False
 
 
-def _looks_bare(folder: Path) -> bool:
+def looks_like_git_folder(folder: Path) -> bool:
     """Whether `folder` itself is laid out like a git folder."""
     return all(os.path.lexists(folder / name) for name in ("HEAD", "objects", "refs"))
 

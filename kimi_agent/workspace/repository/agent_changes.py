@@ -1,4 +1,4 @@
-"""Changes by the agent alone, read from the snapshots before and after each of its calls."""
+"""Changes by the agent alone, joined from those of each of its calls."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kimi_agent.workspace.git_object_id import blob_id
 from kimi_agent.workspace.repository.blob_writer import FileContent
 
 if TYPE_CHECKING:
-    from kimi_agent.workspace.checkpoint import Checkpoints, TreeEntry
+    from kimi_agent.workspace.checkpoint import Checkpoints, PathChange, TreeEntry
 
 MAX_COMMIT_FILES, MAX_COMMIT_BYTES = 5_000, 200_000_000
 _T = TypeVar("_T")
@@ -49,13 +49,11 @@ def chain_states(steps: Iterable[tuple[str, _T | None, _T | None]]) -> dict[str,
     return found
 
 
-def find_agent_changes(checkpoints: "Checkpoints", spans: Iterable[tuple[str, str]]) -> list[AgentChange]:
-    """Find the changes between the trees (before, after) of each span, in order; blocking.
+def find_agent_changes(checkpoints: "Checkpoints", changes: Iterable["PathChange"]) -> list[AgentChange]:
+    """Join the changes that calls made, in order, and read their contents; blocking.
 
-    Raises UserError for a tree that is gone, and where there is more than anybody would commit at once.
+    Raises UserError for a snapshot that is gone, and where there is more than anybody would commit at once.
     """
-    trees = (pair for pair in spans if pair[0] != pair[1])
-    changes = (change for before, after in trees for change in checkpoints.changes(before, after))
     chains = chain_states((change.path, change.before, change.after) for change in changes)
     ends = [kept for each in chains.values() for states in each for kept in (states[0], states[-1]) if kept is not None]
     size = sum(kept.size for kept in ends)

@@ -138,7 +138,9 @@ class Planned:
     async def plan_redo(self) -> RewindPlan:
         return self.what
 
-    async def carry_out(self, plan: RewindPlan, *, yours: ConflictChoice = "refuse") -> RewindOutcome:
+    async def carry_out(
+        self, plan: RewindPlan, *, yours: ConflictChoice = "refuse", unsure: bool = False
+    ) -> RewindOutcome:
         return self.done
 
 
@@ -166,3 +168,26 @@ async def test_a_file_that_is_as_it_was_is_no_question() -> None:
         "rewind", "1 nofile.py", Planned(RewindPlan(2, "code", paths=("nofile.py",)), RewindOutcome(0)), nobody
     )
     assert gone.text == "Nothing was changed: no file is different from then."
+
+
+async def test_files_that_a_command_or_the_person_wrote_are_asked_about_by_themselves() -> None:
+    asked: list[str] = []
+    given: list[bool] = []
+
+    class Unsure(Planned):
+        async def carry_out(
+            self, plan: RewindPlan, *, yours: ConflictChoice = "refuse", unsure: bool = False
+        ) -> RewindOutcome:
+            given.append(unsure)
+            return self.done
+
+    for answer in (True, False):
+
+        async def answers(question: Question, answer: bool = answer) -> Decision:
+            asked.append(question.title)
+            return Decision(allowed=answer or not question.title.startswith("Also"))
+
+        plan = RewindPlan(2, "code", (FileDiff("out.c", "M", 0, 0, ""),), unsure=("out.c",))
+        await run_rewind_command("rewind", "1 code", Unsure(plan, RewindOutcome(1)), answers)
+    assert asked == 2 * ["Take back 1 file?", "Also take back out.c?"]
+    assert given == [True, False]

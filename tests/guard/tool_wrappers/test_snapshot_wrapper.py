@@ -128,10 +128,10 @@ async def test_a_slow_snapshot_after_an_interrupted_call_is_told_of_when_it_is_t
     begun, go_on = asyncio.Event(), threading.Event()
 
     class Slow(Checkpoints):
-        def take(self, also: Sequence[str] = ()) -> Snapshot:
+        def take(self, also: Sequence[str] = (), *, newly_ignored: bool = False) -> Snapshot:
             if begun.is_set():
                 go_on.wait(10)
-            return super().take(also)
+            return super().take(also, newly_ignored=newly_ignored)
 
     async def hang(ctx: Context, call: ParsedCall) -> Result:
         (workspace / "half").write_text("x")

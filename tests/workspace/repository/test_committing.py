@@ -344,17 +344,18 @@ def test_what_changed_between_snapshots_of_a_call_is_the_agents(own: OwnReposito
     (own.root / "link").unlink()
     last = checkpoints.take().tree
 
-    spans = [(before, after), (again, last), (last, last)]
-    changes = find_agent_changes(checkpoints, spans)
+    ours = [*checkpoints.changes(before, after), *checkpoints.changes(again, last)]
+    changes = find_agent_changes(checkpoints, ours)
 
     assert changes[0] == AgentChange("a", FileContent(b"a\n", 0o644), FileContent(b"A\n", 0o755))
     assert committed(own, *changes).files == ("a",)
     # The whole session once more, with what came since: HEAD holds a part of it.
     own.write("a", "AA\n")
-    more = [*spans, (last, checkpoints.take().tree)]
+    newer = checkpoints.take().tree
+    more = [*ours, *checkpoints.changes(last, newer)]
     assert committed(own, *find_agent_changes(checkpoints, more)).files == ("a",)
     own.write("a", "a\n").chmod(0o644)
-    more.append((more[-1][1], checkpoints.take().tree))
+    more += checkpoints.changes(newer, checkpoints.take().tree)
     done = committed(own, *find_agent_changes(checkpoints, more))
     assert (done.files, done.left_out, own.git("cat-file", "-p", "HEAD:a")) == (("a",), (), "a")
     assert committed(own, *find_agent_changes(checkpoints, more)).sentences == ("Nothing to commit.",)

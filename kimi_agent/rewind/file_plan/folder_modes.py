@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from kimi_agent.printable import escape_path
-from kimi_agent.rewind.ignored_files import SnapshotAccess
+from kimi_agent.rewind.file_plan.authorship import SnapshotAccess
+from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
 
 
 def plan_folder_modes(

@@ -6,23 +6,11 @@ snapshots prove nothing about such a file, so its tree before the first change a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from kimi_agent.workspace.checkpoint.snapshot_values import FolderModeChange, PathChange, Snapshot, TreeEntry
-from kimi_agent.workspace.checkpoint.tree_changes import TreeChange
-
-
-class SnapshotAccess(Protocol):
-    """The part of `Checkpoints` that a rewind needs; blocking, and each method may raise SnapshotError."""
-
-    def take(self, also: Sequence[str] = ()) -> Snapshot: ...
-    def changes(self, old: str, new: str) -> tuple[PathChange, ...]: ...
-    def folder_mode(self, tree: str, path: str) -> int | None: ...
-    def folder_mode_changes(self, old: str, new: str) -> tuple[FolderModeChange, ...]: ...
-    def content(self, entry: TreeEntry) -> bytes: ...
-    def has(self, tree: str) -> bool: ...
-    def requested_ignored(self, tree: str) -> tuple[str, ...]: ...
-    def held_ignored(self, tree: str) -> tuple[str, ...]: ...
+from kimi_agent.rewind.file_plan.authorship import SnapshotAccess
+from kimi_agent.rewind.tree_changes import TreeChange
+from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
+from kimi_agent.workspace.paths import is_beneath
 
 
 @dataclass(frozen=True)
@@ -44,11 +32,12 @@ def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> di
         if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
             continue
         held = set(trees.held_ignored(span.before))
-        if not span.after or trees.requested_ignored(span.after) != asked:
+        if not span.after or not set(asked) <= set(trees.requested_ignored(span.after)):
             for path in held:  # a call that was cut off: nobody looked at these again
                 found[path] = IgnoredFile(found[path].first if path in found else span.before, None, mixed=True)
             continue
-        held.update(trees.held_ignored(span.after))
+        # Others that the later one holds, a rule came to ignore meanwhile: the earlier one knows them as any file.
+        held.update(path for path in trees.held_ignored(span.after) if _is_asked_for(path, asked))
         for change in trees.changes(span.before, span.after):
             if change.path in held:
                 known = found.get(change.path)
@@ -58,7 +47,7 @@ def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> di
 
 
 def plan_ignored_files(
-    ignored: Mapping[str, IgnoredFile], now: str, trees: SnapshotAccess, wanted: Callable[[str], bool], missed: set[str]
+    ignored: Mapping[str, IgnoredFile], now: str, trees: SnapshotAccess, wanted: Callable[[str], bool]
 ) -> tuple[list[PathChange], list[PathChange]]:
     """The changes that restore ignored files: those that only we changed, and those that somebody else did too.
 
@@ -69,6 +58,10 @@ def plan_ignored_files(
     for tree in sorted({each.first for each in ignored.values()}):
         for change in trees.changes(now, tree):
             file = ignored.get(change.path)
-            if file is not None and file.first == tree and wanted(change.path) and change.path not in missed:
+            if file is not None and file.first == tree and wanted(change.path):
                 (yours if file.mixed or file.last != change.before else ours).append(change)
     return ours, yours
+
+
+def _is_asked_for(path: str, asked: Sequence[str]) -> bool:
+    return any(is_beneath(path, each) for each in asked)
