@@ -141,6 +141,24 @@ def test_a_disk_that_is_full_in_the_middle_is_said(place: Place, form: str) -> N
         assert any("File too large" in text for text in result["notices"])
 
 
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_only_a_session_that_was_saved_is_said_to_keep_the_answer(place: Place, *, saved: bool, closed: bool) -> None:
+    if not saved:
+        (place.home / "state").write_text("a file where the folder should be")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full:
+        argv = [*PROGRAM, "-m", place.tape(HI), "-p", "go", "--output-format", "json"]
+        done = subprocess.run(
+            argv, cwd=place.root, env=place.env, stdin=subprocess.DEVNULL, stdout=writer if closed else full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    os.close(writer)
+    assert ("was closed" if closed else "could not be written") in done.stderr
+    assert ("keeps it" in done.stderr) == saved
+
+
 def test_what_a_start_has_to_say_is_a_notice_too(place: Place) -> None:
     (place.root / ".kimi-agent" / "tools").mkdir(parents=True)
     (place.root / ".kimi-agent" / "tools" / "spy.py").write_text("raise RuntimeError\n")

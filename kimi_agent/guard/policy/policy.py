@@ -14,6 +14,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.guard.policy.path_rules import PathRules, Place
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
 from kimi_agent.log.events import Effect
+from kimi_agent.workspace.files.access_rules import AccessRules
 
 if TYPE_CHECKING:
     from kimi_agent.guard.destructive.command_table import Loss
@@ -69,7 +70,7 @@ class _JudgedPlan:
 class Policy:
     """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one.
 
-    `start` is the folder where the session's shell begins; `private` are our own folders, which nobody writes;
+    `start` is the folder where the session's shell begins; `access` knows our own folders, which nobody writes;
     `hooks_folders` gives the folders that git takes hooks from, beside the usual ones.
     """
 
@@ -82,7 +83,7 @@ class Policy:
         home: Path,
         added: Sequence[Path] = (),
         start: Path | None = None,
-        private: Sequence[Path] = (),
+        access: AccessRules | None = None,
         hooks_folders: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.mode: PermissionMode = mode
@@ -93,7 +94,7 @@ class Policy:
         self._home = home
         roots = tuple(os.path.realpath(folder) for folder in (workspace, *added))
         self._place = Place(roots[0], str(home), roots, os.path.realpath(start or workspace))
-        self._paths = PathRules(roots, tuple(os.path.realpath(folder) for folder in private), hooks_folders)
+        self._paths = PathRules(roots, access or AccessRules(), hooks_folders)
 
     def add_session_rule(self, text: str) -> None:
         """Allow `text` until the session ends, a command in the folder it names, else in the top. Raises UserError."""
