@@ -44,6 +44,8 @@ def _about(raw: str) -> str:
     shown = [_short(given[first])] if first else [_short(v) for v in given.values() if isinstance(v, str | int | float)]
     if first in ("pattern", "query"):
         shown += [f"in {_short(given[key])}" for key in _PLACES if key in given][:1]
+    if first == "command" and given.get("cwd") not in (None, ".", "./"):  # the same words do other things elsewhere
+        shown.insert(0, f"in {_short(given['cwd'])}:")
     return ", ".join(shown[:3]) if not first else " ".join(shown)
 
 

@@ -133,7 +133,7 @@ def _read_glob(text: str, inner: str, home: str) -> str:
 
 def check_rule(rule: Rule, tools: Mapping[str, Tool]) -> None:
     """Refuse a rule that could hold nothing: an unknown tool, or paths for one that names none. Raises UserError."""
-    inner = f"({rule.glob or ' '.join(rule.words)})" if not rule.covers_tool else ""
+    inner = f"({rule.glob.removesuffix(':*') or ' '.join(rule.words)})" if not rule.covers_tool else ""
     if rule.tool not in tools and rule.tool not in (*_EFFECTS, PULL_REQUEST_TOOL):
         meant = _meant_tool(rule.tool, tools)
         hint = f"did you mean {meant}{inner}?" if meant else f"there are {', '.join(sorted(tools))}."
