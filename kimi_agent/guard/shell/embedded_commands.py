@@ -173,7 +173,8 @@ _HARMFUL = re.compile(
 
 def has_run_subscript(word: str) -> bool:
     """Whether a word holds a subscript with a substitution, which bash runs even quoted: `test -v 'a[$(x)]'`."""
-    return re.search(r"\w\[.*(\$\(|`)", word, re.DOTALL) is not None
+    opened = re.search(r"\w\[", word)
+    return opened is not None and re.search(r"\$\(|`", word[opened.end() :]) is not None
 
 
 def is_fed_by_decoder(made: Invocation) -> bool:
