@@ -95,6 +95,13 @@ def test_a_denied_command_is_denied_however_far_back_it_stands(place: Place, com
     assert judge_command(command, "ask", place, allow=["shell(echo)", "shell(true)"]) == "ask"
 
 
+def test_words_that_are_long_are_read_in_time(place: Place) -> None:
+    began = time.process_time()
+    for text in ("test '" + "a[" * 40_000 + "'", "sed '" + "w " * 40_000 + "'", "f " + "rm " * 3_900):
+        judge_command(text, "yolo", place)
+    assert time.process_time() - began < 3
+
+
 def test_a_command_is_judged_at_once(place: Place) -> None:
     took = []
     for row in TABLE:

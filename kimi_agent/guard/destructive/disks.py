@@ -31,7 +31,8 @@ _STOPPING = {
     **dict.fromkeys(("reboot", "shutdown", "halt", "poweroff", "killall5"), r".*"),
     "systemctl": r"(reboot|poweroff|halt|kexec|rescue|emergency)\b.*",
     **dict.fromkeys(("init", "telinit"), r"[016]\b.*"),
-    "kill": r".*(^| )-1",
+    "kill": r".*(^| )-?1",
+    **dict.fromkeys(("pkill", "killall"), r"(-[\w-]+ )*(-[uU]|--e?u(id|ser)) ?=?\S+"),
 }
 """By name: the arguments with which it stops the machine, or all that the person runs."""
 _OVER_A_DISK = ForbiddenEffect("it would write over a disk", certain=True)

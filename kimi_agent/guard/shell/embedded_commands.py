@@ -154,6 +154,8 @@ _STRINGS = re.compile(
     r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|`([^`]*)`|\b(?:qx|q|qq)\s*[{(/|!]([^})/|!]*)[})/|!]|%x[{(]([^})]*)[})]",
     re.DOTALL,
 )
+_STRING_LISTS = re.compile(r"[\"'][^\"'\n]{1,200}[\"'](?:\s{0,9},\s{0,9}[\"'][^\"'\n]{0,200}[\"'])+")
+"""The words of a command one by one: `["rm", "-rf", "/"]`."""
 _EDITORS = frozenset({"vi", "vim", "nvim", "ex", "view", "gvim", "vimdiff"})
 _EDITOR_RUN = re.compile(r"(?:^|[:|\n]|\b[rw] ?)\s*(?:silent!? *)?!(.*)|\bsystem(?:list)?\((.*)\)", re.DOTALL)
 _MAKES = frozenset({"make", "gmake", "bmake"})
@@ -173,7 +175,8 @@ _HARMFUL = re.compile(
 
 def has_run_subscript(word: str) -> bool:
     """Whether a word holds a subscript with a substitution, which bash runs even quoted: `test -v 'a[$(x)]'`."""
-    return re.search(r"\w\[.*(\$\(|`)", word, re.DOTALL) is not None
+    opened = re.search(r"\w\[", word)
+    return opened is not None and re.search(r"\$\(|`", word[opened.end() :]) is not None
 
 
 def is_fed_by_decoder(made: Invocation) -> bool:
@@ -259,6 +262,8 @@ def _of_interpreter(name: str, texts: Sequence[str], documents: Sequence[str]) -
         codes = list(documents)
     for code in codes:
         runs = bool(_RUNNING_CODE.search(code))
+        for match in _STRING_LISTS.finditer(code[:MAX_EMBEDDED_CHARS]) if runs else ():
+            yield re.sub(r"[\"']\s*,\s*[\"']", " ", match[0])[1:-1], True
         for match in _STRINGS.finditer(code[:MAX_EMBEDDED_CHARS]):
             text = next((group for group in match.groups() if group), "")
             if re.search(r"\S", text) and (runs or _HARMFUL.search(text)):
