@@ -81,6 +81,8 @@ def has_pattern(text: str) -> bool:
 
 def expand_word(word: ShellWord, state: ShellState) -> list[WordValue]:
     """Every value that `word` may have, as far as the text alone shows it."""
+    if len(word) == 1 and word[0].kind == "text" and "{" not in word[0].text:  # most words, hundreds of times a command
+        return _values(word[0], state)
     if len(word) > MAX_PATH_PARTS:
         return [_UNKNOWN]
     made = [WordValue("")]
