@@ -61,8 +61,26 @@ def find_losses(
         return ()  # `find_forbidden_effect` has it asked about
     walk = walk or find_invocations(text, ShellState(home, workspace, (split_path(cwd or workspace),)))
     finder = _LossFinder(exists, environ)
-    found = (loss for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain for loss in finder.find(made))
-    return tuple(dict.fromkeys(found))
+    judged = [made for made in walk.invocations[:MAX_JUDGED_COMMANDS] if made.certain]
+    found = [loss for made in judged for loss in finder.find(made)]
+    return tuple(dict.fromkeys((*found, *_of_loops(judged, exists))))
+
+
+def _of_loops(judged: Sequence[Invocation], exists: PathExists) -> Iterator[Loss]:
+    """What a loop over the files of another folder destroys: `for f in $(find ~); do rm "$f"; done`."""
+    if not any(made.name in FILE_DESTROYERS - FIND_COMMANDS and _has_open_operand(made) for made in judged):
+        return
+    for made in judged:
+        for word in find_roots(made.args) if made.name in FIND_COMMANDS else ():
+            paths = WorkspacePaths(made.state, exists)
+            for text in plain_texts(word, made.state):
+                if text and paths.is_outside(text) and not paths.is_scratch(text):
+                    yield Loss(f"deletes what it finds in {text[:80]}, outside the workspace", covered=False)
+
+
+def _has_open_operand(made: Invocation) -> bool:
+    """Whether only the run shows what a command works on, and a variable does not begin with a known folder."""
+    return any(value.starts_unknown for word in find_operands(made.args) for value in expand_word(word, made.state))
 
 
 class _LossFinder:

@@ -129,7 +129,9 @@ class WorkspacePaths:
     def matching(self, pattern: str) -> tuple[list[str], bool]:
         """What a word of the shell stands for, and whether that is all; a pattern stands for what it matches now."""
         text = unescape_pattern(pattern)
-        if not has_pattern(pattern) or text.startswith("~"):
+        if pattern.startswith("~/") and has_pattern(pattern):
+            pattern = f"{glob.escape(str(self.state.home))}/{pattern[2:]}"
+        if not has_pattern(pattern) or pattern.startswith("~"):
             return [text], True
         whole = pattern if pattern.startswith("/") else f"{glob.escape(self.absolute('.'))}/{pattern}"
         found = list(islice(glob.iglob(whole), MAX_PATH_MATCHES + 1))  # noqa: PTH207 - a shell's * passes over dotfiles too

@@ -27,6 +27,7 @@ MAX_PATHS = 400
 _WRITING = frozenset({">", ">>", ">|", "&>", "&>>", "<>"})
 _CHANGERS = frozenset(
     {"tee", "touch", "mkdir", "mv", "rm", "unlink", "rmdir", "truncate", "shred", "chmod", "chown", "chattr", "setfacl"}
+    | {"gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "lzma", "unlzma", "dos2unix", "unix2dos"}
 )
 """Commands all of whose operands are changed."""
 _OPENERS = frozenset({"sponge", "ed", "ex", "vi", "vim", "nvim", "nano", "patch"})

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from kimi_agent.guard.destructive.command_table import Loss
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
 from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
+from kimi_agent.guard.destructive.target_files import is_scratch_path
 from kimi_agent.guard.destructive.written_paths import NamedPaths, find_named_paths
 from kimi_agent.guard.policy.offers import suggest_rule
 from kimi_agent.guard.policy.path_rules import Place
@@ -62,7 +63,16 @@ class JudgedCommand:
     def losses(self) -> tuple[Loss, ...]:
         """What it would destroy."""
         home, workspace, folder = map(Path, (self.place.home, self.place.workspace, self.command.folder))
-        return find_losses(self.command.text, home=home, workspace=workspace, cwd=folder, walk=self.walk)
+        found = find_losses(self.command.text, home=home, workspace=workspace, cwd=folder, walk=self.walk)
+        return found if any(not loss.covered for loss in found) else (*found, *self._changes_outside())
+
+    def _changes_outside(self) -> Iterator[Loss]:
+        """A loss for each file that is there, lies outside and would be written: no snapshot holds it."""
+        for path in self.named.written:
+            outside = not any(is_beneath(path, root) for root in self.place.roots)
+            temporary = is_scratch_path(path) and not is_beneath(path, self.place.home)
+            if outside and not temporary and not path.startswith("/dev/") and Path(path).is_file():
+                yield Loss(f"changes {path[:80]}, outside the workspace", covered=False)
 
     def denial_by(self, rule: Rule) -> Denial:
         """What a denial by words says of it."""
