@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path, PurePosixPath
 
-from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, WordPiece
+from kimi_agent.guard.shell.syntax.words import WORKSPACE_TOP, ShellWord, ShellWords, WordPiece
 
 PathParts = tuple[str, ...]
 """The components of an absolute path, each in the notation of fnmatch; () is the root."""
@@ -106,6 +106,8 @@ def _values(piece: WordPiece, state: ShellState) -> list[WordValue]:
             return [value for word in words for value in expand_word(word, inner)]
     elif piece.kind == "variable" and piece.text == "HOME":
         return [WordValue(escape_pattern(str(state.home)))]
+    elif piece.kind == "variable" and piece.text == WORKSPACE_TOP:
+        return [WordValue(escape_pattern(str(state.workspace)))]
     elif piece.kind == "variable" and piece.text == "PWD":
         return [_UNKNOWN if cwd is None else WordValue(join_parts(cwd)) for cwd in state.cwds]
     return [_UNKNOWN]

@@ -8,7 +8,7 @@ from itertools import islice, product
 
 from kimi_agent.guard.shell.expansion import PathParts, ShellState, expand_word, resolve_parts, split_path
 from kimi_agent.guard.shell.syntax.tree import Assignment, ShellCommand, ShellNode
-from kimi_agent.guard.shell.syntax.words import ShellWord, ShellWords, WordPiece, word_text
+from kimi_agent.guard.shell.syntax.words import WORKSPACE_TOP, ShellWord, ShellWords, WordPiece, word_text
 
 MAX_VALUES = 16
 MAX_SCANNED_COMMANDS = 4_000
@@ -56,7 +56,9 @@ def _with_value(known: dict[str, ShellWords | None], assignment: Assignment) -> 
     choices: list[ShellWords] = []
     for piece in assignment.value:
         values = known.get(piece.text) if piece.kind == "variable" else None
-        if piece.kind == "unknown" or (piece.kind == "variable" and not values and piece.text not in {"HOME", "PWD"}):
+        if piece.kind == "unknown" or (
+            piece.kind == "variable" and not values and piece.text not in {"HOME", "PWD", WORKSPACE_TOP}
+        ):
             return None
         choices.append(values or ((piece,),))
     made = tuple(sum(parts, ()) for parts in islice(product(*choices), MAX_VALUES + 1))

@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kimi_agent.guard.shell.syntax.tree import ShellGroup
-from kimi_agent.guard.shell.syntax.words import ShellWord, WordPiece, decode_ansi_c, literal_word, source_pieces
+from kimi_agent.guard.shell.syntax.words import (
+    WORKSPACE_TOP,
+    ShellWord,
+    WordPiece,
+    decode_ansi_c,
+    literal_word,
+    source_pieces,
+)
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -132,6 +139,8 @@ class WordReader:
             command = text.removeprefix("$(").strip("`() \t\n")
             if command.split(" ", 1)[0] == "mktemp":
                 return WordPiece("text", "/tmp/from-mktemp", quoted)
+            if command == WORKSPACE_TOP:
+                return WordPiece("variable", WORKSPACE_TOP, quoted)
             match = re.fullmatch("(pwd)", command)
         return (
             WordPiece("variable", "PWD" if match[1] == "pwd" else match[1], quoted)

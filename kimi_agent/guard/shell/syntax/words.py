@@ -18,6 +18,9 @@ class WordPiece:
 ShellWord = tuple[WordPiece, ...]
 ShellWords = tuple[ShellWord, ...]
 
+WORKSPACE_TOP = "git rev-parse --show-toplevel"
+"""The name of a variable that no shell has: the output of that command, the top of the workspace."""
+
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|c.|.)", re.DOTALL)
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 _BACKSLASHED = re.compile(r"\\(.?)", re.DOTALL)
