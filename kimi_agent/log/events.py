@@ -129,6 +129,8 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
     `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
+    `apart`: changes of a call that were last written apart from all else that it did, so perhaps by somebody else
+    (None: nobody looked, or there are very many).
     """
 
     tree: str
@@ -138,6 +140,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     missed: tuple[str, ...] = ()
     failed: str = ""
     unkept: str = ""
+    apart: tuple[str, ...] | None = None
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
