@@ -308,6 +308,12 @@ def test_what_was_recorded_comes_back_and_what_is_the_persons_stays(steps: list[
     play_through(steps, git=False)
 
 
+@pytest.mark.parametrize("git", [False, True])
+def test_what_undo_restores_though_a_rule_ignores_it_goes_again_by_redo(*, git: bool) -> None:
+    unseen = [("edit", "a", []), ("edit", "a", [("ignore", "b", ""), ("ignore", "p", "")]), ("edit", "p/q", [])]
+    play_through([("by hand", ("write", "p", "a")), ("turn", unseen), ("undo", "overwrite")], git=git)
+
+
 def test_the_same_on_real_snapshots() -> None:
     link = ("link", "b", "a")
     calls = [[("write", "a", "a")], [("write", "p/q", "a"), link], [("rename", "p", "d"), ("chmod", "a", "a")]]

@@ -29,7 +29,7 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     UnkeptPaths,
 )
 from kimi_agent.workspace.checkpoint.write_times import LONG_S
-from kimi_agent.workspace.paths import parent_folders
+from kimi_agent.workspace.paths import is_beneath, parent_folders
 
 Author = Literal["agent", "other", "unsure"]
 
@@ -89,7 +89,7 @@ class Authorship:
 
     def of(self, span: TreeChange, now: str = "") -> list[AuthoredChange]:
         """The changes over `span`; one that never ended is compared with the tree `now`. Raises SnapshotError."""
-        changes = self._trees.changes(span.before, span.after or now)
+        changes = (*self._trees.changes(span.before, span.after or now), *find_restored_ignored(span, self._trees))
         closed = self._closed(span) if span.after else ()
         if not (changes or closed):
             return []
@@ -175,6 +175,19 @@ class Authorship:
         unkept = self._trees.unkept(span.unkept)
         stood = unkept is not None and not unkept.files.isdisjoint(marks)
         return stood or any(self._trees.entry_at(span.before, mark) for mark in marks)
+
+
+def find_restored_ignored(span: TreeChange, trees: SnapshotAccess) -> list[PathChange]:
+    """The files that a rewind brought where nothing was, and where a rule ignores them: no comparison shows those.
+
+    The tree before it was not asked for them, but they were not there, or it would have refused. Raises SnapshotError.
+    """
+    if not span.rewind or not span.after:
+        return []
+    asked = trees.requested_ignored(span.before)
+    held = [each for each in trees.held_ignored(span.after) if not any(is_beneath(each, path) for path in asked)]
+    new = [path for path in held if trees.entry_at(span.before, path) is None]
+    return [PathChange(path, None, trees.entry_at(span.after, path)) for path in new]
 
 
 def _only_reads(command: str) -> bool:

@@ -73,7 +73,9 @@ class FileInspector:
         then, there_now = (self._unkept(listing) for listing in (spans[0].unkept, now.unkept))
         authorship = Authorship(self.checkpoints, read_other_changes(self.session, spans[0].began))
         # Of these the target tells the state, though a rule ignored them later: there, or not there.
-        known = frozenset(path for path in ignored if then is not None and not then.stood(path))
+        known = frozenset(
+            path for path, file in ignored.items() if not file.absent and then is not None and not then.stood(path)
+        )
         unknown = {path: file for path, file in ignored.items() if path not in known}
         there = FilesThere((*now_ignored, *known), unknown, then, self._exists)
         plan = plan_files(spans, now, self.checkpoints, authorship, there, wanted=wanted, by_name=bool(paths))
