@@ -129,8 +129,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
     `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
-    `apart`: changes of a call that were last written apart from all else that it did, so perhaps by somebody else
-    (None: nobody looked, or there are very many).
+    `apart`: what was written apart from all else that the call did, perhaps by somebody else (None: nobody looked).
     """
 
     tree: str

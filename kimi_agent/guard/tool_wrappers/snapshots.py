@@ -21,13 +21,13 @@ from kimi_agent.guard.tool_wrappers.ways_back import (
     find_unkept_losses,
     select_kept_paths,
 )
+from kimi_agent.guard.tool_wrappers.write_times import LONG_S, find_apart, read_write_times
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Checkpoint, Emit, Notice
 from kimi_agent.log.questions import Ask, Question
 from kimi_agent.log.views import Result
 from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
-from kimi_agent.workspace.checkpoint.write_times import LONG_S, find_apart, read_write_times
 
 MAX_MISSED_PATHS = 20
 MAX_APART_PATHS = 1_000

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
+from kimi_agent.guard.tool_wrappers.write_times import LONG_S
 from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.ignore_rules import is_litter
 from kimi_agent.workspace.checkpoint.snapshot_values import (
@@ -28,7 +29,6 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     TreeEntry,
     UnkeptPaths,
 )
-from kimi_agent.workspace.checkpoint.write_times import LONG_S
 from kimi_agent.workspace.paths import is_beneath, parent_folders
 
 Author = Literal["agent", "other", "unsure"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.guard.tool_wrappers.write_times import find_apart, read_write_times
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
-from kimi_agent.workspace.checkpoint.write_times import find_apart, read_write_times
 
 FILE = TreeEntry("file", 0o644, 1, "0" * 40)
 
