@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Protocol
 
 from kimi_agent.errors import ModelError, Stopped, TooLong
-from kimi_agent.log.events import OpenCall, Queued, Recovered, Said, Status, TurnEnded
+from kimi_agent.log.event_parts import OpenCall
+from kimi_agent.log.events import Queued, Recovered, Said, Status, TurnEnded
 from kimi_agent.log.fold.conversation import Conversation
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
 from kimi_agent.log.messages import Assistant, User

@@ -21,7 +21,8 @@ from typing import Any
 
 from kimi_agent.call_plan import CallPlan, PlannedCommand, PlannedPath
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.log.events import Effect, Fingerprint
+from kimi_agent.log.event_parts import Fingerprint
+from kimi_agent.log.events import Effect
 from kimi_agent.log.readers.recall import Hit, SessionRecall
 from kimi_agent.log.views import Result, View
 from kimi_agent.printable import escape_name, escape_path, format_count, join_some

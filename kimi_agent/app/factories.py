@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,7 @@ def make_policy(setup: Setup, tools: Mapping[str, Tool]) -> Policy:
         home=folders.home,
         added=_added_folders(config),
         start=setup.cwd,
-        private=(folders.config, folders.state),
+        access=_own_files(setup),
         hooks_folders=make_hooks_lookup(setup.workspace, setup.environ),
     )
 
@@ -111,12 +112,15 @@ def _ignore_event(_: object) -> None:
 
 def make_access_rules(setup: Setup, policy: Policy) -> AccessRules:
     """What is closed to every tool: our own files wherever they lie, and what the person's rules deny by its path."""
+    return replace(_own_files(setup), denied_reading=policy.denies_reading, denied_writing=policy.denies_writing)
+
+
+def _own_files(setup: Setup) -> AccessRules:
+    """What is ours, for those who judge a call and those who open its files alike."""
     folders = setup.user_folders
     return AccessRules(
         private=find_private_paths(folders, setup.workspace),
         worktrees=os.path.realpath(folders.state / "worktrees"),
-        denied_reading=policy.denies_reading,
-        denied_writing=policy.denies_writing,
     )
 
 

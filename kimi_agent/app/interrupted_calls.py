@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from kimi_agent.log.events import Checkpoint, OpenCall, Stamped
+from kimi_agent.log.event_parts import OpenCall
+from kimi_agent.log.events import Checkpoint, Stamped
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall, settle_calls
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
 from kimi_agent.workspace.files.files import Files

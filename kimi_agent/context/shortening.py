@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from posixpath import normpath
 
 from kimi_agent.context.call_arguments import decode_call_arguments
-from kimi_agent.log.events import Short
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.fold.rewindable import MessageOrigin
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn
 from kimi_agent.model.text_tokens import estimate_tokens

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from kimi_agent.log.event_parts import Fingerprint, OpenCall, Short
 from kimi_agent.log.messages import Assistant, Usage, User
 from kimi_agent.log.questions import Decision, Question
 from kimi_agent.log.views import Evidence, Result
@@ -59,13 +60,6 @@ class Partial(msgspec.Struct, frozen=True, tag="Partial"):
     reasoning: str = ""
     why: str = ""
     retried: bool = False
-
-
-class Fingerprint(msgspec.Struct, frozen=True):
-    """A path and the sha256 (hex) of its bytes; "" where there is no regular file."""
-
-    path: str
-    sha256: str
 
 
 class CallStarted(msgspec.Struct, frozen=True, tag="CallStarted"):
@@ -158,14 +152,6 @@ class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):
     focus: str = ""
 
 
-class Short(msgspec.Struct, frozen=True):
-    """What the result of call (answer, index) reads as from here on."""
-
-    answer: int
-    index: int
-    text: str
-
-
 class Shortened(msgspec.Struct, frozen=True, tag="Shortened"):
     """Stale results were shortened to make room, without asking the model; tokens are those of the whole request."""
 
@@ -249,14 +235,6 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="TurnEnded"):
     steps: int
     text: str = ""
     exit_code: int = 0
-
-
-class OpenCall(msgspec.Struct, frozen=True):
-    """A call that was started and never returned, and the files that differ from what they were then."""
-
-    answer: int
-    index: int
-    changed: tuple[str, ...] = ()
 
 
 class Recovered(msgspec.Struct, frozen=True, tag="Recovered"):

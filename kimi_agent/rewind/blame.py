@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.events import Opened, Said, Stamped
+from kimi_agent.log.events import Opened, Rewound, Said, Stamped
 from kimi_agent.log.messages import Assistant, Call, User
 from kimi_agent.rewind.tree_changes import TreeChange, read_tree_changes
 
@@ -58,8 +58,12 @@ def blame_line(
         raise UserError(f"{path} has {len(lines):,} lines; there is no line {number:,}.")
     line, at, now = lines[number - 1], number - 1, current
     for log in logs:
+        rewound_to = {each.seq: each.event.to for each in log if isinstance(each.event, Rewound)}
+        skipped_from = log[-1].seq + 1 if log else 0
         for change in reversed(read_tree_changes(log)):
-            if change.failed or not change.after or (after := text(change.after, path)) is None:
+            if change.seq >= skipped_from or change.failed or not change.after:
+                continue
+            if (after := text(change.after, path)) is None:
                 continue
             before = text(change.before, path) if change.before else None
             if after == before:
@@ -69,7 +73,11 @@ def blame_line(
                 return BlamedLine(number, line, None, why)
             at, now = origin, after
             if (origin := _origin(before or "", now, at)) is None:
-                return BlamedLine(number, line, _author(log, change))
+                if not change.rewind:
+                    return BlamedLine(number, line, _author(log, change))
+                # A rewind writes nothing: all is as it was before the record that it went back to.
+                skipped_from = rewound_to[change.seq]
+                continue
             at, now = origin, before or ""
     return BlamedLine(number, line, None, "older than the snapshots that are kept, or never changed by a call")
 

@@ -12,7 +12,8 @@ from kimi_agent.app.bootstrap import load_setup
 from kimi_agent.app.interrupted_calls import InterruptedCalls
 from kimi_agent.app.open_agent import OpenAgent, open_agent
 from kimi_agent.guard.tool_wrappers.approval import refuse_all
-from kimi_agent.log.events import CallStarted, Checkpoint, OpenCall, Opened, Stamped
+from kimi_agent.log.event_parts import OpenCall
+from kimi_agent.log.events import CallStarted, Checkpoint, Opened, Stamped
 from kimi_agent.log.fold.unanswered_calls import UnansweredCall
 from kimi_agent.log.messages import Call, ToolReturn, user_message
 from kimi_agent.log.sessions import Sessions

@@ -10,6 +10,7 @@ FLOORS: list[list[str]] = [
     ["kimi_agent.errors", "kimi_agent.printable", "kimi_agent.log.messages", "kimi_agent.log.views"],
     [
         "kimi_agent.log.questions",
+        "kimi_agent.log.event_parts",
         "kimi_agent.log.events",
         "kimi_agent.call_plan",
         "kimi_agent.layers",

@@ -4,6 +4,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Place, wait_until
 from tests.cli.test_wire_prefix import mock
 
@@ -41,6 +43,23 @@ def test_an_answer_that_kill_9_cut_is_counted_and_the_cap_holds(place: Place, tm
     sent = len(list(bodies.iterdir()))
     assert sent * each <= 9 + each
     assert spent(place)[1] == sent
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_that_a_signal_cut_before_its_first_word_is_counted(
+    place: Place, tmp_path: Path, number: int
+) -> None:
+    bodies = tmp_path / "bodies"
+    silent = {"say": "word", "fault": {"stall": 0}}
+    flags = ("--set", "price.input=1000", "--output-format", "json", "-p", "go")
+    with mock(place, place.tape(silent), bodies) as url:
+        child = place.start(["--base-url", url, *flags])
+        wait_until(lambda: bodies.is_dir() and any(bodies.iterdir()))
+        child.send_signal(number)
+        result = json.loads(child.communicate(timeout=30)[0])
+    assert (result["status"], child.returncode) == ("interrupted", 128 + number)
+    assert spent(place) == (result["cost_usd"], 1)
+    assert 2 < result["cost_usd"] < 9
 
 
 ANSWER = {"repeat": 50, "say": "a", "calls": [{"name": "list_files", "args": {}}], "pace": {"chunk": 1, "delay_s": 0.3}}

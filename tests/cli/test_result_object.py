@@ -141,6 +141,24 @@ def test_a_disk_that_is_full_in_the_middle_is_said(place: Place, form: str) -> N
         assert any("File too large" in text for text in result["notices"])
 
 
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_only_a_session_that_was_saved_is_said_to_keep_the_answer(place: Place, *, saved: bool, closed: bool) -> None:
+    if not saved:
+        (place.home / "state").write_text("a file where the folder should be")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full:
+        argv = [*PROGRAM, "-m", place.tape(HI), "-p", "go", "--output-format", "json"]
+        done = subprocess.run(
+            argv, cwd=place.root, env=place.env, stdin=subprocess.DEVNULL, stdout=writer if closed else full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    os.close(writer)
+    assert ("was closed" if closed else "could not be written") in done.stderr
+    assert ("keeps it" in done.stderr) == saved
+
+
 def test_what_a_start_has_to_say_is_a_notice_too(place: Place) -> None:
     (place.root / ".kimi-agent" / "tools").mkdir(parents=True)
     (place.root / ".kimi-agent" / "tools" / "spy.py").write_text("raise RuntimeError\n")
@@ -239,3 +257,18 @@ def test_a_pull_request_that_was_not_opened_leaves_the_commit_in_the_result(repo
 def test_a_run_without_commit_has_none(place: Place) -> None:
     done = place.run("-m", place.tape(HI), "-p", "go", "--output-format", "json")
     assert json.loads(done.stdout)["commit"] is None
+
+
+@pytest.mark.parametrize("rule", ["shell(gh)", "shell(git push)", "network", "pull_request"])
+def test_a_pull_request_is_judged_by_its_commands(repository: Place, rule: str, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/opened'\n")
+    (programs / "gh").chmod(0o755)
+    git(repository.root, "remote", "add", "origin", "https://github.com/somebody/something.git")
+    env = repository.env | {"PATH": f"{programs}:{repository.env['PATH']}"}
+    argv = ("-y", "--commit", "--pr", "-m", repository.tape(WRITES, TESTED, {"say": "Done."}), "-p", "write a.py")
+    done = repository.run(*argv, "--set", f'permissions.deny=["{rule}"]', "--output-format", "json", env=env)
+    commit = json.loads(done.stdout)["commit"]
+    assert (commit["pull_request"], "No pull request was opened" in commit["error"]) == (None, True), done.stderr
+    assert not (tmp_path / "opened").exists()

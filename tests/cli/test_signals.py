@@ -99,6 +99,16 @@ def test_what_a_stopped_reader_did_not_take_is_there_for_it_after_the_end(place:
         assert (code, result["exit_code"], len(result["answer"])) == (0, 0, 400_000)
 
 
+def test_a_result_that_was_there_in_time_is_not_cut_by_the_time_limit(place: Place) -> None:
+    """The turn was over at once; only its reader looks after the end."""
+    argv = ("-m", place.tape({"say": "word " * 80_000}), "-p", "go", "--output-format", "json", "--timeout", "1s")
+    with unread(place, *argv) as child:
+        code = end_within(child, 1 + 2 * MARGIN_S)[0]
+        assert child.stdout is not None
+        result = json.loads(child.stdout.read())
+        assert (code, result["exit_code"], len(result["answer"])) == (0, 0, 400_000)
+
+
 def test_sigterm_while_the_result_is_written_to_a_slow_reader_cuts_nothing(place: Place) -> None:
     child = place.start(["-m", place.tape({"say": "word " * 400_000}), "-p", "go", "--output-format", "json"])
     assert child.stdout is not None

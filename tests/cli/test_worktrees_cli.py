@@ -13,6 +13,7 @@ from kimi_agent.errors import UserError
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.workspace.worktrees.worktree import WorktreeNotRemoved
 from kimi_agent.workspace.worktrees.worktrees import Worktrees
+from tests.cli.conftest import Place
 from tests.golden_texts import Golden
 from tests.workspace.own_repository import OwnRepository, own_repository
 
@@ -75,3 +76,23 @@ def test_worktrees_are_listed_and_removed(own: OwnRepository, golden: Golden) ->
     golden(*map(str.rstrip, said), PATH=str(made.path), PID=f"pid {os.getpid()}")
     with pytest.raises(UserError, match="cannot be called"):
         run(own, "rm", "../..")
+
+
+def test_what_lies_in_a_worktree_of_a_session_is_its_own_to_change_and_no_more(place: Place) -> None:
+    own = own_repository(place.home)
+    own.commit({"a": "a\n"})
+    beside = place.home / "state" / "MARK"
+    model = place.tape(
+        {
+            "calls": [
+                {"name": "edit_file", "args": {"path": "a", "old_string": "a", "new_string": "b"}},
+                {"name": "shell", "args": {"command": "echo hi > m.txt"}},
+                {"name": "shell", "args": {"command": f"touch {beside}"}},
+            ]
+        },
+        {"say": "Done."},
+    )
+    done = place.run("-y", "-w", "fix", "-m", model, "-p", "go", "--output-format", "json", cwd=own.root)
+    result = json.loads(done.stdout)
+    assert [each["tool"] for each in result["denials"]] == ["shell"], done.stderr
+    assert (sorted(result["files_changed"]), beside.exists()) == (["a", "m.txt"], False)

@@ -4,7 +4,7 @@ from typing import Any
 
 from kimi_agent.context.request_tokens import estimate_message_tokens
 from kimi_agent.context.shortening import Shortening, SizedMessage, find_newest_step, shorten_oversized, shorten_stale
-from kimi_agent.log.events import Short
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.messages import Assistant, Call, Message, ToolReturn, user_message
 from tests.golden_texts import Golden
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.log.event_parts import Fingerprint, OpenCall, Short
 from kimi_agent.log.events import (
     Answered,
     Asked,
@@ -14,10 +15,8 @@ from kimi_agent.log.events import (
     Committed,
     Compacted,
     Durable,
-    Fingerprint,
     Judged,
     Noted,
-    OpenCall,
     Opened,
     Partial,
     Queued,
@@ -29,7 +28,6 @@ from kimi_agent.log.events import (
     Rewound,
     Said,
     Seen,
-    Short,
     Shortened,
     Spent,
     Stamped,

@@ -11,6 +11,7 @@ import pytest
 
 from kimi_agent.errors import UserError
 from kimi_agent.layers import workspace_key
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
@@ -22,7 +23,6 @@ from kimi_agent.log.events import (
     Restored,
     Returned,
     Said,
-    Short,
     Shortened,
     Stamped,
     TurnEnded,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kimi_agent.log.events import CallStarted, Checkpoint, Effect, Fingerprint, Opened, Returned, Said, TurnEnded
+from kimi_agent.log.event_parts import Fingerprint
+from kimi_agent.log.events import CallStarted, Checkpoint, Effect, Opened, Returned, Said, TurnEnded
 from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Result

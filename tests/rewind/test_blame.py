@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.events import Checkpoint, Event, Opened, Returned, Said, Stamped, TurnEnded
+from kimi_agent.log.events import Checkpoint, Event, Opened, Returned, Rewound, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.views import Result
 from kimi_agent.rewind.blame import BlamedLine, LineAuthor, blame_line, parse_line_reference
@@ -58,6 +58,26 @@ def test_a_file_that_a_call_created_is_its_own() -> None:
     found = of(2, START, [log])
     assert found.author is not None
     assert (found.author.session, found.author.turn) == ("S2", 1)
+
+
+def rewound(log: list[Stamped], *rewinds: Rewound) -> list[Stamped]:
+    """The log, gone on with rewinds."""
+    return [*log, *(Stamped("main", len(log) + number, 200.0, each) for number, each in enumerate(rewinds, 1))]
+
+
+def test_a_line_that_a_redo_brought_back_is_its_writers() -> None:
+    undone = len(LOG) + 1
+    log = rewound(LOG, Rewound(2, was="t2", tree="t0"), Rewound(undone, was="t0", tree="t2", undoes=undone))
+    assert [of(number, logs=[log]).author for number in range(1, 6)] == [of(number).author for number in range(1, 6)]
+
+
+def test_a_line_that_an_undo_brought_back_is_its_writers() -> None:
+    """TWO was written in turn 1 and taken out in turn 3, which was undone; the first line is older than both."""
+    away = session("S1", ("loud", [("t0", "t1")]), ("more", [("t1", "t2")]), ("away", [("t2", "t0")]))
+    third = next(each.seq for each in away if each.event == Said(user_message("away")))
+    log = rewound(away, Rewound(third, was="t0", tree="t2"))
+    authors = [of(number, logs=[log]).author for number in range(1, 6)]
+    assert [each and each.prompt for each in authors] == ["more", None, "loud", None, "more"]
 
 
 def test_older_sessions_are_read_only_where_the_newer_ones_do_not_say() -> None:

@@ -12,18 +12,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.app.publishing import AutoCommit
-from kimi_agent.log.events import (
-    CallStarted,
-    Checkpoint,
-    Effect,
-    Fingerprint,
-    Notice,
-    Opened,
-    Returned,
-    Said,
-    Stamped,
-    TurnEnded,
-)
+from kimi_agent.log.event_parts import Fingerprint
+from kimi_agent.log.events import CallStarted, Checkpoint, Effect, Notice, Opened, Returned, Said, Stamped, TurnEnded
 from kimi_agent.log.messages import Assistant, Call, user_message
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.views import Evidence, Result, TestReport

@@ -7,11 +7,15 @@ there, and what is typed meanwhile is kept.
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import termios
+import textwrap
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent.app.bootstrap import Setup
@@ -25,9 +29,10 @@ from kimi_agent.faces.repl.repl_session import AgentHandle, ReplSession, SavedSe
 from kimi_agent.faces.sanitize import sanitize, sanitize_line
 from kimi_agent.faces.screen.approvals import AskProxy
 from kimi_agent.faces.screen.terminal import RESTORE_TERMINAL
+from kimi_agent.guard.policy.trust import list_folder_files
 from kimi_agent.log.events import Listener, TurnEnded
 from kimi_agent.log.messages import Message, User
-from kimi_agent.printable import format_time
+from kimi_agent.printable import format_time, list_paths
 from kimi_agent.prompts import find_prompt_commands, read_prompt_file
 from kimi_agent.workspace.git.git_folder import current_branch
 
@@ -57,7 +62,9 @@ def run_interactive(options: RunOptions, signals: SignalWatchdog) -> int:
 def _settle_trust(setup: Setup, options: RunOptions) -> Setup:
     """Ask about a project's folder that nobody trusted yet. What changes before the yes is asked about once more."""
     for asked_before in (False, True):
-        if setup.untrusted is None or not setup.project_content or not _ask_trust(setup, again=asked_before):
+        if setup.untrusted is None or not setup.project_content:
+            return setup
+        if not _ask_trust(setup.untrusted, again=asked_before):
             return setup
         setup = open_workspace(options, trust=True, shown=setup.project_content)
     if setup.untrusted is not None:
@@ -65,16 +72,19 @@ def _settle_trust(setup: Setup, options: RunOptions) -> Setup:
     return setup
 
 
-def _ask_trust(setup: Setup, *, again: bool) -> bool:
-    """Ask whether the project's own tools, test runners, prompts and settings may be used."""
+def _ask_trust(folder: Path, *, again: bool) -> bool:
+    """Ask whether the project's own tools, test runners, prompts and settings may be used; names what is there."""
+    files = list_paths(list_folder_files(folder), _MAX_LISTED)
     if again:
-        text = "It changed while you were asked.\nYou have read it again and trust it as it is now? [y/N] "
+        lines = ["It changed while you were asked.", f"There are now: {files}."]
+        question = "You have read it again and trust it as it is now?"
     else:
-        text = (
-            f"{sanitize_line(str(setup.untrusted))} holds this project's own tools, test runners, prompts and "
-            "settings.\nTools and runners run as you. You have read them and trust the folder? [y/N] "
-        )
-    sys.stdout.write(text)
+        what = "holds this project's own tools, test runners, prompts and settings:"
+        lines = [f"{sanitize_line(str(folder))} {what} {files}."]
+        question = "Tools and runners run as you. You have read them and trust the folder?"
+    width = shutil.get_terminal_size().columns
+    wrap = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+    sys.stdout.write("\n".join(map(wrap, [*lines, f"{question} [y/N]"])) + " ")
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -69,11 +69,10 @@ class ResultWriter:
             return self._signals.exit_code if self._signals.number else _EXIT_TIME_LIMIT
         if self.out.error is None:
             return code
-        where = f" Session {self.session_id} keeps it." if self.session_id else ""
         if isinstance(self.out.error, BrokenPipeError):
-            self.say(f"Standard output was closed; the answer is kept in session {self.session_id}.")
+            self.say(f"Standard output was closed before the answer was written.{self._kept()}")
         else:
-            self.say(f"The answer could not be written: {self.out.error.strerror}.{where}")
+            self.say(f"The answer could not be written: {self.out.error.strerror}.{self._kept()}")
             code = code or 1
         self.output.drain(self._may_give_up)
         return code
@@ -105,20 +104,28 @@ class ResultWriter:
             trouble=self.trouble,
             session_id=self.session_id,
             model=self.model,
-            saved=bool(self.session_id) and self.opened is not None and self.opened.session.is_saved,
+            saved=self._is_saved,
         )
+
+    @property
+    def _is_saved(self) -> bool:
+        return bool(self.session_id) and self.opened is not None and self.opened.session.is_saved
+
+    def _kept(self) -> str:
+        """Where else the answer is, as a sentence behind others; "" where it is nowhere."""
+        return f" Session {self.session_id} keeps it." if self._is_saved else ""
 
     def _may_give_up(self, stalled_s: float) -> bool:
         """Whether the reader need not be waited for: the run has to end, and nobody takes a byte.
 
         For a reader that only looks when we are gone, the pipe is widened until it holds what is left.
         """
-        over = self.timeout_s and time.monotonic() - self._began > self.timeout_s + GRACE_S
-        if self._signals.number:
-            self.output.widen_pipes()
-        elif not over:
+        late_s = time.monotonic() - self._began - self.timeout_s if self.timeout_s else 0.0
+        over_s = max(late_s, self._signals.elapsed_s)
+        if over_s <= 0:
             return False
-        return (over or self._signals.elapsed_s > GRACE_S) and stalled_s > _STALLED_S
+        self.output.widen_pipes()
+        return over_s > GRACE_S and stalled_s > _STALLED_S
 
     def _write_answer_file(self, code: int) -> int:
         """The answer's file (-o); gives the exit code, which is no success where it could not be written."""
@@ -128,8 +135,8 @@ class ResultWriter:
             with open(self.options.answer_file, "w", encoding="utf-8", errors="replace", opener=_open_at_once) as file:
                 file.write(self.outcome.answer + "\n")
         except OSError as error:
-            where = f" Session {self.session_id} keeps it." if self.session_id else ""
-            trouble = f"The answer could not be written to {self.options.answer_file}: {error.strerror}.{where}"
+            why = f"{error.strerror}.{self._kept()}"
+            trouble = f"The answer could not be written to {self.options.answer_file}: {why}"
             self.say(trouble)
             self.trouble = self.trouble or trouble
             return code or 1

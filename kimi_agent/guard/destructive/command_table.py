@@ -63,7 +63,13 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "mysqladmin": _with(r"\bdrop\b", "drops a database"),
     **dict.fromkeys(("rails", "rake"), _with(r"db:(drop|reset|purge|truncate_all|schema:load)", "empties a database")),
     "manage.py": _with(r"\b(flush|reset_db|sqlflush)\b", "empties a database"),
-    **dict.fromkeys(("python", "python3"), _with(r"manage\.py (flush|reset_db)\b", "empties a database")),
+    **dict.fromkeys(
+        ("python", "python3"),
+        lambda words: (
+            _with(r"manage\.py (flush|reset_db)\b", "empties a database")(words)
+            or _with(r"^-m twine upload\b|^setup\.py (\S+ )*upload\b", _REGISTRY)(words)
+        ),
+    ),
     "django-admin": _with(r"\bflush\b", "empties a database"),
     "prisma": _with(r"migrate reset|db push .*--(force-reset|accept-data-loss)", "empties a database"),
     "artisan": _with(r"migrate:(fresh|reset|refresh)|db:wipe", "empties a database"),
@@ -105,9 +111,10 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
         "deletes at the remote",
     ),
     "glab": _with(r"\bdelete\b", "deletes at the remote"),
-    **dict.fromkeys(("npm", "pnpm", "yarn"), _with(r"^(\S+ )*(un)?publish\b(?!.*--dry-run)", _REGISTRY)),
+    **dict.fromkeys(("npm", "pnpm", "yarn"), _with(r"^(\S+ )*(un)?pub(l(i(sh?)?)?)?\b(?!.*--dry-run)", _REGISTRY)),
     "cargo": _with(r"^(\S+ )*(yank|publish)\b(?!.*--dry-run)", _REGISTRY),
     "gem": _with(r"^(\S+ )*(yank|push)\b", _REGISTRY),
+    **dict.fromkeys(("bun", "deno", "jsr", "vsce", "lerna"), _with(r"^publish\b(?!.*--dry-run)", _REGISTRY)),
     **dict.fromkeys(("twine", "dotnet", "mvn"), _with(r"^(\S+ )*(upload|nuget push|deploy)\b", _REGISTRY)),
     **dict.fromkeys(("poetry", "uv", "flit", "hatch", "pdm"), _with(r"^publish\b(?!.*--dry-run)", _REGISTRY)),
     "curl": _with(r"(-X|--request)[ =]?DELETE\b", "deletes at a server"),
@@ -121,7 +128,9 @@ LOSSY_COMMANDS: Mapping[str, LossRule] = {
     "svn": _with(r"^(\S+ )*(revert|cleanup .*--remove)", "discards changes", covered=True),
     "jj": _with(r"^(\S+ )*(restore|abandon)\b", "discards changes", covered=True),
     # The machine
-    "crontab": _with(r"(^| )-r\b", "removes the crontab"),
+    "crontab": lambda words: (
+        None if {"-l", "-e", "-V", "-T", "--help"} & set(words) else Loss("replaces the crontab", covered=False)
+    ),
     **dict.fromkeys(("iptables", "ip6tables"), _with(r"(^| )(-F|-X|--flush)", "drops the rules of the firewall")),
     "nft": _with(r"flush|delete", "drops the rules of the firewall"),
     "systemctl": _with(r"^(\S+ )*(stop|disable|mask|kill)\b", "stops a service of this machine"),

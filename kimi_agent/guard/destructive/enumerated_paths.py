@@ -63,11 +63,11 @@ def find_roots(args: ShellWords) -> ShellWords:
 
 
 def chooses_files(texts: Sequence[str]) -> bool:
-    """Whether a test among the words of `find` chooses some of the files."""
-    following = (*texts[1:], "-")
+    """Whether a test among the words of `find` chooses some of the files; one that is negated leaves nearly all."""
+    before, following = ("", *texts), (*texts[1:], "-")
     return any(
-        _FILTERS.fullmatch(text) and not re.fullmatch(r"[*.?]*", after)
-        for text, after in zip(texts, following, strict=False)
+        _FILTERS.fullmatch(text) and not re.fullmatch(r"[*.?]*", after) and negation not in ("!", "-not")
+        for negation, text, after in zip(before, texts, following, strict=False)
     )
 
 

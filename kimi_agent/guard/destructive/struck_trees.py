@@ -21,6 +21,8 @@ REMOVERS = frozenset({"rm", "grm", "srm", "rimraf", "trash", "trash-put"})
 _WHOLE_REMOVERS = frozenset({"rimraf", "trash", "trash-put"})
 _FILE_REMOVERS = REMOVERS | {"unlink", "shred", "truncate"}
 _MODE_CHANGERS = frozenset({"chmod", "chown", "chgrp", "setfacl", "chattr", "chcon"})
+_DESCRIBED = frozenset({"chmod", "chown", "chgrp"})
+"""Those whose first operand is a mode or an owner."""
 _FILLERS = frozenset({"cp", "tee", "dd", "install", "ln"})
 
 
@@ -76,14 +78,17 @@ def _of_remover(made: Invocation) -> Iterator[StruckTree]:
 
 def _of_mode_changer(made: Invocation) -> Iterator[StruckTree]:
     if is_recursive(made.args, made.state, letters="R"):
-        for word in find_operands(made.args):
+        given = find_operands(made.args)
+        described = made.name in _DESCRIBED and not any(word_text(word).startswith("--ref") for word in made.args)
+        for word in given[1:] if described else given:
             yield StruckTree(word, "change the modes of", workspace_too=False)
 
 
 def _of_find(made: Invocation) -> Iterator[StruckTree]:
     texts = [word_text(word) for word in made.args]
     if "-delete" in texts:
-        yield from (StruckTree(root, chosen=chooses_files(texts)) for root in find_roots(made.args))
+        chosen, negated = chooses_files(texts), not {"!", "-not"}.isdisjoint(texts)
+        yield from (StruckTree(root, chosen=chosen, guessed=negated) for root in find_roots(made.args))
 
 
 def _of_mv(made: Invocation) -> Iterator[StruckTree]:

@@ -11,7 +11,13 @@ from itertools import islice
 
 from kimi_agent.guard.destructive.arguments import find_operands, find_option_value, plain_text, plain_texts
 from kimi_agent.guard.destructive.target_files import WorkspacePaths
-from kimi_agent.guard.shell.expansion import expand_word
+from kimi_agent.guard.shell.expansion import (
+    escape_pattern,
+    expand_word,
+    join_parts,
+    resolve_places,
+    unescape_pattern,
+)
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.invocations import ShellWalk
 from kimi_agent.guard.shell.syntax.words import ShellWord
@@ -23,8 +29,27 @@ _CHANGERS = frozenset(
     {"tee", "touch", "mkdir", "mv", "rm", "unlink", "rmdir", "truncate", "shred", "chmod", "chown", "chattr", "setfacl"}
 )
 """Commands all of whose operands are changed."""
+_OPENERS = frozenset({"sponge", "ed", "ex", "vi", "vim", "nvim", "nano", "patch"})
+"""Editors, whose operands are the files that they are told to change."""
 _COPIERS = frozenset({"cp", "install", "ln", "rsync", "scp"})
 """Commands that write to their last operand, or into the folder of -t."""
+_SECOND = frozenset({"uniq", "xxd", "split", "csplit"})
+"""Commands that write to their last operand, or to names that begin so, if it is not the only one."""
+_OUTPUT = ("-o", "-O", "-P", "--output", "--output-document", "--output-dir", "--directory-prefix")
+"""Options whose value is a file that is written, or a folder to write into."""
+_NO_OUTPUT = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "ack", "find", "ls", "ps", "set", "ssh", "mount", "lsof"})
+"""Commands to which `-o` is something else."""
+_FOLDER_OPTIONS = {
+    **dict.fromkeys(("tar", "gtar", "bsdtar"), ("-C", "--directory")),
+    "unzip": ("-d",),
+    "cpio": ("-D", "--directory"),
+    "patch": ("-d", "--directory"),
+    "csplit": ("-f", "--prefix"),
+}
+"""Options whose value is a folder (or the beginning of a name) that something is put into."""
+_LISTING = re.compile(r"(?!--)-?[a-zA-Z]*[tcr][a-zA-Z]*|--(list|create|append)")
+_SED_WRITES = re.compile(r"[wW] +([^\n;}]+)")
+_AWK_WRITES = re.compile(r">>?\s*\"([^\"]+)\"")
 _EDITORS = re.compile(r"g?sed|perl|ruby")
 _IN_PLACE = re.compile(r"-[a-zA-Z]*i.*|--in-place(=.*)?")
 _GIT_READING = {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"}
@@ -55,28 +80,46 @@ def _written_by(made: Invocation) -> Iterator[str]:
     paths = WorkspacePaths(made.state, os.path.lexists)
     for redirect in made.redirects:
         if redirect.operator in _WRITING:
-            yield from _places((redirect.target,), paths)
+            yield from _places((redirect.target,), paths, begun=True)
     name, args = made.name, made.args
     texts = [plain_text(word, made.state) for word in args]
     given = find_operands(args)
-    if name in _CHANGERS:
-        yield from _places(given, paths)
+    if name in _CHANGERS | _OPENERS:
+        yield from _places(given, paths, begun=True)
+    elif name in _SECOND:
+        yield from _places(given[1:][-1:], paths, begun=True)
     elif name in _COPIERS:
         folder = find_option_value(texts, "-t", "--target-directory")
         targets = [folder] if folder else [text for word in given[-1:] for text in plain_texts(word, made.state)]
         sources = [plain_text(word, made.state) for word in (given if folder else given[:-1])]
         for target in filter(None, targets):
             # Both: what is copied into a folder, and a copy under a new name.
-            yield from _both(paths.absolute(target))
-            yield from (place for each in sources if each for place in _both(f"{paths.absolute(target)}/{_last(each)}"))
+            yield from _leading(target, paths)
+            yield from (place for each in sources if each for place in _leading(f"{target}/{_last(each)}", paths))
     elif _EDITORS.fullmatch(name) and any(map(_IN_PLACE.fullmatch, texts)):
         yield from _places(given, paths)
-    elif name == "dd":
-        yield from (place for text in texts if text.startswith("of=") for place in _both(paths.absolute(text[3:])))
-    elif name in {"curl", "wget"}:
-        # curl's -O names no file.
-        output = find_option_value(texts, "-o" if name == "curl" else "-O", "--output", "--output-document")
-        yield from _both(paths.absolute(output)) if output else ()
+    named = (*_named_outputs(name, texts), *_written_by_code(name, texts))
+    yield from (place for text in named for place in _leading(text, paths))
+
+
+def _named_outputs(name: str, texts: Sequence[str]) -> Iterator[str]:
+    """The values of the options and words of a command that say where it writes."""
+    if name == "dd":
+        yield from (text[3:] for text in texts if text.startswith("of="))
+    if name not in _NO_OUTPUT:
+        yield from filter(None, (find_option_value(texts, option) for option in _OUTPUT))
+        yield from (text[2:] for text in texts if name in {"sort", "curl"} and re.match(r"-o.", text))
+    if name in _FOLDER_OPTIONS and not (texts and "tar" in name and _LISTING.fullmatch(texts[0])):
+        yield from filter(None, (find_option_value(texts, option) for option in _FOLDER_OPTIONS[name]))
+    if name == "git" and "config" in texts and not _GIT_READING & set(texts):
+        yield from filter(None, [find_option_value(texts, "-f", "--file")])
+
+
+def _written_by_code(name: str, texts: Sequence[str]) -> Iterator[str]:
+    """The files that a program for sed or awk writes by their names."""
+    wanted = _SED_WRITES if name in {"sed", "gsed"} else _AWK_WRITES if re.fullmatch(r"[gmn]?awk", name) else None
+    if wanted:
+        yield from (match[1].strip() for text in texts for match in wanted.finditer(text))
 
 
 def _named_by(made: Invocation) -> Iterator[str]:
@@ -89,12 +132,24 @@ def _named_by(made: Invocation) -> Iterator[str]:
             yield from _both(paths.absolute(option[1] or option[2]))
 
 
-def _places(words: Sequence[ShellWord], paths: WorkspacePaths) -> Iterator[str]:
+def _places(words: Sequence[ShellWord], paths: WorkspacePaths, *, begun: bool = False) -> Iterator[str]:
+    """The paths that words stand for; with `begun` also what is known of one that only the run shows whole."""
     for word in words:
         for value in expand_word(word, paths.state):
+            if value.has_unknown and begun and value.text:
+                yield paths.absolute(unescape_pattern(value.text))
             matches = paths.matching(value.text)[0] if value.text and not value.has_unknown else []
             for each in matches:
-                yield from _both(paths.absolute(each))
+                yield from _leading(each, paths)
+
+
+def _leading(text: str, paths: WorkspacePaths) -> Iterator[str]:
+    """A path as it is named, and where it leads: also by the links that the same text makes."""
+    yield from _both(paths.absolute(text))
+    for cwd in paths.state.cwds if paths.state.links else ():
+        for place in resolve_places(escape_pattern(text), cwd, paths.state, follow_last=True):
+            if place is not None:
+                yield unescape_pattern(join_parts(place))
 
 
 def _both(path: str) -> Iterator[str]:
@@ -116,8 +171,13 @@ def _settings_of(made: Invocation) -> Iterator[str]:
     texts = [plain_text(word, made.state) for word in made.args]
     if made.name != "git" or "config" not in texts or _GIT_READING & set(texts):
         return
-    after = [text for text in texts[texts.index("config") + 1 :] if not text.startswith("-") and text != "set"]
+    file = find_option_value(texts, "-f", "--file")
+    after = [
+        text for text in texts[texts.index("config") + 1 :] if not text.startswith("-") and text not in ("set", file)
+    ]
     if len(after) > 1:
         yield from override_settings(after[:1])
+        if re.match(r"(?i)include(if)?\.", after[0]):
+            yield after[0]  # a file that holds any key
     elif not after:
         yield "git config"  # --edit, --file and the like: any key

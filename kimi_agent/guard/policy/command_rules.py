@@ -7,30 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kimi_agent.call_plan import PlannedCommand
+from kimi_agent.call_plan import CallPlan, PlannedCommand
+from kimi_agent.guard.destructive.command_table import Loss
+from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
+from kimi_agent.guard.destructive.losses import find_losses
+from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
 from kimi_agent.guard.destructive.written_paths import NamedPaths, find_named_paths
 from kimi_agent.guard.policy.offers import suggest_rule
+from kimi_agent.guard.policy.path_rules import Place
 from kimi_agent.guard.policy.rules import Rule
 from kimi_agent.guard.shell.command_options import find_uncovered_words, only_reads_operands
-from kimi_agent.guard.shell.denied_words import ANYWHERE
+from kimi_agent.guard.shell.denied_words import ANYWHERE, Denial, match_denied_words
 from kimi_agent.guard.shell.expansion import ShellState, split_path
+from kimi_agent.guard.shell.hidden_programs import hides_program_name
 from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
 from kimi_agent.guard.shell.launchers import find_launched_index
 from kimi_agent.guard.shell.outside_words import find_outside_words
 from kimi_agent.guard.shell.simple_command import ComplexCommand, SimpleCommand, parse_simple_command
 from kimi_agent.workspace.git.git_folder import has_other_repository
 from kimi_agent.workspace.paths import is_beneath, is_sensitive
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where commands are judged: real paths. `roots` are the workspace and the added folders, `start` is where the
-    session's shell began."""
-
-    workspace: str
-    home: str
-    roots: tuple[str, ...]
-    start: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,32 @@ class JudgedCommand:
     def walk_of_names(self) -> ShellWalk:
         """All the commands in it, for questions that no folder decides."""
         return find_invocations(self.command.text, ANYWHERE)
+
+    @property
+    def unclear(self) -> str:
+        """Why it cannot be read for sure, "" where it can."""
+        return self.walk.unclear
+
+    @cached_property
+    def forbidden(self) -> ForbiddenEffect | None:
+        """The worst that it is seen to do."""
+        home, workspace, folder = map(Path, (self.place.home, self.place.workspace, self.command.folder))
+        return find_forbidden_effect(self.command.text, home=home, workspace=workspace, cwd=folder, walk=self.walk)
+
+    @cached_property
+    def losses(self) -> tuple[Loss, ...]:
+        """What it would destroy."""
+        home, workspace, folder = map(Path, (self.place.home, self.place.workspace, self.command.folder))
+        return find_losses(self.command.text, home=home, workspace=workspace, cwd=folder, walk=self.walk)
+
+    def denial_by(self, rule: Rule) -> Denial:
+        """What a denial by words says of it."""
+        return match_denied_words(rule.words, self.command.text, self.walk_of_names)
+
+    @property
+    def hides_program(self) -> bool:
+        """Whether only its run would show what it runs."""
+        return hides_program_name(self.command.text, self.walk_of_names)
 
     @cached_property
     def named(self) -> NamedPaths:
@@ -157,3 +178,8 @@ class JudgedCommand:
         if rule.holds_in(self.folder):
             return True
         return self.words[0] == "git" or only_reads_operands(self.words)
+
+
+def judged_commands(plan: CallPlan, place: Place) -> tuple[JudgedCommand, ...]:
+    """The commands of a plan as rules see them."""
+    return tuple(JudgedCommand(each, place) for each in plan.commands)

@@ -2,22 +2,34 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kimi_agent.guard.policy.protected_names import find_protected_name, resolve_protected_links
 from kimi_agent.guard.policy.rules import Rule
+from kimi_agent.workspace.files.access_rules import AccessRules
 from kimi_agent.workspace.paths import is_beneath
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where calls are judged: real paths. `roots` are the workspace and the added folders, `start` is where the
+    session's shell began."""
+
+    workspace: str
+    home: str
+    roots: tuple[str, ...]
+    start: str
 
 
 @dataclass(frozen=True)
 class PathRules:
     """Matches absolute real paths. `roots` are the workspace and the added folders, the workspace first.
 
-    `private` are our own folders; `hooks_folders` gives those that git takes hooks from, beside the usual ones.
+    `access` knows our own folders; `hooks_folders` gives those that git takes hooks from, beside the usual ones.
     """
 
     roots: tuple[str, ...]
-    private: tuple[str, ...] = ()
+    access: AccessRules = field(default_factory=AccessRules)
     hooks_folders: Callable[[], Sequence[str]] = tuple
 
     def fits(self, rule: Rule, names: Iterable[str], *, deny: bool) -> bool:
@@ -67,6 +79,6 @@ class PathRules:
                 return found
             if beneath := next((each for each in (*links, *self.hooks_folders()) if is_beneath(path, each)), ""):
                 return links.get(beneath, os.path.basename(beneath))
-            if ours := next((each for each in self.private if is_beneath(path, each)), ""):
-                return os.path.basename(ours)
+            if self.access.is_private(path, self.roots[0]):
+                return next(os.path.basename(each) for each in self.access.private if is_beneath(path, each))
         return ""

@@ -7,20 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kimi_agent.call_plan import CallPlan
 from kimi_agent.errors import UserError
-from kimi_agent.guard.destructive.command_table import Loss
-from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
-from kimi_agent.guard.destructive.losses import find_losses
-from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
-from kimi_agent.guard.policy.command_rules import JudgedCommand, Place
-from kimi_agent.guard.policy.path_rules import PathRules
+from kimi_agent.guard.policy.path_rules import PathRules, Place
 from kimi_agent.guard.policy.rules import Rule, Rules, parse_rule
-from kimi_agent.guard.shell.denied_words import match_denied_words
-from kimi_agent.guard.shell.hidden_programs import hides_program_name
 from kimi_agent.log.events import Effect
+from kimi_agent.workspace.files.access_rules import AccessRules
+
+if TYPE_CHECKING:
+    from kimi_agent.guard.destructive.command_table import Loss
+    from kimi_agent.guard.destructive.protected_paths import ForbiddenEffect
+    from kimi_agent.guard.policy.command_rules import JudgedCommand
 
 __all__ = ["PERMISSION_MODES", "PermissionMode", "Policy", "PolicyVerdict", "Rules", "parse_permission_mode"]
 
@@ -58,12 +57,12 @@ class _JudgedPlan:
     """A plan as rules see it. `paths` holds every name of each planned path: the real one first."""
 
     plan: CallPlan
-    commands: tuple[JudgedCommand, ...]
+    commands: "tuple[JudgedCommand, ...]"
     paths: tuple[tuple[str, ...], ...]
     outside: bool
 
     @property
-    def given_commands(self) -> tuple[JudgedCommand, ...]:
+    def given_commands(self) -> "tuple[JudgedCommand, ...]":
         """The commands that the model or a text of the repository wrote: the call is a shell for them."""
         return tuple(each for each in self.commands if each.command.source in ("model", "repository"))
 
@@ -71,7 +70,7 @@ class _JudgedPlan:
 class Policy:
     """The mode and the rules of a session. Who asks a person holds `question_lock`, so questions come one by one.
 
-    `start` is the folder where the session's shell begins; `private` are our own folders, which nobody writes;
+    `start` is the folder where the session's shell begins; `access` knows our own folders, which nobody writes;
     `hooks_folders` gives the folders that git takes hooks from, beside the usual ones.
     """
 
@@ -84,7 +83,7 @@ class Policy:
         home: Path,
         added: Sequence[Path] = (),
         start: Path | None = None,
-        private: Sequence[Path] = (),
+        access: AccessRules | None = None,
         hooks_folders: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.mode: PermissionMode = mode
@@ -95,7 +94,7 @@ class Policy:
         self._home = home
         roots = tuple(os.path.realpath(folder) for folder in (workspace, *added))
         self._place = Place(roots[0], str(home), roots, os.path.realpath(start or workspace))
-        self._paths = PathRules(roots, tuple(os.path.realpath(folder) for folder in private), hooks_folders)
+        self._paths = PathRules(roots, access or AccessRules(), hooks_folders)
 
     def add_session_rule(self, text: str) -> None:
         """Allow `text` until the session ends, a command in the folder it names, else in the top. Raises UserError."""
@@ -128,16 +127,12 @@ class Policy:
         verdict = self.judge_tool(plan.tool, plan.effect)
         return verdict if verdict.kind == "deny" or plan.effect == "read" else self._of_mode(judged, forbidden)
 
-    def losses(self, plan: CallPlan) -> tuple[Loss, ...]:
+    def losses(self, plan: CallPlan) -> "tuple[Loss, ...]":
         """What the commands of a call would destroy."""
         return self._losses(self._judged(plan))
 
-    def _losses(self, judged: _JudgedPlan) -> tuple[Loss, ...]:
-        found: list[Loss] = []
-        for each in judged.commands:
-            text, folder = each.command.text, Path(each.command.folder)
-            found += find_losses(text, home=self._home, workspace=self.workspace, cwd=folder, walk=each.walk)
-        return tuple(dict.fromkeys(found))
+    def _losses(self, judged: _JudgedPlan) -> "tuple[Loss, ...]":
+        return tuple(dict.fromkeys(loss for each in judged.commands for loss in each.losses))
 
     def denies_reading(self, path: str, *, tool: str = "read_file") -> str:
         """The rule that denies `tool` to read `path` (absolute, resolved), or all that is below it; "" if none does."""
@@ -155,7 +150,7 @@ class Policy:
         rules = (rule for rule in self.rules.deny if rule.glob and rule.tool in tools)
         return next((rule.text for rule in rules if self._paths.fits(rule, (path,), deny=True)), "")
 
-    def _of_mode(self, judged: _JudgedPlan, forbidden: ForbiddenEffect | None) -> PolicyVerdict:
+    def _of_mode(self, judged: _JudgedPlan, forbidden: "ForbiddenEffect | None") -> PolicyVerdict:
         """The verdict on a call that may change something, when nothing forbids it."""
         allowing = self._allowing(judged)
         if forbidden:
@@ -179,12 +174,12 @@ class Policy:
     def _doubt(self, judged: _JudgedPlan) -> str:
         """Why it cannot be told whether a denial by words is for the call, or what it runs; "" where it can."""
         for each in judged.commands:
-            if each.walk.unclear:
-                return f"it cannot be read for sure: it holds {each.walk.unclear}"
+            if each.unclear:
+                return f"it cannot be read for sure: it holds {each.unclear}"
         rules = [rule for rule in self.rules.deny if rule.words]
         if doubtful := next((rule for rule in rules if "ask" in _denials(rule, judged)), None):
             return f"it may run what the rule {doubtful.text} denies"
-        if rules and any(hides_program_name(each.command.text, each.walk_of_names) for each in judged.commands):
+        if rules and any(each.hides_program for each in judged.commands):
             return "it hides what it runs, so that the rules that deny commands cannot be held"
         return ""
 
@@ -195,20 +190,18 @@ class Policy:
         return setting or self._paths.find_protected(chain(*judged.paths, written))
 
     def _judged(self, plan: CallPlan) -> _JudgedPlan:
-        commands = tuple(JudgedCommand(each, self._place) for each in plan.commands)
+        commands: tuple[JudgedCommand, ...] = ()
+        if plan.commands:
+            from kimi_agent.guard.policy.command_rules import judged_commands  # the grammar and its tables: 25 ms
+
+            commands = judged_commands(plan, self._place)
         paths = tuple((each.path, *each.names) for each in plan.paths)
         outside = any(self._paths.is_outside(path) for each in paths for path in each)
         return _JudgedPlan(plan, commands, paths, outside or any(each.outside for each in commands))
 
-    def _forbidden(self, judged: _JudgedPlan) -> ForbiddenEffect | None:
-        found = [effect for each in judged.commands if (effect := self._forbidden_by(each))]
+    def _forbidden(self, judged: _JudgedPlan) -> "ForbiddenEffect | None":
+        found = [each.forbidden for each in judged.commands if each.forbidden]
         return next((forbidden for forbidden in found if forbidden.certain), next(iter(found), None))
-
-    def _forbidden_by(self, judged: JudgedCommand) -> ForbiddenEffect | None:
-        command = judged.command
-        return find_forbidden_effect(
-            command.text, home=self._home, workspace=self.workspace, cwd=Path(command.folder), walk=judged.walk
-        )
 
     def _denies(self, rule: Rule, judged: _JudgedPlan) -> bool:
         if rule.words:
@@ -254,8 +247,9 @@ class Policy:
     def _reason(self, judged: _JudgedPlan) -> str:
         """Why a person is asked, where that is not plain."""
         outside = "it reaches outside the workspace" if judged.outside else ""
-        complex_ = (each.why_complex for each in judged.commands)
-        return next(filter(None, (*complex_, outside, *(each.why_asked for each in judged.commands))), "")
+        given = judged.given_commands  # nobody need explain a row of our own table
+        complex_ = (each.why_complex for each in given)
+        return next(filter(None, (*complex_, outside, *(each.why_asked for each in given))), "")
 
     def _offer(self, judged: _JudgedPlan) -> str:
         """What "don't ask again" may stand for; "" where it would say more than the person sees, or not cover it."""
@@ -299,10 +293,10 @@ def _names_tool(rule: Rule, judged: _JudgedPlan) -> bool:
 
 def _denials(rule: Rule, judged: _JudgedPlan) -> set[str]:
     """What a denial by words says of each command: deny, ask or ""."""
-    return {match_denied_words(rule.words, each.command.text, each.walk_of_names) for each in judged.commands}
+    return {each.denial_by(rule) for each in judged.commands}
 
 
-def _allows_command(rule: Rule, command: JudgedCommand, judged: _JudgedPlan) -> bool:
+def _allows_command(rule: Rule, command: "JudgedCommand", judged: _JudgedPlan) -> bool:
     """Whether an allowance covers a command that the model or the repository wrote."""
     if rule.covers_tool:
         return rule.tool in ("shell", judged.plan.effect)

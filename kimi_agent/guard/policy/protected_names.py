@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _GIT = (".git", ".gitmodules", ".gitconfig", ".config/git", ".husky", ".githooks", "lefthook.yml", "lefthook.yaml")
+_OTHER_VERSION_CONTROL = (".hg", ".hgrc", ".svn", ".jj", ".config/jj")
 _AGENTS = (
     *(".kimi-agent", ".kimi", ".kimi-code", ".claude", ".claude.json", ".codex", ".cursor", ".gemini", ".opencode"),
     *(".mcp.json", "opencode.json", ".continue", ".windsurf", ".roo", ".cline", ".aider.conf.yml", ".amazonq"),
-    *(".config/opencode", ".config/kimi-agent", ".qwen", ".goose", ".config/goose", ".copilot"),
+    *(".config/opencode", ".config/kimi-agent", ".qwen", ".goose", ".config/goose", ".copilot", ".kiro", ".factory"),
 )
 _EDITORS = (
     *(".vscode", ".idea", ".zed", ".fleet", ".envrc", ".direnvrc", ".config/direnv", ".devcontainer", ".exrc"),
+    *(".devcontainer.json", ".vscode-server", ".vs", ".mise.toml", "mise.toml", ".config/mise"),
     *(".vimrc", ".vim", ".nvimrc", ".config/nvim", ".emacs", ".emacs.d", ".dir-locals.el", ".gdbinit", ".lldbinit"),
 )
 _SHELLS = (
@@ -38,7 +40,7 @@ _CI = (
     *(".woodpecker", ".woodpecker.yml", ".cirrus.yml", ".forgejo/workflows", ".gitea/workflows", "cloudbuild.yaml"),
 )
 PROTECTED_NAMES: tuple[str, ...] = (
-    *(*_GIT, *_AGENTS, *_EDITORS),
+    *(*_GIT, *_OTHER_VERSION_CONTROL, *_AGENTS, *_EDITORS),
     *(*_SHELLS, *_ACCESS, *_PACKAGE_MANAGERS, *_CI),
 )
 """Names, at any depth; with a `/` their components come one after another."""

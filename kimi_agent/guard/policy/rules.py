@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kimi_agent.errors import UserError
-from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command
 from kimi_agent.tool import Tool
 
 PULL_REQUEST_TOOL = "pull_request"
@@ -109,6 +108,8 @@ def parse_rule(text: str, *, home: str = "") -> Rule:
         return Rule(text.strip(), tool)
     if tool != "shell":
         return Rule(text.strip(), tool, glob=_read_glob(text, inner, home))
+    from kimi_agent.guard.shell.simple_command import ComplexCommand, parse_simple_command  # a start without rules
+
     command = parse_simple_command(re.sub(r":\*$| \*$", "", inner.removeprefix("=")))
     if isinstance(command, ComplexCommand):
         raise UserError(f"The rule {text[:200]!r} must hold plain words of one command; it holds {command.why}.")

@@ -46,6 +46,12 @@ def fingerprint_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def list_folder_files(folder: Path) -> tuple[str, ...]:
+    """The relative names of all that `folder` holds but folders, for a person who decides. Raises UserError."""
+    found = islice(_walk(folder, "", 0), MAX_TRUSTED_FILES)
+    return tuple(name for name, path in found if path.is_symlink() or not path.is_dir())
+
+
 def check_unchanged(folder: Path, content: str) -> None:
     """Raises UserError where `folder` no longer holds what has this fingerprint: another yes would be needed."""
     if fingerprint_folder(folder) != content:

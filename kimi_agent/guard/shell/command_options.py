@@ -7,7 +7,9 @@ whose name says that they run, write, load or configure something.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
+from kimi_agent.guard.shell.embedded_commands import has_run_subscript
 from kimi_agent.guard.shell.launchers import find_launched_index, program_name
 from kimi_agent.guard.shell.options.developer_tools import DEVELOPER_COMMANDS, DEVELOPER_TOOLS
 from kimi_agent.guard.shell.options.git import GIT_COMMANDS, GIT_OPTIONS
@@ -17,6 +19,8 @@ from kimi_agent.guard.shell.options.spec import Argument, CommandSpec, read_argu
 _PROGRAMS = {**READERS, **FILE_TOOLS, **DEVELOPER_TOOLS, "git": GIT_OPTIONS}
 _COMMANDS = {**GIT_COMMANDS, **DEVELOPER_COMMANDS}
 _WITH_COMMANDS = frozenset({"git", "cargo", "go", "npm", "pnpm", "yarn", "ruff"})
+_RUNNING_WORDS = frozenset({"run", "foreach", "exec"})
+"""Words of a command without an allow list behind which another one stands: `git bisect run`."""
 _INTERPRETERS = frozenset({"python", "perl", "ruby", "node", "php", "lua"})
 _ALIASES = {
     "gsort": "sort",
@@ -51,7 +55,8 @@ def find_uncovered_words(words: tuple[str, ...]) -> list[str]:
     An option that no list names, an assignment to `make`, a plugin, a file with further arguments, an interpreter's
     code, the command that a launcher runs. No path is looked at: see `find_outside_words`.
     """
-    return [argument.word for argument in read_command(words) if not argument.covered]
+    unlisted = [argument.word for argument in read_command(words) if not argument.covered]
+    return unlisted + [word for word in words[1:] if has_run_subscript(word) and word not in unlisted]
 
 
 def find_obeyed_words(words: tuple[str, ...]) -> tuple[list[str], bool]:
@@ -112,7 +117,8 @@ def _with_command(name: str, args: tuple[str, ...], spec: CommandSpec) -> list[A
     command, rest = before.pop().word, args[len(before) + 1 :]
     listed = _COMMANDS.get(f"{name} {command}")
     if listed is None:
-        return [*before, Argument(command, covered=False), *_unlisted(rest)]
+        unlisted = [replace(each, covered=each.covered and each.word not in _RUNNING_WORDS) for each in _unlisted(rest)]
+        return [*before, Argument(command, covered=False), *unlisted]
     return [*before, Argument(command, covered=True), *read_arguments(rest, listed)]
 
 

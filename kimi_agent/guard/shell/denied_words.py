@@ -15,7 +15,12 @@ from kimi_agent.guard.shell.expansion import ShellState, expand_word, unescape_p
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
 from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launcher, program_name
-from kimi_agent.guard.shell.options.synonyms import find_spellings, full_subcommand, split_combined
+from kimi_agent.guard.shell.options.synonyms import (
+    common_words,
+    find_spellings,
+    full_subcommand,
+    split_combined,
+)
 from kimi_agent.guard.shell.syntax.words import ShellWord, decode_ansi_c, word_text
 
 Denial = Literal["deny", "ask", ""]
@@ -62,6 +67,11 @@ def match_denied_words(rule_words: tuple[str, ...], text: str, walk: ShellWalk |
     stands and however it is spelled. `walk` is that of `text` from `ANYWHERE`, for a caller with several rules.
     """
     rule = (program_name(rule_words[0]), *rule_words[1:])
+    found = {_match(each, text, walk) for each in dict.fromkeys((rule, common_words(rule)))}
+    return "deny" if "deny" in found else "ask" if "ask" in found else ""
+
+
+def _match(rule: tuple[str, ...], text: str, walk: ShellWalk | None) -> Denial:
     if not _may_concern(rule[0], text):
         return ""
     walk = walk or find_invocations(text, ANYWHERE)
@@ -81,7 +91,8 @@ def _may_concern(name: str, text: str) -> bool:
 def _of_invocation(rule: tuple[str, ...], made: Invocation, walk: ShellWalk) -> Denial:
     if _is_lookup(made):
         return ""
-    named = any(_is_name(rule[0], words[0]) for words in _values(made.words[0], made, is_name=True))
+    names = _values(made.words[0], made, is_name=True)
+    named = any(_is_name(rule[0], word) for words in names for word in (words[0], common_words(words)[0]))
     verdicts = {_compare(rule, words) for words in _variants(made)} if named else set()
     verdicts |= {_compare(rule, words) for words in map(_module_of, _variants(made)) if words}
     if "deny" in verdicts:
@@ -142,7 +153,12 @@ def is_plain_word(word: ShellWord) -> bool:
 
 
 def _compare(rule: tuple[str, ...], words: tuple[str, ...]) -> Denial:
-    """Whether a command is the one that the rule names."""
+    """Whether a command is the one that the rule names, as it stands or by its common name."""
+    common = common_words(words)
+    return _compare_words(rule, words) or (_compare_words(rule, common) if common != words else "")
+
+
+def _compare_words(rule: tuple[str, ...], words: tuple[str, ...]) -> Denial:
     if not _is_name(rule[0], words[0]):
         return ""
     rule, words = (tuple(full_subcommand(rule[0], word) for word in each) for each in (rule, words))

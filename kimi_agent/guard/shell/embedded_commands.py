@@ -10,7 +10,7 @@ from itertools import islice
 
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.launchers import SHELL_PROGRAMS, find_launcher
-from kimi_agent.guard.shell.syntax.words import word_text
+from kimi_agent.guard.shell.syntax.words import word_text, words_text
 
 MAX_EMBEDDED = 40
 MAX_EMBEDDED_CHARS = 20_000
@@ -137,6 +137,11 @@ DATA_PROGRAMS = frozenset(
 )
 """Programs that run none of their words, or whose commands the walk finds by itself."""
 
+_SUBSCRIPT_READERS = frozenset(
+    {"test", "[", "unset", "read", "printf", "let", "declare", "typeset", "local", "export", "readonly", "wait"}
+)
+"""Commands of the shell's own that take the name of a variable, with its subscript."""
+_STDIN_SHELLS = frozenset({"at", "batch", "newgrp"})
 _DECODERS = frozenset({"base64", "base32", "xxd", "openssl", "gpg", "uudecode", "gunzip", "zcat", "rev", "tr"})
 _INTERPRETERS = re.compile(
     r"(g|m|n)?awk|python[\d.]*|perl[\d.]*|ruby[\d.]*|node|nodejs|deno|bun|php[\d.]*|lua[\d.]*|tclsh"
@@ -166,9 +171,43 @@ _HARMFUL = re.compile(
 )
 
 
+def has_run_subscript(word: str) -> bool:
+    """Whether a word holds a subscript with a substitution, which bash runs even quoted: `test -v 'a[$(x)]'`."""
+    return re.search(r"\w\[.*(\$\(|`)", word, re.DOTALL) is not None
+
+
 def is_fed_by_decoder(made: Invocation) -> bool:
     """Whether a shell is handed a text that another program makes of the one that stands there."""
     return made.name in SHELL_PROGRAMS and any(feeder.name in _DECODERS for feeder in made.fed)
+
+
+def find_shell_texts(name: str, made: Invocation) -> Iterator[str]:
+    """Texts that a shell, `eval` or `trap` will read as commands."""
+    texts = [word_text(word) for word in made.args]
+    if name == "eval":
+        yield " ".join(texts[1:] if texts[:1] == ["--"] else texts)
+    elif name == "trap":
+        yield from texts[:1]
+    elif name == "alias":
+        yield from (text.partition("=")[2] for text in texts)
+    elif name in SHELL_PROGRAMS | _STDIN_SHELLS | {"source", "."}:
+        at = next((i for i, text in enumerate(texts) if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", text)), None)
+        script = any(text and text[0] not in "-+" for text in texts) and name in SHELL_PROGRAMS
+        if at is not None and name in SHELL_PROGRAMS:
+            yield from texts[at + 1 : at + 3]
+            return
+        if not script or any(re.fullmatch(r"-[a-z]*s[a-z]*|/dev/(stdin|fd/0)", text) for text in texts):
+            yield from map(word_text, made.documents)
+            for feeder in made.fed:
+                yield from _printed(feeder)
+        texts += [word_text(redirect.target) for redirect in made.redirects if redirect.operator == "<"]
+        for feeder in made.substituted if any("${_}" in text for text in texts) else ():
+            yield from _printed(feeder)
+
+
+def _printed(feeder: Invocation) -> Iterator[str]:
+    """What a command may write into a pipe, as far as it stands in the text: its words and documents."""
+    yield from dict.fromkeys((*map(word_text, feeder.args), words_text(feeder.args), *map(word_text, feeder.documents)))
 
 
 def find_embedded_commands(name: str, made: Invocation) -> Iterator[EmbeddedCommand]:
@@ -180,6 +219,8 @@ def _found(name: str, texts: Sequence[str], made: Invocation) -> Iterator[Embedd
     documents = [word_text(word) for word in made.documents]
     for feeder in made.fed:
         documents += [word_text(word) for word in (*feeder.args, *feeder.documents)]
+    if name in _SUBSCRIPT_READERS:
+        yield from ((f": {text}", True) for text in texts if has_run_subscript(text))
     if _INTERPRETERS.fullmatch(name):
         yield from _of_interpreter(name, texts, documents)
     elif name in _MAKES:

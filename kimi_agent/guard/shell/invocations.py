@@ -7,12 +7,17 @@ programs run (`embedded_commands`).
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from kimi_agent.guard.shell.embedded_commands import find_embedded_commands, is_fed_by_decoder
+from kimi_agent.guard.shell.embedded_commands import (
+    DATA_PROGRAMS,
+    find_embedded_commands,
+    find_shell_texts,
+    is_fed_by_decoder,
+)
 from kimi_agent.guard.shell.expansion import (
     ShellState,
     expand_word,
@@ -24,7 +29,7 @@ from kimi_agent.guard.shell.expansion import (
 )
 from kimi_agent.guard.shell.invocation import Invocation, Launch
 from kimi_agent.guard.shell.launchers import (
-    SHELL_PROGRAMS,
+    find_handed_removal,
     find_launched,
     find_launched_texts,
     find_launcher,
@@ -46,7 +51,6 @@ MAX_FITTING_FILES = 40
 TOO_MANY_WORDS = f"more than {MAX_WORDS:,} words"
 UNREADABLE = frozenset({TOO_DEEP, TOO_MANY_WORDS, TOO_MANY_OPERATORS})
 """Reasons by which a text is unclear because it goes past our limits."""
-_STDIN_SHELLS = frozenset({"at", "batch"})
 _BREAKS = re.compile(r"[;&|()<>`\n{}]+")
 _RUN_BY_VARIABLE = re.compile(
     r"\w*(PAGER|EDITOR|VISUAL|COMMAND|ASKPASS|BROWSER|EXTERNAL_DIFF|LESSOPEN)|GIT_SSH|PS[0-4]"
@@ -238,7 +242,7 @@ class _Walker:
         name, deeper = made.name, replace(around, fed=made.fed, documents=made.documents).deeper()
         if is_fed_by_decoder(made):
             self._doubt("a text for a shell that only the run shows", around)
-        for text in _shell_texts(name, made):
+        for text in find_shell_texts(name, made):
             self.walk_text(text, made.state, replace(deeper, fed=(), documents=()))
         self._launched(made, deeper)
         for text, certain in find_embedded_commands(name, made):
@@ -252,6 +256,8 @@ class _Walker:
             self._invoke(replace(made, words=made.words[start:end], redirects=(), launchers=around.launchers), around)
         texts = [_plain(word, made.state) for word in made.words]
         found = find_launcher([made.name, *texts[1:]])
+        if found is None or made.name in {"nix", "mise", "rtx"}:
+            self._perhaps_launched(made, texts, around)
         if found is None:
             return
         launcher, start = found
@@ -273,6 +279,12 @@ class _Walker:
                     replace(inner, certain=made.certain and certain),
                     replace(around, certain=around.certain and certain),
                 )
+
+    def _perhaps_launched(self, made: Invocation, texts: Sequence[str], around: _Around) -> None:
+        """`rm -r` among the words of a function or a program that no table knows: it may run it."""
+        if made.name not in DATA_PROGRAMS and (at := find_handed_removal(texts)):
+            inner = replace(made, words=made.words[at:], redirects=(), launchers=around.launchers, certain=False)
+            self._invoke(inner, replace(around, certain=False))
 
 
 def _always_ends(node: ShellNode) -> bool:
@@ -299,32 +311,3 @@ def _plain(word: ShellWord, state: ShellState) -> str:
     """The one text that a word is, "" for one that only the run shows."""
     values = expand_word(word, state)
     return "" if values[0].has_unknown else unescape_pattern(values[0].text)
-
-
-def _shell_texts(name: str, made: Invocation) -> Iterator[str]:
-    """Texts that a shell, `eval` or `trap` will read as commands."""
-    texts = [word_text(word) for word in made.args]
-    if name == "eval":
-        yield " ".join(texts[1:] if texts[:1] == ["--"] else texts)
-    elif name == "trap":
-        yield from texts[:1]
-    elif name == "alias":
-        yield from (text.partition("=")[2] for text in texts)
-    elif name in SHELL_PROGRAMS | _STDIN_SHELLS | {"source", "."}:
-        at = next((i for i, text in enumerate(texts) if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", text)), None)
-        script = any(text and text[0] not in "-+" for text in texts) and name in SHELL_PROGRAMS
-        if at is not None and name in SHELL_PROGRAMS:
-            yield from texts[at + 1 : at + 3]
-            return
-        if not script or any(re.fullmatch(r"-[a-z]*s[a-z]*|/dev/(stdin|fd/0)", text) for text in texts):
-            yield from map(word_text, made.documents)
-            for feeder in made.fed:
-                yield from _printed(feeder)
-        texts += [word_text(redirect.target) for redirect in made.redirects if redirect.operator == "<"]
-        for feeder in made.substituted if any("${_}" in text for text in texts) else ():
-            yield from _printed(feeder)
-
-
-def _printed(feeder: Invocation) -> Iterator[str]:
-    """What a command may write into a pipe, as far as it stands in the text: its words and documents."""
-    yield from dict.fromkeys((*map(word_text, feeder.args), words_text(feeder.args), *map(word_text, feeder.documents)))

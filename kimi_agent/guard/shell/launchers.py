@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SHELL_PROGRAMS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "rbash"})
 SHELL_KEYWORDS = frozenset({"then", "else", "do", "if", "elif", "while", "until", "!", "{", "coproc", "time"})
@@ -47,6 +48,10 @@ LAUNCHERS = {
     "stdbuf": LauncherForm("ioe", "input output error"),
     **dict.fromkeys(("timeout", "gtimeout"), LauncherForm("ks", "kill-after signal", operands=1)),
     **dict.fromkeys(("command", "builtin", "nohup", "setsid", "unbuffer", "eatmydata", "chronic"), LauncherForm()),
+    **dict.fromkeys(("pkexec", "valgrind", "shx", "firejail", "proxychains", "proxychains4"), LauncherForm()),
+    **dict.fromkeys(("cross-env", "dotenv"), LauncherForm("ef", "env-file", assigns=True)),
+    "numactl": LauncherForm("NCmipP", "cpunodebind physcpubind membind interleave preferred"),
+    "prlimit": LauncherForm("p", "pid"),
     **dict.fromkeys(("busybox", "toybox", "ifne", "torsocks", "dbus-run-session", "setarch"), LauncherForm()),
     "exec": LauncherForm("a"),
     "xargs": LauncherForm(
@@ -91,7 +96,11 @@ RUNNERS = {
         for name in ("poetry", "pdm", "pipenv", "hatch", "conda", "pipx")
     },
     **{(name, word): _NPM for name in ("npm", "pnpm", "yarn") for word in ("exec", "x", "dlx")},
-    ("bundle", "exec"): LauncherForm(),
+    **{
+        (name, "exec"): LauncherForm() for name in ("bundle", "mise", "asdf", "pyenv", "rbenv", "nodenv", "rtx", "opam")
+    },
+    ("direnv", "exec"): LauncherForm(operands=1),
+    **{("perf", word): LauncherForm("eoFGcpr", "event output") for word in ("stat", "record", "trace")},
     **{
         ("tmux", word): LauncherForm("ctnFsxye", joined=True)
         for word in ("new", "new-session", "neww", "new-window", "split-window", "run-shell", "run")
@@ -106,6 +115,9 @@ RUNNERS = {
 }
 """Programs that run a command by the first word behind their name."""
 
+_OWN_REMOVERS = frozenset({"git", "hg", "svn", "aws", "gsutil", "hdfs", "hadoop", "s3cmd", "mc"})
+"""Programs with a command `rm` of their own."""
+_RECURSIVE = re.compile(r"-[a-zA-Z]*[rR]|--recursive")
 _SOURCES = frozenset({"eval", "source", ".", "trap", "alias", "export", "declare", "typeset", "enable", "set"})
 
 
@@ -161,6 +173,14 @@ def _takes_next(launcher: LauncherForm, word: str) -> bool:
         return word[2:] in launcher.long_values.split()
     first = next((at for at, letter in enumerate(word[1:], 1) if letter in launcher.values), None)
     return first is not None and first == len(word) - 1
+
+
+def find_handed_removal(texts: Sequence[str]) -> int | None:
+    """Where `rm -r` begins among the words of a command that has no such command of its own; None where it does not."""
+    if program_name(texts[0]) in _OWN_REMOVERS:
+        return None
+    pairs = enumerate(pairwise(texts))
+    return next((at for at, (one, two) in pairs if at and program_name(one) == "rm" and _RECURSIVE.match(two)), None)
 
 
 def find_launched_texts(launcher: LauncherForm, words: Sequence[str], start: int) -> Iterator[int]:

@@ -4,7 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from kimi_agent.log.events import Rewound, Short
+from kimi_agent.log.event_parts import Short
+from kimi_agent.log.events import Rewound
 from kimi_agent.log.messages import Message, ToolReturn, User
 from kimi_agent.log.views import PlanView
 

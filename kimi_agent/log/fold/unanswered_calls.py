@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from kimi_agent.log.events import CallStarted, Fingerprint, OpenCall
+from kimi_agent.log.event_parts import Fingerprint, OpenCall
+from kimi_agent.log.events import CallStarted
 from kimi_agent.log.messages import Call
 from kimi_agent.printable import join_some
 

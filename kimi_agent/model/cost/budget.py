@@ -186,9 +186,10 @@ class Budget:
             await asyncio.wait_for(self._one_less.wait(), CLAIMS_POLL_S if self._claims.others.tokens else None)
 
     def _refuse_second_overrun(self) -> None:
-        """Raises Stopped where another process already gives the one answer above the day's cap."""
+        """Raises Stopped where another process gives the one answer above the day's cap, or did since the decision."""
+        shared = self._claims.others.tokens or (self._stop is not None and self._others != self._stop.others)
         for cap in self._money():
-            if cap.scope == "day" and self._claims.others.tokens and cap.used(self._claimed("day")) > cap.limit:
+            if cap.scope == "day" and shared and cap.used(self._claimed("day")) > cap.limit:
                 why = budget_messages.format_stop_reason(cap, self._used(cap), 0, asked=False)
                 raise Stopped(why, *STOP_STATUSES[cap.unit])
 
@@ -224,7 +225,7 @@ class Budget:
         wraps_up = decision.choice == 1 or (nobody and self.totals.steps > 0 and not self._overrun())
         note = budget_messages.format_wrap_up_note(cap) if wraps_up else ""
         reason = budget_messages.format_stop_reason(cap, block.used, block.need, asked=not nobody)
-        self._stop = StopDecision(reason, cap.unit, note)
+        self._stop = StopDecision(reason, cap.unit, note, self._others)
 
     async def _hold_dollars(self, agent: str, model: str, price: Price | None) -> None:
         """See that a cap in dollars can be held for this model, or that a person goes on without. Raises Stopped."""
@@ -239,7 +240,7 @@ class Budget:
                 if (await ask_person(question, self._ask, self._emit)).allowed:
                     self._unpriced.add(model)
                 else:
-                    self._stop = StopDecision(f"Stopped: {why}", "usd", "")
+                    self._stop = StopDecision(f"Stopped: {why}", "usd", "", self._others)
             self._end_if_decided(agent)
 
     def _end_if_decided(self, agent: str) -> None:

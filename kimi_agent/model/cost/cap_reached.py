@@ -6,7 +6,7 @@ from typing import Literal
 
 from kimi_agent.errors import Stopped
 from kimi_agent.model.cost.caps import Cap, CapUnit
-from kimi_agent.model.cost.spend_totals import MAIN_AGENT
+from kimi_agent.model.cost.spend_totals import MAIN_AGENT, Amount
 
 STOP_STATUSES: Mapping[CapUnit, tuple[Literal["budget", "step_limit", "time_limit"], int]] = {
     "usd": ("budget", 54),
@@ -27,11 +27,15 @@ class CapReached:
 
 @dataclass(frozen=True)
 class StopDecision:
-    """The decision to stop, for the rest of the turn: every agent that asks from here on gets it."""
+    """The decision to stop, for the rest of the turn: every agent that asks from here on gets it.
+
+    `others` is what other sessions had spent of the day by then.
+    """
 
     why: str
     unit: CapUnit
     note: str
+    others: Amount
 
     def error(self, agent: str) -> Stopped:
         """Only the main agent wraps up: one last answer of each of its helpers could cost more than the whole cap."""

@@ -1,11 +1,13 @@
 """Cost recorder: a model wrapper that logs each request's cost and watches that the provider's cache holds.
 
 Each attempt is one durable `Dispatched` as it goes out, so that one whose process is killed is not forgotten. One that
-was answered at all is a `Spent`, also where it broke off or was cancelled: its tokens are then estimated, and none of
-them counts as cached, so that the bill is never above what is reported. An attempt without a first word was refused or
-never arrived: it is `Unanswered`, and costs nothing.
+was answered at all is a `Spent`, also where it broke off: its tokens are then estimated, and none of them counts as
+cached, so that the bill is never above what is reported. So is one that was cancelled, before its first word too: it
+may have arrived. Any other attempt without a first word was refused or never arrived: it is `Unanswered`, and costs
+nothing.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_
@@ -67,7 +69,9 @@ def find_last_request(log: Iterable[events.Stamped]) -> LastRequest | None:
         match stamped.event:
             case events.Requested() as requested:
                 asked = requested
-            case events.Spent(usage=usage, purpose="answer" | "wrap_up") if asked is not None and asked.head:
+            case events.Spent(usage=usage, purpose="answer" | "wrap_up", estimated=estimated) if (
+                asked is not None and asked.head and (usage.output or not estimated)
+            ):
                 last = LastRequest(asked.model, asked.head, asked.messages, usage.input, stamped.at)
             case events.Compacted() if last is not None:
                 last = replace(last, edited="all")
@@ -102,7 +106,7 @@ class _CostRecorder:
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The deltas of the attempt; the `Spent` comes before its end, or before what it raises."""
         began_at = self.clock()
-        output = _AttemptOutput()
+        output, cancelled = _AttemptOutput(), False
         request = replace(request, tokens=request.tokens or estimate_request_tokens(request))
         usd = None if self.price is None else self.price.worst(request.tokens, 0)
         self.emit(events.Dispatched(self.model.name, request.tokens, usd, request.purpose))
@@ -111,8 +115,11 @@ class _CostRecorder:
                 async for delta in deltas:
                     output.note(delta)
                     yield delta
+        except (asyncio.CancelledError, GeneratorExit):
+            cancelled = True  # it may have arrived: as after a kill, that counts
+            raise
         finally:
-            if output.anything:
+            if output.anything or cancelled:
                 self._spend(request, output, began_at)
             else:
                 self.emit(events.Unanswered())
@@ -121,7 +128,9 @@ class _CostRecorder:
         reported = output.usage if output.usage is not None and output.usage.input else None
         usage = reported or structs.replace(output.usage or output.estimated(), input=request.tokens)
         due, miss = (0, "") if reported is None else self._cache(request, usage, began_at)
-        if request.purpose != "compaction":  # which is not part of the conversation: the next answer follows the last
+        if (
+            output.anything and request.purpose != "compaction"
+        ):  # which is not part of the conversation: the next answer follows the last
             self.last = LastRequest(self.model.name, "", len(request.messages), usage.input, self.clock())
             self.sent = request
         usd = None if self.price is None else self.price.usd(usage)

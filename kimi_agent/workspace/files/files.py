@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kimi_agent.errors import NeedsConsent, ToolError
-from kimi_agent.log.events import Fingerprint
+from kimi_agent.log.event_parts import Fingerprint
 from kimi_agent.printable import escape_path
 from kimi_agent.workspace.confined_open import FOLDER_FLAGS, ConfinedOpener
 from kimi_agent.workspace.file_change import FileChange

@@ -9,6 +9,7 @@ from kimi_agent.faces.headless.jsonl import JsonLinesWriter
 from kimi_agent.faces.headless.text_output import TextPrinter
 from kimi_agent.faces.repl.render_queue import RenderQueue
 from kimi_agent.faces.theme import Theme
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.events import (
     Asked,
     Compacted,
@@ -17,7 +18,6 @@ from kimi_agent.log.events import (
     Restored,
     Retrying,
     Said,
-    Short,
     Shortened,
     Spent,
     Stamped,

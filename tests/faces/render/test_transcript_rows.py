@@ -6,6 +6,7 @@ import pytest
 
 from kimi_agent.faces.render.transcript import Transcript
 from kimi_agent.faces.theme import ASCII_GLYPHS, Theme
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.events import (
     Answered,
     CallStarted,
@@ -21,7 +22,6 @@ from kimi_agent.log.events import (
     Retrying,
     Returned,
     Said,
-    Short,
     Shortened,
     Spent,
     Stamped,

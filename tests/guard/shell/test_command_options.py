@@ -147,7 +147,7 @@ UNCOVERED = {
     "jest --outputFile=x": ["--outputFile=x"],
     "just SHELL=x test": ["SHELL=x"],
     "javac @args": ["@args"],
-    "git bisect run ./x": ["bisect"],
+    "git bisect run ./x": ["bisect", "run"],
     "docker --host=x ps": ["--host=x"],
 }
 

@@ -209,6 +209,13 @@ async def test_a_test_command_of_a_trusted_project_is_a_text_of_the_repository(
     assert await guarded.call("run_tests") == "done"
 
 
+async def test_a_runner_of_our_table_is_asked_about_without_a_reason(guard: Guard, workspace: Path) -> None:
+    (workspace / "test_a.py").write_text("def test_a(): pass\n")
+    guarded = guard()
+    assert await guarded.call("run_tests") == "asked"
+    assert (guarded.questions[0].why, guarded.questions[0].rule) == ("", "run_tests")
+
+
 async def test_a_denied_shell_is_denied_to_run_tests(guard: Guard, mark: Path) -> None:
     for rule in ("shell", "execute"):
         assert await guard("yolo", deny=(rule,)).call("run_tests", command="touch MARK") == "denied"

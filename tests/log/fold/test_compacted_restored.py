@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
@@ -21,7 +22,6 @@ from kimi_agent.log.events import (
     Returned,
     Rewound,
     Said,
-    Short,
     Shortened,
     Spent,
     Stamped,

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kimi_agent.log.event_parts import Fingerprint, OpenCall
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
     Durable,
-    Fingerprint,
     Noted,
-    OpenCall,
     Partial,
     Queued,
     Recovered,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from kimi_agent.log.event_parts import Short
 from kimi_agent.log.events import (
     CallStarted,
     Compacted,
@@ -13,7 +14,6 @@ from kimi_agent.log.events import (
     Returned,
     Rewound,
     Said,
-    Short,
     Shortened,
     Stamped,
     TurnEnded,

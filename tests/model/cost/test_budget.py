@@ -419,6 +419,17 @@ async def test_of_two_processes_at_the_days_cap_one_gives_the_answer_above_it(un
     await all_of(refused, asking(purpose="wrap_up"))  # what the other one spent is in `others`, in its log
 
 
+async def test_of_two_processes_that_stop_at_once_the_later_does_not_wrap_up_above_the_days_cap_too() -> None:
+    house, server = House(Caps(day_usd=0.5), others=(0.1, 0)), Server([Usage(10_000, 5)])
+    model = house.road(server)
+    house.begin_turn()
+    await house.step(model, asking(10))
+    house.others, house.now = (0.48, 0), house.now + 60
+    assert (await stopped(house.step(model))).wrap_up
+    house.others, house.now = (0.52, 0), house.now + 60  # the other one's last answer, which is over
+    assert (await stopped(all_of(model, asking(purpose="wrap_up")))).exit_code == 54
+
+
 async def test_a_raised_day_is_raised_for_that_day() -> None:
     house, server = House(Caps(day_usd=0.5), answers=[MORE], others=(0.49, 0)), Server([Usage(10_000, 5)])
     model = house.road(server)

@@ -171,6 +171,18 @@ async def test_a_cancelled_attempt_is_written_down_once() -> None:
     assert [(each.usage, each.estimated) for each in book.spent] == [(Usage(5_000, 100), True)]
 
 
+async def test_an_attempt_that_was_cancelled_before_its_first_word_is_estimated() -> None:
+    """It went out, and nobody waited to hear whether it was refused."""
+    book = Book()
+    reading = asyncio.ensure_future(all_of(book.around([asyncio.Event()]), ask()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert book.events == [SENT, Spent("kimi-k2.6", Usage(5_000), 0.005, estimated=True)]
+
+
 async def test_a_reader_that_leaves_early_pays_too() -> None:
     book = Book()
     stream = book.around(FINE).stream(ask())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.events import Fingerprint, Seen
+from kimi_agent.log.event_parts import Fingerprint
+from kimi_agent.log.events import Seen
 from kimi_agent.workspace.files.files import Files
 from tests.builders import make_files
 

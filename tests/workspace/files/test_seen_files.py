@@ -2,7 +2,8 @@
 
 import pytest
 
-from kimi_agent.log.events import Compacted, Durable, Restored, Seen, Short, Shortened, Stamped
+from kimi_agent.log.event_parts import Short
+from kimi_agent.log.events import Compacted, Durable, Restored, Seen, Shortened, Stamped
 from kimi_agent.workspace.files.seen_files import KnownFile, SeenFiles, merge_ranges
 
 

@@ -1,5 +1,6 @@
-"""Table of options that have more than one spelling, for deny rules: `rm -r -f` is `rm --recursive --force`."""
+"""Table of options and names with more than one spelling, for deny rules: `rm -r -f` is `rm --recursive --force`."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {
@@ -120,6 +121,8 @@ _NPM = {
     "run-script": "run",
     "rum": "run",
     "urn": "run",
+    **dict.fromkeys(("pub", "publ", "publi", "publis"), "publish"),  # npm takes any beginning that is one command's
+    **dict.fromkeys(("unp", "unpu", "unpub", "unpubl", "unpubli", "unpublis"), "unpublish"),
     "x": "exec",
     "c": "config",
     "up": "update",
@@ -136,3 +139,26 @@ _SUBCOMMANDS: dict[str, dict[str, str]] = {
 def full_subcommand(program: str, word: str) -> str:
     """The long name of a subcommand that the program knows by shorter ones too: `npm i` is `npm install`."""
     return _SUBCOMMANDS.get(program.casefold(), {}).get(word, word)
+
+
+_VERSIONED = re.compile(r"(pip|python)[\d.]+")
+_PROGRAMS = {"gmake": "make", "nodejs": "node"}
+_OF_DOCKER = {"container": (), "image": ("push", "pull", "build")}
+"""Words behind `docker` that may be left out: in front of any command (), or of these."""
+
+
+def common_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command under the name that it is known by: `pip3 install` is `pip install`, `docker-compose` two words."""
+    name = words[0].rpartition("/")[2].casefold().removesuffix(".exe")
+    if match := _VERSIONED.fullmatch(name):
+        return (match[1], *words[1:])
+    if name in _PROGRAMS:
+        return (_PROGRAMS[name], *words[1:])
+    if name == "docker-compose":
+        return ("docker", "compose", *words[1:])
+    if name.startswith("git-"):
+        return ("git", name.removeprefix("git-"), *words[1:])
+    if name in {"docker", "podman"} and len(words) > 2 and words[1] in _OF_DOCKER:
+        followers = _OF_DOCKER[words[1]]
+        return (name, *words[2:]) if not followers or words[2] in followers else words
+    return words

@@ -39,6 +39,8 @@ TOO_MANY_OPERATORS = f"more than {MAX_SLOW_OPERATORS:,} pipes or here-documents"
 NO_GRAMMAR = "something that is no plain shell grammar"
 PASSED_OVER = "characters that the grammar passes over"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# Beyond ASCII a byte is part of a word, like `%`; code points there make the grammar's scanner read past C's tables.
+ASCII_ONLY = bytes(range(128)) + b"%" * 128
 _SLOW = re.compile(r"\||<<|=\(|\[\[")
 _BLANK_GAP = re.compile(r"(?:[ \t\n]|\\\n)*")
 _SPACED_GAP = re.compile(r"[ \t\n]*|[ \t\n].*|.*[ \t]", re.DOTALL)
@@ -102,8 +104,7 @@ class _Reader:
         self.unclear = ""
 
     def read(self) -> ShellGroup:
-        tree = _grammar()(self._source)
-        root = self._group("sequence", tree.children)
+        root = self._group("sequence", (tree := _grammar()(self._source.translate(ASCII_ONLY))).children)
         if tree.has_error:
             self.doubt(NO_GRAMMAR)
         return root
@@ -314,7 +315,10 @@ class _Reader:
             if at and not {child.type, node.children[at - 1].type} & {"heredoc_body", "heredoc_end"}:
                 self._passed_over(node.children[at - 1], child, parts)
             if child.type == "heredoc_start":
-                quoted = bool(re.search(r"['\"\\]", self._words.text(child.start_byte, child.end_byte)))
+                end = self._words.text(child.start_byte, child.end_byte)
+                quoted = bool(re.search(r"['\"\\]", end))
+                if re.search(r"[^ -~]|%", end):
+                    self.doubt("a here-document whose end is no plain word")
             elif child.type == "heredoc_body":
                 parts.documents.append(self._words.document(child, quoted=quoted))
             elif child.type in WORDS:
