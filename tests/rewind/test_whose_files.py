@@ -394,17 +394,22 @@ def test_a_moved_folder_with_ignored_files_is_left_whole_and_named(play: Play, r
         ("dist/deep/d", "mv dist out"),
         ("dist/deep/d", "mkdir -p src; mv dist/deep src/; rmdir dist"),
         ("x.log", "rm .gitignore; mv x.log x.txt"),
+        ("x.log", "mv -f x.log kept.txt; chmod 600 mode.txt"),
     ],
 )
 def test_ignored_files_that_were_moved_into_sight_are_not_deleted(play: Play, old: str, script: str) -> None:
     write(".gitignore", "*.log\ndist\n")(play.root)
     write(old, "precious")(play.root)
-    os.utime(play.root / old, (900, 900))
+    write("kept.txt", "1")(play.root)
+    write("mode.txt", "1")(play.root)
+    for each in (old, "mode.txt"):
+        os.utime(play.root / each, (900, 900))
     turn(play, sh(f"echo x >made; {script}"))
     after = stands(play.root)
     notes = undo(play)
     assert [text for text in stands(play.root).values() if "precious" in text], "it is the only copy"
     assert not (play.root / "made").exists()
+    assert (play.root / "mode.txt").stat().st_mode & 0o777 == 0o644
     assert any("moved here" in note for note in notes)
     assert any(note.startswith("not brought back") and old.partition("/")[0] in note for note in notes)
     redo(play)

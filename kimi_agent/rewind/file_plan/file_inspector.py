@@ -94,7 +94,7 @@ class FileInspector:
         return FilesNow(now, also, replace(plan, notes=tuple(notes)), folders, then.empty if then else ())
 
     def _moved_in(self, then: UnkeptPaths | None, began: float) -> Callable[[str], bool]:
-        """A test whether a new file may be one of those that stood there, unkept, and are gone: a move keeps its mtime.
+        """A test whether a changed file may be one that stood there, unkept, and is gone: a move keeps the mtime.
 
         Of what such a file held no snapshot knows, so it may be the only copy.
         """

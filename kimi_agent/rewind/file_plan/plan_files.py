@@ -56,7 +56,7 @@ class FilesThere:
 
     `now_ignored` are files of the target that a rule ignores now, `ignored` those that calls named; `then` is what
     stood there and is not in the target (None: not known). `exists` looks at the disk, and `moved_in` says whether a
-    new file may be one that stood elsewhere, unkept.
+    changed file may be one that stood elsewhere, unkept.
     """
 
     now_ignored: Collection[str] = ()
@@ -96,9 +96,9 @@ def plan_files(
         ignored_ours, ignored_yours = plan_ignored_files(there.ignored, now.tree, trees, wanted)
     except SnapshotError as error:
         raise RewindBlocked(last_lost_record(spans, trees), str(error)) from error
-    new = {each.path for each in found if each.after is None}
-    left = {path for path in new if _stood(path, there.then)}
-    moved_in = {path for path in new - left if there.moved_in(path)}
+    left = {each.path for each in found if each.after is None and _stood(each.path, there.then)}
+    lost = {each.path for each in found if each.before and not (each.after and each.after.id == each.before.id)}
+    moved_in = {path for path in lost - left if there.moved_in(path)}
     groups: dict[str, list[PathChange]] = {"ours": ignored_ours, "yours": ignored_yours, "unsure": [], "untouched": []}
     for each in found:
         if each.path not in left | moved_in:
