@@ -123,6 +123,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     """The tree of the workspace was kept, before or after the call (answer, index), under the name `tree`.
 
     `missed`: paths too big to keep (at most 20); `unkept`: see `Snapshot`; `failed`: why nothing was (`tree` is "").
+    `apart`: what was written apart from all else that the call did, perhaps by somebody else (None: nobody looked).
     """
 
     tree: str
@@ -132,6 +133,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="Checkpoint"):
     missed: tuple[str, ...] = ()
     failed: str = ""
     unkept: str = ""
+    apart: tuple[str, ...] | None = None
 
 
 class Compacted(msgspec.Struct, frozen=True, tag="Compacted"):

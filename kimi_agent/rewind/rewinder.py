@@ -138,7 +138,7 @@ class Rewinder:
         rewound = structs.replace(rewound, was=files_now.now.tree)
 
         def record() -> None:
-            self._session.emit(structs.replace(rewound, tree=self._checkpoint_after(files_now).tree))
+            self._session.emit(structs.replace(rewound, tree=self._checkpoint_after(files_now, changes).tree))
 
         recording = Recording(RestoreNote(self._session.id, rewound).encode(), record)
         # Else, after a kill, the log would take what the next start finishes for somebody else's doing.
@@ -158,9 +158,14 @@ class Rewinder:
             text = error.text if isinstance(error, ToolError) else error
             raise UserError(f"The files were not restored: {text}", 1) from error
 
-    def _checkpoint_after(self, files_now: FilesNow) -> Checkpoint:
+    def _checkpoint_after(self, files_now: FilesNow, restored: Sequence[PathChange] = ()) -> Checkpoint:
+        """A snapshot that holds also those of the `restored` files that a rule ignores: redo has to know of them."""
         try:
             now = self._checkpoints.take(files_now.also, newly_ignored=True)
+            if fresh := {each.path for each in restored if each.before is None}:
+                fresh.difference_update(each.path for each in self._checkpoints.changes(files_now.now.tree, now.tree))
+                also = (*files_now.also, *self._checkpoints.held_ignored(now.tree), *fresh)
+                now = self._checkpoints.take(also, newly_ignored=True) if fresh else now
         except SnapshotError as error:
             return Checkpoint("", "after", failed=str(error))
         return Checkpoint(now.tree, "after", missed=now.missed[:MAX_LOGGED_MISSED])

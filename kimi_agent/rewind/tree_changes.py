@@ -25,7 +25,8 @@ class TreeChange:
     list of what stood there at `before` and is not in that tree ("": not noted).
 
     `effect` is the call's ("" for a rewind, and where the call never started), `paths` the files that it named,
-    `command` its shell text; it ran from `began` to `ended` (Unix seconds; 0 while that is not known).
+    `command` its shell text; it ran from `began` to `ended` (Unix seconds; 0 while that is not known), and `apart` is
+    what was written apart from all else that it did (None: nobody looked).
     """
 
     seq: int
@@ -42,6 +43,7 @@ class TreeChange:
     command: str = ""
     began: float = 0.0
     ended: float = 0.0
+    apart: tuple[str, ...] | None = None
 
 
 def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
@@ -61,10 +63,10 @@ def read_tree_changes(log: Iterable[Stamped]) -> list[TreeChange]:
             case CallStarted(answer, index, effect=effect, before=before) if open_ is not None:
                 if (answer, index) == (open_.answer, open_.index):
                     open_ = replace(open_, effect=effect, paths=tuple(_relative(each.path) for each in before))
-            case Checkpoint(tree, "after", failed=failed, missed=missed):
+            case Checkpoint(tree, "after", failed=failed, missed=missed, apart=apart):
                 if open_ is not None:
                     all_missed = tuple(dict.fromkeys((*open_.missed, *missed)))
-                    open_ = replace(open_, failed=open_.failed or failed, missed=all_missed)
+                    open_ = replace(open_, failed=open_.failed or failed, missed=all_missed, apart=apart)
                     _add(found, open_, tree, stamped.at)
                 open_ = None
             case Returned(answer, index) if open_ is not None and (answer, index) == (open_.answer, open_.index):

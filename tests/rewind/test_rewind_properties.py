@@ -192,7 +192,7 @@ class World:
             return
         target = self.play.trees[done[0].before]
         for file in plan.diff:
-            if file.path in target and self.play.checkpoints.entry_at(done[0].before, file.path) is None:
+            if file.path in after and self.play.checkpoints.entry_at(done[0].before, file.path) is None:
                 continue  # ignored then: it goes back to what it was before the first call that named it
             assert file.path in kept or after.get(file.path) == target.get(file.path)
         if not plan.paths and closed(done, now) and not self.rules:
@@ -306,6 +306,18 @@ HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @given(STEPS)
 def test_what_was_recorded_comes_back_and_what_is_the_persons_stays(steps: list[Step]) -> None:
     play_through(steps, git=False)
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_what_undo_restores_though_a_rule_ignores_it_goes_again_by_redo(*, git: bool) -> None:
+    unseen = [("edit", "a", []), ("edit", "a", [("ignore", "b", ""), ("ignore", "p", "")]), ("edit", "p/q", [])]
+    play_through([("by hand", ("write", "p", "a")), ("turn", unseen), ("undo", "overwrite")], git=git)
+
+
+def test_an_ignored_file_goes_back_to_what_it_was_before_the_edit_that_named_it() -> None:
+    calls = [[("write", "a", "a")], ("edit", "b", [])]
+    hidden = ("turn", [[("ignore", "b", "")]])
+    play_through([hidden, ("by hand", ("write", "b", "a")), ("turn", calls), ("undo", "refuse")], git=False)
 
 
 def test_the_same_on_real_snapshots() -> None:

@@ -46,9 +46,19 @@ def sh(script: str) -> Act:
 
 
 def turn(
-    play: Play, act: Act, *, command: str = "make", paths: Sequence[str] = (), at: float = 1000.0, took_s: float = 0.1
+    play: Play,
+    act: Act,
+    *,
+    command: str = "make",
+    paths: Sequence[str] = (),
+    at: float = 1000.0,
+    took_s: float = 0.1,
+    apart: tuple[str, ...] | None = None,
 ) -> int:
-    """A turn of one call that ran so long; with `paths` it is an edit that names them."""
+    """A turn of one call that ran so long; with `paths` it is an edit that names them.
+
+    `apart` was written apart from the rest; by default nobody looked.
+    """
     play.clock[0] = at
     start = play.session.emit(Said(user_message("go"))).seq
     made = (Call("f", "edit" if paths else "shell", f'{{"command": "{command}"}}'),)
@@ -61,7 +71,7 @@ def turn(
     play.clock[0] = at + took_s
     after = play.checkpoints.take([str(play.root / path) for path in paths], newly_ignored=True)
     if after.tree != before.tree:
-        play.session.emit(Checkpoint(after.tree, "after", answer))
+        play.session.emit(Checkpoint(after.tree, "after", answer, apart=apart))
     play.session.emit(Returned(answer, 0, Result("ok")))
     play.session.emit(TurnEnded("done", 2))
     return start
@@ -145,6 +155,36 @@ def test_redo_touches_only_what_the_undo_restored(play: Play, script: str) -> No
     assert stands(play.root) == after
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"printf '{TAG}' >t/CACHEDIR.TAG; rm t/mine",  # a cache's tag is in no snapshot, so it stays
+        f"rm t/mine; rm -r t/d; printf '{TAG}' >t/CACHEDIR.TAG; echo d >t/d",
+    ],
+)
+def test_redo_takes_back_what_undo_restored_into_an_ignored_place(play: Play, script: str) -> None:
+    write("t/mine", "1")(play.root)
+    write("t/d/x", "1")(play.root)
+    before = stands(play.root)
+    turn(play, sh(script))
+    after = stands(play.root)
+    for _ in range(2):
+        undo(play)
+        assert stands(play.root)["t/mine"] == before["t/mine"]
+        redo(play)
+        assert stands(play.root) == after
+
+
+def test_what_undo_restored_into_an_ignored_place_stays_when_undone_again(play: Play) -> None:
+    write("t/mine", "1")(play.root)
+    start = turn(play, sh(f"printf '{TAG}' >t/CACHEDIR.TAG; rm t/mine; echo x >new"))
+    for _ in range(2):
+        asyncio.run(play.rewinder.carry_out(asyncio.run(play.rewinder.plan(start, "code"))))
+        assert sorted(stands(play.root)) == ["t/CACHEDIR.TAG", "t/mine"]
+    write("t/mine", "2")(play.root)
+    assert asyncio.run(play.rewinder.plan_redo()).yours == ("t/mine",), "the person changed it since"
+
+
 def test_an_edit_owns_the_paths_that_it_names(play: Play) -> None:
     write("a.txt", "1")(play.root)
     turn(play, sh("echo agent >named; echo MINE >mine; echo MINE >>a.txt"), paths=["named"])
@@ -185,6 +225,30 @@ def test_what_a_long_command_does_not_name_is_left_unless_the_person_says_yes(pl
     assert (play.root / "src/app.py").read_text() == "1"
 
 
+@pytest.mark.parametrize(
+    ("command", "unsure"),
+    [
+        ("make", ["src/app.py"]),
+        ("pytest src/app.py", ["src/app.py"]),  # it names the file only to read it
+        ("tar cf all.tar *", ["src/app.py"]),
+        ("npm ci; gen >src/app.py; npm test", []),
+        ("npm ci; gen -o src/app.py; npm test", []),
+        ("npm ci; gen | tee -a 'src/app.py'; npm test", []),
+    ],
+)
+def test_what_a_long_command_wrote_in_a_row_is_its_own_and_what_lies_apart_is_asked_about(
+    play: Play, command: str, unsure: list[str]
+) -> None:
+    write("src/app.py", "1")(play.root)
+    act = sh("mkdir out; for each in 1 2 3; do echo g >out/$each; done; echo 2 >src/app.py")
+    turn(play, act, command=command, took_s=30, apart=("src/app.py",))
+    plan = asyncio.run(play.rewinder.plan_undo())
+    assert list(plan.unsure) == unsure
+    asyncio.run(play.rewinder.carry_out(plan))
+    assert sorted(stands(play.root)) == ["src/app.py"]
+    assert (play.root / "src/app.py").read_text() == ("2\n" if unsure else "1")
+
+
 def test_a_file_that_an_editor_has_open_is_left_unless_the_person_says_yes(play: Play) -> None:
     write("open.py", "1")(play.root)
     write(".open.py.swp", "vim")(play.root)
@@ -214,6 +278,21 @@ def test_sessions_at_the_same_time_do_not_take_back_each_others_work(play: Play)
     assert (named(plan.diff), plan.yours, plan.unsure) == (["D ours", "D run"], (), ("run",))
     asyncio.run(play.rewinder.carry_out(plan))
     assert sorted(stands(play.root)) == ["edited", "run"]
+    other.session.close()
+
+
+def test_what_another_sessions_command_wrote_at_other_times_is_ours(play: Play) -> None:
+    other = other_session(play)
+
+    def meanwhile(root: Path) -> None:
+        turn(play, write("ours", "ours"), command="gen", at=1010.0, apart=())
+        write("theirs", "theirs")(root)
+
+    turn(other, meanwhile, command="build", at=1000.0, took_s=30, apart=("ours",))
+    undo(play)
+    assert sorted(stands(play.root)) == ["theirs"]
+    undo(other)
+    assert stands(play.root) == {}
     other.session.close()
 
 
@@ -304,6 +383,35 @@ def test_a_moved_folder_with_ignored_files_is_left_whole_and_named(play: Play, r
     notes = undo(play)
     assert stands(play.root) == {path: text for path, text in after.items() if path != "made"}
     assert any("s to s2" in note for note in notes)
+    redo(play)
+    assert stands(play.root) == after
+
+
+@pytest.mark.parametrize(
+    ("old", "script"),
+    [
+        ("d.log", "mv d.log d.txt"),
+        ("dist/deep/d", "mv dist out"),
+        ("dist/deep/d", "mkdir -p src; mv dist/deep src/; rmdir dist"),
+        ("x.log", "rm .gitignore; mv x.log x.txt"),
+        ("x.log", "mv -f x.log kept.txt; chmod 600 mode.txt"),
+    ],
+)
+def test_ignored_files_that_were_moved_into_sight_are_not_deleted(play: Play, old: str, script: str) -> None:
+    write(".gitignore", "*.log\ndist\n")(play.root)
+    write(old, "precious")(play.root)
+    write("kept.txt", "1")(play.root)
+    write("mode.txt", "1")(play.root)
+    for each in (old, "mode.txt"):
+        os.utime(play.root / each, (900, 900))
+    turn(play, sh(f"echo x >made; {script}"))
+    after = stands(play.root)
+    notes = undo(play)
+    assert [text for text in stands(play.root).values() if "precious" in text], "it is the only copy"
+    assert not (play.root / "made").exists()
+    assert (play.root / "mode.txt").stat().st_mode & 0o777 == 0o644
+    assert any("moved here" in note for note in notes)
+    assert any(note.startswith("not brought back") and old.partition("/")[0] in note for note in notes)
     redo(play)
     assert stands(play.root) == after
 

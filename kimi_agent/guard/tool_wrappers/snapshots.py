@@ -6,6 +6,7 @@ asked about once more, in every mode.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from kimi_agent.guard.tool_wrappers.ways_back import (
     find_unkept_losses,
     select_kept_paths,
 )
+from kimi_agent.guard.tool_wrappers.write_times import LONG_S, find_apart, read_write_times
 from kimi_agent.log.ask_person import ask_person
 from kimi_agent.log.events import Checkpoint, Emit, Notice
 from kimi_agent.log.questions import Ask, Question
@@ -28,6 +30,7 @@ from kimi_agent.tool import Context, ParsedCall, Tool
 from kimi_agent.workspace.checkpoint import Checkpoints, Snapshot, SnapshotError
 
 MAX_MISSED_PATHS = 20
+MAX_APART_PATHS = 1_000
 MAX_SNAPSHOT_FAILURES = 3
 """Snapshots that fail in a row before no more are tried: on a tree that is too big each try costs seconds."""
 _INTERRUPTED_S = 1.0
@@ -40,7 +43,10 @@ FindLosses = Callable[[CallPlan], Sequence[Loss]]
 
 @dataclass
 class SnapshotWrapper:
-    """The snapshots of one session. `session` is its id, for the line that says how to go back."""
+    """The snapshots of one session. `session` is its id, for the line that says how to go back.
+
+    `clock` gives Unix seconds, by the clock that files are stamped with.
+    """
 
     checkpoints: Checkpoints
     emit: Emit
@@ -48,6 +54,7 @@ class SnapshotWrapper:
     find_losses: FindLosses
     resolve_ref: ResolveRef
     session: str
+    clock: Callable[[], float] = time.time
     _failures: int = field(default=0, init=False)
     _reported: str = field(default="", init=False)
     _closing: "asyncio.Task[None] | None" = field(default=None, init=False)
@@ -67,18 +74,19 @@ class SnapshotWrapper:
             back = await asyncio.to_thread(
                 describe_ways_back, losses, before, self.checkpoints, self.resolve_ref, self.session
             )
+            began = self.clock()
             try:
                 result = await tool.run(ctx, call)
             except asyncio.CancelledError:
                 # A slow one goes on behind our back: what the person does next is not to be taken for the call's doing.
-                self._closing = asyncio.ensure_future(self._compare(ctx, before, also, interrupted=True))
+                self._closing = asyncio.ensure_future(self._compare(ctx, before, also, began, interrupted=True))
                 self._closing.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.wait([self._closing], timeout=_INTERRUPTED_S)
                 raise
             except BaseException:
-                await self._compare(ctx, before, also)
+                await self._compare(ctx, before, also, began)
                 raise
-            await self._compare(ctx, before, also)
+            await self._compare(ctx, before, also, began)
             if back:
                 self.emit(Notice("\n".join(back)))  # the person does not read what the model reads
             return replace(result, content="\n".join([result.content, *back])) if back else result
@@ -130,7 +138,7 @@ class SnapshotWrapper:
             return Snapshot(plain.tree, tuple(dict.fromkeys((*also, *plain.missed))), plain.unkept)
 
     async def _compare(
-        self, ctx: Context, before: Checkpoint, also: Sequence[str], *, interrupted: bool = False
+        self, ctx: Context, before: Checkpoint, also: Sequence[str], began: float, *, interrupted: bool = False
     ) -> None:
         """Take the snapshot after a call, and emit it if something is different now.
 
@@ -138,9 +146,24 @@ class SnapshotWrapper:
         """
         if before.failed:
             return
+        ended = self.clock()
         after, _ = await self._take(ctx, also, newly_ignored=True)  # the same, or the trees could not be compared
         if interrupted or after.tree != before.tree:
-            self.emit(replace(after, when="after", unkept=""))
+            apart = await asyncio.to_thread(self._find_apart, ctx, before, after, began, ended)
+            self.emit(replace(after, when="after", unkept="", apart=apart))
+
+    def _find_apart(
+        self, ctx: Context, before: Checkpoint, after: Checkpoint, began: float, ended: float
+    ) -> tuple[str, ...] | None:
+        """What was written apart from the call (see `Checkpoint`), while it ran or the snapshot after it was taken."""
+        if self.clock() - began < LONG_S:
+            return ()
+        try:
+            changes = self.checkpoints.changes(before.tree, after.tree) if after.tree else ()
+            apart = find_apart(read_write_times(ctx.files.root, changes), began, ended)
+        except (SnapshotError, OSError):
+            return None
+        return apart if len(apart) <= MAX_APART_PATHS else None
 
     async def _risk(self, ctx: Context, call: ParsedCall, losses: Sequence[Loss], before: Checkpoint) -> None:
         """Ask whether a command may destroy what could not be kept. Raises ToolError after a no."""

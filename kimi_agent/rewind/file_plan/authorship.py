@@ -5,8 +5,10 @@
 - An edit owns the paths that it named and no others. A rewind owns what it restored.
 - A command owns what changed while it ran, but: one that only reads or waits owns nothing; what another session wrote
   meanwhile is the other's, and of two commands at the same time nobody can tell. A path is `unsure` if an editor has it
-  open, or if the command ran for `LONG_S` or more and neither its text names the path nor its program owns such files:
-  a person may have saved it meanwhile. Such a path is taken back only after a person's yes.
+  open, or if the command ran for `LONG_S` or more and the path was written apart from all else that it did (see
+  `write_times`), unless it names the path as its output or its program owns such files: a person may have saved it
+  meanwhile. Such a path is taken back only after a person's yes. Where nobody looked at the times (an older build, a
+  crash), all is `unsure` that the text of a long command does not name.
 """
 
 import os
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
+from kimi_agent.guard.tool_wrappers.write_times import LONG_S
 from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.ignore_rules import is_litter
 from kimi_agent.workspace.checkpoint.snapshot_values import (
@@ -26,14 +29,13 @@ from kimi_agent.workspace.checkpoint.snapshot_values import (
     TreeEntry,
     UnkeptPaths,
 )
-from kimi_agent.workspace.paths import parent_folders
+from kimi_agent.workspace.paths import is_beneath, parent_folders
 
 Author = Literal["agent", "other", "unsure"]
 
-LONG_S = 2.0
-"""A command that ran so long, in seconds, leaves a person the time to save a file meanwhile."""
 _SLACK_S = 2.0
 _SPLIT = re.compile(r"[\s;|&<>()'\"=,:]+")
+_OUTPUT = re.compile(r"(?:>|\btee\s+(?:-a\s+)?|\s-o[\s=]*|\s--out[\w-]*[\s=]+)\s*([^\s;|&<>()]+)")
 _ONLY_READS = frozenset(
     {
         *("sleep", "wait", "true", "false", ":", "echo", "test", "[", "pwd", "which", "ps", "df", "du", "stat"),
@@ -87,7 +89,7 @@ class Authorship:
 
     def of(self, span: TreeChange, now: str = "") -> list[AuthoredChange]:
         """The changes over `span`; one that never ended is compared with the tree `now`. Raises SnapshotError."""
-        changes = self._trees.changes(span.before, span.after or now)
+        changes = (*self._trees.changes(span.before, span.after or now), *find_restored_ignored(span, self._trees))
         closed = self._closed(span) if span.after else ()
         if not (changes or closed):
             return []
@@ -140,15 +142,17 @@ class Authorship:
         touched = {each.path for each in changes}
         long = not span.ended or span.ended - span.began >= LONG_S
         words = frozenset(filter(None, _SPLIT.split(span.command)))
+        files = words if span.apart is None else frozenset(_outputs(span.command))
         fresh = {folder for each in changes if each.before is None for folder in parent_folders(each.path)}
         new_folders = {folder for folder in fresh if not self._trees.has_folder(span.before, folder)}
 
         def judge(path: str) -> Author:
             if path in meanwhile:
                 return meanwhile[path]
-            if _names(words, path, new_folders):
+            if _names(files, path) or _owns(words, path, new_folders):
                 return "agent"
-            return "unsure" if long or self._is_open(path, span, touched) else "agent"
+            apart = long if span.apart is None else path in span.apart
+            return "unsure" if apart or self._is_open(path, span, touched) else "agent"
 
         return judge
 
@@ -159,7 +163,8 @@ class Authorship:
         except SnapshotError:  # its snapshots are gone: it may have written all of them
             return {each.path: "unsure" for each in changes}
         sure = other.rewind or other.effect == "write"
-        return {each.change.path: "other" if sure else "unsure" for each in found if each.author != "other"}
+        never = ("other",) if other.apart is None else ("other", "unsure")  # where it wrote at other times, it was us
+        return {each.change.path: "other" if sure else "unsure" for each in found if each.author not in never}
 
     def _is_open(self, path: str, span: TreeChange, touched: set[str]) -> bool:
         """Whether an editor's mark lies beside the file: a person has it open."""
@@ -170,6 +175,19 @@ class Authorship:
         unkept = self._trees.unkept(span.unkept)
         stood = unkept is not None and not unkept.files.isdisjoint(marks)
         return stood or any(self._trees.entry_at(span.before, mark) for mark in marks)
+
+
+def find_restored_ignored(span: TreeChange, trees: SnapshotAccess) -> list[PathChange]:
+    """The files that a rewind brought where nothing was, and where a rule ignores them: no comparison shows those.
+
+    The tree before it was not asked for them, but they were not there, or it would have refused. Raises SnapshotError.
+    """
+    if not span.rewind or not span.after:
+        return []
+    asked = trees.requested_ignored(span.before)
+    held = [each for each in trees.held_ignored(span.after) if not any(is_beneath(each, path) for path in asked)]
+    new = [path for path in held if trees.entry_at(span.before, path) is None]
+    return [PathChange(path, None, trees.entry_at(span.after, path)) for path in new]
 
 
 def _only_reads(command: str) -> bool:
@@ -185,20 +203,33 @@ def _overlap(one: TreeChange, other: TreeChange) -> bool:
     return one.began - _SLACK_S <= ends[1] and other.began - _SLACK_S <= ends[0]
 
 
-def _names(words: Iterable[str], path: str, new_folders: set[str]) -> bool:
-    """Whether a command's words name the path, by its name or a pattern, or a new folder that it lies in."""
+def _outputs(command: str) -> Iterator[str]:
+    """The words that a command names as what it writes: after a redirect, `tee`, `-o`, `--output`."""
+    return (found[1].strip("'\"") for found in _OUTPUT.finditer(command))
+
+
+def _names(words: Iterable[str], path: str) -> bool:
+    """Whether the words name the path, by its name or by a pattern that has letters in it (`*` alone says nothing)."""
     last = path.rpartition("/")[2]
     for word in words:
         plain = word.removeprefix("./").rstrip("/")
         if plain and (path == plain or plain.endswith("/" + path) or plain.rpartition("/")[2] == last):
             return True
-        if any(mark in plain for mark in "*?[") and (fnmatchcase(path, plain) or fnmatchcase(last, plain)):
+        pattern = any(mark in plain for mark in "*?[") and any(map(str.isalnum, plain))
+        if pattern and (fnmatchcase(path, plain) or fnmatchcase(last, plain)):
             return True
+    return False
+
+
+def _owns(words: Iterable[str], path: str, new_folders: set[str]) -> bool:
+    """Whether one of the words is a program that writes such files unasked, or names a new folder that it lies in."""
+    last = path.rpartition("/")[2]
+    above = [folder for folder in parent_folders(path) if folder in new_folders]
+    for word in words:
+        plain = word.removeprefix("./").rstrip("/")
         if any(fnmatchcase(last, pattern) for pattern in _OWN_FILES.get(plain, ())):
             return True
-        if any(
-            folder == plain or folder.endswith("/" + plain) for folder in parent_folders(path) if folder in new_folders
-        ):
+        if plain and any(folder == plain or folder.endswith("/" + plain) for folder in above):
             return True
     return False
 

@@ -4,7 +4,7 @@ The files that a rule ignores now are looked for too, and those that nobody may 
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -73,9 +73,12 @@ class FileInspector:
         then, there_now = (self._unkept(listing) for listing in (spans[0].unkept, now.unkept))
         authorship = Authorship(self.checkpoints, read_other_changes(self.session, spans[0].began))
         # Of these the target tells the state, though a rule ignored them later: there, or not there.
-        known = frozenset(path for path in ignored if then is not None and not then.stood(path))
+        known = frozenset(
+            path for path, file in ignored.items() if not file.absent and then is not None and not then.stood(path)
+        )
         unknown = {path: file for path, file in ignored.items() if path not in known}
-        there = FilesThere((*now_ignored, *known), unknown, then, self._exists)
+        moved_in = self._moved_in(then, spans[0].began)
+        there = FilesThere((*now_ignored, *known), unknown, then, self._exists, moved_in)
         plan = plan_files(spans, now, self.checkpoints, authorship, there, wanted=wanted, by_name=bool(paths))
         refused = find_unrestorable(plan.all, self.files)
         plan, left = leave_paths(plan, refused)
@@ -89,6 +92,22 @@ class FileInspector:
             notes.append(f"left, for {why}: {list_paths([path for path in left if refused.get(path) == why])}")
         folders = plan_folder_modes(spans, now.tree, self.checkpoints, wanted)
         return FilesNow(now, also, replace(plan, notes=tuple(notes)), folders, then.empty if then else ())
+
+    def _moved_in(self, then: UnkeptPaths | None, began: float) -> Callable[[str], bool]:
+        """A test whether a changed file may be one that stood there, unkept, and is gone: a move keeps the mtime.
+
+        Of what such a file held no snapshot knows, so it may be the only copy.
+        """
+        if then is None or all(map(self._exists, then.files)):
+            return lambda path: False
+
+        def test(path: str) -> bool:
+            try:
+                return os.lstat(self.files.root / path).st_mtime < began
+            except OSError:
+                return False
+
+        return test
 
     def _find_ignored(self, spans: Sequence[TreeChange]) -> dict[str, IgnoredFile]:
         """The ignored files that calls changed and snapshots were asked for. Raises RewindBlocked."""

@@ -5,9 +5,9 @@ snapshots prove nothing about such a file, so its tree before the first change a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kimi_agent.rewind.file_plan.authorship import SnapshotAccess
+from kimi_agent.rewind.file_plan.authorship import SnapshotAccess, find_restored_ignored
 from kimi_agent.rewind.tree_changes import TreeChange
 from kimi_agent.workspace.checkpoint.snapshot_values import PathChange, TreeEntry
 from kimi_agent.workspace.paths import is_beneath
@@ -17,24 +17,34 @@ from kimi_agent.workspace.paths import is_beneath
 class IgnoredFile:
     """An ignored file that a call changed: the tree `first` holds it as it was before, `last` is how we left it.
 
-    `mixed` says that somebody else may have changed it between calls of ours.
+    `mixed` says that somebody else may have changed it between calls of ours, `absent` that nothing was there before,
+    although that tree was not asked to hold it.
     """
 
     first: str
     last: TreeEntry | None
     mixed: bool
+    absent: bool = False
 
 
 def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> dict[str, IgnoredFile]:
     """The ignored files that these tree changes changed, or may have. Raises SnapshotError."""
     found: dict[str, IgnoredFile] = {}
     for span in spans:
-        if span.failed or not span.before or not (asked := trees.requested_ignored(span.before)):
+        if span.failed or not span.before:
+            continue
+        for change in find_restored_ignored(span, trees):
+            if change.path in found:
+                found[change.path] = replace(found[change.path], last=change.after)
+            elif trees.entry_at(spans[0].before, change.path) is None:  # else the target tells its state
+                found[change.path] = IgnoredFile(span.before, change.after, mixed=False, absent=True)
+        if not (asked := trees.requested_ignored(span.before)):
             continue
         held = set(trees.held_ignored(span.before))
         if not span.after or not set(asked) <= set(trees.requested_ignored(span.after)):
             for path in held:  # a call that was cut off: nobody looked at these again
-                found[path] = IgnoredFile(found[path].first if path in found else span.before, None, mixed=True)
+                before = found.get(path) or IgnoredFile(span.before, None, mixed=True)
+                found[path] = replace(before, last=None, mixed=True)
             continue
         # Others that the later one holds, a rule came to ignore meanwhile: the earlier one knows them as any file.
         held.update(path for path in trees.held_ignored(span.after) if _is_asked_for(path, asked))
@@ -42,7 +52,8 @@ def find_ignored_files(spans: Sequence[TreeChange], trees: SnapshotAccess) -> di
             if change.path in held:
                 known = found.get(change.path)
                 mixed = known is not None and (known.mixed or known.last != change.before)
-                found[change.path] = IgnoredFile(known.first if known else span.before, change.after, mixed)
+                first, absent = (known.first, known.absent) if known else (span.before, False)
+                found[change.path] = IgnoredFile(first, change.after, mixed, absent)
     return found
 
 
@@ -60,6 +71,9 @@ def plan_ignored_files(
             file = ignored.get(change.path)
             if file is not None and file.first == tree and wanted(change.path):
                 (yours if file.mixed or file.last != change.before else ours).append(change)
+    for path, file in ignored.items():
+        if file.absent and wanted(path) and (entry := trees.entry_at(now, path)) is not None:
+            (yours if file.mixed or file.last != entry else ours).append(PathChange(path, entry, None))
     return ours, yours
 
 

@@ -55,13 +55,15 @@ class FilesThere:
     """What is known of the files beside their trees.
 
     `now_ignored` are files of the target that a rule ignores now, `ignored` those that calls named; `then` is what
-    stood there and is not in the target (None: not known). `exists` looks at the disk.
+    stood there and is not in the target (None: not known). `exists` looks at the disk, and `moved_in` says whether a
+    changed file may be one that stood elsewhere, unkept.
     """
 
     now_ignored: Collection[str] = ()
     ignored: Mapping[str, IgnoredFile] = field(default_factory=dict)
     then: UnkeptPaths | None = None
     exists: Callable[[str], bool] = lambda path: False
+    moved_in: Callable[[str], bool] = lambda path: False
 
 
 def plan_files(
@@ -95,16 +97,18 @@ def plan_files(
     except SnapshotError as error:
         raise RewindBlocked(last_lost_record(spans, trees), str(error)) from error
     left = {each.path for each in found if each.after is None and _stood(each.path, there.then)}
+    lost = {each.path for each in found if each.before and not (each.after and each.after.id == each.before.id)}
+    moved_in = {path for path in lost - left if there.moved_in(path)}
     groups: dict[str, list[PathChange]] = {"ours": ignored_ours, "yours": ignored_yours, "unsure": [], "untouched": []}
     for each in found:
-        if each.path not in left:
+        if each.path not in left | moved_in:
             kind = _group(authors[each.path], by_name=by_name, hidden=each.path in there.now_ignored)
             groups[kind].append(each)
     going = [*groups["ours"], *groups["yours"], *groups["unsure"]]
     groups["yours"] += _obstacles(groups["untouched"], going)
     ours, yours, unsure = (tuple(sorted(groups[kind], key=_path)) for kind in ("ours", "yours", "unsure"))
     named = [path for path in missed if wanted(path)]
-    return FilePlan(target, ours, yours, unsure, tuple(_notes(named, sorted(left), moves)))
+    return FilePlan(target, ours, yours, unsure, tuple(_notes(named, sorted(left), sorted(moved_in), moves)))
 
 
 def leave_paths(plan: FilePlan, left: Collection[str]) -> tuple[FilePlan, tuple[str, ...]]:
@@ -227,10 +231,14 @@ def _find_authors(
     return current
 
 
-def _notes(missed: Sequence[str], left: Sequence[str], moves: Sequence[HalfMove]) -> Iterator[str]:
+def _notes(
+    missed: Sequence[str], left: Sequence[str], moved_in: Sequence[str], moves: Sequence[HalfMove]
+) -> Iterator[str]:
     if missed:
         yield f"not kept by the snapshots (too big, or unreadable), so left as they are: {list_paths(missed)}"
     if left:
         yield f"left, for they were there before, though no snapshot holds them: {list_paths(left)}"
+    if moved_in:
+        yield f"left, for they are older than the call and may have been moved here: {list_paths(moved_in)}"
     for move in moves:
         yield f"left as moved, for no snapshot holds all of it: {move}"

@@ -69,6 +69,8 @@ def find_unrestorable(changes: Iterable[PathChange], files: Files) -> dict[str, 
             found[change.path] = "something else than a file is there"
         elif change.after is not None and _holds_others(place, going):
             found[change.path] = "a folder that holds something else is there"
+        elif change.after is not None and _is_below_file(files.root, change.path, going):
+            found[change.path] = "something that no snapshot holds is where its folder was"
         elif not os.access(_nearest_folder(place.parent), os.W_OK | os.X_OK):
             found[change.path] = "its folder is write-protected"
     return found
@@ -122,9 +124,19 @@ def _is_special(place: Path) -> bool:
 
 def _holds_others(place: Path, going: Collection[Path]) -> bool:
     """Whether there is a folder in which something would stay."""
-    if place.is_symlink() or not place.is_dir():
+    if not _is_folder(place):
         return False
     return any(Path(folder, name) not in going for folder, _, names in os.walk(place) for name in names)
+
+
+def _is_below_file(root: Path, path: str, going: Collection[Path]) -> bool:
+    """Whether something else than a folder is above the path, and stays."""
+    above = [root / folder for folder in parent_folders(path)]
+    return any(os.path.lexists(each) and not _is_folder(each) and each not in going for each in above)
+
+
+def _is_folder(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink()
 
 
 def _nearest_folder(folder: Path) -> Path:

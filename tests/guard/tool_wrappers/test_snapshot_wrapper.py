@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,21 @@ async def test_a_call_that_changes_files_stands_between_two_snapshots(
     before, after = [each.tree for each in told if isinstance(each, Checkpoint)]
     assert trees(told) == [("before", (7, 1)), ("after", (7, 1))]
     assert [change.path for change in kept.checkpoints.changes(before, after)] == ["b"]
+
+
+async def test_what_a_long_call_wrote_apart_from_its_ends_is_named(
+    tool: Callable[[str], Tool], keeping: Make, context: Context, told: list[Event]
+) -> None:
+    for began_s, ended_s, apart in ((-30, 30, ("b",)), (-30, 0, ()), (0, 0, ())):
+        times = [time.time() + began_s]
+
+        def clock(times: list[float] = times, ended_s: float = ended_s) -> float:
+            times.append(time.time() + ended_s)
+            return times[-2] if len(times) == 2 else times[-1]
+
+        await shell(tool, replace(keeping(), clock=clock), context, f"echo {began_s}{ended_s} > b")
+        after = next(each for each in reversed(told) if isinstance(each, Checkpoint))
+        assert (after.when, after.apart) == ("after", apart)
 
 
 async def test_a_call_that_changes_nothing_is_told_of_once(
