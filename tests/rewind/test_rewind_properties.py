@@ -315,9 +315,14 @@ def test_what_undo_restores_though_a_rule_ignores_it_goes_again_by_redo(*, git: 
 
 
 def test_an_ignored_file_goes_back_to_what_it_was_before_the_edit_that_named_it() -> None:
-    calls = [[("write", "a", "a")], ("edit", "b", [])]
+    calls: list[object] = [[("write", "a", "a")], ("edit", "b", [])]
     hidden = ("turn", [[("ignore", "b", "")]])
     play_through([hidden, ("by hand", ("write", "b", "a")), ("turn", calls), ("undo", "refuse")], git=False)
+
+
+def test_what_a_call_moved_stays_where_the_person_wrote_its_old_place_anew() -> None:
+    by_hand = ("wait", "", [("write", "a", "a")])
+    play_through([("turn", [by_hand]), ("turn", [[("rename", "a", "b")], by_hand]), ("undo", "keep")], git=False)
 
 
 def test_the_same_on_real_snapshots() -> None:

@@ -104,6 +104,7 @@ def plan_files(
         if each.path not in left | moved_in:
             kind = _group(authors[each.path], by_name=by_name, hidden=each.path in there.now_ignored)
             groups[kind].append(each)
+    _join_moved(groups)
     going = [*groups["ours"], *groups["yours"], *groups["unsure"]]
     groups["yours"] += _obstacles(groups["untouched"], going)
     ours, yours, unsure = (tuple(sorted(groups[kind], key=_path)) for kind in ("ours", "yours", "unsure"))
@@ -134,6 +135,20 @@ def _group(authors: frozenset[Author], *, by_name: bool, hidden: bool) -> str:
         return "unsure"
     # Of a file that a rule hides now nobody knows what became of it, unless a call of ours left it so.
     return "yours" if by_name or hidden or len(authors) > 1 else "untouched"
+
+
+def _join_moved(groups: dict[str, list[PathChange]]) -> None:
+    """Let a file that would be deleted share the lot of the place that its content came from.
+
+    Where somebody else has written that place anew, what a call of ours moved may be the only file with that content.
+    """
+    for kind in ("unsure", "yours"):
+        stay = {each.after.id for each in groups[kind] if each.after and each.after.size}
+        for other in ("ours", "unsure"):
+            joined = [each for each in groups[other] if not each.after and each.before and each.before.id in stay]
+            if other != kind and joined:
+                groups[other] = [each for each in groups[other] if each not in joined]
+                groups[kind] = [*groups[kind], *joined]
 
 
 def _obstacles(untouched: Sequence[PathChange], going: Sequence[PathChange]) -> list[PathChange]:
