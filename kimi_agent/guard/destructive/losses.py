@@ -25,6 +25,7 @@ from kimi_agent.guard.destructive.target_files import (
     find_copy_targets,
     walk_find_matches,
 )
+from kimi_agent.guard.destructive.written_paths import has_open_target
 from kimi_agent.guard.shell.expansion import ShellState, expand_word, split_path, unescape_pattern
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.invocations import ShellWalk, find_invocations
@@ -68,7 +69,7 @@ def find_losses(
 
 def _of_loops(judged: Sequence[Invocation], exists: PathExists) -> Iterator[Loss]:
     """What a loop over the files of another folder destroys: `for f in $(find ~); do rm "$f"; done`."""
-    if not any(made.name in FILE_DESTROYERS - FIND_COMMANDS and _has_open_operand(made) for made in judged):
+    if not any(map(has_open_target, judged)):
         return
     for made in judged:
         for word in find_roots(made.args) if made.name in FIND_COMMANDS else ():
@@ -76,11 +77,6 @@ def _of_loops(judged: Sequence[Invocation], exists: PathExists) -> Iterator[Loss
             for text in plain_texts(word, made.state):
                 if text and paths.is_outside(text) and not paths.is_scratch(text):
                     yield Loss(f"deletes what it finds in {text[:80]}, outside the workspace", covered=False)
-
-
-def _has_open_operand(made: Invocation) -> bool:
-    """Whether only the run shows what a command works on, and a variable does not begin with a known folder."""
-    return any(value.starts_unknown for word in find_operands(made.args) for value in expand_word(word, made.state))
 
 
 class _LossFinder:

@@ -20,7 +20,7 @@ from kimi_agent.guard.shell.expansion import (
 )
 from kimi_agent.guard.shell.invocation import Invocation
 from kimi_agent.guard.shell.invocations import ShellWalk
-from kimi_agent.guard.shell.syntax.words import ShellWord
+from kimi_agent.guard.shell.syntax.words import ShellWord, word_text
 from kimi_agent.workspace.git.hardening import override_settings
 
 MAX_PATHS = 400
@@ -60,11 +60,13 @@ _GIT_READING = {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "li
 class NamedPaths:
     """Absolute paths, as named and with their links resolved. `written` are also in `named`.
 
+    `perhaps_written` are all of them where only the run shows what a command writes to (`> "$1"`, `rm $f`).
     `settings` are the keys of git's configuration that are set and that name a program, such as core.hooksPath.
     """
 
     named: tuple[str, ...]
     written: tuple[str, ...]
+    perhaps_written: tuple[str, ...]
     settings: tuple[str, ...]
 
 
@@ -74,7 +76,15 @@ def find_named_paths(walk: ShellWalk) -> NamedPaths:
     written = tuple(dict.fromkeys(islice((path for made in here for path in _written_by(made)), MAX_PATHS)))
     named = tuple(dict.fromkeys(islice((path for made in here for path in _named_by(made)), MAX_PATHS)))
     settings = tuple(dict.fromkeys(key for made in here for key in _settings_of(made)))
-    return NamedPaths(tuple(dict.fromkeys((*written, *named))), written, settings)
+    everything = tuple(dict.fromkeys((*written, *named)))
+    return NamedPaths(everything, written, everything if any(map(has_open_target, here)) else (), settings)
+
+
+def has_open_target(made: Invocation) -> bool:
+    """Whether only the run shows what a command writes to, from its beginning on."""
+    targets = [redirect.target for redirect in made.redirects if redirect.operator in _WRITING]
+    targets += find_operands(made.args) if made.name in _CHANGERS else []
+    return any(value.starts_unknown for word in targets for value in expand_word(word, made.state))
 
 
 def _written_by(made: Invocation) -> Iterator[str]:
@@ -126,7 +136,8 @@ def _written_by_code(name: str, texts: Sequence[str]) -> Iterator[str]:
 def _named_by(made: Invocation) -> Iterator[str]:
     """Every word that may be a path, and the value of each `--option=path`."""
     paths = WorkspacePaths(made.state, os.path.lexists)
-    yield from _places((*made.args, *(redirect.target for redirect in made.redirects)), paths)
+    strings = (each for each in made.documents if "\n" not in word_text(each).strip())  # `<<< path`
+    yield from _places((*made.args, *strings, *(redirect.target for redirect in made.redirects)), paths)
     for word in made.args:
         option = re.match(r"--?[\w-]+=(.+)|[\w-]+=(.+)", plain_text(word, made.state))
         if option:

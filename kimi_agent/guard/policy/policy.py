@@ -186,7 +186,7 @@ class Policy:
     def _protected(self, judged: _JudgedPlan) -> str:
         """The first of what other programs obey that the call would write, "" where there is none."""
         setting = next((setting for each in judged.commands for setting in each.named.settings), "")
-        written = chain.from_iterable(each.named.written for each in judged.commands)
+        written = chain.from_iterable((*each.named.written, *each.named.perhaps_written) for each in judged.commands)
         return setting or self._paths.find_protected(chain(*judged.paths, written))
 
     def _judged(self, plan: CallPlan) -> _JudgedPlan:

@@ -139,6 +139,8 @@ class WordReader:
             command = text.removeprefix("$(").strip("`() \t\n")
             if command.split(" ", 1)[0] == "mktemp":
                 return WordPiece("text", "/tmp/from-mktemp", quoted)
+            if command == "git rev-parse --git-dir":
+                return WordPiece("text", ".git", quoted)
             if command == WORKSPACE_TOP:
                 return WordPiece("variable", WORKSPACE_TOP, quoted)
             match = re.fullmatch("(pwd)", command)
