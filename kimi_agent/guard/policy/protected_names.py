@@ -28,7 +28,7 @@ _SHELLS = (
     *(".config/fish", ".xprofile", ".xinitrc", ".xsession", ".xsessionrc", ".pam_environment", ".tmux.conf"),
     *(".config/systemd", ".config/autostart", ".config/environment.d", "Library/LaunchAgents", ".screenrc"),
 )
-_ACCESS = (".ssh", ".gnupg", ".aws", ".kube", ".docker", ".netrc", ".curlrc", ".wgetrc")
+_ACCESS = (".ssh", ".gnupg", ".aws", ".kube", ".docker/config.json", ".netrc", ".curlrc", ".wgetrc")
 _PACKAGE_MANAGERS = (
     *(".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".pypirc", ".config/pip", ".pip", ".condarc", ".gemrc"),
     *(".bundle", ".cargo", ".m2", ".gradle/init.d", ".gradle/gradle.properties", ".sbt", ".ivy2", ".pythonrc.py"),
