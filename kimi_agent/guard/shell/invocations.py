@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 from kimi_agent.guard.shell.embedded_commands import (
     DATA_PROGRAMS,
@@ -72,11 +71,6 @@ def find_invocations(text: str, place: ShellState) -> ShellWalk:
     """Every command that `text` would run in a shell that begins at `place`. Never raises."""
     (walker := _Walker()).walk_text(text, place, _Around())
     return ShellWalk(tuple(walker.found), walker.unclear)
-
-
-def describe_unclear(text: str) -> str:
-    """Why `text`, or a text in it for a shell, could not be read whole and for sure; "" if it could."""
-    return find_invocations(text, ShellState(Path("/"), Path("/"), ((),))).unclear
 
 
 @dataclass(frozen=True)

@@ -232,8 +232,3 @@ def _owns(words: Iterable[str], path: str, new_folders: set[str]) -> bool:
         if plain and any(folder == plain or folder.endswith("/" + plain) for folder in above):
             return True
     return False
-
-
-def authored_by(found: Iterable[AuthoredChange], author: Author) -> Iterator[PathChange]:
-    """The changes that this one made."""
-    return (each.change for each in found if each.author == author)

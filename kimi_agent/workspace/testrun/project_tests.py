@@ -33,7 +33,6 @@ from kimi_agent.workspace.testrun.verdict import judge_run
 
 MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000
 _TEMP = "kimi-agent-tests-"
-_SHOWN_REPORT = Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
 # As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
 _TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
 
@@ -86,14 +85,14 @@ class ProjectTests:
 
         Nothing of the repository runs for it.
         """
-        argv = (await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)).command.argv
+        argv = (await self._plan(targets, name, command, failed_only, _shown_report())).command.argv
         return argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
 
     async def plan(
         self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
     ) -> tuple[Sequence[str], PlannedCommand]:
         """What `run` would do, for the policy: the paths that it is about, and the command. Raises as `run` does."""
-        planned = await self._plan(targets, name, command, failed_only, _SHOWN_REPORT)
+        planned = await self._plan(targets, name, command, failed_only, _shown_report())
         chosen = [str(target.path) for target in planned.selection.targets]
         return chosen or [str(planned.folder.path)], planned.judged
 
@@ -235,6 +234,11 @@ class ProjectTests:
                 case = replace(case, fixed=True)
             compared.append(case)
         return tuple(compared)
+
+
+def _shown_report() -> Path:
+    """The report's place in a command that is only shown or judged: as mktemp writes a name that each run makes."""
+    return Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
 
 
 def _prepare_report_folder(place: Path, command: TestCommand) -> None:

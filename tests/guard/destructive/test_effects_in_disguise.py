@@ -20,7 +20,7 @@ A=(rm -rf ~); "${A[@]}"
 D=~; E=$D; rm -rf "$E"
 X='rm -rf ~'; eval $X
 ln -s ~ lnk; rm -rf lnk/*
-mkdir d && ln -s / d/root && rm -rf d/root/*
+mkdir d && ln -s / d/top && rm -rf d/top/*
 ln -s ~ lnk && cd lnk && rm -rf *
 find ~ -type f -print0 | xargs -0 rm -f
 find / -type f | xargs rm -f

@@ -74,9 +74,9 @@ def test_tools_of_the_persons_own_have_rules_too(tmp_path: Path) -> None:
 
 
 def test_an_absolute_rule_names_a_file_of_the_workspace_too() -> None:
-    rule = parse_rule("write(/work/src/**)")
-    assert rule.matches_path("/work/src/a.py", any_case=False)
-    assert not rule.matches_path("/work/srcs", any_case=False)
+    rule = parse_rule("write(/srv/app/src/**)")
+    assert rule.matches_path("/srv/app/src/a.py", any_case=False)
+    assert not rule.matches_path("/srv/app/srcs", any_case=False)
 
 
 def test_the_home_folder_is_written_as_a_tilde() -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.guard.shell.denied_words import ANYWHERE
 from kimi_agent.guard.shell.expansion import ShellState, join_parts, split_path
 from kimi_agent.guard.shell.invocation import Invocation
-from kimi_agent.guard.shell.invocations import describe_unclear, find_invocations
+from kimi_agent.guard.shell.invocations import find_invocations
 from kimi_agent.guard.shell.syntax.parser import ASCII_ONLY
 from kimi_agent.guard.shell.syntax.words import words_text
 
@@ -110,11 +111,11 @@ def test_what_feeds_and_what_launches_a_command_is_known() -> None:
     ],
 )
 def test_a_text_that_is_not_read_for_sure_says_why(text: str, why: str) -> None:
-    assert describe_unclear(text) == why
+    assert find_invocations(text, ANYWHERE).unclear == why
 
 
 def test_characters_beyond_ascii_are_parts_of_words_and_never_reach_the_grammar() -> None:
     text = "é=1 ls; echo 日本; rm 'ü' #\U0001f44d"
     assert commands(text) == ["é=1 ls", "echo 日本", "rm ü"]
-    assert not describe_unclear(text)
+    assert not find_invocations(text, ANYWHERE).unclear
     assert text.encode().translate(ASCII_ONLY).isascii()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from kimi_agent.guard.destructive.forbidden import find_forbidden_effect
 from kimi_agent.guard.destructive.losses import find_losses
+from kimi_agent.guard.shell.denied_words import ANYWHERE
 from kimi_agent.guard.shell.expansion import ShellState
-from kimi_agent.guard.shell.invocations import describe_unclear, find_invocations
+from kimi_agent.guard.shell.invocations import find_invocations
 
 PLACE = ShellState(Path("/home/me"), Path("/home/me/app"), (("home", "me", "app"),))
 NAMES = [f"prog{number}" for number in range(12)]
@@ -32,7 +33,7 @@ def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
     began = time.process_time()
     find_forbidden_effect(text, home=PLACE.home, workspace=PLACE.workspace)
     find_losses(text, home=PLACE.home, workspace=PLACE.workspace)
-    describe_unclear(text)
+    find_invocations(text, ANYWHERE)
     assert time.process_time() - began < 2
 
 
@@ -89,10 +90,10 @@ def test_a_command_is_judged_within_milliseconds() -> None:
         "rm -rf build",
         "sudo sh -c 'a; b'",
     ] * 25
-    describe_unclear(texts[0])
+    find_invocations(texts[0], ANYWHERE)
     began = time.process_time()
     for text in texts:
         find_forbidden_effect(text, home=PLACE.home, workspace=PLACE.workspace)
         find_losses(text, home=PLACE.home, workspace=PLACE.workspace)
-        describe_unclear(text)
+        find_invocations(text, ANYWHERE)
     assert (time.process_time() - began) / len(texts) < 0.005

@@ -71,9 +71,3 @@ def word_text(word: ShellWord) -> str:
 def words_text(words: Iterable[ShellWord]) -> str:
     """`words` as the text that another shell would read."""
     return " ".join(map(word_text, words))
-
-
-def is_literal(word: ShellWord) -> bool:
-    """Whether `word` is one text, whatever the files and variables: no expansion and no pattern in it."""
-    live = "".join("q" * bool(piece.text) if piece.quoted else piece.text for piece in word)
-    return all(piece.kind == "text" for piece in word) and not re.search(r"[*?\[{]\S|[*?]|^~", live)
