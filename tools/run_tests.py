@@ -78,6 +78,8 @@ def _outcome(report: TestReport) -> str:
     match report.verdict:
         case "passed" | "failed":
             return counts or f"{report.verdict}, {report.trouble}"
+        case "run_failed":
+            return f"the run failed: {report.trouble}. This is not success"
         case "none_ran":
             return f"no tests ran{f' ({report.trouble})' if report.trouble else ''}: this is not success"
         case "broken":

@@ -178,6 +178,8 @@ def _run_trouble(evidence: Evidence, last: TestReport, draw: Draw) -> Iterator[s
         case "failed":
             names = _failing(last)
             yield f"{evidence.failed:,} failed: {_names(names, draw)}" if names else _counts(evidence, draw)
+        case "run_failed":
+            yield draw(last.trouble.strip().split("\n")[0])
         case "broken":
             why = last.trouble.strip().split("\n")[0]
             yield "the tests stopped before they were through" + (f": {draw(why)}" if why else "")

@@ -90,7 +90,12 @@ def test_line(report: views.TestReport) -> str:
         for outcome, word in (("passed", "passed"), ("failed", "failed"), ("error", "errors"), ("skipped", "skipped"))
         if (count := report.count(outcome))
     )
-    verdict = {"none_ran": "no test ran", "broken": "stopped before testing", "timed_out": "timed out"}
+    verdict = {
+        "none_ran": "no test ran",
+        "run_failed": "the run failed",
+        "broken": "stopped before testing",
+        "timed_out": "timed out",
+    }
     words = [verdict.get(report.verdict, ""), counts or ("" if report.verdict in verdict else report.verdict)]
     return ", ".join([*(word for word in words if word), format_seconds(report.duration_s)])
 

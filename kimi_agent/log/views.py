@@ -60,7 +60,8 @@ class TestCase(msgspec.Struct, frozen=True):
     """One test's outcome. `id` can be given to the runner again; `detail` is at most 15 lines.
 
     `new` and `fixed` compare with its last run in this session: it fails now and did not, or the other way round. Of a
-    run that was repeated, `runs` says how often this test ran and `failures` how often it failed.
+    test that ran several times in one run (repeated by us, or by the runner itself: reruns, retries), `runs` says how
+    often it ran and `failures` how often it failed. One that the runner let pass in the end is `passed`.
     """
 
     __test__ = False  # pytest collects classes by this name
@@ -76,18 +77,27 @@ class TestCase(msgspec.Struct, frozen=True):
     failures: int = 0
 
 
+RunVerdict = Literal["passed", "failed", "run_failed", "none_ran", "broken", "timed_out"]
+
+
 class TestReport(msgspec.Struct, frozen=True, tag="tests"):
     """One run of a repository's tests, as the harness read it (never as a model reported it).
 
-    `verdict`: `passed` and `failed` come from parsed results; `none_ran` is its own outcome, not success; `broken`
-    means that it stopped before testing; `timed_out` that it was killed. `exit_code` is None after a kill. `tree` names
-    the files that it ran on (see `Checkpoint`), "" where they could not be kept; `whole` says that nothing narrowed it
-    to some of the tests; `repeats` how often it ran.
+    `verdict`: `passed` and `failed` come from parsed results; `run_failed` means that every test passed and the run
+    failed all the same (a coverage limit, a hook, an unhandled rejection); `none_ran` is its own outcome, not success;
+    `broken` means that it stopped before its tests were through; `timed_out` that it was killed. `trouble` is why, in
+    the runner's own last words where it has some. `exit_code` is None after a kill.
+
+    `tree` names the files that it ran on (see `Checkpoint`), "" where they could not be kept; `whole` says that nothing
+    narrowed it to some of the tests; `repeats` how often it ran. `folder` (relative to the workspace, "." for its top,
+    "" in logs of older builds) and `ecosystem` ("" for a task or script of the project's own, which may test anything)
+    say which files it can prove. `unrun` names what belongs to the tests asked for and could not be run, with the
+    reason. A joint run of several projects holds their reports as `parts`.
     """
 
     __test__ = False
 
-    verdict: Literal["passed", "failed", "none_ran", "broken", "timed_out"]
+    verdict: RunVerdict
     runner: str
     evidence: str
     command: str
@@ -100,6 +110,10 @@ class TestReport(msgspec.Struct, frozen=True, tag="tests"):
     tree: str = ""
     whole: bool = False
     repeats: int = 1
+    folder: str = ""
+    ecosystem: str = ""
+    unrun: tuple[str, ...] = ()
+    parts: tuple["TestReport", ...] = ()
 
     def count(self, outcome: str) -> int:
         """How many cases ended with `outcome`."""
@@ -124,7 +138,7 @@ class Weakened(msgspec.Struct, frozen=True):
 
     path: str
     test: str
-    how: Literal["deleted", "skipped", "fewer assertions"]
+    how: Literal["deleted", "skipped", "fewer assertions", "expectation changed"]
 
 
 class Evidence(msgspec.Struct, frozen=True):

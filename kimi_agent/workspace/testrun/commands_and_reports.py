@@ -58,9 +58,15 @@ class ParsedReport:
     """What a test runner reported, parsed.
 
     `fatal_error` is the first error of a run that never came to its tests; `stated_result` is the runner's own verdict
-    where it prints one ("none": it ran no test); `trouble` says what could not be read. `is_complete` is False where
-    the report is missing or ends early; `by_exit_code` is True where nothing but the exit code is known. `log` is the
-    output as a person would read it, where the runner printed for programs.
+    where it prints one ("none": it ran no test); `trouble` says what could not be read, and why the run failed where
+    its tests did not. `is_complete` is False where the report is missing or ends early; `by_exit_code` is True where
+    nothing but the exit code is known. `running` names tests that began and were not reported to have ended. `log` is
+    the output as a person would read it, where the runner printed for programs.
+
+    `announced` is how many tests the runner itself says there are (collected, planned, or counted in its summary; None
+    where it says nothing), `ended` how many were reported to have ended, counted as the runner counts, before cases of
+    one id are merged (None: as many as `cases`). Fewer ended than announced is a run that was cut short. `unrun` names
+    tests that belong to the run and that the runner did not reach, such as files its discovery does not look at.
     """
 
     cases: tuple[TestCase, ...] = ()
@@ -71,3 +77,6 @@ class ParsedReport:
     is_complete: bool = True
     by_exit_code: bool = False
     log: str = ""
+    announced: int | None = None
+    ended: int | None = None
+    unrun: tuple[str, ...] = ()

@@ -136,6 +136,12 @@ class TestRunner:
     manifests: tuple[str, ...] = ()
     order: int = 50
     yields_to_tasks: Callable[[ProjectFolder], bool] = lambda _: False
+    covers: Callable[[ProjectFolder, str], bool] = lambda folder, below: False
+
+    @property
+    def is_task(self) -> bool:
+        """Whether it is a task of the project's own, which may test anything, and not a runner of one ecosystem."""
+        return self.order >= FIRST_TASK
 
 
 def first_file(*names: str) -> Callable[[ProjectFolder], str]:

@@ -2,31 +2,31 @@
 
 import re
 from collections.abc import Iterable
-from typing import Literal
 
-from kimi_agent.log.views import FAILED_OUTCOMES
+from kimi_agent.log.views import FAILED_OUTCOMES, RunVerdict
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
+from kimi_agent.workspace.testrun.proof_rules import ALL_ENDED, RUN_SUCCEEDED
+from kimi_agent.workspace.testrun.reports.closing_lines import read_closing_lines
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
 
-RunVerdict = Literal["passed", "failed", "none_ran", "broken", "timed_out"]
 _ERROR = re.compile(r"ERROR(?!: usage:)\b|INTERNALERROR|.*: No module named |.*\b\w+(?:Error|Exception)\b|.*\berror: ")
+_FIRST_SIGNAL = 128
 NO_TESTS_EXIT_CODE = 5  # the exit code of pytest, and of unittest since Python 3.12
 
 
 def judge_run(
     reading: ParsedReport, exit_code: int | None, *, killed: str, lines: Iterable[str]
 ) -> tuple[RunVerdict, str]:
-    """The verdict, and what is troubling about it. Parsed results win over exit codes; a disagreement is reported.
+    """The verdict by `proof_rules`, and what is troubling about it.
 
     `killed` says why the process was ended by us ("" if it was not); `lines` are its output.
     """
     if killed:
-        return "timed_out", "; ".join(filter(None, (killed, reading.trouble)))
+        return "timed_out", _joined(killed, reading.trouble)
     if reading.fatal_error:
         return "broken", reading.fatal_error
     if reading.by_exit_code:
-        verdict: RunVerdict = "passed" if reading.stated_result == "passed" else "failed"
-        return verdict, "judged by its exit code; no test was read one by one"
+        return _judge_exit_code(reading, lines)
     bad = sum(case.outcome in FAILED_OUTCOMES for case in reading.cases)
     if not reading.is_complete:
         why = f"the run ended (exit {exit_code}) without a whole report"
@@ -34,23 +34,53 @@ def judge_run(
         return "broken", "\n".join(filter(None, (why + during, reading.trouble, find_error_line(lines))))
     if bad:
         odd = "the exit code is 0 although tests failed" if exit_code == 0 else ""
-        return "failed", "; ".join(filter(None, (odd, reading.trouble)))
+        return "failed", _joined(odd, reading.trouble)
     if reading.stated_result == "failed" and exit_code != NO_TESTS_EXIT_CODE:
-        odd = "the runner says FAILED, but no failing test was read"
-        return "failed", "; ".join(filter(None, (odd, reading.trouble)))
+        return "failed", _joined("the runner says FAILED, but no failing test was read", reading.trouble)
+    return _judge_green(reading, exit_code, lines)
+
+
+def _judge_green(reading: ParsedReport, exit_code: int | None, lines: Iterable[str]) -> tuple[RunVerdict, str]:
+    """The verdict on a whole report without a failing test."""
+    ended = len(reading.cases) if reading.ended is None else reading.ended
+    announced = reading.announced or 0
+    if reading.running:
+        return "broken", f"the run stopped early (exit {exit_code}) while {reading.running} was running"
+    if ended < announced:
+        short = ALL_ENDED.said(ended=f"{ended:,}", announced=f"{announced:,}")
+        return "broken", _joined(f"{short} (exit {exit_code})", reading.trouble or find_error_line(lines))
     if not reading.cases:
         if exit_code in (0, NO_TESTS_EXIT_CODE) or reading.stated_result == "none":
             return "none_ran", reading.trouble
-        return "broken", find_error_line(lines) or f"exit {exit_code}"
-    if all(case.outcome == "skipped" for case in reading.cases):
-        return "none_ran", f"all {len(reading.cases)} were skipped"
-    if exit_code == 0:
+        return "broken", reading.trouble or find_error_line(lines) or f"exit {exit_code}"
+    if exit_code == 0 or (exit_code == NO_TESTS_EXIT_CODE and all(case.outcome == "skipped" for case in reading.cases)):
+        if all(case.outcome == "skipped" for case in reading.cases):
+            return "none_ran", f"all {len(reading.cases)} were skipped"
         return "passed", reading.trouble
-    if exit_code == 1:
-        odd = "the exit code is 1 although no test failed (a coverage limit or a plugin?)"
-        return "passed", "; ".join(filter(None, (odd, reading.trouble)))
+    if exit_code == 1 or (reading.announced is not None and exit_code is not None and 0 < exit_code < _FIRST_SIGNAL):
+        passed = sum(case.outcome == "passed" for case in reading.cases)
+        why = reading.trouble or find_error_line(lines)
+        return "run_failed", RUN_SUCCEEDED.said(
+            passed=f"{passed:,}", exit_code=exit_code, why=f": {why}" if why else ""
+        )
     # 2 interrupted, 3 internal error, 128 + N a signal: tests may be missing from the report.
     return "broken", "\n".join(filter(None, (f"the run stopped early (exit {exit_code})", find_error_line(lines))))
+
+
+def _judge_exit_code(reading: ParsedReport, lines: Iterable[str]) -> tuple[RunVerdict, str]:
+    """The verdict where nothing but the exit code is known: its closing lines may say that it is not what it seems."""
+    if reading.stated_result != "passed":
+        return "failed", "judged by its exit code; no test was read one by one"
+    closing = read_closing_lines(lines)
+    if closing.failed:
+        return "failed", f"the exit code is 0 although it says: {closing.failed}"
+    if closing.nothing_ran:
+        return "none_ran", f"it says: {closing.nothing_ran}"
+    return "passed", "judged by its exit code; no test was read one by one"
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def find_error_line(lines: Iterable[str]) -> str:

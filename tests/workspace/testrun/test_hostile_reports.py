@@ -8,10 +8,10 @@ import pytest
 from kimi_agent.log.views import TestCase
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
+from kimi_agent.workspace.testrun.formats.junit import read_junit_report
+from kimi_agent.workspace.testrun.formats.trx import read_trx_report
 from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, merge_cases
-from kimi_agent.workspace.testrun.reports.junit import read_junit_report
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
-from kimi_agent.workspace.testrun.reports.trx import read_trx_report
 from kimi_agent.workspace.testrun.verdict import judge_run
 from tests.workspace.testrun.project_files import RUNNERS, left
 

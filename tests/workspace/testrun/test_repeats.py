@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from kimi_agent.errors import ToolError
-from kimi_agent.log.views import TestCase, TestReport
+from kimi_agent.log.views import RunVerdict, TestCase, TestReport
 from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.repeats import combine_runs
-from kimi_agent.workspace.testrun.verdict import RunVerdict
 
 # Fails each time but the first: the file counts.
 FLAKY = """

@@ -6,8 +6,8 @@ import pytest
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
+from kimi_agent.workspace.testrun.formats.junit import MAX_JUNIT_CASES, read_junit_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import excerpt_python_failure, make_path_mapper
-from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, read_junit_report
 from kimi_agent.workspace.testrun.runners.pytest import parse_pytest_report
 from kimi_agent.workspace.testrun.verdict import judge_run
 
@@ -114,7 +114,7 @@ BAD = (TestCase("a", "failed"),)
     ("reading", "exit_code", "killed", "verdict"),
     [
         (ParsedReport(GOOD), 0, "", "passed"),
-        (ParsedReport(GOOD), 1, "", "passed"),
+        (ParsedReport(GOOD), 1, "", "run_failed"),
         (ParsedReport(GOOD), 2, "", "broken"),
         (ParsedReport(GOOD), 139, "", "broken"),
         (ParsedReport(GOOD, is_complete=False), 0, "", "broken"),

@@ -1,1 +1,1 @@
-"""Test report parsers: JUnit XML, TRX, JSON reports and the output of runners."""
+"""Reading reports: bounded files, closing lines, cases, and what is shown of a failure."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.formats.trx import TrxResult, read_trx_report
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     clean_test_name,
@@ -19,7 +20,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex, find_declared_types
-from kimi_agent.workspace.testrun.reports.trx import TrxResult, read_trx_report
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner
 
 DOTNET_SOURCE_SUFFIXES = (".cs", ".fs", ".vb")

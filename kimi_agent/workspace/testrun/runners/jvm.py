@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.formats.jvm_reports import JVM_SUFFIXES, JvmReportReader, find_fresh_reports
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
-from kimi_agent.workspace.testrun.reports.jvm_reports import JVM_SUFFIXES, JvmReportReader, find_fresh_reports
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 from kimi_agent.workspace.testrun.runners.jvm_targets import JvmSelection, select_jvm_tests
 

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.commands_and_reports import Target, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.formats.bun_output import read_bun_output
+from kimi_agent.workspace.testrun.formats.js_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
 from kimi_agent.workspace.testrun.projects import node_project
 from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project, is_installed
 from kimi_agent.workspace.testrun.projects.package_script import identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports import injected_js_reporters
-from kimi_agent.workspace.testrun.reports.bun_output import read_bun_output
 from kimi_agent.workspace.testrun.reports.cases import path_argument
-from kimi_agent.workspace.testrun.reports.js_reports import TITLE_SEPARATOR, read_jest_json, read_reporter_lines
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, ReportParser, TestRunner, read_exit_code
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
@@ -215,7 +215,7 @@ def _quote_word(word: str) -> str:
 
 def _make_runner(name: str, runner: str, order: int, read: ReportParser) -> TestRunner:
     return TestRunner(
-        *(name, "Node", _evidence(runner), _launch, read, NODE_SUFFIXES),
+        *(name, "JavaScript", _evidence(runner), _launch, read, NODE_SUFFIXES),
         adopt=partial(_adopt, runner),
         manifests=(r"package\.json",),
         order=order,
@@ -228,5 +228,5 @@ MOCHA = _make_runner("mocha", "mocha", 22, read_reporter_lines)
 NODE = _make_runner("node --test", "node", 23, read_reporter_lines)
 BUN = _make_runner("bun test", "bun", 24, read_bun_output)
 NPM_SCRIPT = TestRunner(
-    *("npm test", "Node", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES), order=25
+    *("npm test", "JavaScript", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES), order=25
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.formats.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     clean_test_name,
@@ -18,7 +19,6 @@ from kimi_agent.workspace.testrun.reports.cases import (
     targets_of_one_kind,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
-from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, read_junit_report
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 
 _CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
+from kimi_agent.workspace.testrun.formats.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport, read_junit_report
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
@@ -15,7 +16,6 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
     make_path_mapper,
     strip_escapes,
 )
-from kimi_agent.workspace.testrun.reports.junit import MAX_JUNIT_CASES, JUnitCase, JUnitReport, read_junit_report
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 
 _WORDS: Mapping[str, TestOutcome] = {

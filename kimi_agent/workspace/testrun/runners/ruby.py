@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.formats import minitest_output, rspec
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
-from kimi_agent.workspace.testrun.reports import minitest_output, rspec
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_first_error,
     list_subfolders,

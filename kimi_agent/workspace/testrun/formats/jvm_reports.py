@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
+from kimi_agent.workspace.testrun.formats.junit import JUnitCase, read_junit_report
 from kimi_agent.workspace.testrun.reports.cases import MAX_CASES, clean_test_name, excerpt_innermost_first, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line
-from kimi_agent.workspace.testrun.reports.junit import JUnitCase, read_junit_report
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 
 JVM_SUFFIXES = (".java", ".kt", ".groovy", ".scala")

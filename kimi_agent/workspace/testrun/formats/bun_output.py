@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestOutcome
+from kimi_agent.workspace.testrun.formats.js_reports import make_failed_case
 from kimi_agent.workspace.testrun.reports.cases import clean_test_name, merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper, strip_escapes
-from kimi_agent.workspace.testrun.reports.js_reports import make_failed_case
 from kimi_agent.workspace.testrun.runner import RunResult
 
 _TEST = re.compile(r"^(?:\((?P<word>pass|fail|skip|todo)\)|(?P<mark>[✓✗»✎])) (?P<node>\S.*?)(?: \[[\d.]+m?s\])?$")

@@ -1,0 +1,1 @@
+"""Report formats: parsers of what test runners write (JUnit XML, TRX, JSON, their own text)."""
