@@ -267,7 +267,7 @@ async def test_results_win_over_the_exit_code_and_the_disagreement_is_told(conte
     put(workspace, {"conftest.py": lying.format(1), "test_a.py": "def test_a(): assert 1\n"})
     report = await context.testrun.run(timeout_s=60)
     assert (report.verdict, report.exit_code) == ("run_failed", 1)
-    assert "no test failed" in report.trouble
+    assert "but the run failed (exit 1)" in report.trouble
 
 
 @pytest.mark.long
