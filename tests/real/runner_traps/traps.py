@@ -126,10 +126,11 @@ class Kit:
         claims  prints lines that look like this runner's success, and fails
     A body that is left out makes no cell. `other` is (path, text) of a test file that does not reach the source.
 
-    `nothing` are the edits after which no test is left (by default a test file without tests), `hides` the edits that
-    keep the test `fails` from running, `fails_after` the files with which a green run ends with failure; each by a
+    `nothing` are the edits after which no test is left (an empty one, the default: a test file without tests), `hides`
+    the edits that keep the test `fails` from running, `fails_after` the files with which a green run ends with failure; each by a
     variant's name ("" for the only one). `reported` is a test's name as the runner reports it, with `@name@`.
-    `targets` is the selection of `other`.
+    `targets` is the selection of `other`. Where only the exit code is known (`counts` is False), no count is held, and
+    nobody can say which test was red.
     """
 
     runner: str
@@ -149,6 +150,7 @@ class Kit:
     reported: str = "@name@"
     hang_s: int = 8
     timeout_s: int = 300
+    counts: bool = True
     python: bool = False
 
     def written(self, *tests: tuple[str, str] | str) -> str:
@@ -164,6 +166,11 @@ class Kit:
     def at(self, operator: str) -> dict[str, str]:
         """The source with this operator."""
         return {self.source[0]: self.source[1].replace("@op@", operator)}
+
+    def ends(self, outcome: RunVerdict, passed: int, failed: int) -> Right:
+        """The verdict on a turn whose last run is this."""
+        verified = outcome == "passed"
+        return Right(verified, (outcome,), passed, failed) if self.counts else Right(verified, (outcome,))
 
     def id_of(self, name: str) -> str:
         """The test's name as the runner reports it."""
@@ -189,10 +196,10 @@ def _mended(kit: Kit) -> list[Cell]:
     """Runs that are whole and read as they are."""
     bad, mend = kit.project("-", "adds", "keeps"), Edit(kit.at("+"))
     renamed = Edit({**kit.at("+"), kit.test_path: kit.written(("adds", "sums"), "keeps")})
-    green = Right(True, ("passed",), 2, 0)
+    green = kit.ends("passed", 2, 0)
     return [
         _cell(kit, "green", bad, (RUN, mend, RUN), green),
-        _cell(kit, "red", kit.project("+", "adds", "keeps"), (Edit(kit.at("-")), RUN), Right(False, ("failed",), 1, 1)),
+        _cell(kit, "red", kit.project("+", "adds", "keeps"), (Edit(kit.at("-")), RUN), kit.ends("failed", 1, 1)),
         _cell(kit, "renamed red", bad, (RUN, renamed, RUN), green),
         _cell(kit, "cached", bad, (mend, RUN, RUN), green),
     ]
@@ -200,12 +207,19 @@ def _mended(kit: Kit) -> list[Cell]:
 
 def _hidden(kit: Kit) -> list[Cell]:
     """Tests that do not run, or no longer."""
-    mend = kit.at("+")
+    mend, empty = kit.at("+"), {kit.test_path: kit.head + kit.foot}
     made = [
-        _cell(kit, "nothing ran", kit.project("-", "adds"), (Edit({**mend, **edit}), RUN), Right(False, NOT_GREEN), key)
-        for key, edit in (kit.nothing or {"": {kit.test_path: kit.head + kit.foot}}).items()
+        _cell(
+            kit,
+            "nothing ran",
+            kit.project("-", "adds"),
+            (Edit({**mend, **(edit or empty)}), RUN),
+            Right(False, NOT_GREEN),
+            key,
+        )
+        for key, edit in (kit.nothing or {"": {}}).items()
     ]
-    if "fails" not in kit.bodies:
+    if "fails" not in kit.bodies or not kit.counts:
         return made
     red, told = kit.project("-", "fails", "keeps"), Right(False, says=(kit.id_of("fails"),))
     made.append(_cell(kit, "deleted red", red, (RUN, Edit({**mend, kit.test_path: kit.written("keeps")}), RUN), told))
@@ -239,10 +253,10 @@ def _misread(kit: Kit) -> list[Cell]:
     made = []
     mend = Edit(kit.at("+"))
     if "prints" in kit.bodies:
-        green = Right(True, ("passed",), 2, 0)
+        green = kit.ends("passed", 2, 0)
         made.append(_cell(kit, "look-alike", kit.project("-", "adds", "prints"), (mend, RUN), green, "of red"))
     if "claims" in kit.bodies:
-        red = Right(False, ("failed",), 1, 1)
+        red = kit.ends("failed", 1, 1)
         made.append(_cell(kit, "look-alike", kit.project("-", "keeps", "claims"), (mend, RUN), red, "of green"))
     return made
 
@@ -264,7 +278,7 @@ def _beside(kit: Kit) -> list[Cell]:
         narrow = RunTests({"targets": list(kit.targets or (path,))})
         files = {**kit.project("+", "adds"), path: text}
         made.append(_cell(kit, "filtered", files, (Edit(kit.at("-")), narrow), Right(False)))
-        whole = Right(False, ("failed",), 1, 1)
+        whole = kit.ends("failed", 1, 1)
         made.append(_cell(kit, "filtered", files, (Edit(kit.at("-")), narrow, RUN), whole, "then whole"))
     if kit.python:
         broken = Edit({"web/add.js": _NODE_BESIDE["web/add.js"].replace("+", "-")})
