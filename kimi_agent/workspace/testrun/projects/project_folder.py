@@ -47,6 +47,10 @@ class ProjectFolder:
         relative = os.path.relpath(self.path, self.root)
         return "" if relative == "." else relative
 
+    def subfolder(self, below: str) -> "ProjectFolder":
+        """The folder `below` in it (relative, with slashes), which knows the same names."""
+        return ProjectFolder(self._files, self.path / below, self.index)
+
     def names(self, below: str = "") -> tuple[str, ...]:
         """The regular files of the folder (or of `below` in it) and the links in it, sorted."""
         return self.index.names("/".join(filter(None, (self.below_root, below))))[0]
