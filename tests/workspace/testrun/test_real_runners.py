@@ -51,8 +51,7 @@ class Played:
         folder = ProjectFolder(self._context.files, root)
         launch = await self._row.launch(LaunchRequest(folder, wanted, self._row.evidence(folder), environment))
         assert launch is not None
-        for beside, text in launch.extra_files.items():
-            report.with_name(beside).write_text(text)
+        put(report.parent, launch.extra_files)
         finished = await self._context.runner.run(
             launch.argv, timeout_s=200, cwd=launch.folder, env={"CI": "1", "TERM": "dumb", **launch.env}
         )
