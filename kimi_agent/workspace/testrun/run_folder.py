@@ -19,6 +19,7 @@ def prepare_report_folder(place: Path, command: TestCommand) -> None:
         shutil.rmtree(place)
     place.mkdir()
     for name, text in command.extra_files.items():
+        (place / name).parent.mkdir(exist_ok=True)
         (place / name).write_text(text, "utf-8")
 
 

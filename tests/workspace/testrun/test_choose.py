@@ -113,10 +113,18 @@ def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some
         (
             "bundle exec rspec",
             "rspec",
-            "bundle exec rspec --no-color --format progress --format json --out /r/report",
+            "bundle exec rspec --no-color --format progress --require /r/rspec_reporter.rb "
+            "--format KimiAgentReport --out /r/report",
         ),
         ("vendor/bin/phpunit", "phpunit", "vendor/bin/phpunit --log-junit /r/report"),
-        ("mix test", "mix", "mix test --trace --no-color"),
+        (
+            "MIX_ENV=test mix test a.exs",
+            "mix",
+            "MIX_ENV=test elixir -r /r/exunit_formatter.exs -S mix test a.exs "
+            "--formatter KimiAgentReport --formatter ExUnit.CLIFormatter --no-color",
+        ),
+        ("bundle exec rake test", "minitest", "bundle exec rake test"),
+        ("bundle exec rake", "command", "bundle exec rake"),
         ("./gradlew test", "gradle", "./gradlew test"),
         ("mvn -q test", "maven", "mvn -q test"),
         ("go test ./... | tee log", "command", "go test ./... | tee log"),
@@ -131,7 +139,8 @@ async def test_a_plain_command_of_a_known_runner_is_made_to_report(
     folder = ProjectFolder(context.files, workspace)
     launch = prepare_given_command(command, folder, "because", Path("/r/report"), list_runners({})).command
     assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
-    assert set(launch.extra_files) <= {"reporter.mjs", "reporter.cjs", "began"}
+    ours = {"reporter.mjs", "reporter.cjs", "began", "rspec_reporter.rb", "exunit_formatter.exs"}
+    assert set(launch.extra_files) <= {*ours, "minitest/kimi_agent_plugin.rb"}
 
 
 async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, workspace: Path) -> None:
