@@ -9,6 +9,7 @@ from kimi_agent.verify.import_reach import ImportReach, is_document
 from kimi_agent.verify.run_history import TestRunRecord
 from kimi_agent.verify.test_ids import file_of_test
 from kimi_agent.workspace.testrun.commands_and_reports import Owner
+from kimi_agent.workspace.testrun.projects.project_map import ANY_ECOSYSTEM
 from kimi_agent.workspace.testrun.proof_rules import NONE_LEFT_OUT, REACHED, SETTLED, WHOLE
 
 OwnerOf = Callable[[str], Owner | None]
@@ -105,26 +106,25 @@ class FileProof:
             return True
         if not report.ecosystem:
             return _is_below(path, report.folder)
-        return report.ecosystem == owner.ecosystem and report.folder == (owner.folder or ".")
+        return owner.ecosystem in (ANY_ECOSYSTEM, report.ecosystem) and report.folder == owner.folder
 
     def _named_owner(self, path: str, passed: Sequence[TestRunRecord]) -> str:
         owner = self._owner(path)
         if owner is None:
             return path
-        same = any(run.report.ecosystem == owner.ecosystem for run in passed)
-        return owner.folder if same else owner.ecosystem.lower()
+        if owner.ecosystem != ANY_ECOSYSTEM and all(run.report.ecosystem != owner.ecosystem for run in passed):
+            return owner.ecosystem.lower()
+        return "the top folder" if owner.folder == "." else owner.folder
 
     def _left_out(self, run: TestRunRecord, path: str) -> list[str]:
-        """What the run, or its whole call, could not run although the file belongs to it."""
-        named = (*run.report.unrun, *run.call.unrun)
-        return [each for each in dict.fromkeys(named) if self._concerns(_path_of(each), path)]
+        """What the run could not run of its own project's tests, and that may be a test of the file."""
+        return [each for each in run.report.unrun if self._concerns(_path_of(each), path)]
 
     def _concerns(self, left_out: str, path: str) -> bool:
-        if _is_below(path, left_out):
+        if " " in left_out or _is_below(path, left_out):  # no path but a sentence, or the file's own folder
             return True
         is_file = "." in left_out.rpartition("/")[2]
-        owner = self._owner(left_out) if is_file else None
-        return owner is not None and owner == self._owner(path)
+        return is_file and (owner := self._owner(left_out)) is not None and owner == self._owner(path)
 
     def _proves_narrowed(self, run: TestRunRecord, path: str) -> bool:
         if is_document(path) or not self._mended.isdisjoint(run.green):
@@ -133,9 +133,12 @@ class FileProof:
 
 
 def covers_all_tests(run: TestRunRecord) -> bool:
-    """Whether nothing narrowed a run to some of its project's tests; a command of the model's own has to be plain."""
+    """Whether nothing narrowed a run to some of its project's tests; a command of the model's own has to be plain.
+
+    What it could not run is another question: `unrun` names it.
+    """
     if not run.own_command:
-        return run.report.whole
+        return run.report.whole or (bool(run.report.unrun) and not run.scope)
     # Loading what reads commands takes time that a session without such a run shall not pay.
     from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset
 
@@ -153,7 +156,7 @@ def find_unsettled(
     """
     found = {}
     for at, run in enumerate(runs):
-        if run.seq <= turn or run.passed or (last is not None and run.seq == last.seq) or _only_found_nothing(run):
+        if run.seq <= turn or run.passed or (last is not None and run.seq == last.seq) or _hides_nothing(run):
             continue
         if not any(_settles(later, run, green) for later in runs[at + 1 :] if later.seq > run.seq):
             found[run.report.folder, run.report.command] = run
@@ -167,9 +170,11 @@ def unsettled_sentence(run: TestRunRecord) -> str:
     return SETTLED.said(command=command, how=how.get(run.report.verdict, "failed"))
 
 
-def _only_found_nothing(run: TestRunRecord) -> bool:
-    """Whether a selection fitted no test: no test failed in it, and nothing is claimed by it."""
-    return run.report.verdict == "none_ran" and not run.own_command and not run.report.whole
+def _hides_nothing(run: TestRunRecord) -> bool:
+    """Whether a run found no test where none may be: by a selection that fits none, or in a project without any."""
+    if run.report.verdict != "none_ran":
+        return False
+    return run.call.verdict == "passed" or not (run.own_command or covers_all_tests(run))
 
 
 def _settles(later: TestRunRecord, run: TestRunRecord, green: Collection[str]) -> bool:

@@ -21,7 +21,7 @@ MAX_TEST_FILE_BYTES = 1_000_000
 class TurnVerifier:
     """An agent whose turns end with a verdict: a `Judged` event after each that changed files or ran tests.
 
-    `owner` says which project's tests a changed file belongs to; without it any run proves any file.
+    `owners` gives after each turn what says which project's tests a file belongs to; without it any run proves any.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class TurnVerifier:
         checkpoints: Checkpoints,
         hooks: Sequence[AfterTurnHook] = (),
         *,
-        owner: "OwnerOf" = lambda path: None,
+        owners: "Callable[[], OwnerOf]" = lambda: lambda path: None,
     ) -> None:
         self.agent = agent
         self._checkpoints = checkpoints
         self._hooks = hooks
-        self._owner = owner
+        self._owners = owners
         self._busy = False
         agent.session.listen(self._hear)
 
@@ -45,7 +45,7 @@ class TurnVerifier:
         ended = await self.agent.run_unverified_turn(prompt)
         if self._busy:
             evidence = await asyncio.to_thread(
-                lambda: verify_log(self.agent.session.events(), self._checkpoints, owner=self._owner)
+                lambda: verify_log(self.agent.session.events(), self._checkpoints, owner=self._owners())
             )
             if evidence.verdict != "none_needed" or evidence.last is not None:
                 self.agent.session.emit(Judged(evidence))

@@ -62,17 +62,6 @@ class TestCommand:
 
 
 @dataclass(frozen=True)
-class Owner:
-    """What a file belongs to: an ecosystem ("python", "go", as `TestRunner.ecosystem`) and the folder of its project.
-
-    `folder` is relative to the workspace, with "/", and "." for its top, as in `TestReport.folder`.
-    """
-
-    ecosystem: str
-    folder: str
-
-
-@dataclass(frozen=True)
 class ParsedReport:
     """What a test runner reported, parsed.
 
