@@ -13,11 +13,10 @@ from kimi_agent.verify.run_history import TestRunHistory, TestRunRecord
 from kimi_agent.verify.test_ids import (
     TestNames,
     file_of_test,
-    id_has_name,
-    is_file_of_id,
     is_group_name,
     is_hook,
     leaf_name,
+    without_line_number,
 )
 from kimi_agent.verify.tree_reader import TreeReader
 from kimi_agent.verify.turn_changes import MAX_COMPARED_FILES, TurnChanges
@@ -88,16 +87,22 @@ class RedTestAccountant:
 
     def _renamed(self) -> Iterator[tuple[str, str]]:
         """The tests that were red and ran again under a new name, or in another file, with the same body."""
-        if not self._moved:
+        red = [test for test in self._outcomes.red_in_turn if self._outcomes.state(test) == "red"]
+        if not red:
             return
-        for test in self._outcomes.red_in_turn:
-            if self._outcomes.state(test) != "red" or (found := self._moved_names.find(test)) is None:
-                continue
-            path, name = self._moved[found]
+        targets = TestNames(self._moved.values())
+        by_target: dict[tuple[str, str], list[str]] = {}
+        by_line: dict[str, str] = {}
+        for test in self._outcomes.touched:
+            if targets and (found := targets.find(test)):
+                by_target.setdefault(found, []).append(test)
+            by_line[without_line_number(test)] = test
+        for test in red:
+            place = self._moved_names.find(test)
+            ids = by_target.get(self._moved[place], []) if place else [by_line.get(without_line_number(test), test)]
             parameters = test.partition("[")[1:] if test.endswith("]") else ()
-            for other in self._outcomes.touched:
-                fits = is_file_of_id(path, file_of_test(other)) and id_has_name(other, name)
-                if fits and other != test and (not parameters or other.partition("[")[1:] == parameters):
+            for other in ids:
+                if other != test and (not parameters or other.partition("[")[1:] == parameters):
                     yield test, other
                     break
 
@@ -122,7 +127,7 @@ class RedTestAccountant:
         past = self._past
         lost = find_lost_and_skipped(past.runs, self._outcomes, turn=past.turn, first_edit=self._changes.first_edit)
         for test, how in lost:
-            if self._moved_names.find(test) or self._weakened_names.find(test):
+            if self._is_hook(test) or self._moved_names.find(test) or self._weakened_names.find(test):
                 continue
             if how == "skipped":
                 yield Weakened(file_of_test(test), test, "skipped")
@@ -148,7 +153,11 @@ class RedTestAccountant:
         if not leaf_name(test):  # a file or a package that could not be loaded: its tests ran, or it was deleted
             file = file_of_test(test)
             return bool(self._names_in(run.before, file)) and self._trees.text(self._trees.now, file) is None
-        return not (is_hook(test) and test in self._outcomes.vanished)
+        return not (self._is_hook(test) and test in self._outcomes.vanished)
+
+    def _is_hook(self, test: str) -> bool:
+        """Whether an id is that of a hook, and not of a test whose name sounds like one."""
+        return is_hook(test) and not any(self._is_named(tree, test) for tree in self._both_trees)
 
     def _how_lost(self, test: str) -> Literal["deleted", "skipped"]:
         """Where its file still holds the test, something keeps it from running; of its parameters nothing is known."""

@@ -50,6 +50,8 @@ def id_has_name(test: str, name: str) -> bool:
     Ids hold more than the name: the titles around it (`A adds`, `ATest#test_a`, `math > adds`, `test adds`), parameters
     or subtests behind it. A `name` of a group (`describe math`) is that of all tests in it.
     """
+    if name == test:
+        return True
     if not name or len(name) > _MOST_NAME:
         return False
     file, found, rest = test.partition("::")
@@ -90,7 +92,7 @@ class TestNames:
         file = file if tail else file_of_test(test)
         for path in self._paths(file, names_file=bool(tail)):
             names = self._by_path[path]
-            for exact in (tail, tail.partition("[")[0]):
+            for exact in (test, tail, tail.partition("[")[0]):
                 if exact and exact in names:
                     return path, exact
         hits = [
