@@ -15,6 +15,7 @@ _HOOK = re.compile(
     re.IGNORECASE,
 )
 _MOST_NAME, _MOST_TAIL, _MOST_NAMES = 500, 1_000, 2_000
+_MOST_BEFORE = 10
 
 
 def file_of_test(test: str) -> str:
@@ -59,8 +60,10 @@ def id_has_name(test: str, name: str) -> bool:
     if group := _GROUP.match(name):
         inner = name[group.end() :].strip("'\"`")
         return bool(inner) and bool(re.search(rf"(?<!\w){re.escape(inner)}(?!\w)(?=.)", tail, re.DOTALL))
-    pattern = _name_pattern(name)
-    return any(pattern.search(each) for each in _tails(tail, file))
+    if _PLACEHOLDER.search(name):
+        pattern = _name_pattern(name)
+        return any(pattern.search(each) for each in _tails(tail, file))
+    return any(_ends_with(each, spelled) for each in _tails(tail, file) for spelled in _spellings(name))
 
 
 class TestNames:
@@ -126,21 +129,27 @@ def _tails(tail: str, file: str) -> Iterator[str]:
         yield tail.partition("/")[0]
 
 
+def _spellings(name: str) -> Iterator[str]:
+    """A name as its file writes it, and as runners do."""
+    yield name
+    if ", " in name:
+        yield re.sub(r"\s*,\s*", ".", name)  # TEST(Sum, Adds) is Sum.Adds
+    if " " in name:
+        yield f"test_{re.sub(' +', '_', name)}"  # Rails: test "adds up" is test_adds_up
+
+
+def _ends_with(tail: str, name: str) -> bool:
+    """Whether an id ends with a name that stands for itself there."""
+    if not tail.endswith(name):
+        return False
+    before = tail[: -len(name)]
+    return not before or bool(re.search(r"(?:\W|test_\d{4}_)$", before[-_MOST_BEFORE:]))
+
+
 @lru_cache(maxsize=4_096)
 def _name_pattern(name: str) -> re.Pattern[str]:
-    """The end of an id that may be of a test with this name."""
-    spelled = [_with_placeholders(name)]
-    if ", " in name:
-        spelled.append(re.escape(re.sub(r"\s*,\s*", ".", name)))  # TEST(Sum, Adds) is Sum.Adds
-    if " " in name:
-        spelled.append(f"test_{re.escape(re.sub(' +', '_', name))}")  # Rails: test "adds up" is test_adds_up
-    return re.compile(rf"(?:^|\W|test_\d{{4}}_)(?:{'|'.join(spelled)})$", re.DOTALL)
-
-
-def _with_placeholders(name: str) -> str:
+    """The end of an id that may be of a test whose name has values put into it."""
     first, *others = map(re.escape, _PLACEHOLDER.split(name))
-    if not others:
-        return first
     # Each piece where it first fits, without coming back: a title of many placeholders would take for ever.
     between = "".join(f"(?>.*?{piece})" for piece in others[:-1] if piece)
-    return f"{first}{between}.*{others[-1]}"
+    return re.compile(rf"(?:^|\W){first}{between}.*{others[-1]}$", re.DOTALL)
