@@ -75,12 +75,16 @@ class _EvidenceBuilder:
         self._last = self._deciding_run()
 
     def _deciding_run(self) -> TestRunRecord | None:
-        """The run that decides: the last that speaks for the files of now, else the last of this turn."""
-        able = [run for run in self._standing if not self._proof.proves_nothing(run)]
-        if standing := able or self._standing:
-            return standing[-1]
+        """The run that decides: the last that speaks for the files of now and proves something, else the last of all.
+
+        One that did not pass decides only as the last: what changed after it is the reason then.
+        """
         last = self._past.runs[-1] if self._past.runs else None
-        return last if last is not None and last.seq > self._past.turn else None
+        standing = [run for run in self._standing if not self._proof.proves_nothing(run)]
+        if standing and (standing[-1].passed or standing[-1] is last):
+            return standing[-1]
+        stands = bool(self._standing) and self._standing[-1] is last
+        return last if last is not None and (stands or last.seq > self._past.turn) else None
 
     def evidence(self) -> Evidence:
         last, files = self._last, self._changes.files
@@ -116,9 +120,8 @@ class _EvidenceBuilder:
 
     def _unproven(self, breaches: Breaches, red: RedAccount, last: TestRunRecord) -> Iterator[str]:
         yield from breaches.unproven
-        green = {test for test, (_, state) in self._outcomes.last.items() if state == "green"}
         reported = {*red.still_red, *red.unaccounted}
-        for run in find_unsettled(self._past.runs, turn=self._past.turn, last=last, green=green | red.renamed.keys()):
+        for run in find_unsettled(self._past.runs, turn=self._past.turn, last=last):
             if reported.isdisjoint(run.red):
                 yield unsettled_sentence(run)
         if red.unaccounted:

@@ -102,9 +102,9 @@ class FileProof:
 
     def _reaches(self, run: TestRunRecord, path: str) -> bool:
         owner, report = self._owner(path), run.report
-        if owner is None or not report.folder:  # an old log does not say where it ran
+        if owner is None:
             return True
-        if not report.ecosystem:
+        if not report.ecosystem:  # a task of the project's own, or a log of an older build, which has no folder either
             return _is_below(path, report.folder)
         return owner.ecosystem in (ANY_ECOSYSTEM, report.ecosystem) and report.folder == owner.folder
 
@@ -146,20 +146,23 @@ def covers_all_tests(run: TestRunRecord) -> bool:
 
 
 def find_unsettled(
-    runs: Sequence[TestRunRecord], *, turn: int, last: TestRunRecord | None, green: Collection[str]
+    runs: Sequence[TestRunRecord], *, turn: int, last: TestRunRecord | None
 ) -> tuple[TestRunRecord, ...]:
     """The runs of this turn that did not pass and that no later run made up for.
 
-    A later run does if it passed and is of the same command in the same folder; or whole, of our own choosing, and of
-    the same project; or narrowed, of the same runner, where all that failed were tests that are `green` now. `last` is
-    reported by itself.
+    A later run does if it passed and is of the same command in the same folder; or whole and of the same project; or
+    narrowed, of the same runner, where all that failed were tests that were read one by one: each of those is asked
+    about by itself. What was of the commands of the `last` call is reported with it.
     """
+    failing = last is not None and last.call.verdict != "passed"
+    reported = {_command_of(run) for run in runs if last is not None and failing and run.seq == last.seq}
     found = {}
     for at, run in enumerate(runs):
-        if run.seq <= turn or run.passed or (last is not None and run.seq == last.seq) or _hides_nothing(run):
+        key = _command_of(run)
+        if run.seq <= turn or run.passed or key in reported or _hides_nothing(run):
             continue
-        if not any(_settles(later, run, green) for later in runs[at + 1 :] if later.seq > run.seq):
-            found[run.report.folder, run.report.command] = run
+        if not any(_settles(later, run) for later in runs[at + 1 :]):
+            found[key] = run
     return tuple(found.values())
 
 
@@ -177,18 +180,21 @@ def _hides_nothing(run: TestRunRecord) -> bool:
     return run.call.verdict == "passed" or not (run.own_command or covers_all_tests(run))
 
 
-def _settles(later: TestRunRecord, run: TestRunRecord, green: Collection[str]) -> bool:
+def _command_of(run: TestRunRecord) -> tuple[str, str]:
+    return run.report.folder, run.report.command
+
+
+def _settles(later: TestRunRecord, run: TestRunRecord) -> bool:
     if not later.passed:
         return False
+    if _command_of(later) == _command_of(run):
+        return True
     new, old = later.report, run.report
-    if new.command == old.command and new.folder == old.folder:
-        return True
     same_project = new.ecosystem == old.ecosystem and new.folder == old.folder
-    if new.whole and not later.own_command and (same_project or run.own_command):
+    if new.whole and (same_project or run.own_command):  # a command of the model's own never says that it is whole
         return True
-    read_one_by_one = old.verdict == "failed" and not run.only_exit_code and bool(run.red)
-    same_runner = same_project and new.runner == old.runner and later.own_command <= run.own_command
-    return read_one_by_one and same_runner and all(test in green for test in run.red)
+    read_one_by_one = old.verdict == "failed" and not run.only_exit_code
+    return read_one_by_one and same_project and new.runner == old.runner and later.own_command <= run.own_command
 
 
 def _unreached(found: Mapping[str, Sequence[str]], passed: Sequence[TestRunRecord]) -> Iterator[str]:

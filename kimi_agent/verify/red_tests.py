@@ -63,7 +63,7 @@ class RedTestAccountant:
         """The account. `last` is the run that decides, whose failures are reported by themselves."""
         outcomes = self._outcomes
         renamed = dict(self._renamed())
-        weakened = [*self._with_ids(), *self._told_by_runs()][:MAX_EVIDENCE_IDS]
+        weakened = [*self._with_ids(), *self._told_by_runs()]
         weakened += self._expectations_changed(_names_of(weakened))
         known = _names_of(weakened)
         still_red: list[str] = []
@@ -81,7 +81,7 @@ class RedTestAccountant:
                 if known.find(test) is None and (leaf_name(test) or not known.has_file(test)):
                     weakened.append(Weakened(file_of_test(test), test, self._how_lost(test)))
         for test in outcomes.red_in_turn:
-            if outcomes.state(test) == "skipped" or known.find(test) or known.find(renamed.get(test, "")):
+            if known.find(test):
                 unaccounted[test] = None
         return RedAccount(tuple(weakened[:MAX_EVIDENCE_IDS]), tuple(unaccounted), renamed, tuple(still_red))
 
@@ -147,8 +147,6 @@ class RedTestAccountant:
     def _counts_as_lost(self, test: str, run: TestRunRecord) -> bool:
         """Whether the loss of a red test has to be answered for: it was lost in this turn, and is no mended hook."""
         if self._outcomes.vanished.get(test, self._past.turn + 1) <= self._past.turn or not self._was_there(test):
-            return False
-        if test not in self._outcomes.red_in_turn or not run.total:
             return False
         if not leaf_name(test):  # a file or a package that could not be loaded: its tests ran, or it was deleted
             file = file_of_test(test)

@@ -309,6 +309,28 @@ def test_a_test_that_was_flaky_and_was_not_red_in_this_turn_asks_for_no_second_r
     assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
 
 
+def test_green_runs_before_the_last_red_one_do_not_count() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    for each in ("green", "green", "red", "green"):
+        tale.run(**{each: [A]})
+    assert (tale.judge().verdict, tale.judge().flaky) == ("not_verified", (A,))
+    tale.run(green=[A])
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
+def test_a_red_test_that_the_runner_has_to_run_again_each_time_is_not_mended_by_two_such_runs() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B])
+    tale.edit("src/a.py")
+    for _ in range(2):
+        tale.run(green=[B], cases=(TestCase(A, "passed", runs=2, failures=1),))
+    assert (tale.judge().verdict, tale.judge().flaky) == ("not_verified", (A,))
+    for _ in range(2):
+        tale.run(green=[A, B])
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
 def test_what_the_runner_itself_ran_again_is_told_and_verified() -> None:
     tale = Tale()
     tale.edit("src/a.py")

@@ -208,6 +208,13 @@ def test_a_narrowed_run_verifies_where_it_holds_a_test_that_was_red_in_this_turn
     assert narrowed(tale, "sub", "sub/test_s.py::test_s") == ("verified", ())
 
 
+def test_without_snapshots_a_narrowed_run_is_not_known_to_reach_anything() -> None:
+    tale = Tale()
+    tale.snapshots = False
+    tale.edit("src/a.py")
+    assert narrowed(tale, "tests/test_x.py", A)[0] == "not_verified"
+
+
 def test_a_document_needs_no_test_that_reaches_it_and_other_files_do() -> None:
     tale = Tale(**{"README.md": "1", "data.csv": "1"})
     tale.edit("README.md")
@@ -292,6 +299,51 @@ def test_a_run_of_which_each_red_test_was_read_is_made_up_for_by_their_turning_g
     tale.run(red=[A], green=[B], **PY)
     tale.edit("src/a.py")
     assert narrowed(tale, "tests/test_x.py", A) == ("verified", ())
+
+
+def test_a_run_that_broke_off_is_not_made_up_for_by_the_tests_that_it_had_come_to() -> None:
+    tale = Tale()
+    tale.run(verdict="broken", red=[A], **PY)
+    tale.edit("src/a.py")
+    said = SETTLED.said(command="pytest", how="broke off")
+    tale.run(green=[A], arguments={"targets": ["tests/test_x.py"]}, **{**PY, "command": "pytest tests/test_x.py"})
+    assert judged(tale) == ("not_verified", (said,))
+
+
+def test_a_run_of_our_own_choosing_is_not_made_up_for_by_a_narrower_command_of_the_models_own() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B], **PY)
+    tale.edit("src/a.py")
+    own = {**PY, "command": "pytest tests/test_x.py"}
+    tale.run(green=[A, B], arguments={"command": "pytest tests/test_x.py"}, **own)
+    assert judged(tale) == ("not_verified", (SETTLED.said(command="pytest", how="failed"),))
+
+
+def test_two_commands_of_the_models_own_make_up_for_each_other_by_the_tests_that_were_read() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B], arguments={"command": "pytest -q"}, **{**PY, "command": "pytest -q"})
+    tale.edit("src/a.py")
+    own = {**PY, "command": "pytest -q tests/test_x.py"}
+    tale.run(green=[A, B], arguments={"command": own["command"]}, **own)
+    assert judged(tale) == ("verified", ())
+
+
+def test_a_run_that_failed_is_not_made_up_for_by_one_that_found_no_tests() -> None:
+    tale = Tale(**{"a.go": "1"})
+    tale.edit("src/a.py")
+    tale.run(verdict="broken", **GO)
+    parts = (part("passed", A, whole=True, **PY), part("none_ran", whole=True, **GO))
+    tale.run(green=[A], parts=parts, unrun=(".: go test found no tests",), folder=".")
+    assert judged(tale) == ("not_verified", (SETTLED.said(command="go test ./...", how="broke off"),))
+
+
+def test_a_command_that_fails_again_is_reported_once() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    tale.run(verdict="broken", **PY)
+    tale.edit("src/a.py", "3")
+    tale.run(verdict="broken", **PY)
+    assert judged(tale) == ("not_verified", ())
 
 
 def test_a_selection_that_fitted_no_test_hides_nothing() -> None:

@@ -295,6 +295,28 @@ def test_one_that_broke_in_this_turn_and_was_deleted_is_not_mended(suite: Suite)
     assert not_mended(suite, tale) == ("deleted",)
 
 
+def test_one_that_broke_in_this_turn_and_asserts_less_is_not_mended() -> None:
+    suite = SUITES["pytest class"]
+    tale = Tale(**{suite.path: suite.text})
+    tale.run(green=[suite.red_id, suite.green_id])
+    tale.edit(suite.code, "wrong")
+    tale.run(red=[suite.red_id], green=[suite.green_id])
+    tale.edit(suite.path, suite.edited(("assert ", "")))
+    tale.run(green=[suite.red_id, suite.green_id])
+    assert not_mended(suite, tale) == ("fewer assertions",)
+
+
+def test_one_that_was_renamed_and_is_skipped_now_is_not_mended() -> None:
+    suite = SUITES["pytest class"]
+    tale = begun(suite)
+    renamed = suite.edited(suite.rename)
+    tale.edit(suite.path, renamed.replace("    def test_sum", "    @pytest.mark.skip\n    def test_sum"))
+    tale.edit(suite.code, "right")
+    tale.run(green=[suite.green_id], skipped=[suite.renamed])
+    found = tale.judge()
+    assert (found.verdict, found.unproven) == ("not_verified", (RED_ACCOUNTED.said(tests=suite.red_id),))
+
+
 @ALL
 def test_one_that_was_renamed_is_mended_under_its_new_name(suite: Suite) -> None:
     tale = begun(suite)
@@ -460,6 +482,17 @@ def test_a_red_row_of_a_parametrized_test_that_is_gone_is_not_mended() -> None:
         "not_verified",
         (RED_ACCOUNTED.said(tests="tests/test_p.py::test_p[2]"),),
     )
+
+
+def test_a_red_test_is_not_lost_among_very_many_that_were_weakened() -> None:
+    tale = Tale()
+    green = [f"tests/test_m{at}.py::test_m" for at in range(1_200)]
+    tale.run(green=green, red=["tests/test_z.py::test_red"])
+    tale.edit("conftest.py")
+    tale.run(green=["tests/test_y.py::test_y"], skipped=[*green, "tests/test_z.py::test_red"])
+    found = tale.judge()
+    assert (found.verdict, len(found.weakened)) == ("not_verified", 1_000)
+    assert found.unproven == (RED_ACCOUNTED.said(tests="tests/test_z.py::test_red"),)
 
 
 def test_a_red_test_of_two_with_like_names_is_the_one_that_is_told() -> None:
