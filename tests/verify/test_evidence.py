@@ -312,8 +312,9 @@ def test_a_test_that_was_flaky_and_was_not_red_in_this_turn_asks_for_no_second_r
 def test_green_runs_before_the_last_red_one_do_not_count() -> None:
     tale = Tale()
     tale.edit("src/a.py")
-    for each in ("green", "green", "red", "green"):
-        tale.run(**{each: [A]})
+    for outcomes in ({"green": [A]}, {"green": [A]}, {"red": [A]}, {"green": [A]}):
+        given: dict[str, Any] = dict(outcomes)
+        tale.run(**given)
     assert (tale.judge().verdict, tale.judge().flaky) == ("not_verified", (A,))
     tale.run(green=[A])
     assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
