@@ -15,6 +15,7 @@ from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
 from kimi_agent.printable import format_count, join_some
+from kimi_agent.verify.test_config import is_test_config
 
 _MOST_NAMES = 3
 _MOST_WEAKENED = 5
@@ -33,11 +34,6 @@ _HOW_MANY = {
     "fewer assertions": "have fewer assertions",
     "expectation changed": "pass because what they expect was changed, and nothing else",
 }
-# Files that decide which tests run and what counts as passed; whoever reads "verified" should know.
-_TEST_CONFIG = re.compile(
-    r"conftest\.py|pytest\.ini|\.pytest\.ini|tox\.ini|setup\.cfg|noxfile\.py|(jest|vitest|playwright|karma)\.config\.\w+"
-    r"|\.mocharc\.\w+|phpunit\.xml(\.dist)?|\.rspec|CTestTestfile\.cmake"
-)
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
 Draw = Callable[[str], str]
@@ -65,7 +61,7 @@ def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
     if told := [each for each in evidence.retried if each not in evidence.flaky]:
         rows.append(("yellow", f"passed only when the runner ran it again: {_names(told, _plain)}"))
     rows += [("yellow", f"weakened: {each}") for each in _weakened(evidence.weakened, _plain, _MOST_WEAKENED)]
-    if steering := [path for path in evidence.files if _TEST_CONFIG.fullmatch(path.rpartition("/")[2])]:
+    if steering := [path for path in evidence.files if is_test_config(path)]:
         rows.append(("yellow", f"how tests run was changed too: {_names(steering, _plain)}"))
     return rows
 

@@ -20,7 +20,8 @@ class TestOutcomes:
 
     `at_turn_start` gives the states when the turn began: before its first edit, or when they first ran in it. `red`
     gives the run in which a test was red, where no later run had it otherwise. `red_in_turn` are those that were red
-    when the turn began, or in a run of it. `vanished` gives for a red test the sequence number of the whole run that
+    when the turn began, or in a run of it; `red_commands` likewise those of which only the exit code is known, and that
+    ran in this turn. `vanished` gives for a red test the sequence number of the whole run that
     passed without it. `flaky` failed and passed on the same files, and are not known to be green by two runs since;
     `retried` passed, in the last run that they took part in, only when the runner itself ran them again.
     """
@@ -30,6 +31,7 @@ class TestOutcomes:
     touched: tuple[str, ...]
     red: Mapping[str, TestRunRecord]
     red_in_turn: tuple[str, ...]
+    red_commands: tuple[str, ...]
     vanished: Mapping[str, int]
     flaky: tuple[str, ...]
     retried: tuple[str, ...]
@@ -79,6 +81,7 @@ def track_outcomes(
     red_in_turn: dict[str, None] = {}
     unloaded: set[str] = set()
     opaque: set[str] = set()
+    commands: set[str] = set()
     for at, run in enumerate(runs):
         if base is None and run.seq > first_edit:
             base = {test: state for test, (_, state) in last.items()}
@@ -94,6 +97,7 @@ def track_outcomes(
         unloaded = (unloaded - healed) | {test for test in run.red if not run.only_exit_code and not leaf_name(test)}
         if run.only_exit_code:
             opaque.update(run.red)
+            commands.update(run.red)
         elif run.report.whole and run.passed:
             for test in opaque:  # more is known now than an exit code
                 last.pop(test, None)
@@ -108,7 +112,8 @@ def track_outcomes(
         last,
         tuple(test for test in touched if test in last),
         red,
-        tuple(test for test in was_red if test in last and test not in opaque),
+        tuple(test for test in was_red if test in last and test not in commands),
+        tuple(test for test in was_red if test in touched and test in commands),
         _find_vanished(red, runs),
         _find_unsettled_flaky(wavering, was_red, standing),
         tuple(_find_retried(runs, last)),

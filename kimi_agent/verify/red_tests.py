@@ -1,7 +1,7 @@
 """Red tests of a turn accounted for: green now, renamed, or weakened, hidden and deleted, in any language."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
@@ -10,6 +10,7 @@ from kimi_agent.log.views import Weakened
 from kimi_agent.verify.import_reach import is_document
 from kimi_agent.verify.outcomes import TestOutcomes, find_lost_and_skipped
 from kimi_agent.verify.run_history import TestRunHistory, TestRunRecord
+from kimi_agent.verify.test_config import is_test_config
 from kimi_agent.verify.test_ids import (
     TestNames,
     file_of_test,
@@ -83,7 +84,16 @@ class RedTestAccountant:
         for test in outcomes.red_in_turn:
             if known.find(test):
                 unaccounted[test] = None
+        for command in outcomes.red_commands:
+            if outcomes.state(command) == "green" and self._may_hide_what_failed(weakened):
+                unaccounted[command] = None
         return RedAccount(tuple(weakened[:MAX_EVIDENCE_IDS]), tuple(unaccounted), renamed, tuple(still_red))
+
+    def _may_hide_what_failed(self, weakened: Sequence[Weakened]) -> bool:
+        """Whether what failed by an exit code alone may be a test that proves less, or no longer runs."""
+        files = self._changes.files
+        results = any(map(_holds_expected_results, files)) and self._only_tests_changed()
+        return bool(weakened) or results or any(map(is_test_config, files))
 
     def _renamed(self) -> Iterator[tuple[str, str]]:
         """The tests that were red and ran again under a new name, or in another file, with the same body."""
@@ -198,9 +208,16 @@ class RedTestAccountant:
 
     def _expectations_changed(self, known: TestNames) -> list[Weakened]:
         """The red tests that are green because of nothing but another expectation: no other code was changed."""
-        mended = [test for test in self._outcomes.red_in_turn if self._outcomes.state(test) == "green"]
+        green = (test for test in self._red_before() if self._outcomes.state(test) == "green")
+        mended = dict.fromkeys(green)
         if not mended or not self._only_tests_changed():
             return []
+        different = self._compared.expectation_changed
+        if any(test in mended for test in self._outcomes.red_commands):  # which test failed is not known
+            return [
+                Weakened(path, f"{path}::{name}", "expectation changed")
+                for path, name in self._compared.expectation_changed
+            ]
         changed = TestNames(self._compared.expectation_changed)
         results = any(_holds_expected_results(path) for path in self._changes.files)
         return [
@@ -208,6 +225,10 @@ class RedTestAccountant:
             for test in mended
             if (results or changed.find(test)) and not known.find(test)
         ]
+
+    def _red_before(self) -> Iterator[str]:
+        yield from self._outcomes.red_in_turn
+        yield from self._outcomes.red_commands
 
     def _only_tests_changed(self) -> bool:
         """Whether the turn changed nothing but tests, what they expect, and documents."""

@@ -107,6 +107,10 @@ EVIDENCE_MUTANTS = (
         ("        if not mended or not self._only_tests_changed():", "        if not mended:"),
         ("            if (results or changed.find(test)) and", "            if changed.find(test) and"),
         ("        return is_hook(test) and not any(", "        return not any("),
+        ('            if outcomes.state(command) == "green" and', "            if False and"),
+        (" or any(map(is_test_config, files))", ""),
+        ("bool(weakened) or results", "bool(weakened)"),
+        ("bool(weakened) or results", "results"),
         (
             "        return is_hook(test) and not any(self._is_named(tree, test) for tree in self._both_trees)",
             "        return is_hook(test)",

@@ -1,6 +1,7 @@
 """Red tests accounted for in every language: deleted, skipped, hidden, renamed, moved, or of another expectation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -493,6 +494,35 @@ def test_a_red_test_is_not_lost_among_very_many_that_were_weakened() -> None:
     found = tale.judge()
     assert (found.verdict, len(found.weakened)) == ("not_verified", 1_000)
     assert found.unproven == (RED_ACCOUNTED.said(tests="tests/test_z.py::test_red"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "how"),
+    [
+        ("a.test.js", SUITES["node"].without_red(), "deleted"),
+        ("a.test.js", SUITES["node"].edited(SUITES["node"].skip), "skipped"),
+        ("a.test.js", SUITES["node"].edited(("3", "-1")), "expectation changed"),
+        ("playwright.config.js", "grep: /keeps/", ""),
+        ("test/__snapshots__/a.snap", "-1", ""),
+    ],
+)
+def test_a_command_that_failed_by_its_exit_code_is_not_mended_by_what_may_hide_its_red_test(
+    path: str, text: str, how: str
+) -> None:
+    npm: dict[str, Any] = {"runner": "npm test", "command": "npm test", "ecosystem": "", "folder": "."}
+    tale = Tale(**{"a.test.js": SUITES["node"].text})
+    tale.run(verdict="failed", **npm)
+    tale.edit(path, text)
+    tale.run(verdict="passed", **npm)
+    found = tale.judge()
+    assert (found.verdict, found.unproven) == ("not_verified", (RED_ACCOUNTED.said(tests="npm test"),))
+    assert [(each.test.removeprefix("a.test.js::"), each.how) for each in found.weakened] == (
+        [("red", how)] if how else []
+    )
+    tale.edit(path, SUITES["node"].text if path == "a.test.js" else None)
+    tale.edit("src/a.py", "right")
+    tale.run(verdict="passed", **npm)
+    assert (tale.judge().verdict, tale.judge().fixed) == ("verified", ("npm test",))
 
 
 def test_a_red_test_of_two_with_like_names_is_the_one_that_is_told() -> None:
