@@ -214,11 +214,8 @@ class RedTestAccountant:
             return []
         different = self._compared.expectation_changed
         if any(test in mended for test in self._outcomes.red_commands):  # which test failed is not known
-            return [
-                Weakened(path, f"{path}::{name}", "expectation changed")
-                for path, name in self._compared.expectation_changed
-            ]
-        changed = TestNames(self._compared.expectation_changed)
+            return [Weakened(path, f"{path}::{name}", "expectation changed") for path, name in different]
+        changed = TestNames(different)
         results = any(_holds_expected_results(path) for path in self._changes.files)
         return [
             Weakened(file_of_test(test), test, "expectation changed")
