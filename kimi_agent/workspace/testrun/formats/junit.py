@@ -27,10 +27,14 @@ class JUnitCase:
 
 @dataclass
 class JUnitReport:
-    """All cases that were kept, how many there were, and what was wrong with the file."""
+    """All cases that were kept, how many there were, and what was wrong with the file.
+
+    `counted` is what its outermost suites say in `tests`, None where none says it.
+    """
 
     elements: list[JUnitCase] = field(default_factory=list)
     total: int = 0
+    counted: int | None = None
     trouble: str = ""
 
 
@@ -50,11 +54,16 @@ class _Reader:
         self._case: JUnitCase | None = None
         self._taking = False
         self._detailed = 0
+        self._suites = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "testcase":
             get = attributes.get
             self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
+        elif tag == "testsuite":
+            if not self._suites and (tests := attributes.get("tests", "")).isdecimal():
+                self.report.counted = (self.report.counted or 0) + int(tests)
+            self._suites += 1
         elif self._case is not None and tag in _OUTCOMES:
             # A test can fail and its teardown too: the first of them is the one to mend first.
             self._taking = self._case.outcome in ("passed", "skipped")
@@ -69,6 +78,8 @@ class _Reader:
     def end(self, tag: str) -> None:
         if tag in _OUTCOMES:
             self._taking = False
+        elif tag == "testsuite":
+            self._suites -= 1
         elif tag == "testcase" and self._case is not None:
             case, self._case = self._case, None
             self.report.total += 1
