@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kimi_agent.workspace.testrun.projects.js_workspace import has_tested_packages
 from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 
@@ -35,6 +36,7 @@ _LOCKS = (
     ("bun", ("bun.lock", "bun.lockb")),
 )
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@")
+_RUNNER_CONFIGURATION = re.compile(r"(?:jest|vitest)\.(?:config|workspace)\.\w+|\.mocharc\..*")
 _NO_TESTS = "no test specified"
 _MOST_READ = 20
 
@@ -68,6 +70,8 @@ def inspect_node_project(folder: ProjectFolder) -> NodeProject:
         return NodeProject(runner, f"{PACKAGE_JSON} script test", manager, script)
     if ".pnp.cjs" in folder.names():
         return NodeProject("")
+    if has_tested_packages(folder) and not any(_RUNNER_CONFIGURATION.fullmatch(name) for name in folder.names()):
+        return NodeProject("")  # what a workspace's top depends on is its packages', which have scripts of their own
     if runner := dependency_runner(folder):
         return NodeProject(runner, f"{PACKAGE_JSON} depends on {runner}", manager)
     for runner, pattern in _BY_IMPORT:

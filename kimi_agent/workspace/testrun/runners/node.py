@@ -16,13 +16,20 @@ from kimi_agent.workspace.testrun.projects import node_project
 from kimi_agent.workspace.testrun.projects.node_project import inspect_node_project, is_installed
 from kimi_agent.workspace.testrun.projects.package_script import PackageScript, ScriptCommand, identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.workspace_coverage import covers_package
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, TestRunner
 from kimi_agent.workspace.testrun.runners.node_reports import add_report_words, report_options
 from kimi_agent.workspace.testrun.runners.node_selection import select_tests
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
-# npx would install what is missing, corepack's pnpm and yarn would download themselves: no run of tests does that.
-_ENV = {"npm_config_yes": "false", "COREPACK_ENABLE_NETWORK": "0", "npm_config_update_notifier": "false"}
+PACKAGE_MANAGER_ENVIRONMENT = {
+    "npm_config_yes": "false",
+    "COREPACK_ENABLE_NETWORK": "0",
+    "npm_config_update_notifier": "false",
+    "pnpm_config_verify_deps_before_run": "false",
+}
+"""No run of tests downloads: npx would install what is missing, corepack's pnpm and yarn themselves, and pnpm (12.21
+does) the dependencies, before each script."""
 _COMMANDS = {
     "vitest": "vitest run",
     "jest": "jest",
@@ -63,10 +70,17 @@ def _launch_script(request: LaunchRequest) -> TestCommand | None:
         return _start(request, found.script, "npm test")
     manager = found.package_manager
     if program := request.which(manager):
-        return request.command(f"{manager} test", (program, "test"), (manager, "test"), _ENV)
+        return request.command(f"{manager} test", (program, "test"), (manager, "test"), PACKAGE_MANAGER_ENVIRONMENT)
     text = node_project.test_script_text(folder)
     argv = ("/bin/sh", "-c", _path_prefix(folder) + text)
-    return TestCommand("test script", f"{request.why}; there is no {manager} here", argv, text, folder.path, _ENV)
+    return TestCommand(
+        "test script",
+        f"{request.why}; there is no {manager} here",
+        argv,
+        text,
+        folder.path,
+        PACKAGE_MANAGER_ENVIRONMENT,
+    )
 
 
 def _start(request: LaunchRequest, script: PackageScript, name: str, missing: str = "") -> TestCommand | None:
@@ -81,7 +95,7 @@ def _start(request: LaunchRequest, script: PackageScript, name: str, missing: st
         run = _ReportingScript(script, request.report_path, named, paths)
         shown = " ".join(filter(None, (script.text, shlex.join([*named, *paths]))))
     argv = ("/bin/sh", "-c", _path_prefix(folder) + run.text)
-    env = {**_ENV, **node_project.script_environment(folder), **run.env}
+    env = {**PACKAGE_MANAGER_ENVIRONMENT, **node_project.script_environment(folder), **run.env}
     return TestCommand(name, request.why + missing, argv, shown, folder.path, env, run.files)
 
 
@@ -201,6 +215,7 @@ def _make_runner(name: str, runner: str, order: int) -> TestRunner:
         adopt=partial(_adopt, runner),
         manifests=(r"package\.json",),
         order=order,
+        covers=covers_package,
     )
 
 
@@ -215,4 +230,5 @@ NPM_SCRIPT = TestRunner(
     adopt=partial(_adopt, ""),
     manifests=(r"package\.json",),
     order=26,
+    covers=covers_package,
 )
