@@ -10,11 +10,13 @@ from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 
 MAX_JUNIT_CASES, MAX_JUNIT_DETAILED, MAX_JUNIT_TEXT = 20_000, 1_000, 20_000
 _OUTCOMES: Mapping[str, TestOutcome] = {"failure": "failed", "error": "error", "skipped": "skipped"}
+# Surefire's elements for runs of a test before the last one (rerunFailingTestsCount), and nextest's (retries).
+_FAILED_RUNS = ("flakyFailure", "flakyError", "rerunFailure", "rerunError")
 
 
 @dataclass
 class JUnitCase:
-    """One `testcase` of the report, as written."""
+    """One `testcase` of the report, as written; `failed_runs` counts runs of it beside the one that is reported."""
 
     classname: str
     name: str
@@ -23,6 +25,7 @@ class JUnitCase:
     outcome: TestOutcome = "passed"
     message: str = ""
     text: str = ""
+    failed_runs: int = 0
 
 
 @dataclass
@@ -55,6 +58,8 @@ class _Reader:
         if tag == "testcase":
             get = attributes.get
             self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
+        elif self._case is not None and tag in _FAILED_RUNS:
+            self._case.failed_runs += 1
         elif self._case is not None and tag in _OUTCOMES:
             # A test can fail and its teardown too: the first of them is the one to mend first.
             self._taking = self._case.outcome in ("passed", "skipped")
