@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
-from kimi_agent.workspace.testrun.formats.cargo_output import CargoBinary, CargoTest, parse_cargo_output
+from kimi_agent.workspace.testrun.formats.compiled.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_innermost_first,

@@ -10,7 +10,7 @@ from pathlib import Path
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
-from kimi_agent.workspace.testrun.formats.ctest_output import CTestLine, parse_ctest_lines
+from kimi_agent.workspace.testrun.formats.compiled.ctest_output import CTestLine, parse_ctest_lines
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,

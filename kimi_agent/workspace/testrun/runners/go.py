@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
-from kimi_agent.workspace.testrun.formats.go_events import parse_go_event
-from kimi_agent.workspace.testrun.formats.go_report import (
+from kimi_agent.workspace.testrun.formats.compiled.go_events import parse_go_event
+from kimi_agent.workspace.testrun.formats.compiled.go_report import (
     GO_TEST_FILE,
     GO_TEST_FUNCTION,
     read_go_events,

@@ -4,7 +4,7 @@ Nothing in a folder says that gotestsum is to be used, so it is never chosen, on
 """
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
-from kimi_agent.workspace.testrun.formats.go_report import read_go_events
+from kimi_agent.workspace.testrun.formats.compiled.go_report import read_go_events
 from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, read_report_bytes
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 

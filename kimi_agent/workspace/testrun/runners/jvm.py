@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
-from kimi_agent.workspace.testrun.formats.jvm_reports import (
+from kimi_agent.workspace.testrun.formats.compiled.jvm_reports import (
     JVM_SUFFIXES,
     JvmReportReader,
     find_fresh_reports,
     has_test_sources,
     module_of_report,
 )
-from kimi_agent.workspace.testrun.formats.maven_log import parse_maven_log
+from kimi_agent.workspace.testrun.formats.compiled.maven_log import parse_maven_log
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper

@@ -8,7 +8,7 @@ import msgspec
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestOutcome
-from kimi_agent.workspace.testrun.formats.go_events import GoPackage, GoTest, parse_go_events
+from kimi_agent.workspace.testrun.formats.compiled.go_events import GoPackage, GoTest, parse_go_events
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (

@@ -106,7 +106,7 @@ class JvmReportReader:
             for element in report.elements:
                 if f"{element.classname}.{element.name}" in flaky and element.outcome in FAILED_OUTCOMES:
                     element.outcome = "passed"
-                    element.failed_runs = max(element.failed_runs, 1)
+                    element.failed_attempts = max(element.failed_attempts, 1)
                 if element.outcome in FAILED_OUTCOMES or len(kept) < MAX_CASES:
                     kept.append(self._case(element, module))
         # Of the reports of a flaky test the one that tells of its failed runs.
@@ -120,7 +120,7 @@ class JvmReportReader:
             name = ""
         node_id = "::".join([file, *nested, *([name] if name else [])])
         if element.outcome not in FAILED_OUTCOMES:
-            message, failed = first_nonblank_line(element.message), element.failed_runs
+            message, failed = first_nonblank_line(element.message), element.failed_attempts
             return TestCase(node_id, element.outcome, message=message, runs=failed + 1, failures=failed)
         text = element.text or element.message
         shortened = excerpt_innermost_first(text, self._frame, file)
