@@ -97,6 +97,7 @@ class _Group:
 
     def __init__(self, binary: CargoBinary, announced: int) -> None:
         self.announced = announced
+        self.result: tuple[int, ...] = ()  # (passed, failed, ignored, measured); of several the last is its own
         self._binary = binary
         self._tests: dict[str, CargoTest] = {}
         self._failed: set[str] = set()
@@ -136,12 +137,16 @@ class _Group:
         """The tests as far as they were printed, of a binary that did not come to its result."""
         return list(self._tests.values())
 
-    def close(self, result: tuple[int, ...]) -> list[CargoTest]:
-        """The tests as the binary's own result counts them: (passed, failed, ignored, measured)."""
+    def end(self, result: tuple[int, ...]) -> None:
+        """A result: its own, or what a test prints, and then the tests go on."""
+        self.result, self._mode = result, "tests"
+
+    def counted(self) -> list[CargoTest]:
+        """The tests as the binary's own result counts them."""
         for name in self._failed:
             self._test(name).outcome = "failed"
         kept: list[CargoTest] = []
-        for outcome, count in (("passed", result[0]), ("failed", result[1]), ("skipped", result[2])):
+        for outcome, count in (("passed", self.result[0]), ("failed", self.result[1]), ("skipped", self.result[2])):
             named = [test for test in self._tests.values() if test.outcome == outcome]
             if outcome == "failed" or len(named) > count:
                 # Lines that tests print: a failed one is always listed, and trybuild's names are paths of files.
@@ -181,7 +186,7 @@ class _Reader:
             if how := _EXIT.match(line):
                 self._how = self._how or how["how"]
         elif self._group is not None:
-            self._in_group(line)
+            self._in_group(self._group, line)
         elif self._began:
             self._output = [*self._output[-_MOST_BLOCK:], line] if line else self._output
         elif (_ERROR.match(line) or self.found.errors) and line and len(self.found.errors) < _MOST_ERRORS:
@@ -194,31 +199,37 @@ class _Reader:
         self._began = self._has_own_harness = True
 
     def _start(self, count: int) -> None:
-        if self._group is not None:
+        if self._group is not None and not self._group.result:
             self._inner += 1
             return
+        self._end_group()
         if self._ended_badly:
             self.end_binary()  # `cargo test --quiet` prints no headings
         self._group = _Group(self._binary, count)
         self._began, self._has_own_harness = True, False
         self.found.announced += count
 
-    def _in_group(self, line: str) -> None:
+    def _in_group(self, group: _Group, line: str) -> None:
         result = _RESULT.match(line)
         counts = tuple(int(count) for count in result.groups()) if result else ()
-        if self._group is None:
-            return
         if self._inner:
             self._inner -= bool(result)
-        elif result and sum(counts) == self._group.announced:
-            self.found.tests += self._group.close(counts)
-            self.found.ended += sum(counts)
-            self._group = None
+        elif result and sum(counts) == group.announced:
+            group.end(counts)
+            self._output = []
         else:
-            self._group.take(line)
+            group.take(line)
+            self._output += [line] if group.result and line and len(self._output) < _MOST_BLOCK else []
+
+    def _end_group(self) -> None:
+        if self._group is not None and self._group.result:
+            self.found.tests += self._group.counted()
+            self.found.ended += sum(self._group.result)
+            self._group = None
 
     def end_binary(self) -> None:
         """The binary has ended, with its result or without."""
+        self._end_group()
         place = self._binary.source or self._binary.crate
         if self._group is not None:
             self.found.died = self.found.died or " ".join(filter(None, (place, self._how and f"({self._how})")))
