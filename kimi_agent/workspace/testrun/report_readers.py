@@ -54,7 +54,7 @@ class DeclaredReport:
     def paths(self, ran: RunResult, suffix: str) -> list[Path]:
         """The report files of the run, whether or not they are there."""
         if self.files:
-            return _fresh_files(ran, self.files)
+            return find_fresh_files(ran, self.files)
         if ran.report_path.is_file():
             return [ran.report_path]
         return sorted(islice(ran.report_path.parent.rglob(f"*{suffix}"), _MOST_FILES))
@@ -148,7 +148,7 @@ def _trx_case(result: TrxResult) -> TestCase:
     return TestCase(whole, result.outcome, "", first_nonblank_line(result.message), detail)
 
 
-def _fresh_files(ran: RunResult, globs: Iterable[str]) -> list[Path]:
+def find_fresh_files(ran: RunResult, globs: Iterable[str]) -> list[Path]:
     """The files of the project's folder that this run wrote, links to elsewhere left out."""
     try:
         since_ns = ran.report_path.with_name(RUN_BEGAN_FILE).stat().st_mtime_ns

@@ -266,9 +266,26 @@ def _workspace_root(folder: ProjectFolder) -> Path:
     return folder.path
 
 
+def _covers(folder: ProjectFolder, below: str) -> bool:
+    """Whether a run here runs the tests of a package below: a member that `cargo test` takes without being asked."""
+    workspace = _manifest(folder, "").get("workspace")
+    if not isinstance(workspace, dict) or _matches(workspace.get("exclude"), below):
+        return False
+    taken = workspace.get("default-members", workspace.get("members"))
+    return _matches(taken, below) and _matches(workspace.get("members"), below)
+
+
+def _matches(globs: object, below: str) -> bool:
+    return isinstance(globs, list) and any(
+        isinstance(glob, str) and PurePosixPath(below).match(glob) and below.count("/") == glob.strip("/").count("/")
+        for glob in globs
+    )
+
+
 CARGO = TestRunner(
     *("cargo test", "Rust", first_file(CARGO_TOML), _launch, read_cargo_output, (".rs",)),
     adopt=lambda given: given.run_as("cargo test", env=CARGO_ENV) if given.starts("cargo", "test") else None,
     manifests=(r"Cargo\.toml",),
     order=31,
+    covers=_covers,
 )

@@ -11,12 +11,12 @@ from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
 from kimi_agent.workspace.testrun.formats.compiled.ctest_output import CTestLine, parse_ctest_lines
+from kimi_agent.workspace.testrun.projects.build_folders import list_build_folders
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
     clean_test_name,
     excerpt_first_error,
-    list_subfolders,
     merge_cases,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -30,7 +30,6 @@ from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 
 CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
-_BUILD = re.compile(r"(?:build|Build|_build|out|cmake-build-.+|build[-_.].+)")
 _MOST_TEXT = 200_000
 _TESTS = re.compile(r"^\s*(?:enable_testing\s*\(|include\s*\(\s*CTest\s*\))", re.MULTILINE | re.IGNORECASE)
 _HOME = re.compile(r"^CMAKE_HOME_DIRECTORY:INTERNAL=(.+)$", re.MULTILINE)
@@ -211,7 +210,7 @@ def _case(test: _Test, node_id: str, live: CTestLine, spelled: Callable[[str], s
 def _find_build_folder(folder: ProjectFolder) -> _BuildFolder | None:
     """The build folder of these sources; of several the one that was configured last."""
     found: list[tuple[float, str]] = []
-    for name in _candidates(folder.path):
+    for name in list_build_folders(folder.path):
         cache = folder.path / name / "CMakeCache.txt"
         if not (folder.path / name / "CTestTestfile.cmake").is_file():
             continue
@@ -224,13 +223,6 @@ def _find_build_folder(folder: ProjectFolder) -> _BuildFolder | None:
     name = min(found)[1]
     types = _CONFIGURATIONS.search(folder.text(f"{name}/CMakeCache.txt"))
     return _BuildFolder(name, types[1] if types else "")
-
-
-def _candidates(path: Path) -> list[str]:
-    names = [name for name in list_subfolders(path) if _BUILD.fullmatch(name)]
-    below = [f"{name}/{inner}" for name in names[:50] for inner in list_subfolders(path / name)[:50]]
-    deeper = [f"{name}/{inner}" for name in below if name == "out/build" for inner in list_subfolders(path / name)[:50]]
-    return [".", *names, *below, *deeper]
 
 
 def _build_subfolder(folder: ProjectFolder, path: Path, tree: str) -> str | None:

@@ -17,6 +17,7 @@ from kimi_agent.workspace.testrun.formats.compiled.jvm_reports import (
 )
 from kimi_agent.workspace.testrun.formats.compiled.maven_log import parse_maven_log
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
+from kimi_agent.workspace.testrun.report_readers import RUN_BEGAN_FILE
 from kimi_agent.workspace.testrun.reports.cases import excerpt_first_error, make_build_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
@@ -39,8 +40,7 @@ _GRADLE_TEST_TASK = re.compile(
     r"(?: (?P<how>UP-TO-DATE|FROM-CACHE))?$"
 )
 _DEEPEST, _MOST_MODULES = 8, 500
-_RUN_STARTED_FILE = "began"  # a file that is written when the run begins: reports of earlier runs are older
-_RUN_STARTED_FILES = {_RUN_STARTED_FILE: ""}
+_RUN_STARTED_FILES = {RUN_BEGAN_FILE: ""}
 
 
 async def _launch_gradle(request: LaunchRequest) -> TestCommand | None:
@@ -173,7 +173,7 @@ class _FreshReports:
 
 def _find_reports(ran: RunResult, folder: Path) -> _FreshReports | ParsedReport:
     try:
-        since_ns = ran.report_path.with_name(_RUN_STARTED_FILE).stat().st_mtime_ns
+        since_ns = ran.report_path.with_name(RUN_BEGAN_FILE).stat().st_mtime_ns
     except OSError:
         return ParsedReport(is_complete=False, trouble="when the run began is not known")
     return _FreshReports(folder, *find_fresh_reports(folder, since_ns))
