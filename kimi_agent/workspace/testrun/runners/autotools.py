@@ -24,7 +24,7 @@ from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, Run
 _ENDED = re.compile(r"^(?P<word>PASS|FAIL|SKIP|XFAIL|XPASS|ERROR): (?P<name>\S+)(?: (?P<part>\d+.*))?$")
 _OUTCOMES: dict[str, TestOutcome] = {
     "PASS": "passed",
-    "XFAIL": "passed",
+    "XFAIL": "skipped",  # as pytest's xfail: it says nothing good
     "SKIP": "skipped",
     "FAIL": "failed",
     "XPASS": "failed",
@@ -90,7 +90,7 @@ class _Reader:
         parts = (self._spelled(str(folder / ended["name"])) or ended["name"], clean_test_name(ended["part"] or ""))
         node_id = "::".join(filter(None, parts))
         if outcome not in FAILED_OUTCOMES:
-            return TestCase(node_id, outcome)
+            return TestCase(node_id, outcome, message="failed, as expected" if ended["word"] == "XFAIL" else "")
         log = "\n".join(_log_lines(folder, ended["name"]))
         cut = excerpt_innermost_first(log, match_frames(_FRAME, self._spelled))
         said = "passed, though it should fail" if ended["word"] == "XPASS" else first_nonblank_line(log)

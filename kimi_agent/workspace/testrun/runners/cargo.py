@@ -87,8 +87,14 @@ def read_cargo_output(ran: RunResult) -> ParsedReport:
         else "",
     ]
     trouble = "; ".join(filter(None, notes))
-    counted = {"announced": text.announced + len(own), "ended": text.ended + len(own)}
-    return ParsedReport(cases, running=running, trouble=trouble, is_complete=not text.died, **counted)
+    return ParsedReport(
+        cases,
+        running=running,
+        trouble=trouble,
+        is_complete=not text.died,
+        announced=text.announced + len(own),
+        ended=text.ended + len(own),
+    )
 
 
 async def _launch(request: LaunchRequest) -> TestCommand | None:

@@ -26,11 +26,12 @@ from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, rea
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 
 MESON_BUILD = "meson.build"
-_PROJECT = re.compile(r"^\s*project\s*\(", re.MULTILINE)
+_PROJECT = re.compile(r"^\s*project\s*\(\s*'(?P<name>[^']*)'", re.MULTILINE)
+_SUITES = re.compile(r"^[^:\s]+ - (?=\S*:)")  # "slow+net - calc:adds"
 # Meson's own words (1.12). Its JUnit report calls an unexpected pass a pass; the run fails for it.
 _OUTCOMES: dict[str, TestOutcome] = {
     "OK": "passed",
-    "EXPECTEDFAIL": "passed",
+    "EXPECTEDFAIL": "skipped",  # as pytest's xfail: it says nothing good
     "SKIP": "skipped",
     "IGNORED": "skipped",
     "FAIL": "failed",
@@ -84,7 +85,9 @@ def _read(ran: RunResult) -> ParsedReport:
         return ParsedReport(is_complete=False, trouble=str(error))
     results = list(_results(data))
     frame = match_frames(_FRAME, spelled)
-    cases = _with_repeats([_case(result, anchor, frame) for result in results])
+    project = _PROJECT.search(ran.folder.text(MESON_BUILD))
+    own = f"{project['name']}:" if project else ""
+    cases = _with_repeats([_case(result, f"{anchor}::{_name(result.name, own)}", frame) for result in results])
     counted = sum(int(found[1]) for line in ran.lines if (found := _COUNT.match(line)))
     if not results and any(_NONE.match(line) for line in ran.lines):
         return ParsedReport(stated_result="none", trouble="Meson says that there are no tests")
@@ -101,11 +104,15 @@ def _results(data: bytes) -> Iterator[_Result]:
             continue  # the last line of a run that was killed
 
 
-def _case(result: _Result, anchor: str, frame: FrameMatcher) -> TestCase:
+def _name(name: str, own: str) -> str:
+    """A test's name as meson.build has it; one of a subproject keeps "sub:" before it."""
+    return _SUITES.sub("", clean_test_name(name)).removeprefix(own)
+
+
+def _case(result: _Result, node_id: str, frame: FrameMatcher) -> TestCase:
     outcome = _OUTCOMES.get(result.result, "error")
-    node_id = f"{anchor}::{clean_test_name(result.name)}"
     if outcome not in FAILED_OUTCOMES:
-        return TestCase(node_id, outcome)
+        return TestCase(node_id, outcome, message="failed, as expected" if result.result == "EXPECTEDFAIL" else "")
     text = "\n".join(filter(None, (result.stderr.strip(), result.stdout.strip())))
     cut = excerpt_innermost_first(text, frame)
     how = {"UNEXPECTEDPASS": "passed, though it should fail", "TIMEOUT": "it took too long"}.get(result.result, "")

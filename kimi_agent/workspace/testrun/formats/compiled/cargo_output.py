@@ -146,7 +146,8 @@ class _Group:
         for name in self._failed:
             self._test(name).outcome = "failed"
         kept: list[CargoTest] = []
-        for outcome, count in (("passed", self.result[0]), ("failed", self.result[1]), ("skipped", self.result[2])):
+        outcomes: tuple[TestOutcome, ...] = ("passed", "failed", "skipped")
+        for outcome, count in zip(outcomes, self.result, strict=False):  # the fourth count is that of benchmarks
             named = [test for test in self._tests.values() if test.outcome == outcome]
             if outcome == "failed" or len(named) > count:
                 # Lines that tests print: a failed one is always listed, and trybuild's names are paths of files.
