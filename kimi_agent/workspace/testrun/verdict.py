@@ -69,10 +69,11 @@ def _judge_green(reading: ParsedReport, exit_code: int | None, lines: Iterable[s
 
 def _judge_exit_code(reading: ParsedReport, lines: Iterable[str]) -> tuple[RunVerdict, str]:
     """The verdict where nothing but the exit code is known: its closing lines may say that it is not what it seems."""
-    judged = f"judged by its exit code; {reading.trouble or 'no test was read one by one'}"
-    if reading.stated_result != "passed":
-        return "failed", judged
     closing = read_closing_lines(lines)
+    says = reading.trouble or (f"it says: {closing.passed}" if closing.passed else "no test was read one by one")
+    judged = f"judged by its exit code; {says}"
+    if reading.stated_result != "passed":
+        return "failed", f"it says: {closing.failed}" if closing.failed else judged
     if closing.failed:
         return "failed", f"the exit code is 0 although it says: {closing.failed}"
     if closing.nothing_ran:
