@@ -68,7 +68,7 @@ MINITEST = replace(
         "private": {"test/add_test.rb": _MINITEST_RED.replace("def test_f", "private def test_f")},
         "pattern": {
             "Rakefile": _MINITEST.files["Rakefile"].replace("**/*_test", "b_test"),
-            "test/b_test.rb": 'require "minitest/autorun"\n\nclass B < Minitest::Test\n  def test_b = assert(true)\nend\n',
+            "test/b_test.rb": 'require "minitest/autorun"\n\nclass B < Minitest::Test\n  def test_b = assert(1)\nend\n',
         },
     },
 )
