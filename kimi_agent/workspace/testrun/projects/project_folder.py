@@ -4,17 +4,18 @@ No link that leads outside of the workspace is followed.
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
+from kimi_agent.workspace.testrun.projects.folder_index import FolderIndex
 
 MAX_PROJECT_FILE_BYTES = 1_000_000
-_MOST_FOLDERS, _DEEPEST, _MOST_TEST_FILES, _MOST_FOUND = 400, 5, 20, 500
+_MOST_FOLDERS, _MOST_TEST_FILES, _MOST_FOUND = 400, 20, 500
 _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
-_SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv", "env", "build", "dist", "site-packages", "target", "vendor"}
 
 
 def walk_up(folder: Path, root: Path) -> Iterator[Path]:
@@ -26,18 +27,33 @@ def walk_up(folder: Path, root: Path) -> Iterator[Path]:
 
 
 class ProjectFolder:
-    """One folder that might be a project's. `path` is absolute, `root` the workspace's."""
+    """One folder that might be a project's. `path` is absolute, `root` the workspace's; `index` knows its names.
 
-    def __init__(self, files: Files, path: Path) -> None:
+    `inner` are folders below it (relative to the workspace) that are projects of their own: no file is found in them.
+    """
+
+    def __init__(self, files: Files, path: Path, index: FolderIndex | None = None, inner: tuple[str, ...] = ()) -> None:
         self.path = path
         self.root = files.root
         self._files = files
+        self._inner = inner
+        self.index = index or FolderIndex(files.root)
         self._texts: dict[str, str] = {}
         self._found: dict[re.Pattern[str], tuple[str, ...]] = {}
 
+    @property
+    def below_root(self) -> str:
+        """The folder relative to the workspace, with slashes; "" for its top."""
+        relative = os.path.relpath(self.path, self.root)
+        return "" if relative == "." else relative
+
+    def subfolder(self, below: str) -> "ProjectFolder":
+        """The folder `below` in it (relative, with slashes), which knows the same names."""
+        return ProjectFolder(self._files, self.path / below, self.index)
+
     def names(self, below: str = "") -> tuple[str, ...]:
-        """The regular files of the folder (or of `below` in it), sorted."""
-        return tuple(sorted(name for name, kind in self._entries(below) if kind in ("file", "link")))
+        """The regular files of the folder (or of `below` in it) and the links in it, sorted."""
+        return self.index.names("/".join(filter(None, (self.below_root, below))))[0]
 
     def text(self, name: str) -> str:
         """The text of a file of the folder; "" where there is none that may be read."""
@@ -61,30 +77,6 @@ class ProjectFolder:
     def find_files(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
         """Files whose name `pattern` matches whole, nearest first, "/" between parts; a bounded number of them."""
         if pattern not in self._found:
-            self._found[pattern] = tuple(itertools.islice(self._walk(pattern), _MOST_FOUND))
+            found = self.index.find_files(pattern, self.below_root, _MOST_FOLDERS, self._inner)
+            self._found[pattern] = tuple(itertools.islice(found, _MOST_FOUND))
         return self._found[pattern]
-
-    def _walk(self, pattern: re.Pattern[str]) -> Iterator[str]:
-        waiting, visited = [""], 0
-        while waiting and visited < _MOST_FOLDERS:
-            below = waiting.pop(0)
-            visited += 1
-            entries = sorted(self._entries(below))
-            if any(name == "pyvenv.cfg" for name, _ in entries):
-                continue
-            for name, kind in entries:
-                path = f"{below}/{name}" if below else name
-                if kind == "file" and pattern.fullmatch(name):
-                    yield path
-                elif kind == "directory" and path.count("/") < _DEEPEST and _holds_sources(name):
-                    waiting.append(path)
-
-    def _entries(self, below: str) -> list[tuple[str, str]]:
-        try:
-            return [(entry.name, entry.kind) for entry in self._files.list(str(self.path / below))]
-        except ToolError:
-            return []
-
-
-def _holds_sources(name: str) -> bool:
-    return not name.startswith(".") and name not in _SKIPPED_FOLDERS and not name.endswith(".egg-info")
