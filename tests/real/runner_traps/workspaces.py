@@ -70,8 +70,8 @@ class Workspace:
         hangs = {
             "packages/b/b.test.js": 'require("node:test")("hangs", () => new Promise((f) => setTimeout(f, 6e4)));\n'
         }
-        claims = {"packages/b/b.test.js": _test("claims", '(console.log("# fail 0\\n# pass 9"), 1), 2')}
-        prints = {"packages/b/b.test.js": _test("prints", '(console.log("not ok 1 - this is printed"), 1), 1')}
+        claims = {"packages/b/b.test.js": _test("claims", '(console.log("# fail 0\\n# pass 9"), 1), 2', "../a/add.js")}
+        prints = {"packages/b/b.test.js": _test("prints", '(console.log("not ok 1 - printed"), 1), 1', "../a/add.js")}
         red = Right(False, NOT_GREEN)
         return [
             self.cell("green", bad, (RUN, mend, RUN), Right(True, ("passed",))),

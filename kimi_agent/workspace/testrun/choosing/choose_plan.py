@@ -138,6 +138,8 @@ class PlanChooser:
             if not (projects := self._map.run_for(owner)):
                 unrun.append(f"{owner.folder}: no tests of {owner.ecosystem} were found")
             found.update({(project.place, project.ecosystem): project for project in projects})
+        users = self._map.users_of(owners)
+        found = {**found, **{(each.place, each.ecosystem): each for each in users}}
         left = [f"{project.place}: beyond the first {MAX_PROJECTS} projects" for project in found.values()]
         return list(found.values())[:MAX_PROJECTS], [*unrun, *left[MAX_PROJECTS:]]
 

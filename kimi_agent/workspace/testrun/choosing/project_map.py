@@ -121,6 +121,30 @@ class ProjectMap:
         tasks = [each for each in self.projects if each.runners[0][0].is_task and _holds(each.place, owner.folder)]
         return exact or tuple(tasks[-1:])
 
+    def users_of(self, owners: Iterable[Owner]) -> tuple[Project, ...]:
+        """The projects that use the packages of `owners`, directly or through one another; no examples and the like."""
+        folders = {
+            owner: self._folder("" if owner.folder == "." else owner.folder, owner.ecosystem) for owner in owners
+        }
+        waiting = [self._package(folder, owner.ecosystem)[0] for owner, folder in folders.items()]
+        found: dict[str, Project] = {}
+        while waiting:
+            name = waiting.pop()
+            for project, (own, used) in self._packages if name else ():
+                if name in used and project.place not in found and not project.is_aside:
+                    found[project.place] = project
+                    waiting.append(own)
+        return tuple(found.values())
+
+    def _package(self, folder: ProjectFolder, ecosystem: str) -> tuple[str, frozenset[str]]:
+        """The name of a folder's package and of those that it uses, by the first runner of its ecosystem that knows."""
+        known = (runner.packages(folder) for runner in self._runners if runner.ecosystem == ecosystem)
+        return next((found for found in known if any(found)), ("", frozenset()))
+
+    @cached_property
+    def _packages(self) -> list[tuple[Project, tuple[str, frozenset[str]]]]:
+        return [(project, self._package(project.folder, project.ecosystem)) for project in self.projects]
+
     def _owner_at(self, place: str, above: Sequence[Project]) -> Owner | None:
         ecosystems = {project.ecosystem for project in above if project.place == place and not _is_task(project)}
         if not above:
@@ -176,6 +200,10 @@ class ProjectMap:
         inner = (each for each in self._marked_folders if each != below and each.startswith(start))
         own = tuple(each for each in inner if self._has_manifest(each, ecosystem))
         return ProjectFolder(self._files, self._files.root / below, self.index, own)
+
+
+def _below(owner: Owner) -> str:
+    return "" if owner.folder == "." else owner.folder
 
 
 def _suffix(name: str) -> str:

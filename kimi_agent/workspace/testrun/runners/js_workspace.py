@@ -14,6 +14,7 @@ from kimi_agent.workspace.testrun.projects.js_workspace import (
     has_tested_packages,
     is_workspace_package,
     read_all_scripts,
+    read_package_names,
 )
 from kimi_agent.workspace.testrun.projects.node_project import bin_folders
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
@@ -126,4 +127,5 @@ PACKAGES = TestRunner(
     adopt=_adopt,
     order=15,
     covers=_covers,
+    packages=read_package_names,
 )
