@@ -127,8 +127,8 @@ class Kit:
     A body that is left out makes no cell. `other` is (path, text) of a test file that does not reach the source.
 
     `nothing` are the edits after which no test is left (an empty one, the default: a test file without tests), `hides`
-    the edits that keep the test `fails` from running, `fails_after` the files with which a green run ends with failure; each by a
-    variant's name ("" for the only one). `reported` is a test's name as the runner reports it, with `@name@`.
+    the edits that keep the test `fails` from running, `fails_after` the files with which a green run ends with failure;
+    each by a variant's name ("" for the only one). `reported` is a test's name as the runner reports it, with `@name@`.
     `targets` is the selection of `other`. Where only the exit code is known (`counts` is False), no count is held, and
     nobody can say which test was red.
     """

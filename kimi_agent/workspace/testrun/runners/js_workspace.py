@@ -107,7 +107,8 @@ def _covers(folder: ProjectFolder, below: str) -> bool:
 
 def _adopt(given: GivenCommand) -> TestCommand | None:
     # pnpm 12 says nothing, and exits 0, where the package has no script test.
-    if find_fan_out(given.words) or (given.words[1:] in (("test",), ("t",)) and given.program == "pnpm"):
+    is_pnpm_test = given.program == "pnpm" and given.words[1:] in (("test",), ("t",))
+    if find_fan_out(given.words) or (is_pnpm_test and not read_all_scripts(given.folder).get("test")):
         return given.run_as("workspace packages", env=PACKAGE_MANAGER_ENVIRONMENT)
     return None
 
