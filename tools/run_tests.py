@@ -139,10 +139,13 @@ def _foot(ctx: Context, report: TestReport) -> list[str]:
         lines.append(f"flaky, passed when run again: {join_some(retried, MOST_FIXED)}")
     lines += [f"NOT run: {each}" for each in report.unrun]
     if report.parts:
+        lines += [f"Note: {report.trouble}"] if report.trouble else []
         lines += [f"full log of {part.runner}: {part.log}" for part in report.parts if part.log]
         return [*lines, *_changed(ctx)]
-    if report.verdict in ("broken", "run_failed"):
+    if report.verdict == "broken":
         lines += [report.trouble, *_tail(ctx, report)]
+    elif report.verdict == "run_failed":
+        lines += _tail(ctx, report)
     elif report.verdict in ("passed", "failed") and report.trouble and report.cases:
         lines.append(f"Note: {report.trouble}")
     elif not report.cases and report.verdict in ("failed", "none_ran", "timed_out"):
