@@ -235,7 +235,7 @@ class RedTestAccountant:
         yield from self._outcomes.red_commands
 
     def _only_tests_changed(self, *, or_checks: bool = False) -> bool:
-        """Whether the turn changed nothing but tests (`or_checks`: and check scripts), what they expect, and documents."""
+        """Whether the turn changed only tests (`or_checks`: and check scripts), what they expect, and documents."""
         if not (self._changes.start and self._trees.now and self._changes.all_known):
             return False
         return all(
