@@ -9,8 +9,8 @@ from kimi_agent.verify.import_reach import ImportReach, is_document
 from kimi_agent.verify.run_history import TestRunRecord
 from kimi_agent.verify.test_config import find_steering_files
 from kimi_agent.verify.test_ids import file_of_test
+from kimi_agent.workspace.testrun.choosing.project_map import ANY_ECOSYSTEM
 from kimi_agent.workspace.testrun.commands_and_reports import Owner
-from kimi_agent.workspace.testrun.projects.project_map import ANY_ECOSYSTEM
 from kimi_agent.workspace.testrun.proof_rules import NONE_LEFT_OUT, REACHED, SETTLED, WHOLE
 
 OwnerOf = Callable[[str], Owner | None]
