@@ -6,7 +6,7 @@ from typing import Annotated
 from kimi_agent.log.views import OutputView, TestCase, TestReport
 from kimi_agent.tool import Context, Field, PlannedCommand, Preview, Result, ToolError, escape_path, join_some, tool
 
-MOST_IN_FULL, MOST_IDS, MOST_FIXED, TAIL_LINES = 20, 200, 20, 15
+MOST_IN_FULL, MOST_IDS, MOST_FIXED, MOST_PLACES, TAIL_LINES = 20, 200, 20, 5, 15
 
 
 async def _preview(
@@ -21,8 +21,9 @@ async def _preview(
     text = await ctx.testrun.preview_command(targets or (), name=name, command=command, failed_only=failed_only)
     _, planned = await ctx.testrun.plan(targets or (), name=name, command=command, failed_only=failed_only)
     times = f" {repeat} times" if repeat > 1 else ""
-    place = ctx.files.shown(planned.folder)
-    where = "" if place == "." else f" in {escape_path(place)}"
+    places = list(dict.fromkeys(ctx.files.shown(each.folder) for each in planned))
+    place = places[0] if len(places) == 1 else "."
+    where = "" if places == ["."] else f" in {join_some([escape_path(each) for each in places], MOST_PLACES)}"
     title = f"run tests{times}{where}: {' '.join(targets or ()) or name or 'all'}"
     return Preview(title, OutputView(text, cwd=place))
 
@@ -35,9 +36,8 @@ async def _plan(
     failed_only: bool = False,
     **others: object,
 ) -> tuple[Sequence[str], Sequence[PlannedCommand]]:
-    """The command that would start, whoever wrote it."""
-    paths, planned = await ctx.testrun.plan(targets or (), name=name, command=command, failed_only=failed_only)
-    return paths, [planned]
+    """The commands that would start, whoever wrote them."""
+    return await ctx.testrun.plan(targets or (), name=name, command=command, failed_only=failed_only)
 
 
 @tool(effect="execute", preview=_preview, plan=_plan)

@@ -1,5 +1,6 @@
 """Factories for the parts of an agent (policy, files, snapshots, context window, hooks), made from the settings."""
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -17,15 +18,17 @@ from kimi_agent.errors import ToolError, UserError
 from kimi_agent.guard.policy.policy import Policy, Rules, parse_permission_mode
 from kimi_agent.guard.policy.rules import Rule, check_rule, parse_rule
 from kimi_agent.guard.tool_wrappers.snapshots import SnapshotWrapper
-from kimi_agent.layers import find_private_paths, workspace_key
-from kimi_agent.log.events import Queued, Said
+from kimi_agent.layers import PROJECT_FOLDER, find_private_paths, workspace_key
+from kimi_agent.log.events import Queued, Returned, Said, Stamped
 from kimi_agent.log.questions import Ask, Decision, Question
 from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.session import Session
+from kimi_agent.log.views import Result, TestReport
 from kimi_agent.prompts import build_system_prompt, collect_agents_files, read_template
 from kimi_agent.tool import Tool
+from kimi_agent.verify.changed_so_far import ChangedSoFar
 from kimi_agent.verify.turn_verifier import AfterTurnHook
-from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotLimits
+from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError, SnapshotLimits
 from kimi_agent.workspace.files.access_rules import AccessRules
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.files.outputs import Outputs
@@ -33,6 +36,8 @@ from kimi_agent.workspace.files.seen_files import SeenFiles
 from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.hooks_folders import make_hooks_lookup
+from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.runner import TestRunner
 
 
 def make_policy(setup: Setup, tools: Mapping[str, Tool]) -> Policy:
@@ -220,3 +225,42 @@ def make_after_turn_hooks(
     if not config.on("commit.pull_request"):
         return (committing.run,)
     return (AutoPullRequest(committing, policy, ask, runner, config.text("model")).run,)
+
+
+def make_project_tests(
+    setup: Setup,
+    files: Files,
+    runner: ProcessRunner,
+    checkpoints: Checkpoints,
+    changed: ChangedSoFar,
+    log: Sequence[Stamped],
+    runners: Mapping[str, TestRunner],
+) -> ProjectTests:
+    """The workspace's tests, with what earlier runs of the session in `log` said."""
+
+    async def tree() -> str:
+        try:
+            return (await asyncio.to_thread(checkpoints.take)).tree
+        except SnapshotError:
+            return ""
+
+    virtual_env = setup.environ.get("VIRTUAL_ENV", "")
+    command = setup.config.text("test_command")
+    projects = str(setup.workspace / PROJECT_FOLDER / "config.toml")
+    testrun = ProjectTests(
+        files,
+        runner,
+        command=command,
+        command_source="repository" if setup.config.sources["test_command"] == projects else "settings",
+        virtual_env=virtual_env,
+        tree=tree,
+        changed=changed.paths,
+        runners=runners,
+    )
+    for stamped in log:
+        match stamped.event:
+            case Returned(result=Result(view=TestReport() as report)):
+                testrun.add_report(report)
+            case _:
+                pass
+    return testrun

@@ -9,7 +9,7 @@ model's.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,8 +26,7 @@ from kimi_agent.guard.policy.policy import Policy
 from kimi_agent.guard.tool_wrappers.approval import wrap_with_approval
 from kimi_agent.guard.tool_wrappers.loop_guard import LoopGuard
 from kimi_agent.guard.tool_wrappers.output_cap import MAX_RESULT_CHARS, wrap_with_output_cap
-from kimi_agent.layers import PROJECT_FOLDER
-from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Returned, Stamped, TurnEnded
+from kimi_agent.log.events import Compacted, Listener, Opened, Restored, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.questions import Ask
 from kimi_agent.log.readers import spending
@@ -36,7 +35,7 @@ from kimi_agent.log.sessions import Sessions
 from kimi_agent.log.store.durable_io import open_regular
 from kimi_agent.log.store.session import Session
 from kimi_agent.log.store.tracebacks import write_traceback
-from kimi_agent.log.views import FileDiff, Result, TestReport
+from kimi_agent.log.views import FileDiff
 from kimi_agent.model.cost.budget import Budget
 from kimi_agent.model.cost.caps import BudgetState
 from kimi_agent.model.cost.cost_recorder import find_last_request
@@ -47,14 +46,14 @@ from kimi_agent.model.text_tokens import CHARS_PER_TOKEN
 from kimi_agent.rewind.rewind_note import rewind_note
 from kimi_agent.tool import Context, Tool
 from kimi_agent.toolbox import ContextFactory, Toolbox, load_tools
+from kimi_agent.verify.changed_so_far import ChangedSoFar
 from kimi_agent.verify.turn_verifier import TurnVerifier
-from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
+from kimi_agent.workspace.checkpoint import Checkpoints
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
 from kimi_agent.workspace.testrun.registry import load_runners
-from kimi_agent.workspace.testrun.runner import TestRunner
 
 if TYPE_CHECKING:
     from kimi_agent.rewind.rewinder import Rewinder
@@ -194,7 +193,8 @@ async def open_agent(
         model = pipeline.wrap(wire, settings, find_last_request(log))
         hooks = factories.make_after_turn_hooks(setup, session, checkpoints, policy=policy, ask=ask, runner=runner)
         notices = [*setup.notices, *recovered, *crash_recovery.end_leftover_processes(state / "running")]
-        testrun = _make_testrun(setup, files, runner, checkpoints, log, runners)
+        changed = ChangedSoFar(checkpoints)
+        testrun = factories.make_project_tests(setup, files, runner, checkpoints, changed, log, runners)
         toolbox = Toolbox(
             tools.values(),
             # From the tool outwards: keep the files, may it run, was this call made before, is the result too long.
@@ -219,7 +219,15 @@ async def open_agent(
             notes=[lambda _: PLAN_NOTE if policy.mode == "plan" else None, rewind_note],
             settle_calls=interrupted.settle,
         )
-        heard = (pipeline.hear, context_window.hear, budget.hear, loops.hear, files.seen_files.hear, interrupted.hear)
+        heard = (
+            pipeline.hear,
+            context_window.hear,
+            budget.hear,
+            loops.hear,
+            files.seen_files.hear,
+            interrupted.hear,
+            changed.hear,
+        )
         session.listen(*listeners, *heard, *([_open_debug_log(session)] if debug else []))
         for listener in listeners:  # who joins now missed the first record
             listener(Stamped(session.agent, 0, time.time(), session.opened))
@@ -260,41 +268,6 @@ def _read_blob(session: Session, sha256: str) -> bytes:
 def _open_debug_log(session: Session) -> Listener:
     fd = open_regular(session.folder / "debug.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     return JsonLinesWriter(os.fdopen(fd, "w"))
-
-
-def _make_testrun(
-    setup: Setup,
-    files: Files,
-    runner: ProcessRunner,
-    checkpoints: Checkpoints,
-    log: Sequence[Stamped],
-    runners: Mapping[str, TestRunner],
-) -> ProjectTests:
-    async def tree() -> str:
-        try:
-            return (await asyncio.to_thread(checkpoints.take)).tree
-        except SnapshotError:
-            return ""
-
-    virtual_env = setup.environ.get("VIRTUAL_ENV", "")
-    command = setup.config.text("test_command")
-    projects = str(setup.workspace / PROJECT_FOLDER / "config.toml")
-    testrun = ProjectTests(
-        files,
-        runner,
-        command=command,
-        command_source="repository" if setup.config.sources["test_command"] == projects else "settings",
-        virtual_env=virtual_env,
-        tree=tree,
-        runners=runners,
-    )
-    for stamped in log:
-        match stamped.event:
-            case Returned(result=Result(view=TestReport() as report)):
-                testrun.add_report(report)
-            case _:
-                pass
-    return testrun
 
 
 def _context_factory(

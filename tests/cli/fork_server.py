@@ -24,11 +24,11 @@ TIMEOUT_S = 50
 
 
 class ForkServer:
-    """The parent's side: asks for runs, one at a time."""
+    """The parent's side: asks for runs, one at a time, each of at most `timeout_s` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
         self._socket, theirs = socket.socketpair()
-        self._socket.settimeout(TIMEOUT_S)
+        self._socket.settimeout(timeout_s)
         source = str(Path(__file__).resolve().parents[2])
         environ = {"PATH": os.environ["PATH"], "LANG": "C", "PYTHONPATH": source}
         command = [sys.executable, "-P", __file__, str(theirs.fileno())]

@@ -19,6 +19,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Whose tests a file needs: those of an ecosystem ("" for any) in a folder (relative, "." for the top)."""
+
+    ecosystem: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class TestSelection:
     """The tests to run: all of them, or those of `targets`; of these, those whose name contains `name`."""
 

@@ -1,12 +1,11 @@
 """ProjectTests: choose the test command, run it, parse its report, and remember how each test went."""
 
 import asyncio
-import contextlib
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,19 +21,33 @@ from kimi_agent.workspace.testrun.choosing.run_plan import (
     ConfiguredCommand,
     RememberedCommand,
     RunPlan,
+    RunSchedule,
 )
 from kimi_agent.workspace.testrun.choosing.target_parser import check_test_name, parse_targets
-from kimi_agent.workspace.testrun.commands_and_reports import TestCommand, TestSelection
+from kimi_agent.workspace.testrun.commands_and_reports import TestSelection
+from kimi_agent.workspace.testrun.joint_report import join_reports
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
-from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
+from kimi_agent.workspace.testrun.run_folder import PrintedLines, make_progress_callback, prepare_report_folder
 from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult, TestRunner
 from kimi_agent.workspace.testrun.verdict import judge_run
 
-MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE, MAX_READ_LINE_BYTES = 20, 1_000, 10_000
+MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE = 20, 1_000
 _TEMP = "kimi-agent-tests-"
-# As a shell's environment, so that nothing waits for a person; CI keeps runners out of their watch mode, which would.
-_TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}, "CI": "1"}
+# As a shell's environment, so that nothing waits for a person. Without CI, which would change results: snapshots that a
+# person's own run writes are refused there (jest 30, vitest 4), `.only` is an error, a missing interpreter too (nox).
+_TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}}
+
+
+@dataclass
+class _Run:
+    """What all plans of one call share; `timeout_s` is for all of them together, `spent_s` what is used up."""
+
+    report_path: Path
+    repeat: int
+    timeout_s: float
+    progress: Callable[[str], None] | None
+    spent_s: float = 0.0
 
 
 class ProjectTests:
@@ -42,7 +55,8 @@ class ProjectTests:
 
     `command` is the configured test command, and `command_source` who configured it; `python` is our interpreter, the
     last resort; `virtual_env` the environment that was active at the start; `tree` names the files as they are now, and
-    is asked just before a run; `runners` are test runners of the person's and the project's own.
+    is asked just before a run; `changed` the files that this turn changed (relative paths), asked where there are
+    several projects; `runners` are test runners of the person's and the project's own.
     """
 
     def __init__(
@@ -55,6 +69,7 @@ class ProjectTests:
         python: str = sys.executable,
         virtual_env: str = "",
         tree: Callable[[], Awaitable[str]] | None = None,
+        changed: Callable[[], Awaitable[Sequence[str]]] | None = None,
         runners: Mapping[str, TestRunner] | None = None,
     ) -> None:
         self._files = files
@@ -62,39 +77,51 @@ class ProjectTests:
         self._configured = ConfiguredCommand(command.strip(), command_source)
         self._interpreters = InterpreterFinder(files.root, runner, own=python, virtual_env=virtual_env)
         self._tree = tree
+        self._changed = changed
         self._own_runners = runners or {}
         self._last: dict[str, str] = {}
         self._worked: RememberedCommand | None = None
 
     def add_report(self, report: TestReport) -> None:
         """Remember an earlier run of this session (a resume reads them from the log)."""
-        if report.verdict in ("passed", "failed", "timed_out"):
+        for part in report.parts:
+            self.add_report(part)
+        if report.parts:
+            return
+        if report.verdict in ("passed", "failed", "run_failed", "timed_out"):
             self._last.update((case.id, case.outcome) for case in report.cases)
         if report.evidence == GIVEN_COMMAND_EVIDENCE and (report.cases or report.verdict == "passed"):
             from kimi_agent.workspace.testrun.choosing.given_command import may_run_subset
 
             if not may_run_subset(report.command):
-                self._worked = RememberedCommand(report.command, self._runner.cwd, bool(report.cases))
+                folder = self._files.root / report.folder if report.folder else self._runner.cwd
+                self._worked = RememberedCommand(report.command, folder, bool(report.cases))
         elif self._worked and report.command == self._worked.command and report.exit_code in NOT_STARTED_EXIT_CODES:
             self._worked = None
 
     async def preview_command(
         self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
     ) -> str:
-        """The whole command that `run` would start, for the person who is asked. Raises ToolError as `run` does.
+        """The commands that `run` would start, a line each, for the person who is asked.
 
-        Nothing of the repository runs for it.
+        Nothing of the repository runs for it. Raises ToolError as `run` does.
         """
-        argv = (await self._plan(targets, name, command, failed_only, _shown_report())).command.argv
-        return argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
+        schedule, _ = await self._schedule(targets, name, command, failed_only, _shown_report())
+        lines = []
+        for plan in schedule.plans:
+            argv = plan.command.argv
+            text = argv[2] if argv[:2] == ("/bin/sh", "-c") else shlex.join(argv)
+            lines.append(f"(cd {shlex.quote(plan.place)} && {text})" if len(schedule.plans) > 1 else text)
+            lines += [f"if that finds no tests: {each.command.shown}" for each in plan.alternatives]
+        return "\n".join(lines)
 
     async def plan(
         self, targets: Sequence[str] = (), *, name: str = "", command: str = "", failed_only: bool = False
-    ) -> tuple[Sequence[str], PlannedCommand]:
-        """What `run` would do, for the policy: the paths that it is about, and the command. Raises as `run` does."""
-        planned = await self._plan(targets, name, command, failed_only, _shown_report())
-        chosen = [str(target.path) for target in planned.selection.targets]
-        return chosen or [str(planned.folder.path)], planned.judged
+    ) -> tuple[Sequence[str], Sequence[PlannedCommand]]:
+        """What `run` would do, for the policy: the paths that it is about, and the commands. Raises as `run` does."""
+        schedule, selection = await self._schedule(targets, name, command, failed_only, _shown_report())
+        chosen = [str(target.path) for target in selection.targets]
+        return chosen or list(dict.fromkeys(str(plan.folder.path) for plan in schedule.plans)), schedule.commands
 
     async def run(
         self,
@@ -122,39 +149,61 @@ class ProjectTests:
             raise ToolError("io", why, "free space in TMPDIR") from error
         with temp as made:
             report = Path(made) / "run" / "report.xml"
-            plan = await self._plan(targets, name, command, failed_only, report)
-            if allowed is not None and plan.judged not in allowed:
-                why = f"the test command is another one by now than was allowed: {plan.judged.text}"
-                raise ToolError("stale", why, "call again")
+            schedule, _ = await self._schedule(targets, name, command, failed_only, report)
+            for planned in schedule.commands if allowed is not None else ():
+                if planned not in (allowed or ()):
+                    why = f"the test command is another one by now than was allowed: {planned.text}"
+                    raise ToolError("stale", why, "call again")
             tree = await self._tree() if self._tree else ""
-            found = await self._repeated(plan, report, repeat, timeout_s, progress)
-        found = replace(found, cases=self._compared(found.cases), tree=tree, whole=plan.whole and not failed_only)
-        self.add_report(found)
-        return found
+            run = _Run(report, repeat, timeout_s, progress)
+            found = [await self._run_plan(plan, run) for plan in schedule.plans]
+        parts = tuple(
+            replace(
+                part,
+                cases=self._compared(part.cases),
+                tree=tree,
+                whole=part.whole and not failed_only and not part.unrun,
+            )
+            for part in found
+        )
+        for part in parts:
+            self.add_report(part)
+        return join_reports(parts, schedule.unrun)
 
-    async def _repeated(
-        self, plan: RunPlan, report: Path, repeat: int, timeout_s: float, progress: Callable[[str], None] | None
-    ) -> TestReport:
+    async def _run_plan(self, plan: RunPlan, run: "_Run") -> TestReport:
+        """The report of a plan; where it finds no tests, of the first of its alternatives that does."""
+        first = await self._repeated(plan, run)
+        if first.verdict != "none_ran":
+            return first
+        for other in plan.alternatives:
+            found = await self._repeated(other, run)
+            if found.verdict not in ("none_ran", "timed_out") and found.exit_code not in NOT_STARTED_EXIT_CODES:
+                return replace(found, evidence=f"{found.evidence}; {first.runner} found no tests")
+        return first
+
+    async def _repeated(self, plan: RunPlan, run: "_Run") -> TestReport:
         runs: list[TestReport] = []
-        spent = 0.0
-        while len(runs) < repeat and not (runs and stops_repeating(runs[-1])):
-            left = timeout_s - spent
+        while len(runs) < run.repeat and not (runs and stops_repeating(runs[-1])):
+            left = run.timeout_s - run.spent_s
             if left <= 0:
-                return combine_runs(runs, repeat, late=f"stopped after {timeout_s:g} s")
-            await asyncio.to_thread(_prepare_report_folder, report.parent, plan.command)
-            count = f"run {len(runs) + 1} of {repeat}: " if repeat > 1 else ""
+                late = f"stopped after {run.timeout_s:g} s"
+                return combine_runs(runs, run.repeat, late=late) if runs else self._not_begun(plan, late)
+            await asyncio.to_thread(prepare_report_folder, run.report_path.parent, plan.command)
+            count = f"run {len(runs) + 1} of {run.repeat}: " if run.repeat > 1 else ""
             finished = await self._runner.run(
                 plan.command.argv,
                 timeout_s=left,
                 cwd=plan.command.folder,
                 env={**_TEST_ENVIRONMENT, **plan.command.env},
-                on_output=_progress_callback(progress, plan.command.show_line, count) if progress else None,
+                on_output=make_progress_callback(run.progress, plan.command.show_line, count) if run.progress else None,
             )
-            spent += finished.duration_s
-            runs.append(await asyncio.to_thread(self._read, plan, finished, report, timeout_s))
-        return combine_runs(runs, repeat)
+            run.spent_s += finished.duration_s
+            runs.append(await asyncio.to_thread(self._read, plan, finished, run.report_path, run.timeout_s))
+        return combine_runs(runs, run.repeat)
 
-    async def _plan(self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path) -> RunPlan:
+    async def _schedule(
+        self, targets: Sequence[str], name: str, command: str, failed_only: bool, report: Path
+    ) -> tuple[RunSchedule, TestSelection]:
         # Loading the runners takes 50 ms, which the start of the program shall not pay.
         from kimi_agent.workspace.testrun.choosing.choose_plan import PlanChooser
         from kimi_agent.workspace.testrun.registry import list_runners
@@ -170,8 +219,13 @@ class ProjectTests:
         environment = RunnerEnvironment(self._runner, self._interpreters, report)
         chooser = PlanChooser(self._files, environment, await asyncio.to_thread(list_runners, self._own_runners))
         if command:
-            return chooser.plan_command(command, self._runner.cwd, GIVEN_COMMAND_EVIDENCE)
-        return await chooser.choose(selection, configured=self._configured, worked=self._worked)
+            plan = chooser.plan_command(command, self._runner.cwd, GIVEN_COMMAND_EVIDENCE)
+            return RunSchedule((plan,)), selection
+        changed: Sequence[str] = ()
+        if self._changed and selection.is_whole and await asyncio.to_thread(lambda: chooser.has_several_projects):
+            changed = await self._changed()
+        schedule = await chooser.choose(selection, configured=self._configured, worked=self._worked, changed=changed)
+        return schedule, selection
 
     def _failing(self, targets: Sequence[str]) -> list[str]:
         failing = [each for each, outcome in self._last.items() if outcome in FAILED_OUTCOMES]
@@ -183,7 +237,7 @@ class ProjectTests:
         return failing
 
     def _read(self, plan: RunPlan, finished: ProcessResult, report: Path, timeout_s: float) -> TestReport:
-        lines = _PrintedLines(self._files, finished)
+        lines = PrintedLines(self._files, finished)
         reading = plan.read(RunResult(finished.exit_code, lines, report, self._files.root, plan.folder, plan.selection))
         killed = ""
         if finished.timed_out:
@@ -204,6 +258,24 @@ class ProjectTests:
             running=reading.running if killed else "",
             log=log or (self._files.outputs.keep(text) if text.strip() else ""),
             trouble=trouble,
+            whole=plan.whole,
+            folder=plan.place,
+            ecosystem=plan.ecosystem,
+            unrun=reading.unrun,
+        )
+
+    def _not_begun(self, plan: RunPlan, late: str) -> TestReport:
+        """The report of a plan for which no time was left."""
+        return TestReport(
+            "timed_out",
+            plan.command.runner,
+            plan.command.evidence,
+            plan.command.shown,
+            None,
+            0.0,
+            trouble=f"{late}, before it began",
+            folder=plan.place,
+            ecosystem=plan.ecosystem,
         )
 
     def _mended(self, cases: tuple[TestCase, ...]) -> Iterator[TestCase]:
@@ -239,39 +311,3 @@ class ProjectTests:
 def _shown_report() -> Path:
     """The report's place in a command that is only shown or judged: as mktemp writes a name that each run makes."""
     return Path(tempfile.gettempdir()) / f"{_TEMP}XXXX" / "run" / "report.xml"
-
-
-def _prepare_report_folder(place: Path, command: TestCommand) -> None:
-    """Make an empty folder for the report and its extra files: nothing of an earlier run is read again."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(place)
-    place.mkdir()
-    for name, text in command.extra_files.items():
-        (place / name).write_text(text, "utf-8")
-
-
-class _PrintedLines:
-    """The lines that a process printed, as often as they are asked for; long ones are cut."""
-
-    def __init__(self, files: Files, finished: ProcessResult) -> None:
-        self._files = files
-        self._finished = finished
-
-    def __iter__(self) -> Iterator[str]:
-        if not self._finished.output:
-            yield from self._finished.text.split("\n")
-            return
-        with self._files.open(self._finished.output) as log:
-            while line := log.readline(MAX_READ_LINE_BYTES):
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def _progress_callback(
-    progress: Callable[[str], None], show_line: Callable[[str], str], count: str
-) -> Callable[[str], None]:
-    def report(text: str) -> None:
-        last = next((line.strip() for line in reversed(strip_escapes(text).split("\n")) if line.strip()), "")
-        if last := strip_escapes(show_line(last)).strip():
-            progress(f"{count}{last[:160]}")
-
-    return report

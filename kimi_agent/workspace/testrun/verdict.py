@@ -8,6 +8,7 @@ from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.proof_rules import ALL_ENDED, RUN_SUCCEEDED
 from kimi_agent.workspace.testrun.reports.closing_lines import read_closing_lines
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
+from kimi_agent.workspace.testrun.reports.package_output import PackageRuns, read_package_runs
 
 _ERROR = re.compile(r"ERROR(?!: usage:)\b|INTERNALERROR|.*: No module named |.*\b\w+(?:Error|Exception)\b|.*\berror: ")
 _FIRST_SIGNAL = 128
@@ -69,14 +70,34 @@ def _judge_green(reading: ParsedReport, exit_code: int | None, lines: Iterable[s
 
 def _judge_exit_code(reading: ParsedReport, lines: Iterable[str]) -> tuple[RunVerdict, str]:
     """The verdict where nothing but the exit code is known: its closing lines may say that it is not what it seems."""
+    judged = f"judged by its exit code; {reading.trouble or 'no test was read one by one'}"
+    if reading.stated_result == "none":
+        return "none_ran", reading.trouble
+    packages = read_package_runs(lines)
+    failed = f"failed: {', '.join(packages.failed)}" if packages.failed else ""
     if reading.stated_result != "passed":
-        return "failed", "judged by its exit code; no test was read one by one"
+        return "failed", _joined(judged, failed)
+    if packages.failed:
+        return "failed", f"the exit code is 0 although tests failed in: {', '.join(packages.failed)}"
     closing = read_closing_lines(lines)
     if closing.failed:
         return "failed", f"the exit code is 0 although it says: {closing.failed}"
+    if packages.runs or packages.no_task:
+        return _judge_packages(packages, judged)
     if closing.nothing_ran:
         return "none_ran", f"it says: {closing.nothing_ran}"
-    return "passed", "judged by its exit code; no test was read one by one"
+    return "passed", judged
+
+
+def _judge_packages(packages: PackageRuns, judged: str) -> tuple[RunVerdict, str]:
+    """The verdict on a run over many packages in which nothing failed, each held against its own closing lines."""
+    if not packages.runs:
+        return "none_ran", f"it says: {packages.no_task}"
+    empty = f"nothing ran in: {', '.join(packages.empty)}" if packages.empty else ""
+    if len(packages.empty) == len(packages.runs):
+        return "none_ran", empty
+    cached = f"cached, so not run again: {', '.join(packages.cached)}" if packages.cached else ""
+    return "passed", _joined(judged, empty, cached)
 
 
 def _joined(*reasons: str) -> str:

@@ -428,11 +428,23 @@ def test_mix_selects(
     assert (shlex.join(found) if found is not None else None) == words
 
 
-async def test_mix_traces(context: Context, workspace: Path, environment: RunnerEnvironment) -> None:
+async def test_mix_reports_by_a_formatter_and_keeps_its_time_outs(
+    context: Context, workspace: Path, environment: RunnerEnvironment
+) -> None:
     put(workspace, {"mix.exs": ""})
     launch = await launched(MIX, context, environment, TestSelection())
     assert launch is not None
-    assert (launch.argv[1:], launch.shown) == (("test", "--trace", "--no-color"), "mix test")
+    formatter = str(environment.report_path.with_name("exunit_formatter.exs"))
+    assert launch.argv[1:6] == ("-r", formatter, "-S", "mix", "test")
+    # --trace would lift every time-out.
+    assert (launch.shown, "--trace" in launch.argv) == ("mix test", False)
+    assert list(launch.extra_files) == ["exunit_formatter.exs"]
+
+
+def test_an_umbrella_runs_the_tests_of_its_projects(here: ProjectFolder, workspace: Path) -> None:
+    put(workspace, {"mix.exs": 'def project do\n  [\n    apps_path: "apps",\n    version: "1"\n  ]\nend\n'})
+    assert MIX.covers(here, "apps/a")
+    assert not MIX.covers(here, "tools/a")
 
 
 @pytest.mark.parametrize(

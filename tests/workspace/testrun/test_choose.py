@@ -51,7 +51,7 @@ async def test_a_command_that_told_of_its_tests_is_taken_again(context: Context,
     first = await context.testrun.run(command=command)
     assert (first.verdict, first.evidence, first.whole) == ("passed", "command of this call", False)
     again = await context.testrun.run()
-    assert (again.evidence, again.command, again.whole) == ("it worked in this session", command, False)
+    assert (again.evidence, again.command, again.whole) == ("it worked in this session", command, True)
     assert "-m unittest -v test_a.py" in await context.testrun.preview_command(["test_a.py"])
     resumed = ProjectTests(context.files, context.runner)
     resumed.add_report(first)
@@ -113,10 +113,18 @@ def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some
         (
             "bundle exec rspec",
             "rspec",
-            "bundle exec rspec --no-color --format progress --format json --out /r/report",
+            "bundle exec rspec --no-color --format progress --require /r/rspec_reporter.rb "
+            "--format KimiAgentReport --out /r/report",
         ),
         ("vendor/bin/phpunit", "phpunit", "vendor/bin/phpunit --log-junit /r/report"),
-        ("mix test", "mix", "mix test --trace --no-color"),
+        (
+            "MIX_ENV=test mix test a.exs",
+            "mix",
+            "MIX_ENV=test elixir -r /r/exunit_formatter.exs -S mix test a.exs "
+            "--formatter KimiAgentReport --formatter ExUnit.CLIFormatter --no-color",
+        ),
+        ("bundle exec rake test", "minitest", "bundle exec rake test"),
+        ("bundle exec rake", "command", "bundle exec rake"),
         ("./gradlew test", "gradle", "./gradlew test"),
         ("mvn -q test", "maven", "mvn -q test"),
         ("go test ./... | tee log", "command", "go test ./... | tee log"),
@@ -129,9 +137,10 @@ async def test_a_plain_command_of_a_known_runner_is_made_to_report(
 ) -> None:
     put(workspace, {"package.json": json.dumps({"scripts": {"test": "jest", "other": "x; y"}})})
     folder = ProjectFolder(context.files, workspace)
-    launch, _ = prepare_given_command(command, folder, "because", Path("/r/report"), list_runners({}))
+    launch = prepare_given_command(command, folder, "because", Path("/r/report"), list_runners({})).command
     assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
-    assert set(launch.extra_files) <= {"reporter.mjs", "reporter.cjs", "began"}
+    ours = {"reporter.mjs", "reporter.cjs", "began", "rspec_reporter.rb", "exunit_formatter.exs"}
+    assert set(launch.extra_files) <= {*ours, "minitest/kimi_agent_plugin.rb"}
 
 
 async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, workspace: Path) -> None:
@@ -149,16 +158,85 @@ async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, w
     assert "jest --ci" in await context.testrun.preview_command(["web/a.test.ts"])
 
 
-async def test_other_ecosystems_beside_the_chosen_one_are_listed(context: Context, workspace: Path) -> None:
+async def test_every_ecosystem_of_a_folder_runs_and_a_task_beside_them_does_not(
+    context: Context, workspace: Path
+) -> None:
     put(
         workspace,
         {
             "test_a.py": UNITTEST.format(1),
-            "package.json": '{"devDependencies": {"vitest": "3"}}',
-            "Makefile": "test:\n",
+            "package.json": '{"scripts": {"test": "node check.js"}}',
+            "check.js": "",
+            "Makefile": "test:\n\texit 1\n",
         },
     )
-    assert (await context.testrun.run()).evidence == "test_a.py imports unittest; also found: vitest, make test"
+    report = await context.testrun.run()
+    assert (report.verdict, [part.runner for part in report.parts]) == ("passed", ["unittest", "npm test"])
+    assert [part.ecosystem for part in report.parts] == ["Python", "JavaScript"]
+    assert report.whole
+
+
+async def test_a_run_belongs_to_the_projects_of_the_changed_files(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {
+            "back/pyproject.toml": "[tool.pytest.ini_options]\n",
+            "back/test_a.py": "def test_a(): pass\n",
+            "front/package.json": '{"scripts": {"test": "node check.js"}}',
+            "front/check.js": "process.exit(1)",
+            "other/package.json": "{}",
+        },
+    )
+    changed: list[str] = []
+
+    async def files() -> list[str]:
+        return changed
+
+    tests = ProjectTests(context.files, context.runner, changed=files)
+    every = await tests.run()
+    assert (every.verdict, every.count("passed")) == ("failed", 1)
+    assert [(part.folder, part.verdict) for part in every.parts] == [("back", "passed"), ("front", "failed")]
+    changed += ["back/a.py", "README.md"]
+    assert ((await tests.run()).folder, (await tests.run()).verdict) == ("back", "passed")
+    changed += ["other/a.ts"]
+    report = await tests.run()
+    assert (report.folder, report.whole, report.unrun) == ("back", False, ("other: no tests of JavaScript were found",))
+
+
+async def test_projects_that_tests_are_about_never_run_and_examples_only_when_changed(
+    context: Context, workspace: Path
+) -> None:
+    failing = '{"scripts": {"test": "node -e process.exit(1)"}}'
+    put(
+        workspace,
+        {
+            "pyproject.toml": "[tool.pytest.ini_options]\n",
+            "test_a.py": "def test_a(): pass\n",
+            "tests/fixtures/app/package.json": failing,
+            "examples/one/package.json": failing,
+            "node_modules/x/package.json": failing,
+            "inner/.git/HEAD": "",
+            "inner/package.json": failing,
+        },
+    )
+    assert (await context.testrun.run()).runner == "pytest"
+
+    async def changed() -> list[str]:
+        return ["examples/one/a.js"]
+
+    tests = ProjectTests(context.files, context.runner, changed=changed)
+    assert ((await tests.run()).folder, (await tests.run()).verdict) == ("examples/one", "failed")
+
+
+async def test_where_a_runner_finds_no_tests_the_next_one_is_tried(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {"pyproject.toml": "[tool.pytest.ini_options]\npython_files = 'none.py'\n", "test_a.py": UNITTEST.format(1)},
+    )
+    report = await context.testrun.run()
+    assert (report.verdict, report.runner) == ("passed", "unittest")
+    assert report.evidence.endswith("; pytest found no tests")
+    assert "if that finds no tests: python3 -m unittest" in await context.testrun.preview_command()
 
 
 async def test_the_nearest_manifest_of_any_language_counts(context: Context, workspace: Path) -> None:

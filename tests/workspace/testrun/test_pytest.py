@@ -284,7 +284,7 @@ async def test_the_nearest_project_upwards_from_the_target_runs_it(context: Cont
     )
     report = await context.testrun.run(["sub/tests"], timeout_s=60)
     assert outcomes(report) == {"sub/tests/test_s.py::test_s": "passed"}
-    assert report.evidence.startswith("pyproject.toml [tool.pytest]; also found: make test")
+    assert report.evidence.startswith("pyproject.toml [tool.pytest]")
     assert (await context.testrun.run(["test_top.py"], timeout_s=60)).evidence.startswith(
         "pyproject.toml requires pytest"
     )

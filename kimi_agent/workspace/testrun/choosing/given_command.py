@@ -6,6 +6,7 @@ judged by its exit code.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
@@ -23,9 +24,18 @@ _WHOLE_RUN_WORDS = {"run", "exec", "test", "tests", "check", "verify", "build", 
 _WHOLE_RUN_WORDS |= {"pytest", "unittest", "jest", "vitest", "mocha", "rspec", "phpunit", "python", "python3"}
 
 
+@dataclass(frozen=True)
+class GivenPlan:
+    """A given command, its parser, and the ecosystem of the runner that it starts ("" where that is not known)."""
+
+    command: TestCommand
+    read: ReportParser
+    ecosystem: str = ""
+
+
 def prepare_given_command(
     command: str, folder: ProjectFolder, why: str, report: Path, runners: Sequence[TestRunner]
-) -> tuple[TestCommand, ReportParser]:
+) -> GivenPlan:
     """`command` ready to run in `folder`, with the options added that make a known runner write a report."""
     words = split_plain_command(command)
     while words and _ASSIGNMENT.fullmatch(words[0]):
@@ -34,8 +44,9 @@ def prepare_given_command(
     # Where the shell does more than split words, the end of the text is not surely the end of the runner's own.
     for runner in runners if words and "--" not in words else ():
         if adopted := runner.adopt(given):
-            return adopted, _with_exit_code_fallback(runner.read)
-    return given.run_as("command"), read_exit_code
+            ecosystem = "" if runner.is_task else runner.ecosystem
+            return GivenPlan(adopted, _with_exit_code_fallback(runner.read), ecosystem)
+    return GivenPlan(given.run_as("command"), read_exit_code)
 
 
 def may_run_subset(command: str) -> bool:

@@ -1,4 +1,4 @@
-"""Parser of the verbose text that minitest and test-unit print."""
+"""Minitest text parser: what test-unit prints, and minitest where our plugin is not loaded, when they are verbose."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -67,7 +67,7 @@ class MinitestOutput:
         self._unit = False
 
     def take(self, line: str) -> None:
-        if summary := _SUMMARY.match(line):
+        if (summary := _SUMMARY.match(line)) and not self._is_open():
             self.ran = int(summary["ran"]) + (self.ran or 0)  # rake can run several suites
             self.bad += int(summary["failures"]) + int(summary["errors"])
             self._block, self.pending = None, ""
@@ -94,6 +94,10 @@ class MinitestOutput:
             self.pending = ""
         else:
             self._keep(line)
+
+    def _is_open(self) -> bool:
+        """Whether a test was announced and not judged: what follows is what it prints."""
+        return bool(self.pending) and self.found[self.pending].outcome is None
 
     def _announce(self, test: str, letter: str) -> None:
         self._block = None
@@ -144,14 +148,11 @@ def parse_minitest_output(lines: Iterable[str], *, frame: FrameMatcher, file_of:
         return ParsedReport(cases, running=running, is_complete=False)
     if not text.ran:
         return ParsedReport(stated_result="none")
-    if not cases:
-        # Something keeps it from being verbose: only the counts are known.
-        return ParsedReport(stated_result="failed" if text.bad else "passed", by_exit_code=True)
     bad = sum(case.outcome in FAILED_OUTCOMES for case in cases)
-    trouble = ""
-    if text.ran > len(cases):
-        trouble = f"the runner counts {text.ran} tests, of which {len(cases)} could be read from its output"
-    return ParsedReport(cases, stated_result="failed" if text.bad > bad else "", trouble=trouble)
+    if not cases or (text.ran > len(judged) and not text.bad):
+        # It is not verbose, or its tests ran beside each other and wrote into each other's lines.
+        return ParsedReport(stated_result="failed" if text.bad else "passed", by_exit_code=True)
+    return ParsedReport(cases, stated_result="failed" if text.bad > bad else "", announced=text.ran, ended=len(judged))
 
 
 def _case(found: _MinitestResult, frame: FrameMatcher, file_of: Callable[[str], str]) -> TestCase:

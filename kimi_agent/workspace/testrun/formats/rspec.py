@@ -1,7 +1,8 @@
-"""RSpec JSON report parser: its examples become test cases."""
+"""RSpec report parser: the examples of its JSON, with our count of those to run (`injected_ruby_reporters`)."""
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,9 @@ from kimi_agent.workspace.testrun.reports.report_file import ReportRejected, rea
 
 _OUTCOMES: dict[str, TestOutcome] = {"passed": "passed", "failed": "failed", "pending": "skipped"}
 _ID = re.compile(r"(?P<path>.*?)(?P<ordinal>\[[\d:]+\])")
+# Several filters stand on lines of their own behind "Run options:"; "ignoring {...}" takes one back.
+_INCLUDED = re.compile(r"^(?:Run options:)?\s*include (\{.*\})$", re.MULTILINE)
+_IGNORED = "All examples were filtered out; ignoring "
 _MADE_UP = re.compile(r"is expected (?:to|not to)\b|example at ")
 _MOST_FRAMES = 200
 
@@ -53,6 +57,7 @@ class _Report(msgspec.Struct):
     examples: list[_Example] = msgspec.field(default_factory=list)
     messages: list[str] = msgspec.field(default_factory=list)
     summary: _Summary = msgspec.field(default_factory=_Summary)
+    announced: int | None = None
 
 
 def parse_rspec_report(path: Path, frame: FrameMatcher, spelled: Callable[[str], str]) -> ParsedReport | None:
@@ -66,14 +71,30 @@ def parse_rspec_report(path: Path, frame: FrameMatcher, spelled: Callable[[str],
     if report is None:
         return None
     cases = merge_cases(_cases(report.examples, frame, spelled))
+    found = ParsedReport(
+        cases,
+        announced=report.announced,
+        ended=sum(example.status in _OUTCOMES for example in report.examples),
+        unrun=_filtered(report.messages),
+    )
     outside = report.summary.errors_outside_of_examples_count
     if not outside:
-        return ParsedReport(cases, stated_result="" if cases else "none")
+        return replace(found, stated_result="" if cases else "none")
     lines = strip_escapes("\n".join(report.messages[:20])).split("\n")
     why = [line.rstrip()[:MAX_EXCERPT_LINE_CHARS] for line in lines if line.strip()][:MAX_EXCERPT_LINES]
     if any(case.outcome in FAILED_OUTCOMES for case in cases):
-        return ParsedReport(cases, trouble=f"{outside} errors outside of the examples: {''.join(why[:2])}")
-    return ParsedReport(cases, fatal_error="\n".join(why) or f"{outside} errors outside of the examples")
+        return replace(found, trouble=f"{outside} errors outside of the examples: {''.join(why[:2])}")
+    if cases and found.ended == found.announced:
+        # A hook behind all examples; where a file could not be loaded, RSpec runs none.
+        return replace(found, trouble=" ".join(each.strip() for each in why[:4]))
+    return replace(found, fatal_error="\n".join(why) or f"{outside} errors outside of the examples")
+
+
+def _filtered(messages: Iterable[str]) -> tuple[str, ...]:
+    """What a filter kept from running, as RSpec says it ("Run options: include {:focus=>true}")."""
+    text = "\n".join(messages)
+    kept = [found for found in _INCLUDED.findall(text) if f"{_IGNORED}{found}" not in text]
+    return tuple(f"the examples that its filter leaves out (include {found})" for found in kept)
 
 
 def _cases(examples: Iterable[_Example], frame: FrameMatcher, spelled: Callable[[str], str]) -> Iterable[TestCase]:
@@ -95,7 +116,10 @@ def _case(node_id: str, file: str, example: _Example, frame: FrameMatcher) -> Te
     outcome = _OUTCOMES.get(example.status, "error")
     if outcome not in FAILED_OUTCOMES:
         return TestCase(node_id, outcome, message=first_nonblank_line(example.pending_message or ""))
-    fault = example.exception or _Exception()
+    if example.exception is None:
+        # Its code called `exit`: RSpec (3.12) gives it no status, runs no other example and ends with exit code 0.
+        return TestCase(node_id, "error", f"{file}:{example.line_number}", "it ended the run: no result was reported")
+    fault = example.exception
     message = (fault.message or "").strip("\n")
     kind = fault.kind or ""
     if kind and not kind.startswith("RSpec::"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimi_agent.workspace.testrun.projects.js_workspace import has_tested_packages
 from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 
@@ -26,6 +27,7 @@ _LOCKS = (
     ("bun", ("bun.lock", "bun.lockb")),
 )
 _MANAGER = re.compile(r"(npm|pnpm|yarn|bun)@")
+_RUNNER_CONFIGURATION = re.compile(r"(?:jest|vitest)\.(?:config|workspace)\.\w+|\.mocharc\..*")
 _NO_TESTS = "no test specified"
 _MOST_READ = 20
 
@@ -57,6 +59,8 @@ def inspect_node_project(folder: ProjectFolder) -> NodeProject:
     script = parse_package_script(scripts)
     if script.runner:
         return NodeProject(script.runner, f"{PACKAGE_JSON} script test", manager, script)
+    if has_tested_packages(folder) and not any(_RUNNER_CONFIGURATION.fullmatch(name) for name in folder.names()):
+        return NodeProject("")  # what a workspace's top depends on is its packages', which have scripts of their own
     needed = {name for key in ("devDependencies", "dependencies") for name in _table(package, key)}
     for runner in ("vitest", "jest", "mocha"):
         if runner in needed:

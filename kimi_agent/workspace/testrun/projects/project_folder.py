@@ -27,12 +27,16 @@ def walk_up(folder: Path, root: Path) -> Iterator[Path]:
 
 
 class ProjectFolder:
-    """One folder that might be a project's. `path` is absolute, `root` the workspace's; `index` knows its names."""
+    """One folder that might be a project's. `path` is absolute, `root` the workspace's; `index` knows its names.
 
-    def __init__(self, files: Files, path: Path, index: FolderIndex | None = None) -> None:
+    `inner` are folders below it (relative to the workspace) that are projects of their own: no file is found in them.
+    """
+
+    def __init__(self, files: Files, path: Path, index: FolderIndex | None = None, inner: tuple[str, ...] = ()) -> None:
         self.path = path
         self.root = files.root
         self._files = files
+        self._inner = inner
         self.index = index or FolderIndex(files.root)
         self._texts: dict[str, str] = {}
         self._found: dict[re.Pattern[str], tuple[str, ...]] = {}
@@ -42,6 +46,10 @@ class ProjectFolder:
         """The folder relative to the workspace, with slashes; "" for its top."""
         relative = os.path.relpath(self.path, self.root)
         return "" if relative == "." else relative
+
+    def subfolder(self, below: str) -> "ProjectFolder":
+        """The folder `below` in it (relative, with slashes), which knows the same names."""
+        return ProjectFolder(self._files, self.path / below, self.index)
 
     def names(self, below: str = "") -> tuple[str, ...]:
         """The regular files of the folder (or of `below` in it) and the links in it, sorted."""
@@ -69,6 +77,6 @@ class ProjectFolder:
     def find_files(self, pattern: re.Pattern[str]) -> tuple[str, ...]:
         """Files whose name `pattern` matches whole, nearest first, "/" between parts; a bounded number of them."""
         if pattern not in self._found:
-            found = self.index.find_files(pattern, self.below_root, _MOST_FOLDERS)
+            found = self.index.find_files(pattern, self.below_root, _MOST_FOLDERS, self._inner)
             self._found[pattern] = tuple(itertools.islice(found, _MOST_FOUND))
         return self._found[pattern]

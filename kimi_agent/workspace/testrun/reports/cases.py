@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
@@ -18,6 +19,7 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
 )
 
 MAX_CASES = 20_000
+_MOST_LAST_WORDS = 3
 
 FrameMatcher = Callable[[str], str | None]
 """Gives for a line: "path:line" of a frame in the workspace, "" for a frame elsewhere, None for what is no frame."""
@@ -102,6 +104,24 @@ def excerpt_first_error(lines: Iterable[str], pattern: re.Pattern[str], most: in
             if len(found) == most:
                 break
     return "\n".join(found)
+
+
+def with_last_words(
+    report: ParsedReport, *, exit_code: int | None, lines: Iterable[str], summary: re.Pattern[str]
+) -> ParsedReport:
+    """`report` with what a run that failed though no test did printed behind its `summary` line (matched whole)."""
+    if exit_code in (0, None) or report.trouble or any(case.outcome in FAILED_OUTCOMES for case in report.cases):
+        return report
+    words: list[str] | None = None
+    for raw in lines:
+        line = strip_escapes(raw).strip()
+        if summary.fullmatch(line):
+            words = []
+        elif words is not None and line and len(words) < _MOST_LAST_WORDS:
+            words.append(line[:MAX_EXCERPT_LINE_CHARS])
+    if words is None:
+        return report
+    return replace(report, trouble=" ".join(words) or "it printed no reason behind its summary")
 
 
 def clean_test_name(text: str) -> str:

@@ -14,13 +14,20 @@ from kimi_agent.workspace.testrun.projects import node_project
 from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project, is_installed
 from kimi_agent.workspace.testrun.projects.package_script import identify_runner
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
+from kimi_agent.workspace.testrun.projects.workspace_coverage import covers_package
 from kimi_agent.workspace.testrun.reports import injected_js_reporters
 from kimi_agent.workspace.testrun.reports.cases import path_argument
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, ReportParser, TestRunner, read_exit_code
 
 NODE_SUFFIXES = (".js", ".cjs", ".mjs", ".jsx", ".ts", ".cts", ".mts", ".tsx", ".vue", ".svelte")
-# npx would install what is missing, corepack's pnpm and yarn would download themselves: no run of tests does that.
-_ENV = {"npm_config_yes": "false", "COREPACK_ENABLE_NETWORK": "0", "npm_config_update_notifier": "false"}
+PACKAGE_MANAGER_ENVIRONMENT = {
+    "npm_config_yes": "false",
+    "COREPACK_ENABLE_NETWORK": "0",
+    "npm_config_update_notifier": "false",
+    "pnpm_config_verify_deps_before_run": "false",
+}
+"""No run of tests downloads: npx would install what is missing, corepack's pnpm and yarn themselves, and pnpm (12.21
+does) the dependencies, before each script."""
 _PROGRAMS = {"vitest": "vitest run", "jest": "jest", "mocha": "mocha", "node": "node --test", "bun": "bun test"}
 _OWN_REPORTERS = re.compile(r"\s--test-reporter(?:-destination)?(?:=\S+|\s+\S+)")
 _REGEX_CHARACTER = re.compile(r"([\\^$.*+?()\[\]{}|/])")
@@ -115,7 +122,7 @@ async def _launch(request: LaunchRequest) -> TestCommand | None:
     shown = " ".join(filter(None, (before + base, shlex.join([*named, *paths]))))
     argv = ("/bin/sh", "-c", _path_prefix(folder) + before + text)
     files = node_reporter_files(runner, report)
-    return TestCommand(runner, request.why + missing, argv, shown, folder.path, _ENV, files)
+    return TestCommand(runner, request.why + missing, argv, shown, folder.path, PACKAGE_MANAGER_ENVIRONMENT, files)
 
 
 async def _launch_script(request: LaunchRequest) -> TestCommand | None:
@@ -123,11 +130,11 @@ async def _launch_script(request: LaunchRequest) -> TestCommand | None:
         return None
     manager = inspect_node_project(request.folder).package_manager
     if found := request.which(manager):
-        return request.command(f"{manager} test", (found, "test"), (manager, "test"), _ENV)
+        return request.command(f"{manager} test", (found, "test"), (manager, "test"), PACKAGE_MANAGER_ENVIRONMENT)
     text = node_project.test_script_text(request.folder)
     argv = ("/bin/sh", "-c", _path_prefix(request.folder) + text)
     why = f"{request.why}; there is no {manager} here"
-    return TestCommand("test script", why, argv, text, request.folder.path, _ENV)
+    return TestCommand("test script", why, argv, text, request.folder.path, PACKAGE_MANAGER_ENVIRONMENT)
 
 
 def _base_command(found: NodeProject, selection: TestSelection) -> tuple[str, str]:
@@ -219,6 +226,7 @@ def _make_runner(name: str, runner: str, order: int, read: ReportParser) -> Test
         adopt=partial(_adopt, runner),
         manifests=(r"package\.json",),
         order=order,
+        covers=covers_package,
     )
 
 
@@ -228,5 +236,7 @@ MOCHA = _make_runner("mocha", "mocha", 22, read_reporter_lines)
 NODE = _make_runner("node --test", "node", 23, read_reporter_lines)
 BUN = _make_runner("bun test", "bun", 24, read_bun_output)
 NPM_SCRIPT = TestRunner(
-    *("npm test", "JavaScript", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES), order=25
+    *("npm test", "JavaScript", _evidence("script"), _launch_script, read_exit_code, NODE_SUFFIXES),
+    order=25,
+    covers=covers_package,
 )

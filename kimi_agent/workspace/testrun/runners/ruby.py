@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
-from kimi_agent.workspace.testrun.formats import minitest_output, rspec
+from kimi_agent.workspace.testrun.formats import minitest_output, minitest_report, rspec
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_first_error,
@@ -15,8 +15,16 @@ from kimi_agent.workspace.testrun.reports.cases import (
     match_frames,
     path_argument,
     targets_of_one_kind,
+    with_last_words,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import make_path_mapper
+from kimi_agent.workspace.testrun.reports.injected_ruby_reporters import (
+    MINITEST_PLUGIN,
+    MINITEST_PLUGIN_FILE,
+    RSPEC_REPORTER,
+    RSPEC_REPORTER_FILE,
+    minitest_environment,
+)
 from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 
@@ -31,6 +39,11 @@ _TEST_TASK = re.compile(
     r"""|^[ \t]*task[ \t]*\(?[ \t]*(?::test\b|test:|["']test["'])""",
     re.MULTILINE,
 )
+_SETS_OPTIONS = re.compile(r"\boptions\b")
+_RSPEC_FILES = {RSPEC_REPORTER_FILE: RSPEC_REPORTER}
+_MINITEST_FILES = {MINITEST_PLUGIN_FILE: MINITEST_PLUGIN}
+_RSPEC_SUMMARY = re.compile(r"\d+ examples?, \d+ failures?\b.*")
+_MINITEST_SUMMARY = re.compile(r"\d+ (?:runs|tests), \d+ assertions, .*")
 _STARTUP_ERROR = re.compile(
     r"\b\w*(?:Error|Exception)\b|rake aborted!|Could not|bundler:|cannot load such file|invalid option"
 )
@@ -60,8 +73,8 @@ async def _launch_rspec(request: LaunchRequest) -> TestCommand | None:
     words = rspec_arguments(request.folder.path, request.selection)
     if program is None or words is None:
         return None
-    options = _rspec_options(request.report_path)
-    return request.command("rspec", (*program[0], *options, *words), (*program[1], *words))
+    argv = (*program[0], *_rspec_options(request.report_path), *words)
+    return replace(request.command("rspec", argv, (*program[1], *words)), extra_files=_RSPEC_FILES)
 
 
 async def _launch_minitest(request: LaunchRequest) -> TestCommand | None:
@@ -76,16 +89,27 @@ async def _launch_minitest(request: LaunchRequest) -> TestCommand | None:
         rest: tuple[str, ...] = ("bin/rails", "test", *files, "-v", *choice)
     elif not files and _rakefile(request.folder):
         program = _find_bundled_program(request, "rake", ("rake",))
+        # TESTOPTS takes the place of the options that a Rakefile sets, which may leave tests out.
+        verbose = () if _SETS_OPTIONS.search(request.folder.text(_rakefile(request.folder))) else ("-v",)
+        options = (*verbose, *choice)
         # rake hands the value to a shell, so the pattern is quoted for that one.
-        rest = ("test", f"TESTOPTS={shlex.join(('-v', *choice))}")
+        rest = ("test", *((f"TESTOPTS={shlex.join(options)}",) if options else ()))
     else:
         loaded = files or tuple(_tests(request.folder))
         rest = ("-I", "lib", "-I", "test", *(f"-r./{file}" for file in loaded), "-e", "", "--", "-v", *choice)
-    return request.command("minitest", (*program[0], *rest), (*program[1], *rest)) if program else None
+    if program is None:
+        return None
+    env = minitest_environment(request.report_path)
+    command = request.command("minitest", (*program[0], *rest), (*program[1], *rest), env)
+    return replace(command, extra_files=_MINITEST_FILES)
 
 
 def _rspec_options(report: Path) -> tuple[str, ...]:
-    return ("--no-color", "--format", "progress", "--format", "json", "--out", str(report))
+    reporter = str(report.with_name(RSPEC_REPORTER_FILE))
+    return (
+        *("--no-color", "--format", "progress"),
+        *("--require", reporter, "--format", "KimiAgentReport", "--out", str(report)),
+    )
 
 
 def rspec_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...] | None:
@@ -135,7 +159,9 @@ def _read_rspec(ran: RunResult) -> ParsedReport:
     spelled = make_path_mapper(ran.root, ran.folder.path)
     reading = rspec.parse_rspec_report(ran.report_path, match_frames(_FRAME, spelled), spelled)
     if reading is not None:
-        return reading
+        # How the command narrowed the run is known; what is left is the project's own filter.
+        reading = reading if ran.selection.is_whole else replace(reading, unrun=())
+        return with_last_words(reading, exit_code=ran.exit_code, lines=ran.lines, summary=_RSPEC_SUMMARY)
     # It ends without a report where it could not start: an unknown option, a gem that is not installed.
     why = excerpt_first_error(ran.lines, _STARTUP_ERROR) if ran.exit_code else ""
     return ParsedReport(fatal_error=why, is_complete=False)
@@ -143,10 +169,14 @@ def _read_rspec(ran: RunResult) -> ParsedReport:
 
 def _read_minitest(ran: RunResult) -> ParsedReport:
     spelled = make_path_mapper(ran.root, ran.folder.path)
+    reported = minitest_report.parse_minitest_report(ran.report_path, match_frames(_FRAME, spelled), spelled)
+    if reported is not None:
+        return with_last_words(reported, exit_code=ran.exit_code, lines=ran.lines, summary=_MINITEST_SUMMARY)
+    # test-unit, and minitest 6, which loads no plugins by itself.
     finder = _TestFileFinder(ran.folder, spelled)
     reading = minitest_output.parse_minitest_output(ran.lines, frame=match_frames(_FRAME, spelled), file_of=finder.of)
     if reading.is_complete or not ran.exit_code or reading.cases:
-        return reading
+        return with_last_words(reading, exit_code=ran.exit_code, lines=ran.lines, summary=_MINITEST_SUMMARY)
     return replace(reading, fatal_error=excerpt_first_error(ran.lines, _STARTUP_ERROR))
 
 
@@ -227,7 +257,18 @@ def _escape_regex(text: str) -> str:
 def _adopt_rspec(given: GivenCommand) -> TestCommand | None:
     words = given.words[2:] if given.words[:2] == ("bundle", "exec") else given.words
     tests = bool(words) and PurePath(words[0]).name == "rspec"
-    return given.run_as("rspec", *_rspec_options(given.report_path)) if tests else None
+    options = _rspec_options(given.report_path)
+    return given.run_as("rspec", *options, extra_files=_RSPEC_FILES) if tests else None
+
+
+def _adopt_minitest(given: GivenCommand) -> TestCommand | None:
+    """Nothing is added to its words: minitest reports by its plugin, and of anything else the exit code is known."""
+    words = given.words[2:] if given.words[:2] == ("bundle", "exec") else given.words
+    program = PurePath(words[0]).name if words else ""
+    if (program in ("rake", "rails") and words[1:2] == ("test",)) or (program == "ruby" and len(words) > 1):
+        env = minitest_environment(given.report_path)
+        return given.run_as("minitest", env=env, extra_files=_MINITEST_FILES)
+    return None
 
 
 RSPEC = TestRunner(
@@ -236,4 +277,8 @@ RSPEC = TestRunner(
     manifests=("Gemfile", "Rakefile", r"\.rspec", r".*\.gemspec"),
     order=36,
 )
-MINITEST = TestRunner(*("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",)), order=37)
+MINITEST = TestRunner(
+    *("minitest", "Ruby", minitest_evidence, _launch_minitest, _read_minitest, (".rb",)),
+    adopt=_adopt_minitest,
+    order=37,
+)

@@ -1,0 +1,89 @@
+"""Trap cells of Python's test runners."""
+
+from tests.real.runner_traps.traps import NOT_GREEN, RUN, Cell, Edit, Kit, Right, Tools, cells_of
+
+_CALC = "def add(a, b):\n    return a @op@ b\n"
+_BODIES = {
+    "adds": "assert add(1, 2) == 3",
+    "keeps": "assert True",
+    "fails": "assert 1 == 2",
+    "quits": "os._exit(0)",
+    "crashes": "os.abort()",
+    "hangs": "time.sleep(600)",
+    "prints": 'print("FAILED tests/test_calc.py::test_adds - assert 1 == 2"); os.write(1, b"= 3 failed in 0.01s =\\n")',
+    "claims": 'print("= 5 passed in 0.01s ="); os.write(1, b"tests/test_calc.py::test_x PASSED\\n"); assert 1 == 2',
+}
+
+PYTEST = Kit(
+    runner="pytest",
+    tools=Tools(pypi=("pytest>=9", "pytest-rerunfailures>=16"), programs=("pytest",)),
+    files={"pytest.ini": "[pytest]\npythonpath = .\n"},
+    source=("calc.py", _CALC),
+    test_path="tests/test_calc.py",
+    head="import os, time\nfrom calc import add\n",
+    test="\ndef test_@name@():\n    @body@\n",
+    bodies=_BODIES,
+    other=("elsewhere/test_other.py", "def test_other():\n    assert True\n"),
+    hides={
+        "deselect": {"pytest.ini": "[pytest]\npythonpath = .\naddopts = --deselect tests/test_calc.py::test_fails\n"},
+        "keyword": {"pytest.ini": "[pytest]\npythonpath = .\naddopts = -k keeps\n"},
+        "hook": {
+            "conftest.py": "def pytest_collection_modifyitems(items):\n"
+            "    items[:] = [item for item in items if item.name != 'test_fails']\n"
+        },
+    },
+    fails_after={
+        "exitstatus": {"conftest.py": "def pytest_sessionfinish(session):\n    session.exitstatus = 1\n"},
+        "hook fails": {"conftest.py": "def pytest_unconfigure(config):\n    raise SystemExit(1)\n"},
+    },
+    nothing={
+        "no tests": {"tests/test_calc.py": "from calc import add\n"},
+        "all skipped": {
+            "tests/test_calc.py": "import pytest\n\n@pytest.mark.skip\ndef test_adds():\n    assert False\n"
+        },
+        "no file": {"tests/test_calc.py": None},
+    },
+    reported="test_@name@",
+    python=True,
+)
+
+_FLAKY = "import os\nfrom calc import add\n\ndef test_adds():\n    assert add(1, 2) == 3\n\ndef test_flaky():\n"
+_FLAKY += "    seen = os.path.exists('.seen')\n    open('.seen', 'w').close()\n    assert seen\n"
+
+CELLS = [
+    *cells_of(PYTEST),
+    Cell(
+        "pytest",
+        "reruns",
+        {**PYTEST.project("-"), ".gitignore": ".seen\n", "tests/test_calc.py": _FLAKY,
+         "pytest.ini": "[pytest]\npythonpath = .\naddopts = --reruns 2\n"},
+        (Edit(PYTEST.at("+")), RUN),
+        Right(True, ("passed",), 2, 0, says=("test_flaky",)),
+        PYTEST.tools,
+    ),
+    Cell(
+        "pytest",
+        "exit 0",
+        {**PYTEST.project("-", "keeps", "fails"),
+         "conftest.py": "import pytest\n\ndef pytest_runtest_setup(item):\n"
+         "    if item.name == 'test_fails':\n        pytest.exit('the database is away', returncode=0)\n"},
+        (Edit(PYTEST.at("+")), RUN),
+        Right(False, NOT_GREEN),
+        PYTEST.tools,
+        "pytest.exit in a hook",
+    ),
+    Cell(
+        "pytest",
+        "two packages",
+        {
+            **{f"packages/{name}/pyproject.toml": f'[project]\nname = "{name}"\nversion = "1"\n'
+               "[tool.pytest.ini_options]\npythonpath = ['.']\n" for name in ("one", "two")},
+            **{f"packages/{name}/calc_{name}.py": _CALC.replace("@op@", "+") for name in ("one", "two")},
+            **{f"packages/{name}/test_{name}.py": f"from calc_{name} import add\n\n"
+               f"def test_{name}():\n    assert add(1, 2) == 3\n" for name in ("one", "two")},
+        },
+        (Edit({"packages/two/calc_two.py": _CALC.replace("@op@", "-")}), RUN),
+        Right(False),
+        PYTEST.tools,
+    ),
+]  # fmt: skip
