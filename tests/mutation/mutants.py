@@ -6,6 +6,7 @@ from kimi_agent.workspace.testrun.proof_rules import (
     RUN_SUCCEEDED,
     TESTS_RAN,
 )
+from tests.mutation.evidence_mutants import EVIDENCE_MUTANTS
 from tests.mutation.mutant import Mutant
 
 _RUN = "kimi_agent/workspace/testrun"
@@ -18,4 +19,5 @@ MUTANTS = (
     Mutant(TESTS_RAN.key, f"{_RUN}/verdict.py", 'return "none_ran", f"it says', 'return "passed", f"it says'),
     Mutant(ALL_ENDED.key, f"{_RUN}/verdict.py", "if ended < announced:", "if ended < 0:"),
     Mutant(NONE_FAILED.key, f"{_RUN}/verdict.py", "    if bad:\n", "    if not bad:\n"),
+    *EVIDENCE_MUTANTS,
 )

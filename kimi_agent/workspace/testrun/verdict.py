@@ -70,16 +70,17 @@ def _judge_green(reading: ParsedReport, exit_code: int | None, lines: Iterable[s
 
 def _judge_exit_code(reading: ParsedReport, lines: Iterable[str]) -> tuple[RunVerdict, str]:
     """The verdict where nothing but the exit code is known: its closing lines may say that it is not what it seems."""
-    judged = f"judged by its exit code; {reading.trouble or 'no test was read one by one'}"
     if reading.stated_result == "none":
         return "none_ran", reading.trouble
+    closing = read_closing_lines(lines)
+    says = reading.trouble or (f"it says: {closing.passed}" if closing.passed else "no test was read one by one")
+    judged = f"judged by its exit code; {says}"
     packages = read_package_runs(lines)
     failed = f"failed: {', '.join(packages.failed)}" if packages.failed else ""
     if reading.stated_result != "passed":
-        return "failed", _joined(judged, failed)
+        return "failed", _joined(f"it says: {closing.failed}" if closing.failed else judged, failed)
     if packages.failed:
         return "failed", f"the exit code is 0 although tests failed in: {', '.join(packages.failed)}"
-    closing = read_closing_lines(lines)
     if closing.failed:
         return "failed", f"the exit code is 0 although it says: {closing.failed}"
     if packages.runs or packages.no_task:

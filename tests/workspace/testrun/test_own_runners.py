@@ -85,10 +85,10 @@ async def test_a_later_layer_replaces_a_runner_of_its_name(context: Context, wor
 
 
 def test_runners_are_tried_by_their_order() -> None:
-    runners = list_runners({})
-    built_in = [runner.name for runner in runners]
-    assert built_in == [each.name for each in sorted(runners, key=lambda each: (each.order, each.name))]
-    assert (built_in[0], built_in[-3:]) == ("pytest", ["make test", "just test", "task test"])
+    built_in = [runner.name for runner in list_runners({})]
+    known = ["pytest", "unittest", "vitest", "jest", "mocha", "npm test", "go test", "cargo test", "tox", "make test"]
+    assert [name for name in built_in if name in known] == known
+    assert built_in[-3:] == ["make test", "just test", "task test"]
     mine = read_runner_file(CHECK)
     assert [runner.name for runner in list_runners({"check": mine})][-4:] == ["check", *built_in[-3:]]
     first = read_runner_file(f"{CHECK}order = 1\n")

@@ -112,7 +112,8 @@ async def test_gradle_that_reran_nothing_is_told(context: Context, tmp_path: Pat
     (tmp_path / "began").touch()
     lines = ["> Task :app:compileTestJava UP-TO-DATE", "> Task :app:testDebugUnitTest UP-TO-DATE"]
     run = RunResult(0, lines, tmp_path / "report.xml", root, ProjectFolder(context.files, root))
-    assert "up to date and ran none" in RUNNERS["gradle"].read(run).fatal_error
+    assert judge_run(RUNNERS["gradle"].read(run), 0, killed="", lines=lines)[0] == "none_ran"
+    assert "up to date and ran none" in RUNNERS["gradle"].read(run).trouble
     quiet = RunResult(0, lines[:1], run.report_path, root, run.folder)
     assert RUNNERS["gradle"].read(quiet) == ParsedReport()
 

@@ -2,55 +2,55 @@
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
-from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, strip_escapes
+from kimi_agent.workspace.testrun.reports.closing_line_table import CLOSING_LINES, Says
+from kimi_agent.workspace.testrun.reports.failure_excerpt import MAX_EXCERPT_LINE_CHARS, strip_escapes
 
 MAX_CLOSING_LINES = 40
 """A summary stands at the end; what tests print stands before it."""
 
-# The summaries of runs in which no test ran, whole lines; each seen with the version named.
-_NOTHING_RAN = re.compile(
-    r"Result: NOTESTS"  # prove 3.44
-    r"|1\.\.0(?: # .*)?"  # TAP: bats 1.8.2, uvu
-    r"|Ran 0 tests in .*"  # unittest, nose2
-    r"|\s*Total:\s+0"  # uvu 0.5.6
-    r"|=* ?(?:no tests ran|collected 0 items).*"  # pytest 9.2
-    r"|0 scenarios passed, 0 failed.*|0 features passed, 0 failed, 0 skipped"  # behave 1.3.3
-    r"|0 tests, 0 passed, 0 failed(?:, 0 skipped)?"  # robot 7.5
-    r"|[Nn]o tests? (?:found|ran|were (?:run|found)|to run)\b.*"
-    r"|There are no tests to run",
-)
-# The summaries of runs in which something failed, for where a pipe hid the exit code.
-_FAILED = re.compile(
-    r"=+ (?:.*, )?[1-9]\d* (?:failed|errors?)\b.* in [\d.]+s.* =+|(?:[1-9]\d* passed, )?[1-9]\d* failed\b.* in [\d.]+s"
-    r"|FAILED \((?:failures|errors|unexpected successes)=\d+.*\)"  # unittest
-    r"|Result: FAIL"  # prove
-    r"|test result: FAILED\..*"  # cargo
-    r"|FAIL(?:\t\S+\t[\d.]+s)?"  # go
-    r"|Tests?:? +(?:.*\b)?[1-9]\d* failed\b.*"  # jest, vitest
-    r"|# fail [1-9]\d*|ℹ fail [1-9]\d*"  # node, TAP
-    r"|\s*[1-9]\d* failing"  # mocha
-    r"|\d+ (?:examples?|tests?|runs?), (?:\d+ assertions?, )?(?:[1-9]\d* failures?|0 failures, [1-9]\d* errors?)\b.*"
-    r"|\d+ scenarios? passed, [1-9]\d* failed.*"
-    r"|\d+ tests?, \d+ passed, [1-9]\d* failed.*"
-    r"|FAILURES!|Tests: \d+, Assertions: \d+, .*(?:Failures|Errors): [1-9]\d*.*",  # phpunit
-)
-
 
 @dataclass(frozen=True)
 class ClosingLines:
-    """The line that says that something failed, and the one that says that nothing ran; "" for none."""
+    """What was said last: that something failed, that nothing ran, that something passed; "" for what was not."""
 
     failed: str = ""
     nothing_ran: str = ""
+    passed: str = ""
 
 
 def read_closing_lines(lines: Iterable[str]) -> ClosingLines:
-    """What the last `MAX_CLOSING_LINES` lines that are not blank say."""
+    """What the last `MAX_CLOSING_LINES` lines that are not blank say, by the table of the runners' summaries.
+
+    Of several runs in one (a chain, a workspace) that one failed counts, whatever the others say; that nothing ran
+    counts only where no other says that something passed.
+    """
     last: deque[str] = deque(maxlen=MAX_CLOSING_LINES)
-    last.extend(text for line in lines if (text := strip_escapes(line).rstrip()))
-    failed = next((line for line in reversed(last) if _FAILED.fullmatch(line)), "")
-    nothing = next((line for line in reversed(last) if _NOTHING_RAN.fullmatch(line)), "")
-    return ClosingLines(first_nonblank_line(failed), first_nonblank_line(nothing))
+    # What a carriage return overwrites is not seen by a person either.
+    seen = (strip_escapes(line.rstrip("\r\n").rpartition("\r")[2]).rstrip() for line in lines)
+    last.extend(line[:MAX_EXCERPT_LINE_CHARS] for line in seen if line)
+    text = "\n".join(last)
+    passed = _last_line("passed", text)
+    return ClosingLines(_last_line("failed", text), "" if passed else _last_line("nothing ran", text), passed)
+
+
+def _last_line(says: Says, text: str) -> str:
+    last = deque(re.finditer(_ANY_OF[says], text, re.MULTILINE), maxlen=1)
+    return last[0][0].replace("\n", ", ").strip() if last else ""
+
+
+def _any_of(says: Says) -> str:
+    """All rows of one kind as one expression: a hundred on their own take ten times as long."""
+    # A group's name may stand in an expression only once.
+    patterns = (
+        re.sub(r"\(\?P(<|=)(\w+)", rf"(?P\g<1>\g<2>_{number}", row.pattern)
+        for number, row in enumerate(CLOSING_LINES)
+        if row.says == says
+    )
+    return f"^(?:{'|'.join(f'(?:{each})' for each in patterns)})$"
+
+
+_ANY_OF: Mapping[Says, str] = {says: _any_of(says) for says in get_args(Says)}

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
+from kimi_agent.workspace.testrun.formats.python.pytest_report import parse_pytest_report
+from kimi_agent.workspace.testrun.formats.python.unittest_output import parse_unittest_output
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
@@ -22,7 +24,6 @@ from kimi_agent.workspace.testrun.runner import (
     first_file,
     read_exit_code,
 )
-from kimi_agent.workspace.testrun.runners import pytest, unittest
 
 _STARTS = re.compile(r"^=+ test session starts =+$")
 _SUMMARY_LINE = re.compile(r"^(?:FAILED|ERROR) (?P<id>\S+?::.+?)(?: - (?P<message>.*))?$")
@@ -53,7 +54,7 @@ def read_tox_output(ran: RunResult) -> ParsedReport:
     lines = [strip_escapes(line).rstrip() for line in ran.lines]
     cases = merge_cases(_with_messages(_of_sessions(lines, ran), lines, ran))
     if not cases and any(_UNITTEST_RAN.match(line) for line in lines):
-        return unittest.parse_unittest_output(lines, root=ran.root, folder=ran.folder)
+        return parse_unittest_output(lines, root=ran.root, folder=ran.folder, starts=())
     if not cases:
         return read_exit_code(ran)
     failed = ran.exit_code not in (0, None) and not any(case.outcome in FAILED_OUTCOMES for case in cases)
@@ -63,7 +64,7 @@ def read_tox_output(ran: RunResult) -> ParsedReport:
 def _of_sessions(lines: list[str], ran: RunResult) -> Iterator[TestCase]:
     starts = [number for number, line in enumerate(lines) if _STARTS.match(line)]
     for start, end in itertools.pairwise([*starts, len(lines)]):
-        yield from pytest.parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path).cases
+        yield from parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path).cases
 
 
 def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) -> Iterator[TestCase]:
