@@ -10,25 +10,24 @@ from kimi_agent.workspace.testrun.projects.node_project import is_installed
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import LaunchRequest, TestRunner
 from kimi_agent.workspace.testrun.runners.node import NODE_SUFFIXES
-from kimi_agent.workspace.testrun.runners.node_launch import adopt_script, default_script, start_script
+from kimi_agent.workspace.testrun.runners.node_launch import adopt_script, default_script, path_prefix, start_script
 
 
 def _launch(request: LaunchRequest) -> TestCommand | None:
     folder = request.folder
-    program = request.which("deno")
-    if program is None and not is_installed("deno", folder):
+    if request.which("deno") is None and not is_installed("deno", folder):
         return None
     text, task = read_deno_task(folder)
     if not text:
         return start_script(request, default_script("deno"))
     if task.runners:
         return start_script(request, task, name="deno task test")
-    if program is None or not request.selection.is_whole:
+    if not request.selection.is_whole:
         return None
-    words = ("task", "test")
-    argv, shown = (program, *words), "deno task test"
+    shown = "deno task test"
+    argv = ("/bin/sh", "-c", path_prefix(folder) + shown)
     files = {PARTS_FILE: "{}"}  # its exit code is all that is known
-    return TestCommand("deno task test", request.why, argv, shown, folder.path, {}, files)
+    return TestCommand(shown, request.why, argv, shown, folder.path, {}, files)
 
 
 async def _launch_task(request: LaunchRequest) -> TestCommand | None:
