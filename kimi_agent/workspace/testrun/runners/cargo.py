@@ -72,7 +72,7 @@ def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[st
 def read_cargo_output(ran: RunResult) -> ParsedReport:
     """The text of `cargo test`. Exit code 0 means that all was built, whatever the tests print."""
     text = parse_cargo_output(ran.lines)
-    names = _IdMaker(ran)
+    names = CargoIdMaker(ran)
     cases = merge_cases(names.case(found) for found in text.tests if found.outcome is not None)
     running = ", ".join([names.id(found) for found in text.tests if found.outcome is None][:5])
     if text.errors and ran.exit_code != 0:
@@ -169,7 +169,7 @@ def _has_library(folder: ProjectFolder, manifest: Mapping[str, object]) -> bool:
     return "lib" in manifest or "lib.rs" in folder.names("src")
 
 
-class _IdMaker:
+class CargoIdMaker:
     """Spells the tests of a run as ids that name files: "src/a.rs::tests::b", "src/lib.rs::doc add (line 7)"."""
 
     def __init__(self, ran: RunResult) -> None:
