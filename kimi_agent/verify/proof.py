@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from kimi_agent.printable import join_some
 from kimi_agent.verify.import_reach import ImportReach, is_document
 from kimi_agent.verify.run_history import TestRunRecord
+from kimi_agent.verify.test_config import find_steering_files
 from kimi_agent.verify.test_ids import file_of_test
-from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from kimi_agent.workspace.testrun.choosing.project_map import ANY_ECOSYSTEM
+from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from kimi_agent.workspace.testrun.proof_rules import NONE_LEFT_OUT, REACHED, SETTLED, WHOLE
 
 OwnerOf = Callable[[str], Owner | None]
@@ -17,15 +18,6 @@ OwnerOf = Callable[[str], Owner | None]
 
 ONLY_EXIT_CODE_KNOWN = "only an exit code speaks for it, of a command that was never seen to fail"
 _MOST_NAMED = 3
-# The files that say what these programs run: `make test` runs what the Makefile says.
-_TASK_FILES: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(("make", "gmake"), ("Makefile", "makefile", "GNUmakefile")),
-    **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), ("package.json",)),
-    "just": ("justfile", "Justfile", ".justfile"),
-    "task": ("Taskfile.yml", "Taskfile.yaml"),
-    "rake": ("Rakefile",),
-    "composer": ("composer.json",),
-}
 
 
 @dataclass(frozen=True)
@@ -89,16 +81,11 @@ class FileProof:
 
     def proves_nothing(self, run: TestRunRecord) -> bool:
         """Whether a command of the model's own choice ended well and nothing says that it ever could have failed."""
-        if not (run.only_exit_code and run.passed and (run.own_command or self._steered(run))):
+        if not (
+            run.only_exit_code and run.passed and (run.own_command or any(find_steering_files(run.report, self._files)))
+        ):
             return False
         return not any(run.report.command in each.red for each in self._history)
-
-    def _steered(self, run: TestRunRecord) -> bool:
-        """Whether this turn changed the file that says what the command of a run does."""
-        said = f"{run.report.evidence} {run.report.command}"
-        words = {word.strip("'\"`;").rpartition("/")[2] for word in said.split()}
-        words |= {name for word, names in _TASK_FILES.items() if word in words for name in names}
-        return any(path.rpartition("/")[2] in words for path in self._files)
 
     def _reaches(self, run: TestRunRecord, path: str) -> bool:
         owner, report = self._owner(path), run.report

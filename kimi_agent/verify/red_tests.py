@@ -10,7 +10,7 @@ from kimi_agent.log.views import Weakened
 from kimi_agent.verify.import_reach import is_document
 from kimi_agent.verify.outcomes import TestOutcomes, find_lost_and_skipped
 from kimi_agent.verify.run_history import TestRunHistory, TestRunRecord
-from kimi_agent.verify.test_config import is_test_config
+from kimi_agent.verify.test_config import find_steering_files, is_check_script, is_test_config, scripts_of
 from kimi_agent.verify.test_ids import (
     TestNames,
     file_of_test,
@@ -85,15 +85,22 @@ class RedTestAccountant:
             if known.find(test):
                 unaccounted[test] = None
         for command in outcomes.red_commands:
-            if outcomes.state(command) == "green" and self._may_hide_what_failed(weakened):
+            if outcomes.state(command) == "green" and self._may_hide_what_failed(command, weakened):
                 unaccounted[command] = None
         return RedAccount(tuple(weakened[:MAX_EVIDENCE_IDS]), tuple(unaccounted), renamed, tuple(still_red))
 
-    def _may_hide_what_failed(self, weakened: Sequence[Weakened]) -> bool:
+    def _may_hide_what_failed(self, command: str, weakened: Sequence[Weakened]) -> bool:
         """Whether what failed by an exit code alone may be a test that proves less, or no longer runs."""
         files = self._changes.files
-        results = any(map(_holds_expected_results, files)) and self._only_tests_changed()
-        return bool(weakened) or results or any(map(is_test_config, files))
+        if weakened or any(map(is_test_config, files)) or (files and self._only_tests_changed(or_checks=True)):
+            return True
+        runs = (run for run in reversed(self._past.runs) if run.report.command == command)
+        return any(self._steers(path) for path in find_steering_files(next(runs).report, files))
+
+    def _steers(self, path: str) -> bool:
+        """Whether a change of a file that says what commands do is one of what they do."""
+        old, new = (self._trees.text(tree, path) for tree in self._both_trees)
+        return not path.endswith(".json") or scripts_of(old) != scripts_of(new)
 
     def _renamed(self) -> Iterator[tuple[str, str]]:
         """The tests that were red and ran again under a new name, or in another file, with the same body."""
@@ -227,11 +234,14 @@ class RedTestAccountant:
         yield from self._outcomes.red_in_turn
         yield from self._outcomes.red_commands
 
-    def _only_tests_changed(self) -> bool:
-        """Whether the turn changed nothing but tests, what they expect, and documents."""
+    def _only_tests_changed(self, *, or_checks: bool = False) -> bool:
+        """Whether the turn changed only tests (`or_checks`: and check scripts), what they expect, and documents."""
         if not (self._changes.start and self._trees.now and self._changes.all_known):
             return False
-        return all(is_document(path) or self._is_of_tests_alone(path) for path in self._changes.files)
+        return all(
+            is_document(path) or self._is_of_tests_alone(path) or (or_checks and is_check_script(path))
+            for path in self._changes.files
+        )
 
     def _is_of_tests_alone(self, path: str) -> bool:
         if _holds_expected_results(path) or self._compare.is_test_file(path):

@@ -89,7 +89,7 @@ EVIDENCE_MUTANTS = (
         SETTLED,
         "proof",
         ("        return not any(run.report.command in each.red for each in self._history)", "        return False"),
-        ("(run.own_command or self._steered(run))", "run.own_command"),
+        ("(run.own_command or any(find_steering_files(run.report, self._files)))", "run.own_command"),
     ),
     *_of(
         RED_ACCOUNTED,
@@ -109,8 +109,10 @@ EVIDENCE_MUTANTS = (
         ("        return is_hook(test) and not any(", "        return not any("),
         ('            if outcomes.state(command) == "green" and', "            if False and"),
         (" or any(map(is_test_config, files))", ""),
-        ("bool(weakened) or results", "bool(weakened)"),
-        ("bool(weakened) or results", "results"),
+        (" or (files and self._only_tests_changed(or_checks=True))", ""),
+        ("        if weakened or any(map", "        if any(map"),
+        ("        return any(self._steers(path) for", "        return False and any(self._steers(path) for"),
+        ('not path.endswith(".json") or scripts_of(old) != scripts_of(new)', "True"),
         (
             "        return is_hook(test) and not any(self._is_named(tree, test) for tree in self._both_trees)",
             "        return is_hook(test)",

@@ -525,6 +525,35 @@ def test_a_command_that_failed_by_its_exit_code_is_not_mended_by_what_may_hide_i
     assert (tale.judge().verdict, tale.judge().fixed) == ("verified", ("npm test",))
 
 
+PACKAGE = '{"scripts": {"test": "%s"}, "dependencies": {"a": "%s"}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "command", "verified"),
+    [
+        ("Makefile", "test:\n\t./check.sh\n", "test:\n\ttrue\n", "make test", False),
+        ("check.sh", "grep right code.txt", "true", "make test", False),
+        ("ci/verify", "grep right code.txt", "true", "./ci/verify", False),
+        ("package.json", PACKAGE % ("jest", 1), PACKAGE % ("true", 1), "npm test", False),
+        ("package.json", PACKAGE % ("jest", 1), PACKAGE % ("jest", 2), "npm test", True),
+        ("package.json", "{", PACKAGE % ("jest", 2), "npm test", False),
+        ("code.txt", "wrong", "right", "make test", True),
+        ("README.md", "1", "2", "make test", False),
+    ],
+)
+def test_a_command_that_failed_is_mended_by_another_code_and_not_by_another_check(
+    path: str, before: str, after: str, command: str, verified: bool
+) -> None:
+    given: dict[str, Any] = {"runner": command, "command": command, "ecosystem": "", "folder": "."}
+    tale = Tale(**{path: before})
+    tale.run(verdict="failed", **given)
+    tale.edit(path, after)
+    tale.run(verdict="passed", **given)
+    found = tale.judge()
+    said = () if verified else (RED_ACCOUNTED.said(tests=command),)
+    assert (found.verdict, found.unproven) == ("verified" if verified else "not_verified", said)
+
+
 def test_a_red_test_of_two_with_like_names_is_the_one_that_is_told() -> None:
     suite = SUITES["node"]
     tale = begun(suite)

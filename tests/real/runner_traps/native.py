@@ -126,7 +126,11 @@ const add = @import("add.zig").add;
 """
 ZIG = Kit(
     runner="zig build test",
-    tools=Tools(pypi=("ziglang>=0.17",), programs=("zig",)),
+    tools=Tools(
+        pypi=("ziglang>=0.17",),
+        programs=("zig",),
+        links={"zig": "lib/python*/site-packages/ziglang/zig"},
+    ),
     files={"build.zig": _ZIG_BUILD, ".gitignore": ".zig-cache/\nzig-out/\n"},
     source=("src/add.zig", "pub fn add(a: i32, b: i32) i32 {\n    return a @op@ b;\n}\n"),
     test_path="src/calc.zig",

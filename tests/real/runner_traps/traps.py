@@ -78,12 +78,14 @@ NOT_GREEN: tuple[RunVerdict, ...] = ("failed", "run_failed", "none_ran", "broken
 @dataclass(frozen=True)
 class Tools:
     """The programs that a runner needs: packages of PyPI (in a virtual environment that is active), of npm (as the
-    project's node_modules), of Debian; and `programs` that have to be on the PATH in the end. `env` is passed on."""
+    project's node_modules), of Debian; and `programs` that have to be on the PATH in the end. `env` is passed on.
+    `links` gives programs that a package of PyPI keeps inside of itself: name -> glob below its environment."""
 
     pypi: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -40,16 +40,16 @@ class JUnitReport:
     """All cases that were kept, how many there were, and what was wrong with the file.
 
     `missing` is how many tests its suites count (`tests`) beyond those that it holds, `counted_bad` how many failures
-    and errors they count; `suite_failures` are failures that stand in a suite and in none of its cases.
-    `counted` is what its outermost suites say in `tests`, None where none says it.
+    and errors they count; `suite_failures` are failures that stand in a suite and in none of its cases. `counted` is
+    what the `tests` of all suites add up to (where none stands in another), None where none says it.
     """
 
     elements: list[JUnitCase] = field(default_factory=list)
     total: int = 0
-    counted: int | None = None
     trouble: str = ""
     missing: int = 0
     counted_bad: int = 0
+    counted: int | None = None
     suite_failures: list[JUnitCase] = field(default_factory=list)
 
 
@@ -83,16 +83,13 @@ class _Reader:
         self._taking = False
         self._detailed = 0
         self._suites = [_Suite()]
-        self._open_suites = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         get = attributes.get
-        if tag == "testsuite":
-            if not self._open_suites and get("tests", "").isdecimal():
-                self.report.counted = (self.report.counted or 0) + int(get("tests", ""))
-            self._open_suites += 1
         if tag in _SUITES and self._case is None and len(self._suites) < _DEEPEST_SUITE:
             bad = _number(get("failures", "")) + _number(get("errors", ""))
+            if tag == "testsuite" and "tests" in attributes:
+                self.report.counted = (self.report.counted or 0) + _number(attributes["tests"])
             self._suites.append(_Suite(get("name", ""), get("file", ""), _number(get("tests", "")), bad))
         elif tag == "testcase":
             self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))
@@ -122,7 +119,6 @@ class _Reader:
             self._case.text += text[: MAX_JUNIT_TEXT - len(self._case.text)]
 
     def end(self, tag: str) -> None:
-        self._open_suites -= tag == "testsuite"
         if tag in _OUTCOMES:
             self._taking = False
             if self.report.suite_failures and self._case is self.report.suite_failures[-1]:

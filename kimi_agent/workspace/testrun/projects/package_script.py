@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 _ALIAS = re.compile(
-    r"^(?:(?:npm|pnpm|yarn|bun) (?:run|run-script)|pnpm|yarn|node --run|npm(?= (?:t|tst|test)\b))"
+    r"^(?:(?:npm|pnpm|yarn|bun) (?:run|run-script)|pnpm|yarn|node --run|deno task|npm(?= (?:t|tst|test)\b))"
     r"(?: (?:-s|--silent|--if-present))* (?P<name>[\w.:-]+)"
     r"(?: (?:-s|--silent|--if-present))*(?P<more>(?: --)?(?: .*)?)$"
 )

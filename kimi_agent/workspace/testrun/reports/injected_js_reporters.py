@@ -144,6 +144,7 @@ module.exports = class Reporter {
     return project ? [...titles.slice(0, -1), `${titles.at(-1)} [${project}]`] : titles;
   }
   onTestBegin(test) {
+    this.began = true;
     this.say({ kind: "begin", file: test.location.file, titles: this.titles(test) });
   }
   onTestEnd(test, result) {
@@ -151,7 +152,7 @@ module.exports = class Reporter {
   }
   onError(error) {
     if (this.out === undefined) this.onBegin({}, { allTests: () => [] });
-    const file = error.location?.file;
+    const file = this.began ? undefined : error.location?.file; // before the first test it could not be loaded
     const [message, stack] = [text(error.message), text(error.stack ?? error.message)];
     if (file) this.say({ kind: "end", file, titles: [], outcome: "error", message, stack });
     else this.errors.push(message || text(error.value));

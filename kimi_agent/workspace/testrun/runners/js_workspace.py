@@ -20,7 +20,8 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.projects.workspace_coverage import find_fan_out
 from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, read_exit_code
-from kimi_agent.workspace.testrun.runners.node import NODE_SUFFIXES, PACKAGE_MANAGER_ENVIRONMENT
+from kimi_agent.workspace.testrun.runners.node import NODE_SUFFIXES
+from kimi_agent.workspace.testrun.runners.node_launch import PACKAGE_MANAGER_ENVIRONMENT
 
 _TEST_KEY = re.compile(r'"(?:[^"\s]*#)?test"\s*:')
 _PROJECT_JSON = re.compile(r"project\.json")

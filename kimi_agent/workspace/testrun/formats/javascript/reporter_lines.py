@@ -33,7 +33,7 @@ _NAMED_LIKE_TEST = re.compile(r"(?:.*/)?(?:.*[._-]test|test-.*|test)\.[cm]?[jt]s
 _ASSERTS = re.compile(r"\bassert\b|\bexpect\b|\bthrow\b|\bprocess\.exit")
 _DEFINES_TEST = re.compile(r"^(?:await )?(?:test|it|describe|suite)(?:\.\w+)?\(", re.MULTILINE)
 # The test that a statement of the file itself defines, by a literal title.
-_DEFINED_TITLE = re.compile(r"""^(?:await )?(?:test|it|describe|suite)\((["'])((?:(?!\1)[^\\\n])*)\1""", re.MULTILINE)
+_DEFINED_TITLE = re.compile(r"""^(?:await )?(?:test|it)\((["'])((?:(?!\1)[^\\\n])*)\1""", re.MULTILINE)
 
 
 def read_reporter_lines(ran: RunResult) -> ParsedReport:
@@ -104,11 +104,14 @@ class _ReportedRun:
         if self.done is not None and not any(case.outcome in FAILED_OUTCOMES for case in found):
             begun = {path for path, _ in open_tests}
             running += [path for path in self._files_cut_short() if path not in begun]
+        errors = "; ".join(as_texts(done.get("errors")))
+        if not found and _NONE.match(errors):
+            return ParsedReport(stated_result="none")
         return ParsedReport(
             found,
             fatal_error=error_of_unloaded(found, len(found)),
             running=", ".join(running[:5]),
-            trouble="" if self._ran.exit_code == 0 else first_nonblank_line("; ".join(as_texts(done.get("errors")))),
+            trouble="" if self._ran.exit_code == 0 else first_nonblank_line(errors),
             is_complete=self.done is not None,
             announced=as_count(done.get("announced")),
             ended=as_count(done.get("ended")),

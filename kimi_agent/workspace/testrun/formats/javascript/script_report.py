@@ -40,7 +40,7 @@ def read_script_report(ran: RunResult, runner: str = "") -> ParsedReport:
     `runner` is the one that wrote the report where no list of them is there.
     """
     parts, rest = _parts(ran.report_path.with_name(PARTS_FILE))
-    if not parts and not runner:
+    if not (parts or (parts is None and runner)):
         return read_exit_code(ran)
     readings: list[ParsedReport] = []
     unrun: list[str] = []
@@ -90,12 +90,15 @@ def _is_red(reading: ParsedReport) -> bool:
     return bool(reading.fatal_error) or any(case.outcome in FAILED_OUTCOMES for case in reading.cases)
 
 
-def _parts(place: Path) -> tuple[list[tuple[str, str, str]], str]:
-    """The rows of PARTS_FILE, and the commands behind the last of them."""
+def _parts(place: Path) -> tuple[list[tuple[str, str, str]] | None, str]:
+    """The rows of PARTS_FILE (None where there is none), and the commands behind the last of them."""
     try:
-        found = json.loads(read_report_bytes(place) or b"{}")
+        data = read_report_bytes(place)
+        found = json.loads(data) if data is not None else None
     except (ReportRejected, ValueError, RecursionError):
         return [], ""  # a test wrote over it: then the exit code is all that is known
+    if found is None:
+        return None, ""
     listed, rest = (found.get("parts"), found.get("rest")) if isinstance(found, dict) else (None, None)
     rows = [each for each in listed if isinstance(each, list)] if isinstance(listed, list) else []
     parts = [
