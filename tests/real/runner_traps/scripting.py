@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.real.runner_traps.traps import Kit, Tools, cells_of
+from tests.real.runner_traps.traps import NOT_GREEN, RUN, Cell, Edit, Kit, Right, Tools, cells_of
 
 _RUBY = ("lib/add.rb", "def add(a, b)\n  a @op@ b\nend\n")
 _RUBY_ENDS = {"quits": "exit!(0)", "crashes": 'Process.kill("KILL", Process.pid)', "hangs": "sleep(600)"}
@@ -215,5 +215,49 @@ BUSTED = Kit(
     nothing={"no tests": {}, "pending": {"spec/add_spec.lua": 'it("adds", function() pending("later") end)\n'}},
 )
 
-KITS = (RSPEC, MINITEST, PHPUNIT, MIX, PROVE, BATS, BUSTED)
-CELLS = [cell for kit in KITS for cell in cells_of(kit)]
+COMPOSER = replace(
+    PHPUNIT,
+    runner="composer test",
+    tools=Tools(debian=("composer", "phpunit"), programs=("composer", "phpunit")),
+    files={**PHPUNIT.files, "composer.json": '{"scripts": {"test": "@unit", "unit": "phpunit"}}\n'},
+    fails_after={
+        "second command": {"composer.json": '{"scripts": {"test": ["phpunit", "@php -r \\"exit(1);\\""]}}\n'},
+    },
+)
+
+
+def _stops(kit: Kit, trap: str, variant: str, path: str, text: str) -> Cell:
+    """A run that its own files keep from being what its exit code says."""
+    files = {**kit.project("-", "keeps"), path: text}
+    return Cell(kit.runner, trap, files, (Edit(kit.at("+")), RUN), Right(False, NOT_GREEN), kit.tools, variant)
+
+
+_OWN = [
+    _stops(
+        RSPEC,
+        *("exit 0", "in a hook", "spec/b_spec.rb"),
+        'RSpec.describe("b") do\n  before(:context) { exit 0 }\n  it("is") { raise }\nend\n',
+    ),
+    _stops(
+        RSPEC,
+        *("exit 1", "after the suite", "spec/b_spec.rb"),
+        'RSpec.configure { |config| config.after(:suite) { raise "left running" } }\n',
+    ),
+    _stops(
+        MINITEST,
+        *("look-alike", "of a whole run", "test/b_test.rb"),
+        'require "minitest/autorun"\nclass BTest < Minitest::Test\n  def test_b\n'
+        '    puts "", "1 runs, 1 assertions, 0 failures, 0 errors, 0 skips"\n    exit!(0)\n  end\nend\n',
+    ),
+    _stops(
+        MIX,
+        *("hang", "past its own time-out", "test/b_test.exs"),
+        'defmodule BTest do\n  use ExUnit.Case\n  @tag timeout: 50\n  test "is quick", do: Process.sleep(500)\nend\n',
+    ),
+    _stops(BATS, "exit 1", "teardown_file", "test/b.bats", 'teardown_file() { false; }\n@test "is" { true; }\n'),
+    _stops(BUSTED, "exit 1", "teardown", "spec/b_spec.lua", 'teardown(function() error("x") end)\nit("is", print)\n'),
+]
+
+KITS = (RSPEC, MINITEST, PHPUNIT, COMPOSER, MIX, PROVE, BATS, BUSTED)
+CELLS = [cell for kit in KITS for cell in cells_of(kit)] + _OWN
+BY_DOCUMENTATION = ("pest", "shellspec")
