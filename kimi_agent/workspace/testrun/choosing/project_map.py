@@ -57,6 +57,7 @@ class ProjectMap:
         self.index = index or FolderIndex(files.root)
         self._files = files
         self._runners = runners
+        self._ecosystems: dict[str, frozenset[str]] = {}
         self._suffixes = {
             suffix: runner.ecosystem for runner in reversed(runners) if not runner.is_task for suffix in runner.suffixes
         }
@@ -174,18 +175,22 @@ class ProjectMap:
         """The ecosystems whose manifests are in a folder; None for the top, where no manifest is needed."""
         if not folder:
             return None
-        return frozenset(
-            ecosystem
-            for name in self.index.names(folder)[0]
-            for ecosystem, known in self._manifests
-            if known.fullmatch(name)
-        )
+        if folder not in self._ecosystems:
+            # Most names are none of any ecosystem: one pattern says so at once.
+            marked = filter(self._any_manifest.fullmatch, self.index.names(folder)[0])
+            found = (each for name in marked for each, known in self._manifests if known.fullmatch(name))
+            self._ecosystems[folder] = frozenset(found)
+        return self._ecosystems[folder]
 
     def _has_manifest(self, folder: str, ecosystem: str) -> bool:
         return ecosystem in (self._manifest_ecosystems(folder) or ())
 
     def _manifest_of(self, name: str) -> str | None:
         return next((ecosystem for ecosystem, known in self._manifests if known.fullmatch(name)), None)
+
+    @cached_property
+    def _any_manifest(self) -> re.Pattern[str]:
+        return re.compile("|".join(f"(?:{known.pattern})" for _, known in self._manifests) or "(?!)")
 
     @cached_property
     def _manifests(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
