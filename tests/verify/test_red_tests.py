@@ -525,6 +525,18 @@ def test_a_command_that_failed_by_its_exit_code_is_not_mended_by_what_may_hide_i
     assert (tale.judge().verdict, tale.judge().fixed) == ("verified", ("npm test",))
 
 
+def test_a_command_that_failed_is_not_mended_by_other_code_where_a_test_was_deleted_too() -> None:
+    suite = SUITES["node"]
+    npm: dict[str, Any] = {"runner": "npm test", "command": "npm test", "ecosystem": "", "folder": "."}
+    tale = Tale(**{suite.path: suite.text})
+    tale.run(verdict="failed", **npm)
+    tale.edit(suite.path, suite.without_red())
+    tale.edit("src/a.py", "3")
+    tale.run(verdict="passed", **npm)
+    found = tale.judge()
+    assert (found.verdict, found.unproven) == ("not_verified", (RED_ACCOUNTED.said(tests="npm test"),))
+
+
 PACKAGE = '{"scripts": {"test": "%s"}, "dependencies": {"a": "%s"}}'
 
 
