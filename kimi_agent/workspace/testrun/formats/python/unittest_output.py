@@ -220,7 +220,8 @@ class _RunReader:
         self._lines_to_claim = 0
 
     def _read_live(self, line: str) -> None:
-        rest, heads = line, [] if _SUBTEST.match(line) else list(_HEAD.finditer(line))
+        is_other = _SUBTEST.match(line) or _BLOCK.match(line)
+        rest, heads = line, [] if is_other else [head for head in _HEAD.finditer(line) if _begins_test(head)]
         awaited, self._awaits_docstring = self._awaits_docstring, False
         for head in heads:
             self._pending = _UnittestResult(_clean_name(head), head["where"])
@@ -239,6 +240,11 @@ class _RunReader:
         elif found := exact or (None if self._is_exact else _AT_END.search(rest)):
             self._is_exact = bool(exact)
             self._pending.judge(found)
+
+
+def _begins_test(head: re.Match[str]) -> bool:
+    """Whether a test begins there; else a test printed something of that form."""
+    return not head.start() or head.end() < len(head.string) or head["where"].endswith(f".{head['name']}")
 
 
 def _clean_name(head: re.Match[str]) -> str:
