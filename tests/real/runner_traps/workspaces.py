@@ -47,19 +47,18 @@ class Workspace:
     script: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     manager: str = "npm@11.0.0"
-    read: bool = True  # whether what it prints is told apart by package
 
     def top(self, **more: object) -> dict[str, str]:
         """The files at the top."""
         manager = {"packageManager": self.manager} if self.manager else {}
         own = package("", self.script, workspaces=["packages/*"], **manager, **more)
-        return {"package.json": own, "pnpm-workspace.yaml": "packages:\n  - packages/*\n", **self.files}
+        return {"package.json": own, **self.files}
 
     def cell(
         self, trap: str, files: Mapping[str, str], steps: tuple[Step, ...], right: Right, variant: str = ""
     ) -> Cell:
         """A cell of it."""
-        return Cell(self.runner, trap, {**self.top(), **files}, steps, right, self.tools, variant)
+        return Cell(self.runner, trap, {**files, **self.top()}, steps, right, self.tools, variant)
 
     def cells(self) -> list[Cell]:
         """What can happen to any of them."""
@@ -124,13 +123,17 @@ _YARN_1 = Tools(npm=("yarn@1",), programs=("yarn", "node"))
 _TURBO = Tools(npm=("turbo@2",), programs=("turbo", "node"), env={"TURBO_TELEMETRY_DISABLED": "1"})
 _NX = Tools(npm=("nx@22",), programs=("nx", "node"), env={"NX_DAEMON": "false"})
 _LERNA = Tools(npm=("lerna@9",), programs=("lerna", "node"), env={"NX_DAEMON": "false"})
+# pnpm 12 takes no link for node_modules, which the harness would make.
+_PNPM_FILES = {"pnpm-workspace.yaml": "packages:\n  - packages/*\n", "node_modules/.keep": ""}
+# yarn 1 fails where a package has no such script.
+_YARN_FILES = {"packages/c/package.json": package("@w/c", "true")}
 _TURBO_JSON = {"turbo.json": '{"tasks": {"test": {}}}\n'}
 _NX_JSON = {"nx.json": '{"targetDefaults": {"test": {"cache": true}}}\n'}
 WORKSPACES = (
     Workspace("npm workspaces", _NPM),
     Workspace("npm test --workspaces", _NPM, "npm test --workspaces --if-present"),
-    Workspace("pnpm -r test", _PNPM, "pnpm -r test", manager=""),
-    Workspace("yarn workspaces run test", _YARN_1, "yarn workspaces run test", manager=""),
+    Workspace("pnpm -r test", _PNPM, "pnpm -r test", _PNPM_FILES, manager=""),
+    Workspace("yarn workspaces run test", _YARN_1, "yarn workspaces run test", _YARN_FILES, manager=""),
     Workspace("turbo", _TURBO, "", _TURBO_JSON),
     Workspace("nx", _NX, "", _NX_JSON),
     Workspace("lerna", _LERNA, "", {"lerna.json": '{"version": "1.0.0"}\n'}),

@@ -203,6 +203,14 @@ def test_a_build_before_the_tests_is_no_test_task() -> None:
     assert run_names(text) == [("a", "Ran 0 tests in 0.1s")]
 
 
+def test_a_package_that_prints_nothing_is_no_proof_beside_an_empty_one() -> None:
+    """`yarn workspaces run test` of yarn 1.22, with a script `true` in b."""
+    empty = "yarn workspaces v1.22.22\n\n> a\nyarn run v1.22.22\n$ node --test\n1..0\nDone in 0.10s.\n"
+    silent = "\n> b\nyarn run v1.22.22\n$ true\nDone in 0.05s.\n"
+    assert read_package_runs((empty + silent).split("\n")).none_ran
+    assert not read_package_runs((empty + silent + "\n> c\n$ jest\nTests: 1 passed\n").split("\n")).none_ran
+
+
 async def told(context: Context, command: str) -> TestReport:
     return await context.testrun.run(command=command)
 

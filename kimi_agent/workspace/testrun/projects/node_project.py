@@ -31,7 +31,7 @@ _GIVEN = "the given command"  # no script is called so
 _IN_TEST_FOLDER = re.compile(r".*\.[cm]?[jt]s")
 _LOCKS = (
     ("npm", ("package-lock.json", "npm-shrinkwrap.json")),
-    ("pnpm", ("pnpm-lock.yaml",)),
+    ("pnpm", ("pnpm-lock.yaml", "pnpm-workspace.yaml")),
     ("yarn", ("yarn.lock", ".pnp.cjs")),
     ("bun", ("bun.lock", "bun.lockb")),
 )
