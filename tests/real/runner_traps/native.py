@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.real.runner_traps.traps import Kit, Shell, Tools, cells_of
+from tests.real.runner_traps.traps import Kit, Right, Shell, Tools, cells_of
 
 _CMAKE = "cmake_minimum_required(VERSION 3.20)\nproject(calc NONE)\nenable_testing()\n"
 CTEST_TOOLS = Tools(programs=("cmake", "ctest"), debian=("cmake",))
@@ -167,6 +167,8 @@ ZIG = Kit(
     hang_s=40,
 )  # fmt: skip
 
+# Zig does not run again what passed, and does not say how many tests that was.
+_ZIG_CACHED = Right(True, ("passed",), says=("cached",))
 _CONFIGURE = Shell("cmake -S . -B build")
 
 CELLS = [
@@ -176,5 +178,5 @@ CELLS = [
         replace(cell, files={**_AUTOTOOLS_FILES, **cell.files}, steps=(_AUTORECONF, *cell.steps))
         for cell in cells_of(AUTOTOOLS)
     ),
-    *cells_of(ZIG),
+    *(replace(cell, right=_ZIG_CACHED) if cell.trap == "cached" else cell for cell in cells_of(ZIG)),
 ]  # fmt: skip
