@@ -4,8 +4,8 @@
 # Seen with node 20.20 and later, vitest 4.1.12 and jest 30.5.2:
 #   - an unhandled rejection during a run makes vitest exit with 1, while its JSON report says "success": true and its
 #     JUnit report has no failure and no error: nothing in either file tells that the run failed;
-#   - jest with `bail` in its configuration that stops before the last test file exits with 1 and writes no JSON report (--outputFile
-#     stays absent), so a missing file is no sign that jest did not run.
+#   - jest with `bail` in its configuration that stops before the last test file exits with 1 and writes no JSON report
+#     (--outputFile stays absent), so a missing file is no sign that jest did not run.
 # Why it matters: a program that judges a run by the report alone calls the first green and the second broken; the exit
 # code has to be held against the report, and the runner's text is needed for the second.
 #
