@@ -86,10 +86,6 @@ VITEST = Kit(
             'test("late", async () => { setTimeout(() => { Promise.reject(new Error("late")); }, 5);\n'
             "  await new Promise((done) => setTimeout(done, 50)); });\n"
         },
-        "teardown": {
-            "vitest.config.js": 'export default { test: { globalSetup: "./setup.js" } };\n',
-            "setup.js": 'export function teardown() { throw new Error("teardown"); }\n',
-        },
     },
     hang_s=10,
 )
@@ -147,10 +143,6 @@ MOCHA = Kit(
     },
     fails_after={
         "script": {"package.json": package("mocha && node check.js", "mocha"), **_CHECK},
-        "at exit": {
-            ".mocharc.json": '{"require": ["./setup.js"]}\n',
-            "setup.js": 'process.on("exit", () => { process.exitCode = 1; });\n',
-        },
         "hook": {
             ".mocharc.json": '{"require": ["./hooks.js"]}\n',
             "hooks.js": 'exports.mochaHooks = { afterAll() { throw new Error("hook"); } };\n',
@@ -296,13 +288,35 @@ def _scripts(kit: Kit, script: str, *packages: str, **more: Any) -> Cell:
     return Cell(kit.runner, "exit 1", files, (Edit(kit.at("+")), RUN), Right(False, NOT_GREEN), kit.tools, "chain")
 
 
+# The worker of a test that failed is started anew, so that the count of its runs has to be asked for.
+_ONCE_RETRIED = 'test("flaky", ({}, info) => { expect(info.retry).toBe(1); });\n'
+_SNAPSHOT = 'test("snap", () => { expect({ a: 1 }).toMatchSnapshot(); });\n'
+_SUITE_HOOK = (
+    'import { test, afterAll } from "vitest";\nafterAll(() => { throw new Error("hook"); });\ntest("a", () => {});\n'
+)
+
+
+def _extra(kit: Kit, trap: str, variant: str, files: Mapping[str, str], *, passed: int) -> Cell:
+    """A project that is green with these files too."""
+    project = {**kit.project("-", "adds"), **files}
+    return Cell(
+        kit.runner, trap, project, (Edit(kit.at("+")), RUN), Right(True, ("passed",), passed), kit.tools, variant
+    )
+
+
+def _red(kit: Kit, variant: str, files: Mapping[str, str]) -> Cell:
+    """A project that these files make red, whatever its tests say."""
+    project = {**kit.project("-", "adds", "fails"), **files}
+    return Cell(kit.runner, "red", project, (Edit(kit.at("+")), RUN), Right(False, NOT_GREEN), kit.tools, variant)
+
+
 KITS = (NODE, VITEST, JEST, MOCHA, AVA, TAP, UVU, BUN, DENO, PLAYWRIGHT)
 CELLS = [
     *(cell for kit in KITS for cell in cells_of(kit)),
     _reruns(VITEST, {"vitest.config.js": "export default { test: { retry: 2 } };\n"}, _ONCE.format(test="test")),
     _reruns(JEST, {}, "jest.retryTimes(2);\n" + _ONCE.format(test="test")),
     _reruns(MOCHA, {".mocharc.json": '{"retries": 2}\n'}, _ONCE.format(test="it")),
-    _scripts(NODE, "node check.js; node --test"),
+    _scripts(NODE, "node check.js && node --test"),
     _scripts(JEST, "node check.js && jest", "jest"),
     _scripts(MOCHA, "mocha && node check.js && mocha", "mocha"),
     Cell(
@@ -314,4 +328,11 @@ CELLS = [
         NODE.tools,
         "beside a green file",
     ),
+    _reruns(PLAYWRIGHT, {"playwright.config.js": "module.exports = { retries: 2 };\n"}, _ONCE_RETRIED),
+    _extra(NODE, "green", "assertions alone", {"lib/plain.test.js": "require('node:assert').equal(1, 1);\n"}, passed=2),
+    _extra(JEST, "green", "new snapshot", {"lib/snap.test.js": _SNAPSHOT}, passed=2),
+    _extra(BUN, "green", "only failures shown", {"bunfig.toml": "[test]\nonlyFailures = true\n"}, passed=1),
+    _red(JEST, "bail", {"package.json": package("jest", "jest", jest={"bail": True})}),
+    _red(VITEST, "suite hook", {"lib/hook.test.js": _SUITE_HOOK}),
+    _red(DENO, "only", {"lib/only_test.js": 'Deno.test.only("only", () => {});\n'}),
 ]
