@@ -288,6 +288,28 @@ def _scripts(kit: Kit, script: str, *packages: str, **more: Any) -> Cell:
     return Cell(kit.runner, "exit 1", files, (Edit(kit.at("+")), RUN), Right(False, NOT_GREEN), kit.tools, "chain")
 
 
+# The worker of a test that failed is started anew, so that the count of its runs has to be asked for.
+_ONCE_RETRIED = 'test("flaky", ({}, info) => { expect(info.retry).toBe(1); });\n'
+_SNAPSHOT = 'test("snap", () => { expect({ a: 1 }).toMatchSnapshot(); });\n'
+_SUITE_HOOK = (
+    'import { test, afterAll } from "vitest";\nafterAll(() => { throw new Error("hook"); });\ntest("a", () => {});\n'
+)
+
+
+def _extra(kit: Kit, trap: str, variant: str, files: Mapping[str, str], *, passed: int) -> Cell:
+    """A project that is green with these files too."""
+    project = {**kit.project("-", "adds"), **files}
+    return Cell(
+        kit.runner, trap, project, (Edit(kit.at("+")), RUN), Right(True, ("passed",), passed), kit.tools, variant
+    )
+
+
+def _red(kit: Kit, variant: str, files: Mapping[str, str]) -> Cell:
+    """A project that these files make red, whatever its tests say."""
+    project = {**kit.project("-", "adds", "fails"), **files}
+    return Cell(kit.runner, "red", project, (Edit(kit.at("+")), RUN), Right(False, NOT_GREEN), kit.tools, variant)
+
+
 KITS = (NODE, VITEST, JEST, MOCHA, AVA, TAP, UVU, BUN, DENO, PLAYWRIGHT)
 CELLS = [
     *(cell for kit in KITS for cell in cells_of(kit)),
@@ -306,4 +328,11 @@ CELLS = [
         NODE.tools,
         "beside a green file",
     ),
+    _reruns(PLAYWRIGHT, {"playwright.config.js": "module.exports = { retries: 2 };\n"}, _ONCE_RETRIED),
+    _extra(NODE, "green", "assertions alone", {"lib/plain.test.js": "require('node:assert').equal(1, 1);\n"}, passed=2),
+    _extra(JEST, "green", "new snapshot", {"lib/snap.test.js": _SNAPSHOT}, passed=2),
+    _extra(BUN, "green", "only failures shown", {"bunfig.toml": "[test]\nonlyFailures = true\n"}, passed=1),
+    _red(JEST, "bail", {"package.json": package("jest", "jest", jest={"bail": True})}),
+    _red(VITEST, "suite hook", {"lib/hook.test.js": _SUITE_HOOK}),
+    _red(DENO, "only", {"lib/only_test.js": 'Deno.test.only("only", () => {});\n'}),
 ]

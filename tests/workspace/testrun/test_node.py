@@ -288,3 +288,82 @@ async def test_a_file_that_loads_again_is_fixed(context: Context, workspace: Pat
         ("a.test.js::a", "passed", False),
         ("a.test.js", "passed", True),
     ]
+
+
+PLAIN = 'const {test} = require("node:test");\n'
+CHAINS: list[tuple[str, dict[str, str], str, dict[str, str], str]] = [
+    (
+        "node --test a && node --test b",
+        {"a/a.test.js": "test('x', () => {});", "b/b.test.js": "test('y', () => {});"},
+        *("passed", {"a/a.test.js::x": "passed", "b/b.test.js::y": "passed"}, ""),
+    ),
+    (
+        *("node --test a && node --test b", {"a/a.test.js": "test('x', () => { throw 1; });", "b/b.test.js": ""}),
+        *("failed", {"a/a.test.js::x": "failed"}, "node --test b (what comes before it failed)"),
+    ),
+    (
+        *("node --test a && node check.js", {"a/a.test.js": "test('x', () => {});", "check.js": "process.exit(3)"}),
+        *("run_failed", {"a/a.test.js::x": "passed"}, "node check.js failed"),
+    ),
+    (
+        *("npm run unit", {"a/a.test.js": "test('x', () => {});"}),
+        *("run_failed", {"a/a.test.js::x": "passed"}, "(exit 4) failed"),
+    ),
+]  # fmt: skip
+
+
+@needs_node
+@pytest.mark.parametrize(("script", "files", "verdict", "tests", "says"), CHAINS)
+async def test_each_runner_of_a_test_script_reports_and_all_of_the_script_counts(
+    context: Context,
+    workspace: Path,
+    script: str,
+    files: dict[str, str],
+    verdict: str,
+    tests: dict[str, str],
+    says: str,
+) -> None:
+    scripts = {"test": script, "unit": "node --test a", "postunit": "exit 4"}
+    put(workspace, {name: PLAIN * name.endswith(".test.js") + text for name, text in files.items()})
+    put(workspace, {"package.json": json.dumps({"scripts": scripts})})
+    report = await context.testrun.run(timeout_s=50)
+    assert (report.verdict, outcomes(report)) == (verdict, tests)
+    assert says in f"{report.trouble} {report.unrun}"
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("test('ok', () => {}); test('ends', () => process.exit(0)); test('red', () => { throw 1; });", "broken"),
+        ("process.exit(0);\ntest('red', () => { throw 1; });", "broken"),
+        ("test('ok', () => {});\n", "passed"),
+        ("test('ok', { skip: true }, () => {});\n", "passed"),
+    ],
+)
+async def test_a_file_that_ends_with_success_before_its_tests_did_is_told(
+    context: Context, workspace: Path, text: str, verdict: str
+) -> None:
+    put(workspace, {"package.json": package("node --test"), "a.test.js": PLAIN + text})
+    put(workspace, {"b.test.js": f"{PLAIN}test('green', () => {{}});\n"})
+    report = await context.testrun.run(timeout_s=50)
+    assert report.verdict == verdict
+    assert ("while a.test.js was running" in report.trouble) == (verdict == "broken")
+
+
+@needs_node
+async def test_a_file_that_only_asserts_is_a_test_and_a_helper_is_none(context: Context, workspace: Path) -> None:
+    helper = {"test/helper.js": "exports.two = 2;\n", "package.json": package("node --test")}
+    put(workspace, {**helper, "a.test.js": "require('node:assert').equal(require('./test/helper.js').two, 2);\n"})
+    report = await context.testrun.run(timeout_s=50)
+    assert (report.verdict, outcomes(report)) == ("passed", {"a.test.js": "passed"})
+
+
+async def test_a_deno_task_is_the_truth_of_its_project(context: Context, workspace: Path) -> None:
+    put(workspace, {"deno.jsonc": '{ // run\n "tasks": {"test": "deno test -A && deno lint",}}', "a_test.ts": ""})
+    installed(workspace, "deno")
+    shown = await context.testrun.preview_command()
+    assert "deno test -A --junit-path=/" in shown
+    assert shown.endswith(" && deno lint")
+    put(workspace, {"package.json": package("./check.sh"), "deno.jsonc": "{}"})
+    assert "deno" not in (await context.testrun.preview_command()).replace("/node_modules/.bin", "")

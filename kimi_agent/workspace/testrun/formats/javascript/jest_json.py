@@ -63,7 +63,7 @@ def read_jest_json(ran: RunResult) -> ParsedReport:
         cases,
         fatal_error=error_of_unloaded([case for case in cases if TITLE_SEPARATOR not in case.id], len(cases)),
         stated_result="failed" if report.get("success") is False and not cases else "",
-        trouble="" if bad or ran.exit_code == 0 else _last_words(ran.lines),
+        trouble="" if bad else _last_words(ran.lines, green=ran.exit_code == 0),
         is_complete=report.get("wasInterrupted") is not True,
         announced=as_count(report.get("numTotalTests")),
         ended=sum(len(as_objects(each, "assertionResults")) for each in files),
@@ -150,8 +150,14 @@ def _suite_block(lines: Iterable[str], name: str, ran: RunResult) -> str:
     return ""
 
 
-def _last_words(lines: Iterable[str]) -> str:
-    """Why a run without a failing test failed, in the runner's own words: a limit, an error outside of tests."""
+def _last_words(lines: Iterable[str], *, green: bool) -> str:
+    """Why a run without a failing test failed, in the runner's own words: a limit, an error outside of tests.
+
+    Of a `green` run: the error of a globalSetup's teardown, with which vitest 4 exits 0.
+    """
+    if green:
+        last = [strip_escapes(line).strip() for line in lines][-_MOST_BLOCK:]
+        return next((first_nonblank_line(line) for line in last if line.startswith("error during close ")), "")
     found: list[str] = []
     heading = False
     for raw in lines:
