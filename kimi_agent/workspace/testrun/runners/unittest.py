@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.errors import ToolError
-from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestSelection
+from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Target, TestCommand, TestSelection
 from kimi_agent.workspace.testrun.formats.python.unittest_output import parse_unittest_output
 from kimi_agent.workspace.testrun.projects.interpreter import find_python_test_module
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
@@ -74,7 +74,7 @@ def unittest_runs(selection: TestSelection, folder: ProjectFolder) -> list[tuple
         mend = "give the folder alone, or the files in it"
         raise ToolError("bad_arguments", why, mend)
     if selection.targets and not below:
-        return [(".", ("-v", *name, *(_dotted(target.path, target.node, folder.path) for target in selection.targets)))]
+        return [(".", ("-v", *name, *(dotted_target(target, folder.path) for target in selection.targets)))]
     starts = discovery_starts(folder, _relative(below[0], folder.path) if below else ".")
     return [(start.top, ("discover", "-v", *start.words, *name)) for start in starts]
 
@@ -119,8 +119,9 @@ def _is_project(folder: ProjectFolder, below: PurePosixPath) -> bool:
     return any(name in folder.names(str(below)) for name in _MANIFESTS)
 
 
-def _dotted(path: Path, node: str, folder: Path) -> str:
-    spelled = _relative(path, folder)
+def dotted_target(target: Target, folder: Path) -> str:
+    """A target as unittest names it: the path, or the dotted name of what is inside a file."""
+    spelled, node = _relative(target.path, folder), target.node
     if not node:
         return _argument(spelled)
     return ".".join([*PurePosixPath(spelled).with_suffix("").parts, *node.split("::")])
@@ -139,4 +140,4 @@ def _read(ran: RunResult) -> ParsedReport:
     return parse_unittest_output(ran.lines, root=ran.root, folder=ran.folder, starts=starts, exit_code=ran.exit_code)
 
 
-UNITTEST = TestRunner(*("unittest", "Python", unittest_evidence, _launch, _read, (".py",)), adopt=_adopt, order=11)
+UNITTEST = TestRunner(*("unittest", "Python", unittest_evidence, _launch, _read, (".py",)), adopt=_adopt, order=12)
