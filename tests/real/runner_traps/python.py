@@ -68,8 +68,11 @@ UNITTEST = Kit(
     head="import os, sys, time, unittest\nfrom calc import add\n\n\nclass CalcTest(unittest.TestCase):\n",
     test="    def test_@name@(self):\n        @body@\n\n",
     bodies=_CASES,
-    other=("elsewhere/test_other.py", "import unittest\n\n\nclass Other(unittest.TestCase):\n"
-           "    def test_other(self):\n        self.assertTrue(True)\n"),
+    other=(
+        "elsewhere/test_other.py",
+        "import unittest\n\n\nclass Other(unittest.TestCase):\n"
+        "    def test_other(self):\n        self.assertTrue(True)\n",
+    ),
     nothing={
         "no tests": {"tests/test_calc.py": "import unittest\n"},
         "all skipped": {

@@ -197,6 +197,7 @@ async def test_a_run_belongs_to_the_projects_of_the_changed_files(context: Conte
     every = await tests.run()
     assert (every.verdict, every.count("passed")) == ("failed", 1)
     assert [(part.folder, part.verdict) for part in every.parts] == [("back", "passed"), ("front", "failed")]
+    tests = ProjectTests(context.files, context.runner, changed=files)
     changed += ["back/a.py", "README.md"]
     assert ((await tests.run()).folder, (await tests.run()).verdict) == ("back", "passed")
     changed += ["other/a.ts"]

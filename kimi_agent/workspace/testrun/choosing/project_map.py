@@ -57,11 +57,7 @@ class ProjectMap:
         self.index = index or FolderIndex(files.root)
         self._files = files
         self._runners = runners
-<<<<<<< HEAD
         self._ecosystems: dict[str, frozenset[str]] = {}
-=======
-        self._known_manifests: dict[str, frozenset[str]] = {}
->>>>>>> hW
         self._suffixes = {
             suffix: runner.ecosystem for runner in reversed(runners) if not runner.is_task for suffix in runner.suffixes
         }
@@ -175,21 +171,12 @@ class ProjectMap:
         """The ecosystems whose manifests are in a folder; None for the top, where no manifest is needed."""
         if not folder:
             return None
-<<<<<<< HEAD
         if folder not in self._ecosystems:
             # Most names are none of any ecosystem: one pattern says so at once.
             marked = filter(self._any_manifest.fullmatch, self.index.names(folder)[0])
             found = (each for name in marked for each, known in self._manifests if known.fullmatch(name))
             self._ecosystems[folder] = frozenset(found)
         return self._ecosystems[folder]
-=======
-        if folder not in self._known_manifests:
-            names = [name for name in self.index.names(folder)[0] if self._any_manifest.fullmatch(name)]
-            self._known_manifests[folder] = frozenset(
-                ecosystem for name in names for ecosystem, known in self._manifests if known.fullmatch(name)
-            )
-        return self._known_manifests[folder]
->>>>>>> hW
 
     def _has_manifest(self, folder: str, ecosystem: str) -> bool:
         return ecosystem in (self._manifest_ecosystems(folder) or ())
@@ -207,11 +194,6 @@ class ProjectMap:
         for runner in self._runners:
             patterns.setdefault(runner.ecosystem, []).extend(runner.manifests)
         return tuple((name, re.compile("|".join(each))) for name, each in patterns.items() if each)
-
-    @cached_property
-    def _any_manifest(self) -> re.Pattern[str]:
-        """Of 100,000 names nearly all are none: one look at each."""
-        return re.compile("|".join(f"(?:{known.pattern})" for _, known in self._manifests) or r"(?!)")
 
     def _folder(self, below: str, ecosystem: str) -> ProjectFolder:
         """A folder as the runners of an ecosystem see it: without the projects of that ecosystem below it."""

@@ -71,24 +71,10 @@ class ProjectFolder:
     def text(self, name: str) -> str:
         """The text of a file of the folder; "" where there is none that may be read."""
         if name not in self._texts:
-<<<<<<< HEAD
-            self._texts[name] = self._read(name)
-=======
-            below, _, last = name.rpartition("/")
-            try:
-                # Reading a file that is missing costs a search for one of a similar name.
-                data = (
-                    b""
-                    if last not in self.names(below)
-                    else self._files.read(str(self.path / name), max_bytes=MAX_PROJECT_FILE_BYTES).data
-                )
-            except ToolError:
-                data = b""
-            self._texts[name] = data.decode("utf-8", "replace")
->>>>>>> hW
+            self._texts[name] = self._read_text(name)
         return self._texts[name]
 
-    def _read(self, name: str) -> str:
+    def _read_text(self, name: str) -> str:
         below, _, last = name.rpartition("/")
         if last not in self.names(below):  # asked of many folders for many names: an error for each would take long
             return ""
