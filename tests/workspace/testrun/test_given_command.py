@@ -83,9 +83,8 @@ async def test_where_nothing_is_found_the_error_says_what_to_pass(context: Conte
     with pytest.raises(ToolError) as told:
         await context.testrun.run()
     assert str(told.value) == (
-        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, unittest, vitest, "
-        "jest, mocha, node --test, bun test, npm test, go test, cargo test, zig build test, gradle, maven, ctest, "
-        "rspec, minitest, phpunit, dotnet, mix, tox, nox, make test, just test, task test)\n"
+        "Error [not_found]: found nothing that says how tests are run here (looked for: "
+        f"{', '.join(runner.name for runner in list_runners({}))})\n"
         "Next: pass command='...' with the project's own test command"
     )
 
