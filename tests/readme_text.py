@@ -11,10 +11,14 @@ from kimi_agent.cli.commands.completion import command_tree
 from kimi_agent.cli.run import flags
 from kimi_agent.config import SETTINGS
 from kimi_agent.faces.slash_commands import SLASH_COMMANDS
+from kimi_agent.workspace.testrun.proof_rules import PROOF_RULES
+from tests.real.runner_traps.harness import load_by_documentation, load_cells
+from tests.real.runner_traps.table import matrix_table
 
 README_FILE = Path(__file__).resolve().parent.parent / "README.md"
 README = README_FILE.read_text("utf-8")
-REFERENCE = re.compile(r"(?s)(?<=<!-- written by `make golden` -->\n).*?(?=\n<!-- end -->)")
+WRITTEN = re.compile(r"(?s)(?<=<!-- written by `make golden`: )(?P<title>\w+)( -->\n).*?(?=\n<!-- end -->)")
+"""The parts of the README that the code writes, by their titles."""
 
 
 def blocks(language: str, marker: str = "") -> list[str]:
@@ -26,6 +30,15 @@ def blocks(language: str, marker: str = "") -> list[str]:
 def commands() -> dict[str, Any]:
     """The typer commands by their words; "" is a run, "sessions list" a subcommand."""
     return command_tree(flags.run_app, main.commands_app)
+
+
+def written_parts() -> dict[str, str]:
+    """What stands in the README between two such marks, by title."""
+    return {
+        "rules": _table("", ("rule", "what it takes"), ((each.key, each.needs) for each in PROOF_RULES)).strip(),
+        "runners": matrix_table(load_cells(), load_by_documentation()),
+        "reference": reference(),
+    }
 
 
 def reference() -> str:
@@ -41,7 +54,8 @@ def reference() -> str:
 
 def _table(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = "".join(f"| {' | '.join(row)} |\n".replace("  ", " ") for row in rows)
-    return f"\n### {title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n{lines}"
+    heading = f"\n### {title}\n\n" if title else ""
+    return f"{heading}| {' | '.join(head)} |\n{'|---' * len(head)}|\n{lines}"
 
 
 def _code(text: str) -> str:

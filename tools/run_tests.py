@@ -67,6 +67,9 @@ async def run_tests(
 
 
 def _head(report: TestReport) -> list[str]:
+    if report.parts:
+        ran = [f"{escape_path(part.folder)}: {'; '.join(_head(part))}" for part in report.parts]
+        return [f"{len(report.parts)} projects were run; together: {_outcome(report)}", *ran]
     ended = "killed" if report.exit_code is None else f"exit {report.exit_code}"
     runs = f", {report.repeats} runs" if report.repeats > 1 else ""
     detected = f"detected: {report.evidence}; {report.command}"
@@ -93,10 +96,11 @@ def _counts(report: TestReport) -> str:
     new, fixed = sum(case.new for case in report.cases), sum(case.fixed for case in report.cases)
     red = "failed" if report.count("failed") else "error"
     flaky = sum(0 < case.failures < case.runs for case in report.cases)
-    notes = [f"{new} new since the last run" if new else "", f"{flaky} flaky" if flaky else ""]
+    retried = sum(case.outcome == "passed" and case.failures > 0 for case in report.cases)
+    good = [f"{fixed} fixed since the last run" if fixed else "", f"{retried} flaky" if retried else ""]
+    bad = [f"{new} new since the last run" if new else "", f"{flaky - retried} flaky" if flaky > retried else ""]
     remarks = {
-        "passed": f" ({fixed} fixed since the last run)" if fixed else "",
-        red: f" ({', '.join(filter(None, notes))})" if any(notes) else "",
+        word: f" ({', '.join(filter(None, notes))})" for word, notes in (("passed", good), (red, bad)) if any(notes)
     }
     parts = []
     for outcome in ("passed", "failed", "error", "skipped"):
@@ -131,18 +135,31 @@ def _foot(ctx: Context, report: TestReport) -> list[str]:
     lines = []
     if fixed := [case.id for case in report.cases if case.fixed]:
         lines.append(f"fixed: {join_some(fixed, MOST_FIXED)}")
+    if retried := [case.id for case in report.cases if case.outcome == "passed" and case.failures]:
+        lines.append(f"flaky, passed when run again: {join_some(retried, MOST_FIXED)}")
+    lines += [f"NOT run: {each}" for each in report.unrun]
+    if report.parts:
+        lines += [f"Note: {report.trouble}"] if report.trouble else []
+        lines += [f"full log of {part.runner}: {part.log}" for part in report.parts if part.log]
+        return [*lines, *_changed(ctx)]
     if report.verdict == "broken":
         lines += [report.trouble, *_tail(ctx, report)]
+    elif report.verdict == "run_failed":
+        lines += _tail(ctx, report)
     elif report.verdict in ("passed", "failed") and report.trouble and report.cases:
         lines.append(f"Note: {report.trouble}")
     elif not report.cases and report.verdict in ("failed", "none_ran", "timed_out"):
         lines += _tail(ctx, report)
-    if changed := ctx.files.changed():
-        lines.append(f"changed on disk by this command: {', '.join(changed)}")
+    lines += _changed(ctx)
     again = next((case.id for case in report.cases if case.outcome in ("failed", "error")), "")
     rerun = f'rerun one: run_tests(targets=["{again}"])' if again and "::" in again else ""
     full = f"full log: {report.log}" if report.log else ""
     return [*lines, "; ".join(filter(None, (full, rerun)))] if full or rerun else lines
+
+
+def _changed(ctx: Context) -> list[str]:
+    changed = ctx.files.changed()
+    return [f"changed on disk by this command: {', '.join(changed)}"] if changed else []
 
 
 def _tail(ctx: Context, report: TestReport) -> list[str]:

@@ -37,6 +37,9 @@ from kimi_agent.workspace.git.command import Git, GitFailed, make_index_check
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.repository.hooks_folders import make_hooks_lookup
 from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.commands_and_reports import Owner
+from kimi_agent.workspace.testrun.owners import make_owner_lookup
+from kimi_agent.workspace.testrun.registry import load_runners
 from kimi_agent.workspace.testrun.runner import TestRunner
 
 
@@ -91,9 +94,9 @@ def make_system_prompt(setup: Setup, access: AccessRules) -> str:
     )
 
 
-def _confined_reader(workspace: Path, access: AccessRules) -> Callable[[str], str | None]:
-    """Texts of the repository for the prompt, through the same confinement that tools have."""
-    files = Files(
+def _files_to_read(workspace: Path, access: AccessRules) -> Files:
+    """The files of the workspace outside of a session, through the same confinement that tools have."""
+    return Files(
         workspace,
         outputs=Outputs(workspace),
         seen_files=SeenFiles(_ignore_event),
@@ -101,6 +104,17 @@ def _confined_reader(workspace: Path, access: AccessRules) -> Callable[[str], st
         journal=workspace,
         access=access,
     )
+
+
+def make_owner_lookup_outside(setup: Setup) -> Callable[[str], Owner | None]:
+    """Which project's tests each file of the workspace belongs to, as it is now and without a session."""
+    runners, _ = load_runners(setup.layers[1:])
+    return make_owner_lookup(_files_to_read(setup.workspace, _own_files(setup)), runners)
+
+
+def _confined_reader(workspace: Path, access: AccessRules) -> Callable[[str], str | None]:
+    """Texts of the repository for the prompt, through the same confinement that tools have."""
+    files = _files_to_read(workspace, access)
 
     def read(path: str) -> str | None:
         try:

@@ -53,6 +53,7 @@ from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.process.process_runner import ProcessRunner
 from kimi_agent.workspace.search.ripgrep import Ripgrep
 from kimi_agent.workspace.testrun import ProjectTests
+from kimi_agent.workspace.testrun.owners import make_owner_lookup
 from kimi_agent.workspace.testrun.registry import load_runners
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ async def open_agent(
         notices += crash_recovery.describe_interrupted_calls(session, toolbox)
         await asyncio.to_thread(crash_recovery.close_interrupted_call, session, checkpoints, log)
         await agent.resume()
-        verifier = TurnVerifier(agent, checkpoints, hooks)
+        verifier = TurnVerifier(agent, checkpoints, hooks, owners=lambda: make_owner_lookup(files, runners))
     except BaseException:
         await wire.aclose()
         factories.close_session(session, setup.sessions)

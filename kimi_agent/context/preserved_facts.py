@@ -125,6 +125,7 @@ def _format_evidence(evidence: Evidence) -> str:
         ("flaky", evidence.flaky),
         ("changed since that run", evidence.changed_since),
         ("weakened", tuple(each.test for each in evidence.weakened)),
+        ("not proven:", evidence.unproven),
     )
     parts = [evidence.verdict.replace("_", " ")]
     parts += [f"{name} {', '.join(to_code_span(each, _PATH) for each in some[:5])}" for name, some in found if some]

@@ -15,18 +15,25 @@ from kimi_agent.faces.summary_lines import format_seconds
 from kimi_agent.faces.theme import Style
 from kimi_agent.log.views import Evidence, TestReport, Weakened
 from kimi_agent.printable import format_count, join_some
+from kimi_agent.verify.test_config import is_test_config
 
 _MOST_NAMES = 3
 _MOST_WEAKENED = 5
 _MOST_LISTED = 50
+_MOST_SENTENCES = 4
 _MOST_CELLS = 120
-WEAKENED_HOW = {"deleted": "was deleted", "skipped": "is skipped now", "fewer assertions": "has fewer assertions"}
-_HOW_MANY = {"deleted": "were deleted", "skipped": "are skipped now", "fewer assertions": "have fewer assertions"}
-# Files that decide which tests run and what counts as passed; whoever reads "verified" should know.
-_TEST_CONFIG = re.compile(
-    r"conftest\.py|pytest\.ini|\.pytest\.ini|tox\.ini|setup\.cfg|noxfile\.py|(jest|vitest|playwright|karma)\.config\.\w+"
-    r"|\.mocharc\.\w+|phpunit\.xml(\.dist)?|\.rspec|CTestTestfile\.cmake"
-)
+WEAKENED_HOW = {
+    "deleted": "was deleted",
+    "skipped": "is skipped now",
+    "fewer assertions": "has fewer assertions",
+    "expectation changed": "passes because what it expects was changed, and nothing else",
+}
+_HOW_MANY = {
+    "deleted": "were deleted",
+    "skipped": "are skipped now",
+    "fewer assertions": "have fewer assertions",
+    "expectation changed": "pass because what they expect was changed, and nothing else",
+}
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
 Draw = Callable[[str], str]
@@ -41,7 +48,7 @@ def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
         case "not_verified":
             rows.append(("yellow", f"NOT verified: {'; '.join(_reasons(evidence, _plain))}"))
             if evidence.fixed:
-                rows.append(("dim", f"{_names(evidence.fixed, _plain)} red -> green"))
+                rows.append(("dim", f"{_fixed(evidence, _plain)} red -> green"))
         case "no_tests":
             rows.append(("yellow", "NOT verified: no tests were run"))
             if evidence.still_red:
@@ -51,8 +58,10 @@ def evidence_rows(evidence: Evidence) -> list[tuple[Style, str]]:
                 rows.append(("yellow", f"tests: {'; '.join(_reasons(evidence, _plain))}"))
     if evidence.broke:
         rows.append(("red", f"broke: {_names(evidence.broke, _plain)} green -> red"))
+    if told := [each for each in evidence.retried if each not in evidence.flaky]:
+        rows.append(("yellow", f"passed only when the runner ran it again: {_names(told, _plain)}"))
     rows += [("yellow", f"weakened: {each}") for each in _weakened(evidence.weakened, _plain, _MOST_WEAKENED)]
-    if steering := [path for path in evidence.files if _TEST_CONFIG.fullmatch(path.rpartition("/")[2])]:
+    if steering := [path for path in evidence.files if is_test_config(path)]:
         rows.append(("yellow", f"how tests run was changed too: {_names(steering, _plain)}"))
     return rows
 
@@ -65,7 +74,8 @@ def evidence_text(evidence: Evidence) -> str:
 def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "") -> str:
     """The evidence for a pull request, in GitHub-flavoured Markdown."""
     blocks = [f"### Evidence\n\n**{_headline(evidence)}**", "\n".join(_facts(evidence, session, model))]
-    turned = [(each, "red", "green") for each in evidence.fixed] + [(each, "green", "red") for each in evidence.broke]
+    turned = [(each, "red", "green") for each in _with_old_names(evidence)]
+    turned += [(each, "green", "red") for each in evidence.broke]
     if turned:
         rows = [f"| {_code(test)} | {old} | {new} |" for test, old, new in turned[:_MOST_LISTED]]
         more = [f"\nand {len(turned) - _MOST_LISTED:,} more"] if len(turned) > _MOST_LISTED else []
@@ -75,6 +85,7 @@ def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "")
         _list("Failing", [case.id for case in cases if case.outcome != "skipped"]),
         _list("Still red, not run again", evidence.still_red),
         _list("Failed and passed on the same files", evidence.flaky),
+        _list("Passed only when the runner ran it again", evidence.retried),
         _list("Changed since the last run", evidence.changed_since),
         _list("Changed files", evidence.files),
     ]
@@ -86,7 +97,12 @@ def evidence_markdown(evidence: Evidence, *, session: str = "", model: str = "")
 
 
 def evidence_json(evidence: Evidence) -> dict[str, Any]:
-    """The `tests` member of the result object."""
+    """The `tests` member of the result object.
+
+    `outcome`, `runner` and `command` are those of the run that decides; `passed`, `failed` and `skipped` count the
+    tests of all runs on the files as they are, which `runs` lists where they are several. `trouble` is why nothing is
+    proven, else what troubled the run, in the runner's own last words where it has some.
+    """
     found: dict[str, Any] = {"verdict": evidence.verdict}
     if evidence.last is not None:
         last = evidence.last
@@ -102,13 +118,18 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
             "scope": evidence.scope,
         }
     return found | {
+        "runs": [msgspec.to_builtins(each) for each in evidence.runs],
+        "unrun": list(evidence.last.unrun) if evidence.last is not None else [],
         "fixed": list(evidence.fixed),
         "broke": list(evidence.broke),
         "still_red": list(evidence.still_red),
         "flaky": list(evidence.flaky),
+        "retried": list(evidence.retried),
+        "renamed": [{"old": old, "new": new} for old, new in evidence.renamed],
         "changed_since": list(evidence.changed_since),
         "weakened": [msgspec.to_builtins(each) for each in evidence.weakened],
-        "trouble": evidence.trouble,
+        "unproven": list(evidence.unproven),
+        "trouble": evidence.trouble or (evidence.last.trouble if evidence.last is not None else ""),
         "tree": evidence.tree,
     }
 
@@ -154,19 +175,40 @@ def _counts(evidence: Evidence, draw: Draw) -> str:
 
 def _proof(evidence: Evidence, draw: Draw) -> str:
     scope = f" ({draw(evidence.scope)})" if evidence.scope else ""
-    fixed = f"; {_names(evidence.fixed, draw)} red -> green" if evidence.fixed else ""
+    fixed = f"; {_fixed(evidence, draw)} red -> green" if evidence.fixed else ""
     return f"{_counts(evidence, draw)}{scope}{fixed}"
+
+
+def _fixed(evidence: Evidence, draw: Draw) -> str:
+    return _names(_with_old_names(evidence), draw)
+
+
+def _with_old_names(evidence: Evidence) -> list[str]:
+    """The tests that turned green: one that was renamed by its old id, with the new one."""
+    old_of = {new: old for old, new in evidence.renamed}
+    return [f"{old_of[each]} (now {_short(each, old_of[each])})" if each in old_of else each for each in evidence.fixed]
+
+
+def _short(new: str, old: str) -> str:
+    """A new id without the file that it shares with the old one."""
+    file = old.partition("::")[0]
+    return new.removeprefix(f"{file}::")
 
 
 def _reasons(evidence: Evidence, draw: Draw) -> Iterator[str]:
     """Why a turn is not verified, the newest first."""
+    # Not needed before a turn has ended.
+    from kimi_agent.workspace.testrun.proof_rules import NOT_FLAKY, NOTHING_SINCE
+
     if evidence.changed_since:
         count = _counted(len(evidence.changed_since), "file", most=200)
-        yield f"{count} changed since the last run ({_names(evidence.changed_since, draw)})"
+        yield NOTHING_SINCE.said(count=count, files=_names(evidence.changed_since, draw))
     if evidence.last is not None:
         yield from _run_trouble(evidence, evidence.last, draw)
+    for sentence in evidence.unproven[:_MOST_SENTENCES]:
+        yield sanitize_line(sentence, 3 * _MOST_CELLS) if draw is _plain else draw(sentence)
     if evidence.flaky:
-        yield f"failed and passed on the same files: {_names(evidence.flaky, draw)}"
+        yield NOT_FLAKY.said(tests=_names(evidence.flaky, draw))
     if evidence.still_red:
         yield f"still red since an earlier run: {_names(evidence.still_red, draw)}"
     if evidence.trouble:

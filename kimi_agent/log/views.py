@@ -141,14 +141,29 @@ class Weakened(msgspec.Struct, frozen=True):
     how: Literal["deleted", "skipped", "fewer assertions", "expectation changed"]
 
 
+class RunCounts(msgspec.Struct, frozen=True):
+    """One run of those that a verdict rests on: what ran where, how it ended, and how many tests it told of."""
+
+    runner: str
+    command: str
+    folder: str
+    outcome: RunVerdict
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    trouble: str = ""
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """What is proven at the end of a turn, as the harness read it from the log and the files.
 
     `files` changed in this turn, `changed_since` after the last test run (both capped at 200). `last` is that run, its
-    passing cases left out; `passed`, `failed` and `skipped` count all of it. `fixed` went from red to green, `broke`
-    from green to red, `still_red` were red when last run and not run again since. `flaky` failed and passed on the same
-    files. `scope` says what a run that was not whole was narrowed to, or whose command it was; `trouble` why it is not
-    known whether files changed.
+    passing cases left out; `passed`, `failed` and `skipped` count the tests of all runs on the files as they are now,
+    and `runs` names them where they are several. `fixed` went from red to green, `broke` from green to red, `still_red`
+    were red when last run and not run again since. `flaky` failed and passed on the same files; `retried` passed only
+    when the runner itself ran them again. `renamed` holds (old id, new id) of tests that were red under their old name.
+    `scope` says what a run that was not whole was narrowed to, or whose command it was; `trouble` why it is not known
+    whether files changed; `unproven` which other rules of proof do not hold, each as a sentence.
     """
 
     verdict: Literal["verified", "not_verified", "no_tests", "none_needed"]
@@ -166,13 +181,18 @@ class Evidence(msgspec.Struct, frozen=True):
     flaky: tuple[str, ...] = ()
     scope: str = ""
     trouble: str = ""
+    unproven: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    runs: tuple[RunCounts, ...] = ()
 
     @property
     def is_green(self) -> bool:
         """Whether a run verified what changed, or nothing needed proof and no test is red."""
         if self.verdict != "none_needed":
             return self.verdict == "verified"
-        return (self.last is None or self.last.verdict == "passed") and not (self.still_red or self.flaky)
+        good = self.last is None or self.last.verdict == "passed"
+        return good and not (self.still_red or self.flaky or self.unproven)
 
 
 View = TextView | DiffView | OutputView | MatchesView | TestReport | PlanView

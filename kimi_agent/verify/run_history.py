@@ -1,7 +1,7 @@
 """Test run history folded from a session's log: the runs, and the calls that changed files between them. Pure."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -20,14 +20,16 @@ _MOST_SCOPE = 200
 class TestRunRecord:
     """One run of the tests. `before` is the hash of the tree that it ran on, `after` of the one it left ("": unknown).
 
-    `report` is without its passing cases; `red`, `green` and `skipped` are the ids of all of them. Where a run is known
-    by its exit code alone, its command stands for the tests in it, and `only_exit_code` is True.
+    A joint run of several projects is as many records, of the same `seq`; `call` is the report of the whole call.
+    `report` and `call` are without their passing cases; `red`, `green` and `skipped` are the ids of all of them. Where
+    a run is known by its exit code alone, its command stands for the tests in it, and `only_exit_code` is True.
     """
 
     seq: int
     answer: int
     index: int
     report: TestReport
+    call: TestReport
     before: str
     after: str
     red: tuple[str, ...] = ()
@@ -41,6 +43,17 @@ class TestRunRecord:
     def only_exit_code(self) -> bool:
         """Whether no test was read one by one."""
         return not self.total
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was green by all that is known of it alone."""
+        return self.report.verdict == "passed"
+
+    def count_green(self, test: str) -> int:
+        """How often a test passed in it; not at all where it failed at times, by the runner's own reruns too."""
+        if test not in self.green or any(case.id == test and case.failures for case in self.report.cases):
+            return 0
+        return max(1, self.report.repeats)
 
     @property
     def test_ids(self) -> tuple[str, ...]:
@@ -128,8 +141,9 @@ class _HistoryReader:
         if isinstance(view, TestReport):
             asked = self._calls.pop((event.answer, event.index), None)
             before = view.tree or before
-            self.runs.append(self._run(seq, event, view, (before, after if call.after else before), asked))
-            self.changing_calls.append(FileChangingCall(seq, before, self.runs[-1].after, is_run=True))
+            after = after if call.after else before
+            self.runs += self._records(seq, event, view, (before, after), asked)
+            self.changing_calls.append(FileChangingCall(seq, before, after, is_run=True))
             return
         named: tuple[str, ...] = ()
         if isinstance(view, DiffView) and not event.result.failed:
@@ -139,29 +153,39 @@ class _HistoryReader:
             sure = bool(named) or (call.effect == "write" and event.result.failed)
             self.changing_calls.append(FileChangingCall(seq, before, after, named, is_fully_reported=sure))
 
-    def _run(
-        self, seq: int, event: Returned, report: TestReport, trees: tuple[str, str], asked: Call | None
-    ) -> TestRunRecord:
+    def _records(
+        self, seq: int, event: Returned, call: TestReport, trees: tuple[str, str], asked: Call | None
+    ) -> Iterator[TestRunRecord]:
+        """A record for each project that the call ran the tests of."""
+        scope, own = _scope(call, asked)
+        whole_call = _without_passing_cases(call)
+        for part in call.parts or (call,):
+            # Nothing narrowed a part of what nothing narrowed.
+            report = replace(part, whole=part.whole or call.whole, parts=())
+            found = self._ids_by_outcome(report)
+            yield TestRunRecord(
+                seq,
+                event.answer,
+                event.index,
+                _without_passing_cases(report),
+                whole_call,
+                *trees,
+                red=(*found["failed"], *found["error"]),
+                green=tuple(found["passed"]),
+                skipped=tuple(found["skipped"]),
+                total=len(report.cases),
+                scope=scope,
+                own_command=own,
+            )
+
+    def _ids_by_outcome(self, report: TestReport) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {"passed": [], "failed": [], "error": [], "skipped": []}
         for case in report.cases:
             # One string for a test, however often it ran: long sessions hold many runs.
             found[case.outcome].append(self._ids.setdefault(case.id, case.id))
         if not report.cases and report.verdict in ("passed", "failed"):
             found[report.verdict].append(report.command)
-        scope, own = _scope(report, asked)
-        return TestRunRecord(
-            seq,
-            event.answer,
-            event.index,
-            replace(report, cases=tuple(case for case in report.cases if case.outcome != "passed" or _is_flaky(case))),
-            *trees,
-            red=(*found["failed"], *found["error"]),
-            green=tuple(found["passed"]),
-            skipped=tuple(found["skipped"]),
-            total=len(report.cases),
-            scope=scope,
-            own_command=own,
-        )
+        return found
 
     def _ran_on_files_that_stand(self, run: TestRunRecord) -> bool:
         """Whether no rewind took back the files of the run, but to the very tree that it left."""
@@ -188,6 +212,11 @@ def read_run_history(log: Iterable[Stamped], now: str = "") -> TestRunHistory:
     return reader.history(now)
 
 
+def _without_passing_cases(report: TestReport) -> TestReport:
+    kept = tuple(case for case in report.cases if case.outcome != "passed" or _is_flaky(case))
+    return replace(report, cases=kept, parts=tuple(map(_without_passing_cases, report.parts)))
+
+
 def _is_flaky(case: TestCase) -> bool:
     """Whether a test that ran several times in one run failed in some of them."""
     return 0 < case.failures < case.runs
@@ -206,9 +235,9 @@ def _scope(report: TestReport, asked: Call | None) -> tuple[str, bool]:
     targets = given.get("targets")
     words = [each for each in (targets if isinstance(targets, list) else [targets]) if isinstance(each, str)]
     if isinstance(given.get("name"), str) and given["name"]:
-        words.append(f"named {given['name']}")
+        words.append(f"tests named {given['name']}")
     if given.get("failed_only"):
-        words.append("those that had failed")
+        words.append("tests that had failed")
     if report.whole or not words:
         return "", False
     return f"narrowed: {', '.join(words)}"[:_MOST_SCOPE], False

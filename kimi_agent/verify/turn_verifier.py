@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kimi_agent.agent import Agent
 from kimi_agent.log.events import Checkpoint, Judged, Returned, Rewound, Stamped, TurnEnded
 from kimi_agent.log.messages import User
 from kimi_agent.log.views import DiffView, Evidence, TestReport
-from kimi_agent.verify.evidence import judge_turn
 from kimi_agent.workspace.checkpoint import Checkpoints, SnapshotError
+
+if TYPE_CHECKING:
+    from kimi_agent.verify.proof import OwnerOf
 
 AfterTurnHook = Callable[[Evidence], Awaitable[object]]
 """What follows a turn that changed files or ran tests, such as a commit."""
@@ -16,12 +19,23 @@ MAX_TEST_FILE_BYTES = 1_000_000
 
 
 class TurnVerifier:
-    """An agent whose turns end with a verdict: a `Judged` event after each that changed files or ran tests."""
+    """An agent whose turns end with a verdict: a `Judged` event after each that changed files or ran tests.
 
-    def __init__(self, agent: Agent, checkpoints: Checkpoints, hooks: Sequence[AfterTurnHook] = ()) -> None:
+    `owners` gives after each turn what says which project's tests a file belongs to; without it any run proves any.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        checkpoints: Checkpoints,
+        hooks: Sequence[AfterTurnHook] = (),
+        *,
+        owners: "Callable[[], OwnerOf]" = lambda: lambda path: None,
+    ) -> None:
         self.agent = agent
         self._checkpoints = checkpoints
         self._hooks = hooks
+        self._owners = owners
         self._busy = False
         agent.session.listen(self._hear)
 
@@ -30,7 +44,9 @@ class TurnVerifier:
         self._busy = False
         ended = await self.agent.run_unverified_turn(prompt)
         if self._busy:
-            evidence = await asyncio.to_thread(lambda: verify_log(self.agent.session.events(), self._checkpoints))
+            evidence = await asyncio.to_thread(
+                lambda: verify_log(self.agent.session.events(), self._checkpoints, owner=self._owners())
+            )
             if evidence.verdict != "none_needed" or evidence.last is not None:
                 self.agent.session.emit(Judged(evidence))
                 for hook in self._hooks:
@@ -49,8 +65,10 @@ class TurnVerifier:
                 pass
 
 
-def verify_log(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
-    """The evidence at the end of `log` about the files as they are now. Blocking."""
+def verify_log(log: Iterable[Stamped], checkpoints: Checkpoints, *, owner: "OwnerOf" = lambda path: None) -> Evidence:
+    """The evidence at the end of `log` about the files as they are now; for `owner` see `judge_turn`. Blocking."""
+    from kimi_agent.verify.evidence import judge_turn  # not needed before a turn has ended
+
     try:
         now = checkpoints.take().tree
     except SnapshotError:
@@ -66,4 +84,4 @@ def verify_log(log: Iterable[Stamped], checkpoints: Checkpoints) -> Evidence:
             return None
         return checkpoints.content(kept).decode("utf-8", "replace")
 
-    return judge_turn(log, now=now, changed=changed, text=text, apart=checkpoints.held_ignored)
+    return judge_turn(log, now=now, changed=changed, text=text, apart=checkpoints.held_ignored, owner=owner)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kimi_agent.faces.evidence_text import evidence_json, evidence_markdown, evidence_rows, evidence_text
 from kimi_agent.faces.sanitize import sanitize_line
-from kimi_agent.log.views import Evidence, TestCase, TestReport, Weakened
+from kimi_agent.log.views import Evidence, RunCounts, TestCase, TestReport, Weakened
 from tests.golden_texts import Golden
 
 A, B = "tests/test_x.py::test_a", "tests/test_x.py::test_b"
@@ -70,7 +70,32 @@ def many(number: int) -> tuple[str, ...]:
         ),
         (red(last=replace(PASSED, verdict="none_ran")), "NOT verified: no test ran"),
         (red(still_red=(A,)), f"NOT verified: still red since an earlier run: {A}"),
-        (red(flaky=(A,), fixed=(B,)), f"NOT verified: failed and passed on the same files: {A}\n{B} red -> green"),
+        (
+            red(flaky=(A,), fixed=(B,)),
+            f"NOT verified: failed and passed on the same files: {A} (two green runs are needed: repeat=2)\n"
+            f"{B} red -> green",
+        ),
+        (
+            red(unproven=("only sub/ was run, which does not plainly reach a.py",)),
+            "NOT verified: only sub/ was run, which does not plainly reach a.py",
+        ),
+        (
+            red(last=replace(PASSED, verdict="run_failed", exit_code=1, trouble="all 3 passed, but ...")),
+            "NOT verified: all 3 passed, but ...",
+        ),
+        (replace(GREEN, retried=(A,)), f"verified: 14 passed\npassed only when the runner ran it again: {A}"),
+        (
+            replace(GREEN, fixed=(B,), renamed=((A, B),)),
+            f"verified: 14 passed; {A} (now test_b) red -> green",
+        ),
+        (
+            replace(GREEN, fixed=("tests/test_y.py::test_b",), renamed=((A, "tests/test_y.py::test_b"),)),
+            f"verified: 14 passed; {A} (now tests/test_y.py::test_b) red -> green",
+        ),
+        (
+            red(weakened=(Weakened("t.py", "t.py::a", "expectation changed"),), unproven=("x",)),
+            "NOT verified: x\nweakened: t.py::a passes because what it expects was changed, and nothing else",
+        ),
         (red(trouble="who knows"), "NOT verified: 14 passed; who knows"),
         (red(last=FAILED, failed=1, broke=(A,)), f"NOT verified: 1 failed: {A}\nbroke: {A} green -> red"),
         (Evidence("no_tests", files=("a.py",)), "NOT verified: no tests were run"),
@@ -120,6 +145,7 @@ def hostile() -> Evidence:
     return Evidence(
         "not_verified", HOSTILE, names, names, last, 0, 1, 0, names, names, names,
         (Weakened(HOSTILE, HOSTILE, "deleted"), Weakened("p|`", "n\n", "skipped")), names, HOSTILE, HOSTILE,
+        names, names, (("old", HOSTILE),),
     )  # fmt: skip
 
 
@@ -179,15 +205,35 @@ def test_the_json_keeps_its_members_and_names_what_turned() -> None:
         "failures": [A],
         "changed_after": True,
         "scope": "",
+        "runs": [],
+        "unrun": [],
+        "unproven": [],
         "trouble": "",
         "fixed": [B],
         "broke": [],
         "still_red": ["c"],
         "flaky": [],
+        "retried": [],
+        "renamed": [],
         "changed_since": ["a.py"],
         "weakened": [{"path": "t.py", "test": "x", "how": "skipped"}],
         "tree": "b" * 40,
     }
+
+
+def test_the_json_says_what_troubled_the_run_and_lists_the_runs_of_several_projects() -> None:
+    last = replace(PASSED, verdict="run_failed", exit_code=1, trouble="all 3 passed, but ...", unrun=("b (no npm)",))
+    runs = (
+        RunCounts("pytest", "pytest", "backend", "passed", 2),
+        RunCounts("go test", "go test ./...", ".", "run_failed", 1, trouble="exit 1"),
+    )
+    reported = evidence_json(red(last=last, runs=runs))
+    assert (reported["outcome"], reported["trouble"]) == ("run_failed", "all 3 passed, but ...")
+    assert reported["unrun"] == ["b (no npm)"]
+    assert [(each["runner"], each["folder"], each["outcome"], each["passed"]) for each in reported["runs"]] == [
+        ("pytest", "backend", "passed", 2),
+        ("go test", ".", "run_failed", 1),
+    ]
 
 
 def test_the_json_of_a_turn_without_a_run_has_no_counts() -> None:

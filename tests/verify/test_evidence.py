@@ -1,112 +1,26 @@
 """What is proven at the end of a turn: read from hand-made logs and the trees that they name."""
 
 import json
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from kimi_agent.errors import UserError
-from kimi_agent.log.events import CallStarted, Checkpoint, Durable, Effect, Queued, Returned, Rewound, Said, Stamped
+from kimi_agent.log.events import CallStarted, Checkpoint, Queued, Rewound, Said
 from kimi_agent.log.messages import Assistant, Call, user_message
-from kimi_agent.log.views import DiffView, Evidence, FileDiff, OutputView, Result, TestCase, TestReport, Weakened
+from kimi_agent.log.views import DiffView, Evidence, FileDiff, Result, TestCase, Weakened
 from kimi_agent.verify.evidence import (
     CHANGES_SINCE_RUN_UNKNOWN,
     CHANGES_UNKNOWN,
-    FAILED_TEST_WEAKENED,
-    ONLY_EXIT_CODE_KNOWN,
     judge_turn,
 )
+from kimi_agent.verify.proof import ONLY_EXIT_CODE_KNOWN
 from kimi_agent.verify.run_history import read_run_history
+from kimi_agent.workspace.testrun.proof_rules import RED_ACCOUNTED
 from tests.golden_texts import Golden
 from tests.log.conftest import rich_story, stamped
-
-Outcome = Literal["passed", "failed", "error", "skipped"]
-Verdict = Literal["passed", "failed", "none_ran", "broken", "timed_out"]
-GREEN: Outcome = "passed"
-RED: Outcome = "failed"
-A, B, C = "tests/test_x.py::test_a", "tests/test_x.py::test_b", "tests/test_x.py::test_c"
-ONE = "def test_a():\n    assert f() == 1\n"
-TWO = ONE + "\n\ndef test_b():\n    assert g()\n    assert not f()\n"
-
-
-class Tale:
-    """A session as it happens: a workspace of texts, its trees, and the log of what was done to it."""
-
-    def __init__(self, **files: str) -> None:
-        self.files = {"src/a.py": "1", "tests/test_x.py": TWO, **files}
-        self.trees: dict[str, dict[str, str]] = {}
-        self.log: list[Stamped] = []
-        self.snapshots = True
-        self.compared: list[tuple[str, str]] = []
-        self.say("fix it")
-
-    def tell(self, event: Durable, agent: str = "main") -> int:
-        self.log.append(Stamped(agent, len(self.log) + 1, 0.0, event))
-        return len(self.log)
-
-    def tree(self) -> str:
-        name = sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
-        self.trees[name] = dict(self.files)
-        return name
-
-    def say(self, text: str) -> int:
-        return self.tell(Said(user_message(text)))
-
-    def answers(self, text: str) -> None:
-        self.tell(Said(Assistant(text)))
-
-    def call(
-        self, name: str, effect: Effect, arguments: object, changes: Mapping[str, str | None], returned: Result | None
-    ) -> int:
-        """A call between two snapshots; None in `changes` deletes a file, no `returned` leaves the call open."""
-        answer = self.tell(Said(Assistant("", None, (Call("c", name, json.dumps(arguments)),))))
-        before = self.tree()
-        self.tell(Checkpoint(before, "before", answer) if self.snapshots else Checkpoint("", answer=answer, failed="x"))
-        self.tell(CallStarted(answer, 0, name, effect))
-        for path, text in changes.items():
-            if text is None:
-                del self.files[path]
-            else:
-                self.files[path] = text
-        if self.snapshots and self.tree() != before:
-            self.tell(Checkpoint(self.tree(), "after", answer))
-        return self.tell(Returned(answer, 0, returned)) if returned is not None else answer
-
-    def edit(self, path: str, text: str | None = "2") -> int:
-        change: Literal["M", "D"] = "D" if text is None else "M"
-        view = DiffView((FileDiff(path, change, 1, 1, ""),))
-        return self.call("edit_file", "write", {}, {path: text}, Result("ok", view))
-
-    def shell(self, **changes: str | None) -> int:
-        result = Result("ok", OutputView("x", "", 0))
-        return self.call("shell", "execute", {}, {k.replace("__", "/") + ".py": v for k, v in changes.items()}, result)
-
-    def run(self, *writes: tuple[str, str], arguments: Mapping[str, Any] | None = None, **given: Any) -> int:
-        """Tests run: `green`, `red`, ... hold ids; `writes` is what the run leaves in the workspace."""
-        outcomes: dict[str, Outcome] = {"green": "passed", "red": "failed", "error": "error", "skipped": "skipped"}
-        cases = [TestCase(each, outcomes[kind]) for kind in outcomes for each in given.pop(kind, ())]
-        bad = any(case.outcome in ("failed", "error") for case in cases)
-        verdict: Verdict = given.pop("verdict", "failed" if bad else "passed" if cases else "none_ran")
-        fields = {"runner": "pytest", "command": "python -m pytest", "whole": not arguments, **given}
-        fields.setdefault("evidence", "pyproject.toml")
-        fields["cases"] = (*cases, *fields.get("cases", ()))
-        report = TestReport(verdict=verdict, exit_code=int(bad), duration_s=1.0, **fields)
-        return self.call("run_tests", "execute", arguments or {}, dict(writes), Result("ran", report))
-
-    def changed(self, old: str, new: str) -> list[str]:
-        self.compared.append((old, new))
-        a, b = self.trees[old], self.trees[new]
-        return sorted(path for path in {*a, *b} if a.get(path) != b.get(path))
-
-    def text(self, tree: str, path: str) -> str | None:
-        assert path.isprintable()
-        return self.trees[tree].get(path)
-
-    def judge(self, *, now: str | None = None) -> Evidence:
-        tree = (self.tree() if self.snapshots else "") if now is None else now
-        return judge_turn(self.log, now=tree, changed=self.changed, text=self.text)
+from tests.verify.tale import ONE, TWO, A, B, C, Tale
 
 
 def verdict(tale: Tale) -> tuple[str, tuple[str, ...]]:
@@ -339,6 +253,7 @@ def test_what_the_person_did_between_two_runs_is_no_flakiness() -> None:
     tale.files["src/a.py"] = "mended by the person"
     tale.run(green=[A])
     assert (tale.judge().flaky, tale.judge().fixed) == ((), (A,))
+    tale.files["src/a.py"] = "broken by the person"
     tale.run(red=[A])
     tale.say("I installed what was missing")
     tale.run(green=[A])
@@ -356,19 +271,82 @@ def test_a_golden_file_that_the_first_run_wrote_makes_the_second_pass_without_fl
 def test_a_repeated_run_in_which_a_test_failed_at_times_is_flaky() -> None:
     tale = Tale()
     tale.edit("src/a.py")
-    tale.run(green=[B], cases=(TestCase(A, "passed", runs=5, failures=2),), repeats=5)
+    tale.run(green=[B], cases=(TestCase(A, "failed", runs=5, failures=2),), repeats=5)
     found = tale.judge()
     assert (found.verdict, found.flaky) == ("not_verified", (A,))
 
 
-def test_an_edit_after_a_flaky_run_begins_anew() -> None:
+def test_a_flaky_test_is_mended_by_two_green_runs_on_the_files_of_now_and_by_no_less() -> None:
     tale = Tale()
     tale.edit("src/a.py")
     tale.run(red=[A])
     tale.run(green=[A])
     tale.edit("src/a.py", "3")
     tale.run(green=[A])
-    assert tale.judge().verdict == "verified"
+    assert (tale.judge().verdict, tale.judge().flaky, tale.judge().fixed) == ("not_verified", (A,), ())
+    tale.run(green=[A])
+    assert (tale.judge().verdict, tale.judge().flaky, tale.judge().fixed) == ("verified", (), (A,))
+
+
+def test_two_green_runs_of_one_call_mend_a_flaky_test_too() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    tale.run(red=[A])
+    tale.run(green=[A])
+    tale.edit("src/a.py", "3")
+    tale.run(green=[A], repeats=2)
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
+def test_a_test_that_was_flaky_and_was_not_red_in_this_turn_asks_for_no_second_run() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    tale.run(red=[A])
+    tale.run(green=[A])
+    tale.say("next")
+    tale.edit("src/a.py", "3")
+    tale.run(green=[A, B])
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
+def test_green_runs_before_the_last_red_one_do_not_count() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    for outcomes in ({"green": [A]}, {"green": [A]}, {"red": [A]}, {"green": [A]}):
+        given: dict[str, Any] = dict(outcomes)
+        tale.run(**given)
+    assert (tale.judge().verdict, tale.judge().flaky) == ("not_verified", (A,))
+    tale.run(green=[A])
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
+def test_a_red_test_that_the_runner_has_to_run_again_each_time_is_not_mended_by_two_such_runs() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B])
+    tale.edit("src/a.py")
+    for _ in range(2):
+        tale.run(green=[B], cases=(TestCase(A, "passed", runs=2, failures=1),))
+    assert (tale.judge().verdict, tale.judge().flaky) == ("not_verified", (A,))
+    for _ in range(2):
+        tale.run(green=[A, B])
+    assert (tale.judge().verdict, tale.judge().flaky) == ("verified", ())
+
+
+def test_what_the_runner_itself_ran_again_is_told_and_verified() -> None:
+    tale = Tale()
+    tale.edit("src/a.py")
+    tale.run(green=[B], cases=(TestCase(A, "passed", runs=2, failures=1),))
+    found = tale.judge()
+    assert (found.verdict, found.flaky, found.retried, found.passed) == ("verified", (), (A,), 2)
+
+
+def test_a_red_test_that_is_green_only_because_the_runner_ran_it_again_is_not_mended() -> None:
+    tale = Tale()
+    tale.run(red=[A], green=[B])
+    tale.edit("src/a.py")
+    tale.run(green=[B], cases=(TestCase(A, "passed", runs=2, failures=1),))
+    found = tale.judge()
+    assert (found.verdict, found.flaky, found.fixed) == ("not_verified", (A,), ())
 
 
 def test_what_a_test_run_leaves_behind_is_no_edit() -> None:
@@ -577,7 +555,7 @@ def test_a_command_that_failed_in_an_earlier_turn_does_not_haunt_the_session() -
 
 def test_a_file_that_could_not_be_loaded_is_green_when_its_tests_run() -> None:
     tale = Tale()
-    tale.run(verdict="broken", error=["tests/test_x.py"])
+    tale.run(error=["tests/test_x.py"])
     tale.edit("src/a.py")
     tale.run(green=["tests/test_y.py::test_y"], arguments={"targets": ["tests/test_y.py"]})
     assert tale.judge().still_red == ("tests/test_x.py",)
@@ -595,12 +573,8 @@ def test_a_red_test_that_was_deleted_is_told_as_weakened_and_not_as_red() -> Non
     tale.edit("tests/test_x.py", ONE)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red, found.fixed, found.trouble) == (
-        "not_verified",
-        (),
-        (),
-        FAILED_TEST_WEAKENED,
-    )
+    assert (found.verdict, found.still_red, found.fixed) == ("not_verified", (), ())
+    assert found.unproven == (RED_ACCOUNTED.said(tests=B),)
     assert found.weakened == (Weakened("tests/test_x.py", B, "deleted"),)
 
 
@@ -626,7 +600,8 @@ def test_a_red_test_that_no_file_shows_is_gone_when_a_whole_run_passes_without_i
     assert tale.judge().still_red == (made,)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red, found.trouble) == ("not_verified", (), FAILED_TEST_WEAKENED)
+    assert (found.verdict, found.still_red) == ("not_verified", ())
+    assert found.unproven == (RED_ACCOUNTED.said(tests=made),)
     assert found.weakened == (Weakened("made/test_m.py", made, "deleted"),)
 
 
@@ -636,16 +611,17 @@ def test_a_red_test_that_lost_its_assertion_is_not_fixed() -> None:
     tale.edit("tests/test_x.py", TWO.replace("assert f() == 1", "f()"))
     tale.run(green=[A, B])
     found = tale.judge()
-    assert (found.verdict, found.fixed, found.trouble) == ("not_verified", (), FAILED_TEST_WEAKENED)
+    assert (found.verdict, found.fixed, found.unproven) == ("not_verified", (), (RED_ACCOUNTED.said(tests=A),))
 
 
-def test_a_file_that_could_not_be_loaded_is_no_test_that_could_be_deleted() -> None:
+def test_a_test_file_that_could_not_be_loaded_and_was_deleted_is_not_mended() -> None:
     tale = Tale(**{"tests/test_y.py": "import gone\n\n\ndef test_y():\n    assert y()\n"})
     tale.run(error=["tests/test_y.py"], green=[A])
     tale.edit("tests/test_y.py", None)
     tale.run(green=[A])
     found = tale.judge()
-    assert (found.verdict, found.still_red) == ("verified", ())
+    assert (found.verdict, found.still_red) == ("not_verified", ())
+    assert found.unproven == (RED_ACCOUNTED.said(tests="tests/test_y.py"),)
     assert found.weakened == (Weakened("tests/test_y.py", "tests/test_y.py::test_y", "deleted"),)
 
 
@@ -663,7 +639,9 @@ def test_a_red_test_that_was_only_renamed_is_still_red_until_it_runs() -> None:
 
 def test_fewer_assertions_and_new_skips_are_told() -> None:
     tale = Tale()
-    weak = "import pytest\n\n@pytest.mark.skip\n" + TWO.replace("    assert not f()\n", "")
+    weak = "import pytest\n" + TWO.replace("    assert not f()\n", "").replace(
+        "def test_a", "@pytest.mark.skip\ndef test_a"
+    )
     tale.edit("tests/test_x.py", weak)
     tale.run(green=[B], skipped=[A])
     assert tale.judge().weakened == (

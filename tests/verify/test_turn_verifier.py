@@ -12,8 +12,10 @@ from kimi_agent.log.events import Event, Judged, TurnEnded
 from kimi_agent.log.messages import user_message
 from kimi_agent.log.views import Evidence
 from kimi_agent.tool import Context, Tool
+from kimi_agent.verify.proof import OwnerOf
 from kimi_agent.verify.turn_verifier import AfterTurnHook, TurnVerifier
 from kimi_agent.workspace.checkpoint import Checkpoints
+from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from tests.scripted_model import Scripted, Step, agent_on, calls, says
 
 RED = "def test_it():\n    assert 1 == 2\n"
@@ -27,7 +29,9 @@ async def witness(
 ) -> AsyncIterator[Open]:
     opened: list[Checkpoints] = []
 
-    def make(*steps: Step, endings: Sequence[AfterTurnHook] = ()) -> TurnVerifier:
+    def make(
+        *steps: Step, endings: Sequence[AfterTurnHook] = (), owners: Callable[[], OwnerOf] = lambda: lambda path: None
+    ) -> TurnVerifier:
         checkpoints = Checkpoints(workspace, tmp_path / "kept", environ=os.environ)
         opened.append(checkpoints)
         keeping: list[SnapshotWrapper] = []
@@ -40,7 +44,7 @@ async def witness(
         )
         none = refuse_all("nobody")
         keeping.append(SnapshotWrapper(checkpoints, agent.session.emit, none, lambda *_: (), lambda _: "", "S"))
-        return TurnVerifier(agent, checkpoints, endings)
+        return TurnVerifier(agent, checkpoints, endings, owners=owners)
 
     yield make
     for each in opened:
@@ -86,6 +90,29 @@ async def test_red_edit_green_is_verified_and_an_edit_after_it_is_not(witness: O
     first, second = judged(one)
     assert (first.verdict, first.passed, first.fixed) == ("verified", 1, ("test_a.py::test_it",))
     assert (second.verdict, second.files) == ("no_tests", ("b.py", "test_a.py"))
+
+
+async def test_a_changed_file_is_asked_whose_tests_it_needs(witness: Open) -> None:
+    """The lookup is made anew for each turn, for the turn may have made a project."""
+    made: list[str] = []
+
+    def owners() -> OwnerOf:
+        made.append("lookup")
+        return lambda path: Owner("Go", ".") if path.endswith(".go") else None
+
+    command = {"command": "sh check.sh"}
+    one = witness(
+        calls(("write_file", {"path": "check.sh", "content": "exit 0\n"})),
+        calls(("write_file", {"path": "a.go", "content": "package a\n"})),
+        calls(("run_tests", command)),
+        says("done"),
+        calls(("write_file", {"path": "b.md", "content": "x"})), says("done"),
+        owners=owners,
+    )  # fmt: skip
+    await one.run_turn(user_message("go"))
+    await one.run_turn(user_message("and more"))
+    assert [each.verdict for each in judged(one)] == ["not_verified", "no_tests"]
+    assert made == ["lookup", "lookup"]
 
 
 async def test_endings_follow_a_turn_that_changed_files_or_ran_tests(witness: Open) -> None:

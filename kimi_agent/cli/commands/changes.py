@@ -250,14 +250,14 @@ def _judge_again(setup: Setup, id: str) -> Evidence:
 
     Raises UserError where nothing was ever changed or run in the session.
     """
-    from kimi_agent.app.factories import make_checkpoints
+    from kimi_agent.app.factories import make_checkpoints, make_owner_lookup_outside
     from kimi_agent.verify.turn_verifier import verify_log
 
     log = list(setup.sessions.log(id))
     end = max((at for at, each in enumerate(log, 1) if isinstance(each.event, Judged)), default=0)
     if not end:
         raise UserError(f"No turn of session {id} changed files or ran tests, so there is nothing to prove.", 1)
-    return verify_log(log[:end], make_checkpoints(setup))
+    return verify_log(log[:end], make_checkpoints(setup), owner=make_owner_lookup_outside(setup))
 
 
 def _print_diff(files: Sequence[FileDiff]) -> None:

@@ -3,6 +3,7 @@
 Pure, and never raises.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,20 +15,35 @@ from kimi_agent.verify.weakened.line_parser import parse_test_lines
 from kimi_agent.verify.weakened.parsed_tests import ParsedTest, ParsedTestFile, is_test_file
 from kimi_agent.verify.weakened.python_parser import parse_python_tests
 
-__all__ = ["TestComparison", "compare_test_files", "is_test_file", "may_hold_tests"]
+__all__ = [
+    "TestComparison",
+    "compare_test_files",
+    "is_changed_outside_tests",
+    "is_test_file",
+    "may_hold_tests",
+    "read_test_file",
+]
 
 MAX_TEST_FILE_CHARS = 1_000_000
 """Of a file; a bigger one is no test file that a person wrote."""
 MAX_COMPARISON_CHARS = 2_000_000
 """Of all files of a comparison; what comes behind them is not looked at. Python takes 4 s for 1 MB."""
+_TOKEN = re.compile(r"""[\w.]+|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\S""")
+_VALUE = re.compile(
+    r"""\.?\d[\w.]*|["'`].*|[-+=!<>~]|not|is|True|False|None|true|false|null|nil|undefined|Some|Ok|Err""", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
 class TestComparison:
-    """The weakened tests of several files; `moved` gives the new id of a test that only changed its name or file."""
+    """The weakened tests of several files; `moved` gives the new `path::name` of a test that only changed either.
+
+    `expectation_changed` are (path, name) of tests in which what they expect is different, and perhaps nothing else.
+    """
 
     weakened: tuple[Weakened, ...] = ()
     moved: Mapping[str, str] = field(default_factory=dict)
+    expectation_changed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,28 +66,68 @@ def compare_test_files(files: Iterable[tuple[str, str | None, str | None]]) -> T
     """
     pairs = list(_pairs(files))
     pool = _added_assertions(pairs)
-    fresh: dict[str, list[tuple[str, ParsedTest]]] = {}
+    fresh: dict[str, list[tuple[str, str, ParsedTest]]] = {}
     for pair in pairs:
         for name, test in pair.new.tests.items():
             if name not in pair.old.tests and test.body:
-                fresh.setdefault(test.body, []).append((_id(pair.path, name), test))
+                fresh.setdefault(test.body, []).append((pair.path, name, test))
     found: list[Weakened] = []
     moved: dict[str, str] = {}
+    changed: list[tuple[str, str]] = []
     for pair in pairs:
         for name, old in pair.old.tests.items():
             here = _id(pair.path, name)
             new = pair.new.tests.get(name)
-            if new is None and (twins := fresh.get(old.body)):
-                moved[here], new = twins.pop(0)
+            if new is None and not old.is_group and (twins := fresh.get(old.body)):
+                path, new_name, new = twins.pop(0)
+                moved[f"{pair.path}::{name}"] = f"{path}::{new_name}"
                 pool -= Counter(new.assertions)
-                found += _newly_skipped(pair.path, moved[here], old, new)
+                found += _newly_skipped(path, _id(path, new_name), old, new)
             elif new is None:
                 found += _deleted(pair.path, here, old, pool)
             else:
                 found += _newly_skipped(pair.path, here, old, new) or _fewer_assertions(pair.path, here, old, new, pool)
+                if _expects_something_else(old, new) or _constants_differ(pair):
+                    changed.append((pair.path, name))
         if not pair.old.tests:
             found += _compare_whole_file(pair)
-    return TestComparison(tuple(found), moved)
+    return TestComparison(tuple(found), moved, tuple(changed))
+
+
+def read_test_file(path: str, text: str) -> ParsedTestFile | None:
+    """The tests of one file; None where its language is not known or it is too big."""
+    language = find_language(path)
+    if language is None or len(text) > MAX_TEST_FILE_CHARS:
+        return None
+    found = parse_python_tests(text) if _suffix(path) == "py" else None
+    return found if found is not None else parse_test_lines(text, language)
+
+
+def is_changed_outside_tests(path: str, before: str, after: str) -> bool:
+    """Whether a file that holds tests among its code differs in the code."""
+    old, new = read_test_file(path, before), read_test_file(path, after)
+    return old is None or new is None or old.other_code != new.other_code
+
+
+def _expects_something_else(old: ParsedTest, new: ParsedTest) -> bool:
+    """Whether the assertions of a test differ, or nothing in it but values and comparisons does.
+
+    Where an expectation stands in an `if` or in a table, no assertion shows it.
+    """
+    if old.is_group or old.source == new.source:
+        return False
+    return Counter(old.assertions) != Counter(new.assertions) or _shape(old.source) == _shape(new.source)
+
+
+def _constants_differ(pair: _Pair) -> bool:
+    """Whether nothing but values differs outside of the tests of a file, such as what all of them expect."""
+    old, new = pair.old.other_code, pair.new.other_code
+    return is_test_file(pair.path) and old != new and _shape(old) == _shape(new)
+
+
+def _shape(code: str) -> list[str]:
+    """Code without its values, comparisons and signs."""
+    return [token for token in _TOKEN.findall(code) if not _VALUE.fullmatch(token)]
 
 
 def _pairs(files: Iterable[tuple[str, str | None, str | None]]) -> Iterator[_Pair]:

@@ -13,6 +13,8 @@ from kimi_agent.verify.weakened.parsed_tests import ParsedTest, ParsedTestFile
 _MOST_LINE = 2_000
 _MOST_HEADS = 60
 _TRIPLES = re.compile(r'("""|\'\'\').*?(?:\1|\Z)', re.DOTALL)
+# What closes a test may close what is around it too, which is no part of what it does.
+_CLOSERS = re.compile(r"(?:[\s)\]};]|\bend\b)+$")
 _OPEN_CALL = re.compile(r"\(\s*+(?=['\"`])")
 _FOCUS_PREFIX = re.compile("^[xf](?=describe|context|suite|feature)")
 
@@ -33,11 +35,15 @@ class _CompiledPatterns:
 
 @dataclass
 class _Section:
-    """From the line where something begins to where the next thing does; `heads` are the marks before it."""
+    """From the line where something begins to where the next thing does; `heads` are the marks before it.
+
+    `rest` is what stands behind its name in the line where it begins.
+    """
 
     name: str = ""
     group: bool = False
     start: str = ""
+    rest: str = ""
     heads: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
@@ -51,6 +57,7 @@ def parse_test_lines(text: str, language: LanguagePatterns) -> ParsedTestFile:
     bare = rules.comments.sub(lambda found: found["kept"] or "\n" * found.group().count("\n"), text)
     tests: dict[str, ParsedTest] = {}
     other: list[str] = []
+    outside: list[str] = []
     skips = 0
     for section in _sections(_OPEN_CALL.sub("(", bare).split("\n"), rules):
         code = [section.start, *section.lines]
@@ -59,12 +66,18 @@ def parse_test_lines(text: str, language: LanguagePatterns) -> ParsedTestFile:
         if not section.name:
             other += checks
             skips += stops
+            outside += [*section.heads, *code]
             continue
         known = tests.get(section.name, ParsedTest(section.name))
-        body = " ".join(" ".join([known.body, *section.lines]).split())
+        body = _CLOSERS.sub("", _joined([known.body, section.rest, *section.lines]))
+        source = _joined([known.source, *section.heads, section.rest, *section.lines])
         checks, stops = known.assertions + checks, known.skips + stops
-        tests[section.name] = ParsedTest(section.name, checks, stops, body, is_group=section.group)
-    return ParsedTestFile(tests, tuple(other), skips)
+        tests[section.name] = ParsedTest(section.name, checks, stops, body, is_group=section.group, source=source)
+    return ParsedTestFile(tests, tuple(other), skips, _joined(outside))
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return " ".join(" ".join(lines).split())
 
 
 def _sections(lines: Iterable[str], rules: _CompiledPatterns) -> Iterator[_Section]:
@@ -87,7 +100,8 @@ def _sections(lines: Iterable[str], rules: _CompiledPatterns) -> Iterator[_Secti
         yield section
         group = found is not None and bool(found.groupdict().get("group"))
         is_test = found is not None and (group or _is_marked([*heads, line], rules))
-        section = _Section(_name(found) if found is not None and is_test else "", group, line, heads)
+        named = found is not None and is_test
+        section = _Section(_name(found) if found and named else "", group, line, _behind_name(found, line), heads)
         heads = []
     section.lines += heads
     yield section
@@ -95,6 +109,12 @@ def _sections(lines: Iterable[str], rules: _CompiledPatterns) -> Iterator[_Secti
 
 def _is_marked(lines: Iterable[str], rules: _CompiledPatterns) -> bool:
     return any(rules.marked.search(line) for line in lines)
+
+
+def _behind_name(found: re.Match[str] | None, line: str) -> str:
+    if found is None:
+        return ""
+    return line[max(found.end(key) for key in found.groupdict() if key.startswith("name")) :]
 
 
 def _name(found: re.Match[str]) -> str:

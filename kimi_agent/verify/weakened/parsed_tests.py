@@ -11,8 +11,9 @@ class ParsedTest:
     """One test as its file writes it.
 
     `assertions` stand as written, those that can't fail left out; `skips` counts what may keep it from running or
-    failing. `body` is all that it does, without its name. `rows` is over how many literal rows it runs, None where
-    that is not known. With `is_group` it is a `describe`: no test, but it can be skipped.
+    failing. `body` is all that it does, without its name; `source` is the body and its decorators. `rows` is over how
+    many literal rows it runs, None where that is not known. With `is_group` it is a `describe`: no test, but it can be
+    skipped.
     """
 
     name: str
@@ -21,15 +22,20 @@ class ParsedTest:
     body: str = ""
     rows: int | None = 1
     is_group: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class ParsedTestFile:
-    """The tests of a file by name; `other_assertions` stand outside of them; `skips` counts what skips all of it."""
+    """The tests of a file by name; `other_assertions` stand outside of them; `skips` counts what skips all of it.
+
+    `other_code` is what stands outside of its tests, comments and blanks left out.
+    """
 
     tests: Mapping[str, ParsedTest] = field(default_factory=dict)
     other_assertions: tuple[str, ...] = ()
     skips: int = 0
+    other_code: str = ""
 
 
 _FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testing", "e2e"})

@@ -44,7 +44,13 @@ class _Reader:
         self._helpers = {each.name: n for each in functions if not _is_test(each) and (n := len(self._checks(each)))}
         skips = self._marks(self._tree.body) + self._stops(self._tree.body)
         self._block(self._tree.body, "", skips)
-        return ParsedTestFile(self._tests, tuple(self._other), skips)
+        return ParsedTestFile(self._tests, tuple(self._other), skips, " ".join(self._outside()))
+
+    def _outside(self) -> Iterator[str]:
+        """The code at the top of the file, its tests and test classes left out."""
+        for each in self._tree.body:
+            if not (isinstance(each, _Function) and _is_test(each)) and not isinstance(each, ast.ClassDef):
+                yield ast.unparse(each)
 
     def _block(self, body: Iterable[ast.stmt], prefix: str, skips: int) -> None:
         for each in body:
@@ -71,8 +77,9 @@ class _Reader:
             count = _rows(decorator)
             rows = None if rows is None or count is None else rows * count
         body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
-        text = self._text(body[0], body[-1]) if body else ""
-        return ParsedTest(name, tuple(self._checks(function)), skips, text, rows)
+        text = "\n".join(map(ast.unparse, body))
+        source = "\n".join([*map(ast.unparse, function.decorator_list), text])
+        return ParsedTest(name, tuple(self._checks(function)), skips, text, rows, source=source)
 
     def _text(self, first: ast.AST, last: ast.AST) -> str:
         start, end = getattr(first, "lineno", 1), getattr(last, "end_lineno", 1)

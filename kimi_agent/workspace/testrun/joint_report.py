@@ -13,11 +13,11 @@ _WORST_FIRST: Sequence[RunVerdict] = ("timed_out", "broken", "run_failed", "fail
 def join_reports(parts: Sequence[TestReport], unrun: Sequence[str]) -> TestReport:
     """One report of `parts` (at least one): the worst verdict, all cases. `unrun` is what could not be run at all.
 
-    A single part is itself the report.
+    A single part is itself the report; where others could not be run, it keeps what is missing of itself as a part.
     """
     left = tuple(dict.fromkeys((*(each for part in parts for each in part.unrun), *unrun)))
     if len(parts) == 1:
-        return replace(parts[0], unrun=left, whole=parts[0].whole and not left)
+        return replace(parts[0], unrun=left, whole=False, parts=tuple(parts)) if unrun else parts[0]
     verdict = min((part.verdict for part in parts), key=_WORST_FIRST.index)
     empty = [part for part in parts if part.verdict == "none_ran"]
     if verdict == "passed":

@@ -9,7 +9,7 @@ from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from kimi_agent.workspace.testrun.runner import TestRunner
 
 if TYPE_CHECKING:
-    from kimi_agent.workspace.testrun.projects.project_map import ProjectMap
+    from kimi_agent.workspace.testrun.choosing.project_map import ProjectMap
 
 
 def make_owner_lookup(files: Files, own_runners: Mapping[str, TestRunner]) -> Callable[[str], Owner | None]:
@@ -20,7 +20,7 @@ def make_owner_lookup(files: Files, own_runners: Mapping[str, TestRunner]) -> Ca
 
     @cache
     def projects() -> "ProjectMap":
-        from kimi_agent.workspace.testrun.projects.project_map import ProjectMap
+        from kimi_agent.workspace.testrun.choosing.project_map import ProjectMap
         from kimi_agent.workspace.testrun.registry import list_runners
 
         return ProjectMap(files, list_runners(own_runners))

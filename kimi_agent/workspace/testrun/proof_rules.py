@@ -49,8 +49,14 @@ REACHED = ProofRule(
 WHOLE = ProofRule(
     "whole",
     "Nothing narrowed the run; or it holds a test that was red before in this turn, or tests whose files plainly reach "
-    "what changed (the same package, or an import). What could not be run is named.",
-    "only {scope} was run",
+    "what changed: they are among it, import it, or are of the package that is compiled with it.",
+    "only {scope} was run, which does not plainly reach {files}",
+)
+NONE_LEFT_OUT = ProofRule(
+    "none left out",
+    "What belongs to the tests and could not be run (a project whose runner is missing, a file that discovery does not "
+    "look at) is named; a file of such a project is not proven by the others.",
+    "not run: {tests}",
 )
 NOTHING_SINCE = ProofRule(
     "nothing since",
@@ -59,21 +65,22 @@ NOTHING_SINCE = ProofRule(
 )
 SETTLED = ProofRule(
     "settled",
-    "Every run of this turn that failed was followed by one of the same command, or of the whole project, that passed.",
-    "{command} failed on these files and was not run again",
+    "Every run of this turn that did not pass was followed by one of the same command, or by a whole one of our own "
+    "choosing, that passed; where only tests failed that were read one by one, each of them is green by now.",
+    "{command} {how} and did not pass since",
 )
 RED_ACCOUNTED = ProofRule(
     "red accounted for",
     "Every test that was red in this turn is green, or was renamed or moved with the same body and is green there. One "
-    "that was deleted, skipped, filtered away, weakened, or made green by a change of its own expectation alone proves "
-    "nothing.",
-    "a test that failed is {how}: {tests}",
+    "that was deleted, skipped, filtered away, weakened, or made green by a change of what it expects with no other "
+    "code changed proves nothing.",
+    "failed in this turn, and nothing shows that it was mended: {tests}",
 )
 NOT_FLAKY = ProofRule(
     "not flaky",
     "A test that was both red and green on the same files counts as fixed only after two green runs on the files as "
     "they are now. What the runner itself reports as flaky is said.",
-    "failed and passed on the same files: {tests}",
+    "failed and passed on the same files: {tests} (two green runs are needed: repeat=2)",
 )
 PROOF_RULES = (
     RUN_SUCCEEDED,
@@ -82,6 +89,7 @@ PROOF_RULES = (
     NONE_FAILED,
     REACHED,
     WHOLE,
+    NONE_LEFT_OUT,
     NOTHING_SINCE,
     SETTLED,
     RED_ACCOUNTED,

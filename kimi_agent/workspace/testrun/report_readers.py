@@ -11,6 +11,7 @@ from typing import Literal
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
+from kimi_agent.workspace.testrun.formats.compiled.go_report import read_go_events
 from kimi_agent.workspace.testrun.formats.json_lines import parse_json_lines
 from kimi_agent.workspace.testrun.formats.junit_cases import parse_junit_reports
 from kimi_agent.workspace.testrun.formats.tap import parse_tap
@@ -53,7 +54,7 @@ class DeclaredReport:
     def paths(self, ran: RunResult, suffix: str) -> list[Path]:
         """The report files of the run, whether or not they are there."""
         if self.files:
-            return _fresh_files(ran, self.files)
+            return find_fresh_files(ran, self.files)
         if ran.report_path.is_file():
             return [ran.report_path]
         return sorted(islice(ran.report_path.parent.rglob(f"*{suffix}"), _MOST_FILES))
@@ -130,10 +131,7 @@ def _read_json_lines(report: DeclaredReport, ran: RunResult) -> ParsedReport:
 
 
 def _read_go_events(report: DeclaredReport, ran: RunResult) -> ParsedReport:
-    # Late: the program's start loads runner files, and shall not load a built-in runner.
-    from kimi_agent.workspace.testrun.runners.go import read_go_output
-
-    return _read_lines(report, ran, lambda lines: read_go_output(replace(ran, lines=lines)))
+    return _read_lines(report, ran, lambda lines: read_go_events(ran, lines))
 
 
 def _read_lines(report: DeclaredReport, ran: RunResult, parse: Callable[[Iterable[str]], ParsedReport]) -> ParsedReport:
@@ -159,7 +157,7 @@ def _trx_case(result: TrxResult) -> TestCase:
     return TestCase(whole, result.outcome, "", first_nonblank_line(result.message), detail)
 
 
-def _fresh_files(ran: RunResult, globs: Iterable[str]) -> list[Path]:
+def find_fresh_files(ran: RunResult, globs: Iterable[str]) -> list[Path]:
     """The files of the project's folder that this run wrote, links to elsewhere left out."""
     try:
         since_ns = ran.report_path.with_name(RUN_BEGAN_FILE).stat().st_mtime_ns

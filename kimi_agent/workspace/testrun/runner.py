@@ -121,7 +121,9 @@ class TestRunner:
     Of several that fit a folder the one with the lowest `order` is taken; where `yields_to_tasks` says so for the
     folder, one of the project's own tasks (from FIRST_TASK on) comes before it. `suffixes` end the names of the files
     that are its ecosystem's own: a runner of another ecosystem is not given them. `manifests` are regular expressions
-    for the names of files that mark the top of a project.
+    for the names of files that mark the top of a project. `covers` says whether its run in a folder also runs the tests
+    of the folder below it; `packages` gives the name of a folder's package and those of the packages that it uses, so
+    that the tests of what uses a changed package are run too.
     """
 
     __test__ = False  # pytest collects classes by this name
@@ -137,6 +139,7 @@ class TestRunner:
     order: int = 50
     yields_to_tasks: Callable[[ProjectFolder], bool] = lambda _: False
     covers: Callable[[ProjectFolder, str], bool] = lambda folder, below: False
+    packages: Callable[[ProjectFolder], tuple[str, frozenset[str]]] = lambda _: ("", frozenset())
 
     @property
     def is_task(self) -> bool:

@@ -95,7 +95,7 @@ def _judge_packages(packages: PackageRuns, judged: str) -> tuple[RunVerdict, str
     if not packages.runs:
         return "none_ran", f"it says: {packages.no_task}"
     empty = f"nothing ran in: {', '.join(packages.empty)}" if packages.empty else ""
-    if len(packages.empty) == len(packages.runs):
+    if packages.none_ran:
         return "none_ran", empty
     cached = f"cached, so not run again: {', '.join(packages.cached)}" if packages.cached else ""
     return "passed", _joined(judged, empty, cached)

@@ -49,6 +49,7 @@ def install(tools: Tools) -> Installed:
         path.insert(0, str(node_modules / ".bin"))
     if tools.pypi:
         folder = _installed_once("pypi", tools.pypi, _install_pypi)
+        _link(folder, tools.links)
         path.insert(0, str(folder / "bin"))
         env["VIRTUAL_ENV"] = str(folder)
     env["PATH"] = os.pathsep.join(path)
@@ -80,6 +81,16 @@ def _install_pypi(folder: Path, packages: Sequence[str]) -> None:
     _run((sys.executable, "-m", "venv", "--without-pip", str(folder)))
     pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--disable-pip-version-check")
     _run((*pip, "install", "-q", "--root-user-action=ignore", *packages))
+
+
+def _link(folder: Path, links: Mapping[str, str]) -> None:
+    """Put programs that a package of PyPI keeps inside of itself where programs are."""
+    for name, pattern in links.items():
+        place = folder / "bin" / name
+        found = next(folder.glob(pattern), None)
+        if found is not None and not place.exists():
+            with contextlib.suppress(FileExistsError):
+                place.symlink_to(found)
 
 
 def _installed_once(kind: str, packages: Sequence[str], installer: Callable[[Path, Sequence[str]], None]) -> Path:

@@ -86,10 +86,6 @@ VITEST = Kit(
             'test("late", async () => { setTimeout(() => { Promise.reject(new Error("late")); }, 5);\n'
             "  await new Promise((done) => setTimeout(done, 50)); });\n"
         },
-        "teardown": {
-            "vitest.config.js": 'export default { test: { globalSetup: "./setup.js" } };\n',
-            "setup.js": 'export function teardown() { throw new Error("teardown"); }\n',
-        },
     },
     hang_s=10,
 )
@@ -147,10 +143,6 @@ MOCHA = Kit(
     },
     fails_after={
         "script": {"package.json": package("mocha && node check.js", "mocha"), **_CHECK},
-        "at exit": {
-            ".mocharc.json": '{"require": ["./setup.js"]}\n',
-            "setup.js": 'process.on("exit", () => { process.exitCode = 1; });\n',
-        },
         "hook": {
             ".mocharc.json": '{"require": ["./hooks.js"]}\n',
             "hooks.js": 'exports.mochaHooks = { afterAll() { throw new Error("hook"); } };\n',
@@ -302,7 +294,7 @@ CELLS = [
     _reruns(VITEST, {"vitest.config.js": "export default { test: { retry: 2 } };\n"}, _ONCE.format(test="test")),
     _reruns(JEST, {}, "jest.retryTimes(2);\n" + _ONCE.format(test="test")),
     _reruns(MOCHA, {".mocharc.json": '{"retries": 2}\n'}, _ONCE.format(test="it")),
-    _scripts(NODE, "node check.js; node --test"),
+    _scripts(NODE, "node check.js && node --test"),
     _scripts(JEST, "node check.js && jest", "jest"),
     _scripts(MOCHA, "mocha && node check.js && mocha", "mocha"),
     Cell(

@@ -78,12 +78,14 @@ NOT_GREEN: tuple[RunVerdict, ...] = ("failed", "run_failed", "none_ran", "broken
 @dataclass(frozen=True)
 class Tools:
     """The programs that a runner needs: packages of PyPI (in a virtual environment that is active), of npm (as the
-    project's node_modules), of Debian; and `programs` that have to be on the PATH in the end. `env` is passed on."""
+    project's node_modules), of Debian; and `programs` that have to be on the PATH in the end. `env` is passed on.
+    `links` gives programs that a package of PyPI keeps inside of itself: name -> glob below its environment."""
 
     pypi: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,8 +129,8 @@ class Kit:
     A body that is left out makes no cell. `other` is (path, text) of a test file that does not reach the source.
 
     `nothing` are the edits after which no test is left (an empty one, the default: a test file without tests), `hides`
-    the edits that keep the test `fails` from running, `fails_after` the files with which a green run ends with failure; each by a
-    variant's name ("" for the only one). `reported` is a test's name as the runner reports it, with `@name@`.
+    the edits that keep the test `fails` from running, `fails_after` the files with which a green run ends with failure;
+    each by a variant's name ("" for the only one). `reported` is a test's name as the runner reports it, with `@name@`.
     `targets` is the selection of `other`. Where only the exit code is known (`counts` is False), no count is held, and
     nobody can say which test was red.
     """

@@ -79,7 +79,7 @@ def read_recorded(
         put(report.parent, {"report": edit(parts.pop("report"))})
     for path, text in parts.items():
         if not leave_out or leave_out not in path:
-            put(report.parent if path.startswith("trx/") else folder, {path: text})
+            put(report.parent if path.startswith(("trx/", "tap/")) else folder, {path: text})
     place, wanted = ProjectFolder(context.files, folder), TestSelection(name=name_filter)
     code = recorded["exit_code"] if exit_code == -1 else exit_code
     run = RunResult(code, lines, report, context.files.root, place, wanted)

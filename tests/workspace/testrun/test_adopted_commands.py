@@ -188,7 +188,7 @@ async def test_maven_starts_where_all_modules_are_known(
     inner = ProjectFolder(context.files, workspace / "a" / "b")
     launch = await MAVEN.launch(LaunchRequest(inner, TestSelection(), "pom.xml", environment))
     assert launch is not None
-    assert (launch.folder, launch.shown) == (workspace, "mvn -q -B -pl a/b -am test")
+    assert (launch.folder, launch.shown) == (workspace, "mvn -B -pl a/b -am test")
     alone = await MAVEN.launch(
         LaunchRequest(ProjectFolder(context.files, workspace / "other"), TestSelection(), "pom.xml", environment)
     )

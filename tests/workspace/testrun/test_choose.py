@@ -141,17 +141,17 @@ def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some
 @pytest.mark.parametrize(
     ("command", "runner", "text"),
     [
-        ("npx jest a", "jest", "npx jest a --ci --json --outputFile=/r/report"),
+        ("npx jest a", "jest", "npx jest a --json --outputFile=/r/report"),
         ("vitest run", "vitest", "vitest run --reporter=verbose --reporter=json --outputFile.json=/r/report"),
-        ("npx mocha", "mocha", "npx mocha --reporter /r/reporter.cjs"),
+        ("npx mocha", "mocha", "npx mocha --reporter /r/report.cjs"),
         (
             "node --test a.js",
             "node",
             "node --test --test-reporter=/r/reporter.mjs --test-reporter-destination=/r/report --test-reporter=spec "
             "--test-reporter-destination=stdout a.js",
         ),
-        ("npm test", "jest", "npm test -- --ci --json --outputFile=/r/report"),
-        ("yarn test", "jest", "yarn test --ci --json --outputFile=/r/report"),
+        ("npm test", "jest", "jest --json --outputFile=/r/report"),
+        ("yarn test", "jest", "jest --json --outputFile=/r/report"),
         ("npm run other", "command", "npm run other"),
         ("go test ./...", "go test", "go test -json -count=1 ./..."),
         ("cargo test --all", "cargo test", "cargo test --all"),
@@ -187,7 +187,7 @@ async def test_a_plain_command_of_a_known_runner_is_made_to_report(
     folder = ProjectFolder(context.files, workspace)
     launch = prepare_given_command(command, folder, "because", Path("/r/report"), list_runners({})).command
     assert (launch.runner, launch.argv[2], launch.shown) == (runner, text, command)
-    ours = {"reporter.mjs", "reporter.cjs", "began", "rspec_reporter.rb", "exunit_formatter.exs"}
+    ours = {"reporter.mjs", "report.cjs", "parts.json", "began", "rspec_reporter.rb", "exunit_formatter.exs"}
     assert set(launch.extra_files) <= {*ours, "minitest/kimi_agent_plugin.rb"}
 
 
@@ -203,7 +203,7 @@ async def test_a_file_goes_to_the_runner_of_its_own_language(context: Context, w
     )
     assert "-m pytest" in await context.testrun.preview_command()
     assert "-m pytest" in await context.testrun.preview_command(["test_a.py"])
-    assert "jest --ci" in await context.testrun.preview_command(["web/a.test.ts"])
+    assert "jest --json" in await context.testrun.preview_command(["web/a.test.ts"])
 
 
 async def test_every_ecosystem_of_a_folder_runs_and_a_task_beside_them_does_not(
@@ -299,7 +299,7 @@ async def test_the_nearest_manifest_of_any_language_counts(context: Context, wor
         },
     )
     for target in ("web", "web/src", "web/src/a.test.ts", "web/empty/b.test.ts"):
-        assert "vitest --reporter=verbose" in await context.testrun.preview_command([target])
+        assert "vitest --run --reporter=verbose" in await context.testrun.preview_command([target])
 
 
 async def test_commands_of_ci_are_offered_and_not_run(context: Context, workspace: Path) -> None:

@@ -82,11 +82,10 @@ async def test_where_nothing_is_found_the_error_says_what_to_pass(context: Conte
     put(workspace, {"Makefile": "all:\n", "README.md": "pytest"})
     with pytest.raises(ToolError) as told:
         await context.testrun.run()
-    assert str(told.value) == (
-        "Error [not_found]: found nothing that says how tests are run here (looked for: "
-        f"{', '.join(runner.name for runner in list_runners({}))})\n"
-        "Next: pass command='...' with the project's own test command"
+    assert str(told.value).startswith(
+        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, unittest, "
     )
+    assert str(told.value).endswith("more)\nNext: pass command='...' with the project's own test command")
 
 
 @pytest.mark.parametrize(

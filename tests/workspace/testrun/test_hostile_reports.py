@@ -17,7 +17,10 @@ from kimi_agent.workspace.testrun.verdict import judge_run
 from tests.workspace.testrun.project_files import RUNNERS, left
 
 # Judged by their exit code where no text is understood.
-BY_EXIT_CODE = ("npm test", "tox", "nox", "make test", "just test", "task test")
+BY_EXIT_CODE = {
+    *("npm test", "tox", "nox", "make test", "just test", "task test", "composer test"),
+    *("dune test", "nimble test", "stack test", "Pkg.test"),
+}
 READERS = [name for name in RUNNERS if name not in BY_EXIT_CODE]
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><testsuite>&b;</testsuite>'
 

@@ -8,6 +8,8 @@ import pytest
 
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun.choosing.project_map import ProjectMap
+from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from kimi_agent.workspace.testrun.projects.js_workspace import is_workspace_package, read_workspace_globs
 from kimi_agent.workspace.testrun.projects.node_project import inspect_node_project
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
@@ -201,6 +203,14 @@ def test_a_build_before_the_tests_is_no_test_task() -> None:
     assert run_names(text) == [("a", "Ran 0 tests in 0.1s")]
 
 
+def test_a_package_that_prints_nothing_is_no_proof_beside_an_empty_one() -> None:
+    """`yarn workspaces run test` of yarn 1.22, with a script `true` in b."""
+    empty = "yarn workspaces v1.22.22\n\n> a\nyarn run v1.22.22\n$ node --test\n1..0\nDone in 0.10s.\n"
+    silent = "\n> b\nyarn run v1.22.22\n$ true\nDone in 0.05s.\n"
+    assert read_package_runs((empty + silent).split("\n")).none_ran
+    assert not read_package_runs((empty + silent + "\n> c\n$ jest\nTests: 1 passed\n").split("\n")).none_ran
+
+
 async def told(context: Context, command: str) -> TestReport:
     return await context.testrun.run(command=command)
 
@@ -221,3 +231,14 @@ async def test_npm_over_packages_is_held_against_each_packages_own_lines(context
     put(workspace, {"packages/b/b.test.js": ONE_TEST})
     report = await told(context, "npm test --workspaces --if-present")
     assert (report.verdict, report.trouble) == ("failed", "the exit code is 0 although tests failed in: a")
+
+
+async def test_the_tests_of_what_uses_a_changed_package_run_too(context: Context, workspace: Path) -> None:
+    """Without a script at the top each package is a project; c uses b, which uses a; d uses none of them."""
+    uses = {"a": {}, "b": {"a": "*"}, "c": {"b": "*"}, "d": {}}
+    for name, used in uses.items():
+        put(workspace, {f"packages/{name}/package.json": package("jest", name=name, devDependencies=used)})
+    projects = ProjectMap(context.files, tuple(RUNNERS.values()))
+    owner = projects.owner("packages/a/src/a.ts")
+    assert owner == Owner("JavaScript", "packages/a")
+    assert [each.place for each in projects.users_of([owner])] == ["packages/b", "packages/c"]

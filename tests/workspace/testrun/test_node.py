@@ -9,8 +9,8 @@ import pytest
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestReport
 from kimi_agent.tool import Context
-from kimi_agent.workspace.testrun.projects.node_project import NodeProject, inspect_node_project
-from kimi_agent.workspace.testrun.projects.package_script import PackageScript, parse_package_script
+from kimi_agent.workspace.testrun.projects.node_project import inspect_node_project
+from kimi_agent.workspace.testrun.projects.package_script import parse_package_script
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from tests.workspace.testrun.project_files import outcomes, put
 
@@ -32,9 +32,12 @@ def installed(root: Path, *names: str) -> None:
     [
         ("jest", "jest", "", "jest", "jest", ""),
         ("jest --coverage src", "jest", "", "jest --coverage src", "jest", "--coverage"),
-        ("vitest", "vitest", "", "vitest", "vitest", ""),
+        ("vitest", "vitest", "", "vitest --run", "vitest --run", ""),
         ("vitest run -c v.ts", "vitest", "", "vitest run -c v.ts", "vitest run", "-c v.ts"),
-        ("vitest --watch", "vitest", "", "vitest", "vitest", ""),
+        ("vitest --watch", "vitest", "", "vitest --run", "vitest --run", ""),
+        ("vitest watch -c v.ts", "vitest", "", "vitest run -c v.ts", "vitest run", "-c v.ts"),
+        ("mocha -w spec", "mocha", "", "mocha spec", "mocha", ""),
+        ("jest -w 4", "jest", "", "jest -w 4", "jest", "-w 4"),
         ("tsc && mocha dist", "mocha", "tsc && ", "mocha dist", "mocha", ""),
         ("A=1 jest", "jest", "", "A=1 jest", "A=1 jest", ""),
         ("cross-env A=1 jest", "jest", "", "cross-env A=1 jest", "cross-env A=1 jest", ""),
@@ -47,17 +50,28 @@ def installed(root: Path, *names: str) -> None:
             *("jest", "", "node --expose-gc node_modules/.bin/jest -i"),
             *("node --expose-gc node_modules/.bin/jest", "-i"),
         ),
-        ("react-scripts test", "jest", "", "react-scripts test", "react-scripts test", ""),
+        (
+            *("react-scripts test --env=jsdom", "jest", "", "react-scripts test --watchAll=false --env=jsdom"),
+            *("react-scripts test --watchAll=false", "--env=jsdom"),
+        ),
+        ("ng test", "ng", "", "ng test --watch=false", "ng test --watch=false", ""),
+        ("karma start k.js", "karma", "", "karma start --single-run k.js", "karma start --single-run", ""),
         ("bun test", "bun", "", "bun test", "bun test", ""),
         ("npm run unit", "mocha", "", "mocha -r x", "mocha", "-r x"),
         ("lint && yarn unit", "mocha", "lint && ", "mocha -r x", "mocha", "-r x"),
+        ("npm run unit -- --bail", "mocha", "", "mocha -r x --bail", "mocha", "-r x --bail"),
+        ("run-s unit", "mocha", "", "mocha -r x", "mocha", "-r x"),
     ],
 )
 def test_a_test_script_is_taken_apart(
     script: str, runner: str, before: str, text: str, program: str, options: str
 ) -> None:
-    found = PackageScript(runner, before, text, tuple(program.split()), tuple(options.split()))
-    assert parse_package_script({"test": script, "unit": "mocha -r x"}) == found
+    found = parse_package_script({"test": script, "unit": "mocha -r x"})
+    (command,) = found.runners
+    assert command == found.commands[-1]
+    assert (command.runner, command.text) == (runner, text)
+    assert (command.program, command.options) == (tuple(program.split()), tuple(options.split()))
+    assert found.text == before + text
 
 
 @pytest.mark.parametrize(
@@ -65,21 +79,40 @@ def test_a_test_script_is_taken_apart(
     [
         "npm run test",
         "jest; true",
+        "jest || true",
         "jest | tee log",
+        "(jest)",
         "jest $ARGS",
         "jest -- a",
         "echo jest",
         "node test.js",
+        "run-p jest tsc",
+        "vitest list",
+        "jest --json --outputFile=mine.json",
         "it's",
         "",
     ],
 )
 def test_a_script_that_a_shell_has_to_read_is_not_taken_apart(script: str) -> None:
-    assert parse_package_script({"test": script}) == PackageScript("")
+    assert parse_package_script({"test": script}).runners == ()
 
 
-def test_what_npm_runs_before_a_script_comes_before_it() -> None:
-    assert parse_package_script({"pretest": "tsc", "test": "jest"}).before == "(tsc) && "
+@pytest.mark.parametrize(
+    ("scripts", "text"),
+    [
+        ({"pretest": "tsc", "test": "jest", "posttest": "eslint ."}, "tsc && jest && eslint ."),
+        ({"pretest": "cd x && tsc", "test": "jest"}, "(cd x && tsc) && jest"),
+        ({"test": "npm run a && jest", "a": "cd x && mocha"}, "npm run a && jest"),
+        ({"test": "run-s t:*", "t:a": "jest", "pret:a": "tsc", "t:b": "node check.js"}, "tsc && jest && node check.js"),
+        ({"test": "echo 'a && b' && mocha a && mocha b"}, "echo 'a && b' && mocha a && mocha b"),
+    ],
+)
+def test_a_script_is_all_that_its_package_manager_runs_for_it(scripts: dict[str, str], text: str) -> None:
+    assert parse_package_script(scripts).text == text
+
+
+def test_yarn_since_2_runs_no_hooks() -> None:
+    assert parse_package_script({"pretest": "tsc", "test": "jest"}, hooks=False).text == "jest"
 
 
 @pytest.mark.parametrize(
@@ -93,9 +126,15 @@ def test_what_npm_runs_before_a_script_comes_before_it() -> None:
         ({"package.json": package("./run.sh")}, "script", "package.json script test", "npm"),
         (
             {"package.json": package("./x", devDependencies={"jest": "1"})},
-            "jest",
-            "package.json depends on jest",
-            "npm",
+            *("script", "package.json script test", "npm"),
+        ),
+        (
+            {"package.json": package("jest && mocha", devDependencies={"jest": "1"})},
+            *("script", "package.json script test", "npm"),
+        ),
+        (
+            {"package.json": package(devDependencies={"@playwright/test": "1"})},
+            *("playwright", "package.json depends on playwright", "npm"),
         ),
         (
             {"package.json": package(dependencies={"vitest": "1", "jest": "1"})},
@@ -121,7 +160,7 @@ async def test_a_package_is_known_by_its_manifest(
 ) -> None:
     put(workspace, files)
     found = inspect_node_project(ProjectFolder(context.files, workspace))
-    assert found == NodeProject(runner, why, manager)
+    assert (found.runner, found.why, found.package_manager) == (runner, why, manager)
 
 
 async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_own(
@@ -131,9 +170,9 @@ async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_
     installed(workspace, "jest")
     path = 'PATH="$PWD/node_modules/.bin:$PATH"; tsc -p . && '
     whole = await context.testrun.preview_command()
-    assert whole.startswith(f"{path}jest -c j.js src --ci --json --outputFile=/")
+    assert whole.startswith(f"{path}jest -c j.js src --json --outputFile=/")
     some = await context.testrun.preview_command(["src/a b.test.ts::deep > it's (1)", "src/-x.ts::b"], name="c.d")
-    assert some.startswith(f"{path}jest -c j.js --ci --json --outputFile=/")
+    assert some.startswith(f"{path}jest -c j.js --json --outputFile=/")
     assert some.endswith(
         """'--testNamePattern=^(?=.*c\\.d) ?(?:deep (?:> )?it'"'"'s \\(1\\)|b)(?: |$)' """
         """--runTestsByPath 'src/a b.test.ts' src/-x.ts"""
@@ -146,7 +185,7 @@ async def test_the_script_runs_as_written_with_a_report_and_targets_replace_its_
 @pytest.mark.parametrize(
     ("script", "runner", "says"),
     [
-        ("vitest", "vitest", "vitest --reporter=verbose --reporter=json --outputFile.json="),
+        ("vitest", "vitest", "vitest --run --reporter=verbose --reporter=json --outputFile.json="),
         ("mocha -r x spec", "mocha", "mocha -r x spec --reporter "),
         ("bun test", "bun", "bun test"),
         ("node --test --test-reporter=dot", "node", "node --test --test-reporter=/"),

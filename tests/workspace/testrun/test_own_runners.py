@@ -85,13 +85,12 @@ async def test_a_later_layer_replaces_a_runner_of_its_name(context: Context, wor
 
 
 def test_runners_are_tried_by_their_order() -> None:
-    built_in = list_runners({})
-    names = [runner.name for runner in built_in]
-    assert [runner.order for runner in built_in] == sorted(runner.order for runner in built_in)
-    assert names.index("pytest") < names.index("unittest") < names.index("go test") < names.index("tox")
-    tasks = ["make test", "just test", "task test"]
-    assert names[-3:] == tasks
-    assert [runner.name for runner in list_runners({"check": read_runner_file(CHECK)})][-4:] == ["check", *tasks]
+    built_in = [runner.name for runner in list_runners({})]
+    known = ["pytest", "unittest", "vitest", "jest", "mocha", "npm test", "go test", "cargo test", "tox", "make test"]
+    assert [name for name in built_in if name in known] == known
+    assert built_in[-3:] == ["make test", "just test", "task test"]
+    mine = read_runner_file(CHECK)
+    assert [runner.name for runner in list_runners({"check": mine})][-4:] == ["check", *built_in[-3:]]
     first = read_runner_file(f"{CHECK}order = 1\n")
     assert list_runners({"check": first})[0] is first
 

@@ -48,3 +48,38 @@ async def test_a_given_ruby_command_reports_single_tests(context: Context, works
     (workspace / "test/test_a.rb").write_text("puts 'checked by hand'\n")
     report = await context.testrun.run(command=command)
     assert (report.verdict, report.cases) == ("passed", ())
+
+
+PHP_OK = "  function testOk() { $this->assertTrue(true); }\n"
+PHP_TESTS = "<?php\nfinal class ATest extends PHPUnit\\Framework\\TestCase {\n" + PHP_OK + "%s}\n"
+PHP_SUITE = '<testsuites><testsuite name="a"><directory>.</directory></testsuite></testsuites>'
+PHP = {"phpunit.xml": f"<phpunit>{PHP_SUITE}</phpunit>", "ATest.php": PHP_TESTS % ""}
+
+
+@pytest.mark.real
+@needs("composer", "phpunit")
+@pytest.mark.parametrize(
+    ("script", "verdict", "tests"),
+    [
+        ('["@unit"], "unit": "@php /usr/bin/phpunit"', "passed", 1),
+        ('["phpunit", "@php -r \\"exit(1);\\""]', "failed", 0),
+        ('"phpunit | cat"', "passed", 0),
+        ('"phpunit --filter nothing"', "none_ran", 0),
+    ],
+)
+async def test_composers_script_is_the_truth(
+    context: Context, workspace: Path, script: str, verdict: str, tests: int
+) -> None:
+    put(workspace, {**PHP, "composer.json": f'{{"scripts": {{"test": {script}}}}}'})
+    report = await context.testrun.run()
+    assert (report.verdict, report.command, len(report.cases)) == (verdict, "composer test", tests), report.trouble
+    report = await context.testrun.run(["ATest.php"])
+    assert (report.verdict, report.runner) == ("passed", "phpunit")
+
+
+@pytest.mark.real
+@needs("composer", "phpunit")
+async def test_a_script_of_phpunit_that_ends_in_mid_test_is_broken(context: Context, workspace: Path) -> None:
+    quits = "  function testQuits() { exit(0); }\n"
+    put(workspace, {**PHP, "ATest.php": PHP_TESTS % quits, "composer.json": '{"scripts": {"test": "phpunit"}}'})
+    assert (await context.testrun.run()).verdict == "broken"

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from kimi_agent.tool import Context
+from kimi_agent.workspace.testrun.choosing.given_command import prepare_given_command
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import RunResult
@@ -112,7 +113,8 @@ async def test_gradle_that_reran_nothing_is_told(context: Context, tmp_path: Pat
     (tmp_path / "began").touch()
     lines = ["> Task :app:compileTestJava UP-TO-DATE", "> Task :app:testDebugUnitTest UP-TO-DATE"]
     run = RunResult(0, lines, tmp_path / "report.xml", root, ProjectFolder(context.files, root))
-    assert "up to date and ran none" in RUNNERS["gradle"].read(run).fatal_error
+    assert judge_run(RUNNERS["gradle"].read(run), 0, killed="", lines=lines)[0] == "none_ran"
+    assert "up to date and ran none" in RUNNERS["gradle"].read(run).trouble
     quiet = RunResult(0, lines[:1], run.report_path, root, run.folder)
     assert RUNNERS["gradle"].read(quiet) == ParsedReport()
 
@@ -139,6 +141,20 @@ async def test_a_test_binary_that_dies_is_told(play: Play) -> None:
     reading = play("rust_cargo", edit=lambda text: text[: text.index("test tests::adds")])
     assert not reading.is_complete
     assert "src/lib.rs broke off" in reading.trouble
+
+
+async def test_a_given_command_whose_first_test_ends_the_program_is_not_judged_by_its_exit_code(
+    context: Context, tmp_path: Path
+) -> None:
+    root, report = context.files.root, tmp_path / "run" / "report"
+    parts = unfold("rust_exit_zero", root)
+    put(root, {name: text for name, text in parts.items() if name != "output"})
+    lines = parts["output"].replace("test tests::ok ... ok\n", "").split("\n")
+    folder = ProjectFolder(context.files, root)
+    plan = prepare_given_command("cargo test", folder, "", report, [RUNNERS["cargo test"]])
+    reading = plan.read(RunResult(0, lines, report, root, folder))
+    assert (reading.cases, reading.running) == ((), "src/lib.rs::tests::quits")
+    assert judge_run(reading, 0, killed="", lines=lines)[0] == "broken"
 
 
 async def test_a_zig_failure_that_is_printed_in_two_parts_keeps_its_place(play: Play) -> None:

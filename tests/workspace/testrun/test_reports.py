@@ -7,8 +7,8 @@ import pytest
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.formats.junit import MAX_JUNIT_CASES, read_junit_report
+from kimi_agent.workspace.testrun.formats.python.pytest_report import parse_pytest_report
 from kimi_agent.workspace.testrun.reports.failure_excerpt import excerpt_python_failure, make_path_mapper
-from kimi_agent.workspace.testrun.runners.pytest import parse_pytest_report
 from kimi_agent.workspace.testrun.verdict import judge_run
 
 

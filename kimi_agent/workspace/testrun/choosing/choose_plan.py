@@ -12,15 +12,17 @@ from pathlib import Path
 
 from kimi_agent.call_plan import CommandSource
 from kimi_agent.errors import ToolError
+from kimi_agent.printable import join_some
 from kimi_agent.workspace.files.files import Files
 from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
+from kimi_agent.workspace.testrun.choosing.project_map import Project, ProjectMap, select_projects
 from kimi_agent.workspace.testrun.choosing.run_plan import ConfiguredCommand, RememberedCommand, RunPlan, RunSchedule
 from kimi_agent.workspace.testrun.commands_and_reports import Owner, Target, TestSelection
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
-from kimi_agent.workspace.testrun.projects.project_map import Project, ProjectMap, select_projects
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunnerEnvironment, TestRunner
 
+MAX_LISTED_RUNNERS = 20
 MAX_PROJECTS = 30
 """Run by one call; the others are named."""
 _AGENTS_FILE = "AGENTS.md"
@@ -136,6 +138,8 @@ class PlanChooser:
             if not (projects := self._map.run_for(owner)):
                 unrun.append(f"{owner.folder}: no tests of {owner.ecosystem} were found")
             found.update({(project.place, project.ecosystem): project for project in projects})
+        users = self._map.users_of(owners)
+        found = {**found, **{(each.place, each.ecosystem): each for each in users}}
         left = [f"{project.place}: beyond the first {MAX_PROJECTS} projects" for project in found.values()]
         return list(found.values())[:MAX_PROJECTS], [*unrun, *left[MAX_PROJECTS:]]
 
@@ -200,7 +204,7 @@ class PlanChooser:
 
     def _nothing_found_error(self, start: Path, refused: Sequence[str], *, chosen: bool) -> ToolError:
         how = " that can be given targets or a name" if chosen else ""
-        looked = f"looked for: {', '.join(runner.name for runner in self._runners)}"
+        looked = f"looked for: {join_some([runner.name for runner in self._runners], MAX_LISTED_RUNNERS)}"
         if refused:
             looked = f"{', '.join(refused)} is not installed, or cannot select that" if chosen else "; ".join(refused)
         folders = (self._folder(path) for path in walk_up(start, self._files.root))

@@ -93,7 +93,7 @@ def _with_exit_code_fallback(read: ReportParser) -> ReportParser:
     def reading(ran: RunResult) -> ParsedReport:
         found = read(ran)
         # Something called pytest that wrote no report (a wrapper, say) is still a command with an exit code.
-        unread = not found.is_complete and not found.cases and not found.fatal_error
+        unread = not (found.is_complete or found.cases or found.fatal_error or found.running or found.trouble)
         return read_exit_code(ran) if unread and ran.exit_code in (0, 1) else found
 
     return reading

@@ -40,7 +40,8 @@ class JUnitReport:
     """All cases that were kept, how many there were, and what was wrong with the file.
 
     `missing` is how many tests its suites count (`tests`) beyond those that it holds, `counted_bad` how many failures
-    and errors they count; `suite_failures` are failures that stand in a suite and in none of its cases.
+    and errors they count; `suite_failures` are failures that stand in a suite and in none of its cases. `counted` is
+    what the `tests` of all suites add up to (where none stands in another), None where none says it.
     """
 
     elements: list[JUnitCase] = field(default_factory=list)
@@ -48,6 +49,7 @@ class JUnitReport:
     trouble: str = ""
     missing: int = 0
     counted_bad: int = 0
+    counted: int | None = None
     suite_failures: list[JUnitCase] = field(default_factory=list)
 
 
@@ -86,6 +88,8 @@ class _Reader:
         get = attributes.get
         if tag in _SUITES and self._case is None and len(self._suites) < _DEEPEST_SUITE:
             bad = _number(get("failures", "")) + _number(get("errors", ""))
+            if tag == "testsuite" and "tests" in attributes:
+                self.report.counted = (self.report.counted or 0) + _number(attributes["tests"])
             self._suites.append(_Suite(get("name", ""), get("file", ""), _number(get("tests", "")), bad))
         elif tag == "testcase":
             self._case = JUnitCase(get("classname", ""), get("name", ""), get("file", ""), get("line", ""))

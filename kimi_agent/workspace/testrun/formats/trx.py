@@ -38,11 +38,12 @@ class TrxResult:
 
 @dataclass
 class TrxReport:
-    """What was kept of a report; `errors` is what went wrong outside of tests."""
+    """What was kept of a report; `errors` is what went wrong outside of tests, `counted` its own count of tests."""
 
     results: list[TrxResult] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     trouble: str = ""
+    counted: int = 0
 
 
 def read_trx_report(path: Path) -> TrxReport | None:
@@ -82,6 +83,9 @@ class _Reader:
             case "TestMethod" if len(self.methods) < MAX_CASES:
                 # Older adapters write the assembly after a comma.
                 self.methods[self._test] = (get("className", "").partition(",")[0].strip(), get("name", ""))
+            case "Counters":
+                total = get("total", "")
+                self.trx.counted += int(total) if total.isdecimal() else 0
             case "RunInfo":
                 self._run_error = get("outcome", "") in ("Error", "Failed") and len(self.trx.errors) < 20
                 if self._run_error:

@@ -15,6 +15,7 @@ _PNPM_PACKAGES = re.compile(
     r"^packages:[ \t]*(?:\[(?P<flow>[^\]]*)\]|(?:#.*)?\n(?P<block>(?:[ \t]*(?:-[ \t].*|#.*)?\n?)+))", re.MULTILINE
 )
 _ITEM = re.compile(r"""^\s*-\s+['"]?([^'"#\s]+)""", re.MULTILINE)
+_DEPENDENCIES = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
 _MOST_GLOBS = 200
 
 
@@ -36,6 +37,13 @@ def read_all_scripts(folder: ProjectFolder) -> Mapping[str, str]:
     """The scripts of the folder's package.json by name."""
     scripts = read_json_object(folder, _PACKAGE_JSON).get("scripts")
     return {name: text for name, text in scripts.items() if isinstance(text, str)} if isinstance(scripts, dict) else {}
+
+
+def read_package_names(folder: ProjectFolder) -> tuple[str, frozenset[str]]:
+    """The package's name ("" for none), and the names of the packages that it depends on."""
+    package = read_json_object(folder, _PACKAGE_JSON)
+    tables = (package.get(key) for key in _DEPENDENCIES)
+    return str(package.get("name") or ""), frozenset(name for each in tables if isinstance(each, dict) for name in each)
 
 
 def is_workspace_package(folder: ProjectFolder, below: str) -> bool:

@@ -58,12 +58,18 @@ class ProjectFolder:
     def text(self, name: str) -> str:
         """The text of a file of the folder; "" where there is none that may be read."""
         if name not in self._texts:
-            try:
-                data = self._files.read(str(self.path / name), max_bytes=MAX_PROJECT_FILE_BYTES).data
-            except ToolError:
-                data = b""
-            self._texts[name] = data.decode("utf-8", "replace")
+            self._texts[name] = self._read(name)
         return self._texts[name]
+
+    def _read(self, name: str) -> str:
+        below, _, last = name.rpartition("/")
+        if last not in self.names(below):  # asked of many folders for many names: an error for each would take long
+            return ""
+        try:
+            data = self._files.read(str(self.path / name), max_bytes=MAX_PROJECT_FILE_BYTES).data
+        except ToolError:
+            return ""
+        return data.decode("utf-8", "replace")
 
     def python_test_files(self) -> tuple[str, ...]:
         """Files that are named like Python tests, nearest first, "/" between parts; at most a sample of them."""

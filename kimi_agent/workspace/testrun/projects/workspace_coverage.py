@@ -25,7 +25,7 @@ _COLLECTORS = frozenset({"jest", "vitest", "node", "bun"})
 # Words behind the runner that choose no tests.
 _HARMLESS = re.compile(
     r"--(?:coverage|ci|runInBand|passWithNoTests|silent|verbose|forceExit|detectOpenHandles|colors?|bail|maxWorkers|"
-    r"experimental-test-coverage|test-reporter|test-concurrency|no-file-parallelism|logHeapUsage)(?:=.*)?|-i|run"
+    r"experimental-test-coverage|test-reporter|test-concurrency|no-file-parallelism|logHeapUsage|watchAll|run)(?:=.*)?|-i|run"
 )
 _CONFIGURATION = re.compile(r"(?:jest|vitest|vite|bunfig)(?:\.(?:config|workspace|projects))?\.[\w.]+")
 _CONFIGURATION_PATH = re.compile(r"/(?:jest|vitest|vite)[^/]*$")
@@ -50,7 +50,7 @@ def covers_package(folder: ProjectFolder, below: str) -> bool:
     here, there = inspect_node_project(folder), inspect_node_project(package)
     if here.runner not in _COLLECTORS or there.runner not in ("", here.runner):
         return False
-    chosen = split_plain_command(here.script.text)[len(here.script.program) :] if here.script is not None else ()
+    chosen = [word for command in here.script.runners for word in (*command.options, *command.paths)]
     if not all(_HARMLESS.fullmatch(word) for word in chosen):
         return False
     configured = [*_configuration_texts(folder)]

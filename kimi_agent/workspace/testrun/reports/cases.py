@@ -82,15 +82,18 @@ def merge_cases(cases: Iterable[TestCase]) -> tuple[TestCase, ...]:
 
 
 def make_build_report(
-    cases: tuple[TestCase, ...], *, exit_code: int | None, why: str, trouble: str = ""
+    cases: tuple[TestCase, ...], *, exit_code: int | None, why: str, trouble: str = "", has_all_tests: bool = False
 ) -> ParsedReport:
     """The report of a runner that also builds: its exit code is the same for failing tests and for a failing build.
 
     `why` is the build's first error. Green tests beside a build that failed elsewhere are no success: other tests
-    did not run.
+    did not run. `has_all_tests` says that they did, so that the run failed for another reason (a coverage limit).
     """
     if exit_code in (0, None) or any(case.outcome in FAILED_OUTCOMES for case in cases):
         return ParsedReport(cases, trouble=trouble)
+    if cases and has_all_tests:
+        reasons = filter(None, (first_nonblank_line(why), trouble))
+        return ParsedReport(cases, trouble="; ".join(reasons), announced=len(cases))
     return ParsedReport(cases, fatal_error=why or trouble or f"the build failed (exit {exit_code})")
 
 

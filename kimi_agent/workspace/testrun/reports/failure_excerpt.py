@@ -9,6 +9,9 @@ MAX_EXCERPT_LINES, MAX_MESSAGE_LINES, MAX_EXCERPT_LINE_CHARS = 15, 10, 300
 _FRAME = re.compile(
     r'^(?:  File "(?P<native>.+)", line (?P<at>\d+), in .*|(?P<short>\S.*?):(?P<line>\d+): (?:in .*|\S+))$'
 )
+# The margin of an exception group's traceback, and the rules between its exceptions.
+_GROUP_MARGIN = re.compile(r"^ *(?:\| ?|\+ (?=Exception Group Traceback)|\+[-+]+(?: \d+ -+)?$)")
+_NO_MESSAGE = (" ", "Traceback (", "Exception Group Traceback (")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _THIRD_PARTY_FOLDERS = ("site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", "node_modules")
 
@@ -46,8 +49,10 @@ def excerpt_python_failure(text: str, spelled: Callable[[str], str], test_file: 
     frames: list[list[tuple[int, str]]] = []
     places: list[str] = []
     shown = True
+    in_group = "Exception Group Traceback (most recent call last):" in text
     for number, line in enumerate(strip_escapes(text).split("\n")):
         line = line.rstrip()[:MAX_EXCERPT_LINE_CHARS]
+        line = _GROUP_MARGIN.sub("", line) if in_group else line
         frame = _FRAME.match(line)
         if frame:
             path, at = frame["native"] or frame["short"], frame["at"] or frame["line"]
@@ -56,7 +61,9 @@ def excerpt_python_failure(text: str, spelled: Callable[[str], str], test_file: 
             if shown:
                 places.append(f"{inside}:{at}")
                 frames.append([(number, line.replace(path, inside, 1))])
-        elif line.startswith("E  ") or (line and not line.startswith(" ") and not line.startswith("Traceback (")):
+        elif line.startswith("E  ") or (
+            line and not line.startswith((" ", "Traceback (", "Exception Group Traceback ("))
+        ):
             messages.append((number, line))
         elif shown and frames and line.strip(" ^~"):
             frames[-1].append((number, line))

@@ -35,6 +35,7 @@ _NO_TASKS = re.compile(
     r" ?Tasks:\s+0 successful, 0 total|.*\bNo tasks were (?:executed as part of this run|run)\.?"
     r"|No projects matched the filters(?: in .*)?|lerna success run No packages found with the lifecycle script .*"
 )
+_OF_THE_TOOL = re.compile(r"[$>] .*|yarn run v\S+|Done in .*|Done")
 # The tool's own word for a package that failed: turbo, pnpm, npm, yarn 4, nx and lerna ("- NAME:test" in a list).
 _FAILED_TASK = re.compile(
     r"Failed:    (?P<turbo>\S+)#\S+|(?P<pnpm>\S.*) [\w:.-]+: Failed|npm error workspace (?P<npm>@?[^\s@]+)(?:@\S*)?"
@@ -45,11 +46,15 @@ _FAILED_LIST, _LISTED = "Failed tasks:", re.compile(r"- (\S+):[\w./-]+")
 
 @dataclass(frozen=True)
 class PackageRun:
-    """What one package's task printed at its end; `cached` says that it did not run, but was replayed from a cache."""
+    """What one package's task printed at its end.
+
+    `cached` says that it did not run, but was replayed from a cache; `is_silent` that it printed nothing of its own.
+    """
 
     name: str
     closing: ClosingLines
     cached: bool = False
+    is_silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class PackageRuns:
     def empty(self) -> tuple[str, ...]:
         """The packages whose runner says that nothing ran."""
         return tuple(run.name for run in self.runs if run.closing.nothing_ran)
+
+    @property
+    def none_ran(self) -> bool:
+        """Whether some runner says that nothing ran, and nothing was printed for the other packages."""
+        return bool(self.empty) and all(run.closing.nothing_ran or run.is_silent for run in self.runs)
 
     @property
     def cached(self) -> tuple[str, ...]:
@@ -99,8 +109,14 @@ def read_package_runs(lines: Iterable[str]) -> PackageRuns:
     tasks = [task for task in splitter.tasks.values() if not task.is_script]
     tasks = tasks or [task for task in splitter.tasks.values() if task.last]
     tests = [task for task in tasks if _TEST_TASK.fullmatch(task.name)] or tasks
-    runs = tuple(PackageRun(task.package, read_closing_lines(task.last), task.cached) for task in tests)
+    runs = tuple(
+        PackageRun(task.package, read_closing_lines(task.last), task.cached, _is_silent(task.last)) for task in tests
+    )
     return PackageRuns(runs, splitter.no_task, tuple(dict.fromkeys(splitter.failed)))
+
+
+def _is_silent(lines: Iterable[str]) -> bool:
+    return all(not line.strip() or _OF_THE_TOOL.fullmatch(line) for line in lines)
 
 
 class _Splitter:

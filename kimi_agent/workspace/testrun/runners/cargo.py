@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from kimi_agent.log.views import TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
-from kimi_agent.workspace.testrun.formats.cargo_output import CargoBinary, CargoTest, parse_cargo_output
+from kimi_agent.workspace.testrun.formats.compiled.cargo_output import CargoBinary, CargoTest, parse_cargo_output
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder, walk_up
 from kimi_agent.workspace.testrun.reports.cases import (
     excerpt_innermost_first,
@@ -20,7 +20,11 @@ from kimi_agent.workspace.testrun.reports.cases import (
     merge_cases,
     path_argument,
 )
-from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
+from kimi_agent.workspace.testrun.reports.failure_excerpt import (
+    MAX_EXCERPT_LINES,
+    first_nonblank_line,
+    make_path_mapper,
+)
 from kimi_agent.workspace.testrun.runner import LaunchRequest, RunResult, TestRunner, first_file
 
 CARGO_TOML = "Cargo.toml"
@@ -66,16 +70,31 @@ def cargo_arguments(selection: TestSelection, folder: ProjectFolder) -> tuple[st
 
 
 def read_cargo_output(ran: RunResult) -> ParsedReport:
-    """The text of `cargo test`."""
+    """The text of `cargo test`. Exit code 0 means that all was built, whatever the tests print."""
     text = parse_cargo_output(ran.lines)
-    names = _IdMaker(ran)
+    names = CargoIdMaker(ran)
     cases = merge_cases(names.case(found) for found in text.tests if found.outcome is not None)
-    running = [names.id(found) for found in text.tests if found.outcome is None]
-    if text.errors:
-        return ParsedReport(cases, fatal_error="\n".join(text.errors), running=", ".join(running))
-    broke_off = text.died if ran.exit_code is not None else ""
-    trouble = f"the tests of {broke_off} broke off before their end" if broke_off else ""
-    return ParsedReport(cases, running=", ".join(running[:5]), trouble=trouble, is_complete=not text.died)
+    running = ", ".join([names.id(found) for found in text.tests if found.outcome is None][:5])
+    if text.errors and ran.exit_code != 0:
+        return ParsedReport(cases, fatal_error="\n".join(text.errors), running=running)
+    own = [names.id(found) for found in text.tests if not found.name]
+    notes = [
+        f"the tests of {text.died} broke off before their end" if text.died and ran.exit_code is not None else "",
+        *text.failed_late,
+        f"judged by exit code, as the harness is its own: {', '.join(own)}" if own else "",
+        "the names of some tests were not printed: they are numbered"
+        if any(each.number for each in text.tests)
+        else "",
+    ]
+    trouble = "; ".join(filter(None, notes))
+    return ParsedReport(
+        cases,
+        running=running,
+        trouble=trouble,
+        is_complete=not text.died,
+        announced=text.announced + len(own),
+        ended=text.ended + len(own),
+    )
 
 
 async def _launch(request: LaunchRequest) -> TestCommand | None:
@@ -150,7 +169,7 @@ def _has_library(folder: ProjectFolder, manifest: Mapping[str, object]) -> bool:
     return "lib" in manifest or "lib.rs" in folder.names("src")
 
 
-class _IdMaker:
+class CargoIdMaker:
     """Spells the tests of a run as ids that name files: "src/a.rs::tests::b", "src/lib.rs::doc add (line 7)"."""
 
     def __init__(self, ran: RunResult) -> None:
@@ -164,6 +183,10 @@ class _IdMaker:
         if not found.binary.source and documented:
             return f"{self._place(documented['path'])}::doc {documented['rest']}"
         base, source = self._source(found.binary)
+        if not source:
+            return f"{self._spelled(CARGO_TOML)}::{found.name}"
+        if not found.name:
+            return self._spelled(str(base / source)) or source
         parts = found.name.split("::")
         directory = (base / source).parent
         for length in range(len(parts) - 1, 0, -1):
@@ -177,6 +200,10 @@ class _IdMaker:
         outcome: TestOutcome = found.outcome or "error"
         if outcome != "failed":
             return TestCase(self.id(found), outcome, message=first_nonblank_line(found.why))
+        if not found.name:
+            last = found.block[-MAX_EXCERPT_LINES:]
+            message = f"{first_nonblank_line((last or [''])[-1]) or 'it failed'} ({found.why or 'exit code 101'})"
+            return TestCase(self.id(found), outcome, message=message, detail="\n".join(last))
         lines = [line.removeprefix("note: ") for line in found.block if line.strip() and not _NOISE.match(line)]
         place, message = "", ""
         for number, line in enumerate(lines):
@@ -245,9 +272,26 @@ def _workspace_root(folder: ProjectFolder) -> Path:
     return folder.path
 
 
+def _covers(folder: ProjectFolder, below: str) -> bool:
+    """Whether a run here runs the tests of a package below: a member that `cargo test` takes without being asked."""
+    workspace = _manifest(folder, "").get("workspace")
+    if not isinstance(workspace, dict) or _matches(workspace.get("exclude"), below):
+        return False
+    taken = workspace.get("default-members", workspace.get("members"))
+    return _matches(taken, below) and _matches(workspace.get("members"), below)
+
+
+def _matches(globs: object, below: str) -> bool:
+    return isinstance(globs, list) and any(
+        isinstance(glob, str) and PurePosixPath(below).match(glob) and below.count("/") == glob.strip("/").count("/")
+        for glob in globs
+    )
+
+
 CARGO = TestRunner(
     *("cargo test", "Rust", first_file(CARGO_TOML), _launch, read_cargo_output, (".rs",)),
     adopt=lambda given: given.run_as("cargo test", env=CARGO_ENV) if given.starts("cargo", "test") else None,
     manifests=(r"Cargo\.toml",),
     order=31,
+    covers=_covers,
 )

@@ -3,19 +3,20 @@
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand, TestOutcome, TestSelection
+from kimi_agent.workspace.testrun.formats.compiled.ctest_output import CTestLine, parse_ctest_lines
+from kimi_agent.workspace.testrun.projects.build_folders import list_build_folders
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
     MAX_CASES,
     clean_test_name,
     excerpt_first_error,
-    list_subfolders,
     merge_cases,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import (
@@ -29,15 +30,13 @@ from kimi_agent.workspace.testrun.reports.report_file import stream_xml
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner
 
 CTEST_SUFFIXES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".cmake", "CMakeLists.txt")
-_BUILD = re.compile(r"(?:build|Build|_build|out|cmake-build-.+|build[-_.].+)")
 _MOST_TEXT = 200_000
 _TESTS = re.compile(r"^\s*(?:enable_testing\s*\(|include\s*\(\s*CTest\s*\))", re.MULTILINE | re.IGNORECASE)
 _HOME = re.compile(r"^CMAKE_HOME_DIRECTORY:INTERNAL=(.+)$", re.MULTILINE)
 _CONFIGURATIONS = re.compile(
     r"^(?:CMAKE_DEFAULT_BUILD_TYPE|CMAKE_CONFIGURATION_TYPES):\w+=([\w.+-]+)(?=[;\r\n]|$)", re.MULTILINE
 )
-_STARTED = re.compile(r"^\s*Start\s+\d+: (.+)$")
-_ENDED = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (?P<name>.+?) \.+(?:\s*(?P<ok>Passed)|\*\*\*(?P<how>.*?))\s+[\d.]+ sec")
+_NUMBERED = re.compile(r" \(\d+\)$")
 _ERROR = re.compile(r"\berror\b[ :]|\bError \d|\*\*\*|FAILED:|undefined reference|CMake Error", re.IGNORECASE)
 # As compilers, gtest and Catch2 write it; assert() puts the name of the program before it.
 _FAULT = re.compile(
@@ -95,7 +94,8 @@ def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) 
         if target.node:
             if target.path != folder.path / _id_file(folder):
                 return None
-            names.append(_escape_regex(target.node))
+            # Of several tests of one name the second is "name (2)": ctest can't tell them apart, so all of them run.
+            names += dict.fromkeys(_escape_regex(name) for name in (target.node, _NUMBERED.sub("", target.node)))
         elif (found := _build_subfolder(folder, target.path, tree)) is None or len(selection.targets) > 1:
             return None
         else:
@@ -107,21 +107,31 @@ def ctest_arguments(folder: ProjectFolder, selection: TestSelection, tree: str) 
 
 
 def _read(ran: RunResult) -> ParsedReport:
-    live = _read_live_outcomes(ran.lines)
+    live = parse_ctest_lines(ran.lines)
     report = _JUnitHandler()
     trouble = stream_xml(ran.report_path, start=report.start, end=report.end, text=report.text)
     spelled = make_path_mapper(ran.root, ran.folder.path)
     anchor = spelled(str(ran.folder.path / _id_file(ran.folder)))
+    names = live.unique_names()
     if trouble is None or (trouble and not report.tests):
-        cases = merge_cases(TestCase(f"{anchor}::{name}", outcome) for name, (outcome, _) in live.ended.items())
+        cases = merge_cases(TestCase(f"{anchor}::{names[number]}", test.outcome) for number, test in live.ended.items())
         # Nothing was started: the build, or ctest itself, ended before.
-        stopped = not live.started and not cases and ran.exit_code is not None
+        stopped = not live.running and not cases and ran.exit_code is not None
         why = excerpt_first_error(ran.lines, _ERROR) if stopped else ""
-        running = ", ".join(f"{anchor}::{name}" for name in live.started)
+        running = ", ".join(f"{anchor}::{names[number]}" for number in live.running)
         return ParsedReport(cases, why, running, trouble=trouble or "", is_complete=False)
-    words = {name: how for name, (_, how) in live.ended.items()}
-    cases = merge_cases(_case(test, anchor, words.get(test.name, ""), spelled) for test in report.tests)
-    return ParsedReport(cases, trouble=trouble, is_complete=not trouble)
+    numbers = live.numbers()
+    found: list[TestCase] = []
+    for test in report.tests:
+        # The report has no numbers; it holds the tests in the order in which they ended, as the lines do.
+        number = next(iter(numbers.get(test.name, ())), None)
+        numbers[test.name] = numbers.get(test.name, [])[1:]
+        how = live.ended.get(number, CTestLine(test.name)) if number is not None else CTestLine(test.name)
+        found.append(_case(test, f"{anchor}::{names.get(number, test.name)}", how, spelled))
+    cases = merge_cases(found)
+    return ParsedReport(
+        cases, trouble=trouble, is_complete=not trouble, announced=live.announced, ended=max(report.total, len(cases))
+    )
 
 
 @dataclass
@@ -152,6 +162,7 @@ class _JUnitHandler:
 
     def __init__(self) -> None:
         self.tests: list[_Test] = []
+        self.total = 0
         self._test: _Test | None = None
         self._taking = False
 
@@ -170,46 +181,18 @@ class _JUnitHandler:
         self._taking = False
         if tag == "testcase" and self._test is not None:
             test, self._test = self._test, None
+            self.total += 1
             if test.outcome not in FAILED_OUTCOMES:
                 test.output = ""
             if test.outcome in FAILED_OUTCOMES or len(self.tests) < MAX_CASES:
                 self.tests.append(test)
 
 
-@dataclass
-class _LiveOutcomes:
-    """How each test ended (its outcome and ctest's words), by the lines, and which began and did not end."""
-
-    ended: dict[str, tuple[TestOutcome, str]] = field(default_factory=dict)
-    started: dict[str, None] = field(default_factory=dict)
-
-
-def _read_live_outcomes(lines: Iterable[str]) -> _LiveOutcomes:
-    live = _LiveOutcomes()
-    for raw in lines:
-        line = strip_escapes(raw).rstrip()
-        if ended := _ENDED.match(line):
-            live.started.pop(clean_test_name(ended["name"]), None)
-            if len(live.ended) < MAX_CASES:
-                how = (ended["how"] or "").strip()
-                live.ended[clean_test_name(ended["name"])] = (_outcome(how), how)
-        elif started := _STARTED.match(line):
-            live.started[clean_test_name(started[1])] = None
-    return live
-
-
-def _outcome(how: str) -> TestOutcome:
-    if not how:
-        return "passed"
-    if how == "Skipped" or "Disabled" in how:
-        return "skipped"
-    return "error" if how.startswith("Not Run") else "failed"
-
-
-def _case(test: _Test, anchor: str, how: str, spelled: Callable[[str], str]) -> TestCase:
-    node_id = f"{anchor}::{test.name}"
+def _case(test: _Test, node_id: str, live: CTestLine, spelled: Callable[[str], str]) -> TestCase:
     if test.outcome not in FAILED_OUTCOMES:
-        return TestCase(node_id, test.outcome, message=first_nonblank_line(test.message))
+        message = first_nonblank_line(test.message)
+        return TestCase(node_id, test.outcome, message=message, runs=max(live.runs, 1), failures=live.failures)
+    how = live.how
     lines = [line.rstrip()[:MAX_EXCERPT_LINE_CHARS] for line in strip_escapes(test.output).split("\n") if line.strip()]
     at = next((number for number, line in enumerate(lines) if _FAULT.search(line)), None)
     place = ""
@@ -227,7 +210,7 @@ def _case(test: _Test, anchor: str, how: str, spelled: Callable[[str], str]) -> 
 def _find_build_folder(folder: ProjectFolder) -> _BuildFolder | None:
     """The build folder of these sources; of several the one that was configured last."""
     found: list[tuple[float, str]] = []
-    for name in _candidates(folder.path):
+    for name in list_build_folders(folder.path):
         cache = folder.path / name / "CMakeCache.txt"
         if not (folder.path / name / "CTestTestfile.cmake").is_file():
             continue
@@ -240,13 +223,6 @@ def _find_build_folder(folder: ProjectFolder) -> _BuildFolder | None:
     name = min(found)[1]
     types = _CONFIGURATIONS.search(folder.text(f"{name}/CMakeCache.txt"))
     return _BuildFolder(name, types[1] if types else "")
-
-
-def _candidates(path: Path) -> list[str]:
-    names = [name for name in list_subfolders(path) if _BUILD.fullmatch(name)]
-    below = [f"{name}/{inner}" for name in names[:50] for inner in list_subfolders(path / name)[:50]]
-    deeper = [f"{name}/{inner}" for name in below if name == "out/build" for inner in list_subfolders(path / name)[:50]]
-    return [".", *names, *below, *deeper]
 
 
 def _build_subfolder(folder: ProjectFolder, path: Path, tree: str) -> str | None:
@@ -269,6 +245,12 @@ def _escape_regex(name: str) -> str:
     return re.sub(r"([\\^$.\[\]*+?|()-])", r"\\\1", name)
 
 
+def _covers(folder: ProjectFolder, below: str) -> bool:
+    """Whether the build holds the tests of a folder with a CMakeLists.txt of its own (add_subdirectory)."""
+    tree = _find_build_folder(folder)
+    return tree is not None and (folder.path / tree.name / below / "CTestTestfile.cmake").is_file()
+
+
 def _adopt(given: GivenCommand) -> TestCommand | None:
     return given.run_as("ctest", *_report_options(given.report_path)) if given.program == "ctest" else None
 
@@ -280,4 +262,5 @@ CTEST = TestRunner(
     order=35,
     # Without a build folder, a task that builds and tests by itself is the better way.
     yields_to_tasks=lambda folder: _find_build_folder(folder) is None,
+    covers=_covers,
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
@@ -9,6 +10,7 @@ from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, Targ
 from kimi_agent.workspace.testrun.formats.trx import TrxResult, read_trx_report
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import (
+    MAX_CASES,
     clean_test_name,
     excerpt_first_error,
     excerpt_innermost_first,
@@ -96,18 +98,24 @@ def _read(ran: RunResult) -> ParsedReport:
     results: list[TrxResult] = []
     trouble: list[str] = []
     errors: list[str] = []
+    counted = 0
     for path in _trx_files(_trx_folder(ran.report_path)):
         trx = read_trx_report(path)
         if trx is not None:
             results += trx.results
             trouble += [f"{path.name}: {trx.trouble}"] if trx.trouble else []
             errors += trx.errors
+            counted += trx.counted
     spelled = make_path_mapper(ran.root, ran.folder.path)
     sources = SourceIndex(ran.folder.path, DOTNET_SOURCE_SUFFIXES)
     cases = merge_cases(_case(result, sources, spelled) for result in results)
     errors = [first_nonblank_line(error) for error in errors]
     why = excerpt_first_error(ran.lines, _BUILD_ERROR) or "\n".join(errors)
-    return make_build_report(cases, exit_code=ran.exit_code, why=why, trouble="; ".join([*trouble, *errors[:3]]))
+    told = "; ".join([*trouble, *errors[:3]])
+    has_all_tests = not why and 0 < counted <= len(results)
+    reading = make_build_report(cases, exit_code=ran.exit_code, why=why, trouble=told, has_all_tests=has_all_tests)
+    ended = len(results) if len(results) < MAX_CASES else max(len(results), counted)
+    return replace(reading, announced=counted, ended=ended)
 
 
 def _case(result: TrxResult, sources: SourceIndex, spelled: Callable[[str], str]) -> TestCase:

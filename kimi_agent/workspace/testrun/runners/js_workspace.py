@@ -14,13 +14,15 @@ from kimi_agent.workspace.testrun.projects.js_workspace import (
     has_tested_packages,
     is_workspace_package,
     read_all_scripts,
+    read_package_names,
 )
 from kimi_agent.workspace.testrun.projects.node_project import bin_folders
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.projects.workspace_coverage import find_fan_out
 from kimi_agent.workspace.testrun.reports.failure_excerpt import strip_escapes
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, read_exit_code
-from kimi_agent.workspace.testrun.runners.node import NODE_SUFFIXES, PACKAGE_MANAGER_ENVIRONMENT
+from kimi_agent.workspace.testrun.runners.node import NODE_SUFFIXES
+from kimi_agent.workspace.testrun.runners.node_launch import PACKAGE_MANAGER_ENVIRONMENT
 
 _TEST_KEY = re.compile(r'"(?:[^"\s]*#)?test"\s*:')
 _PROJECT_JSON = re.compile(r"project\.json")
@@ -107,7 +109,8 @@ def _covers(folder: ProjectFolder, below: str) -> bool:
 
 def _adopt(given: GivenCommand) -> TestCommand | None:
     # pnpm 12 says nothing, and exits 0, where the package has no script test.
-    if find_fan_out(given.words) or (given.words[1:] in (("test",), ("t",)) and given.program == "pnpm"):
+    is_pnpm_test = given.program == "pnpm" and given.words[1:] in (("test",), ("t",))
+    if find_fan_out(given.words) or (is_pnpm_test and not read_all_scripts(given.folder).get("test")):
         return given.run_as("workspace packages", env=PACKAGE_MANAGER_ENVIRONMENT)
     return None
 
@@ -125,4 +128,5 @@ PACKAGES = TestRunner(
     adopt=_adopt,
     order=15,
     covers=_covers,
+    packages=read_package_names,
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kimi_agent.workspace.testrun.commands_and_reports import Target
-from kimi_agent.workspace.testrun.formats.jvm_reports import JVM_SUFFIXES
+from kimi_agent.workspace.testrun.formats.compiled.jvm_reports import JVM_SUFFIXES
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.source_index import find_declared_types
 

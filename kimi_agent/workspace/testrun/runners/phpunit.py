@@ -17,18 +17,22 @@ from kimi_agent.workspace.testrun.reports.cases import (
     merge_cases,
     path_argument,
     targets_of_one_kind,
+    with_last_words,
 )
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper
 from kimi_agent.workspace.testrun.runner import GivenCommand, LaunchRequest, RunResult, TestRunner, first_file
 
 _CONFIGURATIONS = ("phpunit.xml", "phpunit.xml.dist", "phpunit.dist.xml")
-_REQUIRED = re.compile(r'"phpunit/phpunit"\s*:')
+_REQUIRED = re.compile(r'"(?:phpunit/phpunit|pestphp/pest)"\s*:')
 _FRAME = re.compile(r"\s*(?P<path>[^\s:][^:]*\.\w+):(?P<line>\d+)\s*")
 _FATAL_ERROR = re.compile(
     r"(?:PHP )?(?:Fatal|Parse) error|\b\w*(?:Error|Exception)\b|not found|Could not|Unknown option|does not exist"
 )
 _PROGRAMS = ("phpunit", "pest")
 _NONE = "No tests executed!"
+# Stands in the report for a class without a test, and has passed (9.6.7).
+_NO_TEST = ("Warning", "", "")
+_TIME = re.compile(r"Time: .*, Memory: .*|OK \(.*")
 # What PHPUnit only frowns at stands in its report as an error; its exit code says whether it counts.
 _RISKY = re.compile(
     r"This test (?:did|does|printed|was|is)\b|Test code or tested code\b|Trying to @?cover", re.IGNORECASE
@@ -39,7 +43,7 @@ def phpunit_evidence(folder: ProjectFolder) -> str:
     """Why PHPUnit runs this folder's tests; "" where nothing says so."""
     if configuration := first_file(*_CONFIGURATIONS)(folder):
         return configuration
-    return "composer.json requires phpunit" if _REQUIRED.search(folder.text("composer.json")) else ""
+    return "composer.json requires it" if _REQUIRED.search(folder.text("composer.json")) else ""
 
 
 async def _launch(request: LaunchRequest) -> TestCommand | None:
@@ -71,7 +75,8 @@ def phpunit_arguments(folder: Path, selection: TestSelection) -> tuple[str, ...]
     return (*chosen, *(path_argument(path, folder) for path in paths if len(paths) == 1))
 
 
-def _read(ran: RunResult) -> ParsedReport:
+def read_phpunit(ran: RunResult) -> ParsedReport:
+    """The report of PHPUnit or Pest."""
     report = read_junit_report(ran.report_path)
     if (report is None or not report.total) and any(line.strip() == _NONE for line in ran.lines):
         return ParsedReport(stated_result="none")
@@ -80,18 +85,28 @@ def _read(ran: RunResult) -> ParsedReport:
         # PHPUnit writes its report at the very end: without one it was stopped, by a fatal error as a rule.
         return ParsedReport(fatal_error=why, trouble=report.trouble if report else "", is_complete=False)
     spelled = make_path_mapper(ran.root, ran.folder.path)
-    cases = merge_cases(_case(element, spelled, strict=bool(ran.exit_code)) for element in report.elements)
+    tests = [each for each in report.elements if (each.name, each.classname, each.file) != _NO_TEST]
+    cases = merge_cases(_case(element, spelled, strict=bool(ran.exit_code)) for element in tests)
     trouble = report.trouble
     if report.total > len(report.elements):
         trouble = f"{report.total:,} tests were reported; the first {MAX_JUNIT_CASES:,} and every failure are kept"
-    bad = any(case.outcome in FAILED_OUTCOMES for case in cases)
-    # A warning, a deprecation or a coverage limit that its configuration makes a failure.
-    odd = bool(ran.exit_code and cases and not bad)
-    return ParsedReport(cases, stated_result="failed" if odd else "", trouble=trouble, is_complete=not report.trouble)
+    elif not tests and report.elements:
+        trouble = "a test class has no tests"
+    found = ParsedReport(
+        cases,
+        stated_result="" if tests else "none",
+        trouble=trouble,
+        is_complete=not report.trouble,
+        announced=len(tests),
+        ended=len(tests),
+    )
+    # A warning, a risky test or a coverage limit that its configuration makes a failure.
+    return with_last_words(found, exit_code=ran.exit_code, lines=ran.lines, summary=_TIME)
 
 
 def _case(element: JUnitCase, spelled: Callable[[str], str], *, strict: bool) -> TestCase:
-    file = spelled(element.file) or "."
+    # Pest (by its documentation, 2.x) writes "tests/ATest.php::it adds".
+    file = spelled(element.file.partition("::")[0]) or "."
     node_id = f"{file}::{clean_test_name(element.name)}"
     lines = element.text.strip().split("\n")
     # The first line names the test once more.
@@ -106,10 +121,14 @@ def _case(element: JUnitCase, spelled: Callable[[str], str], *, strict: bool) ->
 
 
 def _find_program(request: LaunchRequest) -> tuple[str, str] | None:
-    """The project's own PHPUnit, else the one on the PATH; as it is started and as it is shown."""
-    own = request.folder.path / "vendor" / "bin" / "phpunit"
-    if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(request.environment.runner.root):
-        return str(own), "vendor/bin/phpunit"
+    """The project's own Pest or PHPUnit, else PHPUnit on the PATH; as it is started and as it is shown.
+
+    PHPUnit finds no test in the files that are written for Pest.
+    """
+    for name in ("pest", "phpunit"):
+        own = request.folder.path / "vendor" / "bin" / name
+        if own.is_file() and os.access(own, os.X_OK) and own.resolve().is_relative_to(request.environment.runner.root):
+            return str(own), f"vendor/bin/{name}"
     found = request.which("phpunit")
     return (found, "phpunit") if found else None
 
@@ -124,7 +143,7 @@ def _adopt(given: GivenCommand) -> TestCommand | None:
 
 
 PHPUNIT = TestRunner(
-    *("phpunit", "PHP", phpunit_evidence, _launch, _read, (".php", ".phpt")),
+    *("phpunit", "PHP", phpunit_evidence, _launch, read_phpunit, (".php", ".phpt")),
     adopt=_adopt,
     manifests=(r"phpunit\.(?:dist\.)?xml(?:\.dist)?", r"composer\.json"),
     order=38,

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport, TestCommand
+from kimi_agent.workspace.testrun.formats.python.pytest_report import parse_pytest_report
+from kimi_agent.workspace.testrun.formats.python.unittest_output import parse_unittest_output
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.reports.cases import merge_cases
 from kimi_agent.workspace.testrun.reports.failure_excerpt import first_nonblank_line, make_path_mapper, strip_escapes
@@ -22,11 +24,12 @@ from kimi_agent.workspace.testrun.runner import (
     first_file,
     read_exit_code,
 )
-from kimi_agent.workspace.testrun.runners import pytest, unittest
 
 _STARTS = re.compile(r"^=+ test session starts =+$")
 _SUMMARY_LINE = re.compile(r"^(?:FAILED|ERROR) (?P<id>\S+?::.+?)(?: - (?P<message>.*))?$")
 _UNITTEST_RAN = re.compile(r"^Ran \d+ tests? in ")
+# "  lint: FAIL code 1 (0.99 seconds)" (tox 4.67), "nox > * lint: failed" (nox 2026.10): their own last words.
+_FAILED_ENVIRONMENT = re.compile(r"(?:  |nox > \* )(\S+: (?:FAIL code \d+|FAIL\b|failed\b))")
 _TESTED_BY_TOX = re.compile(r"^\[(?:tox|testenv|tool\.tox)\b", re.MULTILINE)
 # One line for each test; nox passes it on, tox by an option.
 _ENV = {"PYTEST_ADDOPTS": "--verbosity=1 --tb=short"}
@@ -51,19 +54,31 @@ def _launcher(program: str, *options: str, shown: tuple[str, ...]) -> Launcher:
 def read_tox_output(ran: RunResult) -> ParsedReport:
     """The tests of all environments, each with its worst outcome; the exit code where no text was understood."""
     lines = [strip_escapes(line).rstrip() for line in ran.lines]
-    cases = merge_cases(_with_messages(_of_sessions(lines, ran), lines, ran))
-    if not cases and any(_UNITTEST_RAN.match(line) for line in lines):
-        return unittest.parse_unittest_output(lines, root=ran.root, folder=ran.folder)
+    reports = list(_of_sessions(lines, ran))
+    if any(_UNITTEST_RAN.match(line) for line in lines):
+        reports.append(parse_unittest_output(lines, root=ran.root, folder=ran.folder, starts=()))
+    cases = merge_cases(_with_messages((case for each in reports for case in each.cases), lines, ran))
     if not cases:
         return read_exit_code(ran)
-    failed = ran.exit_code not in (0, None) and not any(case.outcome in FAILED_OUTCOMES for case in cases)
-    return ParsedReport(cases, stated_result="failed" if failed else "")
+    failed = [found[1] for line in lines if (found := _FAILED_ENVIRONMENT.match(line))]
+    return ParsedReport(
+        cases,
+        running=", ".join(each.running for each in reports if each.running),
+        trouble="; ".join(dict.fromkeys(failed)) or next((each.trouble for each in reports if each.trouble), ""),
+        announced=sum(each.announced or 0 for each in reports),
+        # Held against each run's own count: one environment's tests do not make up for another's.
+        ended=sum(min(_ended(each), each.announced or 0) for each in reports),
+    )
 
 
-def _of_sessions(lines: list[str], ran: RunResult) -> Iterator[TestCase]:
+def _ended(report: ParsedReport) -> int:
+    return len(report.cases) if report.ended is None else report.ended
+
+
+def _of_sessions(lines: list[str], ran: RunResult) -> Iterator[ParsedReport]:
     starts = [number for number, line in enumerate(lines) if _STARTS.match(line)]
     for start, end in itertools.pairwise([*starts, len(lines)]):
-        yield from pytest.parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path).cases
+        yield parse_pytest_report(None, lines[start:end], root=ran.root, folder=ran.folder.path)
 
 
 def _with_messages(cases: Iterable[TestCase], lines: list[str], ran: RunResult) -> Iterator[TestCase]:

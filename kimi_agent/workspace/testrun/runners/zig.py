@@ -17,11 +17,14 @@ _FILTER = re.compile(r"""\boption\(\s*[^,()]+,\s*"(?P<name>[\w-]*filters?)\"""")
 _SOURCES = re.compile(r".*\.zig")
 _DECLARED = re.compile(r"""^test\s+(?:"(?P<quoted>(?:[^"\\\n]|\\.)*)"|(?P<name>\w+))?\s*\{""", re.MULTILINE)
 _FAILED = re.compile(
-    r"^error: '(?P<id>.+)' (?P<how>failed|leaked|timed out|terminated|logged errors|exited)\b(?P<rest>.*)$"
+    r"^error: '(?P<id>.+)' (?P<how>failed|leaked|timed out|terminated|logged (?:\d+ )?errors?|exited)\b(?P<rest>.*)$"
 )
 _SUMMARY = re.compile(
     r"^Build Summary: \d+/\d+ steps succeeded.*?(?:; (?P<passed>\d+)/(?P<total>\d+) tests passed(?P<rest>.*))?$"
 )
+# Zig counts a test that leaks or logs an error as passed, and fails the run for it.
+_RUN_STEP = re.compile(r"^[ |]*\+- run .* total\);")
+_PASSED_BADLY = re.compile(r"\b(\d+) (?:leaks?|error logs?)\b")
 _SKIPPED = re.compile(r"(\d+) skipped")
 _COMPILE_ERROR = re.compile(r"^(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: error: ")
 _FRAME = re.compile(r"^\s*(?P<path>[^\s:][^:]*\.zig):(?P<line>\d+):\d+: 0x[0-9a-f]+ in ")
@@ -45,6 +48,7 @@ class _ZigOutput:
     errors: list[str] = field(default_factory=list)
     summary: re.Match[str] | None = None
     cached: int = 0
+    passed_badly: int = 0  # tests that passed, but leaked or logged errors
     # Where a test's own frame stands, by its name: zig may print a part of a failure before the failure's head.
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -72,17 +76,24 @@ def read_zig_output(ran: RunResult) -> ParsedReport:
     text = _parse_output(ran.lines)
     spelled = make_path_mapper(ran.root, ran.folder.path)
     declared = _declared(ran.folder)
-    bad = merge_cases(_case(found, _id(found.name, declared, spelled), text, ran) for found in text.failures)
-    if text.errors and not bad:
+    total = int(text.summary["total"] or 0) if text.summary else 0
+    skipped = int(found[1]) if text.summary and (found := _SKIPPED.search(text.summary["rest"] or "")) else 0
+    badly = {found.name for found in text.failures if found.message.startswith(("leaked", "logged"))}
+    passed = int(text.summary["passed"] or 0) - min(len(badly), text.passed_badly) if text.summary else 0
+    named = [(_id(found.name, declared, spelled), found) for found in text.failures]
+    if text.summary and len({node_id for node_id, _ in named}) > total - passed - skipped:
+        # More than zig counted: tests print such lines too.
+        named = [(node_id, found) for node_id, found in named if "::" in node_id] if total > passed + skipped else []
+    bad = merge_cases(_case(found, node_id, text, ran) for node_id, found in named)
+    if text.errors and not bad and (not passed or any(_COMPILE_ERROR.match(line) for line in text.errors)):
         return ParsedReport(fatal_error="\n".join(text.errors))
     if text.summary is None:
         return ParsedReport(bad, is_complete=bool(bad))
     known = [f"{spelled(path) or path}::{name}" for path, name in declared]
     others = [node_id for node_id in known if node_id not in {case.id for case in bad}]
-    skipped = int(found[1]) if (found := _SKIPPED.search(text.summary["rest"] or "")) else 0
-    passed = int(text.summary["passed"] or 0)
+    trouble = ""
     if not skipped and not text.cached and len(others) == passed and not (ran.selection.name or ran.selection.targets):
-        rest, trouble = [TestCase(node_id, "passed") for node_id in others], ""
+        rest = [TestCase(node_id, "passed") for node_id in others]
     else:
         rest = [TestCase(f"{BUILD_ZIG}::passed {n + 1}", "passed") for n in range(min(passed, _MOST_COUNTED))]
         rest += [TestCase(f"{BUILD_ZIG}::skipped {n + 1}", "skipped") for n in range(min(skipped, _MOST_COUNTED))]
@@ -91,7 +102,9 @@ def read_zig_output(ran: RunResult) -> ParsedReport:
         # Zig keeps successful runs only, by the content of the test program.
         rest += [TestCase(f"{BUILD_ZIG}::cached run {n + 1}", "passed") for n in range(text.cached)]
         trouble = "zig did not run again what passed before unchanged (cached), and does not say how many tests that is"
-    return ParsedReport(merge_cases((*bad, *rest)), fatal_error="\n".join(text.errors), trouble=trouble)
+    if text.errors and ran.exit_code:
+        trouble = "; ".join(filter(None, (first_nonblank_line(text.errors[0]), trouble)))
+    return ParsedReport(merge_cases((*bad, *rest)), trouble=trouble, announced=total, ended=total)
 
 
 async def _launch(request: LaunchRequest) -> TestCommand | None:
@@ -112,7 +125,8 @@ def _parse_output(lines: Iterable[str]) -> _ZigOutput:
             text.places.setdefault(own["name"], (own["path"], own["line"]))
         if failed := _FAILED.match(line):
             rest = failed["rest"].lstrip(": ")
-            outcome: TestOutcome = "failed" if failed["how"] in ("failed", "leaked", "logged errors") else "error"
+            ended = failed["how"].startswith(("failed", "leaked", "logged"))
+            outcome: TestOutcome = "failed" if ended else "error"
             message = rest if failed["how"] == "failed" else f"{failed['how']} {rest}".rstrip()
             text.failures.append(_Failure(failed["id"], message, outcome))
             block = text.failures[-1].block
@@ -120,6 +134,7 @@ def _parse_output(lines: Iterable[str]) -> _ZigOutput:
             text.summary, block = summary, None
         elif text.summary is not None:
             text.cached += _CACHED.match(line) is not None
+            text.passed_badly += sum(map(int, _PASSED_BADLY.findall(line))) if _RUN_STEP.match(line) else 0
         elif _COMPILE_ERROR.match(line) or _ERROR.match(line):
             block = text.errors if len(text.errors) < _MOST_ERRORS else None
             text.errors += [line] if block is not None else []
@@ -177,7 +192,8 @@ def _case(failure: _Failure, node_id: str, text: _ZigOutput, ran: RunResult) -> 
     lines = list(_without_sources(failure.block))
     cut = excerpt_innermost_first("\n".join(lines), frame, node_id.partition("::")[0])
     message = failure.message
-    if not message or message.endswith("stderr:"):  # its message is in the lines that follow
+    if not message or message.startswith("logged") or message.endswith("stderr:"):
+        # Its message is in the lines that follow.
         message = first_nonblank_line("\n".join(line for line in lines if not _FRAME.match(line)))
     detail = cut.detail.replace(f"{ran.root}/", "")
     path, line = text.places.get(_split(failure.name)[1], ("", ""))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from kimi_agent.log.views import FAILED_OUTCOMES, TestCase
@@ -13,6 +13,12 @@ from kimi_agent.workspace.testrun.reports.source_index import SourceIndex
 
 JVM_SUFFIXES = (".java", ".kt", ".groovy", ".scala")
 _MOST_ENTRIES, _MOST_REPORTS, _MOST_BYTES = 200_000, 5_000, 400_000_000
+_MOST_SOURCES, _MOST_SOURCE_BYTES = 5_000, 1_000_000
+_DECLARES_TESTS = re.compile(
+    rb"(?:^|[\s{};])@(?:[\w.]+\.)?(?:\w*Test|TestFactory|TestTemplate|Property)\b"
+    rb"|\b(?:extends|:)\s+(?:[\w.]+\.)?(?:TestCase|\w*Spec|Specification)\b",
+    re.MULTILINE,
+)
 _REPORT = re.compile(r"TEST-.*\.xml")
 _FRAME = re.compile(r"\s*at (?:[^\s(/]*/)*(?P<class>[^\s(]+)\.[^\s(.]+\((?P<file>[^\s():]+):(?P<line>\d+)\)(?: .*)?")
 # What the runners call a failure of a whole class, of which no method can be run again.
@@ -37,6 +43,23 @@ def find_fresh_reports(folder: Path, since_ns: int) -> tuple[list[Path], str]:
     return found, ""
 
 
+def has_test_sources(module: Path) -> bool:
+    """Whether a module's sources hold a test, by the annotations and classes of JUnit, TestNG, Spock, Kotest, jqwik."""
+    seen = 0
+    for here, below, names in os.walk(module / "src"):
+        below.sort()
+        for name in sorted(names):
+            seen += 1
+            path = Path(here, name)
+            if seen > _MOST_SOURCES:
+                return False
+            if path.suffix in JVM_SUFFIXES and not path.is_symlink() and path.is_file():
+                with path.open("rb") as file:
+                    if _DECLARES_TESTS.search(file.read(_MOST_SOURCE_BYTES)):
+                        return True
+    return False
+
+
 def _reports(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     seen = 0
     for here, below, names in os.walk(folder):
@@ -45,7 +68,7 @@ def _reports(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         if seen > _MOST_ENTRIES:
             return
         parts = Path(here).parts
-        if parts[-1] != "surefire-reports" and "test-results" not in parts[-4:]:
+        if parts[-1] not in ("surefire-reports", "failsafe-reports") and "test-results" not in parts[-4:]:
             continue
         for name in sorted(names):
             if _REPORT.fullmatch(name):
@@ -65,8 +88,12 @@ class JvmReportReader:
         self._sources = SourceIndex(folder, JVM_SUFFIXES)
         self._modules: dict[Path, SourceIndex] = {}
 
-    def read(self, reports: list[Path]) -> tuple[tuple[TestCase, ...], str]:
-        """The cases, and the first thing that was wrong with a report."""
+    def read(self, reports: list[Path], flaky: Collection[str] = ()) -> tuple[tuple[TestCase, ...], str]:
+        """The cases, and the first thing that was wrong with a report.
+
+        `flaky` names the methods ("com.x.ATest.adds") that the runner itself let pass in the end: of a class with
+        nested ones surefire 3.2.5 leaves the first failure in one report and the pass in another.
+        """
         kept: list[TestCase] = []
         trouble = ""
         for path in reports:
@@ -75,10 +102,15 @@ class JvmReportReader:
                 continue
             if report.trouble:
                 trouble = trouble or f"{path.name}: {report.trouble}"
-            module = _module(path)
+            module = module_of_report(path)
             for element in report.elements:
+                if f"{element.classname}.{element.name}" in flaky and element.outcome in FAILED_OUTCOMES:
+                    element.outcome = "passed"
+                    element.failed_attempts = max(element.failed_attempts, 1)
                 if element.outcome in FAILED_OUTCOMES or len(kept) < MAX_CASES:
                     kept.append(self._case(element, module))
+        # Of the reports of a flaky test the one that tells of its failed runs.
+        kept.sort(key=lambda case: -case.failures)
         return merge_cases(kept), trouble
 
     def _case(self, element: JUnitCase, module: Path) -> TestCase:
@@ -88,7 +120,8 @@ class JvmReportReader:
             name = ""
         node_id = "::".join([file, *nested, *([name] if name else [])])
         if element.outcome not in FAILED_OUTCOMES:
-            return TestCase(node_id, element.outcome, message=first_nonblank_line(element.message))
+            message, failed = first_nonblank_line(element.message), element.failed_attempts
+            return TestCase(node_id, element.outcome, message=message, runs=failed + 1, failures=failed)
         text = element.text or element.message
         shortened = excerpt_innermost_first(text, self._frame, file)
         return TestCase(node_id, element.outcome, shortened.place, first_nonblank_line(text), shortened.detail)
@@ -116,7 +149,7 @@ class JvmReportReader:
         return f"{shown}:{frame['line']}" if shown else ""
 
 
-def _module(report: Path) -> Path:
+def module_of_report(report: Path) -> Path:
     """The folder of the module that wrote a report: above `target/surefire-reports`, above `build/test-results/...`."""
     parts = report.parts
     if "test-results" in parts:

@@ -57,6 +57,7 @@ class ProjectMap:
         self.index = index or FolderIndex(files.root)
         self._files = files
         self._runners = runners
+        self._ecosystems: dict[str, frozenset[str]] = {}
         self._suffixes = {
             suffix: runner.ecosystem for runner in reversed(runners) if not runner.is_task for suffix in runner.suffixes
         }
@@ -121,6 +122,30 @@ class ProjectMap:
         tasks = [each for each in self.projects if each.runners[0][0].is_task and _holds(each.place, owner.folder)]
         return exact or tuple(tasks[-1:])
 
+    def users_of(self, owners: Iterable[Owner]) -> tuple[Project, ...]:
+        """The projects that use the packages of `owners`, directly or through one another; no examples and the like."""
+        folders = {
+            owner: self._folder("" if owner.folder == "." else owner.folder, owner.ecosystem) for owner in owners
+        }
+        waiting = [self._package(folder, owner.ecosystem)[0] for owner, folder in folders.items()]
+        found: dict[str, Project] = {}
+        while waiting:
+            name = waiting.pop()
+            for project, (own, used) in self._packages if name else ():
+                if name in used and project.place not in found and not project.is_aside:
+                    found[project.place] = project
+                    waiting.append(own)
+        return tuple(found.values())
+
+    def _package(self, folder: ProjectFolder, ecosystem: str) -> tuple[str, frozenset[str]]:
+        """The name of a folder's package and of those that it uses, by the first runner of its ecosystem that knows."""
+        known = (runner.packages(folder) for runner in self._runners if runner.ecosystem == ecosystem)
+        return next((found for found in known if any(found)), ("", frozenset()))
+
+    @cached_property
+    def _packages(self) -> list[tuple[Project, tuple[str, frozenset[str]]]]:
+        return [(project, self._package(project.folder, project.ecosystem)) for project in self.projects]
+
     def _owner_at(self, place: str, above: Sequence[Project]) -> Owner | None:
         ecosystems = {project.ecosystem for project in above if project.place == place and not _is_task(project)}
         if not above:
@@ -150,18 +175,22 @@ class ProjectMap:
         """The ecosystems whose manifests are in a folder; None for the top, where no manifest is needed."""
         if not folder:
             return None
-        return frozenset(
-            ecosystem
-            for name in self.index.names(folder)[0]
-            for ecosystem, known in self._manifests
-            if known.fullmatch(name)
-        )
+        if folder not in self._ecosystems:
+            # Most names are none of any ecosystem: one pattern says so at once.
+            marked = filter(self._any_manifest.fullmatch, self.index.names(folder)[0])
+            found = (each for name in marked for each, known in self._manifests if known.fullmatch(name))
+            self._ecosystems[folder] = frozenset(found)
+        return self._ecosystems[folder]
 
     def _has_manifest(self, folder: str, ecosystem: str) -> bool:
         return ecosystem in (self._manifest_ecosystems(folder) or ())
 
     def _manifest_of(self, name: str) -> str | None:
         return next((ecosystem for ecosystem, known in self._manifests if known.fullmatch(name)), None)
+
+    @cached_property
+    def _any_manifest(self) -> re.Pattern[str]:
+        return re.compile("|".join(f"(?:{known.pattern})" for _, known in self._manifests) or "(?!)")
 
     @cached_property
     def _manifests(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
@@ -176,6 +205,10 @@ class ProjectMap:
         inner = (each for each in self._marked_folders if each != below and each.startswith(start))
         own = tuple(each for each in inner if self._has_manifest(each, ecosystem))
         return ProjectFolder(self._files, self._files.root / below, self.index, own)
+
+
+def _below(owner: Owner) -> str:
+    return "" if owner.folder == "." else owner.folder
 
 
 def _suffix(name: str) -> str:

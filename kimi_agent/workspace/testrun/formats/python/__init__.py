@@ -1,0 +1,1 @@
+"""Parsers of what Python's test runners write and print."""
