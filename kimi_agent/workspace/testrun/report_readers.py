@@ -3,7 +3,7 @@
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -74,28 +74,37 @@ class DeclaredReport:
 
     def _held_against_summary(self, reading: ParsedReport, ran: RunResult) -> ParsedReport:
         pattern = re.compile(self.summary)
-        found = None
-        for line in ran.lines:
-            found = pattern.fullmatch(strip_escapes(line).strip()) or found
-        if found is None:
+        found = [hit for line in ran.lines if (hit := pattern.fullmatch(strip_escapes(line).strip()))]
+        if not found:
             silent = ran.exit_code == 0 and reading.stated_result != "none"
             trouble = reading.trouble or "its summary was not printed"
             return replace(reading, is_complete=False, by_exit_code=False, trouble=trouble) if silent else reading
-        counts = {name: int((text or "0").replace(",", "")) for name, text in found.groupdict().items()}
-        return _hold(reading, counts, first_nonblank_line(found[0]))
+        bad = [hit for hit in found if _counts(hit).get("failed")]
+        said = bad if bad and reading.by_exit_code else found
+        return _hold(reading, [_counts(hit) for hit in found], first_nonblank_line(said[-1][0]))
 
 
-def _hold(reading: ParsedReport, counts: Mapping[str, int], line: str) -> ParsedReport:
-    """`reading` held against the counts of the runner's own summary `line`."""
-    total = counts.get("total", sum(counts.values()))
-    failed = counts.get("failed", 0)
+def _counts(found: re.Match[str]) -> dict[str, int]:
+    counts = {name: int((text or "0").replace(",", "")) for name, text in found.groupdict().items()}
+    return {"total": sum(counts.values()), **counts}
+
+
+def _hold(reading: ParsedReport, summaries: Sequence[Mapping[str, int]], line: str) -> ParsedReport:
+    """`reading` held against the counts of the runner's own summaries, `line` is one of them.
+
+    Of several the last one counts, or all together where it is they that agree with the report: sbt, for example,
+    prints one for each project.
+    """
+    told = len(reading.cases) if reading.ended is None else reading.ended
+    together = {name: sum(counts[name] for counts in summaries) for name in summaries[0]}
+    counts = together if reading.by_exit_code or told == together["total"] else summaries[-1]
+    total, failed = counts["total"], counts.get("failed", 0)
     if reading.by_exit_code:
         if failed and reading.stated_result == "passed":
             return ParsedReport(stated_result="failed", trouble=line)
-        if not total or counts.get("passed") == 0:
-            return ParsedReport(stated_result="none", trouble=f"it says: {line}") if not failed else reading
+        if (not total or counts.get("passed") == 0) and not failed:
+            return ParsedReport(stated_result="none", trouble=f"it says: {line}")
         return replace(reading, trouble=f"it says: {line}")
-    told = len(reading.cases) if reading.ended is None else reading.ended
     if told > total:
         why = f"{told:,} tests were reported, but it says: {line}"
         return replace(reading, is_complete=False, trouble=reading.trouble or why)

@@ -27,7 +27,8 @@ Optional keys:
                                        #   that take a regular expression
     summary = '(?P<total>\\d+) tests, (?P<failed>\\d+) failures'   # its closing line, whole, with the groups total,
                                        #   passed, failed, skipped: held against the report. A run that ends with exit
-                                       #   code 0 and did not print it is broken; the last such line counts
+                                       #   code 0 and did not print it is broken. Of several lines the
+                                       #   last counts, or all together (one for each project)
     nothing_ran = 'no tests found'     # its closing line, whole, where no test ran
     covers = true                      # a run in a folder runs the tests of the projects below it too
 

@@ -85,6 +85,54 @@ async def test_a_command_known_by_its_exit_alone_never_stands_before_a_runner(
         ("cargo test adds", True),
         ("jest --testNamePattern=x", True),
         ("pytest | tail", True),
+        *(
+            (whole, False)
+            for whole in (
+                *("node --test", "CI=1 npx vitest run", "npx jest --ci --runInBand", "bundle exec rspec", "deno test"),
+                *("cargo nextest run --workspace", "bazel test //...", "bats -r", "prove -v", "python -m pytest -n 4"),
+                *(
+                    "gotestsum ./...",
+                    "meson test",
+                    "npm test --workspaces",
+                    "pnpm -r test",
+                    "dune runtest",
+                    "lein test",
+                ),
+                *(
+                    "uv run --frozen pytest",
+                    "MIX_ENV=test mix test --trace",
+                    "go test -race -count=1 ./...",
+                    "tox",
+                    "dune runtest",
+                ),
+            )
+        ),
+        *(
+            (some, True)
+            for some in (
+                *("PYTEST_ADDOPTS='-k a' pytest", "TESTS=a make test", "cargo test --lib", "cargo test --doc"),
+                *(
+                    "pytest -m fast",
+                    "pytest -mfast",
+                    "pytest --lf",
+                    "pytest --ignore=b",
+                    "pytest --co",
+                    "go test -short ./...",
+                ),
+                *("go test -skip=A ./...", "jest --onlyChanged", "jest -o", "jest --shard=1/2", "vitest --project=a"),
+                *("mix test --stale", "mix test --only x", "rspec --tag focus", "rspec --only-failures", "ctest -R a"),
+                *("ctest --rerun-failed", "npm test --workspace=a", "npm test -w a", "make -C sub test", "bats -f a"),
+                *("behave --tags=@a", "robot -i a", "nx affected -t test", "turbo test --filter=a", "tox -e lint"),
+                *("./gradlew test --tests A", "mvn -pl a test", "mvn test -Dgroups=a", "dotnet test --filter=A"),
+                *(
+                    "phpunit --testsuite=a",
+                    "phpunit --group=a",
+                    "prove t/a.t",
+                    "deno test a.ts",
+                    "cargo nextest run -E a",
+                ),
+            )
+        ),
     ],
 )
 def test_a_command_for_some_of_the_tests_is_not_taken_for_all(command: str, some: bool) -> None:

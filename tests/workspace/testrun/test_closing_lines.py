@@ -1,14 +1,19 @@
 """Closing lines of runs that are judged by their exit code: every row of the table, and what tests print like them."""
 
 import re
+import shutil
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from kimi_agent.tool import Context
 from kimi_agent.workspace.testrun.commands_and_reports import ParsedReport
 from kimi_agent.workspace.testrun.reports.closing_line_table import CLOSING_LINES
 from kimi_agent.workspace.testrun.reports.closing_lines import MAX_CLOSING_LINES, read_closing_lines
 from kimi_agent.workspace.testrun.verdict import judge_run
+from tests.workspace.testrun.project_files import put
 
 FAILED = """\
 ========================= 2 failed, 1 passed in 0.08s ==========================
@@ -368,3 +373,35 @@ def test_an_exit_code_is_held_against_the_closing_lines(
 ) -> None:
     reading = ParsedReport(stated_result="failed" if exit_code else "passed", by_exit_code=True)
     assert judge_run(reading, exit_code, killed="", lines=lines) == (verdict, trouble)
+
+
+SKIPPED_IN_PERL = 'use Test::More; plan skip_all => "no database";\n'
+RED = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): self.fail()\n"
+GREEN = RED.replace("self.fail()", "pass")
+
+
+@pytest.mark.skipif(shutil.which("prove") is None, reason="needs prove and make")
+async def test_a_task_whose_tests_were_all_skipped_ran_none(context: Context, workspace: Path) -> None:
+    put(workspace, {"t/a.t": SKIPPED_IN_PERL, "Makefile": "test:\n\tprove -r t\n"})
+    report = await context.testrun.run(command="make test")
+    assert (report.runner, report.exit_code, report.verdict) == ("command", 0, "none_ran")
+    assert report.trouble == "it says: Result: NOTESTS"
+
+
+@pytest.mark.parametrize("stated", ["AGENTS.md", "Makefile"])
+async def test_a_failure_behind_the_projects_own_pipe_is_one(context: Context, workspace: Path, stated: str) -> None:
+    command = f"{sys.executable} -m unittest 2>&1 | cat"
+    put(workspace, {"tests/__init__.py": "", "tests/test_a.py": RED, "all.sh": f"{command}\n"})
+    texts = {"AGENTS.md": "Test command: `sh all.sh | cat`\n", "Makefile": "test:\n\tsh all.sh | cat\n"}
+    put(workspace, {stated: texts[stated]})
+    report = await context.testrun.run(command="" if stated == "AGENTS.md" else "make test")
+    assert (report.exit_code, report.verdict) == (0, "failed")
+    assert report.trouble == "the exit code is 0 although it says: FAILED (failures=1)"
+
+
+async def test_a_chain_that_agents_md_states_is_not_cut_to_the_part_that_is_known(
+    context: Context, workspace: Path
+) -> None:
+    put(workspace, {"AGENTS.md": "Test command: `python3 -m unittest && false`\n", "test_a.py": GREEN})
+    report = await context.testrun.run()
+    assert (report.evidence, report.runner, report.exit_code, report.verdict) == ("AGENTS.md", "command", 1, "failed")

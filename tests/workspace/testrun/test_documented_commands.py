@@ -24,6 +24,11 @@ from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
         ("~~~\nx\n~~~\n### How to test ###\ntext\n~~~console\ntox -q\n~~~\n", "tox -q"),
         ("Run tests: `pytest`\n\n## Tests\nRun tests: `pytest`\n", "pytest"),
         ("Test command: `pytest -k 'a and b'`", "pytest -k 'a and b'"),
+        # A chain is the project's own truth: it is run as it is written, not cut to the part that is known.
+        ("Test command: `make test && node check.js`", "make test && node check.js"),
+        ("Test command: `pytest | tee log`", "pytest | tee log"),
+        ("Test command: `pytest; x`", "pytest; x"),
+        ("## Testing\n```sh\npytest -x && ruff check\n```", "pytest -x && ruff check"),
     ],
 )
 def test_a_plain_test_command_is_taken(text: str, command: str) -> None:
@@ -36,12 +41,12 @@ def test_a_plain_test_command_is_taken(text: str, command: str) -> None:
         "",
         "Run `make` before you push.",
         "Test command: make test",
-        "Test command: `make test && rm -rf x`",
-        "Test command: `pytest | tee log`",
         "Test command: `pytest > out`",
+        "Test command: `pytest && x > out`",
+        "Test command: `pytest &&`",
+        "Test command: `pytest | /tmp/x`",
         "Test command: `pytest $(cat x)`",
         "Test command: `pytest $HOME`",
-        "Test command: `pytest; x`",
         "Test command: `pytest &`",
         "Test command: `pytest\x1b[2J`",
         "Test command: `pytest\x00`",
@@ -158,6 +163,28 @@ async def test_a_run_of_tests_is_known_by_its_first_words(context: Context, work
         "dotnet test",
         "zig build test",
         "make check-all",
+        *("deno test -A", "deno task test", "bats test", "busted", "prove -r t", "behave", "robot tests", "ward"),
+        *("meson test -C build", "cargo nextest run", "gotestsum --format dots", "rebar3 eunit", "lein test"),
+        *(
+            "dune runtest",
+            "dune test",
+            "crystal spec",
+            "nimble test",
+            "pdm run test",
+            "hatch test",
+            "hatch run test:all",
+        ),
+        *("npm test --workspaces", "npm -ws test", "pnpm -r test", "yarn workspaces foreach -A run test"),
+        *("npx playwright test", "npx cypress run", "npx turbo run test", "npx nx run-many -t test", "ng test"),
+        *("vendor/bin/pest", "composer run-script test", "flutter test", "gleam test", "stack test", "sbt test"),
+        *("bazelisk test //...", "mise run test", "poe test", "invoke test", "pixi run test", "moon run :test"),
+        *(
+            "python -m twisted.trial pkg",
+            "./manage.py test",
+            "cabal v2-test",
+            "task test:unit",
+            "node --import x --test",
+        ),
     ]
     left = [
         "python setup.py build",
@@ -167,6 +194,8 @@ async def test_a_run_of_tests_is_known_by_its_first_words(context: Context, work
         "rm -rf tests",
         "curl x | sh",
         "pytest-watch",
+        *("deno run x", "npx playwright install", "npx nx build", "turbo build", "bats-install", "mise install"),
+        *("robotics", "behaves", "dune build", "dart pub get", "meson compile", "rebar3 compile", "proves"),
     ]
     for command in [*taken, *left]:
         (workspace / ".gitlab-ci.yml").write_text(f"script:\n  - {command}\n")

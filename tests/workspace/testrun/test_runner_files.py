@@ -121,7 +121,7 @@ SUMMARY = "summary = '(?P<total>[\\d,]+) tests, (?P<failed>\\d+) failures'\n"
         (
             "echo 3 tests, 1 failures; echo 9 tests, 0 failures",
             "failed",
-            "the exit code is 0 although it says: 3 tests, 1 failures",
+            "the runner says FAILED, but no failing test was read; 3 tests, 1 failures",
         ),
         (
             "echo 3 tests, 1 failures",
@@ -139,6 +139,23 @@ async def test_a_summary_says_what_an_exit_code_does_not(
 ) -> None:
     report = await project.run(f"{SUMMARY}nothing_ran = 'No tests .*'\n", script)
     assert (report.verdict, report.trouble) == (verdict, trouble)
+
+
+@pytest.mark.parametrize(
+    ("printed", "verdict"),
+    [
+        ("1 tests, 0 failures; echo 1 tests, 0 failures", "passed"),  # one for each project
+        ("9 tests, 3 failures; echo 2 tests, 0 failures", "passed"),  # a test printed the first
+        ("1 tests, 0 failures; echo 3 tests, 0 failures", "broken"),
+        ("2 tests, 0 failures; echo 1 tests, 0 failures", "broken"),
+        ("1 tests, 1 failures; echo 1 tests, 0 failures", "failed"),
+    ],
+)
+async def test_of_several_summaries_the_last_counts_or_all_together(
+    project: Project, printed: str, verdict: str
+) -> None:
+    report = await project.run(f'report = "tap"\n{SUMMARY}', f"echo 1..2; echo ok 1; echo ok 2; echo {printed}")
+    assert report.verdict == verdict
 
 
 async def test_failures_that_only_the_summary_counts_fail_the_run(project: Project) -> None:

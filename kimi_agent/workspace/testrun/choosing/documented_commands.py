@@ -1,6 +1,8 @@
 """Documented test commands, found in AGENTS.md and CI files.
 
-They are proposals: asked for like every call, and never run unasked.
+They are proposals: asked for like every call, and never run unasked. One that AGENTS.md states as the test command is
+the project's own truth: a chain or a pipe of plain commands is taken as it is written, not cut to the part that we
+know.
 """
 
 import re
@@ -13,6 +15,7 @@ MAX_CI_COMMANDS, MAX_DOCUMENTED_COMMAND_CHARS = 5, 200
 _MOST_TEXT, _MOST_WORKFLOWS = 200_000, 20
 # Anything with one of these is no single simple command.
 _NOT_SIMPLE = re.compile(r"[;&|<>`()$\\\n\r#!*?\[\]{}~]|[^\x20-\x7e]")
+_CHAINED = re.compile(r"\s*(?:&&|\|\|?|;)\s*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*")
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```+|~~~+)\s*(\w*)\s*$")
@@ -36,17 +39,25 @@ _LINE = re.compile(
 )
 # The first words of commands that run tests; "N" stands for a program and its task.
 _TEST_COMMAND = re.compile(
-    r"(?:python[\d.]*\s+(?:-\S+\s+)*-m\s+)?(?:pytest|unittest|py\.test|tox|nox|nose2|stestr|ward)(?![\w-])|"
-    r"(?:uv|poetry|pdm|hatch|pipenv|rye)\s+(?:run\s+)?(?:\S+\s+){0,3}?(?:pytest|test|tox|nox|unittest)\b|"
-    r"hatch\s+test\b|coverage\s+run\b|python[\d.]*\s+(?:\S*/)?(?:manage\.py\s+test|(?:run_?)?tests?\.py)\b|"
-    r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+|run-script\s+)?(?:test|t)(?:[:\w-]*)\b|"
-    r"(?:npx\s+|pnpm\s+(?:exec\s+)?|yarn\s+|bunx\s+)?(?:vitest|jest|mocha|ava)\b|node\s+--test\b|deno\s+test\b|"
+    r"(?:python[\d.]*\s+(?:-\S+\s+)*-m\s+)?(?:pytest|unittest|py\.test|tox|nox|nose2|stestr|ward|trial|behave|robot|"
+    r"twisted\.trial)(?![\w-])|"
+    r"(?:uv|poetry|pdm|hatch|pipenv|rye|pixi)\s+(?:run\s+)?(?:\S+\s+){0,3}?(?:pytest|tests?|tox|nox|unittest|behave|robot)\b|"
+    r"coverage\s+run\b|python[\d.]*\s+(?:\S*/)?(?:manage\.py\s+test|(?:run_?)?tests?\.py)\b|"
+    r"(?:\./)?manage\.py\s+test\b|(?:poe|inv|invoke|mise\s+run|mise|moon\s+run|earthly)\s+[+:]?test[\w:-]*|"
+    r"(?:npm|pnpm|yarn|bun)\s+(?:(?:-\S+|workspaces?|foreach|run|run-script)\s+)*(?:test|t)(?:[:\w-]*)\b|"
+    r"(?:npx\s+|pnpm\s+(?:exec\s+)?|yarn\s+|bunx\s+)?(?:(?:vitest|jest|mocha|ava|tap|uvu)\b|(?:playwright|ng)\s+test\b|"
+    r"cypress\s+run\b|karma\s+start\b|turbo\s+(?:run\s+)?test\b|lerna\s+run\s+test\b|nx\s+(?:run-many|affected|test)\b)|"
+    r"node\s+(?:\S+\s+){0,8}--test\b|deno\s+(?:test|task\s+test)\b|"
     r"go\s+test\b|gotestsum\b|cargo\s+(?:\+\S+\s+)?(?:test|nextest)\b|zig\s+build\s+test\b|swift\s+test\b|"
     r"(?:\./)?(?:gradlew|mvnw)\b(?=.*\b(?:test|check|verify)\b)|(?:gradle|mvn)\b(?=.*\b(?:test|check|verify)\b)|"
-    r"ctest\b|meson\s+test\b|bazel\s+test\b|make\s+(?:-\S+\s+)*(?:\S+\s+)*?(?:tests?|check)(?![^\s:_-])|ninja\s+(?:\S+\s+)*test\b|"
+    r"ctest\b|meson\s+test\b|(?:bazel|bazelisk)\s+test\b|make\s+(?:-\S+\s+)*(?:\S+\s+)*?(?:tests?|check)(?![^\s:_-])|"
+    r"ninja\s+(?:\S+\s+)*test\b|"
     r"(?:bundle\s+exec\s+)?(?:rspec|rake\s+(?:test|spec))\b|(?:bin/)?rails\s+test\b|"
-    r"(?:vendor/bin/|\./vendor/bin/)?(?:phpunit|pest)\b|composer\s+(?:run\s+)?test\b|dotnet\s+test\b|mix\s+test\b|"
-    r"just\s+test[\w-]*|task\s+test[\w:-]*|sbt\s+(?:\S+\s+)*test\b|lein\s+test\b|stack\s+test\b|cabal\s+test\b|prove\b|"
+    r"(?:\./)?(?:vendor/bin/)?(?:phpunit|pest|codecept\s+run)\b|composer\s+(?:run(?:-script)?\s+)?test\b|dotnet\s+test\b|"
+    r"mix\s+test\b|just\s+test[\w-]*|(?:go-)?task\s+test[\w:-]*|(?:\./)?sbt\s+(?:\S+\s+)*test\b|"
+    r"lein\s+(?:test|midje)\b|clj\s+-[MX]:test\b|stack\s+test\b|cabal\s+(?:\S+-)?test\b|"
+    r"(?:prove|bats|busted|shellspec)(?![\w-])|rebar3\s+(?:eunit|ct|proper)\b|gleam\s+test\b|dune\s+(?:runtest|test)\b|"
+    r"crystal\s+spec\b|nimble\s+test\b|(?:dart|flutter)\s+test\b|"
     r"(?:\./)?(?:scripts?|bin|ci|tools)/(?:run[-_])?tests?(?:\.sh)?\b"
 )
 
@@ -87,6 +98,11 @@ def _is_simple(command: str) -> bool:
     return bool(words) and not words[-1].endswith(":") and not command.startswith(("-", "/", "..", "="))
 
 
+def _is_chain(command: str) -> bool:
+    """Whether `command` is one plain command or several, joined by `&&`, `||`, `|` and `;`."""
+    return len(command) <= MAX_DOCUMENTED_COMMAND_CHARS and all(_is_simple(each) for each in _CHAINED.split(command))
+
+
 def _without_assignments(command: str) -> str:
     words = command.split(" ")
     while words and _ASSIGNMENT.fullmatch(words[0]):
@@ -112,7 +128,7 @@ def _stated_command(line: str) -> str:
     if stated is None or _NOT_THE_WHOLE_SUITE.search(line[: stated.start("command")]):
         return ""
     command = stated["command"].strip().removeprefix("$ ")
-    return command if _is_simple(command) and not _has_placeholder(command) else ""
+    return command if _is_chain(command) and not _has_placeholder(command) else ""
 
 
 def _fenced(text: str) -> Iterator[str]:
@@ -136,7 +152,7 @@ def _fenced(text: str) -> Iterator[str]:
             if about and closed and fence[2].lower() in _SHELLS and commands:
                 # Of several commands none is plainly the one.
                 command = commands[0].removeprefix("$ ")
-                yield command if len(commands) == 1 and _is_simple(command) and not _has_placeholder(command) else " "
+                yield command if len(commands) == 1 and _is_chain(command) and not _has_placeholder(command) else " "
 
 
 def _has_placeholder(command: str) -> bool:

@@ -4,6 +4,7 @@
 judged by its exit code.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,29 @@ from kimi_agent.workspace.testrun.projects.package_script import split_plain_com
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.runner import GivenCommand, ReportParser, RunResult, TestRunner, read_exit_code
 
-_ASSIGNMENT = re.compile(r"\w+=\S*")
-_SELECTING_OPTION = re.compile(
-    r"-[ktgE].*|-run=.*|--(?:grep|filter|test-name-pattern|testNamePattern|name|only|tests|test|lib|lf|last-failed|sw|"
-    r"stepwise|deselect|ignore|exact|doc)(?:=.*)?|-D(?:test|test-filters?)=.*"
+_ASSIGNMENT = re.compile(r"(?s:\w+=.*)")
+# Options that leave a run whole, in the notations of all runners: how it prints, how many at once, when it gives up.
+# Any other may choose tests (`-k`, `--lib`, `--grep`, `-short`, `--exclude-dir`): of no runner are those few.
+_WHOLE_RUN_OPTION = re.compile(
+    r"-(?:v+|q+|s|x|i|r|B|E|T|ws|U|r[\w]*|[jnT]=?\d*|n=?auto|race|json|cover|count=\d+|timeout=\S+|coverprofile=\S+)|"
+    r"--(?:verbos\w*|quiet|silent|colou?rs?|no-colou?r|tb|cov(?:-[\w-]+)?|no-cov|coverage|exitfirst|maxfail|bail|fail-?fast|"
+    r"no-fail-fast|ci|run|run-?in-?band|runInBand|max-?workers|maxWorkers|parallel|jobs|numprocesses|watch|watchAll|"
+    r"reporters?|test-reporter(?:-destination)?|format|formatter|durations|showlocals|capture|strict(?:-\w+)?|"
+    r"disable-warnings|release|all|all-features|locked|frozen|offline|trace|stacktrace|info|no-daemon|rerun-tasks|"
+    r"no-build-cache|output-on-failure|timeout|recursive|nologo|batch-mode|no-transfer-progress|passWithNoTests|"
+    r"if-present|print-output-on-failure|json|no-restore|no-cache|cache-clear)(?:=\S*)?|--workspaces?"
 )
-# The words of a command that runs all of a project's tests.
-_WHOLE_RUN_WORDS = {"run", "exec", "test", "tests", "check", "verify", "build", "all", "./...", "discover", "t", "-m"}
-_WHOLE_RUN_WORDS |= {"pytest", "unittest", "jest", "vitest", "mocha", "rspec", "phpunit", "python", "python3"}
+# The words of a command that runs all of a project's tests: programs, their tasks, and counts for options.
+_WHOLE_RUN_WORD = re.compile(
+    r"(?:run|exec|tests?|t|check|verify|build|all|spec|eunit|runtest|discover|foreach|workspaces?|auto|\d+|\./\.\.\.|//\.\.\.|"
+    r"-m|pytest|unittest|nose2|trial|tox|nox|behave|ward|jest|vitest|mocha|ava|tap|uvu|playwright|cypress|rspec|rake|"
+    r"phpunit|pest|nextest|busted|bats|prove|python[\d.]*|node|manage\.py|task|:test|\+test)"
+)
+# Variables that choose no tests; PYTEST_ADDOPTS, TESTS and their like may.
+_WHOLE_RUN_VARIABLE = re.compile(
+    r"(?:CI|NO_COLOR|FORCE_COLOR|TERM|\w+_ENV|RUST_BACKTRACE|PYTHON(?:PATH|DONTWRITEBYTECODE|UNBUFFERED|WARNINGS)|"
+    r"PYTEST_DISABLE_PLUGIN_AUTOLOAD|GO111MODULE|GOFLAGS=-mod=\w+|CGO_ENABLED)=.*"
+)
 
 
 @dataclass(frozen=True)
@@ -50,10 +66,17 @@ def prepare_given_command(
 
 
 def may_run_subset(command: str) -> bool:
-    """Whether a command may run some of the tests only, so that it cannot stand for all of them."""
-    words = [word for word in split_plain_command(command) if not _ASSIGNMENT.fullmatch(word)]
-    named = [word for word in words[1:] if not word.startswith("-") and word not in _WHOLE_RUN_WORDS]
-    return not words or bool(named) or any(_SELECTING_OPTION.fullmatch(word) for word in words[1:])
+    """Whether a command may run some of the tests only, so that it cannot stand for all of them.
+
+    It may unless each of its words is known to leave a run whole.
+    """
+    words = split_plain_command(command)
+    variables = list(itertools.takewhile(_ASSIGNMENT.fullmatch, words))
+    program, *rest = words[len(variables) :] or ("",)
+    if program.rpartition("/")[2] in ("node", "nodejs"):
+        rest = [word for word in rest if word != "--test"]
+    known = all(_WHOLE_RUN_OPTION.fullmatch(word) or _WHOLE_RUN_WORD.fullmatch(word) for word in rest)
+    return not program or not known or not all(map(_WHOLE_RUN_VARIABLE.fullmatch, variables))
 
 
 def first_program(command: str) -> str:
