@@ -226,6 +226,32 @@ SUITES = {
         "src/m.zig::adds",
         ("== 3", "== -1"),
     ),
+    "busted": Suite(
+        "spec/a_spec.lua",
+        'describe("a", function()\n',
+        '  it("red", function()\n    assert.are.equal(3, add(1, 2))\n  end)\n',
+        '  it("ok", function()\n    assert.are.equal(0, add(0, 0))\n  end)\n',
+        "end)\n",
+        "spec/a_spec.lua::a red",
+        "spec/a_spec.lua::a ok",
+        ("function()\n", "function()\n    pending('x')\n"),
+        ('"red"', '"adds"'),
+        "spec/a_spec.lua::a adds",
+        ("(3", "(-1"),
+    ),
+    "bats": Suite(
+        "test/a.bats",
+        "",
+        '@test "red" {\n  [ "$(add 1 2)" -eq 3 ]\n}\n',
+        '@test "ok" {\n  [ "$(add 0 0)" -eq 0 ]\n}\n',
+        "",
+        "test/a.bats::red",
+        "test/a.bats::ok",
+        ("{\n", "{\n  skip later\n"),
+        ('"red"', '"adds"'),
+        "test/a.bats::adds",
+        ("-eq 3", "-eq -1"),
+    ),
 }  # fmt: skip
 ALL = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 

@@ -161,12 +161,50 @@ _ZIG = LanguagePatterns(
     r"\bexpect\(\s*true\s*\)",
     other=r"^\s*(?:pub\s+)?fn\s",
 )
+_LUA = LanguagePatterns(
+    rf"(?P<kept>{_STRINGS})|--\[\[.*?(?:\]\]|\Z)|--[^\n]*",
+    r"""(?<![\w.:])(?:(?P<group>describe|context|insulate|expose)|it|test|spec)\s*\(\s*
+        (?P<name>'[^']*'?|\"[^\"]*\"?)""",
+    r"(?<![\w.:])(?:assert|error)\b",
+    r"(?<![\w.:])pending\s*\(",
+    r"\bassert(?:\.is_true|\.truthy)?\s*\(\s*true\s*[,)]",
+)
+_BATS = LanguagePatterns(
+    _HASHES,
+    r"^\s*@test\s+(?P<name>'[^']*'?|\"[^\"]*\"?)",
+    r"^\s*(?:\[\[?\s|!\s|run\b|test\s|assert\w*\b|refute\w*\b|false\b)",
+    r"^\s*skip\b",
+    other=r"^\s*\w+\s*\(\)",
+)
+_R = LanguagePatterns(
+    _HASHES,
+    r"(?<![\w.])(?:(?P<group>describe)|test_that|it)\s*\(\s*(?P<name>'[^']*'?|\"[^\"]*\"?)",
+    r"\bexpect_\w+\s*\(",
+    r"\bskip\w*\s*\(",
+    r"\bexpect_true\(\s*TRUE\s*[,)]",
+)
+_ERLANG = LanguagePatterns(
+    rf"(?P<kept>{_STRINGS})|%[^\n]*",
+    r"^(?P<name>\w+_test_?)\s*\(",
+    r"\?_?assert\w*\s*\(",
+    _NEVER,
+    r"\?_?assert\(\s*true\s*\)",
+    other=r"^[a-z]\w*\s*\(",
+)
+_NIM = LanguagePatterns(
+    _HASHES,
+    r"^\s*(?:(?P<group>suite)|test)\s+(?P<name>\"[^\"]*\"?)",
+    r"\b(?:check|require|expect|doAssert\w*|assert)\b",
+    r"\bskip\s*\(",
+    r"\b(?:check|require|doAssert)\s*\(?\s*true\b",
+    other=r"^\s*(?:proc|func|template|macro)\s",
+)
 _LANGUAGES = {
     "py": PYTHON_PATTERNS,
     **dict.fromkeys(("js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts"), _JS),
     "go": _GO,
     "rs": _RUST,
-    "rb": _RUBY,
+    **dict.fromkeys(("rb", "cr"), _RUBY),  # Crystal's specs are written as RSpec's
     **dict.fromkeys(("java", "kt", "kts", "scala", "groovy"), _JVM),
     "cs": _CSHARP,
     "php": _PHP,
@@ -175,6 +213,11 @@ _LANGUAGES = {
     "swift": _SWIFT,
     "dart": _DART,
     "zig": _ZIG,
+    "lua": _LUA,
+    "bats": _BATS,
+    "r": _R,
+    "erl": _ERLANG,
+    "nim": _NIM,
 }
 INLINE_TEST_SUFFIXES = frozenset({"rs", "zig"})
 """Languages whose tests stand among the code that they test."""

@@ -40,7 +40,7 @@ class ParsedTestFile:
 
 _FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testing", "e2e"})
 _CODE = re.compile(
-    r"pyi?|[jt]sx?|[cm][jt]s|go|rs|rb|java|kts?|scala|groovy|cs|fs|php|exs?|cc?|cpp|cxx|mm?|swift|dart|zig",
+    r"pyi?|[jt]sx?|[cm][jt]s|go|rs|rb|java|kts?|scala|groovy|cs|fs|php|exs?|cc?|cpp|cxx|mm?|swift|dart|zig|lua|bats|r|erl|nim|cr",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"(?:^|[._-])(?:tests?|specs?|cy|e2e)(?:$|[._-])", re.IGNORECASE)

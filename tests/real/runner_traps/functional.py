@@ -19,7 +19,6 @@ REBAR3 = Kit(
         "keeps": "?assertEqual(1, 1)",
         "fails": "?assertEqual(1, 2)",
         "quits": "halt(0)",
-        "prints": r'io:format(user, "3 tests, 2 failures~n", [])',
         "claims": r'io:format(user, "5 tests, 0 failures~n", []), ?assertEqual(1, 2)',
     },
     counts=False,
@@ -66,7 +65,6 @@ TESTTHAT = Kit(
         "quits": "quit(status = 0)",
         "crashes": "tools::pskill(Sys.getpid(), 9)",
         "hangs": "Sys.sleep(600)",
-        "prints": r'cat("[ FAIL 2 | WARN 0 | SKIP 0 | PASS 1 ]\\n"); expect_equal(1, 1)',
         "claims": r'cat("[ FAIL 0 | WARN 0 | SKIP 0 | PASS 5 ]\\n"); expect_equal(1, 2)',
     },
     counts=False,
@@ -113,7 +111,8 @@ NIMBLE = Kit(
 )
 
 KITS = (REBAR3, CRYSTAL, TESTTHAT, DUNE, NIMBLE)
-CELLS = [cell for kit in KITS for cell in cells_of(kit)]
+# Where only an exit code is known, nobody can say that the test of the new name is the one that was red.
+CELLS = [cell for kit in KITS for cell in cells_of(kit) if cell.trap != "renamed red"]
 BY_DOCUMENTATION = (
     *("lein test", "cabal test", "stack test", "gleam test", "Pkg.test (Julia)"),
     *("dart test", "flutter test"),
