@@ -123,7 +123,8 @@ class TestRunner:
     that are its ecosystem's own: a runner of another ecosystem is not given them. `manifests` are regular expressions
     for the names of files that mark the top of a project. `covers` says whether its run in a folder also runs the tests
     of the folder below it; `packages` gives the name of a folder's package and those of the packages that it uses, so
-    that the tests of what uses a changed package are run too.
+    that the tests of what uses a changed package are run too. `is_own_word` says that the project itself states what is
+    run: where that finds no tests, no other runner is tried.
     """
 
     __test__ = False  # pytest collects classes by this name
@@ -138,6 +139,7 @@ class TestRunner:
     manifests: tuple[str, ...] = ()
     order: int = 50
     yields_to_tasks: Callable[[ProjectFolder], bool] = lambda _: False
+    is_own_word: bool = False
     covers: Callable[[ProjectFolder, str], bool] = lambda folder, below: False
     packages: Callable[[ProjectFolder], tuple[str, frozenset[str]]] = lambda _: ("", frozenset())
 

@@ -312,6 +312,15 @@ async def test_where_a_runner_finds_no_tests_the_next_one_is_tried(context: Cont
     assert "if that finds no tests: python3 -m unittest" in await context.testrun.preview_command()
 
 
+async def test_where_the_projects_own_script_finds_no_tests_no_other_runner_is_tried(
+    context: Context, workspace: Path
+) -> None:
+    script = '{"scripts": {"test": "echo 1..0"}, "devDependencies": {}}'
+    put(workspace, {"package.json": script, "Makefile": "test:\n\t@echo 1 passed\n"})
+    report = await context.testrun.run()
+    assert (report.verdict, report.runner) == ("none_ran", "npm test")
+
+
 async def test_the_nearest_manifest_of_any_language_counts(context: Context, workspace: Path) -> None:
     put(
         workspace,

@@ -83,7 +83,7 @@ async def test_where_nothing_is_found_the_error_says_what_to_pass(context: Conte
     with pytest.raises(ToolError) as told:
         await context.testrun.run()
     assert str(told.value).startswith(
-        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, unittest, "
+        "Error [not_found]: found nothing that says how tests are run here (looked for: pytest, "
     )
     assert str(told.value).endswith("more)\nNext: pass command='...' with the project's own test command")
 

@@ -165,6 +165,8 @@ class PlanChooser:
             if command := await runner.launch(request):
                 ecosystem = "" if runner.is_task else runner.ecosystem
                 plans.append(RunPlan(command, runner.read, project.folder, whole=True, ecosystem=ecosystem))
+                if runner.is_own_word:
+                    break
         return replace(plans[0], alternatives=tuple(plans[1:])) if plans else None
 
     async def _schedule_selection(self, selection: TestSelection) -> RunSchedule:

@@ -78,5 +78,6 @@ COMPOSER = TestRunner(
     *("composer test", "PHP", _evidence, _launch, _read, (".php", ".phpt")),
     adopt=_adopt,
     manifests=(r"composer\.json",),
+    is_own_word=True,
     order=38,  # before PHPUnit: its name comes first
 )

@@ -94,5 +94,6 @@ NPM_SCRIPT = TestRunner(
     adopt=partial(adopt_script, ""),
     manifests=(r"package\.json",),
     order=26,
+    is_own_word=True,
     covers=covers_package,
 )
