@@ -337,6 +337,7 @@ def main() -> None:
     from tests.bench.detection_bench import detections
     from tests.bench.edit_bench import edits
     from tests.bench.snapshot_bench import snapshots
+    from tests.bench.testrun_bench import run_costs
     from tests.bench.wire_bench import wire
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -366,6 +367,7 @@ def main() -> None:
         render(env, work)
         edits(row, given.runs)
         detections(row, scratch, given.runs)
+        run_costs(row, scratch, given.runs)
         idle(env, work)
         snapshots(row, env, scratch, given.runs)
         installed()
