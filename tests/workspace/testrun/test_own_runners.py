@@ -57,6 +57,19 @@ async def test_the_readmes_runner_file_runs_a_script(context: Context, workspace
         await testrun.run()
 
 
+async def test_the_readmes_runner_file_with_a_report_reads_single_tests(
+    context: Context, workspace: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "user" / "runners" / "smoke.toml", example("toml", "smoke.sh"))
+    script = "#!/bin/sh\necho ok 1 - adds\necho ok 2 - halves\necho 1..2\necho '# passed: {}'\n"
+    put(workspace / "smoke.sh", script.format(2), mode=0o755)
+    testrun = own(context, Layer("user", tmp_path / "user"))
+    report = await testrun.run()
+    assert (report.verdict, report.runner, report.count("passed")) == ("passed", "smoke", 2)
+    put(workspace / "smoke.sh", script.format(3), mode=0o755)
+    assert (await testrun.run()).verdict == "broken"
+
+
 async def test_the_readmes_runner_reports_single_tests_of_its_own_command_and_of_a_given_one(
     context: Context, workspace: Path, tmp_path: Path
 ) -> None:
