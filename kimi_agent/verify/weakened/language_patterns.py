@@ -40,13 +40,14 @@ PYTHON_PATTERNS = LanguagePatterns(
 )
 _JS = LanguagePatterns(
     _SLASHES,
-    r"""(?<![\w.$]) (?: (?P<group>[xf]?(?:describe|context|suite)) | [xf]?(?:it|test) | specify ) (?:\.\w+)*
-        (?: \([^()]*\) | `[^`]*` )? \s* \( \s* (?: (?P<name>'[^']*'?) | (?P<name2>"[^"]*"?|`[^`]*`?) )""",
-    r"""(?<![\w$.]) expect(?:TypeOf)? (?:\.soft|\.poll)? \s*\( | (?<![\w$]) assert (?:\.\w+)* \s*\( | \.should\b
+    r"""(?<![\w.$]) (?: (?P<group>[xf]?(?:describe|context|suite)) | [xf]?(?:it|test) | specify | Deno\.test )
+        (?:\.\w+)* (?: \([^()]*\) | `[^`]*` )? \s* \( \s* (?: (?P<name>'[^']*'?) | (?P<name2>"[^"]*"?|`[^`]*`?) )""",
+    r"""(?<![\w$.]) expect(?:TypeOf)? (?:\.soft|\.poll)? \s*\( | (?<![\w$]) assert\w* (?:\.\w+)* \s*\( | \.should\b
         | \bshould\.\w
         | \bt\.(?:is|not|deepEqual|true|false|truthy|falsy|throws\w*|regex|snapshot|like|fail|equal|same|ok)\(""",
     r"""(?<![\w.$]) (?: [xf](?:it|test|describe|context|suite) \s*\(
-        | (?:it|test|describe|context|suite|specify)\.(?:skip\w*|todo|failing|fails|fixme|runIf|only)\b )
+        | (?:it|(?:Deno\.)?test|describe|context|suite|specify)
+          \.(?:ignore|skip\w*|todo|failing|fails|fixme|runIf|only)\b )
         | \b(?:this|t|ctx|context)\.skip\( | \b(?:skip|todo)\s*:\s*(?:true|['"`]) | (?<![\w.$])pending\(""",
     r"""\bexpect\(\s*(?:true|1|!0)\s*\)\.(?:toBe\((?:true|1)\)|toBeTruthy\(\)|toEqual\((?:true|1)\)|to\.be\.true)
         | \bexpect\(\s*(?:false|0)\s*\)\.(?:toBe\(false\)|toBeFalsy\(\)) | \bassert(?:\.ok)?\(\s*true\s*[,)]
@@ -161,6 +162,21 @@ _ZIG = LanguagePatterns(
     r"\bexpect\(\s*true\s*\)",
     other=r"^\s*(?:pub\s+)?fn\s",
 )
+_BATS = LanguagePatterns(
+    _HASHES,
+    r"^\s*@test\s+(?P<name>\"[^\"]*\"?|'[^']*'?)",
+    r"^\s*(?: (?:!\s)? \s*(?:\[\[? | \(\( | test\s) | (?:assert|refute)\w*\b | run\s | false\b )",
+    r"^\s*(?:skip|bats_skip)\b",
+    other=r"^\s*(?:function\s+\w+|\w+\s*\(\))",
+)
+_LUA = LanguagePatterns(
+    rf"(?P<kept>{_STRINGS})|--\[\[.*?(?:\]\]|\Z)|--[^\n]*",
+    r"""(?<![\w.:])(?: (?P<group>describe|context|insulate|expose) | it | spec | test | pending ) \s* \(? \s*
+        (?P<name>"[^"]*"?|'[^']*'?)""",
+    r"(?<![\w.:])(?:assert|error)\b",
+    r"(?<![\w.:])pending\s*[(\"']",
+    r"\bassert(?:\.\w+)*\(\s*true\s*\)",
+)
 _LANGUAGES = {
     "py": PYTHON_PATTERNS,
     **dict.fromkeys(("js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts"), _JS),
@@ -175,6 +191,8 @@ _LANGUAGES = {
     "swift": _SWIFT,
     "dart": _DART,
     "zig": _ZIG,
+    "bats": _BATS,
+    "lua": _LUA,
 }
 INLINE_TEST_SUFFIXES = frozenset({"rs", "zig"})
 """Languages whose tests stand among the code that they test."""
