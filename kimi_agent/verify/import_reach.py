@@ -1,8 +1,8 @@
 """Import reach: whether test files plainly use a file, read from their imports without running anything. Pure.
 
 What counts as plain: the file is one of the tests' own; it stands in the same package where the language compiles a
-package as one (Go, Java, Kotlin, Rust, and any language whose imports are not read here); or an import leads to it, in
-at most three steps through files of the workspace.
+package as one (Go, Java, Kotlin, Rust, and any language whose imports are not read here) and a test names something
+that it declares; or an import leads to it, in at most three steps through files of the workspace.
 """
 
 import re
@@ -33,6 +33,11 @@ _JVM = re.compile(r"^\s*import\s+(?:static\s+)?([\w.]*\w(?:\.\*)?)", re.MULTILIN
 _PHP_USE = re.compile(r"^\s*use\s+(?:function\s+|const\s+)?\\?([\w\\]+)", re.MULTILINE)
 _PHP_REQUIRE = re.compile(r"""\b(?:require|include)(?:_once)?\b[^;'"\n]*["']([^"'\n]+)["']""")
 _C = re.compile(r'^\s*#\s*include\s*[<"]([^>"\n]+)[>"]', re.MULTILINE)
+_DECLARED = re.compile(
+    r"\b(?:func|fn|fun|function|sub|defp?|defmodule|module|mod|class|struct|enum|trait|interface|protocol|object|record|"
+    r"type|const|static|val|var|let|macro_rules!)\s+(?:mut\s+)?(?:\([^)\n]*\)\s*)?([A-Za-z_]\w*)"
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _GO_MODULE = re.compile(r"^module\s+(\S+)", re.MULTILINE)
 
 _JS_ENDINGS = ("", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs", ".mts", ".cts", ".json", ".vue", ".svelte")
@@ -55,7 +60,14 @@ class ImportReach:
         files = dict.fromkeys(test_files)
         if path in files:
             return True
-        return any(self._is_same_package(file, path) for file in files) or self._is_imported(files, path)
+        return any(self._names_package_member(file, path) for file in files) or self._is_imported(files, path)
+
+    def _names_package_member(self, test: str, path: str) -> bool:
+        """Whether a test of the same package names something that the file at `path` declares."""
+        if not self._is_same_package(test, path):
+            return False
+        declared = frozenset(_DECLARED.findall(self._text(path) or ""))
+        return not declared.isdisjoint(_WORD.findall(self._text(test) or ""))
 
     def _is_same_package(self, test: str, path: str) -> bool:
         suffix = _suffix(path)

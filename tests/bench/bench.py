@@ -334,6 +334,7 @@ def installed() -> None:
 
 
 def main() -> None:
+    from tests.bench.detection_bench import detections
     from tests.bench.edit_bench import edits
     from tests.bench.snapshot_bench import snapshots
     from tests.bench.wire_bench import wire
@@ -364,6 +365,7 @@ def main() -> None:
         wire(row, given.runs)
         render(env, work)
         edits(row, given.runs)
+        detections(row, scratch, given.runs)
         idle(env, work)
         snapshots(row, env, scratch, given.runs)
         installed()

@@ -44,7 +44,9 @@ def reaches(files: Mapping[str, str], tests: str | list[str], path: str) -> bool
         ("src/a.test.js", "import './b'", "src/a.js", {}, False),
         ("a.test.js", "import '../../../etc/a'", "etc/a.js", {}, False),
         # Go
-        ("pkg/a_test.go", "package pkg", "pkg/b.go", {}, True),
+        ("pkg/a_test.go", "Add(1)", "pkg/b.go", {"pkg/b.go": "func Add(a int) int {"}, True),
+        ("pkg/a_test.go", "Sub(1)", "pkg/b.go", {"pkg/b.go": "func Add(a int) int {"}, False),
+        ("pkg/a_test.go", "S{}.Add(1)", "pkg/b.go", {"pkg/b.go": "func (s S) Add(a int) int {"}, True),
         ("pkg/a_test.go", 'import "ex.com/m/util"', "util/u.go", {"go.mod": "module ex.com/m\n"}, True),
         (
             "pkg/a_test.go",
@@ -58,7 +60,8 @@ def reaches(files: Mapping[str, str], tests: str | list[str], path: str) -> bool
         ("pkg/a_test.go", 'import "ex.com/m/util"', "util/deep/u.go", {"go.mod": "module ex.com/m\n"}, False),
         ("pkg/a_test.go", 'import "fmt"', "fmt/a.go", {"go.mod": "module ex.com/m\n"}, False),
         # Rust
-        ("tests/it.rs", "use m::add;", "src/deep/a.rs", {"Cargo.toml": ""}, True),
+        ("tests/it.rs", "use m::add;", "src/deep/a.rs", {"Cargo.toml": "", "src/deep/a.rs": "pub fn add()"}, True),
+        ("tests/it.rs", "use m::sub;", "src/deep/a.rs", {"Cargo.toml": "", "src/deep/a.rs": "pub fn add()"}, False),
         ("a/tests/it.rs", "", "b/src/lib.rs", {"a/Cargo.toml": "", "b/Cargo.toml": ""}, False),
         # Ruby
         ("spec/a_spec.rb", "require_relative '../lib/a'", "lib/a.rb", {}, True),
@@ -66,8 +69,27 @@ def reaches(files: Mapping[str, str], tests: str | list[str], path: str) -> bool
         ("spec/a_spec.rb", "", "lib/a.rb", {"spec/spec_helper.rb": "require 'a'"}, True),
         ("spec/a_spec.rb", 'require "m/b"', "lib/m/a.rb", {}, False),
         # Java and Kotlin
-        ("src/test/java/org/ATest.java", "", "src/main/java/org/A.java", {}, True),
-        ("src/test/java/org/ATest.java", "", "src/main/kotlin/org/A.kt", {}, True),
+        (
+            "src/test/java/org/ATest.java",
+            "A.f()",
+            "src/main/java/org/A.java",
+            {"src/main/java/org/A.java": "class A {"},
+            True,
+        ),
+        (
+            "src/test/java/org/ATest.java",
+            "B.f()",
+            "src/main/java/org/A.java",
+            {"src/main/java/org/A.java": "class A {"},
+            False,
+        ),
+        (
+            "src/test/java/org/ATest.java",
+            "A()",
+            "src/main/kotlin/org/A.kt",
+            {"src/main/kotlin/org/A.kt": "class A"},
+            True,
+        ),
         ("src/test/java/org/ATest.java", "import org.util.B;", "src/main/java/org/util/B.java", {}, True),
         ("src/test/java/org/ATest.java", "import static org.util.B.f;", "src/main/java/org/util/B.java", {}, True),
         ("src/test/java/org/ATest.java", "import org.util.*;", "src/main/java/org/util/B.java", {}, True),
@@ -82,7 +104,7 @@ def reaches(files: Mapping[str, str], tests: str | list[str], path: str) -> bool
         ("tests/a_test.cc", "#include <a.hpp>", "include/a.hpp", {}, True),
         ("tests/a_test.cc", '#include "b.h"', "src/a.cc", {}, False),
         # Languages whose imports are not read: what stands in one folder
-        ("lib/a_test.exs", "", "lib/a.exs", {}, True),
+        ("lib/a_test.exs", "A.f", "lib/a.exs", {"lib/a.exs": "defmodule A do"}, True),
         ("test/a_test.exs", "", "lib/a.ex", {}, False),
     ],
 )

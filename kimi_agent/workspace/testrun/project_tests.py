@@ -24,7 +24,7 @@ from kimi_agent.workspace.testrun.choosing.run_plan import (
     RunSchedule,
 )
 from kimi_agent.workspace.testrun.choosing.target_parser import check_test_name, parse_targets
-from kimi_agent.workspace.testrun.commands_and_reports import TestSelection
+from kimi_agent.workspace.testrun.commands_and_reports import Owner, TestSelection
 from kimi_agent.workspace.testrun.joint_report import join_reports
 from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
@@ -80,6 +80,7 @@ class ProjectTests:
         self._changed = changed
         self._own_runners = runners or {}
         self._last: dict[str, str] = {}
+        self._unsettled: dict[Owner, None] = {}
         self._worked: RememberedCommand | None = None
 
     def add_report(self, report: TestReport) -> None:
@@ -88,6 +89,10 @@ class ProjectTests:
             self.add_report(part)
         if report.parts:
             return
+        if report.folder and report.verdict != "none_ran":
+            owner = Owner(report.ecosystem, report.folder)
+            self._unsettled.pop(owner, None)
+            self._unsettled.update({} if report.verdict == "passed" else {owner: None})
         if report.verdict in ("passed", "failed", "run_failed", "timed_out"):
             self._last.update((case.id, case.outcome) for case in report.cases)
         if report.evidence == GIVEN_COMMAND_EVIDENCE and (report.cases or report.verdict == "passed"):
@@ -224,7 +229,13 @@ class ProjectTests:
         changed: Sequence[str] = ()
         if self._changed and selection.is_whole and await asyncio.to_thread(lambda: chooser.has_several_projects):
             changed = await self._changed()
-        schedule = await chooser.choose(selection, configured=self._configured, worked=self._worked, changed=changed)
+        schedule = await chooser.choose(
+            selection,
+            configured=self._configured,
+            worked=self._worked,
+            changed=changed,
+            unsettled=tuple(self._unsettled),
+        )
         return schedule, selection
 
     def _failing(self, targets: Sequence[str]) -> list[str]:

@@ -56,8 +56,9 @@ def _merge_runs(runs: Sequence[TestReport]) -> tuple[TestCase, ...]:
             if known is None or (known.outcome not in FAILED_OUTCOMES and (bad or known.outcome == "skipped")):
                 worst[case.id] = case
             if case.outcome != "skipped":
-                ran[case.id] = ran.get(case.id, 0) + 1
-                failures[case.id] = failures.get(case.id, 0) + bad
+                # The runner itself may have run it again.
+                ran[case.id] = ran.get(case.id, 0) + max(case.runs, 1)
+                failures[case.id] = failures.get(case.id, 0) + max(case.failures, bad)
     return tuple(_with_failure_count(case, ran.get(case.id, 0), failures.get(case.id, 0)) for case in worst.values())
 
 

@@ -1,5 +1,7 @@
 """Trap cells of Python's test runners."""
 
+from dataclasses import replace
+
 from tests.real.runner_traps.traps import NOT_GREEN, RUN, Cell, Edit, Kit, Right, Tools, cells_of
 
 _CALC = "def add(a, b):\n    return a @op@ b\n"
@@ -48,11 +50,55 @@ PYTEST = Kit(
     python=True,
 )
 
+_CASES = {
+    "adds": "self.assertEqual(add(1, 2), 3)",
+    "keeps": "self.assertTrue(True)",
+    "fails": "self.assertEqual(1, 2)",
+    "quits": "os._exit(0)",
+    "crashes": "os.abort()",
+    "hangs": "time.sleep(600)",
+    "prints": 'print("FAIL", file=sys.stderr); print("1 test failed, level ERROR", file=sys.stderr)',
+    "claims": 'print("ok", file=sys.stderr); print("-" * 70 + "\\nRan 1 test in 0.1s\\n\\nOK"); self.assertEqual(1, 2)',
+}
+UNITTEST = Kit(
+    runner="unittest",
+    tools=Tools(programs=("python3",)),
+    files={"tests/__init__.py": ""},
+    source=("calc.py", _CALC),
+    test_path="tests/test_calc.py",
+    head="import os, sys, time, unittest\nfrom calc import add\n\n\nclass CalcTest(unittest.TestCase):\n",
+    test="    def test_@name@(self):\n        @body@\n\n",
+    bodies=_CASES,
+    other=(
+        "elsewhere/test_other.py",
+        "import unittest\n\n\nclass Other(unittest.TestCase):\n"
+        "    def test_other(self):\n        self.assertTrue(True)\n",
+    ),
+    nothing={
+        "no tests": {"tests/test_calc.py": "import unittest\n"},
+        "all skipped": {
+            "tests/test_calc.py": "import unittest\n\n\n@unittest.skip('x')\nclass CalcTest(unittest.TestCase):\n"
+            "    def test_adds(self):\n        self.fail()\n"
+        },
+    },
+    reported="test_@name@",
+    python=True,
+)
+NOSE2 = replace(
+    UNITTEST,
+    runner="nose2",
+    tools=Tools(pypi=("nose2>=0.16",), programs=("nose2",)),
+    files={"tests/__init__.py": "", "nose2.cfg": ""},
+    other=None,  # nose2 runs here as a whole only
+)
+
 _FLAKY = "import os\nfrom calc import add\n\ndef test_adds():\n    assert add(1, 2) == 3\n\ndef test_flaky():\n"
 _FLAKY += "    seen = os.path.exists('.seen')\n    open('.seen', 'w').close()\n    assert seen\n"
 
 CELLS = [
     *cells_of(PYTEST),
+    *cells_of(UNITTEST),
+    *cells_of(NOSE2),
     Cell(
         "pytest",
         "reruns",

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kimi_agent.errors import ToolError
 from kimi_agent.log.views import TestCase, TestReport
@@ -196,11 +197,35 @@ async def test_a_run_belongs_to_the_projects_of_the_changed_files(context: Conte
     every = await tests.run()
     assert (every.verdict, every.count("passed")) == ("failed", 1)
     assert [(part.folder, part.verdict) for part in every.parts] == [("back", "passed"), ("front", "failed")]
+    tests = ProjectTests(context.files, context.runner, changed=files)
     changed += ["back/a.py", "README.md"]
     assert ((await tests.run()).folder, (await tests.run()).verdict) == ("back", "passed")
     changed += ["other/a.ts"]
     report = await tests.run()
     assert (report.folder, report.whole, report.unrun) == ("back", False, ("other: no tests of JavaScript were found",))
+
+
+async def test_a_project_whose_last_run_failed_is_run_again(context: Context, workspace: Path) -> None:
+    put(
+        workspace,
+        {
+            "one/package.json": '{"scripts": {"test": "node check.js"}}',
+            "one/check.js": "process.exit(1)",
+            "two/package.json": '{"scripts": {"test": "node check.js"}}',
+            "two/check.js": "",
+        },
+    )
+
+    async def changed() -> list[str]:
+        return ["two/a.js"]
+
+    tests = ProjectTests(context.files, context.runner, changed=changed)
+    assert (await tests.run()).folder == "two"
+    tests.add_report(replace(await tests.run(), folder="one", verdict="failed"))
+    assert [part.folder for part in (await tests.run()).parts] == ["two", "one"]
+    put(workspace, {"one/check.js": ""})
+    assert (await tests.run()).verdict == "passed"
+    assert (await tests.run()).folder == "two"
 
 
 async def test_projects_that_tests_are_about_never_run_and_examples_only_when_changed(

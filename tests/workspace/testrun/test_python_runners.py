@@ -68,3 +68,11 @@ async def test_manage_py_is_run_with_targets_as_dotted_names(context: Context, w
     for target, named in (("app/tests.py::A::test_a", "app.tests.A.test_a"), ("app/tests.py", "app.tests")):
         shown = (await context.testrun.preview_command([target])).split("\n")[0]
         assert shown.endswith(f"manage.py test --verbosity=2 {named}")
+
+
+async def test_a_skip_without_quotes_has_not_passed(context: Context, workspace: Path) -> None:
+    text = f"test_a (t.A.test_a) ... skipped not now\n\n{'-' * 70}\nRan 1 test in 0.1s\n\nOK (skipped=1)\n"
+    place = ProjectFolder(context.files, workspace)
+    ran = RunResult(0, text.split("\n"), workspace / "none", workspace, place)
+    reading = RUNNERS["nose2"].read(ran)
+    assert judge_run(reading, 0, killed="", lines=ran.lines)[0] == "none_ran"

@@ -59,6 +59,7 @@ class PlanChooser:
         configured: ConfiguredCommand,
         worked: RememberedCommand | None,
         changed: Sequence[str] = (),
+        unsettled: Sequence[Owner] = (),
     ) -> RunSchedule:
         """The plans that run `selection`: the person's command, AGENTS.md's, the one that worked, or the runners'.
 
@@ -71,7 +72,7 @@ class PlanChooser:
         stated, why = await asyncio.to_thread(self._stated_plan, configured, worked)
         if stated is not None and stated.ecosystem == "":
             return RunSchedule((stated,))
-        schedule = await self._schedule_projects(stated, changed, why)
+        schedule = await self._schedule_projects(stated, (changed, unsettled), why)
         if schedule.plans:
             return schedule
         if worked is not None:
@@ -108,9 +109,11 @@ class PlanChooser:
             return None, f"{name} says {command!r}, but there is no {program}; "
         return None, ""
 
-    async def _schedule_projects(self, stated: RunPlan | None, changed: Sequence[str], before: str) -> RunSchedule:
+    async def _schedule_projects(
+        self, stated: RunPlan | None, wanted: tuple[Sequence[str], Sequence[Owner]], before: str
+    ) -> RunSchedule:
         """The plans of the projects that belong to a whole run, after the `stated` one."""
-        projects, unrun = await asyncio.to_thread(self._belonging_projects, stated, changed)
+        projects, unrun = await asyncio.to_thread(self._belonging_projects, stated, *wanted)
         plans = [stated] if stated is not None else []
         missing: list[str] = []
         for project in projects:
@@ -122,10 +125,11 @@ class PlanChooser:
         return RunSchedule(tuple(plans), (*(f"{each} is not installed" for each in missing), *unrun))
 
     def _belonging_projects(
-        self, stated: RunPlan | None, changed: Sequence[str]
+        self, stated: RunPlan | None, changed: Sequence[str], unsettled: Sequence[Owner]
     ) -> tuple[Sequence[Project], Sequence[str]]:
         """The projects that changed files belong to, or all of them; and what can't be run, as sentences."""
         owners = dict.fromkeys(owner for path in changed if (owner := self._map.owner(path)) is not None)
+        owners.update(dict.fromkeys(unsettled) if owners else {})
         if stated is not None:
             owners = {owner: None for owner in owners if not _proves(stated, owner)}
             if not owners:

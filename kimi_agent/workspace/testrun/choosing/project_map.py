@@ -79,13 +79,9 @@ class ProjectMap:
         ways to run the first of them.
         """
         here = self._manifest_ecosystems(place)
-        folders = {each.ecosystem: self._folder(place, each.ecosystem) for each in self._runners}
-        hits = [
-            (runner, why)
-            for runner in self._runners
-            if here is None or runner.ecosystem in here
-            if (why := runner.evidence(folders[runner.ecosystem]))
-        ]
+        runners = [each for each in self._runners if here is None or each.ecosystem in here]
+        folders = {each: self._folder(place, each) for each in {runner.ecosystem for runner in runners}}
+        hits = [(runner, why) for runner in runners if (why := runner.evidence(folders[runner.ecosystem]))]
         tasks = [(runner, why) for runner, why in hits if runner.is_task]
         groups: dict[str, list[tuple[TestRunner, str]]] = {}
         for runner, why in hits:

@@ -57,6 +57,10 @@ class NodeProject:
 
 def inspect_node_project(folder: ProjectFolder) -> NodeProject:
     """How the package in `folder` is tested: its test script comes before anything that its other files say."""
+    return folder.once(_inspect)
+
+
+def _inspect(folder: ProjectFolder) -> NodeProject:
     if PACKAGE_JSON not in folder.names():
         return NodeProject("")
     package = _package(folder)

@@ -6,8 +6,10 @@ No link that leads outside of the workspace is followed.
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from kimi_agent.errors import ToolError
 from kimi_agent.workspace.files.files import Files
@@ -16,6 +18,9 @@ from kimi_agent.workspace.testrun.projects.folder_index import FolderIndex
 MAX_PROJECT_FILE_BYTES = 1_000_000
 _MOST_FOLDERS, _MOST_TEST_FILES, _MOST_FOUND = 400, 20, 500
 _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
+
+
+_Found = TypeVar("_Found")
 
 
 def walk_up(folder: Path, root: Path) -> Iterator[Path]:
@@ -40,8 +45,16 @@ class ProjectFolder:
         self.index = index or FolderIndex(files.root)
         self._texts: dict[str, str] = {}
         self._found: dict[re.Pattern[str], tuple[str, ...]] = {}
+        self._read: dict[object, Any] = {}
 
-    @property
+    def once(self, read: "Callable[[ProjectFolder], _Found]") -> _Found:
+        """What `read` says of the folder, asked once: a row of runners asks the same of each folder."""
+        if read not in self._read:
+            self._read[read] = read(self)
+        found: _Found = self._read[read]
+        return found
+
+    @cached_property
     def below_root(self) -> str:
         """The folder relative to the workspace, with slashes; "" for its top."""
         relative = os.path.relpath(self.path, self.root)
@@ -58,10 +71,10 @@ class ProjectFolder:
     def text(self, name: str) -> str:
         """The text of a file of the folder; "" where there is none that may be read."""
         if name not in self._texts:
-            self._texts[name] = self._read(name)
+            self._texts[name] = self._read_text(name)
         return self._texts[name]
 
-    def _read(self, name: str) -> str:
+    def _read_text(self, name: str) -> str:
         below, _, last = name.rpartition("/")
         if last not in self.names(below):  # asked of many folders for many names: an error for each would take long
             return ""

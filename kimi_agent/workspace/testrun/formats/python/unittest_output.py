@@ -24,11 +24,10 @@ from kimi_agent.workspace.testrun.reports.failure_excerpt import (
 _HEAD = re.compile(r"(?P<name>[\w<>]+) \((?P<where>[\w.<>]+)\)(?:$|(?= \.\.\.(?: |$)))")
 _SUBTEST = re.compile(r"\s+[\w<>]+ \([\w.<>]+\) [\[(].*[\])] \.\.\. ")
 _WORD = r"(?P<word>ok|FAIL|ERROR|skipped|expected failure|unexpected success)(?P<why> ['\"].*)?$"
-_EXACT, _AT_END, _TOLD = (
-    re.compile(rf"(?: \.\.\. )?{_WORD}"),
-    re.compile(_WORD),
-    re.compile(rf"(?P<of>.+) \.\.\. {_WORD}"),
-)
+# nose2 0.16 writes a skip's reason without quotes.
+_OUTCOME = r"(?:(?P<word>ok|FAIL|ERROR|skipped(?= |$)|expected failure|unexpected success)(?P<why>(?<=skipped) .*)?$)"
+_EXACT, _AT_END = re.compile(rf"(?: \.\.\. )?{_OUTCOME}"), re.compile(_WORD)
+_TOLD = re.compile(rf"(?P<of>.+) \.\.\. {_OUTCOME}")
 _OUTCOMES: Mapping[str, TestOutcome] = {
     "ok": "passed",
     "FAIL": "failed",
