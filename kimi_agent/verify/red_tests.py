@@ -165,10 +165,16 @@ class RedTestAccountant:
         """Whether the loss of a red test has to be answered for: it was lost in this turn, and is no mended hook."""
         if self._outcomes.vanished.get(test, self._past.turn + 1) <= self._past.turn or not self._was_there(test):
             return False
-        if not leaf_name(test):  # a file or a package that could not be loaded: its tests ran, or it was deleted
-            file = file_of_test(test)
-            return bool(self._names_in(run.before, file)) and self._trees.text(self._trees.now, file) is None
+        if not leaf_name(test):  # a file, package or program as a whole, of which nothing ran again
+            return self._held_tests(run.before, file_of_test(test))
         return not (self._is_hook(test) and test in self._outcomes.vanished)
+
+    def _held_tests(self, tree: str, file: str) -> bool:
+        """Whether a test file held any: what could not be loaded may be a module of helpers that holds none."""
+        text = self._trees.text(tree, file)
+        if text is None or self._compare.read_test_file(file, text) is None:
+            return True
+        return bool(self._names_in(tree, file))
 
     def _is_hook(self, test: str) -> bool:
         """Whether an id is that of a hook, and not of a test whose name sounds like one."""

@@ -1,6 +1,7 @@
 """Mutants of the evidence code: one broken rule each, tried on a copy of the program with the tests of `make test`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,8 @@ class Mutant:
     @property
     def name(self) -> str:
         """As a parameter of pytest."""
-        return f"{self.rule}-{Path(self.file).stem}-{self.new.strip() or self.old.strip()}".replace(" ", "_")[:80]
+        change = f"{self.old.strip()}->{self.new.strip()}"
+        return re.sub(r"[^\w.>=-]+", "_", f"{self.rule}-{Path(self.file).stem}-{change}")[:150]
 
     def problem(self) -> str:
         """Why it is no mutant of the code as it is; "" where it is one."""

@@ -226,6 +226,19 @@ SUITES = {
         "src/m.zig::adds",
         ("== 3", "== -1"),
     ),
+    "deno": Suite(
+        "lib/a_test.js",
+        'import { add } from "./a.js";\n',
+        'Deno.test("red", () => {\n  assertEquals(add(1, 2), 3);\n});\n',
+        'Deno.test("ok", () => {\n  assertEquals(add(0, 0), 0);\n});\n',
+        "",
+        "lib/a_test.js::red",
+        "lib/a_test.js::ok",
+        ("test(", "test.ignore("),
+        ('"red"', '"adds"'),
+        "lib/a_test.js::adds",
+        ("3)", "-1)"),
+    ),
     "busted": Suite(
         "spec/a_spec.lua",
         'describe("a", function()\n',
@@ -601,3 +614,25 @@ def test_a_red_test_of_two_with_like_names_is_the_one_that_is_told() -> None:
     found = tale.judge()
     assert (found.verdict, found.fixed) == ("verified", (suite.red_id,))
     assert found.weakened == (Weakened(suite.path, suite.green_id, "deleted"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "lost"),
+    [
+        ("tests/test_late.py", "import gone\n\n\ndef test_late():\n    assert f()\n", True),
+        ("tests/test_helpers.py", "import gone\n", False),  # what never held a test can lose none
+        ("checks/red.test", "grep right code.txt\n", True),  # a program as a whole: `make check`
+    ],
+)
+def test_a_file_that_failed_as_a_whole_and_of_which_nothing_runs_any_more_is_mended_only_if_it_held_no_test(
+    path: str, text: str, lost: bool
+) -> None:
+    other = "tests/test_m.py::test_ok"
+    tale = Tale(**{path: text, "tests/test_m.py": "def test_ok():\n    assert g()\n", "src/code.py": "wrong"})
+    tale.run(error=[path], green=[other])
+    tale.edit("src/code.py", "right")
+    tale.edit("setup.cfg", "[tool:pytest]\n")
+    tale.run(green=[other])
+    found = tale.judge()
+    said = (RED_ACCOUNTED.said(tests=path),) if lost else ()
+    assert (found.verdict, found.unproven) == ("not_verified" if lost else "verified", said)

@@ -40,13 +40,14 @@ PYTHON_PATTERNS = LanguagePatterns(
 )
 _JS = LanguagePatterns(
     _SLASHES,
-    r"""(?<![\w.$]) (?: (?P<group>[xf]?(?:describe|context|suite)) | [xf]?(?:it|test) | specify ) (?:\.\w+)*
-        (?: \([^()]*\) | `[^`]*` )? \s* \( \s* (?: (?P<name>'[^']*'?) | (?P<name2>"[^"]*"?|`[^`]*`?) )""",
-    r"""(?<![\w$.]) expect(?:TypeOf)? (?:\.soft|\.poll)? \s*\( | (?<![\w$]) assert (?:\.\w+)* \s*\( | \.should\b
+    r"""(?<![\w.$]) (?: (?P<group>[xf]?(?:describe|context|suite)) | [xf]?(?:it|test) | specify | Deno\.test )
+        (?:\.\w+)* (?: \([^()]*\) | `[^`]*` )? \s* \( \s* (?: (?P<name>'[^']*'?) | (?P<name2>"[^"]*"?|`[^`]*`?) )""",
+    r"""(?<![\w$.]) expect(?:TypeOf)? (?:\.soft|\.poll)? \s*\( | (?<![\w$]) assert\w* (?:\.\w+)* \s*\( | \.should\b
         | \bshould\.\w
         | \bt\.(?:is|not|deepEqual|true|false|truthy|falsy|throws\w*|regex|snapshot|like|fail|equal|same|ok)\(""",
     r"""(?<![\w.$]) (?: [xf](?:it|test|describe|context|suite) \s*\(
-        | (?:it|test|describe|context|suite|specify)\.(?:skip\w*|todo|failing|fails|fixme|runIf|only)\b )
+        | (?:it|(?:Deno\.)?test|describe|context|suite|specify)
+          \.(?:ignore|skip\w*|todo|failing|fails|fixme|runIf|only)\b )
         | \b(?:this|t|ctx|context)\.skip\( | \b(?:skip|todo)\s*:\s*(?:true|['"`]) | (?<![\w.$])pending\(""",
     r"""\bexpect\(\s*(?:true|1|!0)\s*\)\.(?:toBe\((?:true|1)\)|toBeTruthy\(\)|toEqual\((?:true|1)\)|to\.be\.true)
         | \bexpect\(\s*(?:false|0)\s*\)\.(?:toBe\(false\)|toBeFalsy\(\)) | \bassert(?:\.ok)?\(\s*true\s*[,)]

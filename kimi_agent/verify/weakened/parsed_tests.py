@@ -40,7 +40,8 @@ class ParsedTestFile:
 
 _FOLDERS = frozenset({"test", "tests", "spec", "specs", "__tests__", "testing", "e2e"})
 _CODE = re.compile(
-    r"pyi?|[jt]sx?|[cm][jt]s|go|rs|rb|java|kts?|scala|groovy|cs|fs|php|exs?|cc?|cpp|cxx|mm?|swift|dart|zig|lua|bats|r|erl|nim|cr",
+    r"pyi?|[jt]sx?|[cm][jt]s|go|rs|rb|java|kts?|scala|groovy|cs|fs|php|exs?|cc?|cpp|cxx|mm?|swift|dart|zig|lua|bats|r|"
+    r"erl|nim|cr",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"(?:^|[._-])(?:tests?|specs?|cy|e2e)(?:$|[._-])", re.IGNORECASE)
@@ -53,6 +54,6 @@ def is_test_file(path: str) -> bool:
     if not _CODE.fullmatch(where.suffix[1:]):
         return False
     stem = where.name.removesuffix(where.suffix)
-    if _WORD.search(stem) or _CAMEL.search(stem):
+    if where.suffix == ".bats" or _WORD.search(stem) or _CAMEL.search(stem):
         return True
     return any(part.lower() in _FOLDERS or part.endswith((".Test", ".Tests")) for part in where.parts[:-1])

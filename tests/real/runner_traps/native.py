@@ -8,6 +8,7 @@ _CMAKE = "cmake_minimum_required(VERSION 3.20)\nproject(calc NONE)\nenable_testi
 CTEST_TOOLS = Tools(programs=("cmake", "ctest"), debian=("cmake",))
 CTEST = Kit(
     runner="ctest",
+    renames=False,
     tools=CTEST_TOOLS,
     files={},
     source=("calc.sh", "echo $((1 @op@ 2))\n"),
@@ -35,6 +36,7 @@ CTEST = Kit(
 
 MESON = Kit(
     runner="meson",
+    renames=False,
     tools=Tools(pypi=("meson>=1.12", "ninja"), programs=("meson", "ninja")),
     files={},
     source=("calc.sh", "echo $((1 @op@ 2))\n"),
@@ -71,6 +73,7 @@ MESON = Kit(
 )
 AUTOTOOLS = Kit(
     runner="make check",
+    renames=False,
     tools=Tools(programs=("make", "automake", "autoconf"), debian=("automake", "autoconf", "make")),
     files={
         "configure.ac": "AC_INIT([calc],[1])\nAM_INIT_AUTOMAKE([foreign])\nAC_CONFIG_FILES([Makefile])\nAC_OUTPUT\n",

@@ -16,6 +16,7 @@ _BODIES = {
     "claims": 'print("= 5 passed in 0.01s ="); os.write(1, b"tests/test_calc.py::test_x PASSED\\n"); assert 1 == 2',
 }
 
+_INI = "[pytest]\npythonpath = .\n"
 PYTEST = Kit(
     runner="pytest",
     tools=Tools(pypi=("pytest>=9", "pytest-rerunfailures>=16"), programs=("pytest",)),
@@ -117,6 +118,26 @@ CELLS = [
         Right(False, NOT_GREEN),
         PYTEST.tools,
         "pytest.exit in a hook",
+    ),
+    Cell(
+        "pytest",
+        "hidden red",
+        {**PYTEST.project("-", "keeps"),
+         "tests/test_late.py": "import no_such_module\n\ndef test_late():\n    assert True\n"},
+        (RUN, Edit({**PYTEST.at("+"), "pytest.ini": f"{_INI}addopts = --ignore=tests/test_late.py\n"}),
+         RUN),
+        Right(False, says=("tests/test_late.py",)),
+        PYTEST.tools,
+        "a file that cannot be loaded",
+    ),
+    Cell(
+        "pytest",
+        "renamed red",
+        {**PYTEST.project("-", "keeps"), "tests/test_helpers.py": "import no_such_module\n"},
+        (RUN, Edit({**PYTEST.at("+"), "tests/test_helpers.py": "import os\n"}), RUN),
+        Right(True, ("passed",), 1, 0),
+        PYTEST.tools,
+        "a file without tests that can be loaded again",
     ),
     Cell(
         "pytest",

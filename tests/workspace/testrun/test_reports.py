@@ -117,9 +117,15 @@ BAD = (TestCase("a", "failed"),)
         (ParsedReport(GOOD), 1, "", "run_failed"),
         (ParsedReport(GOOD), 2, "", "broken"),
         (ParsedReport(GOOD), 139, "", "broken"),
+        (ParsedReport(GOOD, announced=1), 3, "", "run_failed"),
+        (ParsedReport(GOOD, announced=1), 139, "", "broken"),
+        (ParsedReport(GOOD, announced=2), 0, "", "broken"),
+        (ParsedReport(GOOD, announced=2, ended=2), 0, "", "passed"),  # two of one id
+        (ParsedReport(GOOD, running="b"), 0, "", "broken"),
         (ParsedReport(GOOD, is_complete=False), 0, "", "broken"),
         (ParsedReport(GOOD, stated_result="failed"), 1, "", "failed"),
         (ParsedReport(GOOD), None, "killed after 3 s", "timed_out"),
+        (ParsedReport(GOOD, stated_result="failed"), 0, "", "failed"),
         (ParsedReport(BAD), 0, "", "failed"),
         (ParsedReport(BAD), 1, "", "failed"),
         (ParsedReport(BAD, fatal_error="E  x"), 2, "", "broken"),
@@ -130,9 +136,32 @@ BAD = (TestCase("a", "failed"),)
         (ParsedReport(), 4, "", "broken"),
         (ParsedReport(stated_result="passed", by_exit_code=True), 0, "", "passed"),
         (ParsedReport(stated_result="failed", by_exit_code=True), 2, "", "failed"),
+        (ParsedReport(by_exit_code=True), 0, "", "failed"),
+        (ParsedReport(stated_result="none", by_exit_code=True), 0, "", "none_ran"),
     ],
 )
 def test_the_verdict_holds_the_report_against_the_exit(
     reading: ParsedReport, exit_code: int | None, killed: str, verdict: str
 ) -> None:
     assert judge_run(reading, exit_code, killed=killed, lines=[])[0] == verdict
+
+
+BY_EXIT_CODE = ParsedReport(stated_result="passed", by_exit_code=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict", "trouble"),
+    [
+        (["all is well"], "passed", "judged by its exit code; no test was read one by one"),
+        (["Ran 0 tests in 0.000s"], "none_ran", "it says: Ran 0 tests in 0.000s"),
+        (["== 1 failed in 0.01s =="], "failed", "the exit code is 0 although it says: == 1 failed in 0.01s =="),
+    ],
+)
+def test_the_closing_lines_win_over_an_exit_code_of_zero(lines: list[str], verdict: str, trouble: str) -> None:
+    assert judge_run(BY_EXIT_CODE, 0, killed="", lines=lines) == (verdict, trouble)
+
+
+def test_a_run_that_fails_after_green_tests_says_why_in_the_runners_own_last_words() -> None:
+    words = ["1 passed", "ERROR: Coverage failure: total of 67 is less than fail-under=100"]
+    _, trouble = judge_run(ParsedReport(GOOD, announced=1), 1, killed="", lines=words)
+    assert trouble == f"all 1 passed, but the run failed (exit 1): {words[1]}"
