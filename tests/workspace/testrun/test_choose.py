@@ -312,6 +312,12 @@ async def test_where_a_runner_finds_no_tests_the_next_one_is_tried(context: Cont
     assert "if that finds no tests: python3 -m unittest" in await context.testrun.preview_command()
 
 
+async def test_a_documented_command_that_is_not_taken_is_said(context: Context, workspace: Path) -> None:
+    put(workspace, {"AGENTS.md": "Test command: `pytest > log`\n", "test_a.py": UNITTEST.format(1)})
+    evidence = (await context.testrun.run()).evidence
+    assert evidence.startswith("AGENTS.md says 'pytest > log': pass it as 'command' if it is right")
+
+
 async def test_where_the_projects_own_script_finds_no_tests_no_other_runner_is_tried(
     context: Context, workspace: Path
 ) -> None:

@@ -14,7 +14,11 @@ from kimi_agent.call_plan import CommandSource
 from kimi_agent.errors import ToolError
 from kimi_agent.printable import join_some
 from kimi_agent.workspace.files.files import Files
-from kimi_agent.workspace.testrun.choosing.documented_commands import find_agents_md_command, find_ci_commands
+from kimi_agent.workspace.testrun.choosing.documented_commands import (
+    find_agents_md_command,
+    find_ci_commands,
+    find_untaken_command,
+)
 from kimi_agent.workspace.testrun.choosing.given_command import first_program, is_bare_pytest, prepare_given_command
 from kimi_agent.workspace.testrun.choosing.project_map import Project, ProjectMap, select_projects
 from kimi_agent.workspace.testrun.choosing.run_plan import ConfiguredCommand, RememberedCommand, RunPlan, RunSchedule
@@ -95,10 +99,13 @@ class PlanChooser:
     def _plan_from_agents_file(self, start: Path) -> tuple[RunPlan | None, str]:
         """The plan of the nearest AGENTS.md's command, if it can be started; else what is reported about it."""
         for path in walk_up(start, self._files.root):
-            command = find_agents_md_command(self._folder(path).text(_AGENTS_FILE))
+            text = self._folder(path).text(_AGENTS_FILE)
+            command = find_agents_md_command(text)
+            name = str((path / _AGENTS_FILE).relative_to(self._files.root))
+            if not command and (untaken := find_untaken_command(text)):
+                return None, f"{name} says {untaken!r}: pass it as 'command' if it is right (not a plain command); "
             if not command:
                 continue
-            name = str((path / _AGENTS_FILE).relative_to(self._files.root))
             if is_bare_pytest(command):
                 return None, f"{name}; "
             program = first_program(command)

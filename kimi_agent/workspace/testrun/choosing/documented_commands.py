@@ -71,6 +71,13 @@ def find_agents_md_command(text: str) -> str:
     return stated[0].strip() if len(stated) == 1 else ""
 
 
+def find_untaken_command(text: str) -> str:
+    """The command that an AGENTS.md states and that is not run by itself (a redirect or an expansion in it), "" else."""
+    stated = (_LINE.match(line) for line in _prose(text[:_MOST_TEXT].replace("\r\n", "\n")))
+    commands = (found["command"].strip() for found in stated if found)
+    return next((each for each in commands if not _is_chain(each)), "")[:MAX_DOCUMENTED_COMMAND_CHARS]
+
+
 def find_ci_commands(folder: ProjectFolder) -> list[str]:
     """Commands in the files of CI that look like runs of tests, at most five."""
     workflows = [f".github/workflows/{name}" for name in folder.names(".github/workflows")]
