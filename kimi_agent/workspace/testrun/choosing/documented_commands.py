@@ -72,7 +72,7 @@ def find_agents_md_command(text: str) -> str:
 
 
 def find_untaken_command(text: str) -> str:
-    """The command that an AGENTS.md states and that is not run by itself (a redirect or an expansion in it), "" else."""
+    """The command that an AGENTS.md states and that is not taken (it has a redirect or an expansion), "" for none."""
     stated = (_LINE.match(line) for line in _prose(text[:_MOST_TEXT].replace("\r\n", "\n")))
     commands = (found["command"].strip() for found in stated if found)
     return next((each for each in commands if not _is_chain(each)), "")[:MAX_DOCUMENTED_COMMAND_CHARS]
