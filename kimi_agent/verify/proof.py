@@ -60,12 +60,16 @@ class FileProof:
         narrowed: dict[str, list[TestRunRecord]] = {}
         left_out: dict[str, None] = {}
         only_exit_code, all_whole = False, bool(passed)
+        # What did not pass in the last call is its verdict's own reason.
+        said = [run for run in standing if not run.passed and run.seq == standing[-1].seq]
         for path in self._files if passed else ():
             reaching = [run for run in passed if self._reaches(run, path)]
             able = [run for run in reaching if not self.proves_nothing(run)]
             if any(covers_all_tests(run) and not self._left_out(run, path) for run in able):
                 continue
             all_whole = False
+            if not reaching and any(self._reaches(run, path) for run in said):
+                continue
             if not reaching:
                 unreached.setdefault(self._named_owner(path, passed), []).append(path)
             elif not able:

@@ -119,6 +119,7 @@ def test_a_joint_run_is_as_many_runs_as_it_has_projects() -> None:
     tale.run(green=[A, B], red=["a_test.go::TestA"], parts=parts, **joint)
     found = tale.judge(owner=owner_of)
     assert (found.verdict, found.passed, found.failed, found.still_red) == ("not_verified", 2, 1, ())
+    assert found.unproven == ()  # that a test of Go failed is the reason, not that none ran
     assert [(each.command, each.outcome) for each in found.runs] == [("pytest", "passed"), ("go test ./...", "failed")]
     assert found.last is not None
     assert (found.last.runner, found.last.parts) == ("pytest + go test", ())
