@@ -61,7 +61,8 @@ class FileProof:
         left_out: dict[str, None] = {}
         only_exit_code, all_whole = False, bool(passed)
         # What did not pass in the last call is its verdict's own reason.
-        said = [run for run in standing if not run.passed and run.seq == standing[-1].seq]
+        last = [run for run in standing if run.seq == standing[-1].seq]
+        said = [run for run in last if not run.passed and run.report.verdict != "none_ran"]
         for path in self._files if passed else ():
             reaching = [run for run in passed if self._reaches(run, path)]
             able = [run for run in reaching if not self.proves_nothing(run)]
