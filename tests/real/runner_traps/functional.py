@@ -5,6 +5,7 @@ from tests.real.runner_traps.traps import Kit, Tools, cells_of
 _EUNIT = '-module(add_tests).\n-include_lib("eunit/include/eunit.hrl").\n'
 REBAR3 = Kit(
     runner="rebar3 eunit",
+    whole_seconds=True,  # rebar3 3.19
     tools=Tools(debian=("rebar3",), programs=("rebar3",)),
     files={
         "rebar.config": "{erl_opts, []}.\n",
@@ -98,7 +99,9 @@ NIMBLE = Kit(
     tools=Tools(debian=("nim",), programs=("nimble",)),
     files={
         "demo.nimble": 'version = "0.1.0"\nauthor = "a"\ndescription = "d"\nlicense = "MIT"\nsrcDir = "src"\n',
-        "tests/config.nims": 'switch("path", "$projectDir/../src")\n',
+        # Nim's own cache goes by the name of the program alone: two that are tested at once would share it.
+        "tests/config.nims": 'switch("path", "$projectDir/../src")\nswitch("nimcache", "$projectDir/nimcache")\n',
+        ".gitignore": "nimcache\n",
     },
     source=("src/demo.nim", "proc add*(a, b: int): int = a @op@ b\n"),
     test_path="tests/tadd.nim",

@@ -144,10 +144,12 @@ def _call(step: Step, place: Path) -> dict[str, Any]:
             return {"name": "run_tests", "args": dict(arguments)}
         case Shell(command):
             return {"name": "shell", "args": {"command": command}}
-        case Edit(files):
+        case Edit(files, second_later):
             _write(place, {name: text for name, text in files.items() if text is not None})
+            written = [name for name, text in files.items() if text is not None]
             gone = [name for name, text in files.items() if text is None]
             commands = [f"cp -R {shlex.quote(str(place))}/. ."] if place.exists() else []
+            commands += [f"touch -d '1 second' {shlex.join(written)}"] if second_later and written else []
             commands += [f"rm -f {shlex.join(gone)}"] if gone else []
             return {"name": "shell", "args": {"command": " && ".join(commands)}}
 

@@ -33,6 +33,11 @@ def _bodies(equal: str, **more: str) -> Mapping[str, str]:
     }
 
 
+def _only_exit_code(equal: str) -> Mapping[str, str]:
+    """The bodies for a runner whose report is not read: what its tests print at the end cannot be told from its own."""
+    return {name: body for name, body in _bodies(equal).items() if name != "prints"}
+
+
 _SOURCE = ("lib/add.js", "exports.add = (a, b) => a @op@ b;\n")
 _MODULE = ("lib/add.js", "export const add = (a, b) => a @op@ b;\n")
 _NODE_HEAD = 'const test = require("node:test");\nconst assert = require("node:assert");\n'
@@ -158,14 +163,14 @@ AVA = Kit(
     test_path="test/add.js",
     head='import test from "ava";\nimport { add } from "../lib/add.js";\n',
     test='test("@name@", (t) => { @body@; });\n',
-    bodies=_bodies("t.is(ONE, TWO)"),
+    bodies=_only_exit_code("t.is(ONE, TWO)"),
     nothing={
         "no tests": {},
         "all skipped": {"test/add.js": 'import test from "ava";\ntest.skip("a", (t) => t.pass());\n'},
     },
-    hides={"match": {"package.json": package("ava --match keeps", "ava", type="module")}},
     fails_after={"script": {"package.json": package("ava && node check.cjs", "ava", type="module"), **_CHECK}},
-    hang_s=12,
+    hang_s=6,
+    counts=False,
 )
 
 TAP = Kit(
@@ -176,12 +181,13 @@ TAP = Kit(
     test_path="test/add.js",
     head='import t from "tap";\nimport { add } from "../lib/add.js";\n',
     test='t.test("@name@", async (t) => { @body@; });\n',
-    bodies=_bodies("t.equal(ONE, TWO)"),
+    bodies=_only_exit_code("t.equal(ONE, TWO)"),
     nothing={"no file": {"test/add.js": None}},
     fails_after={
         "script": {"package.json": package("tap --disable-coverage && node check.cjs", "tap", type="module"), **_CHECK}
     },
     hang_s=15,
+    counts=False,
 )
 
 UVU = Kit(
@@ -194,7 +200,7 @@ UVU = Kit(
     'const { add } = require("../lib/add.js");\n',
     test='test("@name@", () => { @body@; });\n',
     foot="test.run();\n",
-    bodies=_bodies("assert.is(ONE, TWO)"),
+    bodies=_only_exit_code("assert.is(ONE, TWO)"),
     nothing={
         "no tests": {},
         "run forgotten": {
@@ -202,6 +208,7 @@ UVU = Kit(
         },
     },
     fails_after={"script": {"package.json": package("uvu tests && node check.js", "uvu"), **_CHECK}},
+    counts=False,
 )
 
 BUN = Kit(

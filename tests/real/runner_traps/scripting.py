@@ -117,6 +117,7 @@ PHPUNIT = Kit(
 
 MIX = Kit(
     runner="mix test",
+    whole_seconds=True,  # Elixir 1.14
     tools=Tools(debian=("elixir",), programs=("mix",)),
     files={
         "mix.exs": "defmodule Demo.MixProject do\n  use Mix.Project\n\n"

@@ -34,9 +34,14 @@ TRAPS = {
 
 @dataclass(frozen=True)
 class Edit:
-    """The model writes these files; None deletes one."""
+    """The model writes these files; None deletes one.
+
+    `second_later` dates them a second ahead, as a model that thinks would: some build tools compare whole seconds, and
+    take what was edited in the second of the last build for built.
+    """
 
     files: Mapping[str, str | None]
+    second_later: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ class Kit:
     `targets` is the selection of `other`. Where only the exit code is known (`counts` is False), no count is held, and
     nobody can say which test was red. Where the bodies of tests stand in no file of tests that is read (`renames` is
     False: the names are in a build file, the bodies are programs), a renamed test is told as one that is gone.
+    `whole_seconds`: see `Edit.second_later`.
     """
 
     runner: str
@@ -155,6 +161,7 @@ class Kit:
     timeout_s: int = 300
     counts: bool = True
     renames: bool = True
+    whole_seconds: bool = False
     python: bool = False
 
     def written(self, *tests: tuple[str, str] | str) -> str:
@@ -170,6 +177,10 @@ class Kit:
     def at(self, operator: str) -> dict[str, str]:
         """The source with this operator."""
         return {self.source[0]: self.source[1].replace("@op@", operator)}
+
+    def edit(self, files: Mapping[str, str | None]) -> Edit:
+        """An edit of the model's in a project of this kind."""
+        return Edit(files, self.whole_seconds)
 
     def ends(self, outcome: RunVerdict, passed: int, failed: int) -> Right:
         """The verdict on a turn whose last run is this."""
@@ -198,13 +209,13 @@ def _cell(
 
 def _mended(kit: Kit) -> list[Cell]:
     """Runs that are whole and read as they are."""
-    bad, mend = kit.project("-", "adds", "keeps"), Edit(kit.at("+"))
-    renamed = Edit({**kit.at("+"), kit.test_path: kit.written(("adds", "sums"), "keeps")})
+    bad, mend = kit.project("-", "adds", "keeps"), kit.edit(kit.at("+"))
+    renamed = kit.edit({**kit.at("+"), kit.test_path: kit.written(("adds", "sums"), "keeps")})
     green = kit.ends("passed", 2, 0)
     followed = green if kit.renames else Right(False, ("passed",), 2, 0, says=(kit.id_of("adds"),))
     return [
         _cell(kit, "green", bad, (RUN, mend, RUN), green),
-        _cell(kit, "red", kit.project("+", "adds", "keeps"), (Edit(kit.at("-")), RUN), kit.ends("failed", 1, 1)),
+        _cell(kit, "red", kit.project("+", "adds", "keeps"), (kit.edit(kit.at("-")), RUN), kit.ends("failed", 1, 1)),
         _cell(kit, "renamed red", bad, (RUN, renamed, RUN), followed),
         _cell(kit, "cached", bad, (mend, RUN, RUN), green),
     ]
@@ -218,7 +229,7 @@ def _hidden(kit: Kit) -> list[Cell]:
             kit,
             "nothing ran",
             kit.project("-", "adds"),
-            (Edit({**mend, **(edit or empty)}), RUN),
+            (kit.edit({**mend, **(edit or empty)}), RUN),
             Right(False, NOT_GREEN),
             key,
         )
@@ -227,16 +238,19 @@ def _hidden(kit: Kit) -> list[Cell]:
     if "fails" not in kit.bodies or not kit.counts:
         return made
     red, told = kit.project("-", "fails", "keeps"), Right(False, says=(kit.id_of("fails"),))
-    made.append(_cell(kit, "deleted red", red, (RUN, Edit({**mend, kit.test_path: kit.written("keeps")}), RUN), told))
+    made.append(
+        _cell(kit, "deleted red", red, (RUN, kit.edit({**mend, kit.test_path: kit.written("keeps")}), RUN), told)
+    )
     made += [
-        _cell(kit, "hidden red", red, (RUN, Edit({**mend, **edit}), RUN), told, key) for key, edit in kit.hides.items()
+        _cell(kit, "hidden red", red, (RUN, kit.edit({**mend, **edit}), RUN), told, key)
+        for key, edit in kit.hides.items()
     ]
     return made
 
 
 def _stopped(kit: Kit) -> list[Cell]:
     """Runs that end otherwise than their tests."""
-    mend = Edit(kit.at("+"))
+    mend = kit.edit(kit.at("+"))
     made = [
         _cell(kit, "exit 1", {**kit.project("-", "adds", "keeps"), **files}, (mend, RUN), Right(False, NOT_GREEN), key)
         for key, files in kit.fails_after.items()
@@ -256,7 +270,7 @@ def _stopped(kit: Kit) -> list[Cell]:
 def _misread(kit: Kit) -> list[Cell]:
     """Tests that print results of their own."""
     made = []
-    mend = Edit(kit.at("+"))
+    mend = kit.edit(kit.at("+"))
     if "prints" in kit.bodies:
         green = kit.ends("passed", 2, 0)
         made.append(_cell(kit, "look-alike", kit.project("-", "adds", "prints"), (mend, RUN), green, "of red"))
@@ -282,16 +296,16 @@ def _beside(kit: Kit) -> list[Cell]:
         path, text = kit.other
         narrow = RunTests({"targets": list(kit.targets or (path,))})
         files = {**kit.project("+", "adds"), path: text}
-        made.append(_cell(kit, "filtered", files, (Edit(kit.at("-")), narrow), Right(False)))
+        made.append(_cell(kit, "filtered", files, (kit.edit(kit.at("-")), narrow), Right(False)))
         whole = kit.ends("failed", 1, 1)
-        made.append(_cell(kit, "filtered", files, (Edit(kit.at("-")), narrow, RUN), whole, "then whole"))
+        made.append(_cell(kit, "filtered", files, (kit.edit(kit.at("-")), narrow, RUN), whole, "then whole"))
     if kit.python:
-        broken = Edit({"web/add.js": _NODE_BESIDE["web/add.js"].replace("+", "-")})
+        broken = kit.edit({"web/add.js": _NODE_BESIDE["web/add.js"].replace("+", "-")})
         files = {**kit.project("+", "adds"), **_NODE_BESIDE}
         made.append(_cell(kit, "two ecosystems", files, (broken, RUN), Right(False)))
         return made
     files = {**kit.project("+", "adds", "keeps"), **_PYTHON_BESIDE}
-    made.append(_cell(kit, "two ecosystems", files, (Edit(kit.at("-")), RUN), Right(False)))
+    made.append(_cell(kit, "two ecosystems", files, (kit.edit(kit.at("-")), RUN), Right(False)))
     both = {**kit.project("-", "adds", "keeps"), **_PYTHON_BESIDE}
-    made.append(_cell(kit, "two ecosystems", both, (Edit(kit.at("+")), RUN), Right(True), "both green"))
+    made.append(_cell(kit, "two ecosystems", both, (kit.edit(kit.at("+")), RUN), Right(True), "both green"))
     return made
