@@ -439,6 +439,8 @@ async def test_mix_reports_by_a_formatter_and_keeps_its_time_outs(
     # --trace would lift every time-out.
     assert (launch.shown, "--trace" in launch.argv) == ("mix test", False)
     assert list(launch.extra_files) == ["exunit_formatter.exs"]
+    # An edit of the same size within a second is compiled only if the manifest is older than it.
+    assert "File.touch(manifest, 1)" in launch.extra_files["exunit_formatter.exs"]
 
 
 def test_an_umbrella_runs_the_tests_of_its_projects(here: ProjectFolder, workspace: Path) -> None:
