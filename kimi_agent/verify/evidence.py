@@ -71,8 +71,19 @@ class _EvidenceBuilder:
             owner=owner,
             reach=ImportReach(lambda path: trees.text(trees.now, path)),
             mended=self._outcomes.red_in_turn,
+            holds_tests=self._holds_tests,
         )
         self._last = self._deciding_run()
+
+    def _holds_tests(self, path: str) -> bool:
+        """Whether a file is plainly one of tests; not where tests stand among the code, under another file's name."""
+        from kimi_agent.verify.weakened.compare import is_test_file, read_test_file
+        from kimi_agent.verify.weakened.language_patterns import INLINE_TEST_SUFFIXES
+
+        plain = is_test_file(path) and path.rpartition(".")[2] not in INLINE_TEST_SUFFIXES
+        text = self._trees.text(self._trees.now, path) if plain else None
+        found = read_test_file(path, text) if text else None
+        return found is not None and any(not test.is_group for test in found.tests.values())
 
     def _deciding_run(self) -> TestRunRecord | None:
         """The run that decides: the last that speaks for the files of now and proves something, else the last of all.

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from kimi_agent.printable import join_some
 from kimi_agent.verify.import_reach import ImportReach, is_document
 from kimi_agent.verify.run_history import TestRunRecord
 from kimi_agent.verify.test_config import find_steering_files
-from kimi_agent.verify.test_ids import file_of_test
+from kimi_agent.verify.test_ids import file_of_test, is_file_of_id
 from kimi_agent.workspace.testrun.choosing.project_map import ANY_ECOSYSTEM
 from kimi_agent.workspace.testrun.commands_and_reports import Owner
 from kimi_agent.workspace.testrun.proof_rules import NONE_LEFT_OUT, REACHED, SETTLED, WHOLE
@@ -46,12 +47,14 @@ class FileProof:
         owner: OwnerOf,
         reach: ImportReach,
         mended: Collection[str],
+        holds_tests: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._files = files
         self._history = history
         self._owner = owner
         self._reach = reach
         self._mended = frozenset(mended)
+        self._holds_tests = holds_tests
 
     def judge(self, standing: Sequence[TestRunRecord]) -> Breaches:
         """What is missing for a proof by the runs that speak for the files as they are."""
@@ -110,7 +113,16 @@ class FileProof:
 
     def _left_out(self, run: TestRunRecord, path: str) -> list[str]:
         """What the run could not run of its own project's tests, and that may be a test of the file."""
-        return [each for each in run.report.unrun if self._concerns(_path_of(each), path)]
+        named = [each for each in run.report.unrun if self._concerns(_path_of(each), path)]
+        return [*named, path] if not named and self._passed_over(run, path) else named
+
+    def _passed_over(self, run: TestRunRecord, path: str) -> bool:
+        """Whether the file holds tests of its own, of which a run that names the files of its tests ran none."""
+        suffix = PurePosixPath(path).suffix
+        files = {file_of_test(test) for test in run.test_ids}
+        if not any(file.endswith(suffix) for file in files) or not self._holds_tests(path):
+            return False
+        return not any(is_file_of_id(path, file) for file in files) and not self._reach.reaches(files, path)
 
     def _concerns(self, left_out: str, path: str) -> bool:
         if " " in left_out or _is_below(path, left_out):  # no path but a sentence, or the file's own folder

@@ -397,3 +397,24 @@ def test_a_run_on_the_files_of_now_proves_them_although_a_later_one_ran_on_other
 
 def test_red_accounted_for_is_said_by_its_rule() -> None:
     assert RED_ACCOUNTED.said(tests=A) == f"failed in this turn, and nothing shows that it was mended: {A}"
+
+
+# Test files that no run looked at
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "proven"),
+    [
+        ("tests/check_b.py", "def test_b():\n    assert 0\n", False),
+        ("tests/check_b.py", "def helper():\n    return 0\n", True),  # nothing in it for a runner
+        ("tests/base.py", "class Base:\n    def test_b(self):\n        assert 0\n", True),  # the tests import it
+        ("tests/test_x.py", None, True),
+    ],
+)
+def test_a_test_file_of_which_a_whole_run_ran_none_is_not_proven(path: str, text: str | None, proven: bool) -> None:
+    tale = Tale(**{"tests/test_x.py": "from tests.base import Base\ndef test_a():\n    assert 1\n"})
+    tale.edit(path, text or "from tests.base import Base\ndef test_a():\n    assert 2\n")
+    tale.run(green=[A, B], **PY)
+    assert judged(tale) == (
+        ("verified", ()) if proven else ("not_verified", (NONE_LEFT_OUT.said(tests="tests/check_b.py"),))
+    )
