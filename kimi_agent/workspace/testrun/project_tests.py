@@ -36,7 +36,11 @@ MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE = 20, 1_000
 _TEMP = "kimi-agent-tests-"
 # As a shell's environment, so that nothing waits for a person. Without CI, which would change results: snapshots that a
 # person's own run writes are refused there (jest 30, vitest 4), `.only` is an error, a missing interpreter too (nox).
-_TEST_ENVIRONMENT = {**{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"}}
+# A result that turbo or nx replays proves nothing of a file that its declared inputs leave out: both really run.
+_TEST_ENVIRONMENT = {
+    **{name: value for name, value in shell_environ({}).items() if name != "LC_ALL"},
+    **dict.fromkeys(("TURBO_FORCE", "NX_SKIP_NX_CACHE", "NX_DISABLE_NX_CACHE"), "true"),
+}
 
 
 @dataclass

@@ -139,6 +139,17 @@ WORKSPACES = (
     Workspace("lerna", _LERNA, "", {"lerna.json": '{"version": "1.0.0"}\n'}),
 )
 
+# What a cache holds by these inputs is green whatever the code does.
+_NARROW_INPUTS = (
+    Workspace("turbo", _TURBO, "", {"turbo.json": '{"tasks": {"test": {"inputs": ["*.test.js"]}}}\n'}),
+    Workspace(
+        "nx",
+        _NX,
+        "",
+        {"nx.json": '{"targetDefaults": {"test": {"cache": true, "inputs": ["{projectRoot}/*.test.js"]}}}\n'},
+    ),
+)
+
 _PYTEST = Tools(pypi=("pytest>=9",), programs=("pytest",))
 _GO = Tools(programs=("go",))
 _PY = {
@@ -168,6 +179,16 @@ def _mixed(trap: str, files: Mapping[str, str], steps: tuple[Step, ...], right: 
 
 CELLS = [
     *(cell for each in WORKSPACES for cell in each.cells()),
+    *(
+        each.cell(
+            "cached",
+            _packages("+"),
+            (RUN, Edit(_add("-")), RUN),
+            Right(False, ("failed",)),
+            "inputs leave the code out",
+        )
+        for each in _NARROW_INPUTS
+    ),
     _mixed(
         "two ecosystems", _BOTH, (Edit({"frontend/add.js": _BAD_JS}), RUN), Right(False, ("failed",)), "frontend broken"
     ),
