@@ -61,7 +61,7 @@ def has_tested_packages(folder: ProjectFolder) -> bool:
     """Whether the folder is the top of a workspace of which some package has a test script."""
     if not read_workspace_globs(folder):
         return False
-    below = (path.rpartition("/")[0] for path in folder.find_files(_MANIFEST))
+    below = (path.rpartition("/")[0] for path in folder.with_inner_projects().find_files(_MANIFEST))
     packages = (each for each in below if each and is_workspace_package(folder, each))
     return any(read_all_scripts(folder.subfolder(each)).get("test") for each in packages)
 

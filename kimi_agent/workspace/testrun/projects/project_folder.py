@@ -64,6 +64,10 @@ class ProjectFolder:
         """The folder `below` in it (relative, with slashes), which knows the same names."""
         return ProjectFolder(self._files, self.path / below, self.index)
 
+    def with_inner_projects(self) -> "ProjectFolder":
+        """The folder with the projects of their own below it, for what looks for them."""
+        return ProjectFolder(self._files, self.path, self.index)
+
     def names(self, below: str = "") -> tuple[str, ...]:
         """The regular files of the folder (or of `below` in it) and the links in it, sorted."""
         return self.index.names("/".join(filter(None, (self.below_root, below))))[0]

@@ -51,10 +51,13 @@ def _nx_evidence(folder: ProjectFolder) -> str:
         return ""
     if has_tested_packages(folder):
         return "nx.json, packages with a script test"
-    targets = (path for path in folder.find_files(_PROJECT_JSON) if _TEST_KEY.search(folder.text(path)))
+    targets = (
+        path for path in folder.with_inner_projects().find_files(_PROJECT_JSON) if _TEST_KEY.search(folder.text(path))
+    )
     if path := next(targets, ""):
         return f"nx.json, {path} has a target test"
-    found = folder.find_files(_RUNNER_CONFIGURATION) if _NX_PLUGIN.search(folder.text("nx.json")) else ()
+    everywhere = folder.with_inner_projects()
+    found = everywhere.find_files(_RUNNER_CONFIGURATION) if _NX_PLUGIN.search(folder.text("nx.json")) else ()
     return f"nx.json, {found[0]}" if found else ""
 
 
