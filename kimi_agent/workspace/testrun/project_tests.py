@@ -30,7 +30,7 @@ from kimi_agent.workspace.testrun.projects.interpreter import InterpreterFinder
 from kimi_agent.workspace.testrun.repeats import MAX_REPEATS, combine_runs, stops_repeating
 from kimi_agent.workspace.testrun.run_folder import PrintedLines, make_progress_callback, prepare_report_folder
 from kimi_agent.workspace.testrun.runner import NOT_STARTED_EXIT_CODES, RunnerEnvironment, RunResult, TestRunner
-from kimi_agent.workspace.testrun.verdict import judge_run
+from kimi_agent.workspace.testrun.verdict import find_replayed, judge_run
 
 MAX_DETAILED_CASES, MAX_CASES_WITH_MESSAGE = 20, 1_000
 _TEMP = "kimi-agent-tests-"
@@ -276,7 +276,7 @@ class ProjectTests:
             whole=plan.whole,
             folder=plan.place,
             ecosystem=plan.ecosystem,
-            unrun=reading.unrun,
+            unrun=(*reading.unrun, *(find_replayed(lines) if reading.by_exit_code else ())),
         )
 
     def _not_begun(self, plan: RunPlan, late: str) -> TestReport:

@@ -101,6 +101,16 @@ def _judge_packages(packages: PackageRuns, judged: str) -> tuple[RunVerdict, str
     return "passed", _joined(judged, empty, cached)
 
 
+def find_replayed(lines: Iterable[str]) -> tuple[str, ...]:
+    """The packages whose result a task runner replayed from its cache, each as a sentence with its mend.
+
+    What it was kept by may leave out the file that changed, so such a result proves none.
+    """
+    mend = "run turbo with --force, nx with --skip-nx-cache"
+    replayed = read_package_runs(lines).cached
+    return tuple(f"the tests of {name} (an earlier result was replayed; {mend})" for name in replayed)
+
+
 def _joined(*reasons: str) -> str:
     return "; ".join(filter(None, reasons))
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.real.runner_traps.traps import NOT_GREEN, RUN, Cell, Edit, Right, RunTests, Shell, Step, Tools
 
@@ -188,6 +188,14 @@ CELLS = [
             "inputs leave the code out",
         )
         for each in _NARROW_INPUTS
+    ),
+    # The script's own word is the last one: the result is replayed, and proves nothing.
+    replace(_NARROW_INPUTS[0], script="turbo run test --force=false").cell(
+        "cached",
+        _packages("+"),
+        (RUN, Edit(_add("-")), RUN),
+        Right(False, ("passed",), says=("replayed",)),
+        "replayed by the script",
     ),
     _mixed(
         "two ecosystems", _BOTH, (Edit({"frontend/add.js": _BAD_JS}), RUN), Right(False, ("failed",)), "frontend broken"

@@ -15,8 +15,10 @@ from kimi_agent.workspace.testrun.projects.node_project import inspect_node_proj
 from kimi_agent.workspace.testrun.projects.project_folder import ProjectFolder
 from kimi_agent.workspace.testrun.projects.workspace_coverage import covers_package, find_fan_out
 from kimi_agent.workspace.testrun.reports.package_output import read_package_runs
+from kimi_agent.workspace.testrun.verdict import find_replayed
 from tests.workspace.testrun.project_files import RUNNERS, put
 
+RECORDED = Path(__file__).parent / "recorded"
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
 ONE_TEST = 'require("node:test")("one", () => {});'
 RED_TEST = 'require("node:test")("one", () => { throw new Error("red"); });'
@@ -209,6 +211,17 @@ def test_a_package_that_prints_nothing_is_no_proof_beside_an_empty_one() -> None
     silent = "\n> b\nyarn run v1.22.22\n$ true\nDone in 0.05s.\n"
     assert read_package_runs((empty + silent).split("\n")).none_ran
     assert not read_package_runs((empty + silent + "\n> c\n$ jest\nTests: 1 passed\n").split("\n")).none_ran
+
+
+@pytest.mark.parametrize(("tool", "packages"), [("turbo", ["@x/b", "@x/a"]), ("nx", ["@x/a", "@x/b"])])
+def test_a_replayed_result_is_named_as_not_run(tool: str, packages: list[str]) -> None:
+    text = (RECORDED / f"workspace_{tool}_cached.txt").read_text("utf-8")
+    replayed = find_replayed(text.split("\n"))
+    assert [each.split()[3] for each in replayed] == packages
+    assert all("--force" in each and "--skip-nx-cache" in each for each in replayed)
+    assert find_replayed(text.replace("cache hit, replaying logs", "cache miss, executing").split("\n")) == (
+        () if tool == "turbo" else replayed
+    )
 
 
 async def told(context: Context, command: str) -> TestReport:
