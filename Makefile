@@ -53,7 +53,7 @@ test: $(READY) ## run the tests (ARGS='tests/log -k torn')
 	@$(PY) -m pytest -n 3 --dist worksteal -m 'not real and not long and not attacks' $(ARGS)
 
 .PHONY: long
-long: $(READY) ## run the longer suites too (minutes)
+long: $(READY) ## run the longer suites too, and mutants of the evidence code (minutes)
 	@$(PY) -m pytest -n 2 -m long $(ARGS)
 
 .PHONY: attacks
@@ -61,7 +61,7 @@ attacks: $(READY) ## attack the rules, in four modes (minutes)
 	@$(PY) -m pytest -n 3 --dist worksteal -m attacks $(ARGS)
 
 .PHONY: real
-real: $(READY) ## a real bug of a real project, and 60 kills (needs the package index)
+real: $(READY) ## a real bug, 60 kills, real test runners in 16 traps (needs the package indexes)
 	@$(PY) -m pytest -s -m real $(ARGS)
 
 .PHONY: check
