@@ -58,7 +58,8 @@ EVIDENCE_MUTANTS = (
     *_of(
         NONE_LEFT_OUT,
         "proof",
-        ("        return [each for each in run.report.unrun if", "        return [each for each in () if"),
+        ("        named = [each for each in run.report.unrun if", "        named = [each for each in () if"),
+        ("if not named and self._passed_over(run, path)", "if False"),
         ('        if " " in left_out or _is_below(path, left_out):', "        if _is_below(path, left_out):"),
         ("        return is_file and (owner", "        return False and (owner"),
     ),
